@@ -1,0 +1,85 @@
+"""mlporter: move an MLflow registry, and prove that nothing was lost.
+
+Every verb of the command line is a function here, with the same words::
+
+    import mlporter
+
+    mlporter.export("sqlite:///mlflow.db", "backup/")
+    mlporter.verify("backup/")
+    mlporter.import_("backup/", "postgresql://…/mlflow", artifact_root="/srv/mlartifacts")
+    with mlporter.open("backup/") as registry:
+        runs = registry.to_pandas("runs")
+
+Names are loaded when first used, so that ``import mlporter`` stays fast and does not import MLflow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlporter.compare.report import DiffReport
+    from mlporter.errors import ExitCode, LeftOut, MlporterError
+    from mlporter.transfer.doctor import doctor
+    from mlporter.transfer.export import export
+    from mlporter.transfer.import_ import copy, import_
+    from mlporter.transfer.inventory import Inventory, inspect
+    from mlporter.transfer.proof import VerifyResult, diff, verify
+    from mlporter.transfer.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
+    from mlporter.transfer.result import Result
+    from mlporter.transfer.unpack import unpack
+
+__all__ = [
+    "DiffReport",
+    "ExitCode",
+    "Inventory",
+    "LeftOut",
+    "MlporterError",
+    "Registry",
+    "Result",
+    "VerifyResult",
+    "copy",
+    "diff",
+    "doctor",
+    "export",
+    "import_",
+    "inspect",
+    "open",
+    "show",
+    "unpack",
+    "verify",
+]
+
+_HOMES = {
+    "DiffReport": "mlporter.compare.report",
+    "ExitCode": "mlporter.errors",
+    "Inventory": "mlporter.transfer.inventory",
+    "LeftOut": "mlporter.errors",
+    "MlporterError": "mlporter.errors",
+    "Registry": "mlporter.transfer.registry",
+    "Result": "mlporter.transfer.result",
+    "VerifyResult": "mlporter.transfer.proof",
+    "copy": "mlporter.transfer.import_",
+    "diff": "mlporter.transfer.proof",
+    "doctor": "mlporter.transfer.doctor",
+    "export": "mlporter.transfer.export",
+    "import_": "mlporter.transfer.import_",
+    "inspect": "mlporter.transfer.inventory",
+    "open": "mlporter.transfer.registry",
+    "show": "mlporter.transfer.registry",
+    "unpack": "mlporter.transfer.unpack",
+    "verify": "mlporter.transfer.proof",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 -- whatever has that name
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Bytes: find them behind a URI, copy and hash them in one pass, rewrite URIs."""

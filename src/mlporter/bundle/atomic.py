@@ -1,0 +1,164 @@
+"""Files that are there whole or not at all: temporary name, sync, rename, sync the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlporter.errors import AccessDeniedError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["AtomicFile", "disk_errors", "make_folder", "sync_folder", "write_atomic"]
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path, doing: str = "write") -> Iterator[None]:
+    """Turn an `OSError` of the local disk into one of ours, naming `path`.
+
+    Raises:
+        AccessDeniedError: permission denied, or a read-only file system.
+        UnreachableError: anything else; a full disk says so and how to go on.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        subject = str(path)
+        if error.errno in _FULL:
+            hint = "free some space, then run the same command with --resume"
+            message = f"cannot {doing}: {why}"
+            raise UnreachableError(message, subject=subject, hint=hint) from error
+        kind = AccessDeniedError if error.errno in _DENIED else UnreachableError
+        raise kind(f"cannot {doing}: {why}", subject=subject) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable; a no-op where folders cannot be opened (Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder with its parents, and make their names durable.
+
+    Raises:
+        UnreachableError: it cannot be created.
+    """
+    if folder.is_dir():
+        return
+    with disk_errors(folder):
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+class AtomicFile:
+    """A new file that takes its name when it is complete, and its SHA-256 while it is written.
+
+    Usable as a binary file object for writing. Leaving the ``with`` block without `commit`
+    removes the temporary file. Not safe for several threads at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open a temporary file in `folder`, which must exist (`OSError` if it cannot be)."""
+        self.temporary = folder / f".tmp-{secrets.token_hex(8)}"
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self._file: BinaryIO = self.temporary.open("xb")
+        self._committed = False
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of what was written so far."""
+        return self._hash.hexdigest()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return self._file.closed
+
+    def write(self, data: bytes) -> int:
+        """Append bytes; returns how many.
+
+        Raises:
+            UnreachableError: the disk is full or fails.
+        """
+        with disk_errors(self.temporary.parent):
+            self._file.write(data)
+        self._hash.update(data)
+        size = memoryview(data).nbytes
+        self.size += size
+        return size
+
+    def flush(self) -> None:
+        """Do nothing: `commit` flushes."""
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self.size
+
+    def commit(self, path: Path, *, sync: bool = True) -> None:
+        """Sync, close, rename to `path` (replacing a file there), sync the folder if `sync`.
+
+        Raises:
+            UnreachableError: the disk is full or fails.
+        """
+        with disk_errors(path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self.temporary.replace(path)
+            self._committed = True
+            if sync:
+                sync_folder(path.parent)
+
+    def discard(self) -> None:
+        """Close and remove the temporary file, unless it was committed."""
+        # Closing flushes, which fails once more on a full disk; the file goes away regardless.
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if not self._committed:
+            with contextlib.suppress(OSError):
+                self.temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
+def write_atomic(path: Path, data: bytes) -> str:
+    """Write a small file whole or not at all; returns its SHA-256 (hex).
+
+    Raises:
+        UnreachableError: the folder cannot be made, or the disk is full or fails.
+    """
+    make_folder(path.parent)
+    with disk_errors(path), AtomicFile(path.parent) as file:
+        file.write(data)
+        file.commit(path)
+        return file.sha256

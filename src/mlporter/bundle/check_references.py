@@ -1,0 +1,153 @@
+"""Verify: every reference that MLflow's schema enforces has the row that it refers to.
+
+Keys that are referred to are kept in a temporary file, so that memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+
+from mlporter.bundle.layout import TABLES, table_folder
+from mlporter.bundle.rows import distinct_rows
+from mlporter.bundle.scratch import Scratch
+from mlporter.catalogue.types import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
+
+    from mlporter.bundle.findings import VerifyReport
+    from mlporter.bundle.manifest import Manifest
+    from mlporter.catalogue.types import Reference, Table
+
+__all__ = ["ReferenceCheck"]
+
+_SHOWN = 100
+_NOT_CARRIED = {Kind.SECRET, Kind.TRANSIENT, Kind.DERIVED}
+
+
+class ReferenceCheck:
+    """Takes the rows of all tables, those referred to preferably first, and says what dangles."""
+
+    def __init__(self, tables: Iterable[Table], manifest: Manifest) -> None:
+        """Follow the references between these tables of a bundle."""
+        self._scratch = Scratch()
+        self._keys: dict[tuple[str, tuple[str, ...]], _Keys] = {}
+        self._followed: list[_Followed] = []
+        self._lost: set[str] = set()
+        by_name = {table.name: table for table in tables}
+        for table in by_name.values():
+            for reference in table.references:
+                if _is_checked(table, reference, by_name, manifest):
+                    self._follow(table.name, reference)
+
+    def _follow(self, table: str, reference: Reference) -> None:
+        target = (reference.table, reference.targets)
+        if target not in self._keys:
+            self._keys[target] = _Keys(self._scratch, f"keys{len(self._keys)}", *target)
+        name = f"unmet{len(self._followed)}"
+        keys = self._keys[target]
+        self._followed.append(_Followed(self._scratch, name, table, reference, keys))
+
+    def take(self, table: str, batch: pa.RecordBatch) -> None:
+        """Take rows of a table."""
+        for keys in self._keys.values():
+            if keys.table == table:
+                keys.take(batch)
+        for followed in self._followed:
+            if followed.table == table:
+                followed.take(batch)
+
+    def lost(self, table: str) -> None:
+        """Say that some rows of a table could not be read: nothing is said to be lacking there."""
+        self._lost.add(table)
+
+    def finish(self, report: VerifyReport) -> None:
+        """Report every reference that has no row."""
+        for followed in self._followed:
+            if followed.reference.table not in self._lost:
+                followed.finish(report)
+
+    def close(self) -> None:
+        """Free the temporary space."""
+        self._scratch.close()
+
+
+class _Keys:
+    """The values of columns that something refers to."""
+
+    def __init__(self, scratch: Scratch, name: str, table: str, columns: tuple[str, ...]) -> None:
+        self.name = name
+        self.table = table
+        self._columns = columns
+        self._scratch = scratch
+        self._insert = _create(scratch, name, len(columns))
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        self._scratch.run_many(self._insert, distinct_rows(batch, self._columns))
+
+
+class _Followed:
+    """A reference of one table: its values for which no key was seen yet."""
+
+    def __init__(
+        self, scratch: Scratch, name: str, table: str, reference: Reference, keys: _Keys
+    ) -> None:
+        self.table = table
+        self.reference = reference
+        self._scratch = scratch
+        self._name = name
+        width = len(reference.columns)
+        _create(scratch, name, width)
+        self._insert = _create(scratch, f"{name}_new", width)
+        same = " AND ".join(f"k.c{i} = u.c{i}" for i in range(width))
+        # The names are made here, from numbers.
+        self._lacking = f"WHERE NOT EXISTS (SELECT 1 FROM {keys.name} k WHERE {same})"  # noqa: S608
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        where = self.reference.where
+        rows = batch.filter(pc.equal(batch[where[0]], where[1])) if where else batch
+        new = f"{self._name}_new"
+        self._scratch.run_many(self._insert, distinct_rows(rows, self.reference.columns))
+        self._scratch.run(
+            f"INSERT OR IGNORE INTO {self._name} SELECT * FROM {new} u {self._lacking}"  # noqa: S608
+        )
+        self._scratch.run(f"DELETE FROM {new}")  # noqa: S608
+
+    def finish(self, report: VerifyReport) -> None:
+        to = self.reference
+        shown = 0
+        for row in self._scratch.rows(f"SELECT * FROM {self._name} u {self._lacking}"):  # noqa: S608
+            shown += 1
+            if shown > _SHOWN:
+                detail = f"more than {_SHOWN} values refer to rows of {to.table} that are not there"
+            else:
+                value = ", ".join(f"{c} {v!r:.100}" for c, v in zip(to.columns, row, strict=True))
+                detail = f"{value} refers to a row of {to.table} that is not there"
+            report.add(f"{TABLES}/{table_folder(self.table)}", "reference", detail)
+            if shown > _SHOWN:
+                return
+
+
+def _create(scratch: Scratch, name: str, width: int) -> str:
+    """Create a table of distinct tuples; returns the statement that adds one."""
+    columns = ", ".join(f"c{i}" for i in range(width))
+    scratch.run(f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({columns})) WITHOUT ROWID")
+    return f"INSERT OR IGNORE INTO {name} VALUES ({', '.join('?' * width)})"  # noqa: S608
+
+
+def _is_checked(
+    table: Table, reference: Reference, tables: dict[str, Table], manifest: Manifest
+) -> bool:
+    """Whether a reference must have its row in this bundle."""
+    target = tables.get(reference.table)
+    if target is None or not reference.enforced or reference.may_dangle:
+        return False
+    if target.kind in _NOT_CARRIED and not manifest.tables[target.name].rows:
+        return False
+    where = (reference.where[0],) if reference.where else ()
+    has = set(table.schema.names) >= {*reference.columns, *where}
+    return has and set(target.schema.names) >= set(reference.targets)

@@ -1,0 +1,143 @@
+"""Verify, second part: every part is what the manifest says, row by row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlporter.bundle.atomic import disk_errors
+from mlporter.bundle.check_references import ReferenceCheck
+from mlporter.bundle.files import check_size, hash_stream, open_inside
+from mlporter.bundle.layout import MANIFEST
+from mlporter.bundle.read_parts import decode_part
+from mlporter.bundle.rows import OrderCheck
+from mlporter.catalogue import TABLES
+from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
+from mlporter.errors import BundleDamagedError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from mlporter.bundle.check_artifacts import ArtifactCheck
+    from mlporter.bundle.findings import VerifyReport
+    from mlporter.bundle.manifest import Manifest, PartEntry
+    from mlporter.catalogue.types import Table
+
+__all__ = ["check_tables"]
+
+
+def check_tables(
+    root: Path,
+    manifest: Manifest,
+    report: VerifyReport,
+    artifacts: ArtifactCheck,
+    *,
+    follow: bool,
+) -> None:
+    """Hash and decode every part, and check the order of its rows.
+
+    With `follow`, every reference that MLflow's schema enforces must have its row.
+    """
+    tables = _in_order(manifest)
+    references = ReferenceCheck(tables if follow else (), manifest)
+    try:
+        for table in tables:
+            _TableCheck(root, table, report, references, artifacts).run(manifest)
+        references.finish(report)
+    finally:
+        references.close()
+
+
+class _TableCheck:
+    """One table: its parts in order, and the order of keys across them."""
+
+    def __init__(
+        self,
+        root: Path,
+        table: Table,
+        report: VerifyReport,
+        references: ReferenceCheck,
+        artifacts: ArtifactCheck,
+    ) -> None:
+        self._root = root
+        self._table = table
+        self._report = report
+        self._references = references
+        self._artifacts = artifacts
+        self._order = OrderCheck(table.key)
+        self._reasons: dict[str, int] = {}
+        self._expected = 0
+
+    def run(self, manifest: Manifest) -> None:
+        sound = True
+        for part in manifest.tables[self._table.name].parts:
+            sound = self._check_part(part) and sound
+            self._report.parts += 1
+        self._report.tables += 1
+        if not sound:
+            # What refers to it, and what is counted from it, would only repeat the finding.
+            self._references.lost(self._table.name)
+            self._artifacts.lost(self._table.name)
+        elif self._table.name == LEFT_OUT.name:
+            self._check_left_out(manifest)
+
+    def _check_part(self, part: PartEntry) -> bool:
+        try:
+            ordered = True
+            for batch in self._batches(part):
+                ordered = self._take(part, batch, ordered=ordered)
+        except BundleDamagedError as error:
+            self._report.add(part.path, "content", error.message)
+            return False
+        except UnreachableError as error:
+            self._report.add(part.path, "unreadable", error.message)
+            return False
+        return True
+
+    def _batches(self, part: PartEntry) -> Iterator[pa.RecordBatch]:
+        with open_inside(self._root, part.path) as file:
+            check_size(self._root, part.path, file, part.bytes)
+            with disk_errors(self._root / part.path, "read"):
+                found = hash_stream(file, self._report.read)
+                file.seek(0)
+            if found != part.sha256:
+                raise BundleDamagedError("does not have the SHA-256 that the manifest gives it")
+            yield from decode_part(self._root, self._table, part, file)
+
+    def _take(self, part: PartEntry, batch: pa.RecordBatch, *, ordered: bool) -> bool:
+        """Look at the rows of a batch; returns whether the part is still in order."""
+        wrong = self._order.first_wrong(batch)
+        if wrong is not None and ordered:
+            key = {name: batch.column(name)[wrong].as_py() for name in self._table.key}
+            detail = f"a row is not above the row before it, by its key: {str(key)[:300]}"
+            self._report.add(part.path, "order", detail)
+        self._report.rows += batch.num_rows
+        self._references.take(self._table.name, batch)
+        if self._table.name == ARTIFACTS.name:
+            self._artifacts.take(part.path, batch)
+        elif self._table.name == LEFT_OUT.name:
+            self._count(batch)
+        return ordered and wrong is None
+
+    def _count(self, batch: pa.RecordBatch) -> None:
+        for reason, expected in zip(
+            batch["reason"].to_pylist(), batch["expected"].to_pylist(), strict=True
+        ):
+            self._reasons[reason] = self._reasons.get(reason, 0) + 1
+            self._expected += expected
+
+    def _check_left_out(self, manifest: Manifest) -> None:
+        totals = manifest.left_out
+        found = (sum(self._reasons.values()), self._expected, self._reasons)
+        if found != (totals.total, totals.expected, dict(totals.by_reason)):
+            detail = "left_out: the totals are not those of the table"
+            self._report.add(MANIFEST, "totals", detail)
+
+
+def _in_order(manifest: Manifest) -> tuple[Table, ...]:
+    """Tables of the bundle, each after those that it refers to."""
+    known = [table.name for table in TABLES if table.name in manifest.tables]
+    names = known + sorted(set(manifest.tables) - set(known))
+    return tuple(manifest.tables[name].table(name) for name in names)

@@ -1,0 +1,131 @@
+"""Reading inside a bundle: no symbolic link followed, no device opened, no size believed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from mlporter.bundle.atomic import disk_errors
+from mlporter.errors import BundleDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["CHUNK", "Entry", "check_size", "hash_stream", "open_inside", "read_inside", "walk"]
+
+CHUNK = 2**20
+"""Bytes that are read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something in a bundle's directory: ``kind`` is "file", "folder", "link" or "other"."""
+
+    path: str
+    kind: str
+    size: int
+
+
+def open_inside(root: Path, path: str) -> BinaryIO:
+    """Open a file of a bundle for reading, unbuffered.
+
+    `path` is relative with ``/``, and has been checked before; `root` itself may be a link.
+
+    Raises:
+        BundleDamagedError: it is missing, or it or a folder on the way is a symbolic link, or it
+            is no regular file.
+        UnreachableError: it cannot be read.
+    """
+    where = root
+    for segment in path.split("/"):
+        where = where / segment
+        if where.is_symlink():
+            raise _damaged(root, where, "is a symbolic link")
+    # Not blocking, so that a pipe in the place of a file does not wait for its writer.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    with disk_errors(where, "read"):
+        try:
+            descriptor = os.open(where, flags)
+        except (FileNotFoundError, NotADirectoryError):
+            raise _damaged(root, where, "is missing") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _damaged(root, where, "is not a regular file")
+    return cast("BinaryIO", os.fdopen(descriptor, "rb", buffering=0))
+
+
+def check_size(root: Path, path: str, file: BinaryIO, size: int) -> None:
+    """Compare the size of an open file with what it must be.
+
+    Raises:
+        BundleDamagedError: they differ.
+    """
+    found = os.fstat(file.fileno()).st_size
+    if found != size:
+        raise _damaged(root, root / path, f"has {found:,} bytes, not {size:,}")
+
+
+def read_inside(root: Path, path: str, limit: int) -> bytes:
+    """The bytes of a small file of a bundle.
+
+    Raises:
+        BundleDamagedError: as `open_inside`, or it is longer than `limit` bytes.
+        UnreachableError: it cannot be read.
+    """
+    with open_inside(root, path) as file, disk_errors(root / path, "read"):
+        pieces = []
+        left = limit + 1
+        while left and (piece := file.read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+    if not left:
+        raise _damaged(root, root / path, f"is longer than {limit:,} bytes")
+    return b"".join(pieces)
+
+
+def hash_stream(file: BinaryIO, seen: Callable[[int], None] | None = None) -> str:
+    """SHA-256 (hex) of the rest of a file; `seen` gets the bytes of each chunk."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK))
+    while size := file.readinto(buffer):  # type: ignore[attr-defined]
+        digest.update(buffer[:size])
+        if seen:
+            seen(size)
+    return digest.hexdigest()
+
+
+def walk(root: Path, below: str = "") -> Iterator[Entry]:
+    """Everything in a directory, sorted by path within each folder, links not followed.
+
+    Memory grows with the largest folder only.
+
+    Raises:
+        UnreachableError: a folder cannot be listed.
+    """
+    with disk_errors(root / below, "list"), os.scandir(root / below) as listing:
+        found = sorted((entry.name, *_kind(entry)) for entry in listing)
+    for name, kind, size in found:
+        path = f"{below}/{name}" if below else name
+        yield Entry(path, kind, size)
+        if kind == "folder":
+            yield from walk(root, path)
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[str, int]:
+    if entry.is_symlink():
+        return "link", 0
+    if entry.is_dir(follow_symlinks=False):
+        return "folder", 0
+    if entry.is_file(follow_symlinks=False):
+        return "file", entry.stat(follow_symlinks=False).st_size
+    return "other", 0
+
+
+def _damaged(root: Path, where: Path, what: str) -> BundleDamagedError:
+    inside = where.relative_to(root).as_posix()
+    return BundleDamagedError(f"{inside} {what}", subject=str(root))

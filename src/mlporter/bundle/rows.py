@@ -1,0 +1,129 @@
+"""What the format says of rows, vectorised: how large each is, and that keys strictly ascend."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["OrderCheck", "distinct_rows", "first_change", "first_reaching", "row_sizes"]
+
+
+def row_sizes(batch: pa.RecordBatch) -> pa.Array:
+    """Raw bytes of each row (int64): 4 and its length for a text or binary, 8 for anything else.
+
+    A column that is encoded as a dictionary counts as what it stands for.
+
+    It depends on the values only, so that parts are cut at the same rows however the rows came.
+    """
+    lengths = [found for column in batch.columns if (found := _lengths(column)) is not None]
+    fixed = 4 * len(lengths) + 8 * (batch.num_columns - len(lengths))
+    sizes = pa.repeat(pa.scalar(fixed, pa.int64()), batch.num_rows)
+    return reduce(pc.add, lengths, sizes)
+
+
+def first_reaching(sums: pa.Array, limit: int) -> int:
+    """The index of the first of ascending sums that is at least `limit`, or their number."""
+    low, high = 0, len(sums)
+    while low < high:
+        middle = (low + high) // 2
+        if sums[middle].as_py() >= limit:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def first_change(column: pa.Array, previous: pa.Array) -> int:
+    """The index of the first value that is not the one before it, or the length.
+
+    `previous` holds the value before the first (one element), or none if there was none.
+    """
+    if not len(previous):
+        previous = column.slice(0, 1)
+    joined = pa.concat_arrays([previous, column])
+    _, same = _compare(joined.slice(0, len(joined) - 1), joined.slice(1))
+    found: int = pc.index(same, value=False).as_py()
+    return len(column) if found < 0 else found
+
+
+class OrderCheck:
+    """Follows batches of a table and says whether their keys strictly ascend.
+
+    Texts are compared by their UTF-8 bytes, false is less than true, NaN is above all numbers, and
+    NULL above everything. A table without a key has no order to break.
+    """
+
+    def __init__(self, key: tuple[str, ...]) -> None:
+        """Take the names of the key columns, the most significant first."""
+        self._key = key
+        self._last: list[pa.Array] = []
+
+    def first_wrong(self, batch: pa.RecordBatch) -> int | None:
+        """The index of the first row that is not above the row before it, or None."""
+        if not self._key or not batch.num_rows:
+            return None
+        columns = [batch.column(name) for name in self._key]
+        carried = bool(self._last)
+        if carried:
+            pairs = zip(self._last, columns, strict=True)
+            columns = [pa.concat_arrays([last, column]) for last, column in pairs]
+        self._last = [_alone(column) for column in columns]
+        size = len(columns[0])
+        before = [column.slice(0, size - 1) for column in columns]
+        after = [column.slice(1) for column in columns]
+        found: int = pc.index(_ascends(before, after), value=False).as_py()
+        return None if found < 0 else found + (0 if carried else 1)
+
+
+def distinct_rows(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
+    """The distinct tuples of these columns, those with a NULL left out."""
+    table = pa.Table.from_batches([batch.select(list(columns))]).drop_null()
+    lists = table.group_by(list(columns)).aggregate([]).to_pydict()
+    return zip(*(lists[column] for column in columns), strict=True)
+
+
+def _alone(column: pa.Array) -> pa.Array:
+    """The last value, copied: a slice would keep its whole batch in memory."""
+    return pa.array([column[-1].as_py()], column.type)
+
+
+def _ascends(before: list[pa.Array], after: list[pa.Array]) -> pa.Array:
+    compared = [_compare(a, b) for a, b in zip(before, after, strict=True)]
+    return reduce(
+        lambda rest, pair: pc.or_(pair[0], pc.and_(pair[1], rest)),
+        reversed(compared),
+        pa.repeat(pa.scalar(value=False), len(before[0])),
+    )
+
+
+def _compare(a: pa.Array, b: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Whether each of `a` is below, and the same as, its counterpart in `b`."""
+    if pa.types.is_boolean(a.type):
+        a, b = a.cast(pa.int8()), b.cast(pa.int8())
+    below, same = pc.less(a, b), pc.equal(a, b)
+    if pa.types.is_floating(a.type):
+        nan_a, nan_b = pc.is_nan(a), pc.is_nan(b)
+        below = pc.or_(below, pc.and_not(nan_b, nan_a))
+        same = pc.or_(same, pc.and_(nan_a, nan_b))
+    if a.null_count or b.null_count:
+        null_a, null_b = a.is_null(), b.is_null()
+        below = pc.or_(pc.fill_null(below, fill_value=False), pc.and_not(null_b, null_a))
+        same = pc.or_(pc.fill_null(same, fill_value=False), pc.and_(null_a, null_b))
+    return below, same
+
+
+def _lengths(column: pa.Array) -> pa.Array | None:
+    """Bytes of each value of a text or binary column (0 for NULL), else None."""
+    if pa.types.is_dictionary(column.type):
+        lengths = pc.binary_length(column.dictionary).take(column.indices)
+    elif pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+        lengths = pc.binary_length(column)
+    else:
+        return None
+    return pc.fill_null(lengths, 0).cast(pa.int64())

@@ -1,0 +1,105 @@
+"""What a directory is: nothing yet, a bundle, an unfinished one, or somebody else's."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from mlporter.bundle.atomic import disk_errors
+from mlporter.bundle.files import open_inside, walk
+from mlporter.bundle.layout import FORMAT, MANIFEST, WORK, is_ours
+from mlporter.bundle.lock import check_not_in_use
+from mlporter.errors import BundleUnfinishedError, RefusedError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["State", "check_finished", "check_only_ours", "state_of"]
+
+_SHOWN = 10
+
+
+class State(str, Enum):
+    """What a directory is to somebody who wants to write a bundle there."""
+
+    EMPTY = "empty"
+    """It does not exist, or nothing is in it."""
+    FINISHED = "finished"
+    """It has a manifest of ours."""
+    UNFINISHED = "unfinished"
+    """It has no manifest but a working folder: it is being written, or was interrupted."""
+    FOREIGN = "foreign"
+    """Something else is in it."""
+
+
+def state_of(root: Path) -> State:
+    """What the directory is.
+
+    Raises:
+        UnreachableError: it is no directory, or cannot be read.
+    """
+    if not root.exists():
+        return State.EMPTY
+    if not root.is_dir():
+        raise UnreachableError("is not a directory", subject=str(root))
+    with disk_errors(root, "list"):
+        names = {entry.name for entry in root.iterdir()}
+    if MANIFEST in names:
+        return State.FINISHED if _is_our_manifest(root) else State.FOREIGN
+    if WORK in names:
+        return State.UNFINISHED
+    return State.FOREIGN if names else State.EMPTY
+
+
+def check_finished(root: Path) -> None:
+    """Make sure that there is a bundle to read; its manifest is not looked into.
+
+    Raises:
+        UnreachableError: there is no such directory.
+        UsageError: it is not a bundle.
+        BundleInUseError: it has no manifest, and is being written right now.
+        BundleUnfinishedError: it has no manifest, and its writer is gone.
+    """
+    if not root.exists():
+        raise UnreachableError("no such directory", subject=str(root))
+    if not root.is_dir():
+        raise UsageError("is not a bundle: a bundle is a directory", subject=str(root))
+    with disk_errors(root, "list"):
+        names = {entry.name for entry in root.iterdir()}
+    if MANIFEST in names:
+        return
+    if WORK not in names:
+        raise UsageError(f"is not a bundle: it has no {MANIFEST}", subject=str(root))
+    check_not_in_use(root)
+    message = "the export never finished: there is no manifest"
+    hint = f"mlporter export SOURCE {root} --resume"
+    raise BundleUnfinishedError(message, subject=str(root), hint=hint)
+
+
+def check_only_ours(root: Path) -> None:
+    """Make sure that a directory holds nothing that is not of a bundle.
+
+    Raises:
+        RefusedError: it does; the first few are named.
+    """
+    foreign = [
+        entry.path
+        for entry in walk(root)
+        if entry.kind != "folder" and not (entry.kind == "file" and is_ours(entry.path))
+    ]
+    if foreign:
+        more = [f"and {len(foreign) - _SHOWN} more"] if len(foreign) > _SHOWN else []
+        raise RefusedError(
+            "files are in it that no bundle has",
+            subject=str(root),
+            reasons=(*foreign[:_SHOWN], *more),
+            hint="move them away, or choose another directory",
+        )
+
+
+def _is_our_manifest(root: Path) -> bool:
+    start = f"format: {FORMAT}\n".encode()
+    if (root / MANIFEST).is_symlink() or not (root / MANIFEST).is_file():
+        return False
+    with open_inside(root, MANIFEST) as file:
+        return file.read(len(start)) == start

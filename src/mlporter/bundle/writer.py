@@ -1,0 +1,393 @@
+"""Writing a bundle, in an order in which a crash leaves it unfinished and never wrong.
+
+Parts and blobs come first, then the two summaries, then ``SHA256SUMS``, and the manifest last:
+only with it the directory is a bundle. Whatever happens before, ``--resume`` goes on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, sync_folder, write_atomic
+from mlporter.bundle.blobs import BlobStore
+from mlporter.bundle.files import walk
+from mlporter.bundle.journal import Journal
+from mlporter.bundle.layout import (
+    BLOBS,
+    EXPERIMENTS,
+    FORMAT,
+    FORMAT_VERSION,
+    MANIFEST,
+    MODELS,
+    SHA256,
+    SUMS,
+    TABLES,
+    TEMPORARY,
+    WORK,
+    is_safe_path,
+)
+from mlporter.bundle.left_out import LeftOutLog, batches_of
+from mlporter.bundle.lock import BundleLock, check_not_in_use, utc_now
+from mlporter.bundle.manifest import (
+    ArtifactTotals,
+    CreatedBy,
+    Manifest,
+    SourceEntry,
+    SummaryEntry,
+    SummaryPath,
+    TableEntry,
+    manifest_bytes,
+    table_entry,
+)
+from mlporter.bundle.parts import PartWriter
+from mlporter.bundle.read_parts import read_table
+from mlporter.bundle.scratch import Scratch
+from mlporter.bundle.state import State, check_only_ours, state_of
+from mlporter.bundle.summary import Reader, experiment_lines, model_lines
+from mlporter.bundle.sums import sums_bytes, sums_of
+from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
+from mlporter.errors import MlporterError, RefusedError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    import pyarrow as pa
+    from typing_extensions import Self
+
+    from mlporter.bundle.summary import Anchored
+    from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
+    from mlporter.stores.protocols import ArtifactFile, Description
+
+__all__ = ["BundleWriter", "ManifestInfo", "Mode"]
+
+Mode = Literal["new", "resume", "restart"]
+"""What to do with a directory that is used: refuse it, go on, or begin again."""
+
+_WORKSPACES_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class ManifestInfo:
+    """What the writer of a bundle cannot know by itself.
+
+    Attributes:
+        source: What is exported; its address is redacted.
+        mlporter: Version of this tool.
+        mlflow: Version of the MLflow installed here, if any.
+        workspaces: The names of the workspaces in the bundle.
+        artifacts: "copy", "reference" or "none".
+        selection: What was asked for, as plain values, or None for everything.
+        locations: For model versions whose files are another owner's: where they are.
+    """
+
+    source: Description
+    mlporter: str
+    mlflow: str | None = None
+    workspaces: tuple[str, ...] = ("default",)
+    artifacts: Literal["copy", "reference", "none"] = "copy"
+    selection: Mapping[str, object] | None = None
+    locations: Mapping[tuple[str, str, int], Anchored] = field(default_factory=dict)
+
+
+class BundleWriter:
+    """Writes one bundle, holding its lock from `create` until `finish` or the ``with`` ends.
+
+        with BundleWriter.create(path, "new", source=address) as writer:
+            for table in source.tables:
+                writer.write_table(table, source.read(table.name))
+            writer.write_artifacts(writer.add_file(file, opener) for file, opener in …)
+            writer.finish(info)
+
+    `add_file` and `leave_out` may be called from several threads, the rest from one. Left without
+    `finish`, the directory stays as it is: an unfinished bundle, which "resume" continues.
+    """
+
+    def __init__(self, path: Path, source: str, *, resume: bool, blobs: BlobStore | None) -> None:
+        """Use `create`."""
+        self.path = path
+        self.resumed = resume
+        self._started = utc_now()
+        self._tables: dict[str, TableEntry] = {}
+        self._written: dict[str, Table] = {}
+        self._own_blobs = blobs is None
+        self._blobs = blobs or BlobStore(path / BLOBS)
+        self._files = self._bytes = 0
+        with ExitStack() as stack:
+            self._journal = Journal(path, source, resume=resume)
+            stack.callback(self._journal.close)
+            self._left_out = LeftOutLog()
+            stack.callback(self._left_out.close)
+            self._named = Scratch(
+                "CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID"
+            )
+            stack.callback(self._named.close)
+            self._stack = stack.pop_all()
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        mode: Mode = "new",
+        *,
+        source: str = "",
+        blobs: BlobStore | None = None,
+    ) -> BundleWriter:
+        """Lock a directory and begin, go on with or begin again a bundle in it.
+
+        Args:
+            path: The directory; made if it is not there.
+            mode: "new" takes none but an empty directory. "resume" goes on with an unfinished
+                bundle, or begins. "restart" removes the bundle in it first, finished or not.
+            source: The redacted address of what is exported; "resume" insists on the same.
+            blobs: A pool that holds the blobs of many bundles; else they lie in the bundle.
+
+        Raises:
+            RefusedError: the directory is used otherwise; nothing was changed.
+            BundleInUseError: another process is writing there.
+            UnreachableError: it cannot be written to.
+        """
+        root = Path(path)
+        _refuse_used(root, mode)
+        make_folder(root)
+        with ExitStack() as stack:
+            lock = BundleLock(root)
+            lock.acquire()
+            stack.callback(lock.release)
+            _prepare(root, mode)
+            writer = cls(root, source, resume=mode == "resume", blobs=blobs)
+            writer._lock = lock
+            stack.pop_all()
+        return writer
+
+    _lock: BundleLock
+
+    def write_table(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
+        """Write a table's rows, sorted strictly by its key; returns how many.
+
+        A table that is not carried is written without rows, so that it is named.
+
+        Raises:
+            UnreachableError: the disk is full or fails.
+            MlporterError: the rows are not sorted, or not of the table's schema.
+        """
+        parts = PartWriter(self.path, table).write(batches)
+        self._tables[table.name] = table_entry(table, parts)
+        self._written[table.name] = table
+        return self._tables[table.name].rows
+
+    def add_file(
+        self, file: ArtifactFile, opener: Callable[[], AbstractContextManager[BinaryIO]]
+    ) -> ArtifactFile:
+        """Copy a file into the blobs; returns it with its SHA-256 and true size.
+
+        A file that an interrupted export copied is not read again, if it is known to be the same.
+
+        Raises:
+            UnreachableError: the disk is full or fails. What `opener` and reading raise is passed
+                on; nothing is kept then.
+        """
+        known = self._journal.known(file)
+        if known and self._blobs.has(known, file.size):
+            return replace(file, sha256=known)
+        with opener() as stream:
+            stored = self._blobs.add(stream)
+        self._journal.copied(file, stored.sha256, stored.size)
+        return replace(file, sha256=stored.sha256, size=stored.size)
+
+    def write_artifacts(self, files: Iterable[ArtifactFile]) -> int:
+        """Write the rows of the table ``artifacts``: files that `add_file` returned, sorted.
+
+        Raises:
+            MlporterError: they are not sorted, have unsafe paths, or were not added.
+            UnreachableError: the disk is full or fails.
+        """
+        rows = (self._artifact_row(file) for file in files)
+        return self.write_table(ARTIFACTS, self._naming(batches_of(rows, ARTIFACTS.schema)))
+
+    def leave_out(self, item: LeftOut) -> None:
+        """Note what is not in the bundle; sorted and stripped of repetitions by `finish`."""
+        self._left_out.add(item)
+
+    def finish(self, info: ManifestInfo) -> Manifest:
+        """Write what remains, the manifest last, and free the lock: the bundle is finished.
+
+        Raises:
+            UnreachableError: the disk is full or fails; the bundle is unfinished then.
+        """
+        if ARTIFACTS.name not in self._tables:
+            self.write_artifacts(())
+        self.write_table(LEFT_OUT, self._left_out.batches())
+        self._remove_stale()
+        self._blobs.sync()
+        manifest = self._manifest(info, self._write_summaries(info))
+        data = manifest_bytes(manifest)
+        write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)))
+        self._sync_folders()
+        write_atomic(self.path / MANIFEST, data)
+        self._stack.close()
+        with disk_errors(self.path):
+            self._lock.remove()
+        return manifest
+
+    def close(self) -> None:
+        """Free the lock. Unless `finish` was called, the bundle stays unfinished."""
+        self._stack.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _artifact_row(self, file: ArtifactFile) -> tuple[object, ...]:
+        if not file.sha256 or not SHA256.fullmatch(file.sha256) or not is_safe_path(file.path):
+            message = f"{file.path!r} has no SHA-256, or a path that is not safe"
+            raise MlporterError(message, subject=f"{file.owner_kind} {file.owner_id}")
+        if not self._blobs.has(file.sha256, file.size):
+            message = f"{file.path!r} was not added to the blobs"
+            raise MlporterError(message, subject=f"{file.owner_kind} {file.owner_id}")
+        self._files += 1
+        self._bytes += file.size
+        return (file.owner_kind, file.owner_id, file.path, file.size, file.sha256)
+
+    def _naming(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass rows of ``artifacts`` on, and remember which blobs they name."""
+        for batch in batches:
+            named = zip(batch["sha256"].to_pylist(), batch["size"].to_pylist(), strict=True)
+            self._named.run_many("INSERT OR IGNORE INTO named VALUES (?, ?)", named)
+            yield batch
+
+    def _write_summaries(self, info: ManifestInfo) -> tuple[SummaryEntry, ...]:
+        reader = Reader(self._written, self._read)
+        return (
+            self._write_lines(EXPERIMENTS, experiment_lines(reader)),
+            self._write_lines(MODELS, model_lines(reader, info.locations)),
+        )
+
+    def _read(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        parts = self._tables[table].parts
+        return read_table(self.path, self._written[table], parts, columns)
+
+    def _write_lines(self, path: SummaryPath, lines: Iterable[str]) -> SummaryEntry:
+        with disk_errors(self.path / path):
+            file = AtomicFile(self.path)
+        with file:
+            for line in lines:
+                file.write(line.encode())
+            file.commit(self.path / path)
+            return SummaryEntry(path=path, bytes=file.size, sha256=file.sha256)
+
+    def _manifest(self, info: ManifestInfo, summaries: tuple[SummaryEntry, ...]) -> Manifest:
+        source = info.source
+        blobs = self._named.one("SELECT count(*), coalesce(sum(size), 0) FROM named")
+        return Manifest(
+            format=FORMAT,
+            format_version=FORMAT_VERSION,
+            bundle_id=str(uuid.uuid4()),
+            created_by=CreatedBy(mlporter=info.mlporter, mlflow=info.mlflow),
+            schema_revision=source.revision,
+            source=SourceEntry(
+                address=source.address, kind=source.kind, consistency=source.consistency
+            ),
+            workspaces=tuple(sorted(info.workspaces)[:_WORKSPACES_SHOWN]),
+            workspace_count=len(info.workspaces),
+            started=self._started,
+            finished=utc_now(),
+            selection=info.selection,
+            artifacts=ArtifactTotals(
+                mode=info.artifacts,
+                files=self._files,
+                bytes=self._bytes,
+                blobs=blobs[0] if blobs else 0,
+                blob_bytes=blobs[1] if blobs else 0,
+            ),
+            left_out=self._left_out.totals(),
+            summaries=summaries,
+            tables=self._tables,
+        )
+
+    def _remove_stale(self) -> None:
+        """Remove what an interrupted export left that this one does not name."""
+        parts = {part.path for table in self._tables.values() for part in table.parts}
+        for folder in (TABLES, BLOBS):
+            if (self.path / folder).is_dir():
+                for entry in walk(self.path, folder):
+                    if entry.kind != "file" or entry.path in parts or self._is_named(entry.path):
+                        continue
+                    with disk_errors(self.path / entry.path, "remove"):
+                        (self.path / entry.path).unlink()
+
+    def _is_named(self, path: str) -> bool:
+        name = path.rpartition("/")[2]
+        found = self._named.one("SELECT 1 FROM named WHERE sha256=?", name)
+        return self._own_blobs and found is not None
+
+    def _sync_folders(self) -> None:
+        for name in (TABLES, BLOBS):
+            if (self.path / name).is_dir():
+                with disk_errors(self.path / name):
+                    sync_folder(self.path / name)
+
+
+def _refuse_used(root: Path, mode: Mode) -> None:
+    """Refuse before anything is touched.
+
+    Raises:
+        RefusedError: the directory is not what `mode` is for.
+        BundleInUseError: another process is writing there.
+    """
+    state = state_of(root)
+    if state is State.UNFINISHED:
+        check_not_in_use(root)
+    refusals = {
+        ("new", State.UNFINISHED): (
+            "holds an unfinished bundle",
+            "continue it with --resume, or begin again with --restart",
+        ),
+        ("new", State.FINISHED): (
+            "already holds a bundle",
+            "choose another directory, or replace the bundle with --restart",
+        ),
+        ("resume", State.FINISHED): (
+            "holds a finished bundle: there is nothing to resume",
+            "choose another directory, or replace the bundle with --restart",
+        ),
+    }
+    foreign = ("is not empty, and not a bundle", "choose another directory")
+    refusal = foreign if state is State.FOREIGN else refusals.get((mode, state))
+    if refusal:
+        raise RefusedError(refusal[0], subject=str(root), hint=refusal[1])
+    if state is not State.EMPTY:
+        check_only_ours(root)
+
+
+def _prepare(root: Path, mode: Mode) -> None:
+    """With the lock held: look again, and remove what must go."""
+    if mode != "restart" and (root / MANIFEST).exists():
+        raise RefusedError("another process has just finished a bundle here", subject=str(root))
+    check_only_ours(root)
+    if mode == "restart" and (root / MANIFEST).exists():
+        # First of all: without it, nobody takes the rest for a bundle.
+        with disk_errors(root, "remove"):
+            (root / MANIFEST).unlink()
+            sync_folder(root)
+    for entry in walk(root):
+        temporary = TEMPORARY.fullmatch(entry.path.rpartition("/")[2]) is not None
+        kept = mode != "restart" and not temporary
+        if entry.kind == "file" and not kept and not entry.path.startswith(f"{WORK}/"):
+            with disk_errors(root / entry.path, "remove"):
+                (root / entry.path).unlink()

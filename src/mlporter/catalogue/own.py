@@ -1,0 +1,41 @@
+"""The two tables that are ours: what a bundle says of files, and of what it does not hold."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from mlporter.catalogue.types import Column, Kind, Table
+
+__all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS"]
+
+OWNER_KINDS = ("logged_model", "model_version", "run", "trace")
+"""What can own artifacts, in sort order. The id of a model version is ``workspace/name/version``."""
+
+ARTIFACTS = Table(
+    name="artifacts",
+    kind=Kind.OWN,
+    key=("owner_kind", "owner_id", "path"),
+    columns=(
+        Column("owner_kind", pa.string(), nullable=False),
+        Column("owner_id", pa.string(), nullable=False),
+        Column("path", pa.string(), nullable=False),
+        Column("size", pa.int64(), nullable=False),
+        Column("sha256", pa.string(), nullable=False),
+    ),
+)
+"""Every artifact file: whose it is, its path below the owner's root, bytes, and SHA-256 (hex)."""
+
+LEFT_OUT = Table(
+    name="left_out",
+    kind=Kind.OWN,
+    key=("kind", "id", "path", "reason"),
+    columns=(
+        Column("kind", pa.string(), nullable=False),
+        Column("id", pa.string(), nullable=False),
+        Column("path", pa.string(), nullable=False),
+        Column("reason", pa.string(), nullable=False),
+        Column("detail", pa.string(), nullable=False),
+        Column("expected", pa.bool_(), nullable=False),
+    ),
+)
+"""Everything that was not carried, as `mlporter.errors.LeftOut`."""

@@ -1,0 +1,90 @@
+"""The command `mlporter`: finds the verb, runs it, and turns whatever happens into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from mlporter.cli.logs import calm_environment
+from mlporter.cli.options import CONTEXT
+from mlporter.cli.session import Session
+from mlporter.cli.signals import stopping_on_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["VERBS", "main", "mlporter", "run"]
+
+VERBS = {
+    "export": "mlporter.cli.export",
+    "import": "mlporter.cli.import_",
+    "copy": "mlporter.cli.copy",
+    "diff": "mlporter.cli.diff",
+    "verify": "mlporter.cli.verify",
+    "inspect": "mlporter.cli.inspect",
+    "show": "mlporter.cli.show",
+    "unpack": "mlporter.cli.unpack",
+    "doctor": "mlporter.cli.doctor",
+    "demo": "mlporter.cli.demo",
+}
+"""Verbs and the modules whose `command` they are. `promote` and `run` are kept free for later."""
+
+
+class _Verbs(click.Group):
+    """Loads a verb's module when it is asked for, and lists verbs in the order of `VERBS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(VERBS[cmd_name]).command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{VERBS[cmd_name]}.command is not a command")
+        return command
+
+
+@click.group(
+    cls=_Verbs, context_settings=CONTEXT, epilog="Documentation of a verb: mlporter VERB --help"
+)
+@click.version_option(package_name="mlporter", message="%(prog)s %(version)s")
+def mlporter() -> None:
+    """Move MLflow registries, and prove that nothing was lost.
+
+    A place (SOURCE, TARGET, ADDRESS) is a database (sqlite:///mlflow.db,
+    postgresql://user@host/mlflow) or a bundle: a directory that `export` wrote.
+    Sources are never changed.
+    """
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line (without the program's name) and return its exit code."""
+    arguments = list(argv)
+    with Session(arguments) as session, stopping_on_signals():
+        try:
+            with mlporter.make_context("mlporter", arguments.copy(), obj=session) as context:
+                return int(mlporter.invoke(context))
+        except click.exceptions.Exit as end:
+            return end.exit_code
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- nothing is above us
+            return int(session.fail(error))
+
+
+def main() -> None:
+    """Run the command line of this process, and exit.
+
+    The shell asks for completions through the variable that Click documents.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that can't show a sign shows its code; no output fails over a name.
+            stream.reconfigure(errors="backslashreplace")
+    calm_environment()
+    if "_MLPORTER_COMPLETE" in os.environ:
+        mlporter.main(prog_name="mlporter")
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""`mlporter diff`: two places, field by field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import mlporter
+from mlporter.cli.options import CONTEXT, map_uri_option, output_options, workers_option
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command("diff", context_settings=CONTEXT, short_help="Compare two places, field by field.")
+@click.argument("a")
+@click.argument("b")
+@click.option("--strict", is_flag=True, help="Compare places, JSON texts and derived tables too.")
+@click.option(
+    "--artifacts",
+    type=click.Choice(["content", "listing", "none"]),
+    default="content",
+    show_default=True,
+    help="Compare files by SHA-256, by path and size, or not at all.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="How many differences to name; all are counted.",
+)
+@map_uri_option
+@workers_option
+@output_options
+def command(
+    session: Session,
+    a: str,
+    b: str,
+    strict: bool,
+    artifacts: str,
+    limit: int,
+    uri_map: tuple[str, ...],
+    workers: int,
+) -> int:
+    """Compare all tables and files of A and B; each is a bundle or a database.
+
+    A line for each difference: + only in A, - only in B, * differs, ! could not be read. Then the
+    counts of every table, what was not compared, and why. The exit code is 0 if they are identical
+    and 1 if not.
+    """
+    report = mlporter.diff(
+        a,
+        b,
+        strict=strict,
+        artifacts=artifacts,
+        limit=limit,
+        uri_map=uri_map,
+        workers=workers,
+        on_progress=session.on_progress,
+    )
+    session.output.compared(report)
+    return report.exit_code

@@ -1,0 +1,28 @@
+"""`mlporter doctor`: versions, drivers, settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import mlporter
+from mlporter.cli.options import CONTEXT, output_options
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command("doctor", context_settings=CONTEXT, short_help="Versions, drivers, settings.")
+@click.argument("address", required=False)
+@output_options
+def command(session: Session, address: str | None) -> int:
+    """Check what mlporter needs: versions, drivers, settings.
+
+    With ADDRESS, also whether that place can be reached, and which MLflow release it belongs to.
+    """
+    report = mlporter.doctor(address)
+    session.output.checked(report)
+    return report.exit_code

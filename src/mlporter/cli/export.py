@@ -1,0 +1,68 @@
+"""`mlporter export`: a registry into a bundle."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+import mlporter
+from mlporter.cli.options import (
+    CONTEXT,
+    artifacts_option,
+    map_uri_option,
+    output_options,
+    source_and,
+    workers_option,
+)
+from mlporter.cli.text import redact
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command("export", context_settings=CONTEXT, short_help="Export a registry to a bundle.")
+@source_and("BUNDLE")
+@artifacts_option
+@map_uri_option
+@workers_option
+@click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
+@click.option("--restart", is_flag=True, help="Begin an interrupted export anew.")
+@output_options
+def command(
+    session: Session,
+    source: str,
+    bundle: str,
+    artifacts: str,
+    uri_map: tuple[str, ...],
+    workers: int,
+    resume: bool,
+    restart: bool,
+) -> int:
+    """Export all of SOURCE to the new directory BUNDLE.
+
+    The source is read in one consistent snapshot while others go on writing, and it is never
+    changed. Without SOURCE, MLFLOW_TRACKING_URI says where to read. What could not be carried is
+    listed, and the exit code is then 3.
+    """
+    if "://" in bundle:
+        raise click.UsageError(f"BUNDLE is a directory, not an address: {redact(bundle)}")
+    if resume and restart:
+        raise click.UsageError("--resume and --restart exclude each other.")
+    again = f"mlporter export {shlex.quote(redact(source))} {shlex.quote(bundle)} --resume"
+    session.when_interrupted = f"the bundle is unfinished; to continue: {again}"
+    result = mlporter.export(
+        source,
+        bundle,
+        artifacts=artifacts,
+        uri_map=uri_map,
+        workers=workers,
+        resume=resume,
+        restart=restart,
+        on_progress=session.on_progress,
+    )
+    session.output.transferred(result)
+    return result.exit_code

@@ -1,0 +1,60 @@
+"""`mlporter import`: a bundle into a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import mlporter
+from mlporter.cli.options import (
+    CONTEXT,
+    NOTHING_LEFT_BEHIND,
+    artifact_root_option,
+    artifacts_option,
+    map_uri_option,
+    output_options,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command("import", context_settings=CONTEXT, short_help="Import a bundle into a registry.")
+@click.argument("bundle")
+@click.argument("target")
+@artifact_root_option
+@artifacts_option
+@map_uri_option
+@workers_option
+@output_options
+def command(
+    session: Session,
+    bundle: str,
+    target: str,
+    artifact_root: str | None,
+    artifacts: str,
+    uri_map: tuple[str, ...],
+    workers: int,
+) -> int:
+    """Import all of BUNDLE into the empty database TARGET.
+
+    Ids, times, version numbers, stages and aliases are kept; artifact URIs are rewritten to the
+    artifact root. All or nothing: an import that fails or is interrupted leaves neither rows nor
+    files behind.
+    """
+    session.when_interrupted = NOTHING_LEFT_BEHIND
+    result = mlporter.import_(
+        bundle,
+        target,
+        artifact_root=artifact_root,
+        artifacts=artifacts,
+        uri_map=uri_map,
+        workers=workers,
+        on_progress=session.on_progress,
+    )
+    session.output.transferred(result)
+    return result.exit_code

@@ -1,0 +1,30 @@
+"""`mlporter inspect`: what a place holds, counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import mlporter
+from mlporter.cli.options import CONTEXT, output_options
+from mlporter.errors import ExitCode
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
+@click.argument("address")
+@output_options
+def command(session: Session, address: str) -> int:
+    """Tell what ADDRESS holds.
+
+    Experiments with their runs, models with their versions, stages and aliases, and the rows of
+    every table.
+    """
+    inventory = mlporter.inspect(address, on_progress=session.on_progress)
+    session.output.counted(inventory)
+    return ExitCode.OK

@@ -1,0 +1,187 @@
+"""Arguments and options that several commands share, each a decorator."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mlporter.cli.session import Session, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "CONTEXT",
+    "NOTHING_LEFT_BEHIND",
+    "SHARE",
+    "artifact_root_option",
+    "artifacts_option",
+    "map_uri_option",
+    "output_options",
+    "source_and",
+    "workers_option",
+]
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
+"""Settings of every command."""
+
+NOTHING_LEFT_BEHIND = "the target is as it was before; the same command begins anew"
+"""What an interrupted import or copy says: it is one transaction."""
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+_TRACKING_URI = "MLFLOW_TRACKING_URI"
+_MOST_WORKERS = 64
+
+
+def output_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that every command takes; the command gets the `Session` first."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")
+    @click.option("-v", "--verbose", count=True, help="Log to stderr; -vv logs more.")
+    @click.option(
+        "--log-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Append a detailed log to this file.",
+    )
+    @click.option("--no-progress", is_flag=True, help="Draw no progress bars.")
+    @click.pass_obj
+    @functools.wraps(command)
+    def configured(  # noqa: PLR0917 -- Click passes options by name
+        session: Session,
+        /,
+        *args: object,
+        as_json: bool,
+        quiet: bool,
+        verbose: int,
+        log_file: Path | None,
+        no_progress: bool,
+        **options: object,
+    ) -> int:
+        settings = Settings(
+            as_json=as_json,
+            quiet=quiet,
+            verbose=verbose,
+            log_file=log_file,
+            progress=not no_progress,
+        )
+        session.configure(settings)
+        return command(session, *args, **options)
+
+    return configured
+
+
+def source_and(second: str) -> Callable[[_Command], _Command]:
+    """Add the arguments SOURCE and another, as ``source`` and the other's name.
+
+    With one argument, that is the second, and SOURCE comes from ``MLFLOW_TRACKING_URI``: the
+    environment may say where to read, but never where to write.
+    """
+
+    def split(
+        context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+    ) -> tuple[str, str]:
+        if len(values) == 2:  # noqa: PLR2004 -- both were given
+            return values[0], values[1]
+        if len(values) != 1:
+            raise click.UsageError(f"SOURCE and {second} are needed, nothing else.")
+        source = os.environ.get(_TRACKING_URI)
+        if not source:
+            message = f"SOURCE or {second} is missing ({_TRACKING_URI} is not set either)."
+            raise click.UsageError(message)
+        return source, values[0]
+
+    def decorate(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def named(*args: object, places: tuple[str, str], **options: object) -> object:
+            return command(*args, **options, source=places[0], **{second.lower(): places[1]})
+
+        argument = click.argument(
+            "places", nargs=-1, metavar=f"[SOURCE] {second}", callback=split, required=False
+        )
+        return argument(named)
+
+    return decorate
+
+
+def artifacts_option(command: _Command) -> _Command:
+    """Add ``--artifacts copy|reference|none``."""
+    return click.option(
+        "--artifacts",
+        type=click.Choice(["copy", "reference", "none"]),
+        default="copy",
+        show_default=True,
+        help="Copy the files; or keep their URIs and copy nothing; or leave them out.",
+    )(command)
+
+
+def artifact_root_option(command: _Command) -> _Command:
+    """Add ``--artifact-root URI``."""
+    return click.option(
+        "--artifact-root",
+        metavar="URI",
+        help="Where the target keeps files: a directory, or a URI such as s3://bucket/mlflow.",
+    )(command)
+
+
+def map_uri_option(command: _Command) -> _Command:
+    """Add ``--map-uri FROM=TO``, repeatable."""
+    return click.option(
+        "--map-uri",
+        "uri_map",
+        multiple=True,
+        metavar="FROM=TO",
+        callback=_has_both_sides,
+        help="Look for files under TO where their recorded URI begins with FROM. Repeatable.",
+    )(command)
+
+
+def _has_both_sides(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    for value in values:
+        before, _, after = value.partition("=")
+        if not before or not after:
+            raise click.BadParameter(f"{value!r} is not FROM=TO")
+    return values
+
+
+def workers_option(command: _Command) -> _Command:
+    """Add ``--workers N``."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(1, _MOST_WORKERS),
+        default=4,
+        show_default=True,
+        help="How many files to read or write at a time.",
+    )(command)
+
+
+class Share(click.ParamType):
+    """A share of a whole: ``5%`` or ``0.05``, more than nothing and at most all."""
+
+    name = "share"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,  # noqa: ANN401
+    ) -> float:
+        """Return it as a number above 0 and up to 1."""
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            self.fail(f"{text!r} is not a share such as 5% or 0.05", param, ctx)
+        return share
+
+
+SHARE = Share()

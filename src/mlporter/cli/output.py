@@ -1,0 +1,272 @@
+"""Where results go: as text for people, or as one JSON object. Commands never print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from mlporter.cli.render.difference import render_diff, render_diff_verdict
+from mlporter.cli.render.inventory import render_checks, render_inventory
+from mlporter.cli.render.layout import print_block
+from mlporter.cli.render.transfer import render_left_out, render_transfer
+from mlporter.cli.render.verification import render_verdict, render_verification
+from mlporter.cli.text import hide_passwords, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import RenderableType
+
+    from mlporter.cli.failures import Failure
+    from mlporter.cli.render.rows import Rows
+    from mlporter.compare.report import DiffReport
+    from mlporter.transfer.doctor import DoctorReport
+    from mlporter.transfer.inventory import Inventory
+    from mlporter.transfer.proof import VerifyResult
+    from mlporter.transfer.result import Result
+
+__all__ = ["ConsoleOutput", "JsonOutput", "Output", "RowFormat", "error_console", "result_console"]
+
+RowFormat = Literal["table", "csv", "json"]
+
+_NO_END_OF_ROOM = 1 << 12
+"""Columns of what is not a terminal: a pipe or a file cuts nothing off."""
+
+
+class Output(Protocol):
+    """Takes what a command has to say."""
+
+    @property
+    def stream(self) -> TextIO:
+        """Where the output of commands goes that this command runs."""
+
+    @property
+    def terse(self) -> bool:
+        """Whether such commands should keep quiet."""
+
+    def transferred(self, result: Result) -> None:
+        """An export, import, copy or unpack ended."""
+
+    def compared(self, report: DiffReport) -> None:
+        """Two places were compared."""
+
+    def verified(self, result: VerifyResult) -> None:
+        """A bundle was checked."""
+
+    def counted(self, inventory: Inventory) -> None:
+        """What a place holds."""
+
+    def listed(self, rows: Rows, how: RowFormat) -> None:
+        """Rows of a table."""
+
+    def checked(self, report: DoctorReport) -> None:
+        """What `doctor` found."""
+
+    def narrated(self, blocks: Iterable[RenderableType]) -> None:
+        """What a command that runs others is at: for people, on stdout."""
+
+    def told(self, data: dict[str, Any], blocks: Iterable[RenderableType]) -> None:
+        """How a command that runs others ended: the object for programs, the text for people."""
+
+    def failed(self, failure: Failure) -> None:
+        """The command ended early."""
+
+
+class ConsoleOutput:
+    """Text: products (`diff`, `verify`, `inspect`, `show`, `doctor`) on stdout, the rest on stderr.
+
+    Args:
+        results: For products.
+        messages: For the rest.
+        quiet: Say nothing but what went wrong, and verdicts; products that are asked for as such
+            (`inspect`, `show`, `doctor`) stay whole.
+    """
+
+    def __init__(self, results: Console, messages: Console, *, quiet: bool = False) -> None:
+        self._results = results
+        self._messages = messages
+        self._quiet = quiet
+
+    @property
+    def stream(self) -> TextIO:
+        """Stdout, so that a story stays in order."""
+        return sys.stdout
+
+    @property
+    def terse(self) -> bool:
+        """As this command is."""
+        return self._quiet
+
+    def transferred(self, result: Result) -> None:
+        """The final table."""
+        blocks = render_left_out(result) if self._quiet else render_transfer(result)
+        if not self._quiet or result.exit_code:
+            self._print(self._messages, blocks)
+
+    def compared(self, report: DiffReport) -> None:
+        """Differences, counts and the verdict."""
+        blocks = [render_diff_verdict(report)] if self._quiet else render_diff(report)
+        self._print(self._results, blocks)
+
+    def verified(self, result: VerifyResult) -> None:
+        """Findings and the verdict."""
+        blocks = [render_verdict(result)] if self._quiet else render_verification(result)
+        self._print(self._results, blocks)
+
+    def counted(self, inventory: Inventory) -> None:
+        """Experiments, models, and rows of each table."""
+        self._print(self._results, render_inventory(inventory))
+
+    def listed(self, rows: Rows, how: RowFormat) -> None:
+        """Rows, as a table, CSV, or a JSON array."""
+        # Imported here because it needs pyarrow, and no other output does.
+        from mlporter.cli.render.rows import (  # noqa: PLC0415
+            csv_lines,
+            json_array,
+            render_rows,
+        )
+
+        if how == "table":
+            width = self._results.width if self._results.width < _NO_END_OF_ROOM else None
+            self._print(self._results, render_rows(rows, width))
+        else:
+            _write_bytes(csv_lines(rows) if how == "csv" else json_array(rows))
+
+    def checked(self, report: DoctorReport) -> None:
+        """A line for each check."""
+        self._print(self._results, render_checks(report))
+
+    def narrated(self, blocks: Iterable[RenderableType]) -> None:
+        """The text, unless quiet."""
+        if not self._quiet:
+            self._print(self._results, blocks)
+
+    def told(self, data: dict[str, Any], blocks: Iterable[RenderableType]) -> None:
+        """The text."""
+        self._print(self._results, blocks)
+
+    def failed(self, failure: Failure) -> None:
+        """What is wrong with what, why, and what to do next."""
+        self._print(self._messages, _failure_lines(failure))
+
+    def _print(self, console: Console, blocks: Iterable[RenderableType]) -> None:
+        try:
+            for block in blocks:
+                print_block(console, block)
+            console.file.flush()
+        except BrokenPipeError:
+            _drop_stdout()
+
+
+class JsonOutput:
+    """One JSON object on stdout, errors included."""
+
+    @property
+    def stream(self) -> TextIO:
+        """Stderr, as stdout is for the object."""
+        return sys.stderr
+
+    @property
+    def terse(self) -> bool:
+        """Programs don't read along."""
+        return True
+
+    def transferred(self, result: Result) -> None:
+        """`Result.as_dict`."""
+        self._object(result.as_dict())
+
+    def compared(self, report: DiffReport) -> None:
+        """`DiffReport.as_dict`."""
+        self._object({**report.as_dict(), "exit_code": int(report.exit_code)})
+
+    def verified(self, result: VerifyResult) -> None:
+        """`VerifyResult.as_dict`."""
+        self._object({**result.as_dict(), "exit_code": int(result.exit_code)})
+
+    def counted(self, inventory: Inventory) -> None:
+        """`Inventory.as_dict`."""
+        self._object(inventory.as_dict())
+
+    def listed(self, rows: Rows, how: RowFormat) -> None:
+        """An object with the rows as an array; the format asked for beside is moot."""
+        from mlporter.cli.render.rows import json_object  # noqa: PLC0415 -- it needs pyarrow
+
+        _write_bytes(json_object(rows))
+
+    def checked(self, report: DoctorReport) -> None:
+        """`DoctorReport.as_dict`."""
+        self._object({**report.as_dict(), "exit_code": int(report.exit_code)})
+
+    def narrated(self, blocks: Iterable[RenderableType]) -> None:
+        """Nothing: programs don't read along."""
+
+    def told(self, data: dict[str, Any], blocks: Iterable[RenderableType]) -> None:
+        """The object."""
+        self._object(data)
+
+    def failed(self, failure: Failure) -> None:
+        """`Failure.as_dict`: all that is wrong, under the key ``error``."""
+        self._object(failure.as_dict())
+
+    def _object(self, data: dict[str, Any]) -> None:
+        _write_bytes([to_json(data)])
+
+
+def to_json(data: dict[str, Any]) -> bytes:
+    """A JSON object for people and programs: indented, UTF-8, passwords in URLs hidden."""
+    text = json.dumps(_without_passwords(data), ensure_ascii=False, allow_nan=False, indent=2)
+    # File names that are not UTF-8 reach us as lone surrogates; JSON has an escape for these.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _without_passwords(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
+    if isinstance(value, str):
+        return hide_passwords(value)
+    if isinstance(value, dict):
+        return {key: _without_passwords(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_passwords(item) for item in value]
+    return value
+
+
+def _failure_lines(failure: Failure) -> Iterator[RenderableType]:
+    subject = f"{visible(failure.subject)}: " if failure.subject else ""
+    message = "\n".join(visible(line) for line in failure.message.split("\n"))
+    yield Text.assemble("mlporter: ", ("error: ", "bold red"), subject, message)
+    for reason in failure.reasons:
+        yield Text(f"  - {visible(reason)}")
+    if failure.hint:
+        yield Text.assemble(("hint: ", "bold"), visible(failure.hint))
+
+
+def _write_bytes(chunks: Iterable[bytes]) -> None:
+    try:
+        sys.stdout.flush()
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+
+
+def _drop_stdout() -> None:
+    """A reader that has seen enough (`| head`) is no error; Python's own flush at exit is next."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.close(descriptor)
+
+
+def result_console() -> Console:
+    """A console on stdout, as wide as its terminal."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _NO_END_OF_ROOM
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def error_console() -> Console:
+    """A console on stderr, as wide as its terminal."""
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)

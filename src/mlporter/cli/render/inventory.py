@@ -1,0 +1,128 @@
+"""What `inspect` and `doctor` say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from mlporter.cli.render.layout import columns, facts, heading, number
+from mlporter.cli.text import human_bytes, human_count, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from mlporter.cli.render.layout import Side
+    from mlporter.transfer.doctor import DoctorReport
+    from mlporter.transfer.inventory import ExperimentInfo, Inventory, ModelInfo
+
+__all__ = ["render_checks", "render_inventory"]
+
+_KINDS = {
+    "derived": "derived: rebuilt, not carried",
+    "transient": "transient: not carried",
+    "secret": "secret: left out",
+    "unknown": "not in the catalogue",
+}
+
+
+def render_inventory(inventory: Inventory) -> Iterator[RenderableType]:
+    """What and where it is; experiments, models and prompts; the rows of every table."""
+    yield heading(inventory.address)
+    yield facts(_facts(inventory))
+    several = len(inventory.workspaces) > 1
+    yield from _experiments(inventory.experiments, several=several)
+    models = [model for model in inventory.models if not model.is_prompt]
+    yield from _models("Registered models", models, several=several)
+    prompts = [model for model in inventory.models if model.is_prompt]
+    yield from _models("Prompts", prompts, several=several)
+    yield from _rows(inventory)
+
+
+def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
+    yield "kind", inventory.kind
+    if inventory.bundle_id:
+        yield "bundle id", inventory.bundle_id
+    if inventory.created:
+        yield "created", str(inventory.created)
+    release = f"MLflow {inventory.mlflow_release}, " if inventory.mlflow_release else ""
+    yield "schema", f"{release}revision {inventory.revision}"
+    yield "consistency", inventory.consistency
+    if inventory.workspaces:
+        yield "workspaces", ", ".join(inventory.workspaces)
+    if inventory.artifacts is not None:
+        files = inventory.artifacts
+        size = human_bytes(files.bytes)
+        yield "files", f"{human_count(files.files)}, {size} (artifacts: {files.mode})"
+    if inventory.left_out:
+        yield "left out", plural(inventory.left_out, "thing")
+
+
+def _experiments(
+    experiments: tuple[ExperimentInfo, ...], *, several: bool
+) -> Iterator[RenderableType]:
+    yield Text()
+    yield heading(f"Experiments ({len(experiments):,})")
+    names: list[tuple[str, Side]] = [("workspace", "left")] if several else []
+    names += [("id", "right"), ("name", "left"), ("stage", "left"), ("runs", "right")]
+    names += [("deleted", "right"), ("models", "right"), ("traces", "right")]
+    rows = [
+        (
+            *([e.workspace] if several else []),
+            str(e.id),
+            e.name,
+            e.lifecycle_stage,
+            *map(number, (e.runs, e.deleted_runs, e.logged_models, e.traces)),
+        )
+        for e in experiments
+    ]
+    if rows:
+        yield columns(names, rows)
+
+
+def _models(title: str, models: list[ModelInfo], *, several: bool) -> Iterator[RenderableType]:
+    if not models:
+        return
+    yield Text()
+    yield heading(f"{title} ({len(models):,})")
+    names: list[tuple[str, Side]] = [("workspace", "left")] if several else []
+    names += [("name", "left"), ("version", "right"), ("stage", "left"), ("aliases", "left")]
+    names += [("status", "left"), ("run", "left")]
+    yield columns(names, (row for model in models for row in _versions(model, several=several)))
+
+
+def _versions(model: ModelInfo, *, several: bool) -> Iterator[tuple[str | Text, ...]]:
+    first = ([model.workspace] if several else []) + [model.name]
+    if not model.versions:
+        yield (*first, Text("-", style="dim"), "", "", "", "")
+    for version in model.versions:
+        stage = "" if version.stage in {None, "None"} else version.stage
+        aliases = ", ".join(version.aliases)
+        status, run = version.status or "", version.run_id or ""
+        yield (*first, str(version.version), stage, aliases, status, run)
+        first = [""] * len(first)
+
+
+def _rows(inventory: Inventory) -> Iterator[RenderableType]:
+    shown = [table for table in inventory.tables if table.rows]
+    yield Text()
+    yield heading(f"Rows ({sum(table.rows for table in shown):,})")
+    rows = [(t.name, number(t.rows), Text(_KINDS.get(t.kind, ""), style="dim")) for t in shown]
+    if rows:
+        yield columns([("table", "left"), ("rows", "right"), ("", "left")], rows)
+    empty = len(inventory.tables) - len(shown)
+    if empty:
+        yield Text(f"  {plural(empty, 'other table')} empty", style="dim")
+
+
+def render_checks(report: DoctorReport) -> Iterator[RenderableType]:
+    """A line for each check, and what to do about those that failed."""
+    good, bad = Text("ok", style="green"), Text("!!", style="bold red")
+    rows = [(good if check.ok else bad, check.name, check.value) for check in report.checks]
+    yield columns([("", "left"), ("check", "left"), ("found", "left")], rows, indent=0)
+    failed = [check for check in report.checks if not check.ok]
+    if failed:
+        yield Text()
+        yield facts((check.name, check.hint or "") for check in failed)

@@ -1,0 +1,82 @@
+"""The few shapes that all output is made of: headings, tables, lists and lines that never wrap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mlporter.cli.text import human_count, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console, RenderableType
+
+__all__ = ["Side", "bullets", "columns", "facts", "heading", "number", "print_block"]
+
+Side = Literal["left", "right"]
+"""Where the text of a column begins."""
+
+
+def heading(text: str) -> Text:
+    """A line above a block."""
+    return Text(visible(text), style="bold")
+
+
+def number(value: int) -> Text:
+    """A count; zero is a faint dash, so that what is there stands out."""
+    return Text(human_count(value)) if value else Text("-", style="dim")
+
+
+def columns(
+    names: Sequence[tuple[str, Side]], rows: Iterable[Sequence[str | Text]], *, indent: int = 2
+) -> Padding:
+    """A table without lines, whose cells are cut rather than wrapped where it is too wide."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold dim")
+    for name, side in names:
+        table.add_column(Text(visible(name)), justify=side, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(Text(visible(c)) if isinstance(c, str) else c for c in row))
+    return Padding(table, (0, 0, 0, indent))
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> Padding:
+    """Names and values below each other; long values wrap in their own column."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(Text(visible(name)), Text(visible(value)))
+    return Padding(grid, (0, 0, 0, 2))
+
+
+def bullets(items: Iterable[tuple[str, str]], style: str = "") -> Padding:
+    """A list; each item is a mark and a text that wraps beside it."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(style=style, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for mark, text in items:
+        grid.add_row(Text(mark), Text(visible(text)))
+    return Padding(grid, (0, 0, 0, 2))
+
+
+def print_block(console: Console, block: RenderableType) -> None:
+    """Print a block without the blanks that Rich fills its lines up with.
+
+    Lines of text are never wrapped: who pipes them wants them whole.
+    """
+    if isinstance(block, Group):
+        for part in block.renderables:
+            print_block(console, part)
+        return
+    if isinstance(block, Text):
+        console.print(block, soft_wrap=True)
+        return
+    for segments in console.render_lines(block, pad=False):
+        line = Text.assemble(*((s.text, s.style or "") for s in segments if not s.control))
+        line.rstrip()
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,191 @@
+"""The rows of a table: fitted to a terminal, or as CSV or JSON, streamed batch by batch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from rich.cells import cell_len
+from rich.text import Text
+
+from mlporter.cli.render.layout import columns
+from mlporter.cli.text import visible
+from mlporter.compare.report import json_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from mlporter.cli.render.layout import Side
+
+__all__ = ["Rows", "csv_lines", "json_array", "json_object", "render_rows"]
+
+_CELL = 40
+"""The longest cell of a table where there is no end of room, in terminal columns."""
+
+_WIDE_CELL = 32
+"""The least that a column gets on a terminal before further columns are left out: an id."""
+
+_GAP = 2
+_SMALLEST = 6
+"""Fewer terminal columns than this say nothing of a value."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a table.
+
+    Attributes:
+        address: Where they are, redacted.
+        table: The table's name.
+        reader: Batches of them.
+        limit: How many to show; None means all.
+    """
+
+    address: str
+    table: str
+    reader: pa.RecordBatchReader
+    limit: int | None = None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The batches, cut off at the limit."""
+        left = self.limit
+        if left == 0:
+            return
+        for batch in self.reader:
+            if left is None:
+                yield batch
+                continue
+            yield batch.slice(0, left)
+            left -= batch.num_rows
+            if left <= 0:
+                return
+
+
+def csv_lines(rows: Rows) -> Iterator[bytes]:
+    """CSV in UTF-8 with a header: text in quotes, NULL as nothing at all, bytes in hex.
+
+    So an empty text (``""``) and a NULL can be told apart.
+    """
+    yield (",".join(_header(name) for name in rows.reader.schema.names) + "\n").encode()
+    options = pa_csv.WriteOptions(include_header=False)
+    for batch in rows.batches():
+        buffer = pa.BufferOutputStream()
+        pa_csv.write_csv(_without_bytes(batch), buffer, options)
+        yield buffer.getvalue().to_pybytes()
+
+
+def _header(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if set(name) & set(',"\r\n') else name
+
+
+def _without_bytes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    arrays = [
+        pa.array([None if v is None else v.hex() for v in array.to_pylist()], pa.string())
+        if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)
+        else array
+        for array in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
+def json_array(rows: Rows) -> Iterator[bytes]:
+    """A JSON array with an object a row, each on a line of its own."""
+    first = True
+    for batch in rows.batches():
+        for row in batch.to_pylist():
+            yield (b"[\n" if first else b",\n") + _json_row(row)
+            first = False
+    yield b"[]\n" if first else b"\n]\n"
+
+
+def json_object(rows: Rows) -> Iterator[bytes]:
+    """One JSON object: ``address``, ``table``, ``columns`` and ``rows``, the latter an array."""
+    head = {"address": rows.address, "table": rows.table, "columns": rows.reader.schema.names}
+    text = json.dumps(head, ensure_ascii=False).removesuffix("}")
+    array = json_array(rows)
+    last = b""
+    for part in chain([text.encode() + b', "rows": '], array):
+        yield last
+        last = part
+    yield last.removesuffix(b"\n") + b"}\n"
+
+
+def _json_row(row: dict[str, Any]) -> bytes:
+    safe = {name: json_safe(value) for name, value in row.items()}
+    return json.dumps(safe, ensure_ascii=False, allow_nan=False).encode()
+
+
+def render_rows(rows: Rows, width: int | None) -> Iterator[RenderableType]:
+    """Rows as a table.
+
+    Args:
+        rows: What to show. They are held in memory, so there should be a limit.
+        width: Columns of the terminal, or None where there is no end of room: then every column
+            is shown. Else those that fit, from the left, columns without any value last.
+    """
+    limit = rows.limit
+    read = list(
+        Rows(rows.address, rows.table, rows.reader, None if not limit else limit + 1).batches()
+    )
+    table = pa.Table.from_batches(read, rows.reader.schema)
+    more = limit is not None and table.num_rows > limit
+    table = table.slice(0, limit) if limit is not None else table
+    cells = {name: [_cell(v) for v in table[name].to_pylist()] for name in table.column_names}
+    shown = list(cells) if width is None else _fitting(cells, width)
+    sides = {f.name: _side(f.type) for f in table.schema}
+    most = _CELL if width is None else max(_WIDE_CELL, width - _GAP)
+    body = zip(*([_cut(cell, most) for cell in cells[name]] for name in shown), strict=True)
+    yield columns([(name, sides[name]) for name in shown], body, indent=0)
+    hidden = [name for name in cells if name not in shown]
+    yield from _footer(table.num_rows, hidden, more=more)
+
+
+def _footer(count: int, hidden: list[str], *, more: bool) -> Iterator[RenderableType]:
+    if not count:
+        yield Text("no rows", style="dim")
+    if hidden:
+        names = ", ".join(visible(name) for name in hidden)
+        yield Text(f"not shown (--columns, or --format csv|json): {names}", style="dim")
+    if more:
+        yield Text(f"the first {count:,} rows; --limit N shows more", style="dim")
+
+
+def _fitting(cells: dict[str, list[Text]], width: int) -> list[str]:
+    filled = [name for name, values in cells.items() if any(v.plain for v in values)]
+    order = filled + [name for name in cells if name not in filled]
+    taken: set[str] = set()
+    room = width
+    for name in order:
+        widest = max([cell_len(name), *(v.cell_len for v in cells[name])])
+        needed = min(widest, _WIDE_CELL)
+        if taken and needed > room and room < _SMALLEST + cell_len(name):
+            break
+        if taken and needed > room:
+            continue
+        taken.add(name)
+        room -= needed + _GAP
+    return [name for name in cells if name in taken]
+
+
+def _cell(value: object) -> Text:
+    if value is None:
+        return Text("")
+    if value == "":
+        return Text('""', style="dim")
+    return Text(visible(str(json_safe(value))))
+
+
+def _cut(cell: Text, width: int) -> Text:
+    cell.truncate(width, overflow="ellipsis")
+    return cell
+
+
+def _side(type_: pa.DataType) -> Side:
+    numeric = pa.types.is_integer(type_) or pa.types.is_floating(type_)
+    return "right" if numeric else "left"

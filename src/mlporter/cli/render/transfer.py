@@ -1,0 +1,134 @@
+"""The table that a transfer ends with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from mlporter.cli.render.layout import bullets, columns, heading, number
+from mlporter.cli.text import human_bytes, human_seconds, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from mlporter.errors import LeftOut
+    from mlporter.transfer.result import FilesResult, Result, TableResult
+
+__all__ = ["render_left_out", "render_transfer"]
+
+_DONE = {"export": "Exported", "import": "Imported", "copy": "Copied", "unpack": "Unpacked"}
+_FIRST = (
+    "experiments",
+    "runs",
+    "logged_models",
+    "registered_models",
+    "model_versions",
+    "registered_model_aliases",
+    "trace_info",
+    "metrics",
+    "params",
+    "tags",
+)
+"""What people ask for first; the other tables follow in the catalogue's order."""
+
+_NAMED = 15
+"""How many left-out things are named."""
+
+_NUMBERS = ("carried", "already there", "skipped", "failed")
+_LEFT_ALONE = {
+    "reference": "Files stay where they are, and so do their URIs (--artifacts reference).",
+    "none": "Files were left out (--artifacts none).",
+}
+
+
+def render_transfer(result: Result) -> Iterator[RenderableType]:
+    """What was carried, counted; what was not, by name; what to do next."""
+    done = _DONE.get(result.verb, result.verb)
+    took = human_seconds(result.seconds)
+    yield heading(f"{done} {result.source} to {result.target} in {took}")
+    yield Text()
+    yield from _counts(result)
+    yield from _files(result.files)
+    yield from render_left_out(result)
+    if result.notes:
+        yield Text()
+        yield bullets(("note:", note) for note in result.notes)
+    if result.next_command:
+        yield Text()
+        yield Text.assemble(("Next: ", "bold"), result.next_command)
+
+
+def _counts(result: Result) -> Iterator[RenderableType]:
+    shown = [table for table in result.tables if _numbers(table) != (0, 0, 0, 0)]
+    shown.sort(key=lambda t: _FIRST.index(t.table) if t.table in _FIRST else len(_FIRST))
+    rows = [(table.table, *map(number, _numbers(table))) for table in shown]
+    if result.tables:
+        total = [sum(row) for row in zip(*map(_numbers, result.tables), strict=True)]
+        rows.append((Text("all rows", style="bold"), *map(number, total)))
+    if result.files.mode == "copy":
+        rows.append((Text("files", style="bold"), *_file_numbers(result)))
+    yield columns([("", "left"), *((name, "right") for name in _NUMBERS)], rows)
+    empty = len(result.tables) - len(shown)
+    if empty:
+        yield Text(f"  {plural(empty, 'other table')} empty", style="dim")
+
+
+def _numbers(table: TableResult) -> tuple[int, int, int, int]:
+    return table.carried, table.already_there, table.skipped, table.failed
+
+
+def _file_numbers(result: Result) -> tuple[Text, ...]:
+    # The named ones are only the first: with more of them, the count is a lower bound.
+    left_out = result.left_out
+    failed = sum(bool(entry.path) and not entry.expected for entry in left_out.first)
+    some = failed and left_out.total > len(left_out.first)
+    shown = number(failed) + Text("+" if some else "")
+    return number(result.files.files), number(result.files.already_there), number(0), shown
+
+
+def _files(files: FilesResult) -> Iterator[RenderableType]:
+    if files.mode in _LEFT_ALONE:
+        yield Text(f"  {_LEFT_ALONE[files.mode]}")
+    elif files.files or files.already_there:
+        text = f"  {human_bytes(files.bytes)} in {plural(files.files, 'file')}"
+        if files.stored_files:
+            once = f"{plural(files.stored_files, 'file')}, {human_bytes(files.stored_bytes)}"
+            text += f"; each content once: {once}"
+        yield Text(text)
+
+
+def render_left_out(result: Result) -> Iterator[RenderableType]:
+    """What was not carried: what should have been by name, what is left out by rule in a line."""
+    left_out = result.left_out
+    wanted = [entry for entry in left_out.first if not entry.expected]
+    if left_out.unexpected:
+        yield Text()
+        yield heading(f"Could not be carried: {plural(left_out.unexpected, 'thing')}")
+        yield bullets((("!", _named(entry)) for entry in wanted[:_NAMED]), style="red")
+        more = left_out.unexpected - min(_NAMED, len(wanted))
+        if more:
+            yield Text(f"  …and {more:,} more: {_where_all_are(result)}")
+    by_rule = left_out.total - left_out.unexpected
+    if by_rule:
+        yield Text()
+        names = sorted({_short(entry) for entry in left_out.first if entry.expected})
+        some = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+        yield bullets([("left out by rule or as asked:", f"{by_rule:,} ({some})")])
+
+
+def _where_all_are(result: Result) -> str:
+    if result.verb == "export":
+        return f"mlporter show {result.target} left_out"
+    return "--json names the first thousand"
+
+
+def _named(entry: LeftOut) -> str:
+    what = f"{entry.kind} {entry.id}" + (f"/{entry.path}" if entry.path else "")
+    return f"{what}: {entry.reason}" + (f": {entry.detail}" if entry.detail else "")
+
+
+def _short(entry: LeftOut) -> str:
+    return f"{entry.kind} {entry.id}" if entry.kind != "table" else entry.id

@@ -1,0 +1,119 @@
+"""One run of one command: its output, progress and log, opened once and closed on every way out."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from mlporter.cli.failures import as_failure, short_traceback, write_crash_report
+from mlporter.cli.logs import logging_to
+from mlporter.cli.output import ConsoleOutput, JsonOutput, error_console, result_console
+from mlporter.cli.progress import TerminalProgress
+from mlporter.cli.text import redact
+from mlporter.errors import ExitCode
+from mlporter.progress import silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from mlporter.cli.failures import Failure
+    from mlporter.cli.output import Output
+    from mlporter.progress import OnProgress
+
+__all__ = ["Session", "Settings"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that every command takes."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    log_file: Path | None = None
+    progress: bool = True
+
+
+class Session:
+    """What a command gets: where its results go, and whom it tells how far it is.
+
+    Attributes:
+        output: Takes results and errors.
+        on_progress: Takes progress.
+        when_interrupted: What a user should know, or do next, if the command is interrupted.
+    """
+
+    def __init__(self, argv: list[str]) -> None:
+        self._argv = argv
+        self._stderr = error_console()
+        self._open = ExitStack()
+        self._settings = Settings()
+        # Until the options are known: a wrong option must not turn JSON into text.
+        self.output: Output = JsonOutput() if "--json" in argv else self._console_output()
+        self.on_progress: OnProgress = silent
+        self.when_interrupted: str | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def configure(self, settings: Settings) -> None:
+        """Open what the options ask for.
+
+        Raises:
+            UsageError: the log file cannot be written.
+        """
+        self._settings = settings
+        self.output = JsonOutput() if settings.as_json else self._console_output()
+        logs = logging_to(
+            self._stderr, settings.log_file, verbose=settings.verbose, quiet=settings.quiet
+        )
+        self._open.enter_context(logs)
+        _log.debug("mlporter %s, Python %s", version("mlporter"), platform.python_version())
+        _log.debug("command: mlporter %s", redact(" ".join(self._argv)))
+        if settings.progress and not settings.quiet and self._stderr.is_terminal:
+            progress = TerminalProgress(self._stderr)
+            self._open.callback(progress.close)
+            self.on_progress = progress
+
+    def fail(self, error: BaseException) -> ExitCode:
+        """Tell people (or a program) what went wrong, and return the exit code."""
+        failure = as_failure(error, self.when_interrupted)
+        if failure.exit_code == ExitCode.BUG:
+            failure = self._with_evidence(failure, error)
+        else:
+            _log.debug("ended by %s: %s", failure.type, failure.message)
+        self._stop_progress()
+        self.output.failed(failure)
+        return ExitCode(failure.exit_code)
+
+    def _with_evidence(self, failure: Failure, error: BaseException) -> Failure:
+        _log.debug("unexpected error", exc_info=error)
+        if self._settings.verbose:
+            self._stderr.print(Text(short_traceback(error), style="dim"), soft_wrap=True)
+        where = self._settings.log_file or write_crash_report(error)
+        return replace(failure, hint=failure.hint or f"please report it with {where}")
+
+    def _stop_progress(self) -> None:
+        if isinstance(self.on_progress, TerminalProgress):
+            self.on_progress.close()
+
+    def _console_output(self) -> ConsoleOutput:
+        return ConsoleOutput(result_console(), self._stderr, quiet=self._settings.quiet)

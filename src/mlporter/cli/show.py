@@ -1,0 +1,72 @@
+"""`mlporter show`: the rows of a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import mlporter
+from mlporter.cli.options import CONTEXT, output_options
+from mlporter.cli.text import redact
+from mlporter.errors import ExitCode
+
+if TYPE_CHECKING:
+    from mlporter.cli.output import RowFormat
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+_TABLE_LIMIT = 100
+
+
+def _names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names):
+        raise click.BadParameter(f"{value!r} is not a list of names such as name,version")
+    return names
+
+
+@click.command("show", context_settings=CONTEXT, short_help="Rows, as a table, CSV or JSON.")
+@click.argument("address")
+@click.argument("table")
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="For people; or all rows as CSV with a header; or all rows as a JSON array.",
+)
+@click.option("--columns", metavar="NAMES", callback=_names, help="Only these, as in name,version.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
+)
+@output_options
+def command(
+    session: Session,
+    address: str,
+    table: str,
+    how: RowFormat,
+    columns: tuple[str, ...] | None,
+    limit: int | None,
+) -> int:
+    """Show the rows of a table of ADDRESS, sorted by its key.
+
+    TABLE is one of MLflow's own tables, such as runs or model_versions; or, of a bundle, artifacts
+    or left_out. `mlporter inspect ADDRESS` names the tables that hold rows.
+    """
+    # Imported here because it needs pyarrow, and `--help` does not.
+    from mlporter.cli.render.rows import Rows  # noqa: PLC0415
+
+    reader = mlporter.show(address, table, columns=columns)
+    if limit is None and how == "table":
+        limit = _TABLE_LIMIT
+    session.output.listed(Rows(redact(address), table, reader, limit), how)
+    return ExitCode.OK

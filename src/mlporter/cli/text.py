@@ -1,0 +1,99 @@
+"""Words and numbers as people read them. Pure functions; no terminal is needed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from mlporter.stores.address import redact as redact_address
+
+__all__ = [
+    "hide_passwords",
+    "human_bytes",
+    "human_count",
+    "human_seconds",
+    "plural",
+    "redact",
+    "visible",
+    "words",
+]
+
+_URL_PASSWORD = re.compile(
+    # ://user:password@, where the password may hold any sign but white space; what follows a
+    # port (://host:5000/path@alias) is no password.
+    r"(://[^:/@\s\"']*):(?!\d+(?:[/\s\"']|$))[^\s\"'<>]*@"
+)
+_MINUTE = 60
+_HOUR = 3600
+_KILO = 1000
+
+
+def hide_passwords(text: str) -> str:
+    """Hide the passwords of all URLs in a text, and nothing else: for values and ids."""
+    return _URL_PASSWORD.sub(r"\1:***@", text)
+
+
+def redact(text: str) -> str:
+    """Hide all that may be a credential in a message, a log line or a traceback."""
+    return "\n".join(hide_passwords(redact_address(line)) for line in text.split("\n"))
+
+
+def visible(text: str) -> str:
+    r"""Show control characters as escapes, so that no value can steer a terminal or break a line.
+
+    >>> visible("a\x1b[31mb\n")
+    'a\\x1b[31mb\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c == " " or _harmless(c) else _escape(c) for c in text)
+
+
+def _harmless(character: str) -> bool:
+    # Joiners and variation selectors (Cf and Mn) belong to emoji and to many scripts; what turns
+    # the direction of text (U+202A to U+202E, U+2066 to U+2069) can make it read as other text.
+    if "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069":
+        return False
+    return unicodedata.category(character) not in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def human_count(number: int) -> str:
+    """Digits in groups of three: ``1,234,567``."""
+    return f"{number:,}"
+
+
+def human_bytes(number: float) -> str:
+    """Bytes in powers of 1000, three digits at most: ``0 B``, ``12.3 kB``, ``1.2 GB``."""
+    if number < _KILO:
+        return f"{number:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        number /= _KILO
+        if round(number, 1) < _KILO:
+            break
+    else:
+        number, unit = number / _KILO, "PB"
+    return f"{number:.1f} {unit}"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration: ``0.4 s``, ``2 min 05 s``, ``3 h 20 min``."""
+    if seconds < _MINUTE - 0.05:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if seconds < _HOUR - 0.5:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // _MINUTE} h {minutes % _MINUTE:02} min"
+
+
+def plural(number: int, noun: str, nouns: str | None = None) -> str:
+    """A counted noun: ``1 file``, ``2 files``."""
+    return f"{human_count(number)} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def words(name: str) -> str:
+    """A table's name as people say it: ``model_versions`` is ``model versions``."""
+    return name.replace("_", " ")

@@ -1,0 +1,228 @@
+"""Files of two sources: paired by owner and path, then compared by size and, if asked, content.
+
+Bytes are read only where they decide: of files that both sides have, with the same size, and
+whose hash a side does not know. Several are read at once; results come in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue.own import ARTIFACTS
+from mlporter.compare.report import (
+    DIFFER,
+    ONLY_LEFT,
+    ONLY_RIGHT,
+    UNREADABLE,
+    Difference,
+    TableCounts,
+)
+from mlporter.errors import BundleDamagedError
+
+if TYPE_CHECKING:
+    from mlporter.compare.merge import OnDifference
+    from mlporter.compare.options import CompareOptions
+    from mlporter.stores.protocols import ArtifactFile, Report, Source
+
+__all__ = ["OnFiles", "compare_files", "hash_file"]
+
+OnFiles = Callable[[int], None]
+"""Told how many files were compared so far."""
+
+_CHUNK = 1 << 20
+"""Bytes read at a time."""
+
+_AHEAD = 8
+"""Pairs in flight, for each worker."""
+
+_TELL_EVERY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """A file whose bytes could not be read, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A file on both sides, or on one."""
+
+    left: ArtifactFile | None
+    right: ArtifactFile | None
+
+
+_Sum = str | _Unreadable | None
+_Pending = tuple[_Pair, "Future[_Sum] | str | None", "Future[_Sum] | str | None"]
+
+
+def compare_files(  # noqa: PLR0913 - two sources, how, and whom to tell what
+    left: Source,
+    right: Source,
+    options: CompareOptions,
+    *,
+    on_difference: OnDifference,
+    on_left_out: tuple[Report, Report],
+    on_files: OnFiles,
+) -> TableCounts:
+    """Compare all files of two sources.
+
+    Args:
+        left: A.
+        right: B.
+        options: Whether to compare contents, and with how many threads.
+        on_difference: Gets the differences by owner and path; a file that cannot be read is ``!``.
+        on_left_out: Get what A and B themselves could not list or find.
+        on_files: Told now and then how many were compared.
+
+    Raises:
+        BundleDamagedError: a source does not list its files in order, or one twice.
+    """
+    pairs = _pairs(
+        _checked(left.files(on_left_out[0]), "A"), _checked(right.files(on_left_out[1]), "B")
+    )
+    counts, done = TableCounts(), 0
+    for pair, mine, theirs in _summed(left, right, pairs, options):
+        difference = _difference(pair, mine, theirs)
+        counts = _counted(counts, difference)
+        if difference is not None:
+            on_difference(difference)
+        done += 1
+        if done % _TELL_EVERY == 0:
+            on_files(done)
+    on_files(done)
+    return counts
+
+
+def hash_file(source: Source, file: ArtifactFile) -> str:
+    """SHA-256 (hex) of a file's bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with source.open_file(file) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _checked(files: Iterator[ArtifactFile], side: str) -> Iterator[ArtifactFile]:
+    last: tuple[str, str, str] | None = None
+    for file in files:
+        key = _key(file)
+        if last is not None and key <= last:
+            message = f"{side} does not list its files in order, or one twice: {'/'.join(key)}"
+            raise BundleDamagedError(message, subject=ARTIFACTS.name)
+        last = key
+        yield file
+
+
+def _key(file: ArtifactFile) -> tuple[str, str, str]:
+    return (file.owner_kind, file.owner_id, file.path)
+
+
+def _pairs(left: Iterator[ArtifactFile], right: Iterator[ArtifactFile]) -> Iterator[_Pair]:
+    mine, theirs = next(left, None), next(right, None)
+    while mine is not None and theirs is not None:
+        if _key(mine) < _key(theirs):
+            yield _Pair(mine, None)
+            mine = next(left, None)
+        elif _key(theirs) < _key(mine):
+            yield _Pair(None, theirs)
+            theirs = next(right, None)
+        else:
+            yield _Pair(mine, theirs)
+            mine, theirs = next(left, None), next(right, None)
+    if mine is not None:
+        yield from (_Pair(file, None) for file in chain([mine], left))
+    if theirs is not None:
+        yield from (_Pair(None, file) for file in chain([theirs], right))
+
+
+def _summed(
+    left: Source, right: Source, pairs: Iterator[_Pair], options: CompareOptions
+) -> Iterator[tuple[_Pair, _Sum, _Sum]]:
+    """The pairs in order, with the hashes where they decide."""
+    pending: deque[_Pending] = deque()
+    pool = ThreadPoolExecutor(options.workers, thread_name_prefix="mlporter-hash")
+    try:
+        for pair in pairs:
+            pending.append(_submit(pool, left, right, pair, options))
+            if len(pending) >= options.workers * _AHEAD:
+                yield _settled(pending.popleft())
+        while pending:
+            yield _settled(pending.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _submit(
+    pool: ThreadPoolExecutor, left: Source, right: Source, pair: _Pair, options: CompareOptions
+) -> _Pending:
+    mine, theirs = pair.left, pair.right
+    decides = mine is not None and theirs is not None and mine.size == theirs.size
+    if options.artifacts != "content" or mine is None or theirs is None or not decides:
+        return pair, None, None
+    return (
+        pair,
+        mine.sha256 or pool.submit(_sum, left, mine),
+        theirs.sha256 or pool.submit(_sum, right, theirs),
+    )
+
+
+def _sum(source: Source, file: ArtifactFile) -> _Sum:
+    try:
+        return hash_file(source, file)
+    except OSError as error:
+        return _Unreadable(error.strerror or type(error).__name__)
+
+
+def _settled(pending: _Pending) -> tuple[_Pair, _Sum, _Sum]:
+    pair, mine, theirs = pending
+    return (
+        pair,
+        mine.result() if isinstance(mine, Future) else mine,
+        theirs.result() if isinstance(theirs, Future) else theirs,
+    )
+
+
+def _difference(pair: _Pair, mine: _Sum, theirs: _Sum) -> Difference | None:
+    file = pair.left or pair.right
+    if file is None:
+        return None
+    key: dict[str, object] = dict(zip(ARTIFACTS.key, _key(file), strict=True))
+    if pair.left is None or pair.right is None:
+        return Difference(ARTIFACTS.name, ONLY_RIGHT if pair.left is None else ONLY_LEFT, key)
+    bad = [
+        f"{side}: {found.reason}"
+        for side, found in (("A", mine), ("B", theirs))
+        if isinstance(found, _Unreadable)
+    ]
+    if bad:
+        return Difference(ARTIFACTS.name, UNREADABLE, key, detail="; ".join(bad))
+    columns: dict[str, tuple[object, object]] = {}
+    if pair.left.size != pair.right.size:
+        columns["size"] = (pair.left.size, pair.right.size)
+    elif mine != theirs:
+        columns["sha256"] = (mine, theirs)
+    return Difference(ARTIFACTS.name, DIFFER, key, columns) if columns else None
+
+
+def _counted(counts: TableCounts, difference: Difference | None) -> TableCounts:
+    if difference is None:
+        return replace(counts, same=counts.same + 1)
+    if difference.sigil == ONLY_LEFT:
+        return replace(counts, only_left=counts.only_left + 1)
+    if difference.sigil == ONLY_RIGHT:
+        return replace(counts, only_right=counts.only_right + 1)
+    if difference.sigil == UNREADABLE:
+        return replace(counts, unreadable=counts.unreadable + 1)
+    return replace(counts, differs=counts.differs + 1)

@@ -1,0 +1,143 @@
+"""What is compared and what is not, with the reasons: a pure decision before any row is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue.own import ARTIFACTS
+from mlporter.catalogue.types import Kind, Table
+from mlporter.compare.shape import Pair, pair_up
+from mlporter.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlporter.compare.options import CompareOptions
+    from mlporter.stores.protocols import Description
+
+__all__ = ["ANCHORED", "Scope", "decide_scope"]
+
+ANCHORED = frozenset({"model_versions"})
+"""Tables whose places are compared by whose files they are: a version is what it points at."""
+
+_KIND_REASONS = {
+    Kind.TRANSIENT: "true of one server at one moment",
+    Kind.SECRET: "secret",
+    Kind.DERIVED: "computed by MLflow from other tables",
+    Kind.OWN: "about a bundle, not about the registry",
+}
+
+
+_PLACES = "Places, where files are rather than what they are"
+_OWNERS = "By whose files they are, and not as text"
+
+_Ignored = dict[str, dict[str, None]]
+"""Reasons, and what they hold for, both in the order they came up."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is compared.
+
+    Attributes:
+        pairs: Tables to compare, in the catalogue's order.
+        files: Whether files are compared.
+        ignored: Sentences on what is not compared, and why.
+    """
+
+    pairs: tuple[Pair, ...]
+    files: bool
+    ignored: tuple[str, ...]
+
+
+def decide_scope(
+    left: tuple[Description, Sequence[Table]],
+    right: tuple[Description, Sequence[Table]],
+    options: CompareOptions,
+) -> Scope:
+    """Decide what of two sources is compared.
+
+    Raises:
+        UsageError: a table was asked for that neither side has.
+    """
+    mine = {table.name: table for table in left[1]}
+    theirs = {table.name: table for table in right[1]}
+    names = list(dict.fromkeys((*mine, *theirs)))
+    _refuse_unknown(names, options)
+    bundles = "bundle" in (left[0].kind, right[0].kind)
+    ignored: _Ignored = {}
+    pairs = []
+    for name in _asked(names, options):
+        one, two = mine.get(name), theirs.get(name)
+        reason = _why_not(one, two, strict=options.strict, bundles=bundles)
+        if reason:
+            ignored.setdefault(f"Tables that are {reason}", {})[name] = None
+            continue
+        pair = pair_up(one, two, _columns_left(one, two, ignored, strict=options.strict))
+        if pair is not None:
+            pairs.append(pair)
+    sentences = [f"{reason}: {', '.join(names)}." for reason, names in ignored.items()]
+    if options.tables is not None:
+        sentences.append(f"All but what was asked for: {', '.join(options.tables)}.")
+    files = _why_no_files(left[0], right[0], options)
+    return Scope(tuple(pairs), not files, (*sentences, *([files] if files else [])))
+
+
+def _asked(names: list[str], options: CompareOptions) -> list[str]:
+    return [name for name in names if options.tables is None or name in options.tables]
+
+
+def _refuse_unknown(names: list[str], options: CompareOptions) -> None:
+    unknown = sorted(set(options.tables or ()) - {*names, ARTIFACTS.name})
+    if unknown:
+        raise UsageError("neither side has such a table", subject=", ".join(unknown))
+
+
+def _why_not(one: Table | None, two: Table | None, *, strict: bool, bundles: bool) -> str:
+    """Why a table is not compared, or ""."""
+    kinds = {table.kind for table in (one, two) if table is not None}
+    kind = next(iter(kinds - {Kind.UNKNOWN}), Kind.UNKNOWN)
+    if kind is Kind.DERIVED and strict and one is not None and two is not None:
+        return "derived, which a bundle does not hold" if bundles else ""
+    return _KIND_REASONS.get(kind, "")
+
+
+def _columns_left(
+    one: Table | None, two: Table | None, ignored: _Ignored, *, strict: bool
+) -> frozenset[str]:
+    """Columns not to compare; says so in `ignored`."""
+    leave: set[str] = set()
+    for table in (one, two):
+        if table is None:
+            continue
+        secret = [column.name for column in table.columns if column.secret]
+        _say(ignored, "Secrets", table, secret)
+        leave.update(secret)
+        if strict:
+            continue
+        for place in table.places:
+            rows = f" where {place.where[0]} is {place.where[1]}" if place.where else ""
+            reason = _OWNERS if table.name in ANCHORED else _PLACES
+            _say(ignored, reason, table, [place.column + rows])
+            if place.where is None and table.name not in ANCHORED:
+                leave.add(place.column)
+    return frozenset(leave)
+
+
+def _say(ignored: _Ignored, reason: str, table: Table, columns: list[str]) -> None:
+    for column in columns:
+        ignored.setdefault(reason, {})[f"{table.name}.{column}"] = None
+
+
+def _why_no_files(left: Description, right: Description, options: CompareOptions) -> str:
+    """Why files are not compared, or ""."""
+    if options.artifacts == "none":
+        return "Artifacts: not asked for."
+    if options.tables is not None and ARTIFACTS.name not in options.tables:
+        return "Artifacts: not asked for."
+    for side, place in (("A", left), ("B", right)):
+        if place.artifacts != "copy":
+            how = "only refers to its files" if place.artifacts == "reference" else "has no files"
+            return f"Artifacts: {side} ({place.address}) {how}."
+    return ""

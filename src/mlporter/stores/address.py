@@ -1,0 +1,129 @@
+"""Addresses: one syntax for every place a registry can live in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode
+
+from mlporter.errors import UnsupportedError, UsageError
+
+__all__ = ["Address", "AddressKind", "parse_address", "redact"]
+
+_SECRET_PARAMETER = re.compile(r"pass|secret|token|key|credential|signature", re.IGNORECASE)
+_USER_INFO = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/@]+@", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"(?P<head>\b[\w-]*(?:password|passwd|secret|token)[\w-]*\s*[=:]\s*)[^\s&'\",;]+", re.IGNORECASE
+)
+
+
+class AddressKind(str, Enum):
+    """What an address names."""
+
+    BUNDLE = "bundle"
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A parsed address.
+
+    Attributes:
+        kind: What it names.
+        text: As given; may hold a password, so it is never shown.
+        path: The directory of a bundle or the file of an SQLite database.
+    """
+
+    kind: AddressKind
+    text: str
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        return redact(self.text)
+
+    def __repr__(self) -> str:
+        return f"Address({self})"
+
+    @property
+    def libpq(self) -> str:
+        """The connection string that PostgreSQL's own client library takes."""
+        return "postgresql://" + self.text.partition("://")[2]
+
+    @property
+    def sqlalchemy(self) -> str:
+        """The URL that MLflow takes: psycopg2, whatever SQLAlchemy's default driver is."""
+        if self.kind is AddressKind.SQLITE:
+            return f"sqlite:///{self.path}"
+        return "postgresql+psycopg2://" + self.text.partition("://")[2]
+
+
+def parse_address(text: str) -> Address:
+    """Tell what an address names.
+
+    Raises:
+        UsageError: it is no address at all.
+        UnsupportedError: it names a kind of place that this release does not know.
+    """
+    if not text.strip():
+        raise UsageError("an address is empty", hint="name a bundle directory or a database URL")
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return _directory(text)
+    dialect = scheme.partition("+")[0].lower()
+    if dialect == "sqlite":
+        return _sqlite(text, rest)
+    if dialect in {"postgresql", "postgres"}:
+        return Address(AddressKind.POSTGRESQL, text)
+    raise UnsupportedError(
+        f"mlporter does not know places of the kind {scheme!r}",
+        subject=redact(text),
+        hint="this release knows bundle directories, sqlite:/// and postgresql:// databases",
+    )
+
+
+def _directory(text: str) -> Address:
+    path = Path(text)
+    if text in {"databricks", "databricks-uc"} or text.startswith("file:"):
+        raise UnsupportedError(
+            "this release does not read that kind of place",
+            subject=redact(text),
+            hint="it knows bundle directories, sqlite:/// and postgresql:// databases",
+        )
+    if path.is_file():
+        raise UsageError(
+            "is a file, not a bundle directory",
+            subject=text,
+            hint=f"if it is an SQLite database, its address is sqlite:///{text}",
+        )
+    return Address(AddressKind.BUNDLE, text, path)
+
+
+def _sqlite(text: str, rest: str) -> Address:
+    # As in SQLAlchemy: sqlite:///relative.db, sqlite:////absolute.db; a query string is options.
+    if not rest.startswith("/"):
+        raise UsageError(
+            "an SQLite address needs three slashes before a relative path and four before an "
+            "absolute one",
+            subject=redact(text),
+            hint="sqlite:///mlflow.db or sqlite:////srv/mlflow.db",
+        )
+    name = rest[1:].partition("?")[0]
+    if name in {"", ":memory:"}:
+        raise UsageError("an in-memory database holds nothing to move", subject=text)
+    return Address(AddressKind.SQLITE, text, Path(name))
+
+
+def redact(text: str) -> str:
+    """Hide passwords and tokens in an address, or in any message that may quote one."""
+    text = _USER_INFO.sub(r"\g<head>:***@", text)
+    head, mark, query = text.partition("?")
+    if mark and "://" in head and not re.search(r"\s", text):
+        pairs = [
+            (name, "***" if _SECRET_PARAMETER.search(name) else value)
+            for name, value in parse_qsl(query, keep_blank_values=True)
+        ]
+        return f"{head}?{urlencode(pairs, quote_via=quote, safe='/*:,')}"
+    return _SECRET_VALUE.sub(r"\g<head>***", text)

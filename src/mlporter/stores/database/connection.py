@@ -1,0 +1,188 @@
+"""One connection to a database, speaking Arrow; what differs between engines is a `Dialect`.
+
+Both engines are driven through ADBC (Arrow Database Connectivity): rows come and go as Arrow
+batches and never as Python tuples, which is what makes a million rows a second possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import adbc_driver_manager
+import pyarrow as pa
+
+from mlporter.errors import MlporterError, UnreachableError
+from mlporter.stores.address import redact
+
+if TYPE_CHECKING:
+    from adbc_driver_manager import dbapi
+
+    from mlporter.catalogue.types import Column, Table
+
+__all__ = ["Connection", "Dialect", "conform", "driver_error"]
+
+
+class Dialect(Protocol):
+    """What an engine says differently."""
+
+    @property
+    def name(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+
+    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+        """SQL for all rows of a table, sorted by its key, text by UTF-8 bytes."""
+
+    def strip(self, batch: pa.RecordBatch, first: bool) -> pa.RecordBatch:
+        """Take out what `select` put in only to steer the driver."""
+
+    def statement_options(self, table: Table) -> dict[str, str]:
+        """ADBC options for reading this table (batch sizes)."""
+
+
+def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterError:
+    """The error of a driver as one of ours, without credentials."""
+    lines = [line.strip() for line in redact(str(error)).splitlines() if line.strip()]
+    message = lines[0] if lines else type(error).__name__
+    for noise in ("IO: ", "INTERNAL: ", "INVALID_DATA: ", "INVALID_ARGUMENT: ", "[libpq] "):
+        message = message.removeprefix(noise)
+    hint = "see the database's own log" if isinstance(error, adbc_driver_manager.Error) else None
+    if "full" in message.lower() or "no space" in message.lower():
+        hint = "free some space and run it again"
+    return UnreachableError(message, subject=subject, hint=hint)
+
+
+class Connection:
+    """A connection in autocommit mode: transactions are begun and ended by `execute`."""
+
+    def __init__(self, handle: dbapi.Connection, dialect: Dialect, subject: str) -> None:
+        self._handle = handle
+        self.dialect = dialect
+        self.subject = subject
+        self._closed = False
+
+    def execute(self, sql: str) -> None:
+        """Run a statement that returns nothing."""
+        with self._handle.cursor() as cursor:
+            try:
+                cursor.execute(sql)
+            except adbc_driver_manager.Error as error:
+                raise driver_error(error, self.subject) from error
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a small result."""
+        with self._handle.cursor() as cursor:
+            try:
+                cursor.execute(sql)
+                return [tuple(row) for row in cursor.fetchall()]
+            except adbc_driver_manager.Error as error:
+                raise driver_error(error, self.subject) from error
+
+    def scalar(self, sql: str) -> Any:  # noqa: ANN401 -- whatever the database returns
+        """The first value of a result, or None."""
+        rows = self.rows(sql)
+        return rows[0][0] if rows else None
+
+    def read(
+        self, table: Table, columns: tuple[Column, ...], where: str = ""
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table sorted by its key, as the catalogue types them."""
+        schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
+        cursor = self._handle.cursor()
+        try:
+            cursor.adbc_statement.set_options(**self.dialect.statement_options(table))
+            cursor.execute(self.dialect.select(table, columns, where))
+            first = True
+            for batch in cursor.fetch_record_batch():
+                rows = self.dialect.strip(batch, first)
+                first = False
+                if rows.num_rows:
+                    yield conform(rows, schema, table.name, self.subject)
+        except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+            raise _read_error(error, table.name, self.subject) from error
+        finally:
+            cursor.close()
+
+    def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+        """Append batches to a table, within the transaction at hand; return the rows appended.
+
+        Raises:
+            UnreachableError: the database refused a row; its own words are in the message.
+        """
+        feed = _Feed(batches)
+        reader = pa.RecordBatchReader.from_batches(schema, feed)
+        with self._handle.cursor() as cursor:
+            try:
+                cursor.adbc_ingest(table, reader, mode="append")
+            except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+                if feed.error is not None:
+                    raise feed.error from error
+                if isinstance(error, adbc_driver_manager.Error):
+                    raise driver_error(error, f"{self.subject} table {table}") from error
+                raise
+        return feed.rows
+
+    def close(self) -> None:
+        """Close it (once); an open transaction is rolled back by the database."""
+        if not self._closed:
+            self._closed = True
+            self._handle.close()
+
+
+class _Feed:
+    """Batches on their way through a C stream, which would turn their errors into plain text."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.rows = 0
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        try:
+            batch = next(self._batches)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
+        self.rows += batch.num_rows
+        return batch
+
+
+def conform(
+    batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str
+) -> pa.RecordBatch:
+    """A driver's batch in the catalogue's types.
+
+    SQLite has one integer type and no boolean; PostgreSQL marks JSON as an extension type.
+    """
+    arrays = []
+    for index, field in enumerate(schema):
+        array = batch.column(index)
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        if array.type != field.type:
+            array = array.cast(field.type)
+        if not field.nullable and array.null_count:
+            raise UnreachableError(
+                f"column {field.name} holds NULL in {array.null_count} rows, and MLflow's schema "
+                "forbids it there",
+                subject=f"{subject} table {table}",
+                hint="the database was edited by hand or is damaged; mend these rows first",
+            )
+        arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _read_error(error: Exception, table: str, subject: str) -> MlporterError:
+    if isinstance(error, adbc_driver_manager.Error):
+        return driver_error(error, f"{subject} table {table}")
+    text = redact(" ".join(str(error).split()))
+    return UnreachableError(
+        f"a value does not fit the column's type: {text}",
+        subject=f"{subject} table {table}",
+        hint="SQLite lets any value into any column; find and mend it with the sqlite3 shell",
+    )

@@ -1,0 +1,77 @@
+"""PostgreSQL: a repeatable-read snapshot that several connections can share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import pyarrow as pa
+
+from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
+from mlporter.stores.database.connection import Connection, driver_error
+
+if TYPE_CHECKING:
+    from mlporter.catalogue.types import Column, Table
+
+__all__ = ["PostgresqlDialect", "connect"]
+
+_DENIED = ("password authentication failed", "permission denied", "no pg_hba.conf entry",
+           "no password supplied", "is not permitted to log in")  # fmt: skip
+
+
+class PostgresqlDialect:
+    """PostgreSQL's way of saying things."""
+
+    name = "postgresql"
+
+    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+        """All rows by key; text by its bytes, whatever the database's own collation."""
+        names = ", ".join(_name(c) for c in columns)
+        order = ", ".join(_order(table, key) for key in table.key)
+        return f'SELECT {names} FROM "{table.name}" {where} ORDER BY {order}'  # noqa: S608
+
+    def strip(self, batch: pa.RecordBatch, first: bool) -> pa.RecordBatch:  # noqa: ARG002
+        """Nothing was put in."""
+        return batch
+
+    def statement_options(self, table: Table) -> dict[str, str]:  # noqa: ARG002
+        """PostgreSQL's batches are bounded in bytes, whatever the rows hold."""
+        return {"adbc.postgresql.batch_size_hint_bytes": str(8 << 20)}
+
+
+def _name(column: Column) -> str:
+    cast = "::text" if column.json else ""
+    return f'"{column.name}"{cast} AS "{column.name}"'
+
+
+def _order(table: Table, key: str) -> str:
+    collate = ' COLLATE "C"' if pa.types.is_string(table.by_name[key].type) else ""
+    return f'"{key}"{collate}'
+
+
+def connect(libpq: str, subject: str) -> Connection:
+    """A connection, with nothing begun.
+
+    Raises:
+        AccessDeniedError: wrong password, or no right to connect.
+        UnreachableError: no server there, or no such database.
+    """
+    try:
+        handle = adbc_driver_postgresql.dbapi.connect(libpq, autocommit=True)
+    except adbc_driver_manager.Error as error:
+        raise _connect_error(error, subject) from error
+    return Connection(handle, PostgresqlDialect(), subject)
+
+
+def _connect_error(error: adbc_driver_manager.Error, subject: str) -> MlporterError:
+    plain = driver_error(error, subject)
+    text = str(error)
+    if any(words in text for words in _DENIED):
+        return AccessDeniedError(
+            plain.message, subject=subject, hint="check user and password, or use PGPASSWORD"
+        )
+    hint = "check host, port and that the server is running"
+    if "does not exist" in text:
+        hint = "create the database first: createdb NAME"
+    return UnreachableError(plain.message, subject=subject, hint=hint)

@@ -1,0 +1,101 @@
+"""What tables and columns a database really has, held against the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from mlporter.catalogue import AUTH_TABLES, BOOKKEEPING_TABLES, BY_NAME, TABLES
+from mlporter.catalogue.types import Column, Kind, Table
+from mlporter.stores.database.connection import Connection
+
+__all__ = ["ActualColumn", "actual_tables", "as_catalogue"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActualColumn:
+    """A column as the database declares it; ``key`` is its place in the primary key, from 1."""
+
+    name: str
+    type: str
+    key: int = 0
+    generated: bool = False
+
+
+def actual_tables(connection: Connection) -> dict[str, tuple[ActualColumn, ...]]:
+    """Tables of the database (of PostgreSQL's current schema) with their columns."""
+    sql = _SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL
+    tables: dict[str, list[ActualColumn]] = {}
+    for table, name, kind, key, generated in connection.rows(sql):
+        column = ActualColumn(name, kind.lower(), int(key or 0), bool(generated))
+        tables.setdefault(table, []).append(column)
+    return {name: tuple(columns) for name, columns in tables.items()}
+
+
+# hidden: 2 and 3 are generated columns, which SQLite's table_info leaves out.
+_SQLITE = """
+SELECT t.name, c.name, c.type, c.pk, c.hidden IN (2, 3)
+FROM sqlite_master t, pragma_table_xinfo(t.name) c
+WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+ORDER BY t.name, c.cid
+"""
+
+_POSTGRESQL = """
+SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL)::text,
+       COALESCE(array_position(i.indkey::int2[], a.attnum) + 1, 0)::int8,
+       (a.attgenerated <> '')
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
+ORDER BY c.relname, a.attnum
+"""
+
+
+def as_catalogue(actual: dict[str, tuple[ActualColumn, ...]]) -> tuple[Table, ...]:
+    """The tables that are here, in the catalogue's words and order; unknown ones last.
+
+    A table or column that the catalogue does not know is kept, typed by what the database
+    declares; a table or column that is not here (an older schema) is absent.
+    """
+    known = tuple(_known(table, actual[table.name]) for table in TABLES if table.name in actual)
+    others = sorted(set(actual) - set(BY_NAME) - BOOKKEEPING_TABLES)
+    return known + tuple(_unknown(name, actual[name]) for name in others)
+
+
+def _known(table: Table, columns: tuple[ActualColumn, ...]) -> Table:
+    here = table.only(frozenset(c.name for c in columns))
+    extra = tuple(_column(c) for c in columns if c.name not in table.by_name)
+    return replace(here, columns=here.columns + extra) if extra else here
+
+
+def _unknown(name: str, columns: tuple[ActualColumn, ...]) -> Table:
+    key = tuple(c.name for c in sorted(columns, key=lambda c: c.key) if c.key)
+    return Table(
+        name=name,
+        kind=Kind.SECRET if name in AUTH_TABLES else Kind.UNKNOWN,
+        # Without a key every column sorts, so that the order is the same at every reading.
+        key=key or tuple(c.name for c in columns if not c.generated),
+        columns=tuple(_column(c) for c in columns),
+        bulky=True,
+    )
+
+
+_INTEGERS = ("int", "serial")
+_FLOATS = ("float", "double", "real")
+
+
+def _column(column: ActualColumn) -> Column:
+    kind = pa.string()
+    if column.type == "bool" or column.type.startswith("boolean"):
+        kind = pa.bool_()
+    elif any(word in column.type for word in _INTEGERS) and "interval" not in column.type:
+        kind = pa.int64()
+    elif any(column.type.startswith(word) for word in _FLOATS):
+        kind = pa.float64()
+    elif column.type.startswith(("blob", "bytea")):
+        kind = pa.binary()
+    text = kind == pa.string() and not column.type.startswith(("varchar", "text", "character"))
+    # Read as text, whatever it is: that is what `json` columns are cast to.
+    return Column(column.name, kind, generated=column.generated, json=text)

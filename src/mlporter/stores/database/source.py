@@ -1,0 +1,246 @@
+"""A registry in a database, read with our own SQL on one consistent snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from threading import Lock
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from mlporter.catalogue.types import Column, Kind, Table
+from mlporter.errors import RefusedError, UnreachableError
+from mlporter.stores.address import Address, AddressKind
+from mlporter.stores.database import postgresql, sqlite
+from mlporter.stores.database.connection import Connection
+from mlporter.stores.database.files import DatabaseFiles
+from mlporter.stores.database.reflection import actual_tables, as_catalogue
+from mlporter.stores.database.revision import check_revision
+from mlporter.stores.protocols import ArtifactFile, Description, Report
+
+__all__ = ["DatabaseReader", "DatabaseSource", "read_revision"]
+
+
+class DatabaseReader:
+    """Reads tables over connections that see one and the same state of the database.
+
+    PostgreSQL streams one table at a time over a connection, so another one is opened (into the
+    same snapshot) when two are read side by side; SQLite's one connection streams several.
+    """
+
+    def __init__(self, address: Address, connections: Callable[[], Connection]) -> None:
+        self.address = address
+        self._connect = connections
+        self._free: list[Connection] = []
+        self._all: list[Connection] = []
+        self._lock = Lock()
+        with self.borrowed() as connection:
+            self.actual = actual_tables(connection)
+            self.revision = read_revision(connection, self.actual, address)
+        self.tables = as_catalogue(self.actual)
+        self.by_name = {table.name: table for table in self.tables}
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Connection]:
+        """A connection into the snapshot, for one thing at a time."""
+        with self._lock:
+            connection = self._free.pop() if self._free else None
+        if connection is None:
+            connection = self._connect()
+            with self._lock:
+                self._all.append(connection)
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._free.append(connection)
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+        with self.borrowed() as connection:
+            return int(connection.scalar(f'SELECT count(*) FROM "{table}"'))  # noqa: S608
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, where: str = ""
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table, sorted by its key, as `Table.schema` types them."""
+        entry = self.by_name[table]
+        wanted = _chosen(entry, columns)
+        with self.borrowed() as connection, closing(
+            connection.read(entry, wanted, where)
+        ) as batches:
+            yield from batches
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            for connection in {id(c): c for c in self._all}.values():
+                connection.close()
+            self._all.clear()
+            self._free.clear()
+
+
+def _chosen(table: Table, names: tuple[str, ...] | None) -> tuple[Column, ...]:
+    if names is None:
+        return tuple(c for c in table.columns if not c.generated)
+    return tuple(table.by_name[name] for name in names)
+
+
+def read_revision(
+    connection: Connection, actual: Mapping[str, object], address: Address
+) -> str:
+    """The schema revision of a database.
+
+    Raises:
+        RefusedError: it is not one of MLflow's.
+    """
+    missing = {"experiments", "runs", "alembic_version"} - set(actual)
+    if missing:
+        raise RefusedError(
+            f"is not an MLflow database (it has no table {sorted(missing)[0]})"
+            if actual
+            else "is an empty database, not one of MLflow's",
+            subject=str(address),
+            hint="name the database of `mlflow server --backend-store-uri`",
+        )
+    return str(connection.scalar("SELECT version_num FROM alembic_version"))
+
+
+class DatabaseSource:
+    """`mlporter.stores.protocols.Source` over SQLite or PostgreSQL. Nothing is ever written.
+
+    Raises (when opened):
+        UnreachableError: no such database, wrong password, no server.
+        RefusedError: not an MLflow database; RevisionError: at another revision.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        uri_map: tuple[str, ...] = (),
+        workers: int = 4,
+        include_secrets: bool = False,
+    ) -> None:
+        self._snapshot = _snapshot(address)
+        try:
+            self._reader = DatabaseReader(address, self._snapshot.connect)
+            check_revision(self._reader.revision, address)
+        except BaseException:
+            self._snapshot.close()
+            raise
+        self._secrets = include_secrets
+        self._files = DatabaseFiles(self._reader, uri_map, workers)
+
+    @property
+    def description(self) -> Description:
+        """What and where it is."""
+        reader = self._reader
+        return Description(
+            str(reader.address), reader.address.kind.value, reader.revision, "snapshot"
+        )
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its tables, as the database has them."""
+        return self._reader.tables
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+        return self._reader.count(table)
+
+    def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+        """Rows of a table by key; secret columns are NULL unless secrets were asked for."""
+        entry = self._reader.by_name[table]
+        hidden = () if self._secrets else tuple(c.name for c in entry.columns if c.secret)
+        for batch in self._reader.read(table, columns):
+            yield _blank(batch, hidden) if hidden else batch
+
+    def secrets(self) -> dict[tuple[str, str], int]:
+        """How many values each secret column holds: what `read` does not give."""
+        found = {}
+        for table in self.tables:
+            for column in table.columns:
+                if column.secret and table.kind is Kind.KEPT and not self._secrets:
+                    with self._reader.borrowed() as connection:
+                        sql = f'SELECT count("{column.name}") FROM "{table.name}"'  # noqa: S608
+                        found[table.name, column.name] = int(connection.scalar(sql))
+        return {key: count for key, count in found.items() if count}
+
+    def files(self, report: Report) -> Iterator[ArtifactFile]:
+        """Every artifact file that can be found; the rest goes to `report`."""
+        return self._files.scan(report)
+
+    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
+        """The bytes of an artifact file."""
+        return self._files.open(file)
+
+    def close(self) -> None:
+        """End the snapshot."""
+        self._reader.close()
+        self._snapshot.close()
+
+
+def _blank(batch: pa.RecordBatch, names: tuple[str, ...]) -> pa.RecordBatch:
+    for name in names:
+        index = batch.schema.get_field_index(name)
+        if index >= 0:
+            empty = pa.nulls(batch.num_rows, batch.schema.field(index).type)
+            batch = batch.set_column(index, batch.schema.field(index), empty)
+    return batch
+
+
+class _SqliteSnapshot:
+    """One connection in a read transaction; it may stream several tables at once."""
+
+    def __init__(self, address: Address) -> None:
+        if address.path is None:
+            raise RefusedError("has no file", subject=str(address))
+        self._wal = sqlite.WalFiles(address.path)
+        self._connection = sqlite.open_reader(address.path, str(address))
+        self._connection.execute("BEGIN")
+        # The snapshot is taken by the first read, not by BEGIN; and the first read is what tells
+        # an SQLite database from a file that only begins like one.
+        try:
+            self._connection.rows("SELECT count(*) FROM sqlite_master")
+        except UnreachableError as error:
+            self.close()
+            raise RefusedError(
+                f"cannot be read as an SQLite database: {error.message}", subject=str(address)
+            ) from error
+
+    def connect(self) -> Connection:
+        return self._connection
+
+    def close(self) -> None:
+        self._connection.close()
+        self._wal.tidy()
+
+
+class _PostgresqlSnapshot:
+    """A transaction that holds the snapshot, and others that join it."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._holder = self._open()
+        self._holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._id = str(self._holder.scalar("SELECT pg_export_snapshot()"))
+
+    def _open(self) -> Connection:
+        return postgresql.connect(self._address.libpq, str(self._address))
+
+    def connect(self) -> Connection:
+        connection = self._open()
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.execute(f"SET TRANSACTION SNAPSHOT '{self._id}'")
+        return connection
+
+    def close(self) -> None:
+        self._holder.close()
+
+
+def _snapshot(address: Address) -> _SqliteSnapshot | _PostgresqlSnapshot:
+    if address.kind is AddressKind.SQLITE:
+        return _SqliteSnapshot(address)
+    return _PostgresqlSnapshot(address)

@@ -1,0 +1,162 @@
+"""SQLite: read-only connections, a snapshot while others write, and how to make ADBC see types."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import adbc_driver_manager
+import adbc_driver_sqlite.dbapi
+import pyarrow as pa
+
+from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
+from mlporter.stores.database.connection import Connection, driver_error
+
+if TYPE_CHECKING:
+    from mlporter.catalogue.types import Column, Table
+
+__all__ = ["SqliteDialect", "WalFiles", "open_reader", "open_writer"]
+
+_WAL_FORMAT = 2
+_HEADER = b"SQLite format 3\x00"
+_BUSY_MILLISECONDS = 60_000
+
+
+class SqliteDialect:
+    """SQLite's way of saying things."""
+
+    name = "sqlite"
+
+    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+        """All rows by key, behind one made-up row that tells the driver the types.
+
+        SQLite's values carry types, its columns don't, so the driver guesses from the first
+        batch and fails where a column starts with NULLs. ``LIMIT -1`` keeps SQLite from dropping
+        the inner ORDER BY. JSON columns have numeric affinity: a document ``1`` is stored as an
+        integer, and is cast back to text.
+        """
+        examples = ", ".join(f'{_example(c.type)} AS "{c.name}"' for c in columns)
+        names = ", ".join(
+            f'CAST("{c.name}" AS TEXT) AS "{c.name}"' if c.json else f'"{c.name}"' for c in columns
+        )
+        order = ", ".join(f'"{key}"' for key in table.key)
+        inner = f'SELECT {names} FROM "{table.name}" {where} ORDER BY {order} LIMIT -1'
+        return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"  # noqa: S608 -- our own names
+
+    def strip(self, batch: pa.RecordBatch, first: bool) -> pa.RecordBatch:
+        """Drop the made-up first row."""
+        return batch.slice(1) if first else batch
+
+    def statement_options(self, table: Table) -> dict[str, str]:
+        """Short batches where rows may hold megabytes of text."""
+        return {"adbc.sqlite.query.batch_rows": "128" if table.bulky else "65536"}
+
+
+def _example(kind: pa.DataType) -> str:
+    if pa.types.is_floating(kind):
+        return "0.0"
+    if pa.types.is_string(kind) or pa.types.is_date(kind):
+        return "''"
+    if pa.types.is_binary(kind):
+        return "x'00'"
+    return "0"
+
+
+class WalFiles:
+    """Leaves a database's folder as it was found.
+
+    Reading a database in WAL mode makes SQLite create ``-wal`` and ``-shm`` files beside it, and
+    a read-only connection cannot take them away again. If they were not there before and nothing
+    is in them, a last ordinary connection does: SQLite removes them under its own locks, and has
+    nothing to write into the database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._was_there = self._wal.exists()
+
+    def tidy(self) -> None:
+        """Remove what reading left behind."""
+        if self._was_there or not self._wal.exists() or self._wal.stat().st_size:
+            return
+        with closing(sqlite3.connect(_uri(self._path, "rw"), uri=True)) as last:
+            last.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def open_reader(path: Path, subject: str) -> Connection:
+    """A read-only connection.
+
+    Raises:
+        UnreachableError: there is no such file, or it cannot be read.
+        RefusedError: the file is empty or no SQLite database.
+    """
+    _check_file(path, subject)
+    mode = "ro"
+    if _is_wal(path) and not _can_share(path):
+        # On read-only media nobody can be writing, and SQLite cannot make its -shm file.
+        mode = "ro&immutable=1"
+    connection = _connect(path, mode, subject)
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    return connection
+
+
+def open_writer(path: Path, subject: str) -> Connection:
+    """A read-write connection to an existing database."""
+    _check_file(path, subject)
+    connection = _connect(path, "rw", subject)
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    return connection
+
+
+def _connect(path: Path, mode: str, subject: str) -> Connection:
+    try:
+        handle = adbc_driver_sqlite.dbapi.connect(_uri(path, mode), autocommit=True)
+    except adbc_driver_manager.Error as error:
+        raise driver_error(error, subject) from error
+    return Connection(handle, SqliteDialect(), subject)
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
+
+
+def _check_file(path: Path, subject: str) -> None:
+    try:
+        with path.open("rb") as file:
+            header = file.read(len(_HEADER))
+    except FileNotFoundError:
+        raise UnreachableError(
+            "there is no such file",
+            subject=subject,
+            hint="sqlite:///name.db is relative to this folder, sqlite:////name.db is absolute",
+        ) from None
+    except IsADirectoryError:
+        raise UnreachableError("is a directory, not a database file", subject=subject) from None
+    except PermissionError as error:
+        raise AccessDeniedError(str(error.strerror), subject=subject) from error
+    except OSError as error:
+        raise UnreachableError(str(error.strerror), subject=subject) from error
+    if not header:
+        raise RefusedError(
+            "is an empty file, not a database",
+            subject=subject,
+            hint="MLflow leaves one behind when it fails at the start; look for another database",
+        )
+    if header != _HEADER:
+        raise RefusedError("is not an SQLite database", subject=subject)
+
+
+def _is_wal(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _WAL_FORMAT in file.read(20)[18:20]
+
+
+def _can_share(path: Path) -> bool:
+    if path.with_name(path.name + "-shm").exists() or path.with_name(path.name + "-wal").exists():
+        return True
+    return os.access(path.parent, os.W_OK)

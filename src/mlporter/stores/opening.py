@@ -1,0 +1,51 @@
+"""From an address to the place behind it."""
+
+from __future__ import annotations
+
+from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.protocols import Source
+
+__all__ = ["bundle_address", "open_source"]
+
+
+def open_source(
+    address: str,
+    *,
+    uri_map: tuple[str, ...] = (),
+    workers: int = 4,
+    include_secrets: bool = False,
+) -> Source:
+    """Open a bundle or a database for reading; the caller closes it.
+
+    Args:
+        address: Where; see `mlporter.stores.address`.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        workers: How many places are listed at a time.
+        include_secrets: Read secret columns of a database too.
+
+    Raises:
+        UsageError: it is no address.
+        UnreachableError: there is nothing, or no way to it.
+        RefusedError: it is not a registry, or one that this release does not read.
+        BundleError: it is a bundle that cannot be used.
+    """
+    place = parse_address(address)
+    if place.kind is AddressKind.BUNDLE:
+        return _open_bundle(place)
+    # Drivers are loaded for databases only: bundles can be read on a machine without them.
+    from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
+
+    return DatabaseSource(
+        place, uri_map=uri_map, workers=workers, include_secrets=include_secrets
+    )
+
+
+def _open_bundle(place: Address) -> Source:
+    from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
+
+    return BundleSource(bundle_address(place))
+
+
+def bundle_address(place: Address) -> str:
+    """The directory that an address names."""
+    return str(place.path if place.path is not None else place.text)

@@ -1,0 +1,314 @@
+# ruff: noqa: PLC0415 -- MLflow takes seconds to import, which most commands can do without
+"""Artifact places behind MLflow's artifact repositories: S3, GCS, Azure, HDFS, SFTP, servers.
+
+MLflow is imported when the first such place is opened, never before. Retries are MLflow's and
+the drivers' own. What they raise becomes an `UnreachableError` (or an `OSError` for a single file
+that is read), with credentials taken out of the text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote, urlsplit
+
+from mlporter.artifacts.copying import copy_and_hash, hash_stream
+from mlporter.artifacts.failures import reading_one_file, translated
+from mlporter.artifacts.places import (
+    FoundFile,
+    Listing,
+    LocalPlace,
+    Place,
+    Problem,
+    Written,
+    displayable,
+)
+from mlporter.artifacts.uris import (
+    UriMap,
+    is_windows_path,
+    local_path,
+    redact,
+    safe_relative,
+    scheme_of,
+)
+from mlporter.errors import RefusedError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mlflow.entities import FileInfo
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+    from mlporter.artifacts.writelog import Stays, WriteLog
+
+__all__ = ["MlflowPlace", "Places", "open_place"]
+
+_PLACES = 256
+_MISPLACED = "its name is not safe to use as a path, or the store lists it in another folder"
+_FIRST_USE = threading.Lock()
+_used: set[str] = set()
+
+
+@dataclass
+class MlflowPlace:
+    """A place behind one of MLflow's artifact repositories; made by `open_place`.
+
+    Files pass through a temporary file on their way in and out, so memory stays small.
+    """
+
+    address: str
+    repository: ArtifactRepository
+    log: WriteLog | None = None
+    _known: dict[str, int] | None = field(default=None, init=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
+
+    @property
+    def uri(self) -> str:
+        """Its URI, redacted."""
+        return redact(self.address)
+
+    def exists(self) -> bool:
+        """Whether there is anything below it."""
+        return bool(self._children(""))
+
+    def list(self) -> Listing:
+        """All files below it; see `Place.list`."""
+        files: dict[str, FoundFile] = {}
+        problems: dict[str, Problem] = {}
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            for info in self._children(folder):
+                name = info.path
+                if not _is_child(name, folder):
+                    shown = displayable(name)
+                    problems[name] = Problem(shown, "unsafe-path", _MISPLACED)
+                elif info.is_dir:
+                    pending.append(name)
+                else:
+                    files[name] = FoundFile(name, int(info.file_size or 0))
+        ordered = sorted(files.values(), key=lambda file: file.path.encode())
+        return Listing(tuple(ordered), tuple(problems.values()))
+
+    def _children(self, folder: str) -> Sequence[FileInfo]:
+        with translated(self.address), _one_at_first(self.address):
+            listed: Sequence[FileInfo] = self.repository.list_artifacts(folder or None)
+        return listed
+
+    @contextlib.contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """A file's bytes; see `Place.open`. It is downloaded to a temporary file first."""
+        if not safe_relative(path):
+            raise PermissionError(f"not a safe path: {path!r}")
+        with tempfile.TemporaryDirectory(prefix="mlporter-") as folder:
+            local = Path(folder, "download")
+            with reading_one_file(self.address):
+                # Not download_artifacts: that lists first, and takes an object "a" for a folder
+                # where there is also an object "a/b".
+                self.repository._download_file(self._remote(path), os.fspath(local))  # noqa: SLF001
+            with local.open("rb") as stream:
+                yield stream
+
+    def _remote(self, path: str) -> str:
+        """Repositories that speak HTTP paste paths into URLs without quoting them."""
+        from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+
+        return quote(path) if isinstance(self.repository, HttpArtifactRepository) else path
+
+    def put(self, path: str, stream: BinaryIO) -> Written:
+        """Write a file; see `Place.put`.
+
+        What lies here is listed once, before the first file is written. Read back with `list`.
+        """
+        if not safe_relative(path):
+            raise RefusedError("the path of an artifact is not safe", subject=path)
+        folder, _, name = self._remote(path).rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="mlporter-") as temporary:
+            local = Path(temporary, name)
+            with local.open("xb") as out:
+                digest, size = copy_and_hash(stream, out)
+            if path in self._sizes():
+                return self._already(path, digest, size)
+            if self.log:
+                self.log.add_remote(self.address, path)
+            with translated(self.address):
+                self.repository.log_artifact(os.fspath(local), folder or None)
+        with self._lock:
+            self._sizes()[path] = size
+        return Written(digest, size, created=True)
+
+    def _sizes(self) -> dict[str, int]:
+        with self._lock:
+            if self._known is None:
+                self._known = {file.path: file.size for file in self.list().files}
+            return self._known
+
+    def _already(self, path: str, digest: str, size: int) -> Written:
+        if self._sizes()[path] == size:
+            with self.open(path) as there:
+                if hash_stream(there) == (digest, size):
+                    return Written(digest, size, created=False)
+        raise RefusedError("another file is already there", subject=f"{self.uri}/{path}")
+
+    def remove(self, paths: Sequence[str]) -> Sequence[str]:
+        """Remove files; those that stay are found by listing, as stores fail in silence here.
+
+        A path that also is a folder of other files stays: MLflow would delete the folder.
+        """
+        from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+        if type(self.repository).delete_artifacts is ArtifactRepository.delete_artifacts:
+            return paths
+        folders = {
+            str(folder) for file in self.list().files for folder in PurePosixPath(file.path).parents
+        }
+        for path in paths:
+            if path not in folders:
+                with translated(self.address):
+                    self.repository.delete_artifacts(self._remote(path))
+        there = {file.path for file in self.list().files}
+        return [path for path in paths if path in there]
+
+
+def _is_child(name: str, folder: str) -> bool:
+    """Stores normalise `a//b` and `a/../b`; then a listing names something that is not below."""
+    return safe_relative(name) and posixpath.dirname(name) == folder
+
+
+@contextlib.contextmanager
+def _one_at_first(address: str) -> Iterator[None]:
+    """boto3's default session may not be made by two threads at once; nor are others known to."""
+    scheme = urlsplit(address).scheme
+    if scheme in _used:
+        yield
+        return
+    with _FIRST_USE:
+        yield
+        _used.add(scheme)
+
+
+def open_place(
+    uri: str,
+    *,
+    base: Path | None = None,
+    uri_map: UriMap | None = None,
+    tracking_uri: str | None = None,
+    log: WriteLog | None = None,
+) -> Place:
+    """The place that an artifact URI names.
+
+    Args:
+        uri: As recorded.
+        base: What relative paths are relative to; None for the current directory.
+        uri_map: Where to look instead.
+        tracking_uri: The server behind ``mlflow-artifacts:`` URIs, if there is one.
+        log: Notes what is written, for a rollback.
+
+    Raises:
+        UnreachableError: nothing can be looked for there: no server, a Windows path, an unknown
+            scheme, a driver that is not installed. The hint says what to do.
+    """
+    address = uri_map.apply(uri) if uri_map else uri
+    path = local_path(address, base)
+    if path is not None:
+        return LocalPlace(path, log)
+    refusal = _why_not(address, tracking_uri)
+    if refusal:
+        raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
+    return MlflowPlace(address, _repository(address, tracking_uri), log)
+
+
+def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] | None:
+    """Why an address that is not local cannot be looked at, and what to do; None if it can."""
+    scheme = scheme_of(address)
+    shown = redact(address)
+    if is_windows_path(address):
+        return "a Windows path, and this machine has none", f"--map-uri '{shown}=/folder/here'"
+    if scheme == "mlflow-artifacts" and scheme_of(tracking_uri or "") not in ("http", "https"):
+        host = urlsplit(address).netloc
+        source = redact(f"mlflow-artifacts://{host}/") if host else "mlflow-artifacts:/"
+        return (
+            "files behind a tracking server, and no server was given",
+            f"--map-uri {source}=FOLDER, which the server got as --artifacts-destination",
+        )
+    if scheme in ("http", "https") and "/mlflow-artifacts/artifacts" not in address:
+        return "a web address, and no artifact store of an MLflow server", None
+    if scheme in ("", "file"):
+        return "not a usable local path", f"--map-uri '{shown}=/folder/here'"
+    if scheme in ("runs", "models"):
+        return "names a run or a model, and not a place of files", None
+    return None
+
+
+def _repository(address: str, tracking_uri: str | None) -> ArtifactRepository:
+    scheme = scheme_of(address)
+    with translated(address):
+        from mlflow.store.artifact import artifact_repository_registry as registry
+
+        if scheme in registry.get_registered_artifact_repositories():
+            return registry.get_artifact_repository(address, tracking_uri=tracking_uri)
+    raise UnreachableError(
+        f"MLflow has no artifact store for {scheme}:",
+        subject=redact(address),
+        hint="install the MLflow plugin for it, or use --map-uri FROM=TO",
+    )
+
+
+class Places:
+    """Opens artifact URIs of one registry, and keeps the last few open. Thread-safe.
+
+    Args:
+        base: As for `open_place`, like all the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        base: Path | None = None,
+        uri_map: UriMap | None = None,
+        tracking_uri: str | None = None,
+        log: WriteLog | None = None,
+    ) -> None:
+        self._log = log
+
+        @lru_cache(_PLACES)
+        def cached(uri: str) -> Place:
+            return open_place(uri, base=base, uri_map=uri_map, tracking_uri=tracking_uri, log=log)
+
+        self._open = cached
+        self._tracking_uri = tracking_uri
+
+    @classmethod
+    def of(
+        cls,
+        base: Path | None,
+        uri_map: Iterable[str] = (),
+        log: WriteLog | None = None,
+        tracking_uri: str | None = None,
+    ) -> Places:
+        """Places for ``FROM=TO`` strings as given to ``--map-uri``.
+
+        Raises:
+            UsageError: see `UriMap.parse`.
+        """
+        parsed = UriMap.parse(uri_map)
+        return cls(base=base, uri_map=parsed, tracking_uri=tracking_uri, log=log)
+
+    def open(self, uri: str) -> Place:
+        """The place that an artifact URI names; see `open_place`."""
+        return self._open(uri)
+
+    def undo(self) -> list[Stays]:
+        """Remove what was written through these places; returns what could not be removed."""
+        return self._log.undo(self._taker) if self._log else []
+
+    def _taker(self, address: str) -> MlflowPlace:
+        """The log holds addresses, to which the URI map was already applied."""
+        return MlflowPlace(address, _repository(address, self._tracking_uri))

@@ -1,0 +1,73 @@
+"""What a place must offer to be read from and written to.
+
+A registry is a set of tables and a set of files. `Source` reads both; `Target` takes both. Every
+verb is written against these two and knows nothing else about a place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+
+from mlporter.artifacts.files import ArtifactFile, Report
+from mlporter.catalogue.types import Table
+
+__all__ = ["ArtifactFile", "Description", "Report", "Source"]
+
+@dataclass(frozen=True)
+class Description:
+    """What a place is, for manifests and people.
+
+    ``address`` is redacted; ``kind`` is "sqlite", "postgresql" or "bundle"; ``revision`` the
+    schema revision of the tables; ``consistency`` "snapshot" or "live"; ``artifacts`` "copy" where
+    the place holds files of its own, else "reference" or "none"; ``bundle_id`` of a bundle.
+    """
+
+    address: str
+    kind: str
+    revision: str
+    consistency: str
+    artifacts: str = "copy"
+    bundle_id: str | None = None
+
+
+class Source(Protocol):
+    """A registry that can be read. Reading never changes it."""
+
+    @property
+    def description(self) -> Description:
+        """What and where it is."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its tables as they are here, parents before children: the catalogue's (with the columns
+        that exist here), then unknown ones. Derived, transient and secret tables are named too.
+        Does not name the own tables `artifacts` and `left_out`.
+        """
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+
+    def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+        """Rows of a table, sorted by its key (text by its UTF-8 bytes), in batches of bounded
+        size whose schema is `Table.schema` (or those columns of it, in the order given).
+        """
+
+    def files(self, report: Report) -> Iterator[ArtifactFile]:
+        """Every artifact file, sorted by (owner kind, owner id, path), each by its UTF-8 bytes.
+        Whatever cannot be found or listed goes to `report`, and the rest goes on.
+        """
+
+    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
+        """The bytes of a file. Safe to call from several threads.
+
+        Raises:
+            OSError: it cannot be read (the caller reports it and goes on).
+        """
+
+    def close(self) -> None:
+        """End the snapshot and free what is held."""

@@ -1,0 +1,206 @@
+"""`export`: a registry into a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from time import monotonic
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+from mlporter.artifacts.anchors import Where
+from mlporter.bundle.manifest import Manifest
+from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
+from mlporter.catalogue.types import Table
+from mlporter.errors import LeftOut, ReadBackError, UsageError
+from mlporter.progress import OnProgress, silent
+from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.database.revision import installed_mlflow
+from mlporter.stores.opening import bundle_address, open_source
+from mlporter.stores.protocols import ArtifactFile, Source
+from mlporter.stores.versions import locations_of, rows_of
+from mlporter.transfer.files import carry_files, open_guarded, unreadable
+from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
+from mlporter.transfer.plan import Plan, plan_transfer
+from mlporter.transfer.result import FilesResult, Result, TableResult
+
+__all__ = ["ArtifactsMode", "check_options", "export"]
+
+ArtifactsMode = Literal["copy", "reference", "none"]
+"""What to do with artifact files: copy them, keep the URIs and copy nothing, or leave them out."""
+
+
+def check_options(artifacts: str, workers: int) -> None:
+    """Refuse options that make no sense.
+
+    Raises:
+        UsageError: an unknown way to treat artifacts, or no worker.
+    """
+    if artifacts not in get_args(ArtifactsMode):
+        raise UsageError(f"artifacts is one of copy, reference and none, not {artifacts!r}")
+    if workers < 1:
+        raise UsageError(f"workers is at least 1, not {workers}")
+
+
+def export(
+    source: str,
+    bundle: str,
+    *,
+    artifacts: ArtifactsMode = "copy",
+    uri_map: Sequence[str] = (),
+    workers: int = 4,
+    resume: bool = False,
+    restart: bool = False,
+    include_secrets: bool = False,
+    on_progress: OnProgress = silent,
+) -> Result:
+    """Export a whole registry to a directory.
+
+    The source is read in one consistent snapshot, and never changed. Artifact files are read
+    after the tables. What could not be carried is in the result and in the bundle's ``left_out``.
+
+    Args:
+        source: Address of a database.
+        bundle: The directory; it must be new or empty.
+        artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        workers: Tables and files that are read at a time.
+        resume: Continue an interrupted export in that directory.
+        restart: Begin again, removing the bundle in that directory first.
+        include_secrets: Carry secrets (encrypted as they are) too.
+        on_progress: Told how far it is.
+
+    Raises:
+        RefusedError: the directory is used, or the source cannot be read by this release.
+        UnreachableError: the source cannot be reached, or the disk is full.
+        BundleInUseError: another process writes into that directory.
+    """
+    check_options(artifacts, workers)
+    place = parse_address(bundle)
+    if place.kind is not AddressKind.BUNDLE:
+        raise UsageError("a bundle is a directory", subject=str(place))
+    if resume and restart:
+        raise UsageError("resume and restart exclude each other")
+    started = monotonic()
+    mode: Mode = "resume" if resume else "restart" if restart else "new"
+    opened = open_source(
+        source, uri_map=tuple(uri_map), workers=workers, include_secrets=include_secrets
+    )
+    try:
+        with BundleWriter.create(
+            bundle_address(place), mode, source=opened.description.address
+        ) as writer:
+            work = _Export(opened, writer, artifacts, workers, on_progress)
+            work.run(include_secrets=include_secrets)
+    finally:
+        opened.close()
+    return work.result(bundle, monotonic() - started)
+
+
+@dataclass
+class _Export:
+    """One export under way."""
+
+    source: Source
+    writer: BundleWriter
+    artifacts: ArtifactsMode
+    workers: int
+    on_progress: OnProgress
+    left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
+    tables: list[TableResult] = field(default_factory=list)
+    manifest: Manifest | None = None
+
+    def run(self, *, include_secrets: bool) -> None:
+        """Tables, then files, then everything that makes it a bundle."""
+        counts = {table.name: self.source.count(table.name) for table in self.source.tables}
+        plan = plan_transfer(self.source.tables, counts, include_secrets=include_secrets)
+        self._write_tables(plan, counts)
+        for item in (*plan.left_out, *secrets_left_out(self.source)):
+            self._leave_out(item)
+        if self.artifacts == "copy":
+            self.writer.write_artifacts(self._files())
+        self.manifest = self.writer.finish(self._info())
+
+    def _write_tables(self, plan: Plan, counts: dict[str, int]) -> None:
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="tables") as pool:
+            written = pool.map(lambda table: self._write(table, counts[table.name]), plan.tables)
+            for table, rows in zip(plan.tables, written, strict=True):
+                self.tables.append(TableResult(table.name, rows))
+        self.tables += [TableResult(name, 0, skipped=rows) for name, rows in plan.skipped.items()]
+
+    def _write(self, table: Table, expected: int) -> int:
+        rows = self.writer.write_table(table, self._counted(table, expected))
+        if rows != expected:
+            raise ReadBackError(
+                f"{rows} rows were read and {expected} counted in one snapshot",
+                subject=f"{self.source.description.address} table {table.name}",
+            )
+        return rows
+
+    def _counted(self, table: Table, total: int) -> Iterator[pa.RecordBatch]:
+        done = 0
+        for batch in self.source.read(table.name):
+            yield batch
+            done += batch.num_rows
+            self.on_progress(f"reading {table.name}", done, total)
+
+    def _files(self) -> Iterator[ArtifactFile]:
+        """Copy every file into the blobs; yield each as it was copied, in order."""
+        done = 0
+
+        def carry(file: ArtifactFile) -> ArtifactFile:
+            return self.writer.add_file(file, lambda: open_guarded(self.source, file))
+
+        def unread(file: ArtifactFile, why: str) -> None:
+            self._leave_out(unreadable(file, why))
+
+        found = self.source.files(self._leave_out)
+        for _, copied in carry_files(found, carry, unread, workers=self.workers):
+            done += copied.size
+            self.on_progress("copying artifacts", done, None, "bytes")
+            yield copied
+
+    def _leave_out(self, item: LeftOut) -> None:
+        self.left_out.add(item)
+        self.writer.leave_out(item)
+
+    def _info(self) -> ManifestInfo:
+        workspaces = rows_of(self.source, "workspaces", ("name",))
+        locations = locations_of(self.source)
+        return ManifestInfo(
+            source=self.source.description,
+            mlporter=version("mlporter"),
+            mlflow=installed_mlflow(),
+            workspaces=tuple(name for (name,) in workspaces) or ("default",),
+            artifacts=self.artifacts,
+            locations={
+                key: found.anchor
+                for key, found in locations.items()
+                if found.where is Where.ANCHORED and found.anchor is not None
+            },
+        )
+
+    def result(self, bundle: str, seconds: float) -> Result:
+        """What was done; the manifest is there."""
+        if self.manifest is None:
+            raise ReadBackError("the export did not finish", subject=bundle)
+        totals = self.manifest.artifacts
+        return Result(
+            verb="export",
+            source=self.source.description.address,
+            target=bundle,
+            tables=tuple(self.tables),
+            files=FilesResult(
+                self.artifacts,
+                totals.files,
+                totals.bytes,
+                stored_files=totals.blobs,
+                stored_bytes=totals.blob_bytes,
+            ),
+            left_out=self.left_out.summary(),
+            seconds=seconds,
+            next_command=f"mlporter verify {bundle}",
+        )

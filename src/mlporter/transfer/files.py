@@ -1,0 +1,113 @@
+"""Artifact files on their way: several at a time, results in order, one bad file stops nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import BinaryIO, TypeVar, cast
+
+from mlporter.errors import LeftOut
+from mlporter.stores.protocols import ArtifactFile, Source
+
+__all__ = ["SourceFileError", "carry_files", "open_guarded", "unreadable"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_LOOK_AHEAD = 4
+"""Files submitted ahead of the one whose result is awaited, per worker."""
+
+
+class SourceFileError(Exception):
+    """A file of the source could not be read: its own failure, and not the target's."""
+
+
+class _Guarded:
+    """A stream whose read errors cannot be mistaken for errors of the one that writes."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            raise SourceFileError(_text(error)) from error
+
+
+def _text(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__
+
+
+@contextmanager
+def open_guarded(source: Source, file: ArtifactFile) -> Iterator[BinaryIO]:
+    """The bytes of a file.
+
+    Raises:
+        SourceFileError: it cannot be opened or read.
+    """
+    manager = source.open_file(file)
+    try:
+        stream = manager.__enter__()
+    except OSError as error:
+        raise SourceFileError(_text(error)) from error
+    try:
+        yield cast("BinaryIO", _Guarded(stream))
+    except BaseException as error:
+        if not manager.__exit__(type(error), error, error.__traceback__):
+            raise
+    else:
+        try:
+            manager.__exit__(None, None, None)
+        except OSError as error:
+            raise SourceFileError(_text(error)) from error
+
+
+def unreadable(file: ArtifactFile, why: str) -> LeftOut:
+    """A file that could not be read, as an entry of the result."""
+    return LeftOut("artifact", file.owner_id, file.path, "unreadable", why)
+
+
+def carry_files(
+    items: Iterable[T],
+    carry: Callable[[T], R],
+    unread: Callable[[T, str], None],
+    *,
+    workers: int,
+) -> Iterator[tuple[T, R]]:
+    """Carry files in several threads; yield each with its result, in the order they came.
+
+    A file that cannot be read (`SourceFileError`) goes to `unread` with the reason; any other
+    error ends the whole.
+
+    Args:
+        items: What to carry: files, or files with their destinations.
+        carry: Carries one; called in worker threads.
+        unread: Takes what could not be read; called in this thread.
+        workers: How many at a time.
+    """
+    pending: deque[tuple[T, Future[R]]] = deque()
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="artifacts") as pool:
+        try:
+            for item in items:
+                pending.append((item, pool.submit(carry, item)))
+                if len(pending) >= workers * _LOOK_AHEAD:
+                    yield from _result(*pending.popleft(), unread)
+            while pending:
+                yield from _result(*pending.popleft(), unread)
+        finally:
+            for _, future in pending:
+                future.cancel()
+
+
+def _result(
+    item: T, future: Future[R], unread: Callable[[T, str], None]
+) -> Iterator[tuple[T, R]]:
+    try:
+        value = future.result()
+    except SourceFileError as error:
+        unread(item, str(error))
+    else:
+        yield item, value

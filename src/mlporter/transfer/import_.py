@@ -1,0 +1,179 @@
+"""`import` and `copy`: a registry into a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shlex import quote
+from time import monotonic
+
+from mlporter.errors import UsageError
+from mlporter.progress import OnProgress, silent
+from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.database.target import open_database_target
+from mlporter.stores.opening import open_source
+from mlporter.stores.protocols import Source
+from mlporter.transfer.export import ArtifactsMode, check_options
+from mlporter.transfer.left_out import secrets_left_out
+from mlporter.transfer.load import Load
+from mlporter.transfer.plan import plan_transfer
+from mlporter.transfer.result import Result
+from mlporter.transfer.rewrite import Rewrite
+from mlporter.transfer.target_files import TargetFiles
+
+__all__ = ["copy", "import_"]
+
+
+def import_(
+    bundle: str,
+    target: str,
+    *,
+    artifact_root: str | None = None,
+    artifacts: ArtifactsMode = "copy",
+    uri_map: Sequence[str] = (),
+    workers: int = 4,
+    include_secrets: bool = False,
+    on_progress: OnProgress = silent,
+) -> Result:
+    """Import a bundle into an empty database: everything, or nothing.
+
+    Where the database has no tables, MLflow's own code creates them. Rows go in in one
+    transaction, are read back and compared, and are only then committed.
+
+    Args:
+        bundle: The directory that `export` wrote.
+        target: Address of a database.
+        artifact_root: Where the target keeps artifact files; URIs are rewritten to it. Needed
+            where files are copied.
+        artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
+        uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
+        workers: Files that are written at a time.
+        include_secrets: Carry secrets too, if the bundle has them.
+        on_progress: Told how far it is.
+
+    Raises:
+        RefusedError: the target is not empty, or cannot hold a value; nothing was written.
+        BundleError: the bundle is damaged or unfinished.
+        UnreachableError: the target cannot be reached, or refused a row; nothing was kept.
+    """
+    if parse_address(bundle).kind is not AddressKind.BUNDLE:
+        raise UsageError(
+            "import reads a bundle", subject=str(parse_address(bundle)), hint="use mlporter copy"
+        )
+    return _transfer(
+        "import", bundle, target, artifact_root, artifacts, tuple(uri_map), workers,
+        on_progress, include_secrets=include_secrets,
+    )  # fmt: skip
+
+
+def copy(
+    source: str,
+    target: str,
+    *,
+    artifact_root: str | None = None,
+    artifacts: ArtifactsMode = "copy",
+    uri_map: Sequence[str] = (),
+    workers: int = 4,
+    include_secrets: bool = False,
+    on_progress: OnProgress = silent,
+) -> Result:
+    """Copy a registry straight into an empty database: everything, or nothing.
+
+    As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
+    of both sides are really found. Arguments and errors are those of `import_`.
+    """
+    return _transfer(
+        "copy", source, target, artifact_root, artifacts, tuple(uri_map), workers,
+        on_progress, include_secrets=include_secrets,
+    )  # fmt: skip
+
+
+def _transfer(  # noqa: PLR0913 -- the options of two verbs
+    verb: str,
+    source: str,
+    target: str,
+    artifact_root: str | None,
+    artifacts: ArtifactsMode,
+    uri_map: tuple[str, ...],
+    workers: int,
+    on_progress: OnProgress,
+    *,
+    include_secrets: bool,
+) -> Result:
+    check_options(artifacts, workers)
+    place = _database(target)
+    started = monotonic()
+    opened = open_source(
+        source, uri_map=uri_map, workers=workers, include_secrets=include_secrets
+    )
+    try:
+        copies = artifacts == "copy" and opened.description.artifacts == "copy"
+        _check_root(opened, artifact_root, artifacts, copies=copies)
+        rewrite = Rewrite(opened, artifact_root) if artifact_root else None
+        files = TargetFiles(rewrite, uri_map) if copies and rewrite else None
+        load = _open_load(opened, place, rewrite, files, workers, on_progress, include_secrets)
+        load.run()
+    finally:
+        opened.close()
+    return Result(
+        verb=verb,
+        source=opened.description.address,
+        target=str(place),
+        tables=tuple(load.carried),
+        files=load.files_result,
+        left_out=load.left_out.summary(),
+        notes=tuple(load.notes),
+        seconds=monotonic() - started,
+        next_command=f"mlporter diff {quote(opened.description.address)} {quote(str(place))}",
+    )
+
+
+def _open_load(  # noqa: PLR0913 -- what a load is made of
+    source: Source,
+    place: Address,
+    rewrite: Rewrite | None,
+    files: TargetFiles | None,
+    workers: int,
+    on_progress: OnProgress,
+    include_secrets: bool,  # noqa: FBT001
+) -> Load:
+    counts = {table.name: source.count(table.name) for table in source.tables}
+    target = open_database_target(place, source.description.revision)
+    try:
+        plan = plan_transfer(
+            source.tables, counts, target.tables, include_secrets=include_secrets
+        )
+        load = Load(source, target, plan, rewrite, files, workers, on_progress)
+        for item in secrets_left_out(source):
+            load.left_out.add(item)
+    except BaseException:
+        target.rollback()
+        raise
+    return load
+
+
+def _database(address: str) -> Address:
+    place = parse_address(address)
+    if place.kind is AddressKind.BUNDLE:
+        raise UsageError(
+            "the target is a database; a directory is written by `mlporter export`",
+            subject=str(place),
+            hint="name it as sqlite:///name.db or postgresql://user@host/name",
+        )
+    return place
+
+
+def _check_root(
+    source: Source, root: str | None, artifacts: ArtifactsMode, *, copies: bool
+) -> None:
+    if copies and root is None:
+        raise UsageError(
+            "say where the target keeps artifact files",
+            subject=source.description.address,
+            hint="--artifact-root /srv/mlartifacts or s3://bucket/mlflow; or, to copy no files, "
+            "--artifacts reference or --artifacts none",
+        )
+    if artifacts == "reference" and root is not None:
+        raise UsageError(
+            "--artifacts reference keeps the artifact URIs, --artifact-root changes them",
+            hint="leave one of the two out",
+        )

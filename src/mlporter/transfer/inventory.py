@@ -1,0 +1,210 @@
+"""`inspect`: what is in a place, counted."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlporter.catalogue import release_of
+from mlporter.catalogue.own import LEFT_OUT
+from mlporter.progress import OnProgress, silent
+from mlporter.stores.opening import open_source
+from mlporter.stores.protocols import Source
+from mlporter.stores.versions import rows_of
+
+if TYPE_CHECKING:
+    from mlporter.bundle.manifest import Manifest
+
+__all__ = [
+    "ExperimentInfo",
+    "FilesInfo",
+    "Inventory",
+    "ModelInfo",
+    "TableInfo",
+    "VersionInfo",
+    "inspect",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A table: how it is treated (see `mlporter.catalogue.types.Kind`), and its rows."""
+
+    name: str
+    kind: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentInfo:
+    """An experiment; ``runs`` counts the active ones."""
+
+    workspace: str
+    id: int
+    name: str
+    lifecycle_stage: str
+    runs: int
+    deleted_runs: int
+    logged_models: int
+    traces: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A model version with its stage, aliases and where it came from."""
+
+    version: int
+    stage: str
+    status: str
+    run_id: str | None
+    aliases: tuple[str, ...]
+    source: str | None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A registered model or prompt with its versions, ascending."""
+
+    workspace: str
+    name: str
+    is_prompt: bool
+    aliases: dict[str, int]
+    versions: tuple[VersionInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesInfo:
+    """Artifact files of a bundle: how they were treated, how many, and their bytes."""
+
+    mode: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is in a place. ``artifacts`` is None where counting would mean listing every store."""
+
+    address: str
+    kind: str
+    revision: str
+    mlflow_release: str | None
+    consistency: str
+    workspaces: tuple[str, ...]
+    tables: tuple[TableInfo, ...]
+    experiments: tuple[ExperimentInfo, ...]
+    models: tuple[ModelInfo, ...]
+    artifacts: FilesInfo | None = None
+    left_out: int = 0
+    bundle_id: str | None = None
+    created: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return asdict(self)
+
+
+def inspect(address: str, *, on_progress: OnProgress = silent) -> Inventory:
+    """Count what is in a bundle or a database; nothing is changed.
+
+    Args:
+        address: Where to look.
+        on_progress: Told how far it is.
+
+    Raises:
+        MlporterError: as `mlporter.stores.opening.open_source`.
+    """
+    source = open_source(address)
+    try:
+        return _inventory(source, on_progress)
+    finally:
+        source.close()
+
+
+def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
+    place = source.description
+    manifest: Manifest | None = getattr(source, "manifest", None)
+    tables = []
+    for done, table in enumerate(source.tables):
+        on_progress("counting", done, len(source.tables), "tables")
+        tables.append(TableInfo(table.name, table.kind.value, source.count(table.name)))
+    workspaces = tuple(name for (name,) in rows_of(source, "workspaces", ("name",)))
+    return Inventory(
+        address=place.address,
+        kind=place.kind,
+        revision=place.revision,
+        mlflow_release=release_of(place.revision),
+        consistency=place.consistency,
+        workspaces=workspaces or ("default",),
+        tables=tuple(tables),
+        experiments=_experiments(source),
+        models=_models(source),
+        artifacts=_files(manifest),
+        left_out=source.count(LEFT_OUT.name) if manifest else 0,
+        bundle_id=place.bundle_id,
+        created=str(manifest.finished) if manifest else None,
+    )
+
+
+def _files(manifest: Manifest | None) -> FilesInfo | None:
+    if manifest is None:
+        return None
+    totals = manifest.artifacts
+    return FilesInfo(totals.mode, totals.files, totals.bytes)
+
+
+def _experiments(source: Source) -> tuple[ExperimentInfo, ...]:
+    runs: Counter[tuple[int, bool]] = Counter()
+    for experiment, stage in rows_of(source, "runs", ("experiment_id", "lifecycle_stage")):
+        runs[experiment, stage == "deleted"] += 1
+    logged = Counter(row[0] for row in rows_of(source, "logged_models", ("experiment_id",)))
+    traces = Counter(row[0] for row in rows_of(source, "trace_info", ("experiment_id",)))
+    columns = ("experiment_id", "workspace", "name", "lifecycle_stage")
+    return tuple(
+        ExperimentInfo(
+            workspace or "default",
+            experiment,
+            name,
+            stage,
+            runs[experiment, False],
+            runs[experiment, True],
+            logged[experiment],
+            traces[experiment],
+        )
+        for experiment, workspace, name, stage in rows_of(source, "experiments", columns)
+    )
+
+
+_Model = tuple[str, str]
+_VERSION = ("workspace", "name", "version", "current_stage", "status", "run_id", "source")
+
+
+def _models(source: Source) -> tuple[ModelInfo, ...]:
+    aliases: dict[_Model, dict[str, int]] = defaultdict(dict)
+    for ws, name, alias, version in rows_of(
+        source, "registered_model_aliases", ("workspace", "name", "alias", "version")
+    ):
+        aliases[ws, name][alias] = version
+    prompts = {
+        (ws, name)
+        for ws, name, key, value in rows_of(
+            source, "registered_model_tags", ("workspace", "name", "key", "value")
+        )
+        if key == "mlflow.prompt.is_prompt" and value == "true"
+    }
+    versions: dict[_Model, list[VersionInfo]] = defaultdict(list)
+    for ws, name, version, stage, status, run, uri in rows_of(source, "model_versions", _VERSION):
+        named = tuple(sorted(a for a, v in aliases[ws, name].items() if v == version))
+        entry = VersionInfo(version, stage or "None", status or "", run or None, named, uri)
+        versions[ws, name].append(entry)
+    return tuple(
+        ModelInfo(
+            ws or "default",
+            name,
+            (ws, name) in prompts,
+            aliases[ws, name],
+            tuple(versions[ws, name]),
+        )
+        for ws, name in rows_of(source, "registered_models", ("workspace", "name"))
+    )

@@ -1,0 +1,48 @@
+"""Collecting what is left out, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from mlporter.errors import LeftOut
+from mlporter.stores.protocols import Source
+from mlporter.transfer.result import LEFT_OUT_SHOWN, LeftOutSummary
+
+__all__ = ["LeftOutCollector", "secrets_left_out"]
+
+
+class LeftOutCollector:
+    """Counts everything that is left out, and keeps the first by name."""
+
+    def __init__(self) -> None:
+        self._first: list[LeftOut] = []
+        self._total = 0
+        self._unexpected = 0
+
+    def add(self, item: LeftOut) -> None:
+        """One more. Unexpected ones are kept before those that are the rule."""
+        self._total += 1
+        self._unexpected += not item.expected
+        if len(self._first) < LEFT_OUT_SHOWN:
+            self._first.append(item)
+        elif not item.expected and self._first[-1].expected:
+            self._first[-1] = item
+
+    def summary(self) -> LeftOutSummary:
+        """Totals and the first by name, unexpected ones first."""
+        first = sorted(self._first, key=lambda item: item.expected)
+        return LeftOutSummary(self._total, self._unexpected, tuple(first))
+
+
+@runtime_checkable
+class _KnowsSecrets(Protocol):
+    def secrets(self) -> dict[tuple[str, str], int]: ...
+
+
+def secrets_left_out(source: Source) -> Iterator[LeftOut]:
+    """An entry for each secret column of kept tables that the source did not give."""
+    if isinstance(source, _KnowsSecrets):
+        for (table, column), count in source.secrets().items():
+            sentence = f"{count} values: secrets are left out"
+            yield LeftOut("column", table, column, "secret", sentence)

@@ -1,0 +1,98 @@
+"""What is carried and what is left out, decided before anything is written: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from mlporter.catalogue.types import Kind, Table
+from mlporter.errors import LeftOut
+
+__all__ = ["Plan", "plan_transfer"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a transfer will do.
+
+    Attributes:
+        tables: Tables to carry, parents first, with the columns to carry.
+        left_out: Tables and columns that will not be carried, and why.
+        skipped: Rows of each table that is left out.
+    """
+
+    tables: tuple[Table, ...]
+    left_out: tuple[LeftOut, ...]
+    skipped: Mapping[str, int]
+
+
+def plan_transfer(
+    source: Iterable[Table],
+    counts: Mapping[str, int],
+    target: Iterable[Table] | None = None,
+    *,
+    include_secrets: bool = False,
+) -> Plan:
+    """Decide table by table.
+
+    Args:
+        source: The tables of the source.
+        counts: Rows in each of them.
+        target: The tables of the target, or None where it takes any table (a bundle).
+        include_secrets: Carry secret tables too.
+    """
+    there = None if target is None else {table.name: table for table in target}
+    carried: list[Table] = []
+    left: list[LeftOut] = []
+    skipped: dict[str, int] = {}
+    for table in source:
+        rows = counts.get(table.name, 0)
+        reason = _reason(table, there, include_secrets=include_secrets)
+        if reason is None:
+            fitting, missing = _fit(table, there)
+            carried.append(fitting)
+            left += missing if rows else []
+        elif rows:
+            skipped[table.name] = rows
+            left.append(_left(table, rows, reason))
+    return Plan(tuple(carried), tuple(left), skipped)
+
+
+def _reason(
+    table: Table, there: Mapping[str, Table] | None, *, include_secrets: bool
+) -> str | None:
+    if table.kind in {Kind.DERIVED, Kind.TRANSIENT}:
+        return table.kind.value
+    if table.kind is Kind.SECRET and not include_secrets:
+        return "secret"
+    if there is not None and table.name not in there:
+        return "unknown"
+    return None
+
+
+_SENTENCES = {
+    "derived": "MLflow computes it from other tables; the target's is rebuilt",
+    "transient": "locks, leases and jobs are true of one server at one moment",
+    "secret": "secrets are left out",
+    "unknown": "the target has no such table",
+}
+
+
+def _left(table: Table, rows: int, reason: str) -> LeftOut:
+    sentence = f"{rows} rows: {_SENTENCES[reason]}"
+    return LeftOut("table", table.name, "", reason, sentence, reason in {"derived", "transient"})
+
+
+def _fit(table: Table, there: Mapping[str, Table] | None) -> tuple[Table, list[LeftOut]]:
+    if there is None:
+        return table, []
+    known = there[table.name].by_name
+    missing = [c.name for c in table.columns if c.name not in known and not c.generated]
+    if not missing:
+        return table, []
+    left = [
+        LeftOut("column", table.name, name, "unknown", "the target has no such column")
+        for name in missing
+    ]
+    columns = tuple(c for c in table.columns if c.name in known)
+    return replace(table, columns=columns), left

@@ -1,0 +1,67 @@
+"""What a stricter database would refuse, found before the first write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.catalogue.types import Column, Table
+
+__all__ = ["MAX_REASONS", "misfits"]
+
+MAX_REASONS = 100
+"""How many misfits are named; the search ends there."""
+
+
+def misfits(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
+    """A sentence for every value that PostgreSQL would refuse.
+
+    SQLite takes any length into a VARCHAR, and NUL characters; PostgreSQL takes neither.
+    """
+    texts = [c for c in table.columns if pa.types.is_string(c.type) and not c.generated]
+    if not texts:
+        return
+    for batch in batches:
+        for column in texts:
+            values = batch.column(batch.schema.get_field_index(column.name))
+            if values.null_count == len(values):
+                continue
+            yield from _too_long(table, column, values, batch)
+            yield from _with_nul(table, column, values, batch)
+
+
+def _too_long(
+    table: Table, column: Column, values: pa.Array, batch: pa.RecordBatch
+) -> Iterator[str]:
+    if column.cap is None:
+        return
+    lengths = pc.utf8_length(values)
+    for row in _rows(pc.greater(lengths, column.cap)):
+        yield (
+            f"{_name(table, batch, row)}: {column.name} has {lengths[row].as_py()} characters, "
+            f"the target takes {column.cap}"
+        )
+
+
+def _with_nul(
+    table: Table, column: Column, values: pa.Array, batch: pa.RecordBatch
+) -> Iterator[str]:
+    for row in _rows(pc.match_substring(values, "\0")):
+        yield (
+            f"{_name(table, batch, row)}: {column.name} has a NUL character, which the target "
+            "does not take"
+        )
+
+
+def _rows(mask: pa.Array) -> list[int]:
+    return [int(row) for row in pc.indices_nonzero(mask).to_pylist()]
+
+
+def _name(table: Table, batch: pa.RecordBatch, row: int) -> str:
+    """A row's table and key, short enough for one line."""
+    parts = [
+        str(batch.column(batch.schema.get_field_index(key))[row].as_py()) for key in table.key
+    ]
+    return f"{table.name} {'/'.join(part[:60] for part in parts)!r}"

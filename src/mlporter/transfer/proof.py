@@ -1,0 +1,123 @@
+"""`diff` and `verify`: prove that nothing was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mlporter.bundle.check import VerifyReport, verify_bundle
+from mlporter.compare.diff import diff_sources
+from mlporter.compare.options import CompareOptions
+from mlporter.compare.report import DiffReport
+from mlporter.errors import ExitCode, UsageError
+from mlporter.progress import OnProgress, silent
+from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.opening import bundle_address, open_source
+
+__all__ = ["VerifyResult", "diff", "verify"]
+
+FilesCompared = Literal["content", "listing", "none"]
+"""How files are compared: byte by byte (by SHA-256), by path and size, or not at all."""
+
+
+def diff(
+    a: str,
+    b: str,
+    *,
+    strict: bool = False,
+    artifacts: FilesCompared = "content",
+    limit: int = 1000,
+    uri_map: Sequence[str] = (),
+    workers: int = 4,
+    on_progress: OnProgress = silent,
+) -> DiffReport:
+    """Compare two places, field by field and file by file. Neither is changed.
+
+    Args:
+        a: Address of a bundle or a database.
+        b: The other one.
+        strict: Compare also what a move may change: places, derived tables, secrets.
+        artifacts: How files are compared.
+        limit: How many differences are kept by name; all are counted.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        workers: Files that are read at a time.
+        on_progress: Told how far it is.
+
+    Raises:
+        MlporterError: as `mlporter.stores.opening.open_source`.
+    """
+    options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
+    left = open_source(a, uri_map=tuple(uri_map), workers=workers)
+    try:
+        right = open_source(b, uri_map=tuple(uri_map), workers=workers)
+        try:
+            return diff_sources(left, right, options, on_progress)
+        finally:
+            right.close()
+    finally:
+        left.close()
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What `verify` found: the bundle by itself, and against another place if one was named."""
+
+    check: VerifyReport
+    diff: DiffReport | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """5 where the bundle is damaged, 1 where it differs from the other place, else 0."""
+        if self.check.exit_code:
+            return ExitCode(self.check.exit_code)
+        return self.diff.exit_code if self.diff else ExitCode.OK
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return {
+            "check": self.check.as_dict(),
+            "diff": self.diff.as_dict() if self.diff else None,
+            "exit_code": int(self.exit_code),
+        }
+
+
+def verify(
+    bundle: str,
+    *,
+    quick: bool = False,
+    sample: float | None = None,
+    against: str | None = None,
+    uri_map: Sequence[str] = (),
+    workers: int = 4,
+    on_progress: OnProgress = silent,
+) -> VerifyResult:
+    """Check a bundle: structure and every sum, or less with `quick` and `sample`.
+
+    Args:
+        bundle: The directory.
+        quick: Structure, sizes and the sums of small files only.
+        sample: Fraction of the blobs whose content is read, over 0 and up to 1.
+        against: Compare it with another place as well, as `diff` does.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        workers: Files that are read at a time.
+        on_progress: Told how far it is.
+
+    Raises:
+        BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
+    """
+    place = parse_address(bundle)
+    if place.kind is not AddressKind.BUNDLE:
+        raise UsageError(
+            "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
+        )
+    if quick and sample is not None:
+        raise UsageError("quick and sample exclude each other")
+    mode: Literal["full", "quick"] | float = "quick" if quick else sample or "full"
+    check = verify_bundle(bundle_address(place), mode, on_progress)
+    compared = None
+    if against is not None and not check.exit_code:
+        compared = diff(
+            bundle, against, uri_map=uri_map, workers=workers, on_progress=on_progress
+        )
+    return VerifyResult(check, compared)

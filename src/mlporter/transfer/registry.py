@@ -1,0 +1,151 @@
+"""A registry opened for reading, for people who write Python: tables as Arrow and pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mlporter.errors import UsageError
+from mlporter.stores.opening import open_source
+from mlporter.stores.protocols import Description, Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Registry", "open", "show"]
+
+_OWN = ("artifacts", "left_out")
+
+
+class Registry:
+    """The tables of a place; use it as a context manager.
+
+    >>> with mlporter.open("backup/") as registry:  # doctest: +SKIP
+    ...     runs = registry.to_pandas("runs")
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        own = _OWN if source.description.kind == "bundle" else ()
+        self._tables = {table.name: table for table in source.tables}
+        self._names = (*self._tables, *own)
+
+    @property
+    def description(self) -> Description:
+        """What and where it is; the address is redacted."""
+        return self._source.description
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables: MLflow's, and a bundle's own ``artifacts`` and ``left_out``."""
+        return self._names
+
+    def count(self, table: str) -> int:
+        """Rows of a table.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        self._check(table)
+        return self._source.count(table)
+
+    def read(self, table: str, columns: tuple[str, ...] | None = None) -> pa.RecordBatchReader:
+        """A table as a stream of Arrow batches, sorted by its key.
+
+        The schema is `mlporter.catalogue`'s: times are int64 milliseconds since the epoch, unless
+        a column's name says otherwise. Secret columns are null.
+
+        Raises:
+            UsageError: there is no such table or column.
+        """
+        self._check(table)
+        schema = self._schema(table)
+        if columns is not None:
+            unknown = [name for name in columns if name not in schema.names]
+            if unknown:
+                raise UsageError(
+                    f"table {table} has no column {unknown[0]}",
+                    subject=self.description.address,
+                    hint=f"it has: {', '.join(schema.names)}",
+                )
+            schema = pa.schema([schema.field(name) for name in columns])
+        return pa.RecordBatchReader.from_batches(schema, self._source.read(table, columns))
+
+    def to_pandas(self, table: str) -> pd.DataFrame:
+        """A whole table as a pandas data frame; integers with gaps stay integers (``Int64``)."""
+        import pandas as pd  # noqa: PLC0415 -- half a second, and only needed here
+
+        kinds = {
+            pa.int32(): pd.Int32Dtype(),
+            pa.int64(): pd.Int64Dtype(),
+            pa.bool_(): pd.BooleanDtype(),
+        }
+        frame: pd.DataFrame = self.read(table).read_all().to_pandas(types_mapper=kinds.get)
+        return frame
+
+    def close(self) -> None:
+        """End the snapshot."""
+        self._source.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _schema(self, table: str) -> pa.Schema:
+        if table in self._tables:
+            return self._tables[table].schema
+        from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT  # noqa: PLC0415
+
+        return {"artifacts": ARTIFACTS, "left_out": LEFT_OUT}[table].schema
+
+    def _check(self, table: str) -> None:
+        if table not in self._names:
+            raise UsageError(
+                f"there is no table {table!r}",
+                subject=self.description.address,
+                hint=f"the tables are: {', '.join(self._names)}",
+            )
+
+
+def open(address: str) -> Registry:  # noqa: A001 -- as in `gzip.open`
+    """Open a bundle or a database for reading; see `mlporter.stores.opening.open_source`."""
+    return Registry(open_source(address))
+
+
+def show(
+    address: str, table: str, *, columns: tuple[str, ...] | None = None
+) -> pa.RecordBatchReader:
+    """Rows of a table as a stream of Arrow batches; the place is closed at its end.
+
+    Args:
+        address: A bundle or a database.
+        table: A table's name.
+        columns: Only these, in this order.
+
+    Raises:
+        UsageError: there is no such table or column.
+    """
+    registry = open(address)
+    try:
+        reader = registry.read(table, columns)
+    except BaseException:
+        registry.close()
+        raise
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        finally:
+            registry.close()
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())

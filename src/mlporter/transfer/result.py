@@ -1,0 +1,90 @@
+"""What a transfer did: counted, with everything left out by name. The exit code comes from here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mlporter.errors import ExitCode, LeftOut
+
+__all__ = ["LEFT_OUT_SHOWN", "FilesResult", "LeftOutSummary", "Result", "TableResult"]
+
+LEFT_OUT_SHOWN = 1000
+"""How many left-out things a result holds by name; a bundle's `left_out` table holds all."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableResult:
+    """Rows of one table: carried now, already there and equal, skipped by rule, failed."""
+
+    table: str
+    carried: int
+    already_there: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FilesResult:
+    """Artifact files: how they were treated (copy, reference, none), counts and bytes.
+
+    ``stored_files`` and ``stored_bytes`` count each content once.
+    """
+
+    mode: str
+    files: int = 0
+    bytes: int = 0
+    already_there: int = 0
+    stored_files: int = 0
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutSummary:
+    """What was not carried: totals, and the first `LEFT_OUT_SHOWN` by name."""
+
+    total: int = 0
+    unexpected: int = 0
+    first: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verb did, for people and for ``--json``.
+
+    Attributes:
+        verb: ``export``, ``import``, ``copy`` or ``unpack``.
+        source: Where it read, redacted.
+        target: Where it wrote, redacted.
+        tables: Per table, in the catalogue's order; tables without rows are in it too.
+        files: Artifact files.
+        left_out: What was not carried. Unexpected ones make the exit code 3.
+        notes: Sentences that people should read: limits of the kind of target, placeholders.
+        seconds: How long it took.
+        next_command: What a user would sensibly run now.
+    """
+
+    verb: str
+    source: str
+    target: str
+    tables: tuple[TableResult, ...]
+    files: FilesResult
+    left_out: LeftOutSummary = field(default_factory=LeftOutSummary)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    next_command: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows carried, all tables together."""
+        return sum(table.carried for table in self.tables)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """3 where something was left out unexpectedly or failed, else 0."""
+        failed = any(table.failed for table in self.tables)
+        return ExitCode.INCOMPLETE if failed or self.left_out.unexpected else ExitCode.OK
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return {**asdict(self), "rows": self.rows, "exit_code": int(self.exit_code)}

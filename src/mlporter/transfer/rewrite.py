@@ -1,0 +1,192 @@
+"""Artifact URIs of a registry, rewritten to the target's root.
+
+The target's layout is MLflow's own (`mlporter.artifacts.layout`), so a run, a logged model or a
+trace gets its new place from its ids alone; a model version follows the run or logged model in
+which its files lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+
+import pyarrow as pa
+
+from mlporter.artifacts import layout
+from mlporter.artifacts.anchors import Location, VersionKey, Where, find_anchors
+from mlporter.artifacts.uris import join
+from mlporter.catalogue.types import Table
+from mlporter.stores.protocols import Source
+from mlporter.stores.versions import locations_of, owner_roots, rows_of
+from mlporter.transfer.lookup import SortedLookup
+
+__all__ = ["Rewrite"]
+
+_TRACE_TAG = "mlflow.artifactLocation"
+
+
+class Rewrite:
+    """New places for everything that `source` holds, below `root`."""
+
+    def __init__(self, source: Source, root: str) -> None:
+        self._source = source
+        self.root = layout.normalise_root(root)
+        self._handlers: dict[str, Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]]
+        self._handlers = {
+            "workspaces": self._workspaces,
+            "experiments": self._experiments,
+            "runs": self._runs,
+            "logged_models": self._logged_models,
+            "trace_tags": self._trace_tags,
+            "model_versions": self._model_versions,
+        }
+
+    def apply(self, table: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows of a table with their places rewritten."""
+        handler = self._handlers.get(table.name)
+        return handler(batches) if handler else batches
+
+    def owner_root(self) -> Callable[[str, str], str]:
+        """A function from owner (kind, id) to its new root, to be asked in sorted order."""
+        find = {
+            "run": (self._lookup("runs", "run_uuid"), layout.run_root),
+            "logged_model": (self._lookup("logged_models", "model_id"), layout.logged_model_root),
+            "trace": (self._lookup("trace_info", "request_id"), layout.trace_root),
+        }
+
+        def root_of(kind: str, owner: str) -> str:
+            if kind == "model_version":
+                workspace, _, rest = owner.partition("/")
+                name, _, version = rest.rpartition("/")
+                return layout.version_root(self.root, name, version, workspace)
+            lookup, place = find[kind]
+            found = lookup().get(owner)
+            experiment = self._experiment_roots[found[0]] if found else join(self.root, "unknown")
+            return place(experiment, owner)
+
+        return root_of
+
+    def _lookup(self, table: str, key: str) -> Callable[[], SortedLookup]:
+        opened: list[SortedLookup] = []
+
+        def once() -> SortedLookup:
+            if not opened:
+                opened.append(SortedLookup(self._source.read(table, (key, "experiment_id"))))
+            return opened[0]
+
+        return once
+
+    @cached_property
+    def _experiment_roots(self) -> dict[object, str]:
+        """New artifact location of each experiment."""
+        return {
+            experiment: layout.experiment_root(
+                self.root, experiment, workspace or layout.DEFAULT_WORKSPACE
+            )
+            for experiment, workspace in rows_of(
+                self._source, "experiments", ("experiment_id", "workspace")
+            )
+        }
+
+    def _workspaces(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            roots = [
+                layout.workspace_root(self.root, name) if old else old
+                for name, old in _columns(batch, "name", "default_artifact_root")
+            ]
+            yield _with(batch, "default_artifact_root", roots)
+
+    def _experiments(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            roots = [
+                self._experiment_roots[experiment] if old else old
+                for experiment, old in _columns(batch, "experiment_id", "artifact_location")
+            ]
+            yield _with(batch, "artifact_location", roots)
+
+    def _owned(
+        self,
+        batches: Iterator[pa.RecordBatch],
+        key: str,
+        column: str,
+        place: Callable[[str, str], str],
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            roots = [
+                place(self._experiment_roots[experiment], owner) if old else old
+                for owner, experiment, old in _columns(batch, key, "experiment_id", column)
+            ]
+            yield _with(batch, column, roots)
+
+    def _runs(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return self._owned(batches, "run_uuid", "artifact_uri", layout.run_root)
+
+    def _logged_models(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return self._owned(batches, "model_id", "artifact_location", layout.logged_model_root)
+
+    def _trace_tags(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        root_of = self.owner_root()
+        for batch in batches:
+            values = [
+                root_of("trace", trace) if key == _TRACE_TAG and old else old
+                for trace, key, old in _columns(batch, "request_id", "key", "value")
+            ]
+            yield _with(batch, "value", values)
+
+    def _model_versions(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            keys = list(_columns(batch, "workspace", "name", "version"))
+            for column in ("source", "storage_location"):
+                old = batch.column(batch.schema.get_field_index(column)).to_pylist()
+                new = [
+                    self._version_place(*key, uri) if uri else uri
+                    for key, uri in zip(keys, old, strict=True)
+                ]
+                batch = _with(batch, column, new)  # noqa: PLW2901 -- two columns of one batch
+            yield batch
+
+    def _version_place(self, workspace: str, name: str, version: int, uri: str) -> str:
+        """The new form of a version's URI; one that names an id and no place stays as it is."""
+        if uri.startswith(("runs:/", "models:/")):
+            return uri
+        if anchored := self._anchored.get(uri):
+            return anchored
+        location = self.locations.get((workspace, name, version))
+        if location is not None and location.where is Where.OWN and location.uri == uri:
+            return layout.version_root(self.root, name, version, workspace)
+        return uri
+
+    @cached_property
+    def locations(self) -> dict[VersionKey, Location]:
+        """Where the files of every model version lie in the source."""
+        return locations_of(self._source)
+
+    @cached_property
+    def _anchored(self) -> dict[str, str]:
+        """New URIs for those of model versions that lie in a run or a logged model."""
+        uris = {
+            str(uri)
+            for row in rows_of(self._source, "model_versions", ("source", "storage_location"))
+            for uri in row
+            if uri
+        }
+        anchors = find_anchors(uris, owner_roots(self._source))
+        root_of = self.owner_root()
+        new = {}
+        for uri, anchor in sorted(
+            anchors.items(), key=lambda item: (item[1].owner_kind, item[1].owner_id)
+        ):
+            place = root_of(anchor.owner_kind, anchor.owner_id)
+            new[uri] = join(place, anchor.rest) if anchor.rest else place
+        return new
+
+
+def _columns(batch: pa.RecordBatch, *names: str) -> Iterable[tuple[object, ...]]:
+    lists = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names]
+    return zip(*lists, strict=True)
+
+
+def _with(batch: pa.RecordBatch, name: str, values: list[object]) -> pa.RecordBatch:
+    index = batch.schema.get_field_index(name)
+    field = batch.schema.field(index)
+    return batch.set_column(index, field, pa.array(values, field.type))

@@ -1,0 +1,74 @@
+"""Artifact files on their way into a target's artifact root, to be taken back if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mlporter.artifacts.copying import hash_stream
+from mlporter.artifacts.places import LocalPlace, Written
+from mlporter.artifacts.uris import UriMap
+from mlporter.artifacts.writelog import Stays, WriteLog
+from mlporter.errors import ReadBackError
+from mlporter.stores.places import Places
+from mlporter.stores.protocols import ArtifactFile
+from mlporter.transfer.rewrite import Rewrite
+
+__all__ = ["Bound", "TargetFiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A file of the source, and the artifact URI of its owner in the target."""
+
+    file: ArtifactFile
+    root: str
+
+
+class TargetFiles:
+    """Writes files to the places that `rewrite` gives their owners.
+
+    Nothing that is already there is changed: an equal file is left as it is, another one is an
+    error. `undo` removes what was written, and nothing else.
+    """
+
+    def __init__(self, rewrite: Rewrite, uri_map: tuple[str, ...] = ()) -> None:
+        self._rewrite = rewrite
+        self._log = WriteLog()
+        # A relative root was made absolute with the current folder, not with the database's.
+        self._places = Places(base=Path.cwd(), uri_map=UriMap.parse(uri_map), log=self._log)
+
+    def bind(self, files: Iterator[ArtifactFile]) -> Iterator[Bound]:
+        """Each file with the root it goes to, in the order given: by owner kind and id."""
+        root_of = self._rewrite.owner_root()
+        for file in files:
+            yield Bound(file, root_of(file.owner_kind, file.owner_id))
+
+    def put(
+        self, bound: Bound, opened: Callable[[], AbstractContextManager[BinaryIO]]
+    ) -> Written:
+        """Write one file, and read it back where that costs no network.
+
+        Raises:
+            RefusedError: another file is already there.
+            UnreachableError: it cannot be written.
+            ReadBackError: what is there now is not what was written.
+        """
+        place = self._places.open(bound.root)
+        with opened() as stream:
+            written = place.put(bound.file.path, stream)
+        if isinstance(place, LocalPlace):
+            with place.open(bound.file.path) as back:
+                if hash_stream(back) != (written.sha256, written.size):
+                    raise ReadBackError(
+                        "reads back differently from what was written",
+                        subject=f"{place.uri}/{bound.file.path}",
+                    )
+        return written
+
+    def undo(self) -> list[Stays]:
+        """Remove what was written; returns what could not be removed."""
+        return self._places.undo()

