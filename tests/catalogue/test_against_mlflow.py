@@ -287,6 +287,9 @@ def _migrations():
     return ScriptDirectory.from_config(config)
 
 
+# MLflow's own use of the libraries under it.
+@pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi is deprecated")
+@pytest.mark.filterwarnings("ignore:No path_separator found")
 def test_tables_of_the_authentication_are_known(tmp_path):
     pytest.importorskip("flask_wtf", reason="MLflow's authentication needs mlflow[auth]")
     from mlflow.server.auth.db.utils import migrate  # noqa: PLC0415 -- may be missing

@@ -47,7 +47,7 @@ class Registry:
 
 @contextmanager
 def as_it_was(folder):
-    """Work in a folder, where MLflow makes `mlruns`, then undo what a script does to its process."""
+    """Work in a folder (MLflow makes `mlruns` there), then undo what the scripts change."""
     tracking_uri = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

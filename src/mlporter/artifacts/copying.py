@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import BinaryIO
 
-__all__ = ["CHUNK", "copy_and_hash", "hash_stream"]
+__all__ = ["CHUNK", "Tapped", "copy_and_hash", "hash_stream"]
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 
 
-def copy_and_hash(src: BinaryIO, dst: BinaryIO, chunk: int = CHUNK) -> tuple[str, int]:
+def copy_and_hash(src: BinaryIO | Tapped, dst: BinaryIO, chunk: int = CHUNK) -> tuple[str, int]:
     """Copy `src` to `dst` up to its end, `chunk` bytes at a time.
 
     Returns:
@@ -27,6 +27,22 @@ def copy_and_hash(src: BinaryIO, dst: BinaryIO, chunk: int = CHUNK) -> tuple[str
         dst.write(block)
         size += len(block)
     return digest.hexdigest(), size
+
+
+class Tapped:
+    """A stream that remembers how reading it failed, to tell a bad source from a full target."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.failure: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        """Read like the stream itself."""
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 def hash_stream(src: BinaryIO, chunk: int = CHUNK) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from mlporter.artifacts.copying import copy_and_hash, hash_stream
+from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.uris import safe_relative
 from mlporter.errors import RefusedError, UnreachableError
 
@@ -99,6 +99,7 @@ class Place(Protocol):
         Raises:
             RefusedError: another file is there, or the path is not safe.
             UnreachableError: it cannot be written.
+            OSError: `stream` cannot be read; nothing was written.
         """
 
 
@@ -159,16 +160,19 @@ class LocalPlace:
         """Write a file; see `Place.put`. A file that is there and equal is left as it is."""
         if not safe_relative(path):
             raise RefusedError("the path of an artifact is not safe", subject=path)
+        source = Tapped(stream)
         try:
             folder = self._make_folders(path.split("/")[:-1])
-            return self._write(folder, path, stream)
+            return self._write(folder, path, source)
         except OSError as error:
+            if error is source.failure:
+                raise
             raise UnreachableError(
                 f"cannot write: {error.strerror or error}", subject=f"{self.uri}/{path}"
             ) from error
 
     def _make_folders(self, parts: Sequence[str]) -> Path:
-        self._make_root()
+        self.create()
         base = os.path.realpath(self.root)
         folder = Path(base)
         for part in parts:
@@ -178,7 +182,8 @@ class LocalPlace:
                 raise RefusedError("a link leads out of the artifact root", subject=str(folder))
         return folder
 
-    def _make_root(self) -> None:
+    def create(self) -> None:
+        """Make the directory, and those above it; noted in the log like a file."""
         missing = []
         folder = self.root.absolute()
         while not folder.exists():
@@ -195,7 +200,7 @@ class LocalPlace:
         if self.log:
             self.log.add_directory(folder)
 
-    def _write(self, folder: Path, path: str, stream: BinaryIO) -> Written:
+    def _write(self, folder: Path, path: str, stream: Tapped) -> Written:
         final = folder / path.rpartition("/")[2]
         temporary = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
         try:

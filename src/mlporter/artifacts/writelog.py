@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import threading
+import weakref
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -51,6 +52,7 @@ class WriteLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        self._closing = weakref.finalize(self, self._spool.close)
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +66,8 @@ class WriteLog:
         self.close()
 
     def close(self) -> None:
-        """Forget what was written."""
-        self._spool.close()
+        """Forget what was written; done by itself when the log is no longer used."""
+        self._closing()
 
     def add_file(self, path: Path, device: int, inode: int) -> None:
         """A local file that is about to get this name."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "Progress", "VerifyMode", "VerifyReport", "verify_bundle"]
 
 
-def verify_bundle(
+def verify_bundle(  # noqa: PLR0913 - all but two go by name
     path: str | os.PathLike[str],
     mode: VerifyMode = "full",
     *,

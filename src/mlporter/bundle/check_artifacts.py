@@ -114,7 +114,8 @@ class ArtifactCheck:
             self._report.add(path, "sha256", "is not what its name says")
 
     def _check_totals(self, table: str, files: tuple[int, int] | None) -> None:
-        query = "SELECT count(*), coalesce(sum(size), 0) FROM " + table
+        # `table` is one of the two made above.
+        query = f"SELECT count(*), coalesce(sum(size), 0) FROM {table}"  # noqa: S608
         found = self._scratch.one(query)
         if found != (self._totals.blobs, self._totals.blob_bytes):
             detail = "artifacts: blobs, or bytes in them, are not as many as there are"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.atomic import disk_errors
 from mlporter.bundle.files import check_size, hash_stream, open_inside, read_inside, walk
 from mlporter.bundle.layout import BLOB_PATH, MAX_MANIFEST_BYTES, SUMS, WORK
 from mlporter.bundle.sums import sums_bytes
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlporter.bundle.findings import VerifyReport
-    from mlporter.bundle.manifest import Manifest
+    from mlporter.bundle.manifest import Manifest, SummaryEntry
 
 __all__ = ["check_names", "check_sizes", "check_summaries", "check_sums"]
 
@@ -61,15 +62,20 @@ def check_sums(root: Path, sums: dict[str, str], report: VerifyReport) -> None:
 def check_summaries(root: Path, manifest: Manifest, report: VerifyReport) -> None:
     """``experiments.yaml`` and ``models.yaml`` have the sizes and sums of the manifest."""
     for summary in manifest.summaries:
-        try:
-            with open_inside(root, summary.path) as file:
-                check_size(root, summary.path, file, summary.bytes)
-                if hash_stream(file) != summary.sha256:
-                    report.add(summary.path, "sha256", "is not what the manifest says")
-        except BundleDamagedError as error:
-            report.add(summary.path, "size", error.message)
-        except (UnreachableError, OSError) as error:
-            report.add(summary.path, "unreadable", str(error))
+        _check_summary(root, summary, report)
+
+
+def _check_summary(root: Path, summary: SummaryEntry, report: VerifyReport) -> None:
+    path = summary.path
+    try:
+        with open_inside(root, path) as file, disk_errors(root / path, "read"):
+            check_size(root, path, file, summary.bytes)
+            if hash_stream(file) != summary.sha256:
+                report.add(path, "sha256", "is not what the manifest says")
+    except BundleDamagedError as error:
+        report.add(path, "size", error.message)
+    except UnreachableError as error:
+        report.add(path, "unreadable", error.message)
 
 
 def check_sizes(root: Path, manifest: Manifest, report: VerifyReport) -> None:

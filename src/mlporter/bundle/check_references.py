@@ -5,6 +5,7 @@ Keys that are referred to are kept in a temporary file, so that memory does not 
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -119,17 +120,13 @@ class _Followed:
 
     def finish(self, report: VerifyReport) -> None:
         to = self.reference
-        shown = 0
-        for row in self._scratch.rows(f"SELECT * FROM {self._name} u {self._lacking}"):  # noqa: S608
-            shown += 1
-            if shown > _SHOWN:
-                detail = f"more than {_SHOWN} values refer to rows of {to.table} that are not there"
-            else:
-                value = ", ".join(f"{c} {v!r:.100}" for c, v in zip(to.columns, row, strict=True))
-                detail = f"{value} refers to a row of {to.table} that is not there"
-            report.add(f"{TABLES}/{table_folder(self.table)}", "reference", detail)
-            if shown > _SHOWN:
-                return
+        path = f"{TABLES}/{table_folder(self.table)}"
+        unmet = self._scratch.rows(f"SELECT * FROM {self._name} u {self._lacking}")  # noqa: S608
+        for row in islice(unmet, _SHOWN):
+            value = ", ".join(f"{c} {v!r:.100}" for c, v in zip(to.columns, row, strict=True))
+            report.add(path, "reference", f"{value}: no such row in {to.table}")
+        if more := sum(1 for _ in unmet):
+            report.add(path, "reference", f"{', '.join(to.columns)}: {more:,} more like it")
 
 
 def _create(scratch: Scratch, name: str, width: int) -> str:

@@ -85,11 +85,11 @@ def utc_now() -> str:
 
 
 def _try_lock(root: Path, lock: FileLock) -> None:
-    try:
-        with disk_errors(root):
+    with disk_errors(root):
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        raise _in_use(root) from None
+        except Timeout:  # an OSError, too
+            raise _in_use(root) from None
 
 
 def _in_use(root: Path) -> BundleInUseError:

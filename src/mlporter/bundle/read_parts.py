@@ -28,6 +28,7 @@ BATCH_ROWS = 16_384
 _BATCH_BYTES = 16 * 2**20
 """Raw bytes after which a batch is cut; a single row may have more."""
 _METADATA_LIMIT = 64 * 2**20
+_METADATA_ITEMS = 1_000_000
 
 
 def read_table(
@@ -71,30 +72,31 @@ def decode_part(
     """The rows of a part whose bytes are known to be right. Raises as `read_part`."""
     rows = 0
     try:
-        parquet = _open_parquet(table, file)
-        _check_metadata(root, table, part, parquet)
+        plain = _open_parquet(file)
+        _check_metadata(root, table, part, plain)
+        # Texts are read as dictionaries and decoded by us, in steps: a dictionary page of one long
+        # text, named by each row, would otherwise be a small file that fills the memory.
+        texts = [field.name for field in table.schema if _is_bytes(field.type)]
+        parquet = _open_parquet(file, metadata=plain.metadata, read_dictionary=texts)
         for group in range(parquet.num_row_groups):
             for batch in _read_group(parquet, group, table, columns, _too_large(root, part)):
                 rows += batch.num_rows
                 yield batch
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         what = str(error).partition("\n")[0][:200]
         raise _damaged(root, part, f"cannot be decoded: {what}") from error
     if rows != part.rows:
         raise _damaged(root, part, f"has {rows:,} rows, not {part.rows:,}")
 
 
-def _open_parquet(table: Table, file: BinaryIO) -> pq.ParquetFile:
-    # Texts are read as dictionaries and decoded by us, in steps: a dictionary page of one long
-    # text, named by each row, would otherwise be a small file that fills the memory.
-    texts = [field.name for field in table.schema if _is_bytes(field.type)]
+def _open_parquet(file: BinaryIO, **options: object) -> pq.ParquetFile:
     return pq.ParquetFile(
         file,
-        read_dictionary=texts,
         memory_map=False,
         pre_buffer=False,
         thrift_string_size_limit=_METADATA_LIMIT,
-        thrift_container_size_limit=1_000_000,
+        thrift_container_size_limit=_METADATA_ITEMS,
+        **options,
     )
 
 
@@ -162,14 +164,7 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _fields(schema: pa.Schema) -> list[tuple[str, pa.DataType, bool]]:
-    return [
-        (
-            field.name,
-            field.type.value_type if pa.types.is_dictionary(field.type) else field.type,
-            field.nullable,
-        )
-        for field in schema
-    ]
+    return [(field.name, field.type, field.nullable) for field in schema]
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

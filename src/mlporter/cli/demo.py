@@ -7,7 +7,6 @@ import logging
 import os
 import shlex
 import shutil
-import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -41,8 +40,14 @@ _SOURCE_FILES = "dev-artifacts"
 _TARGET = "sqlite:///prod.db"
 _TARGET_FILES = "prod-artifacts"
 _BUNDLE = "backup/"
-_KEPT_SETTINGS = ("MLFLOW_S3_", "MLFLOW_HTTP_", "MLFLOW_CONFIGURE_LOGGING", "MLFLOW_SUPPRESS_")
-_KEPT_SETTINGS += ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR",)
+_KEPT_SETTINGS = (
+    "MLFLOW_CONFIGURE_LOGGING",
+    "MLFLOW_DISABLE_TELEMETRY",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR",
+    "MLFLOW_HTTP_",
+    "MLFLOW_S3_",
+    "MLFLOW_SUPPRESS_",
+)
 
 
 @dataclass
@@ -86,7 +91,7 @@ class _FailedError(Exception):
 )
 @output_options
 def command(
-    session: Session, to: str | None, artifact_root: str | None, directory: Path | None
+    session: Session, /, *, to: str | None, artifact_root: str | None, directory: Path | None
 ) -> int:
     """Train three models, move their registry, and prove that nothing was lost.
 

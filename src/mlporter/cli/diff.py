@@ -11,6 +11,7 @@ from mlporter.cli.options import CONTEXT, map_uri_option, output_options, worker
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
+    from mlporter.transfer.proof import FilesCompared
 
 __all__ = ["command"]
 
@@ -38,10 +39,12 @@ __all__ = ["command"]
 @output_options
 def command(
     session: Session,
+    /,
+    *,
     a: str,
     b: str,
     strict: bool,
-    artifacts: str,
+    artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
     workers: int,
@@ -52,15 +55,16 @@ def command(
     counts of every table, what was not compared, and why. The exit code is 0 if they are identical
     and 1 if not.
     """
-    report = mlporter.diff(
-        a,
-        b,
-        strict=strict,
-        artifacts=artifacts,
-        limit=limit,
-        uri_map=uri_map,
-        workers=workers,
-        on_progress=session.on_progress,
-    )
+    with session.working() as on_progress:
+        report = mlporter.diff(
+            a,
+            b,
+            strict=strict,
+            artifacts=artifacts,
+            limit=limit,
+            uri_map=uri_map,
+            workers=workers,
+            on_progress=on_progress,
+        )
     session.output.compared(report)
     return report.exit_code

@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.command("doctor", context_settings=CONTEXT, short_help="Versions, drivers, settings.")
 @click.argument("address", required=False)
 @output_options
-def command(session: Session, address: str | None) -> int:
+def command(session: Session, /, *, address: str | None) -> int:
     """Check what mlporter needs: versions, drivers, settings.
 
     With ADDRESS, also whether that place can be reached, and which MLflow release it belongs to.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +19,7 @@ from mlporter.cli.text import redact
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
+    from mlporter.transfer.export import ArtifactsMode
 
 __all__ = ["command"]
 
@@ -34,9 +34,11 @@ __all__ = ["command"]
 @output_options
 def command(
     session: Session,
+    /,
+    *,
     source: str,
     bundle: str,
-    artifacts: str,
+    artifacts: ArtifactsMode,
     uri_map: tuple[str, ...],
     workers: int,
     resume: bool,
@@ -52,17 +54,17 @@ def command(
         raise click.UsageError(f"BUNDLE is a directory, not an address: {redact(bundle)}")
     if resume and restart:
         raise click.UsageError("--resume and --restart exclude each other.")
-    again = f"mlporter export {shlex.quote(redact(source))} {shlex.quote(bundle)} --resume"
-    session.when_interrupted = f"the bundle is unfinished; to continue: {again}"
-    result = mlporter.export(
-        source,
-        bundle,
-        artifacts=artifacts,
-        uri_map=uri_map,
-        workers=workers,
-        resume=resume,
-        restart=restart,
-        on_progress=session.on_progress,
-    )
+    session.when_interrupted = "the same command with --resume continues it"
+    with session.working() as on_progress:
+        result = mlporter.export(
+            source,
+            bundle,
+            artifacts=artifacts,
+            uri_map=uri_map,
+            workers=workers,
+            resume=resume,
+            restart=restart,
+            on_progress=on_progress,
+        )
     session.output.transferred(result)
     return result.exit_code

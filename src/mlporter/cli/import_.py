@@ -19,6 +19,7 @@ from mlporter.cli.options import (
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
+    from mlporter.transfer.export import ArtifactsMode
 
 __all__ = ["command"]
 
@@ -33,10 +34,12 @@ __all__ = ["command"]
 @output_options
 def command(
     session: Session,
+    /,
+    *,
     bundle: str,
     target: str,
     artifact_root: str | None,
-    artifacts: str,
+    artifacts: ArtifactsMode,
     uri_map: tuple[str, ...],
     workers: int,
 ) -> int:
@@ -47,14 +50,15 @@ def command(
     files behind.
     """
     session.when_interrupted = NOTHING_LEFT_BEHIND
-    result = mlporter.import_(
-        bundle,
-        target,
-        artifact_root=artifact_root,
-        artifacts=artifacts,
-        uri_map=uri_map,
-        workers=workers,
-        on_progress=session.on_progress,
-    )
+    with session.working() as on_progress:
+        result = mlporter.import_(
+            bundle,
+            target,
+            artifact_root=artifact_root,
+            artifacts=artifacts,
+            uri_map=uri_map,
+            workers=workers,
+            on_progress=on_progress,
+        )
     session.output.transferred(result)
     return result.exit_code

@@ -19,12 +19,13 @@ __all__ = ["command"]
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
 @output_options
-def command(session: Session, address: str) -> int:
+def command(session: Session, /, *, address: str) -> int:
     """Tell what ADDRESS holds.
 
     Experiments with their runs, models with their versions, stages and aliases, and the rows of
     every table.
     """
-    inventory = mlporter.inspect(address, on_progress=session.on_progress)
+    with session.working() as on_progress:
+        inventory = mlporter.inspect(address, on_progress=on_progress)
     session.output.counted(inventory)
     return ExitCode.OK

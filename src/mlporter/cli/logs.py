@@ -24,6 +24,7 @@ __all__ = ["calm_environment", "logging_to"]
 _FILE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 _CALM = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody asked for a call home
     "MLFLOW_CONFIGURE_LOGGING": "false",  # or it installs handlers that write to stderr
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

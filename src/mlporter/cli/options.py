@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTEXT",
     "NOTHING_LEFT_BEHIND",
-    "SHARE",
     "artifact_root_option",
     "artifacts_option",
     "map_uri_option",
     "output_options",
+    "sample_option",
     "source_and",
     "workers_option",
 ]
@@ -32,7 +32,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 NOTHING_LEFT_BEHIND = "the target is as it was before; the same command begins anew"
 """What an interrupted import or copy says: it is one transaction."""
 
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
+_Command = TypeVar("_Command", bound="Callable[..., int]")
 
 _TRACKING_URI = "MLFLOW_TRACKING_URI"
 _MOST_WORKERS = 64
@@ -52,7 +52,7 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--no-progress", is_flag=True, help="Draw no progress bars.")
     @click.pass_obj
     @functools.wraps(command)
-    def configured(  # noqa: PLR0917 -- Click passes options by name
+    def configured(
         session: Session,
         /,
         *args: object,
@@ -76,7 +76,7 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
     return configured
 
 
-def source_and(second: str) -> Callable[[_Command], _Command]:
+def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Add the arguments SOURCE and another, as ``source`` and the other's name.
 
     With one argument, that is the second, and SOURCE comes from ``MLFLOW_TRACKING_URI``: the
@@ -84,7 +84,7 @@ def source_and(second: str) -> Callable[[_Command], _Command]:
     """
 
     def split(
-        context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+        _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
     ) -> tuple[str, str]:
         if len(values) == 2:  # noqa: PLR2004 -- both were given
             return values[0], values[1]
@@ -96,9 +96,9 @@ def source_and(second: str) -> Callable[[_Command], _Command]:
             raise click.UsageError(message)
         return source, values[0]
 
-    def decorate(command: _Command) -> _Command:
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
-        def named(*args: object, places: tuple[str, str], **options: object) -> object:
+        def named(*args: object, places: tuple[str, str], **options: object) -> int:
             return command(*args, **options, source=places[0], **{second.lower(): places[1]})
 
         argument = click.argument(
@@ -142,7 +142,7 @@ def map_uri_option(command: _Command) -> _Command:
 
 
 def _has_both_sides(
-    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
     for value in values:
         before, _, after = value.partition("=")
@@ -162,26 +162,26 @@ def workers_option(command: _Command) -> _Command:
     )(command)
 
 
-class Share(click.ParamType):
-    """A share of a whole: ``5%`` or ``0.05``, more than nothing and at most all."""
-
-    name = "share"
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,  # noqa: ANN401
-    ) -> float:
-        """Return it as a number above 0 and up to 1."""
-        text = str(value).strip()
-        try:
-            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            share = 0.0
-        if not 0 < share <= 1:
-            self.fail(f"{text!r} is not a share such as 5% or 0.05", param, ctx)
-        return share
+def sample_option(command: _Command) -> _Command:
+    """Add ``--sample SHARE``, as a number above 0 and up to 1, or None."""
+    return click.option(
+        "--sample",
+        metavar="SHARE",
+        callback=_as_share,
+        help="Read the content of only this share of the artifact files, such as 5%.",
+    )(command)
 
 
-SHARE = Share()
+def _as_share(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> float | None:
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise click.BadParameter(f"{text!r} is not a share such as 5% or 0.05")
+    return share

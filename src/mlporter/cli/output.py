@@ -146,7 +146,11 @@ class ConsoleOutput:
         if not self._quiet:
             self._print(self._results, blocks)
 
-    def told(self, data: dict[str, Any], blocks: Iterable[RenderableType]) -> None:
+    def told(
+        self,
+        data: dict[str, Any],  # noqa: ARG002 -- it is for programs
+        blocks: Iterable[RenderableType],
+    ) -> None:
         """The text."""
         self._print(self._results, blocks)
 
@@ -192,7 +196,7 @@ class JsonOutput:
         """`Inventory.as_dict`."""
         self._object(inventory.as_dict())
 
-    def listed(self, rows: Rows, how: RowFormat) -> None:
+    def listed(self, rows: Rows, how: RowFormat) -> None:  # noqa: ARG002
         """An object with the rows as an array; the format asked for beside is moot."""
         from mlporter.cli.render.rows import json_object  # noqa: PLC0415 -- it needs pyarrow
 
@@ -205,7 +209,11 @@ class JsonOutput:
     def narrated(self, blocks: Iterable[RenderableType]) -> None:
         """Nothing: programs don't read along."""
 
-    def told(self, data: dict[str, Any], blocks: Iterable[RenderableType]) -> None:
+    def told(
+        self,
+        data: dict[str, Any],
+        blocks: Iterable[RenderableType],  # noqa: ARG002 -- it is for people
+    ) -> None:
         """The object."""
         self._object(data)
 

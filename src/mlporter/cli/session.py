@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from mlporter.errors import ExitCode
 from mlporter.progress import silent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -49,7 +49,6 @@ class Session:
 
     Attributes:
         output: Takes results and errors.
-        on_progress: Takes progress.
         when_interrupted: What a user should know, or do next, if the command is interrupted.
     """
 
@@ -60,10 +59,9 @@ class Session:
         self._settings = Settings()
         # Until the options are known: a wrong option must not turn JSON into text.
         self.output: Output = JsonOutput() if "--json" in argv else self._console_output()
-        self.on_progress: OnProgress = silent
         self.when_interrupted: str | None = None
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Session:  # noqa: PYI034 -- Self is newer than Python 3.10
         return self
 
     def __exit__(
@@ -88,10 +86,19 @@ class Session:
         self._open.enter_context(logs)
         _log.debug("mlporter %s, Python %s", version("mlporter"), platform.python_version())
         _log.debug("command: mlporter %s", redact(" ".join(self._argv)))
-        if settings.progress and not settings.quiet and self._stderr.is_terminal:
-            progress = TerminalProgress(self._stderr)
-            self._open.callback(progress.close)
-            self.on_progress = progress
+
+    @contextmanager
+    def working(self) -> Iterator[OnProgress]:
+        """Show how far the work inside is, on a terminal and unless options say no."""
+        settings = self._settings
+        if not settings.progress or settings.quiet or not self._stderr.file.isatty():
+            yield silent
+            return
+        progress = TerminalProgress(self._stderr)
+        try:
+            yield progress
+        finally:
+            progress.close()
 
     def fail(self, error: BaseException) -> ExitCode:
         """Tell people (or a program) what went wrong, and return the exit code."""
@@ -100,7 +107,6 @@ class Session:
             failure = self._with_evidence(failure, error)
         else:
             _log.debug("ended by %s: %s", failure.type, failure.message)
-        self._stop_progress()
         self.output.failed(failure)
         return ExitCode(failure.exit_code)
 
@@ -110,10 +116,6 @@ class Session:
             self._stderr.print(Text(short_traceback(error), style="dim"), soft_wrap=True)
         where = self._settings.log_file or write_crash_report(error)
         return replace(failure, hint=failure.hint or f"please report it with {where}")
-
-    def _stop_progress(self) -> None:
-        if isinstance(self.on_progress, TerminalProgress):
-            self.on_progress.close()
 
     def _console_output(self) -> ConsoleOutput:
         return ConsoleOutput(result_console(), self._stderr, quiet=self._settings.quiet)

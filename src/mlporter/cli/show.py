@@ -21,7 +21,7 @@ _TABLE_LIMIT = 100
 
 
 def _names(
-    context: click.Context, parameter: click.Parameter, value: str | None
+    _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> tuple[str, ...] | None:
     if value is None:
         return None
@@ -51,6 +51,8 @@ def _names(
 @output_options
 def command(
     session: Session,
+    /,
+    *,
     address: str,
     table: str,
     how: RowFormat,

@@ -37,7 +37,7 @@ def stopping_on_signals() -> Iterator[None]:
         return
     seen = 0
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         nonlocal seen
         seen += 1
         if seen == 2:  # noqa: PLR2004 -- the second, as the docstring says

@@ -70,12 +70,11 @@ def human_bytes(number: float) -> str:
     """Bytes in powers of 1000, three digits at most: ``0 B``, ``12.3 kB``, ``1.2 GB``."""
     if number < _KILO:
         return f"{number:.0f} B"
-    for unit in ("kB", "MB", "GB", "TB"):
+    unit = ""
+    for unit in ("kB", "MB", "GB", "TB", "PB"):  # noqa: B007 -- the last one is used
         number /= _KILO
         if round(number, 1) < _KILO:
             break
-    else:
-        number, unit = number / _KILO, "PB"
     return f"{number:.1f} {unit}"
 
 

@@ -28,6 +28,8 @@ __all__ = ["command"]
 @output_options
 def command(
     session: Session,
+    /,
+    *,
     bundle: str,
     directory: str,
     model: str | None,
@@ -44,13 +46,14 @@ def command(
     if run is not None and model is not None:
         raise click.UsageError("--run and --model exclude each other.")
     session.when_interrupted = f"{directory} is not complete; delete it before the next try"
-    result = mlporter.unpack(
-        bundle,
-        directory,
-        model=model,
-        version=version,
-        run=run,
-        on_progress=session.on_progress,
-    )
+    with session.working() as on_progress:
+        result = mlporter.unpack(
+            bundle,
+            directory,
+            model=model,
+            version=version,
+            run=run,
+            on_progress=on_progress,
+        )
     session.output.transferred(result)
     return result.exit_code

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, SHARE, map_uri_option, output_options, workers_option
+from mlporter.cli.options import (
+    CONTEXT,
+    map_uri_option,
+    output_options,
+    sample_option,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -18,13 +24,15 @@ __all__ = ["command"]
 @click.command("verify", context_settings=CONTEXT, short_help="Check a bundle for damage.")
 @click.argument("bundle")
 @click.option("--quick", is_flag=True, help="Look at names and sizes only; read no file's content.")
-@click.option("--sample", type=SHARE, help="Read the content of a share of the files, as in 5%.")
+@sample_option
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
 @map_uri_option
 @workers_option
 @output_options
 def command(
     session: Session,
+    /,
+    *,
     bundle: str,
     quick: bool,
     sample: float | None,
@@ -38,14 +46,15 @@ def command(
     """
     if quick and sample is not None:
         raise click.UsageError("--quick and --sample exclude each other.")
-    result = mlporter.verify(
-        bundle,
-        quick=quick,
-        sample=sample,
-        against=against,
-        uri_map=uri_map,
-        workers=workers,
-        on_progress=session.on_progress,
-    )
+    with session.working() as on_progress:
+        result = mlporter.verify(
+            bundle,
+            quick=quick,
+            sample=sample,
+            against=against,
+            uri_map=uri_map,
+            workers=workers,
+            on_progress=on_progress,
+        )
     session.output.verified(result)
     return result.exit_code

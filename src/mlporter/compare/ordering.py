@@ -79,7 +79,7 @@ def _least(values: pa.Array) -> pa.Scalar:
         return pa.scalar("", values.type)
     if pa.types.is_boolean(values.type):
         return pa.scalar(value=False)
-    return pa.scalar(0, pa.int64()).cast(values.type)
+    return pa.scalar(0, pa.int32()).cast(values.type)
 
 
 def first_unsorted(keys: Sequence[pa.Array]) -> int | None:

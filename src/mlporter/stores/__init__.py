@@ -1,0 +1,1 @@
+"""Where a registry lives: addresses, and the places behind them."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mlporter.stores.address import Address, AddressKind, parse_address
-from mlporter.stores.protocols import Source
+
+if TYPE_CHECKING:
+    from mlporter.stores.protocols import Source
 
 __all__ = ["bundle_address", "open_source"]
 
@@ -35,9 +39,7 @@ def open_source(
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(
-        place, uri_map=uri_map, workers=workers, include_secrets=include_secrets
-    )
+    return DatabaseSource(place, uri_map=uri_map, workers=workers, include_secrets=include_secrets)
 
 
 def _open_bundle(place: Address) -> Source:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urlsplit
 
-from mlporter.artifacts.copying import copy_and_hash, hash_stream
+from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.failures import reading_one_file, translated
 from mlporter.artifacts.places import (
     FoundFile,
@@ -132,8 +132,7 @@ class MlflowPlace:
         folder, _, name = self._remote(path).rpartition("/")
         with tempfile.TemporaryDirectory(prefix="mlporter-") as temporary:
             local = Path(temporary, name)
-            with local.open("xb") as out:
-                digest, size = copy_and_hash(stream, out)
+            digest, size = _spool(stream, local)
             if path in self._sizes():
                 return self._already(path, digest, size)
             if self.log:
@@ -175,6 +174,21 @@ class MlflowPlace:
                     self.repository.delete_artifacts(self._remote(path))
         there = {file.path for file in self.list().files}
         return [path for path in paths if path in there]
+
+
+def _spool(stream: BinaryIO, local: Path) -> tuple[str, int]:
+    source = Tapped(stream)
+    try:
+        with local.open("xb") as out:
+            return copy_and_hash(source, out)
+    except OSError as error:
+        if error is source.failure:
+            raise
+        raise UnreachableError(
+            f"cannot write a temporary file: {error.strerror or error}",
+            subject=os.fspath(local.parent),
+            hint="set TMPDIR to a folder with room for the largest artifact",
+        ) from error
 
 
 def _is_child(name: str, folder: str) -> bool:

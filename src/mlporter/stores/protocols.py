@@ -6,17 +6,21 @@ verb is written against these two and knows nothing else about a place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.artifacts.files import ArtifactFile, Report
-from mlporter.catalogue.types import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+    from mlporter.catalogue.types import Table
 
 __all__ = ["ArtifactFile", "Description", "Report", "Source"]
+
 
 @dataclass(frozen=True)
 class Description:
@@ -44,21 +48,25 @@ class Source(Protocol):
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """Its tables as they are here, parents before children: the catalogue's (with the columns
-        that exist here), then unknown ones. Derived, transient and secret tables are named too.
-        Does not name the own tables `artifacts` and `left_out`.
+        """Its tables as they are here, parents before children.
+
+        The catalogue's come first (with the columns that exist here), then unknown ones. Derived,
+        transient and secret tables are named too; the own tables `artifacts` and `left_out` not.
         """
 
     def count(self, table: str) -> int:
         """Rows of a table."""
 
     def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows of a table, sorted by its key (text by its UTF-8 bytes), in batches of bounded
-        size whose schema is `Table.schema` (or those columns of it, in the order given).
+        """Rows of a table, sorted by its key (text by its UTF-8 bytes).
+
+        Batches are of bounded size; their schema is `Table.schema`, or those columns of it in the
+        order given.
         """
 
     def files(self, report: Report) -> Iterator[ArtifactFile]:
-        """Every artifact file, sorted by (owner kind, owner id, path), each by its UTF-8 bytes.
+        """Every artifact file, sorted by owner kind, owner id and path, each by its UTF-8 bytes.
+
         Whatever cannot be found or listed goes to `report`, and the rest goes on.
         """
 

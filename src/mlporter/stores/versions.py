@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.anchors import Location, Root, VersionKey, VersionRow, locate_versions
-from mlporter.catalogue.types import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from mlporter.catalogue.types import Table
 
 __all__ = ["TableReader", "locations_of", "owner_roots", "rows_of", "version_owner_id"]
 
@@ -29,9 +32,7 @@ class TableReader(Protocol):
         """Rows of a table by key."""
 
 
-def rows_of(
-    source: TableReader, table: str, columns: tuple[str, ...]
-) -> Iterator[tuple[Any, ...]]:
+def rows_of(source: TableReader, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     """Rows as tuples of some columns; a table or column that is not here gives none, or None."""
     entry = next((entry for entry in source.tables if entry.name == table), None)
     if entry is None:

@@ -1,0 +1,1 @@
+"""The verbs: what to move, planned and carried out."""

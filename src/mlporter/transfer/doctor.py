@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import platform
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from os import environ
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
 from mlporter.stores.address import redact
 from mlporter.stores.database.revision import installed_head
 from mlporter.stores.opening import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Check", "DoctorReport", "doctor"]
 
@@ -98,7 +100,9 @@ def _schema() -> Check:
         return Check("installed schema", "MLflow is not installed")
     same = head == HEAD_REVISION
     hint = "" if same else "databases of this MLflow can be moved among themselves"
-    return Check("installed schema", f"{head} (MLflow {release_of(head) or 'unknown here'})", hint=hint)
+    return Check(
+        "installed schema", f"{head} (MLflow {release_of(head) or 'unknown here'})", hint=hint
+    )
 
 
 def _settings() -> Iterator[Check]:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from time import monotonic
-from typing import Literal, get_args
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.artifacts.anchors import Where
-from mlporter.bundle.manifest import Manifest
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
-from mlporter.catalogue.types import Table
 from mlporter.errors import LeftOut, ReadBackError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.database.revision import installed_mlflow
 from mlporter.stores.opening import bundle_address, open_source
-from mlporter.stores.protocols import ArtifactFile, Source
 from mlporter.stores.versions import locations_of, rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from mlporter.bundle.manifest import Manifest
+    from mlporter.catalogue.types import Table
+    from mlporter.stores.protocols import ArtifactFile, Source
 
 __all__ = ["ArtifactsMode", "check_options", "export"]
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from mlporter.errors import LeftOut
-from mlporter.stores.protocols import ArtifactFile, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mlporter.stores.protocols import ArtifactFile, Source
 
 __all__ = ["SourceFileError", "carry_files", "open_guarded", "unreadable"]
 
@@ -102,9 +105,7 @@ def carry_files(
                 future.cancel()
 
 
-def _result(
-    item: T, future: Future[R], unread: Callable[[T, str], None]
-) -> Iterator[tuple[T, R]]:
+def _result(item: T, future: Future[R], unread: Callable[[T, str], None]) -> Iterator[tuple[T, R]]:
     try:
         value = future.result()
     except SourceFileError as error:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from shlex import quote
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.opening import open_source
-from mlporter.stores.protocols import Source
 from mlporter.transfer.export import ArtifactsMode, check_options
 from mlporter.transfer.left_out import secrets_left_out
 from mlporter.transfer.load import Load
@@ -19,6 +19,11 @@ from mlporter.transfer.plan import plan_transfer
 from mlporter.transfer.result import Result
 from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.target_files import TargetFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlporter.stores.protocols import Source
 
 __all__ = ["copy", "import_"]
 
@@ -59,10 +64,8 @@ def import_(
         raise UsageError(
             "import reads a bundle", subject=str(parse_address(bundle)), hint="use mlporter copy"
         )
-    return _transfer(
-        "import", bundle, target, artifact_root, artifacts, tuple(uri_map), workers,
-        on_progress, include_secrets=include_secrets,
-    )  # fmt: skip
+    wishes = _Wishes(artifact_root, artifacts, tuple(uri_map), workers, include_secrets)
+    return _transfer("import", bundle, target, wishes, on_progress)
 
 
 def copy(
@@ -81,36 +84,55 @@ def copy(
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
     of both sides are really found. Arguments and errors are those of `import_`.
     """
-    return _transfer(
-        "copy", source, target, artifact_root, artifacts, tuple(uri_map), workers,
-        on_progress, include_secrets=include_secrets,
-    )  # fmt: skip
+    wishes = _Wishes(artifact_root, artifacts, tuple(uri_map), workers, include_secrets)
+    return _transfer("copy", source, target, wishes, on_progress)
 
 
-def _transfer(  # noqa: PLR0913 -- the options of two verbs
-    verb: str,
-    source: str,
-    target: str,
-    artifact_root: str | None,
-    artifacts: ArtifactsMode,
-    uri_map: tuple[str, ...],
-    workers: int,
-    on_progress: OnProgress,
-    *,
-    include_secrets: bool,
+@dataclass(frozen=True)
+class _Wishes:
+    """What the caller asked for: the options of `import_` and `copy`."""
+
+    artifact_root: str | None
+    artifacts: ArtifactsMode
+    uri_map: tuple[str, ...]
+    workers: int
+    include_secrets: bool
+
+    def check(self, source: Source) -> None:
+        """Refuse wishes that exclude each other, or leave out where files go."""
+        if self.copies(source) and self.artifact_root is None:
+            raise UsageError(
+                "say where the target keeps artifact files",
+                subject=source.description.address,
+                hint="--artifact-root /srv/mlartifacts or s3://bucket/mlflow; or, to copy no "
+                "files, --artifacts reference or --artifacts none",
+            )
+        if self.artifacts == "reference" and self.artifact_root is not None:
+            raise UsageError(
+                "--artifacts reference keeps the artifact URIs, --artifact-root changes them",
+                hint="leave one of the two out",
+            )
+
+    def copies(self, source: Source) -> bool:
+        """Whether files are to be copied, and the source has any to copy."""
+        return self.artifacts == "copy" and source.description.artifacts == "copy"
+
+
+def _transfer(
+    verb: str, source: str, target: str, wishes: _Wishes, on_progress: OnProgress
 ) -> Result:
-    check_options(artifacts, workers)
+    check_options(wishes.artifacts, wishes.workers)
     place = _database(target)
     started = monotonic()
     opened = open_source(
-        source, uri_map=uri_map, workers=workers, include_secrets=include_secrets
+        source,
+        uri_map=wishes.uri_map,
+        workers=wishes.workers,
+        include_secrets=wishes.include_secrets,
     )
     try:
-        copies = artifacts == "copy" and opened.description.artifacts == "copy"
-        _check_root(opened, artifact_root, artifacts, copies=copies)
-        rewrite = Rewrite(opened, artifact_root) if artifact_root else None
-        files = TargetFiles(rewrite, uri_map) if copies and rewrite else None
-        load = _open_load(opened, place, rewrite, files, workers, on_progress, include_secrets)
+        wishes.check(opened)
+        load = _open_load(opened, place, wishes, on_progress)
         load.run()
     finally:
         opened.close()
@@ -127,22 +149,18 @@ def _transfer(  # noqa: PLR0913 -- the options of two verbs
     )
 
 
-def _open_load(  # noqa: PLR0913 -- what a load is made of
-    source: Source,
-    place: Address,
-    rewrite: Rewrite | None,
-    files: TargetFiles | None,
-    workers: int,
-    on_progress: OnProgress,
-    include_secrets: bool,  # noqa: FBT001
-) -> Load:
+def _open_load(source: Source, place: Address, wishes: _Wishes, on_progress: OnProgress) -> Load:
+    rewrite = Rewrite(source, wishes.artifact_root) if wishes.artifact_root else None
+    files = None
+    if rewrite is not None and wishes.copies(source):
+        files = TargetFiles(rewrite, wishes.uri_map)
     counts = {table.name: source.count(table.name) for table in source.tables}
     target = open_database_target(place, source.description.revision)
     try:
         plan = plan_transfer(
-            source.tables, counts, target.tables, include_secrets=include_secrets
+            source.tables, counts, target.tables, include_secrets=wishes.include_secrets
         )
-        load = Load(source, target, plan, rewrite, files, workers, on_progress)
+        load = Load(source, target, plan, rewrite, files, wishes.workers, on_progress)
         for item in secrets_left_out(source):
             load.left_out.add(item)
     except BaseException:
@@ -160,20 +178,3 @@ def _database(address: str) -> Address:
             hint="name it as sqlite:///name.db or postgresql://user@host/name",
         )
     return place
-
-
-def _check_root(
-    source: Source, root: str | None, artifacts: ArtifactsMode, *, copies: bool
-) -> None:
-    if copies and root is None:
-        raise UsageError(
-            "say where the target keeps artifact files",
-            subject=source.description.address,
-            hint="--artifact-root /srv/mlartifacts or s3://bucket/mlflow; or, to copy no files, "
-            "--artifacts reference or --artifacts none",
-        )
-    if artifacts == "reference" and root is not None:
-        raise UsageError(
-            "--artifacts reference keeps the artifact URIs, --artifact-root changes them",
-            hint="leave one of the two out",
-        )

@@ -10,11 +10,11 @@ from mlporter.catalogue import release_of
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.opening import open_source
-from mlporter.stores.protocols import Source
 from mlporter.stores.versions import rows_of
 
 if TYPE_CHECKING:
     from mlporter.bundle.manifest import Manifest
+    from mlporter.stores.protocols import Source
 
 __all__ = [
     "ExperimentInfo",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mlporter.errors import LeftOut
-from mlporter.stores.protocols import Source
 from mlporter.transfer.result import LEFT_OUT_SHOWN, LeftOutSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.stores.protocols import Source
 
 __all__ = ["LeftOutCollector", "secrets_left_out"]
 

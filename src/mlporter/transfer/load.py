@@ -1,26 +1,30 @@
-"""Carry a plan out into an empty database: rows in one transaction, files beside it, both or none."""
+"""Carry a plan out: rows in one transaction, files beside it, both or none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from mlporter.catalogue.types import Table
 from mlporter.compare.check_written import same_rows
 from mlporter.errors import ReadBackError, RefusedError
-from mlporter.progress import OnProgress
-from mlporter.stores.database.target import DatabaseTarget
-from mlporter.stores.protocols import Source
-from mlporter.artifacts.places import Written
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.left_out import LeftOutCollector
-from mlporter.transfer.plan import Plan
 from mlporter.transfer.preflight import MAX_REASONS, misfits
 from mlporter.transfer.result import FilesResult, TableResult
-from mlporter.transfer.rewrite import Rewrite
-from mlporter.transfer.target_files import Bound, TargetFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from mlporter.artifacts.places import Written
+    from mlporter.catalogue.types import Table
+    from mlporter.progress import OnProgress
+    from mlporter.stores.database.target import DatabaseTarget
+    from mlporter.stores.protocols import Source
+    from mlporter.transfer.plan import Plan
+    from mlporter.transfer.rewrite import Rewrite
+    from mlporter.transfer.target_files import Bound, TargetFiles
 
 __all__ = ["Load"]
 
@@ -98,7 +102,8 @@ class Load:
     def _write(self) -> None:
         self.target.replace_fresh(experiments=self.source.count("experiments") > 0)
         for table in self.plan.tables:
-            rows = self.target.write(table, self._counted("writing", table))
+            expected = self.source.count(table.name)
+            rows = self.target.write(table, self._counted("writing", table), expected)
             self.carried.append(TableResult(table.name, rows))
         self.carried += [
             TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()
@@ -121,19 +126,20 @@ class Load:
                 )
 
     def _copy_files(self) -> None:
-        if self.files is None:
+        files = self.files
+        if files is None:
             return
-        count = size = there = stored = 0
 
         def carry(bound: Bound) -> Written:
             return files.put(bound, lambda: open_guarded(self.source, bound.file))
 
-        files = self.files
+        def unread(bound: Bound, why: str) -> None:
+            self.left_out.add(unreadable(bound.file, why))
+
+        files.prepare()
         bounds = files.bind(self.source.files(self.left_out.add))
-        for bound, written in carry_files(
-            bounds, carry, lambda bound, why: self.left_out.add(unreadable(bound.file, why)),
-            workers=self.workers,
-        ):  # fmt: skip
+        count = size = there = stored = 0
+        for bound, written in carry_files(bounds, carry, unread, workers=self.workers):
             count += 1
             size += bound.file.size
             there += not written.created

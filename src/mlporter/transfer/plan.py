@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Plan", "plan_transfer"]
 
@@ -62,7 +65,7 @@ def _reason(
     table: Table, there: Mapping[str, Table] | None, *, include_secrets: bool
 ) -> str | None:
     if table.kind in {Kind.DERIVED, Kind.TRANSIENT}:
-        return table.kind.value
+        return str(table.kind.value)
     if table.kind is Kind.SECRET and not include_secrets:
         return "secret"
     if there is not None and table.name not in there:

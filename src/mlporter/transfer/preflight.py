@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue.types import Column, Table
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mlporter.catalogue.types import Column, Table
 
 __all__ = ["MAX_REASONS", "misfits"]
 
@@ -61,7 +64,5 @@ def _rows(mask: pa.Array) -> list[int]:
 
 def _name(table: Table, batch: pa.RecordBatch, row: int) -> str:
     """A row's table and key, short enough for one line."""
-    parts = [
-        str(batch.column(batch.schema.get_field_index(key))[row].as_py()) for key in table.key
-    ]
+    parts = [str(batch.column(batch.schema.get_field_index(key))[row].as_py()) for key in table.key]
     return f"{table.name} {'/'.join(part[:60] for part in parts)!r}"

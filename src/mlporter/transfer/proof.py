@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mlporter.bundle.check import VerifyReport, verify_bundle
+from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
 from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
-from mlporter.compare.report import DiffReport
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.opening import bundle_address, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlporter.compare.report import DiffReport
 
 __all__ = ["VerifyResult", "diff", "verify"]
 
@@ -113,11 +116,18 @@ def verify(
         )
     if quick and sample is not None:
         raise UsageError("quick and sample exclude each other")
-    mode: Literal["full", "quick"] | float = "quick" if quick else sample or "full"
-    check = verify_bundle(bundle_address(place), mode, on_progress)
+    mode: VerifyMode = "quick" if quick else "full" if sample is None else "sample"
+
+    def progress(done: int, total: int) -> None:
+        on_progress("verifying", done, total, "bytes")
+
+    check = verify_bundle(
+        bundle_address(place),
+        mode,
+        fraction=1.0 if sample is None else sample,
+        on_progress=progress,
+    )
     compared = None
     if against is not None and not check.exit_code:
-        compared = diff(
-            bundle, against, uri_map=uri_map, workers=workers, on_progress=on_progress
-        )
+        compared = diff(bundle, against, uri_map=uri_map, workers=workers, on_progress=on_progress)
     return VerifyResult(check, compared)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlporter.errors import UsageError
 from mlporter.stores.opening import open_source
-from mlporter.stores.protocols import Description, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
     import pandas as pd
+
+    from mlporter.stores.protocols import Description, Source
 
 __all__ = ["Registry", "open", "show"]
 
@@ -90,7 +92,7 @@ class Registry:
         """End the snapshot."""
         self._source.close()
 
-    def __enter__(self) -> Registry:
+    def __enter__(self) -> Registry:  # noqa: PYI034 -- typing.Self needs Python 3.11
         return self
 
     def __exit__(

@@ -7,18 +7,22 @@ which its files lie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from mlporter.artifacts import layout
 from mlporter.artifacts.anchors import Location, VersionKey, Where, find_anchors
 from mlporter.artifacts.uris import join
-from mlporter.catalogue.types import Table
-from mlporter.stores.protocols import Source
 from mlporter.stores.versions import locations_of, owner_roots, rows_of
 from mlporter.transfer.lookup import SortedLookup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from mlporter.catalogue.types import Table
+    from mlporter.stores.protocols import Source
 
 __all__ = ["Rewrite"]
 
@@ -45,6 +49,12 @@ class Rewrite:
         """The rows of a table with their places rewritten."""
         handler = self._handlers.get(table.name)
         return handler(batches) if handler else batches
+
+    def workspace_roots(self) -> set[str]:
+        """Where the experiments of each workspace lie."""
+        names = {name for (name,) in rows_of(self._source, "workspaces", ("name",))}
+        names.add(layout.DEFAULT_WORKSPACE)
+        return {layout.workspace_root(self.root, name) for name in names}
 
     def owner_root(self) -> Callable[[str, str], str]:
         """A function from owner (kind, id) to its new root, to be asked in sorted order."""
@@ -136,23 +146,25 @@ class Rewrite:
     def _model_versions(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             keys = list(_columns(batch, "workspace", "name", "version"))
+            rewritten = batch
             for column in ("source", "storage_location"):
                 old = batch.column(batch.schema.get_field_index(column)).to_pylist()
                 new = [
-                    self._version_place(*key, uri) if uri else uri
+                    self._version_place(key, uri) if uri else uri
                     for key, uri in zip(keys, old, strict=True)
                 ]
-                batch = _with(batch, column, new)  # noqa: PLW2901 -- two columns of one batch
-            yield batch
+                rewritten = _with(rewritten, column, new)
+            yield rewritten
 
-    def _version_place(self, workspace: str, name: str, version: int, uri: str) -> str:
+    def _version_place(self, key: VersionKey, uri: str) -> str:
         """The new form of a version's URI; one that names an id and no place stays as it is."""
         if uri.startswith(("runs:/", "models:/")):
             return uri
         if anchored := self._anchored.get(uri):
             return anchored
-        location = self.locations.get((workspace, name, version))
+        location = self.locations.get(key)
         if location is not None and location.where is Where.OWN and location.uri == uri:
+            workspace, name, version = key
             return layout.version_root(self.root, name, version, workspace)
         return uri
 
@@ -181,12 +193,12 @@ class Rewrite:
         return new
 
 
-def _columns(batch: pa.RecordBatch, *names: str) -> Iterable[tuple[object, ...]]:
+def _columns(batch: pa.RecordBatch, *names: str) -> Iterable[tuple[Any, ...]]:
     lists = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names]
     return zip(*lists, strict=True)
 
 
-def _with(batch: pa.RecordBatch, name: str, values: list[object]) -> pa.RecordBatch:
+def _with(batch: pa.RecordBatch, name: str, values: Sequence[object]) -> pa.RecordBatch:
     index = batch.schema.get_field_index(name)
     field = batch.schema.field(index)
     return batch.set_column(index, field, pa.array(values, field.type))

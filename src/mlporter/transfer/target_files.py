@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.copying import hash_stream
 from mlporter.artifacts.places import LocalPlace, Written
@@ -14,8 +12,13 @@ from mlporter.artifacts.uris import UriMap
 from mlporter.artifacts.writelog import Stays, WriteLog
 from mlporter.errors import ReadBackError
 from mlporter.stores.places import Places
-from mlporter.stores.protocols import ArtifactFile
-from mlporter.transfer.rewrite import Rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from mlporter.stores.protocols import ArtifactFile
+    from mlporter.transfer.rewrite import Rewrite
 
 __all__ = ["Bound", "TargetFiles"]
 
@@ -41,15 +44,23 @@ class TargetFiles:
         # A relative root was made absolute with the current folder, not with the database's.
         self._places = Places(base=Path.cwd(), uri_map=UriMap.parse(uri_map), log=self._log)
 
+    def prepare(self) -> None:
+        """Make the local folders that experiments lie in, as MLflow does for its own root.
+
+        They tell a run that logged no files from a disk that is not there.
+        """
+        for root in self._rewrite.workspace_roots():
+            place = self._places.open(root)
+            if isinstance(place, LocalPlace):
+                place.create()
+
     def bind(self, files: Iterator[ArtifactFile]) -> Iterator[Bound]:
         """Each file with the root it goes to, in the order given: by owner kind and id."""
         root_of = self._rewrite.owner_root()
         for file in files:
             yield Bound(file, root_of(file.owner_kind, file.owner_id))
 
-    def put(
-        self, bound: Bound, opened: Callable[[], AbstractContextManager[BinaryIO]]
-    ) -> Written:
+    def put(self, bound: Bound, opened: Callable[[], AbstractContextManager[BinaryIO]]) -> Written:
         """Write one file, and read it back where that costs no network.
 
         Raises:

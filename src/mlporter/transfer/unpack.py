@@ -1,12 +1,12 @@
-"""`unpack`: artifacts of a bundle as plain folders, for people and for tools that know no MLflow."""
+"""`unpack`: artifacts of a bundle as plain folders, for people and for other tools."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from mlporter.artifacts.anchors import Where
 from mlporter.artifacts.layout import quote_name
@@ -16,11 +16,15 @@ from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.opening import bundle_address
-from mlporter.stores.protocols import ArtifactFile
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 from mlporter.transfer.left_out import LeftOutCollector
 from mlporter.transfer.result import FilesResult, Result
 from mlporter.transfer.versions import VersionChoice, choose_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["unpack"]
 
@@ -110,7 +114,9 @@ def _of_model(
         else:
             sentence = f"it has no files: {found.reason}"
             expected = found.is_sound
-            report(LeftOut("model_version", version_owner_id(key), "", "missing", sentence, expected))
+            report(
+                LeftOut("model_version", version_owner_id(key), "", "missing", sentence, expected)
+            )
 
 
 def _of_run(source: BundleSource, run: str) -> _Piece:
@@ -140,9 +146,7 @@ def _write(
     return FilesResult("copy", count, size, there)
 
 
-def _destinations(
-    file: ArtifactFile, pieces: list[_Piece] | None
-) -> Iterator[tuple[str, str]]:
+def _destinations(file: ArtifactFile, pieces: list[_Piece] | None) -> Iterator[tuple[str, str]]:
     if pieces is None:
         yield f"{file.owner_kind}s/{_folder(file)}", file.path
         return

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from mlporter.artifacts.anchors import VersionKey
 from mlporter.errors import UsageError
 from mlporter.stores.versions import TableReader, rows_of
+
+if TYPE_CHECKING:
+    from mlporter.artifacts.anchors import VersionKey
 
 __all__ = ["VersionChoice", "choose_versions"]
 
@@ -17,8 +20,10 @@ _DELETED = "Deleted_Internal"
 
 @dataclass(frozen=True, slots=True)
 class VersionChoice:
-    """A model, and which of its versions: None for all, else ``2``, ``latest``, ``@champion`` or
-    ``Production``."""
+    """A model, and which of its versions.
+
+    `version` is None for all, else ``2``, ``latest``, ``@champion`` or ``Production``.
+    """
 
     model: str
     version: str | None = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from mlporter.cli.render.layout import Cell
     from mlporter.compare.report import Difference, DiffReport, TableCounts
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Description
@@ -83,8 +84,8 @@ def _all(report: DiffReport) -> int:
 
 def _counts(tables: dict[str, TableCounts]) -> Iterator[RenderableType]:
     shown = {name: c for name, c in tables.items() if c.same or c.different}
-    rows = [
-        (name, *map(number, (c.same, c.only_left, c.only_right, c.differs, c.unreadable)))
+    rows: list[list[Cell]] = [
+        [name, *map(number, (c.same, c.only_left, c.only_right, c.differs, c.unreadable))]
         for name, c in shown.items()
     ]
     yield columns([("", "left"), *((sigil, "right") for sigil in "=+-*!")], rows)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mlporter.cli.render.layout import Side
+    from mlporter.cli.render.layout import Cell, Side
     from mlporter.transfer.doctor import DoctorReport
     from mlporter.transfer.inventory import ExperimentInfo, Inventory, ModelInfo
 
@@ -68,14 +68,14 @@ def _experiments(
     names: list[tuple[str, Side]] = [("workspace", "left")] if several else []
     names += [("id", "right"), ("name", "left"), ("stage", "left"), ("runs", "right")]
     names += [("deleted", "right"), ("models", "right"), ("traces", "right")]
-    rows = [
-        (
+    rows: list[list[Cell]] = [
+        [
             *([e.workspace] if several else []),
             str(e.id),
             e.name,
             e.lifecycle_stage,
             *map(number, (e.runs, e.deleted_runs, e.logged_models, e.traces)),
-        )
+        ]
         for e in experiments
     ]
     if rows:

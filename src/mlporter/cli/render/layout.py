@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rich.console import Group
 from rich.padding import Padding
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-__all__ = ["Side", "bullets", "columns", "facts", "heading", "number", "print_block"]
+__all__ = ["Cell", "Side", "bullets", "columns", "facts", "heading", "number", "print_block"]
 
 Side = Literal["left", "right"]
 """Where the text of a column begins."""
@@ -32,8 +32,12 @@ def number(value: int) -> Text:
     return Text(human_count(value)) if value else Text("-", style="dim")
 
 
+Cell: TypeAlias = "str | Text"
+"""What is in a column: plain text that is made harmless, or text with a style."""
+
+
 def columns(
-    names: Sequence[tuple[str, Side]], rows: Iterable[Sequence[str | Text]], *, indent: int = 2
+    names: Sequence[tuple[str, Side]], rows: Iterable[Sequence[Cell]], *, indent: int = 2
 ) -> Padding:
     """A table without lines, whose cells are cut rather than wrapped where it is too wide."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold dim")

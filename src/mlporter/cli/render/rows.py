@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,20 @@ __all__ = ["Rows", "csv_lines", "json_array", "json_object", "render_rows"]
 _CELL = 40
 """The longest cell of a table where there is no end of room, in terminal columns."""
 
-_WIDE_CELL = 32
-"""The least that a column gets on a terminal before further columns are left out: an id."""
+_WIDE_CELL = 35
+"""The least that a column gets on a terminal, if it needs it: the id of a trace fits."""
 
 _GAP = 2
-_SMALLEST = 6
-"""Fewer terminal columns than this say nothing of a value."""
+_LESS_ASKED_FOR = (
+    "_time",
+    "timestamp",
+    "timestamp_ms",
+    "_uri",
+    "_location",
+    "user_id",
+    "source_type",
+)
+"""Ends of the names of columns that give way to others."""
 
 
 @dataclass(frozen=True)
@@ -127,23 +135,19 @@ def render_rows(rows: Rows, width: int | None) -> Iterator[RenderableType]:
     Args:
         rows: What to show. They are held in memory, so there should be a limit.
         width: Columns of the terminal, or None where there is no end of room: then every column
-            is shown. Else those that fit, from the left, columns without any value last.
+            is shown. Else those that fit; times, places and columns without any value give way.
     """
-    limit = rows.limit
-    read = list(
-        Rows(rows.address, rows.table, rows.reader, None if not limit else limit + 1).batches()
-    )
-    table = pa.Table.from_batches(read, rows.reader.schema)
-    more = limit is not None and table.num_rows > limit
-    table = table.slice(0, limit) if limit is not None else table
+    asked = rows.limit
+    one_more = replace(rows, limit=None if asked is None else asked + 1)
+    table = pa.Table.from_batches(list(one_more.batches()), rows.reader.schema)
+    more = asked is not None and table.num_rows > asked
+    table = table.slice(0, asked)
     cells = {name: [_cell(v) for v in table[name].to_pylist()] for name in table.column_names}
-    shown = list(cells) if width is None else _fitting(cells, width)
-    sides = {f.name: _side(f.type) for f in table.schema}
-    most = _CELL if width is None else max(_WIDE_CELL, width - _GAP)
-    body = zip(*([_cut(cell, most) for cell in cells[name]] for name in shown), strict=True)
-    yield columns([(name, sides[name]) for name in shown], body, indent=0)
-    hidden = [name for name in cells if name not in shown]
-    yield from _footer(table.num_rows, hidden, more=more)
+    widths = _widths(cells, width)
+    body = zip(*([_cut(c, widths[name]) for c in cells[name]] for name in widths), strict=True)
+    sides = {field.name: _side(field.type) for field in table.schema}
+    yield columns([(name, sides[name]) for name in widths], body, indent=0)
+    yield from _footer(table.num_rows, [name for name in cells if name not in widths], more=more)
 
 
 def _footer(count: int, hidden: list[str], *, more: bool) -> Iterator[RenderableType]:
@@ -156,21 +160,32 @@ def _footer(count: int, hidden: list[str], *, more: bool) -> Iterator[Renderable
         yield Text(f"the first {count:,} rows; --limit N shows more", style="dim")
 
 
-def _fitting(cells: dict[str, list[Text]], width: int) -> list[str]:
-    filled = [name for name, values in cells.items() if any(v.plain for v in values)]
-    order = filled + [name for name in cells if name not in filled]
-    taken: set[str] = set()
-    room = width
-    for name in order:
-        widest = max([cell_len(name), *(v.cell_len for v in cells[name])])
-        needed = min(widest, _WIDE_CELL)
-        if taken and needed > room and room < _SMALLEST + cell_len(name):
-            break
-        if taken and needed > room:
-            continue
-        taken.add(name)
-        room -= needed + _GAP
-    return [name for name in cells if name in taken]
+def _widths(cells: dict[str, list[Text]], room: int | None) -> dict[str, int]:
+    """The columns to show, and how wide each may be."""
+    widest = {
+        name: max([cell_len(name), *(cell.cell_len for cell in values)])
+        for name, values in cells.items()
+    }
+    if room is None:
+        return {name: max(cell_len(name), min(size, _CELL)) for name, size in widest.items()}
+    taken: dict[str, int] = {}
+    for name in sorted(cells, key=lambda name: _importance(name, cells[name])):
+        least = min(widest[name], max(_WIDE_CELL, cell_len(name)))
+        if not taken or least <= room:
+            taken[name] = min(least, room)
+            room -= taken[name] + _GAP
+    widened: dict[str, int] = {}
+    for name, size in taken.items():
+        widened[name] = size + min(widest[name] - size, max(room, 0))
+        room -= widened[name] - size
+    return {name: widened[name] for name in cells if name in widened}
+
+
+def _importance(name: str, values: list[Text]) -> int:
+    """0 to 2; the sort by it is stable, so keys, which come first, stay first."""
+    if not any(cell.plain not in {"", '""'} for cell in values):
+        return 2
+    return int(name.endswith(_LESS_ASKED_FOR))
 
 
 def _cell(value: object) -> Text:

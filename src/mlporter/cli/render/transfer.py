@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from mlporter.cli.render.layout import Cell
     from mlporter.errors import LeftOut
     from mlporter.transfer.result import FilesResult, Result, TableResult
 
@@ -64,12 +65,12 @@ def render_transfer(result: Result) -> Iterator[RenderableType]:
 def _counts(result: Result) -> Iterator[RenderableType]:
     shown = [table for table in result.tables if _numbers(table) != (0, 0, 0, 0)]
     shown.sort(key=lambda t: _FIRST.index(t.table) if t.table in _FIRST else len(_FIRST))
-    rows = [(table.table, *map(number, _numbers(table))) for table in shown]
+    rows: list[list[Cell]] = [[t.table, *map(number, _numbers(t))] for t in shown]
     if result.tables:
         total = [sum(row) for row in zip(*map(_numbers, result.tables), strict=True)]
-        rows.append((Text("all rows", style="bold"), *map(number, total)))
+        rows.append([Text("all rows", style="bold"), *map(number, total)])
     if result.files.mode == "copy":
-        rows.append((Text("files", style="bold"), *_file_numbers(result)))
+        rows.append([Text("files", style="bold"), *_file_numbers(result)])
     yield columns([("", "left"), *((name, "right") for name in _NUMBERS)], rows)
     empty = len(result.tables) - len(shown)
     if empty:
@@ -86,7 +87,8 @@ def _file_numbers(result: Result) -> tuple[Text, ...]:
     failed = sum(bool(entry.path) and not entry.expected for entry in left_out.first)
     some = failed and left_out.total > len(left_out.first)
     shown = number(failed) + Text("+" if some else "")
-    return number(result.files.files), number(result.files.already_there), number(0), shown
+    there = result.files.already_there
+    return number(result.files.files - there), number(there), number(0), shown
 
 
 def _files(files: FilesResult) -> Iterator[RenderableType]:
@@ -94,7 +96,7 @@ def _files(files: FilesResult) -> Iterator[RenderableType]:
         yield Text(f"  {_LEFT_ALONE[files.mode]}")
     elif files.files or files.already_there:
         text = f"  {human_bytes(files.bytes)} in {plural(files.files, 'file')}"
-        if files.stored_files:
+        if files.stored_files not in {0, files.files}:
             once = f"{plural(files.stored_files, 'file')}, {human_bytes(files.stored_bytes)}"
             text += f"; each content once: {once}"
         yield Text(text)

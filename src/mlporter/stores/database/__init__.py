@@ -1,0 +1,1 @@
+"""Backend databases: SQLite and PostgreSQL, read and written as Arrow batches."""

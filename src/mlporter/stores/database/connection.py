@@ -6,7 +6,6 @@ batches and never as Python tuples, which is what makes a million rows a second 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import adbc_driver_manager
@@ -16,11 +15,13 @@ from mlporter.errors import MlporterError, UnreachableError
 from mlporter.stores.address import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from adbc_driver_manager import dbapi
 
     from mlporter.catalogue.types import Column, Table
 
-__all__ = ["Connection", "Dialect", "conform", "driver_error"]
+__all__ = ["Connection", "Dialect", "conform", "driver_error", "order_columns"]
 
 
 class Dialect(Protocol):
@@ -33,11 +34,16 @@ class Dialect(Protocol):
     def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
         """SQL for all rows of a table, sorted by its key, text by UTF-8 bytes."""
 
-    def strip(self, batch: pa.RecordBatch, first: bool) -> pa.RecordBatch:
+    def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:
         """Take out what `select` put in only to steer the driver."""
 
     def statement_options(self, table: Table) -> dict[str, str]:
         """ADBC options for reading this table (batch sizes)."""
+
+
+def order_columns(table: Table) -> tuple[str, ...]:
+    """What rows are sorted by: the key, or every column of a table without one."""
+    return table.key or tuple(c.name for c in table.columns if not c.generated)
 
 
 def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterError:
@@ -46,7 +52,7 @@ def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterErro
     message = lines[0] if lines else type(error).__name__
     for noise in ("IO: ", "INTERNAL: ", "INVALID_DATA: ", "INVALID_ARGUMENT: ", "[libpq] "):
         message = message.removeprefix(noise)
-    hint = "see the database's own log" if isinstance(error, adbc_driver_manager.Error) else None
+    hint = "see the database's own log"
     if "full" in message.lower() or "no space" in message.lower():
         hint = "free some space and run it again"
     return UnreachableError(message, subject=subject, hint=hint)
@@ -94,7 +100,7 @@ class Connection:
             cursor.execute(self.dialect.select(table, columns, where))
             first = True
             for batch in cursor.fetch_record_batch():
-                rows = self.dialect.strip(batch, first)
+                rows = self.dialect.strip(batch, first=first)
                 first = False
                 if rows.num_rows:
                     yield conform(rows, schema, table.name, self.subject)
@@ -152,9 +158,7 @@ class _Feed:
         return batch
 
 
-def conform(
-    batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str
-) -> pa.RecordBatch:
+def conform(batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str) -> pa.RecordBatch:
     """A driver's batch in the catalogue's types.
 
     SQLite has one integer type and no boolean; PostgreSQL marks JSON as an extension type.

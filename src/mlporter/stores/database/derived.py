@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mlporter.stores.database.connection import Connection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlporter.stores.database.connection import Connection
 
 __all__ = ["rebuild", "set_sequences"]
 

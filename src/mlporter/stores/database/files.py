@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.anchors import Where
@@ -12,11 +9,15 @@ from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
 from mlporter.stores.address import AddressKind
 from mlporter.stores.places import Places
-from mlporter.stores.protocols import ArtifactFile, Report
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
     from mlporter.stores.database.source import DatabaseReader
+    from mlporter.stores.protocols import ArtifactFile, Report
 
 __all__ = ["DatabaseFiles"]
 

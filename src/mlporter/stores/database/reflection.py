@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlporter.catalogue import AUTH_TABLES, BOOKKEEPING_TABLES, BY_NAME, TABLES
 from mlporter.catalogue.types import Column, Kind, Table
-from mlporter.stores.database.connection import Connection
+
+if TYPE_CHECKING:
+    from mlporter.stores.database.connection import Connection
 
 __all__ = ["ActualColumn", "actual_tables", "as_catalogue"]
 
@@ -75,8 +78,7 @@ def _unknown(name: str, columns: tuple[ActualColumn, ...]) -> Table:
     return Table(
         name=name,
         kind=Kind.SECRET if name in AUTH_TABLES else Kind.UNKNOWN,
-        # Without a key every column sorts, so that the order is the same at every reading.
-        key=key or tuple(c.name for c in columns if not c.generated),
+        key=key,
         columns=tuple(_column(c) for c in columns),
         bulky=True,
     )

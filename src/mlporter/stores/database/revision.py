@@ -7,10 +7,13 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlporter.catalogue import HEAD_REVISION, is_older, release_of
 from mlporter.errors import RevisionError
-from mlporter.stores.address import Address
+
+if TYPE_CHECKING:
+    from mlporter.stores.address import Address
 
 __all__ = ["check_revision", "installed_head", "installed_mlflow"]
 

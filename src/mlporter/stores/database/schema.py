@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mlporter.errors import RevisionError, UnreachableError, UnsupportedError
 from mlporter.stores.address import Address, redact
 from mlporter.stores.database.revision import installed_head, installed_mlflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["check_can_create", "create_schema"]
 

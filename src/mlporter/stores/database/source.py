@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 
@@ -13,11 +12,15 @@ from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import postgresql, sqlite
-from mlporter.stores.database.connection import Connection
 from mlporter.stores.database.files import DatabaseFiles
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.revision import check_revision
 from mlporter.stores.protocols import ArtifactFile, Description, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mlporter.stores.database.connection import Connection
 
 __all__ = ["DatabaseReader", "DatabaseSource", "read_revision"]
 
@@ -59,7 +62,7 @@ class DatabaseReader:
     def count(self, table: str) -> int:
         """Rows of a table."""
         with self.borrowed() as connection:
-            return int(connection.scalar(f'SELECT count(*) FROM "{table}"'))  # noqa: S608
+            return int(connection.scalar(f'SELECT count(*) FROM "{table}"'))
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, where: str = ""
@@ -67,10 +70,8 @@ class DatabaseReader:
         """Rows of a table, sorted by its key, as `Table.schema` types them."""
         entry = self.by_name[table]
         wanted = _chosen(entry, columns)
-        with self.borrowed() as connection, closing(
-            connection.read(entry, wanted, where)
-        ) as batches:
-            yield from batches
+        with self.borrowed() as connection:
+            yield from connection.read(entry, wanted, where)
 
     def close(self) -> None:
         """Close every connection."""
@@ -87,9 +88,7 @@ def _chosen(table: Table, names: tuple[str, ...] | None) -> tuple[Column, ...]:
     return tuple(table.by_name[name] for name in names)
 
 
-def read_revision(
-    connection: Connection, actual: Mapping[str, object], address: Address
-) -> str:
+def read_revision(connection: Connection, actual: Mapping[str, object], address: Address) -> str:
     """The schema revision of a database.
 
     Raises:
@@ -98,7 +97,7 @@ def read_revision(
     missing = {"experiments", "runs", "alembic_version"} - set(actual)
     if missing:
         raise RefusedError(
-            f"is not an MLflow database (it has no table {sorted(missing)[0]})"
+            f"is not an MLflow database (it has no table {min(missing)})"
             if actual
             else "is an empty database, not one of MLflow's",
             subject=str(address),
@@ -164,7 +163,7 @@ class DatabaseSource:
             for column in table.columns:
                 if column.secret and table.kind is Kind.KEPT and not self._secrets:
                     with self._reader.borrowed() as connection:
-                        sql = f'SELECT count("{column.name}") FROM "{table.name}"'  # noqa: S608
+                        sql = f'SELECT count("{column.name}") FROM "{table.name}"'
                         found[table.name, column.name] = int(connection.scalar(sql))
         return {key: count for key, count in found.items() if count}
 

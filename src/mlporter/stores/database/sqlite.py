@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,9 +13,11 @@ import adbc_driver_sqlite.dbapi
 import pyarrow as pa
 
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
-from mlporter.stores.database.connection import Connection, driver_error
+from mlporter.stores.database.connection import Connection, driver_error, order_columns
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlporter.catalogue.types import Column, Table
 
 __all__ = ["SqliteDialect", "WalFiles", "open_reader", "open_writer"]
@@ -24,6 +25,8 @@ __all__ = ["SqliteDialect", "WalFiles", "open_reader", "open_writer"]
 _WAL_FORMAT = 2
 _HEADER = b"SQLite format 3\x00"
 _BUSY_MILLISECONDS = 60_000
+_WRITE_CACHE_KIB = 128 * 1024
+"""Rows come in another order than that of the indexes; SQLite's own 2 MB make that many writes."""
 
 
 class SqliteDialect:
@@ -43,17 +46,22 @@ class SqliteDialect:
         names = ", ".join(
             f'CAST("{c.name}" AS TEXT) AS "{c.name}"' if c.json else f'"{c.name}"' for c in columns
         )
-        order = ", ".join(f'"{key}"' for key in table.key)
+        order = ", ".join(f'"{name}"{_nulls(table)}' for name in order_columns(table))
         inner = f'SELECT {names} FROM "{table.name}" {where} ORDER BY {order} LIMIT -1'
-        return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"  # noqa: S608 -- our own names
+        return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"
 
-    def strip(self, batch: pa.RecordBatch, first: bool) -> pa.RecordBatch:
+    def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:
         """Drop the made-up first row."""
         return batch.slice(1) if first else batch
 
     def statement_options(self, table: Table) -> dict[str, str]:
         """Short batches where rows may hold megabytes of text."""
         return {"adbc.sqlite.query.batch_rows": "128" if table.bulky else "65536"}
+
+
+def _nulls(table: Table) -> str:
+    """Columns that may be NULL sort it last, as in PostgreSQL; a key has none."""
+    return "" if table.key else " NULLS LAST"
 
 
 def _example(kind: pa.DataType) -> str:
@@ -110,6 +118,7 @@ def open_writer(path: Path, subject: str) -> Connection:
     _check_file(path, subject)
     connection = _connect(path, "rw", subject)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    connection.execute(f"PRAGMA cache_size = -{_WRITE_CACHE_KIB}")
     return connection
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import closing, suppress
-from pathlib import Path
-
-import pyarrow as pa
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import (
@@ -19,11 +16,19 @@ from mlporter.errors import (
 )
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import postgresql, sqlite
-from mlporter.stores.database.connection import Connection
+from mlporter.stores.database.bulk import bulk_load
 from mlporter.stores.database.derived import rebuild, set_sequences
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.schema import check_can_create, create_schema
 from mlporter.stores.database.source import read_revision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from mlporter.stores.database.connection import Connection
 
 __all__ = ["DatabaseTarget", "open_database_target"]
 
@@ -73,7 +78,7 @@ class DatabaseTarget:
         found = {}
         for table in self.tables:
             if table.kind in {Kind.KEPT, Kind.SECRET}:
-                sql = f'SELECT count(*) FROM "{table.name}"{_fresh(table.name)}'  # noqa: S608
+                sql = f'SELECT count(*) FROM "{table.name}"{_fresh(table.name)}'
                 if count := int(self._connection.scalar(sql)):
                     found[table.name] = count
         if found:
@@ -84,27 +89,34 @@ class DatabaseTarget:
                 reasons=tuple(f"{name}: {count} rows" for name, count in found.items()),
             )
 
-    def replace_fresh(self, experiments: bool) -> None:
+    def replace_fresh(self, *, experiments: bool) -> None:
         """Make room for the source's own `default` workspace and `Default` experiment."""
         if "workspaces" in self._by_name:
             self._connection.execute("DELETE FROM workspaces WHERE name = 'default'")
         if experiments:
             self._connection.execute("DELETE FROM experiments WHERE experiment_id = 0")
 
-    def write(self, table: Table, batches: Iterator[pa.RecordBatch]) -> int:
-        """Append rows, whose columns are those of `table`; return how many."""
-        return self._connection.ingest(table.name, table.schema, batches)
+    def write(self, table: Table, batches: Iterator[pa.RecordBatch], expected: int) -> int:
+        """Append rows, whose columns are those of `table`, to an empty table; return how many.
+
+        `expected` is about how many will come.
+        """
+        with bulk_load(self._connection, table.name, expected):
+            return self._connection.ingest(table.name, table.schema, batches)
 
     def read(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Read back rows of a table, by key, as `table` types them."""
         columns = tuple(c for c in table.columns if not c.generated)
-        with closing(self._connection.read(table, columns)) as batches:
-            yield from batches
+        yield from self._connection.read(table, columns)
 
     def finish(self) -> None:
         """Rebuild what is derived, and set sequences."""
-        rebuild(self._connection, frozenset(self._by_name))
+        with bulk_load(self._connection, "latest_metrics", self._rows("metrics")):
+            rebuild(self._connection, frozenset(self._by_name))
         set_sequences(self._connection)
+
+    def _rows(self, table: str) -> int:
+        return int(self._connection.scalar(f'SELECT count(*) FROM "{table}"'))
 
     def commit(self) -> None:
         """Make everything visible at once.
@@ -193,18 +205,21 @@ def _begin(
 ) -> DatabaseTarget:
     try:
         connection.execute(begin)
-        if connection.dialect.name == "postgresql" and not connection.scalar(
-            f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})"
-        ):
-            raise RefusedError(
-                "another import into this database is running",
-                subject=str(address),
-                hint="wait until it has ended",
-            )
+        if connection.dialect.name == "postgresql":
+            _lock(address, connection)
         return DatabaseTarget(address, connection, staged)
     except BaseException:
         connection.close()
         raise
+
+
+def _lock(address: Address, connection: Connection) -> None:
+    if not connection.scalar(f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})"):
+        raise RefusedError(
+            "another import into this database is running",
+            subject=str(address),
+            hint="wait until it has ended",
+        )
 
 
 def _settle(staged: Path, path: Path) -> None:

@@ -1,0 +1,336 @@
+import hashlib
+import io
+import os
+import socket
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlporter.artifacts.copying import copy_and_hash, hash_stream
+from mlporter.artifacts.places import LocalPlace, Written
+from mlporter.artifacts.writelog import WriteLog
+from mlporter.errors import RefusedError, UnreachableError
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX file systems")
+
+
+def write(root, **files):
+    for name, data in files.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def names(place):
+    return [file.path for file in place.list().files]
+
+
+def problems(place):
+    return {problem.path: problem.reason for problem in place.list().problems}
+
+
+def tree(root):
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in root.rglob("*")
+    }
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.binary(max_size=300), st.integers(1, 64))
+def test_copy_and_hash(data, chunk):
+    copied = io.BytesIO()
+    expected = hashlib.sha256(data).hexdigest(), len(data)
+    assert copy_and_hash(io.BytesIO(data), copied, chunk) == expected
+    assert copied.getvalue() == data
+    assert hash_stream(io.BytesIO(data), chunk) == expected
+
+
+# --- list, open -----------------------------------------------------------------------------------
+
+
+def test_files_are_listed_by_the_bytes_of_their_path(tmp_path):
+    write(tmp_path, **{"b": b"1", "a/x": b"22", "a.txt": b"", "\U0001f600": b"", "\uff5e": b"3"})
+    (tmp_path / "empty").mkdir()
+    place = LocalPlace(tmp_path)
+    assert names(place) == ["a.txt", "a/x", "b", "\uff5e", "\U0001f600"]
+    assert [file.size for file in place.list().files] == [0, 2, 1, 1, 0]
+    assert not place.list().problems
+
+
+def test_an_absent_directory_has_no_files(tmp_path):
+    place = LocalPlace(tmp_path / "absent")
+    assert not place.exists()
+    assert names(place) == []
+    assert LocalPlace(tmp_path).exists()
+
+
+def test_the_stamp_changes_with_the_file(tmp_path):
+    write(tmp_path, a=b"1")
+    place = LocalPlace(tmp_path)
+    [before] = place.list().files
+    os.utime(tmp_path / "a", ns=(1, 1))
+    assert place.list().files[0].stamp != before.stamp
+    os.utime(tmp_path / "a", ns=(1, int(before.stamp.partition("-")[2])))
+    assert place.list().files == (before,)
+
+
+def test_open_reads_the_file(tmp_path):
+    write(tmp_path, a__b=b"data")
+    with LocalPlace(tmp_path).open("a/b") as stream:
+        assert stream.read() == b"data"
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "absent", "folder", "a\0"])
+def test_open_raises_oserror_for_anything_else(tmp_path, path):
+    (tmp_path / "root/folder").mkdir(parents=True)
+    write(tmp_path, x=b"secret")
+    with pytest.raises(OSError), LocalPlace(tmp_path / "root").open(path):  # noqa: PT011
+        pytest.fail("opened")
+
+
+@posix
+def test_links_are_followed_inside_the_root_only(tmp_path):
+    root = tmp_path / "root"
+    write(tmp_path, outside=b"secret", root__a__file=b"1", root_other__x=b"secret")
+    (root / "link").symlink_to("a/file")
+    (root / "folder").symlink_to("a")
+    (root / "absolute").symlink_to(root / "a/file")
+    (root / "out").symlink_to("../outside")
+    (root / "neighbour").symlink_to("../root_other")
+    (root / "broken").symlink_to("nothing")
+    (root / "a/loop").symlink_to("../a")
+    (root / "self").symlink_to("self")
+    place = LocalPlace(root)
+    assert names(place) == ["a/file", "absolute", "folder/file", "link"]
+    assert problems(place) == {
+        "out": "unsafe-path",
+        "neighbour": "unsafe-path",
+        "broken": "missing",
+        "a/loop": "unsafe-path",
+        "folder/loop": "unsafe-path",
+        "self": "unreadable",
+    }
+    for path in ("out", "neighbour/x"):
+        with pytest.raises(PermissionError), place.open(path):
+            pytest.fail("opened")
+
+
+@posix
+def test_a_root_that_is_a_link_is_followed(tmp_path):
+    write(tmp_path, real__a=b"1")
+    (tmp_path / "root").symlink_to("real")
+    place = LocalPlace(tmp_path / "root")
+    assert names(place) == ["a"]
+    place.put("b", io.BytesIO(b"2"))
+    assert (tmp_path / "real/b").read_bytes() == b"2"
+
+
+@posix
+def test_what_is_no_file_is_reported(tmp_path):
+    write(tmp_path, a=b"1")
+    os.mkfifo(tmp_path / "fifo")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff")).write_bytes(b"")
+    with socket.socket(socket.AF_UNIX) as server:
+        os.chdir(tmp_path)  # a socket's address is short
+        server.bind("socket")
+        place = LocalPlace(tmp_path)
+        assert names(place) == ["a"]
+        assert problems(place) == {
+            "fifo": "unreadable",
+            "socket": "unreadable",
+            "bad\\udcff": "unsafe-path",
+        }
+        with pytest.raises(OSError, match="regular"), place.open("fifo"):
+            pytest.fail("opened")
+
+
+@posix
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_reported_and_the_rest_goes_on(tmp_path):
+    write(tmp_path, a=b"1", closed__x=b"2", mute=b"3")
+    (tmp_path / "closed").chmod(0)
+    (tmp_path / "mute").chmod(0)
+    place = LocalPlace(tmp_path)
+    assert names(place) == ["a"]
+    assert problems(place) == {"closed": "unreadable", "mute": "unreadable"}
+    (tmp_path / "closed").chmod(0o700)
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
+    """As root nothing is forbidden, so the fault is made."""
+    write(tmp_path, a=b"1", closed__x=b"2")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    place = LocalPlace(tmp_path)
+    assert names(place) == ["a"]
+    assert problems(place) == {"closed": "unreadable"}
+
+
+def test_a_root_that_is_a_file_is_reported(tmp_path):
+    write(tmp_path, file=b"1")
+    assert problems(LocalPlace(tmp_path / "file")) == {"": "unreadable"}
+
+
+def test_unfinished_uploads_are_told_but_expected(tmp_path):
+    write(tmp_path, **{".artifact.uploading.x1": b"1", ".mlporter-0": b"2", "a": b"3"})
+    place = LocalPlace(tmp_path)
+    assert names(place) == ["a"]
+    assert [problem.expected for problem in place.list().problems] == [True, True]
+
+
+# --- put ------------------------------------------------------------------------------------------
+
+
+def test_put_writes_and_tells_what_it_wrote(tmp_path):
+    place = LocalPlace(tmp_path / "new/root")
+    digest = hashlib.sha256(b"data").hexdigest()
+    assert place.put("a/b/c", io.BytesIO(b"data")) == Written(digest, 4, created=True)
+    assert place.put("a/b/c", io.BytesIO(b"data")) == Written(digest, 4, created=False)
+    assert tree(tmp_path / "new/root") == {"a": None, "a/b": None, "a/b/c": b"data"}
+
+
+@pytest.mark.parametrize("other", [b"atad", b"data+"])
+def test_put_never_overwrites(tmp_path, other):
+    write(tmp_path, a=b"data")
+    with pytest.raises(RefusedError):
+        LocalPlace(tmp_path).put("a", io.BytesIO(other))
+    assert tree(tmp_path) == {"a": b"data"}
+
+
+def test_put_leaves_nothing_of_a_failed_write(tmp_path, monkeypatch):
+    """A full disk is hard to come by, so the fault is made."""
+
+    def refuse(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(UnreachableError, match="No space left"):
+        LocalPlace(tmp_path).put("a/b", io.BytesIO(b"1"))
+    assert tree(tmp_path) == {"a": None}
+
+
+def test_a_source_that_cannot_be_read_is_not_the_targets_fault(tmp_path):
+    class Broken(io.BytesIO):
+        def read(self, _size=-1):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        LocalPlace(tmp_path).put("a", Broken())
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", "a//b", "", "C:/x"])
+def test_put_refuses_unsafe_paths(tmp_path, path):
+    with pytest.raises(RefusedError):
+        LocalPlace(tmp_path / "root").put(path, io.BytesIO(b""))
+    assert tree(tmp_path) == {}
+
+
+@posix
+def test_put_does_not_follow_links_out_of_the_root(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/out").symlink_to("../outside")
+    (tmp_path / "root/file").symlink_to("../outside/new")
+    with pytest.raises(RefusedError):
+        LocalPlace(tmp_path / "root").put("out/sub/x", io.BytesIO(b""))
+    with pytest.raises(RefusedError):
+        LocalPlace(tmp_path / "root").put("file", io.BytesIO(b""))
+    assert tree(tmp_path / "outside") == {}
+
+
+def test_put_where_a_file_is_in_the_way(tmp_path):
+    write(tmp_path, a=b"1")
+    with pytest.raises((UnreachableError, RefusedError)):
+        LocalPlace(tmp_path).put("a/b", io.BytesIO(b""))
+    assert tree(tmp_path) == {"a": b"1"}
+
+
+def test_put_without_hard_links(tmp_path, monkeypatch):
+    """FAT and some network file systems have none; the fault is made."""
+
+    def refuse(*_, **__):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    place = LocalPlace(tmp_path)
+    assert place.put("a", io.BytesIO(b"1")).created
+    assert not place.put("a", io.BytesIO(b"1")).created
+    with pytest.raises(RefusedError):
+        place.put("a", io.BytesIO(b"2"))
+    assert tree(tmp_path) == {"a": b"1"}
+
+
+def test_of_many_writers_of_one_file_one_creates_it(tmp_path):
+    with WriteLog() as log, ThreadPoolExecutor(8) as pool:
+        place = LocalPlace(tmp_path / "root", log)
+        puts = [pool.submit(place.put, "a/b", io.BytesIO(b"same")) for _ in range(40)]
+        assert sum(put.result().created for put in puts) == 1
+        assert log.undo() == []
+    assert tree(tmp_path) == {}
+
+
+# --- undo -----------------------------------------------------------------------------------------
+
+
+def test_undo_removes_precisely_what_was_written(tmp_path):
+    write(tmp_path, root__kept__old=b"1", root__same=b"2")
+    before = tree(tmp_path)
+    with WriteLog() as log:
+        place = LocalPlace(tmp_path / "root", log)
+        for path in ("new/deep/x", "kept/new", "same"):
+            place.put(path, io.BytesIO(b"2"))
+        with pytest.raises(RefusedError):
+            place.put("kept/old", io.BytesIO(b"9"))
+        assert log.undo() == []
+    assert tree(tmp_path) == before
+
+
+def test_undo_keeps_what_others_put_there(tmp_path):
+    with WriteLog() as log:
+        place = LocalPlace(tmp_path / "root", log)
+        place.put("a/x", io.BytesIO(b"1"))
+        place.put("b/x", io.BytesIO(b"1"))
+        write(tmp_path, root__a__theirs=b"2")
+        (tmp_path / "other").write_bytes(b"3")
+        (tmp_path / "other").replace(tmp_path / "root/b/x")
+        assert log.undo() == []
+    files = {name: data for name, data in tree(tmp_path).items() if data}
+    assert files == {"root/a/theirs": b"2", "root/b/x": b"3"}
+
+
+def test_undo_says_what_stays(tmp_path, monkeypatch):
+    """As root nothing is forbidden, so the fault is made."""
+    with WriteLog() as log:
+        LocalPlace(tmp_path, log).put("a", io.BytesIO(b"1"))
+
+        def refuse(self, missing_ok=False):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "unlink", refuse)
+        [stays] = log.undo()
+        assert (stays.where, stays.why) == (str(tmp_path / "a"), "Permission denied")
+
+
+def test_a_long_log_lies_on_disk(tmp_path):
+    with WriteLog() as log:
+        tracemalloc.start()
+        try:
+            for number in range(40_000):
+                log.add_file(tmp_path / f"{number:0200d}", 0, 0)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 4_000_000
+        assert log.undo() == []

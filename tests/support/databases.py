@@ -1,0 +1,75 @@
+"""Look at databases and folders from outside, with nobody's code but the driver's own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query on a SQLite or PostgreSQL database."""
+    with closing(_connect(url)) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(sql)
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements and commit."""
+    with closing(_connect(url)) as connection, closing(connection.cursor()) as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        connection.commit()
+
+
+def row_counts(url: str) -> dict[str, int]:
+    """Rows of every table."""
+    names = (
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        if url.startswith("sqlite")
+        else "SELECT relname FROM pg_class WHERE relkind = 'r'"
+        " AND relnamespace = 'public'::regnamespace"
+    )
+    return {
+        str(name): int(rows(url, f'SELECT count(*) FROM "{name}"')[0][0])
+        for (name,) in rows(url, names)
+    }
+
+
+def _connect(url: str) -> Any:
+    if url.startswith("sqlite:///"):
+        return sqlite3.connect(url.removeprefix("sqlite:///"))
+    import psycopg2  # noqa: PLC0415 -- for PostgreSQL only
+
+    return psycopg2.connect(url.replace("+psycopg2", "", 1))
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every file and folder below a folder, with the content's sum: what ``find`` would list."""
+    return dict(_entries(folder, folder)) if folder.exists() else {}
+
+
+def _entries(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        path = Path(entry.path)
+        name = path.relative_to(root).as_posix()
+        if entry.is_symlink():
+            yield name, f"-> {os.readlink(path)}"  # noqa: PTH115 -- as it was written
+        elif entry.is_dir():
+            yield f"{name}/", ""
+            yield from _entries(path, root)
+        elif entry.is_file():
+            yield name, sha256(path)
+        else:
+            yield name, "special"
