@@ -214,3 +214,10 @@ def test_a_table_of_any_name_stays_below_tables(tmp_path):
 def test_a_name_that_no_folder_can_have_is_refused(tmp_path):
     with pytest.raises(UnsupportedError, match="too long"):
         PartWriter(tmp_path, Table("Ü" * 100, key=(), columns=()))
+
+
+def test_a_row_that_no_reader_would_take_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts_module, "MAX_GROUP_BYTES", 300)
+    rows = [{"run": "a", "step": 0, "note": "x" * 300}]
+    with pytest.raises(UnsupportedError, match="longer than the 1 GiB"):
+        write(tmp_path, RUNS, pa.Table.from_pylist(rows, RUNS.schema).to_batches())

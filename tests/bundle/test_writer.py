@@ -5,17 +5,20 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 import yaml
 
 from mlporter.bundle import BlobStore, BundleSource, BundleWriter, verify_bundle
 from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import (
     BundleInUseError,
     LeftOut,
     MlporterError,
     RefusedError,
     UnreachableError,
+    UnsupportedError,
 )
 from tests.bundle.making import (
     FILES,
@@ -382,3 +385,12 @@ def test_blobs_may_lie_in_a_pool_that_other_bundles_use_too(tmp_path):
             file.close()
     assert pool.has(kept.sha256, kept.size)
     assert len(list(pool.iterate())) == 1 + len(set(FILES.values()))
+
+
+def test_a_manifest_that_no_reader_would_take_is_not_written(tmp_path):
+    columns = tuple(Column(f"column_{i:05}", pa.int64()) for i in range(20_000))
+    with BundleWriter.create(tmp_path / "b") as writer:
+        writer.write_table(Table("wide", (), columns, Kind.UNKNOWN), ())
+        with pytest.raises(UnsupportedError, match="too long to be read"):
+            writer.finish(INFO)
+    assert not (tmp_path / "b" / "manifest.yaml").exists()

@@ -1,11 +1,12 @@
 # ruff: noqa: PLC0415 -- importing MLflow takes seconds, which the other tests can save
+import contextlib
 import hashlib
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -362,17 +363,21 @@ def served(tmp_path_factory):
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--artifacts-only", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--artifacts-destination", str(folder)]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            for line in server.stderr:
-                if "startup complete" in line:
-                    break
-            reader = threading.Thread(target=server.stderr.read)
-            reader.start()
-            yield f"http://127.0.0.1:{port}", folder
-        finally:
-            server.terminate()
-            reader.join()
+    log = folder.with_suffix(".log")
+    with log.open("w") as out:
+        # A process group of its own: stopping the command alone would leave its server running.
+        server = subprocess.Popen(
+            command, cwd=folder, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        while "startup complete" not in log.read_text():
+            assert server.poll() is None, log.read_text()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(0.1)
+        yield f"http://127.0.0.1:{port}", folder
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def test_files_behind_a_server(served):

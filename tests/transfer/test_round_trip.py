@@ -26,10 +26,8 @@ KINDS = {
     "review queue", "run", "scorer", "trace", "webhook",
 }  # fmt: skip
 
-#: Columns that say where files are; a move changes them and nothing else.
-PLACES = {
-    table.name: {*(place.column for place in table.places)} for table in TABLES if table.places
-}
+#: What says where files are; a move changes it and nothing else.
+PLACES = {table.name: table.places for table in TABLES if table.places}
 
 
 def without_signed_zeros(seen):
@@ -38,19 +36,24 @@ def without_signed_zeros(seen):
 
 
 def parts(bundle):
-    """Bytes of every part of MLflow's tables, the columns with places taken out."""
+    """Bytes of every part; of tables with places the rows, with the places taken out."""
     found = {}
     for path in sorted(Path(bundle, "tables").rglob("*.parquet")):
         table = path.parent.name
         if table == "left_out":
             continue  # what one source left out was never in the other
         name = f"{table}/{path.name}"
-        places = PLACES.get(table, set())
-        if not places:
-            found[name] = path.read_bytes()
+        if table in PLACES:
+            rows_of = pq.read_table(path).to_pylist()
+            found[name] = [without_places(row, PLACES[table]) for row in rows_of]
         else:
-            found[name] = pq.read_table(path).drop_columns(sorted(places)).to_pylist()
+            found[name] = path.read_bytes()
     return found
+
+
+def without_places(row, places):
+    names = {p.column for p in places if p.where is None or row[p.where[0]] == p.where[1]}
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def assert_same_parts(one, other):

@@ -4,10 +4,12 @@
     R/<experiment id>/<run id>/artifacts                     run
     R/<experiment id>/models/<model id>/artifacts            logged model
     R/<experiment id>/traces/<trace id>/artifacts            trace
+    R/<experiment id>/traces/<trace id>/archive              payload of an archived trace
     R/registered_models/<name>/<version>                     model version with files of its own
 
-In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last line is ours:
-MLflow has no place for files of a version, it points at a run's or a logged model's.
+In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last two are ours:
+MLflow archives traces wherever it is told to, and has no place for files of a version, which
+points at a run's or a logged model's.
 
 Sources: `SqlAlchemyStore.create_run`, `.create_logged_model`, `._get_trace_artifact_location_tag`,
 `SqlAlchemyWorkspaceStore._get_artifact_location` of MLflow 3.17.2.
@@ -29,6 +31,7 @@ __all__ = [
     "normalise_root",
     "quote_name",
     "run_root",
+    "trace_archive_root",
     "trace_root",
     "version_root",
     "workspace_root",
@@ -89,6 +92,11 @@ def logged_model_root(experiment: str, model_id: str) -> str:
 def trace_root(experiment: str, trace_id: str) -> str:
     """The artifact location of a trace, below its experiment's artifact location."""
     return join(experiment, "traces", trace_id, "artifacts")
+
+
+def trace_archive_root(experiment: str, trace_id: str) -> str:
+    """Where an archived trace's payload lies. MLflow takes any place: the trace's tag names it."""
+    return join(experiment, "traces", trace_id, "archive")
 
 
 def version_root(

@@ -6,7 +6,8 @@ from mlporter.bundle.blobs import BlobStore, Stored
 from mlporter.bundle.check import Finding, VerifyReport, verify_bundle
 from mlporter.bundle.manifest import Manifest, load_manifest
 from mlporter.bundle.reader import BundleSource
-from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
+from mlporter.bundle.state import Mode
+from mlporter.bundle.writer import BundleWriter, ManifestInfo
 
 __all__ = [
     "BlobStore",

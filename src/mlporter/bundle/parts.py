@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder
-from mlporter.bundle.layout import GROUP_BYTES, GROUP_ROWS, part_limit, part_path
+from mlporter.bundle.layout import GROUP_BYTES, GROUP_ROWS, MAX_GROUP_BYTES, part_limit, part_path
 from mlporter.bundle.rows import OrderCheck, first_change, first_reaching, row_sizes
 from mlporter.errors import MlporterError, UnsupportedError
 
@@ -86,6 +86,7 @@ class PartWriter:
 
         Raises:
             UnreachableError: the disk is full or fails.
+            UnsupportedError: a row is longer than 1 GiB.
             MlporterError: the rows are not sorted, or not of the table's schema: a bug of the
                 source. What `batches` itself raises is passed on. The part being written is
                 removed then, and those before it stay.
@@ -185,6 +186,8 @@ class _OpenPart:
         return taken
 
     def _flush(self) -> None:
+        if self._group_bytes > MAX_GROUP_BYTES:
+            raise UnsupportedError("a row is longer than the 1 GiB that a bundle holds")
         if self._group:
             table = pa.Table.from_batches(self._group).combine_chunks()
             self._parquet.write_table(table, row_group_size=self._group_rows)

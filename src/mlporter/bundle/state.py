@@ -1,22 +1,26 @@
-"""What a directory is: nothing yet, a bundle, an unfinished one, or somebody else's."""
+"""What a directory is (a bundle, an unfinished one, somebody else's), and taking it over."""
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from mlporter.bundle.atomic import disk_errors
+from mlporter.bundle.atomic import disk_errors, sync_folder
 from mlporter.bundle.files import open_inside, walk
-from mlporter.bundle.layout import FORMAT, MANIFEST, WORK, is_ours
+from mlporter.bundle.layout import FORMAT, MANIFEST, TEMPORARY, WORK, is_ours
 from mlporter.bundle.lock import check_not_in_use
 from mlporter.errors import BundleUnfinishedError, RefusedError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["State", "check_finished", "check_only_ours", "state_of"]
+__all__ = ["Mode", "State", "check_finished", "prepare", "refuse_used", "state_of"]
 
 _SHOWN = 10
+
+
+Mode = Literal["new", "resume", "restart"]
+"""What to do with a directory that is used: refuse it, go on, or begin again."""
 
 
 class State(str, Enum):
@@ -76,7 +80,7 @@ def check_finished(root: Path) -> None:
     raise BundleUnfinishedError(message, subject=str(root), hint=hint)
 
 
-def check_only_ours(root: Path) -> None:
+def _check_only_ours(root: Path) -> None:
     """Make sure that a directory holds nothing that is not of a bundle.
 
     Raises:
@@ -95,6 +99,61 @@ def check_only_ours(root: Path) -> None:
             reasons=(*foreign[:_SHOWN], *more),
             hint="move them away, or choose another directory",
         )
+
+
+def refuse_used(root: Path, mode: Mode) -> None:
+    """Refuse before anything is touched.
+
+    Raises:
+        RefusedError: the directory is not what `mode` is for.
+        BundleInUseError: another process is writing there.
+    """
+    state = state_of(root)
+    if state is State.UNFINISHED:
+        check_not_in_use(root)
+    refusals = {
+        ("new", State.UNFINISHED): (
+            "holds an unfinished bundle",
+            "continue it with --resume, or begin again with --restart",
+        ),
+        ("new", State.FINISHED): (
+            "already holds a bundle",
+            "choose another directory, or replace the bundle with --restart",
+        ),
+        ("resume", State.FINISHED): (
+            "holds a finished bundle: there is nothing to resume",
+            "choose another directory, or replace the bundle with --restart",
+        ),
+    }
+    foreign = ("is not empty, and not a bundle", "choose another directory")
+    refusal = foreign if state is State.FOREIGN else refusals.get((mode, state))
+    if refusal:
+        raise RefusedError(refusal[0], subject=str(root), hint=refusal[1])
+    if state is not State.EMPTY:
+        _check_only_ours(root)
+
+
+def prepare(root: Path, mode: Mode) -> None:
+    """With the lock held: look again, and remove what must go.
+
+    Raises:
+        RefusedError: a bundle was finished meanwhile, or something foreign is in it.
+        UnreachableError: it cannot be changed.
+    """
+    if mode != "restart" and (root / MANIFEST).exists():
+        raise RefusedError("another process has just finished a bundle here", subject=str(root))
+    _check_only_ours(root)
+    if mode == "restart" and (root / MANIFEST).exists():
+        # First of all: without it, nobody takes the rest for a bundle.
+        with disk_errors(root, "remove"):
+            (root / MANIFEST).unlink()
+            sync_folder(root)
+    for entry in walk(root):
+        temporary = TEMPORARY.fullmatch(entry.path.rpartition("/")[2]) is not None
+        kept = mode != "restart" and not temporary
+        if entry.kind == "file" and not kept and not entry.path.startswith(f"{WORK}/"):
+            with disk_errors(root / entry.path, "remove"):
+                (root / entry.path).unlink()
 
 
 def _is_our_manifest(root: Path) -> bool:

@@ -22,16 +22,15 @@ from mlporter.bundle.layout import (
     FORMAT,
     FORMAT_VERSION,
     MANIFEST,
+    MAX_MANIFEST_BYTES,
     MODELS,
     SHA256,
     SUMS,
     TABLES,
-    TEMPORARY,
-    WORK,
     is_safe_path,
 )
 from mlporter.bundle.left_out import LeftOutLog, batches_of
-from mlporter.bundle.lock import BundleLock, check_not_in_use, utc_now
+from mlporter.bundle.lock import BundleLock, utc_now
 from mlporter.bundle.manifest import (
     ArtifactTotals,
     CreatedBy,
@@ -46,11 +45,11 @@ from mlporter.bundle.manifest import (
 from mlporter.bundle.parts import PartWriter
 from mlporter.bundle.read_parts import read_table
 from mlporter.bundle.scratch import Scratch
-from mlporter.bundle.state import State, check_only_ours, state_of
+from mlporter.bundle.state import Mode, prepare, refuse_used
 from mlporter.bundle.summary import Reader, experiment_lines, model_lines
 from mlporter.bundle.sums import sums_bytes, sums_of
 from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
-from mlporter.errors import MlporterError, RefusedError
+from mlporter.errors import MlporterError, UnsupportedError
 
 if TYPE_CHECKING:
     import os
@@ -67,9 +66,6 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import ArtifactFile, Description
 
 __all__ = ["BundleWriter", "ManifestInfo", "Mode"]
-
-Mode = Literal["new", "resume", "restart"]
-"""What to do with a directory that is used: refuse it, go on, or begin again."""
 
 _WORKSPACES_SHOWN = 200
 
@@ -110,9 +106,12 @@ class BundleWriter:
     `finish`, the directory stays as it is: an unfinished bundle, which "resume" continues.
     """
 
-    def __init__(self, path: Path, source: str, *, resume: bool, blobs: BlobStore | None) -> None:
+    def __init__(
+        self, path: Path, lock: BundleLock, source: str, *, resume: bool, blobs: BlobStore | None
+    ) -> None:
         """Use `create`."""
         self.path = path
+        self._lock = lock
         self.resumed = resume
         self._started = utc_now()
         self._tables: dict[str, TableEntry] = {}
@@ -155,19 +154,16 @@ class BundleWriter:
             UnreachableError: it cannot be written to.
         """
         root = Path(path)
-        _refuse_used(root, mode)
+        refuse_used(root, mode)
         make_folder(root)
         with ExitStack() as stack:
             lock = BundleLock(root)
             lock.acquire()
             stack.callback(lock.release)
-            _prepare(root, mode)
-            writer = cls(root, source, resume=mode == "resume", blobs=blobs)
-            writer._lock = lock
+            prepare(root, mode)
+            writer = cls(root, lock, source, resume=mode == "resume", blobs=blobs)
             stack.pop_all()
         return writer
-
-    _lock: BundleLock
 
     def write_table(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
         """Write a table's rows, sorted strictly by its key; returns how many.
@@ -221,6 +217,7 @@ class BundleWriter:
 
         Raises:
             UnreachableError: the disk is full or fails; the bundle is unfinished then.
+            UnsupportedError: there are so many tables that the manifest would be too long.
         """
         if ARTIFACTS.name not in self._tables:
             self.write_artifacts(())
@@ -229,6 +226,8 @@ class BundleWriter:
         self._blobs.sync()
         manifest = self._manifest(info, self._write_summaries(info))
         data = manifest_bytes(manifest)
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise UnsupportedError("the manifest would be too long to be read", subject=MANIFEST)
         write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)))
         self._sync_folders()
         write_atomic(self.path / MANIFEST, data)
@@ -341,53 +340,3 @@ class BundleWriter:
             if (self.path / name).is_dir():
                 with disk_errors(self.path / name):
                     sync_folder(self.path / name)
-
-
-def _refuse_used(root: Path, mode: Mode) -> None:
-    """Refuse before anything is touched.
-
-    Raises:
-        RefusedError: the directory is not what `mode` is for.
-        BundleInUseError: another process is writing there.
-    """
-    state = state_of(root)
-    if state is State.UNFINISHED:
-        check_not_in_use(root)
-    refusals = {
-        ("new", State.UNFINISHED): (
-            "holds an unfinished bundle",
-            "continue it with --resume, or begin again with --restart",
-        ),
-        ("new", State.FINISHED): (
-            "already holds a bundle",
-            "choose another directory, or replace the bundle with --restart",
-        ),
-        ("resume", State.FINISHED): (
-            "holds a finished bundle: there is nothing to resume",
-            "choose another directory, or replace the bundle with --restart",
-        ),
-    }
-    foreign = ("is not empty, and not a bundle", "choose another directory")
-    refusal = foreign if state is State.FOREIGN else refusals.get((mode, state))
-    if refusal:
-        raise RefusedError(refusal[0], subject=str(root), hint=refusal[1])
-    if state is not State.EMPTY:
-        check_only_ours(root)
-
-
-def _prepare(root: Path, mode: Mode) -> None:
-    """With the lock held: look again, and remove what must go."""
-    if mode != "restart" and (root / MANIFEST).exists():
-        raise RefusedError("another process has just finished a bundle here", subject=str(root))
-    check_only_ours(root)
-    if mode == "restart" and (root / MANIFEST).exists():
-        # First of all: without it, nobody takes the rest for a bundle.
-        with disk_errors(root, "remove"):
-            (root / MANIFEST).unlink()
-            sync_folder(root)
-    for entry in walk(root):
-        temporary = TEMPORARY.fullmatch(entry.path.rpartition("/")[2]) is not None
-        kept = mode != "restart" and not temporary
-        if entry.kind == "file" and not kept and not entry.path.startswith(f"{WORK}/"):
-            with disk_errors(root / entry.path, "remove"):
-                (root / entry.path).unlink()

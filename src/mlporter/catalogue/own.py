@@ -8,8 +8,12 @@ from mlporter.catalogue.types import Column, Kind, Table
 
 __all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS"]
 
-OWNER_KINDS = ("logged_model", "model_version", "run", "trace")
-"""What can own artifacts, in sort order. The id of a model version is ``workspace/name/version``."""
+OWNER_KINDS = ("logged_model", "model_version", "run", "trace", "trace_archive")
+"""What can own artifacts, in sort order.
+
+The id of a model version is ``workspace/name/version``. A ``trace_archive`` is the payload of an
+archived trace, whose spans MLflow has moved out of the database; its id is the trace's.
+"""
 
 ARTIFACTS = Table(
     name="artifacts",

@@ -51,16 +51,30 @@ def as_failure(error: BaseException, when_interrupted: str | None = None) -> Fai
         error: What was raised.
         when_interrupted: The hint of the running command, in case that it was interrupted.
     """
-    if isinstance(error, MlporterError):
-        return _on_purpose(error, when_interrupted)
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        code = ExitCode.SIGTERM if isinstance(error, Terminated) else ExitCode.SIGINT
+    interrupt = _interrupt_behind(error)
+    if interrupt is not None:
+        code = ExitCode.SIGTERM if isinstance(interrupt, Terminated) else ExitCode.SIGINT
         name = InterruptedByUserError.__name__
         return Failure(name, "interrupted", hint=when_interrupted, exit_code=code)
+    if isinstance(error, MlporterError):
+        return _on_purpose(error, when_interrupted)
     if isinstance(error, click.ClickException):
         return _wrong_usage(error)
     message = redact(f"unexpected {type(error).__name__}: {error}".removesuffix(": "))
     return Failure(type(error).__name__, message + "\nThis is a bug in mlporter.")
+
+
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt that an error is, or that it came from.
+
+    ADBC drivers take SIGINT for themselves while they work: they try to cancel, and raise whatever
+    comes of it *from* KeyboardInterrupt.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        error = error.__cause__
+    return None
 
 
 def _on_purpose(error: MlporterError, when_interrupted: str | None) -> Failure:

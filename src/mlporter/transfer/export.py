@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from time import monotonic
@@ -17,6 +18,7 @@ from mlporter.stores.database.revision import installed_mlflow
 from mlporter.stores.opening import bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
+from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import ArtifactFile, Source
 
 __all__ = ["ArtifactsMode", "check_options", "export"]
+
+_METRICS = "metrics"
+_LATEST = "latest_metrics"
 
 ArtifactsMode = Literal["copy", "reference", "none"]
 """What to do with artifact files: copy them, keep the URIs and copy nothing, or leave them out."""
@@ -115,17 +120,32 @@ class _Export:
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     tables: list[TableResult] = field(default_factory=list)
     manifest: Manifest | None = None
+    _latest: LatestMetrics | None = None
 
     def run(self, *, include_secrets: bool) -> None:
         """Tables, then files, then everything that makes it a bundle."""
         counts = {table.name: self.source.count(table.name) for table in self.source.tables}
         plan = plan_transfer(self.source.tables, counts, include_secrets=include_secrets)
-        self._write_tables(plan, counts)
+        with ExitStack() as stack:
+            self._watch_latest(counts, stack)
+            self._write_tables(plan, counts)
+            self._check_latest()
         for item in (*plan.left_out, *secrets_left_out(self.source)):
             self._leave_out(item)
         if self.artifacts == "copy":
             self.writer.write_artifacts(self._files())
         self.manifest = self.writer.finish(self._info())
+
+    def _watch_latest(self, counts: dict[str, int], stack: ExitStack) -> None:
+        latest = next((t for t in self.source.tables if t.name == _LATEST), None)
+        if latest is not None and counts.get(_METRICS):
+            self._latest = LatestMetrics(latest)
+            stack.callback(self._latest.close)
+
+    def _check_latest(self) -> None:
+        difference = self._latest.differences(self.source) if self._latest else None
+        if difference is not None:
+            self._leave_out(difference)
 
     def _write_tables(self, plan: Plan, counts: dict[str, int]) -> None:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="tables") as pool:
@@ -145,7 +165,10 @@ class _Export:
 
     def _counted(self, table: Table, total: int) -> Iterator[pa.RecordBatch]:
         done = 0
-        for batch in self.source.read(table.name):
+        batches = self.source.read(table.name)
+        if table.name == _METRICS and self._latest is not None:
+            batches = self._latest.watch(batches)
+        for batch in batches:
             yield batch
             done += batch.num_rows
             self.on_progress(f"reading {table.name}", done, total)

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Rewrite"]
 
-_TRACE_TAG = "mlflow.artifactLocation"
+_TRACE_PLACES = {
+    "mlflow.artifactLocation": "trace",
+    "mlflow.trace.archiveLocation": "trace_archive",
+}
+"""Trace tags that hold a place, and the kind of owner whose place it is."""
 
 
 class Rewrite:
@@ -62,6 +66,10 @@ class Rewrite:
             "run": (self._lookup("runs", "run_uuid"), layout.run_root),
             "logged_model": (self._lookup("logged_models", "model_id"), layout.logged_model_root),
             "trace": (self._lookup("trace_info", "request_id"), layout.trace_root),
+            "trace_archive": (
+                self._lookup("trace_info", "request_id"),
+                layout.trace_archive_root,
+            ),
         }
 
         def root_of(kind: str, owner: str) -> str:
@@ -138,7 +146,7 @@ class Rewrite:
         root_of = self.owner_root()
         for batch in batches:
             values = [
-                root_of("trace", trace) if key == _TRACE_TAG and old else old
+                root_of(_TRACE_PLACES[key], trace) if key in _TRACE_PLACES and old else old
                 for trace, key, old in _columns(batch, "request_id", "key", "value")
             ]
             yield _with(batch, "value", values)

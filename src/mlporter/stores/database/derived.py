@@ -15,7 +15,7 @@ _LATEST_METRICS = """
 INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
 SELECT key, value, timestamp, step, is_nan, run_uuid FROM (
     SELECT key, value, timestamp, step, is_nan, run_uuid, ROW_NUMBER() OVER (
-        PARTITION BY run_uuid, key ORDER BY step DESC, timestamp DESC, value DESC, is_nan
+        PARTITION BY run_uuid, key ORDER BY step DESC, timestamp DESC, value DESC, is_nan DESC
     ) AS place
     FROM metrics
 ) AS ranked

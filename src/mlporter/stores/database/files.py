@@ -24,7 +24,8 @@ __all__ = ["DatabaseFiles"]
 _READY = 2
 """`mlflow.entities.LoggedModelStatus.READY` as the database stores it."""
 _DELETED_VERSION = "Deleted_Internal"
-_TRACE_LOCATION = "WHERE \"key\" = 'mlflow.artifactLocation'"
+_TRACE_LOCATION = "mlflow.artifactLocation"
+_ARCHIVE_LOCATION = "mlflow.trace.archiveLocation"
 
 
 class DatabaseFiles:
@@ -54,7 +55,10 @@ class DatabaseFiles:
         for run, uri, experiment in rows_of(self._reader, "runs", _RUN):
             yield Owner("run", run, uri, experiment_uri=experiments.get(experiment))
         if "trace_tags" in self._reader.by_name:
-            yield from self._traces()
+            for trace, uri in self._tagged(_TRACE_LOCATION):
+                yield Owner("trace", trace, uri)
+            for trace, uri in self._tagged(_ARCHIVE_LOCATION):
+                yield Owner("trace_archive", trace, uri, expects_files=True)
 
     def _logged_models(self, experiments: dict[int, str]) -> Iterator[Owner]:
         for model, uri, status, stage, experiment in rows_of(
@@ -73,10 +77,11 @@ class DatabaseFiles:
         for owner in sorted(own):
             yield Owner("model_version", owner, own[owner], expects_files=True)
 
-    def _traces(self) -> Iterator[Owner]:
-        for batch in self._reader.read("trace_tags", ("request_id", "value"), _TRACE_LOCATION):
-            for trace, uri in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-                yield Owner("trace", trace, uri)
+    def _tagged(self, key: str) -> Iterator[tuple[str, str]]:
+        """Trace ids with the value of a tag."""
+        where = f"WHERE \"key\" = '{key}'"
+        for batch in self._reader.read("trace_tags", ("request_id", "value"), where):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 _EXPERIMENT = ("experiment_id", "artifact_location")
