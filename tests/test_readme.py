@@ -84,7 +84,6 @@ def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Session:
     return Session(folder, places, environment)
 
 
-
 def steady(text: str) -> list[str]:
     for pattern, name in VARYING:
         text = re.sub(pattern, name, text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -207,6 +208,26 @@ def test_everything_that_is_wrong_is_listed(bundle):
     (bundle / "x").touch()
     (bundle / "models.yaml").write_text("models: []\n")
     assert {path for path, _ in found(bundle)} == {RUNS, blob_path(MODEL), "x", "models.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("module", "mode", "path"),
+    [
+        ("check_tables", "sample", RUNS),
+        ("check_artifacts", "full", blob_path(MODEL)),
+        ("check_files", "quick", "models.yaml"),
+    ],
+)
+def test_a_failing_disk_is_named_and_the_rest_is_looked_at(
+    pristine, monkeypatch, module, mode, path
+):
+    def fails(file, seen=None):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(f"mlporter.bundle.{module}.hash_stream", fails)
+    problems = found(pristine, mode)
+    assert (path, "unreadable") in problems
+    assert {what for _, what in problems} == {"unreadable"}
 
 
 # -- one changed byte ------------------------------------------------------------------------------

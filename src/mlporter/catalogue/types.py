@@ -20,7 +20,7 @@ class Kind(str, Enum):
     """Computed by MLflow from kept tables; rebuilt in the target, not carried."""
     TRANSIENT = "transient"
     """Locks, leases, jobs, queues: true of one server at one moment; left out."""
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 -- a word, not a password
     """Left out unless asked for."""
     UNKNOWN = "unknown"
     """Found by reflection, not in the catalogue; exported and marked."""

@@ -269,12 +269,19 @@ def _drop_stdout() -> None:
     os.close(descriptor)
 
 
+class _Console(Console):
+    """Rich's, but for a reader who has gone: Rich would end the process with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def result_console() -> Console:
     """A console on stdout, as wide as its terminal."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _NO_END_OF_ROOM
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 def error_console() -> Console:
     """A console on stderr, as wide as its terminal."""
-    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False)

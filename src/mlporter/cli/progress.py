@@ -14,7 +14,6 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Column
 from rich.text import Text
@@ -56,6 +55,19 @@ class _Rate(ProgressColumn):
         return Text(f"{rate}/s", style="progress.data.speed")
 
 
+class _Remaining(ProgressColumn):
+    """``00:10`` until the end, if it goes on as it did so far."""
+
+    def render(self, task: Task) -> Text:
+        elapsed = task.finished_time if task.finished else task.elapsed
+        if not elapsed or not task.completed or task.total is None:
+            return Text("")
+        minutes, seconds = divmod(round(elapsed * (task.total / task.completed - 1)), 60)
+        hours, minutes = divmod(minutes, 60)
+        text = f"{minutes:02}:{seconds:02}"
+        return Text(f"{hours}:{text}" if hours else text, style="progress.remaining")
+
+
 def _columns() -> tuple[ProgressColumn, ...]:
     step = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     short = [Column(no_wrap=True, justify="right") for _ in range(3)]
@@ -65,7 +77,9 @@ def _columns() -> tuple[ProgressColumn, ...]:
         BarColumn(bar_width=_BAR),
         _Amount(table_column=short[0]),
         _Rate(table_column=short[1]),
-        TimeRemainingColumn(compact=True, table_column=short[2]),
+        _Remaining(table_column=short[2]),
+        # Room for the ^C that a terminal echoes, lest it begins a new line that nobody wipes.
+        TextColumn("", table_column=Column(width=2)),
     )
 
 

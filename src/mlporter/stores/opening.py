@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.secrets import WithoutSecrets
 
 if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
@@ -25,7 +26,7 @@ def open_source(
         address: Where; see `mlporter.stores.address`.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed at a time.
-        include_secrets: Read secret columns of a database too.
+        include_secrets: Read secret columns and tables too.
 
     Raises:
         UsageError: it is no address.
@@ -35,17 +36,23 @@ def open_source(
     """
     place = parse_address(address)
     if place.kind is AddressKind.BUNDLE:
-        return _open_bundle(place)
-    # Drivers are loaded for databases only: bundles can be read on a machine without them.
-    from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
-
-    return DatabaseSource(place, uri_map=uri_map, workers=workers, include_secrets=include_secrets)
+        source = _open_bundle(place)
+    else:
+        source = _open_database(place, uri_map, workers)
+    return source if include_secrets else WithoutSecrets(source)
 
 
 def _open_bundle(place: Address) -> Source:
     from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
 
     return BundleSource(bundle_address(place))
+
+
+def _open_database(place: Address, uri_map: tuple[str, ...], workers: int) -> Source:
+    # Drivers are loaded for databases only: bundles can be read on a machine without them.
+    from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
+
+    return DatabaseSource(place, uri_map=uri_map, workers=workers)
 
 
 def bundle_address(place: Address) -> str:

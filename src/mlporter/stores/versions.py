@@ -8,7 +8,6 @@ from mlporter.artifacts.anchors import Location, Root, VersionKey, VersionRow, l
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -52,8 +51,12 @@ def owner_roots(source: TableReader) -> Iterator[Root]:
         yield "logged_model", model, uri or ""
 
 
-def locations_of(source: TableReader, base: Path | None = None) -> dict[VersionKey, Location]:
-    """Where the files of every model version lie: memory grows with the versions only."""
+def locations_of(source: TableReader) -> dict[VersionKey, Location]:
+    """Where the files of every model version lie: memory grows with the versions only.
+
+    URIs are compared as they are recorded, so that a database and a bundle of it agree. A version
+    whose URI spells its run's place differently (relative, say) has files of its own then.
+    """
     tags = rows_of(source, "registered_model_tags", ("workspace", "name", "key", "value"))
     prompts = {
         (workspace, name)
@@ -75,7 +78,7 @@ def locations_of(source: TableReader, base: Path | None = None) -> dict[VersionK
             source, "model_versions", _VERSION
         )
     ]
-    return locate_versions(versions, owner_roots(source), base)
+    return locate_versions(versions, owner_roots(source))
 
 
 def version_owner_id(key: VersionKey) -> str:

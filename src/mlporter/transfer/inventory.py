@@ -6,10 +6,12 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.reader import BundleSource
 from mlporter.catalogue import release_of
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.opening import open_source
+from mlporter.stores.secrets import WithoutSecrets
 from mlporter.stores.versions import rows_of
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def inspect(address: str, *, on_progress: OnProgress = silent) -> Inventory:
 
 def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
     place = source.description
-    manifest: Manifest | None = getattr(source, "manifest", None)
+    manifest = _manifest(source)
     tables = []
     for done, table in enumerate(source.tables):
         on_progress("counting", done, len(source.tables), "tables")
@@ -145,6 +147,11 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         bundle_id=place.bundle_id,
         created=str(manifest.finished) if manifest else None,
     )
+
+
+def _manifest(source: Source) -> Manifest | None:
+    inner = source.inner if isinstance(source, WithoutSecrets) else source
+    return inner.manifest if isinstance(inner, BundleSource) else None
 
 
 def _files(manifest: Manifest | None) -> FilesInfo | None:

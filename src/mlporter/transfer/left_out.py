@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
-from mlporter.errors import LeftOut
+from mlporter.stores.secrets import WithoutSecrets
 from mlporter.transfer.result import LEFT_OUT_SHOWN, LeftOutSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Source
 
 __all__ = ["LeftOutCollector", "secrets_left_out"]
@@ -38,14 +39,6 @@ class LeftOutCollector:
         return LeftOutSummary(self._total, self._unexpected, tuple(first))
 
 
-@runtime_checkable
-class _KnowsSecrets(Protocol):
-    def secrets(self) -> dict[tuple[str, str], int]: ...
-
-
 def secrets_left_out(source: Source) -> Iterator[LeftOut]:
-    """An entry for each secret column of kept tables that the source did not give."""
-    if isinstance(source, _KnowsSecrets):
-        for (table, column), count in source.secrets().items():
-            sentence = f"{count} values: secrets are left out"
-            yield LeftOut("column", table, column, "secret", sentence)
+    """An entry for each secret column of kept tables that the source does not give."""
+    return source.left_out() if isinstance(source, WithoutSecrets) else iter(())

@@ -140,9 +140,11 @@ class Load:
         bounds = files.bind(self.source.files(self.left_out.add))
         count = size = there = stored = 0
         for bound, written in carry_files(bounds, carry, unread, workers=self.workers):
+            files.landed(bound, written)
             count += 1
             size += bound.file.size
             there += not written.created
             stored += written.size if written.created else 0
             self.on_progress("copying artifacts", size, None, "bytes")
+        files.check_listed()
         self.files_result = FilesResult("copy", count, size, there, count - there, stored)

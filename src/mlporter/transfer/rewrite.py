@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from mlporter.artifacts import layout
 from mlporter.artifacts.anchors import Location, VersionKey, Where, find_anchors
-from mlporter.artifacts.uris import join
+from mlporter.artifacts.uris import join, uri_below
+from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.versions import locations_of, owner_roots, rows_of
-from mlporter.transfer.lookup import SortedLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -197,7 +197,7 @@ class Rewrite:
             anchors.items(), key=lambda item: (item[1].owner_kind, item[1].owner_id)
         ):
             place = root_of(anchor.owner_kind, anchor.owner_id)
-            new[uri] = join(place, anchor.rest) if anchor.rest else place
+            new[uri] = uri_below(place, anchor.rest) if anchor.rest else place
         return new
 
 

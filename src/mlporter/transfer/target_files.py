@@ -41,6 +41,8 @@ class TargetFiles:
     def __init__(self, rewrite: Rewrite, uri_map: tuple[str, ...] = ()) -> None:
         self._rewrite = rewrite
         self._log = WriteLog()
+        self._root = ""
+        self._sizes: dict[str, int] = {}
         # A relative root was made absolute with the current folder, not with the database's.
         self._places = Places(base=Path.cwd(), uri_map=UriMap.parse(uri_map), log=self._log)
 
@@ -79,6 +81,33 @@ class TargetFiles:
                         subject=f"{place.uri}/{bound.file.path}",
                     )
         return written
+
+    def landed(self, bound: Bound, written: Written) -> None:
+        """Note a file that was put, in order; an owner's files are looked at when it is complete.
+
+        Raises:
+            ReadBackError: a remote store does not list a file, or in another size.
+        """
+        if bound.root != self._root:
+            self.check_listed()
+            self._root = bound.root
+        self._sizes[bound.file.path] = written.size
+
+    def check_listed(self) -> None:
+        """Look whether a remote store lists what was put there; see `landed`."""
+        sizes, self._sizes = self._sizes, {}
+        if not sizes:
+            return
+        place = self._places.open(self._root)
+        if isinstance(place, LocalPlace):
+            return
+        listed = {file.path: file.size for file in place.list().files}
+        for path, size in sizes.items():
+            if listed.get(path) != size:
+                raise ReadBackError(
+                    f"was written with {size} bytes, and is listed with {listed.get(path)}",
+                    subject=f"{place.uri}/{path}",
+                )
 
     def undo(self) -> list[Stays]:
         """Remove what was written; returns what could not be removed."""

@@ -14,7 +14,7 @@ from mlporter.cli.text import human_count, visible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 __all__ = ["Cell", "Side", "bullets", "columns", "facts", "heading", "number", "print_block"]
 
@@ -32,20 +32,55 @@ def number(value: int) -> Text:
     return Text(human_count(value)) if value else Text("-", style="dim")
 
 
+_GAP = 2
+_LEAST = 4
+
 Cell: TypeAlias = "str | Text"
 """What is in a column: plain text that is made harmless, or text with a style."""
 
 
+class _Columns:
+    """A table without lines. Where it is too wide, the widest columns are cut, never wrapped."""
+
+    def __init__(
+        self, names: Sequence[tuple[str, Side]], rows: Iterable[Sequence[Cell]], indent: int
+    ) -> None:
+        self._sides = [side for _, side in names]
+        self._head = [Text(visible(name)) for name, _ in names]
+        self._rows = [
+            [Text(visible(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows
+        ]
+        self._indent = indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - self._indent - _GAP * (len(self._head) - 1)
+        natural = [max(cell.cell_len for cell in cells) for cells in zip(self._head, *self._rows)]
+        table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold dim")
+        for head, side, width in zip(self._head, self._sides, _fit(natural, room), strict=True):
+            table.add_column(
+                head, justify=side, width=max(width, 1), no_wrap=True, overflow="ellipsis"
+            )
+        for row in self._rows:
+            table.add_row(*row)
+        yield Padding(table, (0, 0, 0, self._indent))
+
+
+def _fit(widths: list[int], room: int) -> list[int]:
+    """Take from the widest until all have room, but leave each what is needed to say anything."""
+    widths = list(widths)
+    while sum(widths) > room:
+        widest = max(range(len(widths)), key=lambda index: widths[index])
+        if widths[widest] <= _LEAST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
 def columns(
     names: Sequence[tuple[str, Side]], rows: Iterable[Sequence[Cell]], *, indent: int = 2
-) -> Padding:
-    """A table without lines, whose cells are cut rather than wrapped where it is too wide."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold dim")
-    for name, side in names:
-        table.add_column(Text(visible(name)), justify=side, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(Text(visible(c)) if isinstance(c, str) else c for c in row))
-    return Padding(table, (0, 0, 0, indent))
+) -> RenderableType:
+    """A table without lines. Where it is too wide, the widest columns are cut, never wrapped."""
+    return _Columns(names, rows, indent)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Padding:

@@ -7,11 +7,12 @@ was declared as, or nothing has happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlporter.stores.database.connection import Connection
 
 __all__ = ["WORTHWHILE_ROWS", "bulk_load"]

@@ -8,6 +8,7 @@ from mlporter.artifacts.anchors import Where
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
 from mlporter.stores.address import AddressKind
+from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.places import Places
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 
@@ -55,8 +56,7 @@ class DatabaseFiles:
         for run, uri, experiment in rows_of(self._reader, "runs", _RUN):
             yield Owner("run", run, uri, experiment_uri=experiments.get(experiment))
         if "trace_tags" in self._reader.by_name:
-            for trace, uri in self._tagged(_TRACE_LOCATION):
-                yield Owner("trace", trace, uri)
+            yield from self._traces(experiments)
             for trace, uri in self._tagged(_ARCHIVE_LOCATION):
                 yield Owner("trace_archive", trace, uri, expects_files=True)
 
@@ -71,11 +71,18 @@ class DatabaseFiles:
     def _model_versions(self) -> Iterator[Owner]:
         own = {
             version_owner_id(key): location.uri
-            for key, location in locations_of(self._reader, self.base).items()
+            for key, location in locations_of(self._reader).items()
             if location.where is Where.OWN
         }
         for owner in sorted(own):
             yield Owner("model_version", owner, own[owner], expects_files=True)
+
+    def _traces(self, experiments: dict[int, str]) -> Iterator[Owner]:
+        lookup = SortedLookup(self._reader.read("trace_info", ("request_id", "experiment_id")))
+        for trace, uri in self._tagged(_TRACE_LOCATION):
+            found = lookup.get(trace)
+            root = experiments.get(found[0]) if found else None
+            yield Owner("trace", trace, uri, experiment_uri=root)
 
     def _tagged(self, key: str) -> Iterator[tuple[str, str]]:
         """Trace ids with the value of a tag."""

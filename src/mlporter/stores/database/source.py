@@ -6,9 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
-import pyarrow as pa
-
-from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import postgresql, sqlite
@@ -20,6 +17,9 @@ from mlporter.stores.protocols import ArtifactFile, Description, Report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import pyarrow as pa
+
+    from mlporter.catalogue.types import Column, Table
     from mlporter.stores.database.connection import Connection
 
 __all__ = ["DatabaseReader", "DatabaseSource", "read_revision"]
@@ -120,7 +120,6 @@ class DatabaseSource:
         *,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
-        include_secrets: bool = False,
     ) -> None:
         self._snapshot = _snapshot(address)
         try:
@@ -129,7 +128,6 @@ class DatabaseSource:
         except BaseException:
             self._snapshot.close()
             raise
-        self._secrets = include_secrets
         self._files = DatabaseFiles(self._reader, uri_map, workers)
 
     @property
@@ -150,22 +148,8 @@ class DatabaseSource:
         return self._reader.count(table)
 
     def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows of a table by key; secret columns are NULL unless secrets were asked for."""
-        entry = self._reader.by_name[table]
-        hidden = () if self._secrets else tuple(c.name for c in entry.columns if c.secret)
-        for batch in self._reader.read(table, columns):
-            yield _blank(batch, hidden) if hidden else batch
-
-    def secrets(self) -> dict[tuple[str, str], int]:
-        """How many values each secret column holds: what `read` does not give."""
-        found = {}
-        for table in self.tables:
-            for column in table.columns:
-                if column.secret and table.kind is Kind.KEPT and not self._secrets:
-                    with self._reader.borrowed() as connection:
-                        sql = f'SELECT count("{column.name}") FROM "{table.name}"'
-                        found[table.name, column.name] = int(connection.scalar(sql))
-        return {key: count for key, count in found.items() if count}
+        """Rows of a table by key."""
+        return self._reader.read(table, columns)
 
     def files(self, report: Report) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""
@@ -179,15 +163,6 @@ class DatabaseSource:
         """End the snapshot."""
         self._reader.close()
         self._snapshot.close()
-
-
-def _blank(batch: pa.RecordBatch, names: tuple[str, ...]) -> pa.RecordBatch:
-    for name in names:
-        index = batch.schema.get_field_index(name)
-        if index >= 0:
-            empty = pa.nulls(batch.num_rows, batch.schema.field(index).type)
-            batch = batch.set_column(index, batch.schema.field(index), empty)
-    return batch
 
 
 class _SqliteSnapshot:

@@ -1,0 +1,97 @@
+"""Secrets stay where they are, unless somebody asks for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+import pyarrow as pa
+
+from mlporter.catalogue.types import Kind, Table
+from mlporter.errors import LeftOut, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from mlporter.stores.protocols import ArtifactFile, Description, Report, Source
+
+__all__ = ["WithoutSecrets"]
+
+
+class WithoutSecrets:
+    """A source without its secrets: secret columns are NULL, secret tables cannot be read.
+
+    Every source is wrapped in this when it is opened, whatever kind of place it is.
+    """
+
+    def __init__(self, inner: Source) -> None:
+        self.inner = inner
+        self._by_name = {table.name: table for table in inner.tables}
+
+    @property
+    def description(self) -> Description:
+        """What and where it is."""
+        return self.inner.description
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its tables, secret ones among them."""
+        return self.inner.tables
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+        return self.inner.count(table)
+
+    def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+        """Rows of a table by key, secret columns empty.
+
+        Raises:
+            UsageError: the whole table is secret.
+        """
+        entry = self._by_name.get(table)
+        if entry is not None and entry.kind is Kind.SECRET:
+            raise UsageError(
+                f"table {table} holds secrets, and is not shown",
+                subject=self.description.address,
+            )
+        hidden = _secret_columns(entry) if entry is not None else ()
+        batches = self.inner.read(table, columns)
+        return (_blank(batch, hidden) for batch in batches) if hidden else batches
+
+    def files(self, report: Report) -> Iterator[ArtifactFile]:
+        """Every artifact file."""
+        return self.inner.files(report)
+
+    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
+        """The bytes of an artifact file."""
+        return self.inner.open_file(file)
+
+    def close(self) -> None:
+        """End the snapshot."""
+        self.inner.close()
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """An entry for each secret column of kept tables that holds something."""
+        for table in self.tables:
+            if table.kind is not Kind.KEPT or not _secret_columns(table):
+                continue
+            for name in _secret_columns(table):
+                batches = self.inner.read(table.name, (name,))
+                count = sum(batch.num_rows - batch.column(0).null_count for batch in batches)
+                if count:
+                    sentence = f"{count} values: secrets are left out"
+                    yield LeftOut("column", table.name, name, "secret", sentence)
+
+
+def _secret_columns(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns if column.secret)
+
+
+def _blank(batch: pa.RecordBatch, names: tuple[str, ...]) -> pa.RecordBatch:
+    blanked = batch
+    for name in names:
+        index = batch.schema.get_field_index(name)
+        if index >= 0:
+            field = batch.schema.field(index)
+            blanked = blanked.set_column(index, field, pa.nulls(batch.num_rows, field.type))
+    return blanked

@@ -1,0 +1,163 @@
+"""Results as the public functions return them, made by hand, with everything that can be shown."""
+
+from __future__ import annotations
+
+from mlporter.bundle.findings import VerifyReport
+from mlporter.compare.report import Difference, DiffReport, TableCounts
+from mlporter.errors import LeftOut
+from mlporter.stores.protocols import Description
+from mlporter.transfer.doctor import Check, DoctorReport
+from mlporter.transfer.inventory import (
+    ExperimentInfo,
+    FilesInfo,
+    Inventory,
+    ModelInfo,
+    TableInfo,
+    VersionInfo,
+)
+from mlporter.transfer.proof import VerifyResult
+from mlporter.transfer.result import FilesResult, LeftOutSummary, Result, TableResult
+
+RUN = "0123456789abcdef0123456789abcdef"
+MISSING = LeftOut("run", RUN, "plots/a.png", "missing", "The file is not where its URI says.")
+BY_RULE = LeftOut("table", "job_locks", "", "transient", "True of one server only.", expected=True)
+
+COMPLETE = Result(
+    verb="export",
+    source="sqlite:///mlflow.db",
+    target="backup",
+    tables=(
+        TableResult("workspaces", 1),
+        TableResult("experiments", 12),
+        TableResult("experiment_tags", 0),
+        TableResult("runs", 10_000),
+        TableResult("metrics", 5_000_000),
+        TableResult("latest_metrics", 0, skipped=200_000),
+        TableResult("model_versions", 40),
+        TableResult("registered_models", 3),
+    ),
+    files=FilesResult("copy", 52_000, 12_345_678_900, 0, 9_100, 2_345_678_900),
+    left_out=LeftOutSummary(1, 0, (BY_RULE,)),
+    seconds=125.2,
+    next_command="mlporter verify backup",
+)
+
+
+def incomplete(count, verb="export"):
+    """A result with so many files that could not be carried (at most 1,000 by name)."""
+    entries = tuple(
+        LeftOut("run", RUN, f"plots/{n}.png", "missing", "The file is not where its URI says.")
+        for n in range(min(count, 1000))
+    )
+    return Result(
+        verb=verb,
+        source="sqlite:///mlflow.db",
+        target="backup",
+        tables=(TableResult("runs", 8, already_there=1, failed=2),),
+        files=FilesResult("copy", 5, 500, 2, 3, 300),
+        left_out=LeftOutSummary(count, count, entries),
+        notes=("The target keeps no times of creation, so that these are of today.",),
+        seconds=3.21,
+        next_command="",
+    )
+
+
+A = Description("sqlite:///dev.db", "sqlite", "dc11669786a5", "snapshot")
+B = Description("backup", "bundle", "dc11669786a5", "snapshot", bundle_id="b-1")
+
+IDENTICAL = DiffReport(A, B, {"runs": TableCounts(3), "metrics": TableCounts(1000)}, [])
+
+DIFFERENT = DiffReport(
+    A,
+    B,
+    {
+        "runs": TableCounts(3, 1, 1, 0),
+        "model_versions": TableCounts(1, 0, 0, 1, 0),
+        "spans": TableCounts(),
+        "artifacts": TableCounts(9, 0, 0, 0, 1),
+    },
+    [
+        Difference("runs", "+", {"run_uuid": RUN}),
+        Difference("runs", "-", {"run_uuid": "f" * 32}),
+        Difference(
+            "model_versions",
+            "*",
+            {"workspace": "default", "name": "rf_regressor", "version": 2},
+            {
+                "current_stage": ("Staging", "Production"),
+                "description": ("", None),
+                "source": ("s3://key:geheim@bucket/a b", "\x1b[31mred\n"),
+            },
+        ),
+        Difference(
+            "artifacts",
+            "!",
+            {"owner_kind": "run", "owner_id": RUN, "path": "a/b.txt"},
+            detail="B: permission denied",
+        ),
+    ],
+    truncated=2,
+    ignored=["Places, where files are rather than what they are: runs.artifact_uri."],
+    left_out_left=[MISSING],
+    left_out_truncated=3,
+)
+
+INVENTORY = Inventory(
+    address="backup",
+    kind="bundle",
+    revision="dc11669786a5",
+    mlflow_release="3.17.0",
+    consistency="snapshot",
+    workspaces=("default",),
+    tables=(
+        TableInfo("experiments", "kept", 2),
+        TableInfo("runs", "kept", 12_345),
+        TableInfo("latest_metrics", "derived", 7),
+        TableInfo("spans", "kept", 0),
+    ),
+    experiments=(
+        ExperimentInfo("default", 0, "Default", "active", 0, 0, 0, 0),
+        ExperimentInfo("default", 7, "\x1b[2Jrf " + "long " * 20, "deleted", 12_345, 3, 4, 5),
+    ),
+    models=(
+        ModelInfo(
+            "default",
+            "rf_regressor",
+            is_prompt=False,
+            aliases={"champion": 2},
+            versions=(
+                VersionInfo(1, "Archived", "READY", RUN, (), "models:/m-1"),
+                VersionInfo(2, "Production", "READY", None, ("champion", "live"), None),
+            ),
+        ),
+        ModelInfo("default", "empty", is_prompt=False, aliases={}, versions=()),
+        ModelInfo(
+            "default",
+            "greeting",
+            is_prompt=True,
+            aliases={},
+            versions=(VersionInfo(1, "None", "READY", None, (), None),),
+        ),
+    ),
+    artifacts=FilesInfo("copy", 42, 1_234_567),
+    left_out=3,
+    bundle_id="37f9c18c-a913-4c45-8e7e-94280b689f84",
+    created="2026-11-21T10:53:56Z",
+)
+
+CHECKS = DoctorReport(
+    (
+        Check("python", "3.11.7"),
+        Check("pyarrow", "not installed", ok=False, hint="pip install pyarrow"),
+    )
+)
+
+
+def verified(*problems, diff=None):
+    """The result of a verification with these problems: (path, what, detail)."""
+    report = VerifyReport("backup", "full", bundle_id="b-1")
+    report.tables, report.parts, report.rows = 57, 18, 1091
+    report.files, report.blobs, report.blobs_read, report.bytes_read = 24, 14, 14, 1_500_000
+    for problem in problems:
+        report.add(*problem)
+    return VerifyResult(report, diff)
