@@ -11,7 +11,6 @@ from mlporter.artifacts.uris import (
     is_windows_path,
     join,
     local_path,
-    redact,
     safe_relative,
     scheme_of,
     strip_root,
@@ -19,6 +18,7 @@ from mlporter.artifacts.uris import (
     uri_of_path,
 )
 from mlporter.errors import UsageError
+from mlporter.redaction import redact
 
 ROOTS = (
     "/srv/x",

@@ -2,14 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlporter.cli.text import (
-    hide_passwords,
-    human_bytes,
-    human_seconds,
-    plural,
-    redact,
-    visible,
-)
+from mlporter.cli.text import human_bytes, human_seconds, plural, visible
+from mlporter.redaction import hide_passwords, redact
 
 
 @pytest.mark.parametrize(

@@ -50,5 +50,3 @@ def target_url(request: pytest.FixtureRequest) -> str:
         return sqlite_url(request.getfixturevalue("mlflow_sqlite"))
     url: str = request.getfixturevalue("mlflow_postgres_url")
     return url
-
-

@@ -1,4 +1,4 @@
-"""Models load in the target by every kind of URI and predict the same, with the source's files gone.
+"""Models load by every kind of URI and predict the same, with the source's files gone.
 
 Issues of mlflow-export-import (PEERS.md): artifacts left behind (#177), S3 (#73 #71 #173),
 `mlflow-artifacts:` rejected (#53); the wrong model of a run registered; and of MLflow itself

@@ -6,7 +6,6 @@ MLflow itself migrates a database that it opens, and leaves a folder ``mlruns`` 
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +15,9 @@ import pytest
 
 import mlporter
 from mlporter.cli.app import run
-from tests.support.databases import row_counts, rows, sha256, tree
+from tests.support.databases import row_counts, rows, tree
 from tests.support.mlflow_session import sqlite_url
+from tests.support.others import sqlite_held
 from tests.support.rich_registry import copy_with_artifacts
 
 COMMANDS = {
@@ -82,21 +82,20 @@ def test_no_command_checkpoints_somebody_elses_log(
     """A server that holds the database open, with rows that are only in the log so far."""
     path = plain_sqlite.database_path
     wal(path)
-    with closing(sqlite3.connect(path)) as server:
-        server.execute("PRAGMA wal_autocheckpoint = 0")
-        server.execute("INSERT INTO tags VALUES ('log', 'only', ?)", (plain_sqlite.run_ids[0],))
-        server.commit()
+    log = f"INSERT INTO tags VALUES ('log', 'only', '{plain_sqlite.run_ids[0]}')"
+    with sqlite_held(path, "PRAGMA wal_autocheckpoint = 0", log):
         folder = path.parent
         before = tree(folder)
-        assert before["mlflow.db"] == sha256(path)
         assert (folder / "mlflow.db-wal").stat().st_size > 0
-        code = run_with(COMMANDS[command], plain_sqlite.tracking_uri, bundle, mlflow_sqlite,
-                        tmp_path)  # fmt: skip
+        code = run_with(
+            COMMANDS[command], plain_sqlite.tracking_uri, bundle, mlflow_sqlite, tmp_path
+        )
         # The bundle lacks the row of the log: so diff sees it, and says so.
         assert code == (1 if command in {"diff", "verify"} else 0)
         # The index into the log is shared memory: readers note there how far they read.
         unlike = {name for name, value in tree(folder).items() if before[name] != value}
         assert unlike <= {"mlflow.db-shm"}
+        assert set(tree(folder)) == set(before)
     if command == "export":
         exported = pq.read_table(tmp_path / "new" / "tables" / "tags").to_pylist()
         assert "log" in {row["key"] for row in exported}
@@ -110,14 +109,12 @@ def test_rows_in_the_log_of_a_server_that_died_are_never_lost(plain_sqlite, tmp_
     """A database whose writer was killed: its log stays beside it, and is part of it."""
     path = plain_sqlite.database_path
     wal(path)
-    crashed = tmp_path / "crashed"
-    crashed.mkdir()
-    with closing(sqlite3.connect(path)) as server:
-        server.execute("PRAGMA wal_autocheckpoint = 0")
-        server.execute("INSERT INTO tags VALUES ('log', 'only', ?)", (plain_sqlite.run_ids[0],))
-        server.commit()
-        for name in ("mlflow.db", "mlflow.db-wal"):
-            shutil.copy(path.with_name(name), crashed / name)
+    log = f"INSERT INTO tags VALUES ('log', 'only', '{plain_sqlite.run_ids[0]}')"
+    with sqlite_held(path, "PRAGMA wal_autocheckpoint = 0", log):
+        pass
+    # As restored from a backup: the shared memory is not a file of the database's.
+    path.with_name("mlflow.db-shm").unlink()
+    crashed = path.parent
     before = tree(crashed)
     mlporter.export(sqlite_url(crashed / "mlflow.db"), str(tmp_path / "bundle"), artifacts="none")
     exported = pq.read_table(tmp_path / "bundle" / "tables" / "tags").to_pylist()

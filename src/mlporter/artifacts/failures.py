@@ -12,8 +12,8 @@ import sys
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.uris import redact
 from mlporter.errors import AccessDeniedError, UnreachableError
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

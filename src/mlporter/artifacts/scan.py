@@ -11,8 +11,8 @@ from itertools import islice
 
 from mlporter.artifacts.files import ArtifactFile, Report
 from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
-from mlporter.artifacts.uris import redact
 from mlporter.errors import LeftOut, UnreachableError
+from mlporter.redaction import redact
 
 __all__ = ["OpenPlace", "Owner", "scan_owners"]
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import ParseResult, quote, unquote, urlparse, urlunparse
 
 from mlporter.errors import UsageError
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,6 @@ __all__ = [
     "is_windows_path",
     "join",
     "local_path",
-    "redact",
     "safe_relative",
     "scheme_of",
     "strip_root",
@@ -297,23 +297,6 @@ def _encode(rest: str, target: str) -> str:
     if scheme == "file" or _FILE_DRIVE.match(target):
         return quote(rest, safe="/!$&'()*+,;=:@-._~")
     return rest.replace("%", "%25") if scheme == "" else rest
-
-
-_USERINFO = re.compile(r"(?<=://)([^/\s?#:@]*):[^/\s?#]*@")
-_SECRET_PARAM = re.compile(
-    r"([?&;](?:[^=&#\s]*(?:password|passwd|pwd|token|secret|sig|signature|credential|"
-    r"access_?key|account_?key|api_?key|auth|sas)[^=&#\s]*))=[^&#\s]*",
-    re.IGNORECASE,
-)
-
-
-def redact(text: str) -> str:
-    """A URI, or a text with URIs in it, without passwords and secret query parameters.
-
-    >>> redact("s3://me:pass@bucket/x?token=abc&v=1")
-    's3://me:***@bucket/x?token=***&v=1'
-    """
-    return _SECRET_PARAM.sub(r"\1=***", _USERINFO.sub(r"\1:***@", text))
 
 
 def safe_relative(path: str) -> bool:

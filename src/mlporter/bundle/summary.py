@@ -7,7 +7,6 @@ never with runs, traces or files.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from mlporter.bundle.plain_yaml import emit_items
+from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,6 @@ __all__ = ["Anchored", "Reader", "experiment_lines", "model_lines"]
 _LONGEST = 2_000
 _DEFAULT_WORKSPACE = "default"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]*@")
 _NOTE = "# Made by mlporter for people to read. The data is in tables/; nothing reads this file.\n"
 
 _Version = tuple[str, str, int]
@@ -159,7 +158,7 @@ def _version_item(
         "stage": row["current_stage"],
         "aliases": [alias for alias, version in aliases.items() if version == row["version"]],
         "run_id": row["run_id"],
-        "source": source if source is None else _PASSWORD.sub(r"\1:***@", source),
+        "source": source if source is None else hide_passwords(source),
         "status": row["status"],
         "created": _time(row["creation_time"]),
         "description": _short(row["description"]),

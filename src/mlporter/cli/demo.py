@@ -20,8 +20,9 @@ from rich.text import Text
 from mlporter.cli.app import run
 from mlporter.cli.options import CONTEXT, output_options
 from mlporter.cli.render.layout import columns
-from mlporter.cli.text import human_seconds, redact
+from mlporter.cli.text import human_seconds
 from mlporter.errors import ExitCode, UsageError
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from mlporter.cli.options import (
     source_and,
     workers_option,
 )
-from mlporter.cli.text import redact
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session

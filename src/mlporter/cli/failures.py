@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from mlporter.cli.signals import Terminated
-from mlporter.cli.text import redact
 from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError
+from mlporter.redaction import redact
 
 __all__ = ["Failure", "as_failure", "short_traceback", "write_crash_report"]
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.text import redact, visible
+from mlporter.cli.text import visible
 from mlporter.errors import UsageError
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,8 @@ from mlporter.cli.render.inventory import render_checks, render_inventory
 from mlporter.cli.render.layout import print_block
 from mlporter.cli.render.transfer import render_left_out, render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
-from mlporter.cli.text import hide_passwords, visible
+from mlporter.cli.text import visible
+from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

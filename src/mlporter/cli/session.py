@@ -15,9 +15,9 @@ from mlporter.cli.failures import as_failure, short_traceback, write_crash_repor
 from mlporter.cli.logs import logging_to
 from mlporter.cli.output import ConsoleOutput, JsonOutput, error_console, result_console
 from mlporter.cli.progress import TerminalProgress
-from mlporter.cli.text import redact
 from mlporter.errors import ExitCode
 from mlporter.progress import silent
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ import click
 
 import mlporter
 from mlporter.cli.options import CONTEXT, output_options
-from mlporter.cli.text import redact
 from mlporter.errors import ExitCode
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from mlporter.cli.output import RowFormat

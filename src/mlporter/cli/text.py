@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
-from mlporter.stores.address import redact as redact_address
-
 __all__ = [
-    "hide_passwords",
     "human_bytes",
     "human_count",
     "human_seconds",
     "plural",
-    "redact",
     "visible",
     "words",
 ]
 
-_URL_PASSWORD = re.compile(
-    # ://user:password@, where the password may hold any sign but white space; what follows a
-    # port (://host:5000/path@alias) is no password.
-    r"(://[^:/@\s\"']*):(?!\d+(?:[/\s\"']|$))[^\s\"'<>]*@"
-)
 _MINUTE = 60
 _HOUR = 3600
 _KILO = 1000
-
-
-def hide_passwords(text: str) -> str:
-    """Hide the passwords of all URLs in a text, and nothing else: for values and ids."""
-    return _URL_PASSWORD.sub(r"\1:***@", text)
-
-
-def redact(text: str) -> str:
-    """Hide all that may be a credential in a message, a log line or a traceback."""
-    return "\n".join(hide_passwords(redact_address(line)) for line in text.split("\n"))
 
 
 def visible(text: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.artifacts.uris import redact
 from mlporter.compare.ordering import canonical_bits, sortable
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode
 
 from mlporter.errors import UnsupportedError, UsageError
+from mlporter.redaction import redact
 
-__all__ = ["Address", "AddressKind", "parse_address", "redact"]
-
-_SECRET_PARAMETER = re.compile(r"pass|secret|token|key|credential|signature", re.IGNORECASE)
-_USER_INFO = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/@]+@", re.IGNORECASE)
-_SECRET_VALUE = re.compile(
-    r"(?P<head>\b[\w-]*(?:password|passwd|secret|token)[\w-]*\s*[=:]\s*)[^\s&'\",;]+", re.IGNORECASE
-)
+__all__ = ["Address", "AddressKind", "parse_address"]
 
 
 class AddressKind(str, Enum):
@@ -114,16 +107,3 @@ def _sqlite(text: str, rest: str) -> Address:
     if name in {"", ":memory:"}:
         raise UsageError("an in-memory database holds nothing to move", subject=text)
     return Address(AddressKind.SQLITE, text, Path(name))
-
-
-def redact(text: str) -> str:
-    """Hide passwords and tokens in an address, or in any message that may quote one."""
-    text = _USER_INFO.sub(r"\g<head>:***@", text)
-    head, mark, query = text.partition("?")
-    if mark and "://" in head and not re.search(r"\s", text):
-        pairs = [
-            (name, "***" if _SECRET_PARAMETER.search(name) else value)
-            for name, value in parse_qsl(query, keep_blank_values=True)
-        ]
-        return f"{head}?{urlencode(pairs, quote_via=quote, safe='/*:,')}"
-    return _SECRET_VALUE.sub(r"\g<head>***", text)

@@ -30,15 +30,9 @@ from mlporter.artifacts.places import (
     Written,
     displayable,
 )
-from mlporter.artifacts.uris import (
-    UriMap,
-    is_windows_path,
-    local_path,
-    redact,
-    safe_relative,
-    scheme_of,
-)
+from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_relative, scheme_of
 from mlporter.errors import RefusedError, UnreachableError
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
-from mlporter.stores.address import redact
+from mlporter.redaction import redact
 from mlporter.stores.database.revision import installed_head
 from mlporter.stores.opening import open_source
 

@@ -63,8 +63,7 @@ class Load:
             self._copy_files()
             self.target.commit()
         except BaseException:
-            self.target.rollback()
-            if self.files is not None:
+            if self.target.rollback() and self.files is not None:
                 self.files.undo()
             raise
 

@@ -10,7 +10,7 @@ from mlporter.artifacts.copying import hash_stream
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris import UriMap
 from mlporter.artifacts.writelog import Stays, WriteLog
-from mlporter.errors import ReadBackError
+from mlporter.errors import ReadBackError, UnreachableError
 from mlporter.stores.places import Places
 
 if TYPE_CHECKING:
@@ -50,11 +50,18 @@ class TargetFiles:
         """Make the local folders that experiments lie in, as MLflow does for its own root.
 
         They tell a run that logged no files from a disk that is not there.
+
+        Raises:
+            UnreachableError: they cannot be made.
         """
         for root in self._rewrite.workspace_roots():
             place = self._places.open(root)
             if isinstance(place, LocalPlace):
-                place.create()
+                try:
+                    place.create()
+                except OSError as error:
+                    reason = error.strerror or str(error)
+                    raise UnreachableError(f"cannot write: {reason}", subject=place.uri) from error
 
     def bind(self, files: Iterator[ArtifactFile]) -> Iterator[Bound]:
         """Each file with the root it goes to, in the order given: by owner kind and id."""

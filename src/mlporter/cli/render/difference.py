@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, columns, facts, heading, number
-from mlporter.cli.text import hide_passwords, plural, visible
+from mlporter.cli.text import plural, visible
+from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ def _not_given(side: str, entries: list[LeftOut]) -> Iterator[RenderableType]:
     wanted = [entry for entry in entries if not entry.expected]
     if wanted:
         yield Text()
-        yield heading(f"{side} does not have {plural(len(wanted), 'thing')} that belong to it")
+        yield heading(f"Missing in {side} itself: {plural(len(wanted), 'file')}")
         items = [f"{e.kind} {e.id}/{e.path}: {e.reason}: {e.detail}" for e in wanted[:_NAMED]]
         yield bullets((("!", item) for item in items), style="red")
         if len(wanted) > _NAMED:

@@ -54,7 +54,8 @@ class _Columns:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         room = options.max_width - self._indent - _GAP * (len(self._head) - 1)
-        natural = [max(cell.cell_len for cell in cells) for cells in zip(self._head, *self._rows)]
+        lines = [self._head, *self._rows]
+        natural = [max(line[i].cell_len for line in lines) for i in range(len(self._head))]
         table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold dim")
         for head, side, width in zip(self._head, self._sides, _fit(natural, room), strict=True):
             table.add_column(

@@ -12,7 +12,7 @@ import adbc_driver_manager
 import pyarrow as pa
 
 from mlporter.errors import MlporterError, UnreachableError
-from mlporter.stores.address import redact
+from mlporter.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

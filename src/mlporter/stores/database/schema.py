@@ -8,11 +8,13 @@ import warnings
 from typing import TYPE_CHECKING
 
 from mlporter.errors import RevisionError, UnreachableError, UnsupportedError
-from mlporter.stores.address import Address, redact
+from mlporter.redaction import redact
 from mlporter.stores.database.revision import installed_head, installed_mlflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlporter.stores.address import Address
 
 __all__ = ["check_can_create", "create_schema"]
 

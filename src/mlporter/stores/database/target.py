@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Kind, Table
@@ -46,6 +48,8 @@ class DatabaseTarget:
         self.address = address
         self._connection = connection
         self._staged = staged
+        self._ending = Lock()
+        self._committed = False
         self._actual = actual_tables(connection)
         self.revision = read_revision(connection, self._actual, address)
         self.tables = as_catalogue(self._actual)
@@ -121,21 +125,39 @@ class DatabaseTarget:
     def commit(self) -> None:
         """Make everything visible at once.
 
+        In a thread, as signals interrupt the main one only. One that comes now comes too late: it
+        is waited for what was begun, and if that succeeds, then the work is done.
+
         Raises:
             UnreachableError: the database could not commit; nothing was kept.
         """
-        self._connection.execute("COMMIT")
-        self._connection.close()
-        if self._staged is not None and self.address.path is not None:
-            _settle(self._staged, self.address.path)
+        with ThreadPoolExecutor(1, thread_name_prefix="commit") as pool:
+            committed = pool.submit(self._commit)
+            try:
+                committed.result()
+            except KeyboardInterrupt:
+                committed.result()
 
-    def rollback(self) -> None:
-        """Undo everything; never fails."""
-        with suppress(MlporterError):
-            self._connection.execute("ROLLBACK")
-        self._connection.close()
-        if self._staged is not None:
-            _remove(self._staged)
+    def _commit(self) -> None:
+        with self._ending:
+            self._connection.execute("COMMIT")
+            self._committed = self._staged is None
+            self._connection.close()
+            if self._staged is not None and self.address.path is not None:
+                _settle(self._staged, self.address.path)
+                self._committed = True
+
+    def rollback(self) -> bool:
+        """Undo everything, and say whether that was still possible; never fails."""
+        with self._ending:
+            if self._committed:
+                return False
+            with suppress(MlporterError):
+                self._connection.execute("ROLLBACK")
+            self._connection.close()
+            if self._staged is not None:
+                _remove(self._staged)
+            return True
 
 
 def _fresh(table: str) -> str:
