@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from shlex import quote
 
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.redaction import redact
@@ -44,6 +45,12 @@ class Address:
     def libpq(self) -> str:
         """The connection string that PostgreSQL's own client library takes."""
         return "postgresql://" + self.text.partition("://")[2]
+
+    @property
+    def upgrade_command(self) -> str:
+        """The command by which MLflow brings this database to its newest schema; redacted."""
+        url = str(self) if self.kind is AddressKind.SQLITE else redact(self.sqlalchemy)
+        return f"mlflow db upgrade {quote(url)}"
 
     @property
     def sqlalchemy(self) -> str:

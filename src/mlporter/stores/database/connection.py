@@ -6,6 +6,7 @@ batches and never as Python tuples, which is what makes a million rows a second 
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import adbc_driver_manager
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from mlporter.errors import MlporterError, UnreachableError
 from mlporter.redaction import redact
+from mlporter.stores.database.interrupts import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,28 +61,37 @@ def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterErro
 
 
 class Connection:
-    """A connection in autocommit mode: transactions are begun and ended by `execute`."""
+    """A connection in autocommit mode: transactions are begun and ended by `execute`.
+
+    Several threads may read through it (SQLite's snapshot has one connection): a lock lets one at
+    a time into the driver, batch by batch.
+    """
 
     def __init__(self, handle: dbapi.Connection, dialect: Dialect, subject: str) -> None:
         self._handle = handle
         self.dialect = dialect
         self.subject = subject
         self._closed = False
+        self._lock = RLock()
 
     def execute(self, sql: str) -> None:
         """Run a statement that returns nothing."""
         with self._handle.cursor() as cursor:
             try:
-                cursor.execute(sql)
+                interruptible(lambda: cursor.execute(sql), cursor.adbc_cancel)
             except adbc_driver_manager.Error as error:
                 raise driver_error(error, self.subject) from error
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a small result."""
         with self._handle.cursor() as cursor:
-            try:
+
+            def fetch() -> list[tuple[Any, ...]]:
                 cursor.execute(sql)
                 return [tuple(row) for row in cursor.fetchall()]
+
+            try:
+                return interruptible(fetch, cursor.adbc_cancel)
             except adbc_driver_manager.Error as error:
                 raise driver_error(error, self.subject) from error
 
@@ -97,9 +108,12 @@ class Connection:
         cursor = self._handle.cursor()
         try:
             cursor.adbc_statement.set_options(**self.dialect.statement_options(table))
-            cursor.execute(self.dialect.select(table, columns, where))
+            select = self.dialect.select(table, columns, where)
+            with self._lock:
+                interruptible(lambda: cursor.execute(select), cursor.adbc_cancel)
+                reader = cursor.fetch_record_batch()
             first = True
-            for batch in cursor.fetch_record_batch():
+            while (batch := self._next(reader)) is not None:
                 rows = self.dialect.strip(batch, first=first)
                 first = False
                 if rows.num_rows:
@@ -108,6 +122,13 @@ class Connection:
             raise _read_error(error, table.name, self.subject) from error
         finally:
             cursor.close()
+
+    def _next(self, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+        with self._lock:
+            try:
+                return reader.read_next_batch()
+            except StopIteration:
+                return None
 
     def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
         """Append batches to a table, within the transaction at hand; return the rows appended.
@@ -118,8 +139,13 @@ class Connection:
         feed = _Feed(batches)
         reader = pa.RecordBatchReader.from_batches(schema, feed)
         with self._handle.cursor() as cursor:
+
+            def stop() -> None:
+                feed.stopped = True
+                cursor.adbc_cancel()
+
             try:
-                cursor.adbc_ingest(table, reader, mode="append")
+                interruptible(lambda: cursor.adbc_ingest(table, reader, mode="append"), stop)
             except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
                 if feed.error is not None:
                     raise feed.error from error
@@ -142,11 +168,15 @@ class _Feed:
         self._batches = batches
         self.rows = 0
         self.error: BaseException | None = None
+        self.stopped = False
 
     def __iter__(self) -> _Feed:
         return self
 
     def __next__(self) -> pa.RecordBatch:
+        if self.stopped:
+            self.error = KeyboardInterrupt()
+            raise self.error
         try:
             batch = next(self._batches)
         except StopIteration:

@@ -68,7 +68,7 @@ def check_revision(revision: str, address: Address) -> None:
         raise RevisionError(
             f"its schema is at revision {name}; this release reads {newest}",
             subject=str(address),
-            hint=f"on a copy of it, run: mlflow db upgrade {address}",
+            hint=f"on a copy of it, run: {address.upgrade_command}",
         )
     raise RevisionError(
         f"its schema is at revision {name}; this release reads {newest}",

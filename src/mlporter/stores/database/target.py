@@ -70,7 +70,7 @@ class DatabaseTarget:
             raise RevisionError(
                 f"its schema is at revision {self.revision}, the source is at {revision}",
                 subject=str(self.address),
-                hint=f"mlflow db upgrade {self.address}",
+                hint=self.address.upgrade_command,
             )
 
     def check_empty(self) -> None:

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pyarrow as pa
+import pytest
+
+from mlporter.errors import UnreachableError
+from mlporter.stores.address import parse_address
+from mlporter.stores.database import postgresql, sqlite
+from mlporter.stores.database.interrupts import interruptible
+from tests.support.databases import rows
+from tests.support.mlflow_session import sqlite_url
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_outcome_is_the_call_s():
+    assert interruptible(lambda: 42, lambda: None) == 42
+    with pytest.raises(ZeroDivisionError):
+        interruptible(lambda: 1 / 0, lambda: None)
+
+
+def test_an_interrupt_cancels_and_waits_for_the_end():
+    cancelled, ended = threading.Event(), []
+
+    def call():
+        interrupt()
+        assert cancelled.wait(60)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(call, cancelled.set)
+    assert ended == [True]
+
+
+def test_an_interrupt_is_never_lost_because_the_call_succeeded():
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(interrupt, lambda: None)
+
+
+def test_other_threads_make_their_calls_themselves():
+    seen = []
+    thread = threading.Thread(
+        target=lambda: interruptible(lambda: seen.append(threading.current_thread()), lambda: None)
+    )
+    thread.start()
+    thread.join()
+    assert seen == [thread]
+
+
+def test_a_statement_of_postgresql_is_an_interrupt_and_no_error_of_the_database(
+    mlflow_postgres_url,
+):
+    """ADBC would cancel it and let it fail: "canceling statement due to user request"."""
+    address = parse_address(mlflow_postgres_url)
+    connection = postgresql.connect(address.libpq, "here")
+    watcher = threading.Thread(target=interrupt_when_running, args=(mlflow_postgres_url,))
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        connection.rows("SELECT pg_sleep(60)")
+    watcher.join()
+    # It can still be used.
+    assert connection.scalar("SELECT 1") == 1
+    connection.close()
+
+
+def interrupt_when_running(url):
+    running = """SELECT 1 FROM pg_stat_activity WHERE state = 'active'
+        AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"""
+    while not rows(url, running):
+        pass
+    interrupt()
+
+
+def test_an_ingest_ends_with_the_batch_at_which_it_was_interrupted(mlflow_sqlite):
+    connection = sqlite.open_writer(mlflow_sqlite, "here")
+    schema = pa.schema({"key": pa.string(), "value": pa.string()})
+    given = []
+
+    def batches():
+        for number in range(1000):
+            given.append(number)
+            yield pa.record_batch({"key": [str(number)], "value": ["x"]}, schema=schema)
+            if number == 3:
+                interrupt()
+
+    connection.execute("CREATE TABLE t (key TEXT, value TEXT)")
+    connection.execute("BEGIN")
+    with pytest.raises(KeyboardInterrupt):
+        connection.ingest("t", schema, batches())
+    connection.execute("ROLLBACK")
+    connection.close()
+    assert len(given) < 1000
+    assert rows(sqlite_url(mlflow_sqlite), "SELECT count(*) FROM t") == [(0,)]
+
+
+def test_errors_of_the_database_stay_what_they_are(mlflow_sqlite):
+    connection = sqlite.open_reader(mlflow_sqlite, "here")
+    with pytest.raises(UnreachableError, match="no such table"):
+        connection.rows("SELECT * FROM nothing")
+    connection.close()
