@@ -141,3 +141,13 @@ def test_slow_owners_are_listed_at_the_same_time(tmp_path):
     owners = [run_with(tmp_path, f"r{i}", "a") for i in range(3)]
     files, _ = scan(owners, lambda uri: Slow(local_path(uri)), workers=3)
     assert [owner for _, owner, _ in files] == ["r0", "r1", "r2"]
+
+
+def test_what_mlflow_writes_when_it_loads_a_model_is_no_artifact(tmp_path):
+    mark = "registered_model_meta"
+    owner = run_with(tmp_path, "r", "model/MLmodel", f"model/{mark}", f"other/{mark}")
+    files, left_out = scan([owner])
+    assert [path for _, _, path in files] == ["model/MLmodel", f"other/{mark}"]
+    assert [(item.path, item.reason, item.expected) for item in left_out] == [
+        (f"model/{mark}", "transient", True)
+    ]

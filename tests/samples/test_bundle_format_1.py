@@ -48,12 +48,13 @@ def test_it_can_be_imported_and_its_models_predict(tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/new.db"
     result = mlporter.import_(str(SAMPLE), target, artifact_root=str(tmp_path / "artifacts"))
     assert result.exit_code == 0
-    assert mlporter.diff(str(SAMPLE), target).identical
     with mlflow_at(target):
         assert MlflowClient().get_model_version_by_alias("rich-model", "champion").version == 3
         for uri in ("models:/rich-model/Production", "models:/rich-model@champion"):
             model = mlflow.pyfunc.load_model(uri)
             assert len(model.predict([1.0, 2.0])) == 2
+    assert list((tmp_path / "artifacts").rglob("registered_model_meta"))
+    assert mlporter.diff(str(SAMPLE), target).identical  # also after MLflow has loaded from it
 
 
 def positions(size: int, chance: random.Random) -> list[int]:

@@ -21,6 +21,8 @@ OpenPlace = Callable[[str], Place]
 
 _LOOK_AHEAD = 4
 _EXPERIMENTS = 4096
+_MODEL = "MLmodel"
+_LOAD_MARK = "registered_model_meta"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class _Looker:
             place = self._open_place(owner.uri)
             if self._is_elsewhere(owner, place):
                 return _problem("unreachable", _elsewhere(owner, place))
-            return self._complete(owner, place.list())
+            return self._complete(owner, _without_load_marks(place.list()))
         except UnreachableError as error:
             return _problem("unreachable", f"{error} ({error.hint})" if error.hint else str(error))
         except OSError as error:
@@ -148,6 +150,27 @@ def _elsewhere(owner: Owner, place: Place) -> str:
         f"{place.uri} is not here, nor is its experiment's folder; if the files are elsewhere: "
         f"--map-uri '{source}=FOLDER'"
     )
+
+
+def _without_load_marks(listing: Listing) -> Listing:
+    """Leave out what MLflow writes beside a model whenever it loads it from a local folder.
+
+    The file says by which name and version the model was last loaded, and is no artifact that
+    anybody logged (`ModelsArtifactRepository._add_registered_model_meta_file`).
+    """
+    folders = {file.path[: -len(_MODEL)] for file in listing.files if _is_named(file.path, _MODEL)}
+    marks = {f"{folder}{_LOAD_MARK}" for folder in folders}
+    found = [file.path for file in listing.files if file.path in marks]
+    if not found:
+        return listing
+    detail = "MLflow writes it when it loads the model"
+    problems = tuple(Problem(path, "transient", detail, expected=True) for path in found)
+    files = tuple(file for file in listing.files if file.path not in marks)
+    return Listing(files, listing.problems + problems)
+
+
+def _is_named(path: str, name: str) -> bool:
+    return path == name or path.endswith(f"/{name}")
 
 
 def _problem(reason: str, detail: str) -> Listing:

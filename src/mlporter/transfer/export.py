@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -121,6 +122,7 @@ class _Export:
     tables: list[TableResult] = field(default_factory=list)
     manifest: Manifest | None = None
     _latest: LatestMetrics | None = None
+    _stopped: Event = field(default_factory=Event)
 
     def run(self, *, include_secrets: bool) -> None:
         """Tables, then files, then everything that makes it a bundle."""
@@ -149,9 +151,15 @@ class _Export:
 
     def _write_tables(self, plan: Plan, counts: dict[str, int]) -> None:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="tables") as pool:
-            written = pool.map(lambda table: self._write(table, counts[table.name]), plan.tables)
-            for table, rows in zip(plan.tables, written, strict=True):
-                self.tables.append(TableResult(table.name, rows))
+            try:
+                written = pool.map(lambda t: self._write(t, counts[t.name]), plan.tables)
+                for table, rows in zip(plan.tables, written, strict=True):
+                    self.tables.append(TableResult(table.name, rows))
+            except BaseException:
+                # The pool waits for the tables at hand: they end with their next batch.
+                self._stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         self.tables += [TableResult(name, 0, skipped=rows) for name, rows in plan.skipped.items()]
 
     def _write(self, table: Table, expected: int) -> int:
@@ -169,6 +177,8 @@ class _Export:
         if table.name == _METRICS and self._latest is not None:
             batches = self._latest.watch(batches)
         for batch in batches:
+            if self._stopped.is_set():
+                raise CancelledError
             yield batch
             done += batch.num_rows
             self.on_progress(f"reading {table.name}", done, total)

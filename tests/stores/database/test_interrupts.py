@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from itertools import count
 
 import pyarrow as pa
 import pytest
@@ -83,7 +84,7 @@ def test_an_ingest_ends_with_the_batch_at_which_it_was_interrupted(mlflow_sqlite
     given = []
 
     def batches():
-        for number in range(1000):
+        for number in count():  # for ever
             given.append(number)
             yield pa.record_batch({"key": [str(number)], "value": ["x"]}, schema=schema)
             if number == 3:
@@ -95,12 +96,12 @@ def test_an_ingest_ends_with_the_batch_at_which_it_was_interrupted(mlflow_sqlite
         connection.ingest("t", schema, batches())
     connection.execute("ROLLBACK")
     connection.close()
-    assert len(given) < 1000
+    assert len(given) > 3
     assert rows(sqlite_url(mlflow_sqlite), "SELECT count(*) FROM t") == [(0,)]
 
 
 def test_errors_of_the_database_stay_what_they_are(mlflow_sqlite):
     connection = sqlite.open_reader(mlflow_sqlite, "here")
     with pytest.raises(UnreachableError, match="no such table"):
-        connection.rows("SELECT * FROM nothing")
+        connection.rows("SELECT * FROM no_such_table")
     connection.close()
