@@ -57,6 +57,32 @@ def test_other_workspaces_have_a_folder_of_their_own():
     assert layout.experiment_root("/r", 3, "default") == "/r/3"
 
 
+@pytest.mark.parametrize("evil", ["../../etc", "..", "", "%2e%2e%2f%2e%2e%2fx", "/etc", "a/../b"])
+def test_no_id_leads_out_of_the_artifact_root(evil):
+    """A bundle may have been made to do harm; MLflow decodes ``%2e`` in local roots."""
+    experiment = layout.experiment_root("/r", 1)
+    for place in (
+        layout.run_root(experiment, evil),
+        layout.logged_model_root(experiment, evil),
+        layout.trace_root(experiment, evil),
+        layout.trace_archive_root(experiment, evil),
+    ):
+        assert place.startswith("/r/1/")
+        assert ".." not in str(local_path(place)).split("/")
+    for place in (
+        layout.experiment_root("/r", evil, evil),
+        layout.version_root("/r", evil, evil, evil),
+    ):
+        assert place.startswith("/r/")
+        assert ".." not in str(local_path(place)).split("/")
+
+
+def test_a_name_too_long_for_a_file_system_is_cut():
+    long, other = "模" * 250, "模" * 249 + "型"
+    assert len(layout.quote_name(long)) < 200
+    assert layout.quote_name(long) != layout.quote_name(other)
+
+
 def test_version_with_files_of_its_own():
     assert layout.version_root("s3://b", "churn", 3) == "s3://b/registered_models/churn/3"
     assert layout.version_root("/r", "My Model", 1, "b") == (
@@ -65,10 +91,11 @@ def test_version_with_files_of_its_own():
 
 
 @settings(deadline=None)  # a busy machine is no failure
-@given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8")))
+@given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
 def test_no_two_names_share_a_folder_and_none_climbs(one, other):
     folder = layout.quote_name(one)
     assert (folder == layout.quote_name(other)) == (one == other)
     assert local_path(f"/r/{folder}") == Path("/r") / folder
     assert "/" not in folder
     assert not folder.startswith(".")
+    assert 0 < len(folder) < 256

@@ -378,7 +378,7 @@ def test_a_row_with_another_size_is_found(bundle):
     assert (blob_path(rows[0]["sha256"]), "blob") in found(bundle)
 
 
-@pytest.mark.parametrize("change", [{"sha256": "../x"}, {"size": -1}])
+@pytest.mark.parametrize("change", [{"sha256": "../x"}, {"size": -1}, {"owner_kind": "evil"}])
 def test_a_row_that_makes_no_sense_is_found(bundle, change):
     rows = rows_of(bundle, "artifacts")
     rows[0] |= change
@@ -387,9 +387,12 @@ def test_a_row_that_makes_no_sense_is_found(bundle, change):
 
 
 def test_an_unsafe_path_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlporter.bundle.writer.is_safe_path", lambda _: True)
-    bundle = make_bundle(tmp_path / "b", files={("run", RUN, "../x"): b"evil"})
-    assert found(bundle) == {("tables/artifacts/00000.parquet", "unsafe-path")}
+    monkeypatch.setattr("mlporter.bundle.writer.what_is_wrong", lambda *_: None)
+    files = {("run", RUN, "../x"): b"evil", ("run", RUN, "..\\x"): b"evil"}
+    bundle = make_bundle(tmp_path / "b", files=files)
+    assert ("tables/artifacts/00000.parquet", "unsafe-path") in found(bundle)
+    unsafe = [f for f in verify_bundle(bundle).problems if f.what == "unsafe-path"]
+    assert len(unsafe) == 2
 
 
 # -- samples ---------------------------------------------------------------------------------------

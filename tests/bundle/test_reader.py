@@ -139,9 +139,16 @@ def test_a_missing_blob_is_refused(bundle):
 
 def test_an_unsafe_path_is_refused(tmp_path, monkeypatch):
     """Made by somebody who knows the format, hashes and all."""
-    monkeypatch.setattr("mlporter.bundle.writer.is_safe_path", lambda _: True)
+    monkeypatch.setattr("mlporter.bundle.writer.what_is_wrong", lambda *_: None)
     path = make_bundle(tmp_path / "b", files={("run", "r", "../../.bashrc"): b"evil"})
-    with pytest.raises(BundleDamagedError, match=r"unsafe path '\.\./\.\./\.bashrc' of run r"):
+    with pytest.raises(BundleDamagedError, match=r"'../../.bashrc' of run r is an unsafe path"):
+        list(BundleSource(path).files(print))
+
+
+def test_files_of_an_unknown_kind_of_owner_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlporter.bundle.writer.what_is_wrong", lambda *_: None)
+    path = make_bundle(tmp_path / "b", files={("../../evil", "r", "x"): b"evil"})
+    with pytest.raises(BundleDamagedError, match="has an unknown kind of owner"):
         list(BundleSource(path).files(print))
 
 

@@ -157,7 +157,7 @@ def test_a_source_that_fails_is_passed_on_and_the_next_file_goes_on(tmp_path):
 def test_unsafe_paths_are_refused(tmp_path, path):
     with BundleWriter.create(tmp_path / "b") as writer:
         added = writer.add_file(artifact(("run", "r", path), b""), opener(b""))
-        with pytest.raises(MlporterError, match="not safe"):
+        with pytest.raises(MlporterError, match="is an unsafe path"):
             writer.write_artifacts([added])
 
 

@@ -101,7 +101,7 @@ def catalogued(entry, differences):
     """A table's columns as the catalogue has them, but for known `differences`."""
     return {
         column.name: replace(
-            Declared(column.type, column.nullable, column.cap, column.generated),
+            Declared(column.declared or column.type, column.nullable, column.cap, column.generated),
             **differences.get((entry.name, column.name), {}),
         )
         for column in entry.columns

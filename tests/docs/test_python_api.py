@@ -13,7 +13,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "python-api.md"
 
 def test_its_examples_run(plain_sqlite: PlainRegistry, tmp_path: Path) -> None:
     Path(plain_sqlite.tracking_uri.removeprefix("sqlite:///")).rename(tmp_path / "mlflow.db")
-    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.M))
+    code = "\n".join(
+        re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -91,7 +91,6 @@ def copy(source, target, **options):
     return mlporter.copy(source, target, **options)
 
 
-@pytest.mark.xfail(reason="the catalogue types experiment_id as int32, SQLite holds int64")
 @pytest.mark.parametrize("target_url", ["postgresql"], indirect=True)
 def test_ids_that_postgresql_cannot_hold_are_found_before_the_first_write(
     rich_sqlite, unchanged, tmp_path
@@ -104,7 +103,6 @@ def test_ids_that_postgresql_cannot_hold_are_found_before_the_first_write(
         mlporter.import_(str(tmp_path / "bundle"), url, artifact_root=root)
 
 
-@pytest.mark.xfail(reason="the catalogue types experiment_id as int32, SQLite holds int64")
 def test_ids_of_a_migrated_file_store_move_between_sqlite_files(
     rich_sqlite, mlflow_sqlite, tmp_path
 ):

@@ -11,12 +11,16 @@ In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The la
 MLflow archives traces wherever it is told to, and has no place for files of a version, which
 points at a run's or a logged model's.
 
+Ids and names come from a bundle or a database that nobody vouches for. Each becomes one segment
+below R (`quote_name`): MLflow's own ids are that already, and ``../../etc`` leads nowhere.
+
 Sources: `SqlAlchemyStore.create_run`, `.create_logged_model`, `._get_trace_artifact_location_tag`,
 `SqlAlchemyWorkspaceStore._get_artifact_location` of MLflow 3.17.2.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -39,6 +43,8 @@ __all__ = [
 
 DEFAULT_WORKSPACE = "default"
 """The workspace that every MLflow has, and whose files lie at the root itself."""
+_LONGEST = 200
+"""Characters of a folder's name; file systems take 255."""
 
 
 def normalise_root(root: str, cwd: Path | None = None) -> str:
@@ -71,32 +77,32 @@ def normalise_root(root: str, cwd: Path | None = None) -> str:
 
 def workspace_root(root: str, workspace: str = DEFAULT_WORKSPACE) -> str:
     """Where a workspace's experiments lie below the artifact root."""
-    return root if workspace == DEFAULT_WORKSPACE else join(root, "workspaces", workspace)
+    return root if workspace == DEFAULT_WORKSPACE else _below(root, "workspaces", workspace)
 
 
 def experiment_root(root: str, experiment_id: int | str, workspace: str = DEFAULT_WORKSPACE) -> str:
     """The artifact location of an experiment that is given none of its own."""
-    return join(workspace_root(root, workspace), str(experiment_id))
+    return _below(workspace_root(root, workspace), str(experiment_id))
 
 
 def run_root(experiment: str, run_id: str) -> str:
     """The artifact URI of a run, below its experiment's artifact location."""
-    return join(experiment, run_id, "artifacts")
+    return _below(experiment, run_id, "artifacts")
 
 
 def logged_model_root(experiment: str, model_id: str) -> str:
     """The artifact location of a logged model, below its experiment's artifact location."""
-    return join(experiment, "models", model_id, "artifacts")
+    return _below(experiment, "models", model_id, "artifacts")
 
 
 def trace_root(experiment: str, trace_id: str) -> str:
     """The artifact location of a trace, below its experiment's artifact location."""
-    return join(experiment, "traces", trace_id, "artifacts")
+    return _below(experiment, "traces", trace_id, "artifacts")
 
 
 def trace_archive_root(experiment: str, trace_id: str) -> str:
     """Where an archived trace's payload lies. MLflow takes any place: the trace's tag names it."""
-    return join(experiment, "traces", trace_id, "archive")
+    return _below(experiment, "traces", trace_id, "archive")
 
 
 def version_root(
@@ -104,17 +110,27 @@ def version_root(
 ) -> str:
     """The storage location of a model version whose files lie in no run and no logged model."""
     below = workspace_root(root, workspace)
-    return join(below, "registered_models", quote_name(name), str(version))
+    return _below(below, "registered_models", name, str(version))
+
+
+def _below(root: str, *names: str) -> str:
+    return join(root, *map(quote_name, names))
 
 
 def quote_name(name: str) -> str:
-    """A registered model's name as one path segment, unlike any other name's.
+    """A name or an id as one path segment, unlike any other's and never empty.
 
     All but ASCII letters, digits, ``_``, ``-`` and inner dots become ``=XX``, the hexadecimal
     UTF-8 byte. Not ``%XX``: MLflow decodes that in local roots, so that it protects nothing there.
+    What is too long for a file system ends in a part of its SHA-256 instead.
     """
+    if not name:
+        return "="
     text = re.sub(r"[^A-Za-z0-9_.-]", lambda found: _escape(found[0]), name)
-    return f"{_escape('.')}{text[1:]}" if text.startswith(".") else text
+    text = f"{_escape('.')}{text[1:]}" if text.startswith(".") else text
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:120]}=={hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def _escape(char: str) -> str:

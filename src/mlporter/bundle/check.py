@@ -62,7 +62,8 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         data = read_inside(root, MANIFEST, MAX_MANIFEST_BYTES)
         manifest = parse_manifest(data)
     except BundleDamagedError as error:
-        report.add(MANIFEST, "manifest", str(error))
+        for detail in error.reasons or (error.message,):
+            report.add(MANIFEST, "manifest", detail)
         return report
     report.bundle_id = manifest.bundle_id
     artifacts = ArtifactCheck(report, manifest, blobs or BlobStore(root / BLOBS))

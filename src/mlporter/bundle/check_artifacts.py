@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.atomic import disk_errors
 from mlporter.bundle.files import hash_stream
-from mlporter.bundle.layout import MANIFEST, SHA256, blob_path, is_safe_path
+from mlporter.bundle.layout import MANIFEST, blob_path, is_safe_path, what_is_wrong
 from mlporter.bundle.scratch import Scratch
 from mlporter.catalogue.own import ARTIFACTS
 from mlporter.errors import BundleDamagedError, UnreachableError
@@ -48,13 +48,13 @@ class ArtifactCheck:
         """Take rows of ``artifacts``, from the part at `path`."""
         named = []
         for row in batch.to_pylist():
-            whose = f"{row['owner_kind']} {row['owner_id']}: {row['path']!r:.300}"
-            if not is_safe_path(row["path"]):
-                self._report.add(path, "unsafe-path", f"{whose} is an unsafe path")
-            if SHA256.fullmatch(row["sha256"]) and row["size"] >= 0:
-                named.append((row["sha256"], row["size"]))
+            whose = f"{row['owner_kind']:.60} {row['owner_id']:.200}: {row['path']!r:.300}"
+            wrong = what_is_wrong(row["owner_kind"], row["path"], row["size"], row["sha256"])
+            if wrong:
+                kind = "content" if is_safe_path(row["path"]) else "unsafe-path"
+                self._report.add(path, kind, f"{whose} {wrong}")
             else:
-                self._report.add(path, "content", f"{whose} has no SHA-256 or no size")
+                named.append((row["sha256"], row["size"]))
             self._bytes += row["size"]
         self._report.files += batch.num_rows
         self._scratch.run_many("INSERT OR IGNORE INTO named VALUES (?, ?)", named)

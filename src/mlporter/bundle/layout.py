@@ -6,6 +6,9 @@ import re
 from pathlib import PurePosixPath
 from typing import Final
 
+from mlporter.artifacts.uris import safe_relative
+from mlporter.catalogue.own import OWNER_KINDS
+
 __all__ = [
     "BLOBS",
     "BLOB_PATH",
@@ -36,6 +39,7 @@ __all__ = [
     "part_limit",
     "part_path",
     "table_folder",
+    "what_is_wrong",
 ]
 
 FORMAT: Final = "mlporter-bundle"
@@ -105,13 +109,21 @@ def blob_path(sha256: str) -> str:
 def is_safe_path(path: str) -> bool:
     """Whether an artifact's path stays below its owner's root on every system.
 
-    Refused are empty and absolute paths, empty, ``.`` and ``..`` segments, and NUL.
+    Refused are empty and absolute paths, empty, ``.`` and ``..`` segments, NUL, and what would
+    climb or be absolute on Windows.
     """
-    return (
-        bool(path)
-        and "\0" not in path
-        and all(segment not in {"", ".", ".."} for segment in path.split("/"))
-    )
+    return safe_relative(path)
+
+
+def what_is_wrong(owner_kind: str, path: str, size: int, sha256: str) -> str | None:
+    """What a row of ``artifacts`` has that no writer of bundles writes, or None."""
+    if owner_kind not in OWNER_KINDS:
+        return "has an unknown kind of owner"
+    if not is_safe_path(path):
+        return "is an unsafe path"
+    if not SHA256.fullmatch(sha256) or size < 0:
+        return "has no SHA-256 or no size"
+    return None
 
 
 def is_ours(path: str) -> bool:

@@ -246,15 +246,16 @@ def load_manifest(root: Path) -> Manifest:
         UnsupportedError: it is of a later format version.
         UnreachableError: it cannot be read.
     """
-    return parse_manifest(read_inside(root, MANIFEST, MAX_MANIFEST_BYTES))
+    data = read_inside(root, MANIFEST, MAX_MANIFEST_BYTES)
+    return parse_manifest(data, str(root / MANIFEST))
 
 
-def parse_manifest(data: bytes) -> Manifest:
-    """As `load_manifest`, from bytes."""
-    value = load_yaml(data, MANIFEST)
+def parse_manifest(data: bytes, where: str = MANIFEST) -> Manifest:
+    """As `load_manifest`, from bytes; errors say `where` they are from."""
+    value = load_yaml(data, where)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise BundleDamagedError(f"does not say format: {FORMAT}", subject=MANIFEST)
-    _check_version(value)
+        raise BundleDamagedError(f"does not say format: {FORMAT}", subject=where)
+    _check_version(value, where)
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
@@ -263,22 +264,22 @@ def parse_manifest(data: bytes) -> Manifest:
             f"{'.'.join(str(step)[:80] for step in problem['loc']) or 'manifest'}: {problem['msg']}"
             for problem in problems[:10]
         )
-        message = f"{len(problems)} fields are not as the format says"
-        raise BundleDamagedError(message, subject=MANIFEST, reasons=reasons) from None
+        message = "is not as the format says"
+        raise BundleDamagedError(message, subject=where, reasons=reasons) from None
 
 
-def _check_version(value: dict[str, Any]) -> None:
+def _check_version(value: dict[str, Any], where: str) -> None:
     version = value.get("format_version")
     if version == FORMAT_VERSION and type(version) is int:
         return
     if type(version) is not int or version < 1:
-        raise BundleDamagedError("format_version is not a positive number", subject=MANIFEST)
+        raise BundleDamagedError("format_version is not a positive number", subject=where)
     maker = value.get("created_by")
     release = str(maker.get("mlporter", "")) if isinstance(maker, dict) else ""
-    named = f"mlporter {release}" if re.fullmatch(r"[0-9A-Za-z.+!-]{1,40}", release) else "a later"
+    named = f"mlporter {release}" if re.fullmatch(r"[0-9A-Za-z.+!-]{1,40}", release) else "another"
     message = f"bundle format {version}; this release reads format {FORMAT_VERSION}"
-    hint = f"it was written by {named} release: mlporter that reads format {version} is needed"
-    raise UnsupportedError(message, subject=MANIFEST, hint=hint)
+    hint = f"it was written by {named}; use that release: pip install --upgrade mlporter"
+    raise UnsupportedError(message, subject=where, hint=hint)
 
 
 def _column(known: Table | None, entry: ColumnEntry) -> Column:

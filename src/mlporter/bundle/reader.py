@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.bundle.blobs import BlobStore
-from mlporter.bundle.layout import BLOBS, is_safe_path
+from mlporter.bundle.layout import BLOBS, what_is_wrong
 from mlporter.bundle.manifest import OWN_TABLES, load_manifest
 from mlporter.bundle.read_parts import read_table
 from mlporter.bundle.state import check_finished
@@ -49,6 +49,8 @@ class BundleSource:
         self.path = Path(path)
         check_finished(self.path)
         self.manifest: Manifest = load_manifest(self.path)
+        if blobs is None and (self.path / BLOBS).is_symlink():
+            raise BundleDamagedError(f"{BLOBS} is a symbolic link", subject=str(self.path))
         self._blobs = blobs or BlobStore(self.path / BLOBS)
         self._tables = {name: entry.table(name) for name, entry in self.manifest.tables.items()}
 
@@ -96,13 +98,15 @@ class BundleSource:
         """Every artifact file, sorted; its SHA-256 is known.
 
         Raises:
-            BundleDamagedError: the table ``artifacts`` is damaged, or holds an unsafe path.
+            BundleDamagedError: the table ``artifacts`` is damaged, or holds what no writer writes.
         """
         for batch in self.read(ARTIFACTS.name):
             for row in batch.to_pylist():
-                if not is_safe_path(row["path"]):
-                    owner = f"{row['owner_kind']} {row['owner_id']}"
-                    message = f"unsafe path {row['path'][:200]!r} of {owner}"
+                if wrong := what_is_wrong(
+                    row["owner_kind"], row["path"], row["size"], row["sha256"]
+                ):
+                    whose = f"{row['owner_kind'][:60]} {row['owner_id'][:200]}"
+                    message = f"{row['path'][:200]!r} of {whose} {wrong}"
                     raise BundleDamagedError(message, subject=str(self.path))
                 yield ArtifactFile(**row, token=row["sha256"], stamp=row["sha256"])
 

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 from mlporter.bundle.atomic import disk_errors, sync_folder
 from mlporter.bundle.files import open_inside, walk
-from mlporter.bundle.layout import FORMAT, MANIFEST, TEMPORARY, WORK, is_ours
+from mlporter.bundle.layout import FORMAT, MANIFEST, SUMS, TEMPORARY, WORK, is_ours
 from mlporter.bundle.lock import check_not_in_use
-from mlporter.errors import BundleUnfinishedError, RefusedError, UnreachableError, UsageError
+from mlporter.errors import (
+    BundleDamagedError,
+    BundleUnfinishedError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +67,7 @@ def check_finished(root: Path) -> None:
     Raises:
         UnreachableError: there is no such directory.
         UsageError: it is not a bundle.
+        BundleDamagedError: it has the sums of a finished bundle and no manifest.
         BundleInUseError: it has no manifest, and is being written right now.
         BundleUnfinishedError: it has no manifest, and its writer is gone.
     """
@@ -72,6 +79,8 @@ def check_finished(root: Path) -> None:
         names = {entry.name for entry in root.iterdir()}
     if MANIFEST in names:
         return
+    if WORK not in names and SUMS in names:
+        raise BundleDamagedError(f"{MANIFEST} is missing", subject=str(root))
     if WORK not in names:
         raise UsageError(f"is not a bundle: it has no {MANIFEST}", subject=str(root))
     check_not_in_use(root)

@@ -24,10 +24,9 @@ from mlporter.bundle.layout import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     MODELS,
-    SHA256,
     SUMS,
     TABLES,
-    is_safe_path,
+    what_is_wrong,
 )
 from mlporter.bundle.left_out import LeftOutLog, batches_of
 from mlporter.bundle.lock import BundleLock, utc_now
@@ -253,15 +252,16 @@ class BundleWriter:
         self.close()
 
     def _artifact_row(self, file: ArtifactFile) -> tuple[object, ...]:
-        if not file.sha256 or not SHA256.fullmatch(file.sha256) or not is_safe_path(file.path):
-            message = f"{file.path!r} has no SHA-256, or a path that is not safe"
+        sha256 = file.sha256 or ""
+        if wrong := what_is_wrong(file.owner_kind, file.path, file.size, sha256):
+            message = f"{file.path!r} {wrong}"
             raise MlporterError(message, subject=f"{file.owner_kind} {file.owner_id}")
-        if not self._blobs.has(file.sha256, file.size):
+        if not self._blobs.has(sha256, file.size):
             message = f"{file.path!r} was not added to the blobs"
             raise MlporterError(message, subject=f"{file.owner_kind} {file.owner_id}")
         self._files += 1
         self._bytes += file.size
-        return (file.owner_kind, file.owner_id, file.path, file.size, file.sha256)
+        return (file.owner_kind, file.owner_id, file.path, file.size, sha256)
 
     def _naming(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pass rows of ``artifacts`` on, and remember which blobs they name."""

@@ -16,6 +16,7 @@ __all__ = [
     "boolean",
     "date",
     "double",
+    "experiment_id",
     "foreign_key",
     "integer",
     "json",
@@ -37,6 +38,14 @@ def json(name: str, *, null: bool = True, cap: int | None = None) -> Column:
 def integer(name: str, *, null: bool = True) -> Column:
     """A 32-bit integer (INTEGER)."""
     return Column(name, pa.int32(), null)
+
+
+def experiment_id(*, null: bool = True) -> Column:
+    """An experiment's id: INTEGER, and wider than that in SQLite, which takes what it is given.
+
+    A file store's ids have 18 digits, and `mlflow migrate-filestore` keeps them.
+    """
+    return Column("experiment_id", pa.int64(), null, declared=pa.int32())
 
 
 def bigint(name: str, *, null: bool = True, generated: bool = False) -> Column:

@@ -7,6 +7,7 @@ from mlporter.catalogue.columns import (
     bigint,
     boolean,
     double,
+    experiment_id,
     foreign_key,
     integer,
     json,
@@ -88,7 +89,7 @@ SCORERS = Table(
     key=("scorer_id",),
     columns=(
         text("scorer_id", 36, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("scorer_name", 256, null=False),
     ),
     parent="experiments",
@@ -119,7 +120,7 @@ ONLINE_SCORING_CONFIGS = Table(
         text("online_scoring_config_id", 36, null=False),
         text("scorer_id", 36, null=False),
         double("sample_rate", null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("filter_string"),
     ),
     parent="scorers",
@@ -136,7 +137,7 @@ LABEL_SCHEMAS = Table(
     key=("schema_id",),
     columns=(
         text("schema_id", 36, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("name", 250, null=False),
         text("type", 16, null=False),
         text("instruction"),
@@ -160,7 +161,7 @@ REVIEW_QUEUES = Table(
     key=("queue_id",),
     columns=(
         text("queue_id", 36, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("name", 250, null=False),
         text("name_key", 250, null=False),
         text("queue_type", 16, null=False),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from mlporter.catalogue.columns import bigint, double, foreign_key, integer, soft, text
+from mlporter.catalogue.columns import (
+    bigint,
+    double,
+    experiment_id,
+    foreign_key,
+    integer,
+    soft,
+    text,
+)
 from mlporter.catalogue.types import Form, HiddenReference, Place, Table
 
 __all__ = ["TABLES"]
@@ -11,7 +19,7 @@ DATASETS = Table(
     name="datasets",
     key=("experiment_id", "name", "digest"),
     columns=(
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("name", 500, null=False),
         text("digest", 36, null=False),
         text("dataset_uuid", 36, null=False),
@@ -41,7 +49,7 @@ LOGGED_MODELS = Table(
     key=("model_id",),
     columns=(
         text("model_id", 36, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("name", 500, null=False),
         text("artifact_location", 1000, null=False),
         bigint("creation_timestamp_ms", null=False),
@@ -67,7 +75,7 @@ LOGGED_MODEL_PARAMS = Table(
     columns=(
         text("model_id", 36, null=False),
         text("param_key", 255, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("param_value", null=False),
     ),
     parent="logged_models",
@@ -85,7 +93,7 @@ LOGGED_MODEL_TAGS = Table(
     columns=(
         text("model_id", 36, null=False),
         text("tag_key", 255, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("tag_value", null=False),
     ),
     parent="logged_models",
@@ -123,7 +131,7 @@ LOGGED_MODEL_METRICS = Table(
         bigint("metric_step", null=False),
         bigint("metric_timestamp_ms", null=False),
         double("metric_value"),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("dataset_uuid", 36),
         text("dataset_name", 500),
         text("dataset_digest", 36),

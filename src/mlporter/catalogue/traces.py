@@ -7,6 +7,7 @@ from mlporter.catalogue.columns import (
     boolean,
     date,
     double,
+    experiment_id,
     foreign_key,
     integer,
     json,
@@ -22,7 +23,7 @@ TRACE_INFO = Table(
     key=("request_id",),
     columns=(
         text("request_id", 50, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         bigint("timestamp_ms", null=False),
         bigint("execution_time_ms"),
         text("status", 50, null=False),
@@ -115,7 +116,7 @@ SPANS = Table(
     columns=(
         text("trace_id", 50, null=False),
         text("span_id", 50, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("parent_span_id", 50),
         text("name"),
         text("type", 500),
@@ -166,7 +167,7 @@ ISSUES = Table(
     key=("issue_id",),
     columns=(
         text("issue_id", 36, null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("name", 250, null=False),
         text("description", null=False),
         text("status", 50, null=False),
@@ -200,7 +201,7 @@ ASSESSMENTS = Table(
         json("error"),
         bigint("created_timestamp", null=False),
         bigint("last_updated_timestamp", null=False),
-        integer("experiment_id"),
+        experiment_id(),
         bigint("trace_timestamp_ms"),
         double("aggregate_value"),
         boolean("is_numeric_value", null=False),
@@ -250,7 +251,7 @@ SQL_TRACE_METRIC_DAILY_ROLLUPS = Table(
     key=("id",),
     columns=(
         bigint("id", null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         date("rollup_day", null=False),
         text("metric_name", 250, null=False),
         text("grouping_set", 50, null=False),
@@ -274,7 +275,7 @@ SQL_SPAN_COST_DAILY_ROLLUPS = Table(
     key=("id",),
     columns=(
         bigint("id", null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         date("rollup_day", null=False),
         text("metric_name", 250, null=False),
         text("grouping_set", 50, null=False),
@@ -296,7 +297,7 @@ SQL_ASSESSMENT_DAILY_ROLLUPS = Table(
     key=("id",),
     columns=(
         bigint("id", null=False),
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         date("rollup_day", null=False),
         text("metric_name", 250, null=False),
         text("grouping_set", 50, null=False),
@@ -315,7 +316,7 @@ SQL_TRACE_ROLLUP_REBUILD_QUEUE = Table(
     kind=Kind.TRANSIENT,
     key=("experiment_id", "rollup_day", "rollup_family"),
     columns=(
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         date("rollup_day", null=False),
         text("rollup_family", 50, null=False),
     ),

@@ -7,8 +7,8 @@ from mlporter.catalogue.columns import (
     bigint,
     boolean,
     double,
+    experiment_id,
     foreign_key,
-    integer,
     text,
 )
 from mlporter.catalogue.types import Form, HiddenReference, Kind, Place, Table
@@ -19,7 +19,7 @@ EXPERIMENTS = Table(
     name="experiments",
     key=("experiment_id",),
     columns=(
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("name", 256, null=False),
         text("workspace", 63, null=False),
         text("artifact_location", 256),
@@ -38,7 +38,7 @@ EXPERIMENT_TAGS = Table(
     name="experiment_tags",
     key=("experiment_id", "key"),
     columns=(
-        integer("experiment_id", null=False),
+        experiment_id(null=False),
         text("key", 250, null=False),
         text("value"),
     ),
@@ -77,7 +77,7 @@ RUNS = Table(
         text("source_version", 50),
         text("lifecycle_stage", 20),
         text("artifact_uri", 200),
-        integer("experiment_id"),
+        experiment_id(),
     ),
     parent="experiments",
     references=(foreign_key(("experiment_id",), "experiments"),),

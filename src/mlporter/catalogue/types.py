@@ -56,6 +56,7 @@ class Column:
         json: The text is a JSON document: equal if it parses equal.
         secret: Left out (NULL) unless secrets are asked for.
         generated: Computed by the database; never inserted.
+        declared: What a strict database holds it as, where SQLite may hold more than that.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Column:
     json: bool = False
     secret: bool = False
     generated: bool = False
+    declared: pa.DataType | None = None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ def rows_of(source: TableReader, table: str, columns: tuple[str, ...]) -> Iterat
     if entry is None:
         return
     present = tuple(name for name in columns if name in entry.by_name)
+    if not present:
+        return
     for batch in source.read(table, present):
         values = {name: batch.column(i).to_pylist() for i, name in enumerate(present)}
         absent = [None] * batch.num_rows

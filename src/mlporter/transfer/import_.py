@@ -7,7 +7,7 @@ from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.errors import UsageError
+from mlporter.errors import RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.target import open_database_target
@@ -15,7 +15,8 @@ from mlporter.stores.opening import open_source
 from mlporter.transfer.export import ArtifactsMode, check_options
 from mlporter.transfer.left_out import secrets_left_out
 from mlporter.transfer.load import Load
-from mlporter.transfer.plan import plan_transfer
+from mlporter.transfer.plan import plan_transfer, strange_tables
+from mlporter.transfer.preflight import MAX_REASONS
 from mlporter.transfer.result import Result
 from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.target_files import TargetFiles
@@ -23,6 +24,7 @@ from mlporter.transfer.target_files import TargetFiles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlporter.stores.database.target import DatabaseTarget
     from mlporter.stores.protocols import Source
 
 __all__ = ["copy", "import_"]
@@ -157,6 +159,7 @@ def _open_load(source: Source, place: Address, wishes: _Wishes, on_progress: OnP
     counts = {table.name: source.count(table.name) for table in source.tables}
     target = open_database_target(place, source.description.revision)
     try:
+        _check_tables(source, target)
         plan = plan_transfer(
             source.tables, counts, target.tables, include_secrets=wishes.include_secrets
         )
@@ -167,6 +170,16 @@ def _open_load(source: Source, place: Address, wishes: _Wishes, on_progress: OnP
         target.rollback()
         raise
     return load
+
+
+def _check_tables(source: Source, target: DatabaseTarget) -> None:
+    if reasons := strange_tables(source.tables, target.tables):
+        raise RefusedError(
+            f"its tables are not those of schema revision {target.revision}",
+            subject=source.description.address,
+            hint="it was edited, or made by something else than mlporter",
+            reasons=reasons[:MAX_REASONS],
+        )
 
 
 def _database(address: str) -> Address:

@@ -42,15 +42,17 @@ class LatestMetrics:
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pass on all metrics, sorted by the key of their table."""
         schema = self._table.schema
-        with pa.ipc.new_stream(self._file, schema) as spool:
-            pending: pa.RecordBatch | None = None
-            for batch in batches:
-                yield batch
-                rows = batch.select(schema.names).cast(schema)
-                latest, pending = last_of_each_group(pending, rows)
-                spool.write_batch(latest)
-            if pending is not None:
-                spool.write_batch(pending)
+        # Not a context manager: left early, it would write an end into a file that is closed.
+        spool = pa.ipc.new_stream(self._file, schema)
+        pending: pa.RecordBatch | None = None
+        for batch in batches:
+            yield batch
+            rows = batch.select(schema.names).cast(schema)
+            latest, pending = last_of_each_group(pending, rows)
+            spool.write_batch(latest)
+        if pending is not None:
+            spool.write_batch(pending)
+        spool.close()
 
     def differences(self, source: Source) -> LeftOut | None:
         """What of the source's own latest metrics the target will show differently."""

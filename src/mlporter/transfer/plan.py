@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.types import Kind, Table
+import pyarrow as pa
+
+from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Plan", "plan_transfer"]
+__all__ = ["Plan", "plan_transfer", "strange_tables"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,43 @@ def plan_transfer(
             skipped[table.name] = rows
             left.append(_left(table, rows, reason))
     return Plan(tuple(carried), tuple(left), skipped)
+
+
+def strange_tables(source: Iterable[Table], target: Iterable[Table]) -> tuple[str, ...]:
+    """How the source's tables differ from what MLflow's schema has in both, a line for each.
+
+    A bundle says itself what its columns are, and SQLite takes any value into any column: a
+    version that is a text would come out of it as one.
+    """
+    here = {table.name: table for table in source}
+    lines: list[str] = []
+    for table in target:
+        if table.name in here and table.name in BY_NAME:
+            lines += _strange_columns(here[table.name], table)
+        elif table.name in _NEEDED and table.name not in here:
+            lines.append(f"there is no table {table.name}")
+    return tuple(lines)
+
+
+_NEEDED = {"experiments", "runs"}
+
+
+def _strange_columns(table: Table, target: Table) -> Iterator[str]:
+    known = BY_NAME[table.name].by_name
+    for column in target.columns:
+        if column.generated or column.name not in known:
+            continue
+        found = table.by_name.get(column.name)
+        if found is None:
+            yield f"table {table.name} has no column {column.name}"
+        elif not _is_like(found, column):
+            yield f"{table.name}.{column.name} is {found.type}, and should be {column.type}"
+
+
+def _is_like(found: Column, column: Column) -> bool:
+    if pa.types.is_integer(column.type):
+        return bool(pa.types.is_integer(found.type))
+    return bool(found.type == column.type)
 
 
 def _reason(

@@ -24,9 +24,12 @@ def misfits(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
     SQLite takes any length into a VARCHAR, and NUL characters; PostgreSQL takes neither.
     """
     texts = [c for c in table.columns if pa.types.is_string(c.type) and not c.generated]
-    if not texts:
+    narrow = [(c, c.declared.bit_width) for c in table.columns if c.declared is not None]
+    if not texts and not narrow:
         return
     for batch in batches:
+        for column, bits in narrow:
+            yield from _too_large(table, column.name, bits, batch)
         for column in texts:
             values = batch.column(batch.schema.get_field_index(column.name))
             if values.null_count == len(values):
@@ -46,6 +49,14 @@ def _too_long(
             f"{_name(table, batch, row)}: {column.name} has {lengths[row].as_py()} characters, "
             f"the target takes {column.cap}"
         )
+
+
+def _too_large(table: Table, name: str, bits: int, batch: pa.RecordBatch) -> Iterator[str]:
+    values = batch.column(batch.schema.get_field_index(name))
+    limit = 1 << (bits - 1)
+    for row in _rows(pc.or_(pc.greater_equal(values, limit), pc.less(values, -limit))):
+        value = values[row].as_py()
+        yield f"{_name(table, batch, row)}: {name} {value} is too large for the target"
 
 
 def _with_nul(

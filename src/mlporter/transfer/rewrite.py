@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlporter.artifacts import layout
 from mlporter.artifacts.anchors import Location, VersionKey, Where, find_anchors
-from mlporter.artifacts.uris import join, uri_below
+from mlporter.artifacts.uris import uri_below
 from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.versions import locations_of, owner_roots, rows_of
 
@@ -79,10 +79,14 @@ class Rewrite:
                 return layout.version_root(self.root, name, version, workspace)
             lookup, place = find[kind]
             found = lookup().get(owner)
-            experiment = self._experiment_roots[found[0]] if found else join(self.root, "unknown")
-            return place(experiment, owner)
+            return place(self._experiment_root(found[0] if found else "unknown"), owner)
 
         return root_of
+
+    def _experiment_root(self, experiment: object) -> str:
+        """Where an experiment lies; also one that is not there, as SQLite checks no reference."""
+        known = self._experiment_roots.get(experiment)
+        return known or layout.experiment_root(self.root, str(experiment))
 
     def _lookup(self, table: str, key: str) -> Callable[[], SortedLookup]:
         opened: list[SortedLookup] = []
@@ -131,7 +135,7 @@ class Rewrite:
     ) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             roots = [
-                place(self._experiment_roots[experiment], owner) if old else old
+                place(self._experiment_root(experiment), owner) if old else old
                 for owner, experiment, old in _columns(batch, key, "experiment_id", column)
             ]
             yield _with(batch, column, roots)

@@ -102,9 +102,9 @@ def _of_model(
     locations = locations_of(source)
     for key in choose_versions(source, VersionChoice(model, version)):
         workspace, name, number = key
-        folder = f"{quote_name(name)}/{number}"
+        folder = f"{quote_name(name)}/{quote_name(str(number))}"
         if workspace != "default":
-            folder = f"workspaces/{workspace}/{folder}"
+            folder = f"workspaces/{quote_name(workspace)}/{folder}"
         found = locations[key]
         if found.where is Where.ANCHORED and found.anchor is not None:
             anchor = found.anchor
@@ -122,7 +122,7 @@ def _of_model(
 def _of_run(source: BundleSource, run: str) -> _Piece:
     if not any(run == known for (known,) in rows_of(source, "runs", ("run_uuid",))):
         raise UsageError(f"there is no run {run!r}", subject=str(source.path))
-    return _Piece("run", run, "", f"runs/{run}")
+    return _Piece("run", run, "", f"runs/{quote_name(run)}")
 
 
 def _write(

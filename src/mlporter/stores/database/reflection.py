@@ -100,4 +100,5 @@ def _column(column: ActualColumn) -> Column:
         kind = pa.binary()
     text = kind == pa.string() and not column.type.startswith(("varchar", "text", "character"))
     # Read as text, whatever it is: that is what `json` columns are cast to.
-    return Column(column.name, kind, generated=column.generated, json=text)
+    narrow = {"integer": pa.int32(), "smallint": pa.int16()}.get(column.type)
+    return Column(column.name, kind, generated=column.generated, json=text, declared=narrow)

@@ -38,9 +38,14 @@ class DatabaseReader:
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()
-        with self.borrowed() as connection:
-            self.actual = actual_tables(connection)
-            self.revision = read_revision(connection, self.actual, address)
+        try:
+            with self.borrowed() as connection:
+                self.actual = actual_tables(connection)
+                self.revision = read_revision(connection, self.actual, address)
+            check_revision(self.revision, address)
+        except BaseException:
+            self.close()
+            raise
         self.tables = as_catalogue(self.actual)
         self.by_name = {table.name: table for table in self.tables}
 
@@ -124,7 +129,6 @@ class DatabaseSource:
         self._snapshot = _snapshot(address)
         try:
             self._reader = DatabaseReader(address, self._snapshot.connect)
-            check_revision(self._reader.revision, address)
         except BaseException:
             self._snapshot.close()
             raise
@@ -197,18 +201,22 @@ class _PostgresqlSnapshot:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._holder = self._open()
-        self._holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._holder = self._begin()
         self._id = str(self._holder.scalar("SELECT pg_export_snapshot()"))
 
-    def _open(self) -> Connection:
-        return postgresql.connect(self._address.libpq, str(self._address))
+    def _begin(self, *statements: str) -> Connection:
+        connection = postgresql.connect(self._address.libpq, str(self._address))
+        try:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            for statement in statements:
+                connection.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def connect(self) -> Connection:
-        connection = self._open()
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        connection.execute(f"SET TRANSACTION SNAPSHOT '{self._id}'")
-        return connection
+        return self._begin(f"SET TRANSACTION SNAPSHOT '{self._id}'")
 
     def close(self) -> None:
         self._holder.close()

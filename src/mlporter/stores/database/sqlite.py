@@ -55,8 +55,15 @@ class SqliteDialect:
         return batch.slice(1) if first else batch
 
     def statement_options(self, table: Table) -> dict[str, str]:
-        """Short batches where rows may hold megabytes of text."""
-        return {"adbc.sqlite.query.batch_rows": "128" if table.bulky else "65536"}
+        """Batches whose size is bounded, as the driver counts rows and not bytes."""
+        return {"adbc.sqlite.query.batch_rows": str(_batch_rows(table))}
+
+
+def _batch_rows(table: Table) -> int:
+    """Few where a row may hold megabytes (a span), some where it may hold kilobytes (a tag)."""
+    if any(c.cap is None and not pa.types.is_primitive(c.type) for c in table.columns):
+        return 16
+    return 512 if table.bulky else 65_536
 
 
 def _nulls(table: Table) -> str:

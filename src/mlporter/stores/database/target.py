@@ -8,6 +8,8 @@ from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import (
     MlporterError,
@@ -27,8 +29,6 @@ from mlporter.stores.database.source import read_revision
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import pyarrow as pa
 
     from mlporter.stores.database.connection import Connection
 
@@ -105,8 +105,11 @@ class DatabaseTarget:
 
         `expected` is about how many will come.
         """
+        schema = self._written_schema(table)
         with bulk_load(self._connection, table.name, expected):
-            return self._connection.ingest(table.name, table.schema, batches)
+            return self._connection.ingest(
+                table.name, schema, (batch.cast(schema) for batch in batches)
+            )
 
     def read(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Read back rows of a table, by key, as `table` types them."""
@@ -118,6 +121,18 @@ class DatabaseTarget:
         with bulk_load(self._connection, "latest_metrics", self._rows("metrics")):
             rebuild(self._connection, frozenset(self._by_name))
         set_sequences(self._connection)
+
+    def _written_schema(self, table: Table) -> pa.Schema:
+        """The types that rows are written with: a strict database's own where ours are wider."""
+        if not self.enforces_caps:
+            return table.schema
+        return pa.schema(
+            [
+                pa.field(c.name, c.declared or c.type, c.nullable)
+                for c in table.columns
+                if not c.generated
+            ]
+        )
 
     def _rows(self, table: str) -> int:
         return int(self._connection.scalar(f'SELECT count(*) FROM "{table}"'))

@@ -1,0 +1,90 @@
+"""Workspaces: the same names in two of them never meet.
+
+Issue of mlflow-export-import (PEERS.md): workspaces (#248).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import mlporter
+from tests.support.databases import rows
+from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.support.observed import differences, observe
+from tests.support.rich_models import EXAMPLE_INPUT, MODEL_NAME
+from tests.support.rich_runs import EXPERIMENT_NAME
+
+
+@pytest.fixture
+def moved(rich_sqlite_workspaces, tmp_path):
+    """The rich registry with workspace ``team-b`` in a bundle; then its files are moved away."""
+    rich = rich_sqlite_workspaces
+    mlporter.export(rich.tracking_uri, str(tmp_path / "bundle"))
+    seen = {name: observe(rich.tracking_uri, name) for name in ("default", "team-b")}
+    Path(rich.artifact_root).rename(tmp_path / "moved")
+    return seen, tmp_path / "bundle"
+
+
+def predict(url, workspace):
+    import mlflow  # noqa: PLC0415 -- seconds
+
+    with mlflow_at(url, workspaces=True):
+        mlflow.set_workspace(workspace)
+        model = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
+        found = list(model.predict(EXAMPLE_INPUT))
+        mlflow.set_workspace("default")
+    return found
+
+
+def test_a_second_workspace_arrives_whole_and_apart(moved, mlflow_postgres_url, tmp_path):
+    seen, bundle = moved
+    root = tmp_path / "root"
+    assert mlporter.import_(
+        str(bundle), mlflow_postgres_url, artifact_root=str(root)
+    ).exit_code == 0  # fmt: skip
+    for name in ("default", "team-b"):
+        assert differences(seen[name], observe(mlflow_postgres_url, name)) == []
+    assert predict(mlflow_postgres_url, "default") == [3 * x for x in EXAMPLE_INPUT]
+    assert predict(mlflow_postgres_url, "team-b") == [5 * x for x in EXAMPLE_INPUT]
+    report = mlporter.diff(str(bundle), mlflow_postgres_url)
+    assert [str(d) for d in report.differences] == []
+
+
+def test_files_of_a_workspace_lie_where_mlflow_would_put_them(moved, mlflow_sqlite, tmp_path):
+    _, bundle = moved
+    url, root = sqlite_url(mlflow_sqlite), tmp_path / "root"
+    mlporter.import_(str(bundle), url, artifact_root=str(root))
+    places = dict(
+        rows(
+            url,
+            "SELECT workspace, artifact_location FROM experiments"
+            f" WHERE name = '{EXPERIMENT_NAME}'",
+        )
+    )
+    assert places["default"] == f"{root}/1"
+    assert places["team-b"].startswith(f"{root}/workspaces/team-b/")
+    assert any(Path(places["team-b"]).rglob("MLmodel"))
+    assert rows(url, "SELECT default_artifact_root FROM workspaces WHERE name = 'team-b'") == [
+        (f"{root}/workspaces/team-b",)
+    ]
+
+
+def test_inspect_names_the_workspace_of_everything(moved):
+    _, bundle = moved
+    inventory = mlporter.inspect(str(bundle))
+    assert inventory.workspaces == ("default", "team-b")
+    same_name = {e.workspace: e.runs for e in inventory.experiments if e.name == EXPERIMENT_NAME}
+    assert set(same_name) == {"default", "team-b"}
+    assert same_name["team-b"] == 1
+    models = {m.workspace: len(m.versions) for m in inventory.models if m.name == MODEL_NAME}
+    assert models == {"default": 5, "team-b": 1}
+
+
+def test_unpack_keeps_workspaces_apart(moved, tmp_path):
+    _, bundle = moved
+    out = tmp_path / "out"
+    mlporter.unpack(str(bundle), str(out), model=MODEL_NAME, version="@champion")
+    assert (out / MODEL_NAME / "3" / "MLmodel").exists()
+    assert (out / "workspaces" / "team-b" / MODEL_NAME / "1" / "MLmodel").exists()
