@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mlporter.cli.app import VERBS
 from mlporter.quickstart.train_and_register import train_and_register
 from tests.support.engines import S3, Postgres
 
@@ -131,7 +132,5 @@ def test_every_command_does_what_the_readme_shows(session: Session) -> None:
 
 
 def test_the_readme_names_every_verb() -> None:
-    from mlporter.cli.app import VERBS
-
     text = README.read_text(encoding="utf-8")
     assert [verb for verb in VERBS if f"mlporter {verb}" not in text] == []

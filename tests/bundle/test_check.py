@@ -243,7 +243,7 @@ def tiny(tmp_path_factory):
 @pytest.mark.parametrize("path", [MANIFEST, "experiments.yaml", "models.yaml", SUMS])
 def test_any_changed_byte_of_a_document_is_found_even_by_a_quick_look(tiny, path):
     content = (tiny / path).read_bytes()
-    choose = random.Random(path)  # noqa: S311
+    choose = random.Random(path)
     unseen = []
     try:
         for at in range(len(content)):
@@ -276,7 +276,7 @@ def test_any_changed_byte_of_a_blob_is_found(tiny, content):
 
 def _change_bytes(root, path, most):
     content = (root / path).read_bytes()
-    choose = random.Random(path)  # noqa: S311
+    choose = random.Random(path)
     try:
         for at in choose.sample(range(len(content)), min(most, len(content))):
             changed = bytearray(content)

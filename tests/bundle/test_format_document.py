@@ -49,7 +49,7 @@ def test_the_reader_has_ten_lines_or_so():
 
 def check(root):
     return subprocess.run(
-        ["sh", "-ec", example("sh")],  # noqa: S607
+        ["sh", "-ec", example("sh")],
         cwd=root,
         capture_output=True,
         text=True,

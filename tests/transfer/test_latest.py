@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ def test_the_last_row_of_each_group_whatever_the_batches(rows, cuts) -> None:
     edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
     schema = pa.schema({"run_uuid": pa.string(), "key": pa.string(), "step": pa.int64()})
     found, pending = [], None
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         columns = list(zip(*rows[begin:end], strict=True))
         batch = pa.RecordBatch.from_arrays(
             [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema

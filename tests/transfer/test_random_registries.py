@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import mlporter
@@ -112,9 +112,11 @@ def exactly_the_same(source, target, folder):
     assert first == second
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+#: An example is three transfers: few of them, and none to make a failing one smaller.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+
+
+@settings(max_examples=8, deadline=None, phases=PHASES)
 @given(registry=REGISTRY)
 def test_any_registry_moves_between_sqlite_files(mlflow_sqlite_template, registry):
     with TemporaryDirectory() as folder:
@@ -125,9 +127,7 @@ def test_any_registry_moves_between_sqlite_files(mlflow_sqlite_template, registr
         exactly_the_same(sqlite_url(source), sqlite_url(target), folder)
 
 
-@settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=4, deadline=None, phases=PHASES)
 @given(registry=REGISTRY)
 def test_any_registry_moves_to_postgresql(mlflow_sqlite_template, postgres, registry):
     with TemporaryDirectory() as folder:

@@ -83,7 +83,7 @@ def test_secret_columns_are_never_shown(place, rich_sqlite_template):
     webhooks = mlporter.show(place, "webhooks").read_all().to_pandas()
     assert len(webhooks) == 2
     assert webhooks["secret"].isna().all()
-    with pytest.raises(UsageError, match="table secrets holds secrets|no table 'secrets'"):
+    with pytest.raises(UsageError, match=r"secrets holds secrets|no table 'secrets'"):
         mlporter.show(place, "secrets")
 
 

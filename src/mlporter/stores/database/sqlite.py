@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteDialect", "WalFiles", "open_reader", "open_writer"]
 
+_BATCH_BYTES = 16 << 20
+_LONG_TEXT = 1 << 20
+"""Bytes that a text without a limit (a span, say) is taken to have."""
+_LEAST_ROWS, _MOST_ROWS = 16, 65_536
 _WAL_FORMAT = 2
 _HEADER = b"SQLite format 3\x00"
 _BUSY_MILLISECONDS = 60_000
@@ -60,10 +64,9 @@ class SqliteDialect:
 
 
 def _batch_rows(table: Table) -> int:
-    """Few where a row may hold megabytes (a span), some where it may hold kilobytes (a tag)."""
-    if any(c.cap is None and not pa.types.is_primitive(c.type) for c in table.columns):
-        return 16
-    return 512 if table.bulky else 65_536
+    """As many rows as fit into `_BATCH_BYTES` if all of their texts are as long as they may be."""
+    longest = sum(c.cap or _LONG_TEXT for c in table.columns if not pa.types.is_primitive(c.type))
+    return max(_LEAST_ROWS, min(_MOST_ROWS, _BATCH_BYTES // max(longest, 1)))
 
 
 def _nulls(table: Table) -> str:
