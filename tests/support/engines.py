@@ -12,7 +12,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from .mlflow_session import close_databases, mlflow_at, sqlite_url
+from .mlflow_session import close_databases, environment, mlflow_at, sqlite_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def create_mlflow_schema(database_uri: str) -> None:
     """Let MLflow create its tables and default experiment in an empty database. Takes seconds."""
-    with mlflow_at(database_uri):
+    # A template is made when first asked for, maybe by a test that has switched workspaces on.
+    with environment({"MLFLOW_ENABLE_WORKSPACES": "false"}), mlflow_at(database_uri):
         from mlflow import MlflowClient
 
         MlflowClient().search_experiments()

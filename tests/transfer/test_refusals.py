@@ -248,7 +248,7 @@ def test_one_row_is_enough_to_refuse(rich_bundle, mlflow_sqlite, tmp_path, row):
     url = sqlite_url(mlflow_sqlite)
     execute(url, row)
     before = row_counts(url)
-    with pytest.raises(TargetNotEmptyError, match="1 rows"):
+    with pytest.raises(TargetNotEmptyError, match="1 row"):
         mlporter.import_(str(rich_bundle), url, artifact_root=str(tmp_path / "root"))
     assert row_counts(url) == before
 

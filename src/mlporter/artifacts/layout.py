@@ -23,10 +23,11 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from mlporter.artifacts.uris import is_windows_path, join
 from mlporter.errors import UsageError
+from mlporter.redaction import redact
 
 __all__ = [
     "DEFAULT_WORKSPACE",
@@ -43,6 +44,8 @@ __all__ = [
 
 DEFAULT_WORKSPACE = "default"
 """The workspace that every MLflow has, and whose files lie at the root itself."""
+_BUCKETS = ("s3", "gs", "wasbs", "abfss", "r2", "oss", "sftp", "ftp")
+_NO_FILES = ("runs", "models", "sqlite", "postgresql", "postgres", "mysql", "mssql")
 _LONGEST = 200
 """Characters of a folder's name; file systems take 255."""
 
@@ -54,7 +57,7 @@ def normalise_root(root: str, cwd: Path | None = None) -> str:
     made absolute and stay a path or a ``file:`` URI.
 
     Raises:
-        UsageError: it is empty, or a ``file:`` URI of another host.
+        UsageError: it is empty, a ``file:`` URI of another host, or names no place of files.
     """
     if not root.strip():
         raise UsageError("the artifact root is empty")
@@ -62,6 +65,7 @@ def normalise_root(root: str, cwd: Path | None = None) -> str:
         return root
     parts = urlsplit(root)
     if parts.scheme not in ("", "file"):
+        _check_remote(root, parts)
         return root
     host = parts.hostname if parts.scheme == "file" else None
     if host and host != "." and not host.startswith(("localhost", "127.0.0.1")):
@@ -73,6 +77,17 @@ def normalise_root(root: str, cwd: Path | None = None) -> str:
     if not parts.scheme:
         return absolute
     return urlunsplit((parts.scheme, "", absolute, parts.query, parts.fragment))
+
+
+def _check_remote(root: str, parts: SplitResult) -> None:
+    if parts.scheme in _NO_FILES:
+        raise UsageError("an artifact root is a place of files", subject=redact(root))
+    if parts.scheme in _BUCKETS and not parts.netloc:
+        raise UsageError(
+            "the artifact root names no bucket",
+            subject=redact(root),
+            hint=f"{parts.scheme}://BUCKET/folder",
+        )
 
 
 def workspace_root(root: str, workspace: str = DEFAULT_WORKSPACE) -> str:

@@ -9,11 +9,13 @@ import secrets
 import stat
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.uris import safe_relative
+from mlporter.artifacts.writelog import sync_folder
 from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -124,6 +126,11 @@ class LocalPlace:
         """The directory."""
         return displayable(os.fspath(self.root))
 
+    @cached_property
+    def _base(self) -> str:
+        """The real path of the directory, which all that is opened and written must lie below."""
+        return os.path.realpath(self.root)
+
     def exists(self) -> bool:
         """Whether the directory is there."""
         return self.root.is_dir()
@@ -149,10 +156,9 @@ class LocalPlace:
             yield stream
 
     def _inside(self, path: str) -> str:
-        base = os.path.realpath(self.root)
         if safe_relative(path):
-            real = os.path.realpath(Path(base, path))
-            if _is_below(real, base):
+            real = os.path.realpath(f"{self._base}/{path}")
+            if _is_below(real, self._base):
                 return real
         raise PermissionError(errno.EACCES, "leads out of the artifact root", path)
 
@@ -168,12 +174,14 @@ class LocalPlace:
             if error is source.failure:
                 raise
             raise UnreachableError(
-                f"cannot write: {error.strerror or error}", subject=f"{self.uri}/{path}"
+                f"cannot write: {error.strerror or error}",
+                subject=f"{self.uri}/{path}",
+                hint="free some space" if error.errno == errno.ENOSPC else None,
             ) from error
 
     def _make_folders(self, parts: Sequence[str]) -> Path:
         self.create()
-        base = os.path.realpath(self.root)
+        base = self._base
         folder = Path(base)
         for part in parts:
             folder /= part
@@ -191,6 +199,8 @@ class LocalPlace:
             folder = folder.parent
         for folder in reversed(missing):
             self._make(folder)
+        if not self.root.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.uri)
 
     def _make(self, folder: Path) -> None:
         try:
@@ -212,13 +222,18 @@ class LocalPlace:
             if self.log:
                 self.log.add_file(final, made.st_dev, made.st_ino)
             if _publish(temporary, final):
-                _sync_folder(folder)
+                if self.log is None:
+                    sync_folder(folder)
                 return Written(digest, size, created=True)
         finally:
             temporary.unlink(missing_ok=True)
         if _same(final, digest, size):
             return Written(digest, size, created=False)
-        raise RefusedError("another file is already there", subject=f"{self.uri}/{path}")
+        raise RefusedError(
+            "another file is already there",
+            subject=f"{self.uri}/{path}",
+            hint="choose a folder without it; no file is ever overwritten",
+        )
 
 
 def _publish(temporary: Path, final: Path) -> bool:
@@ -241,16 +256,6 @@ def _same(path: Path, digest: str, size: int) -> bool:
         return False
     with path.open("rb") as stream:
         return hash_stream(stream) == (digest, size)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_below(real: str, base: str) -> bool:

@@ -79,11 +79,27 @@ def run(argv: Sequence[str]) -> int:
             return int(session.fail(error))
 
 
+def _open_what_is_closed() -> None:
+    """Give stdin, stdout and stderr something to be where the caller closed them (``>&-``).
+
+    Else the next file that is opened, a database perhaps, would take the place of stdout.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def main() -> None:
     """Run the command line of this process, and exit.
 
     The shell asks for completions through the variable that Click documents.
     """
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal that can't show a sign shows its code; no output fails over a name.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from importlib import metadata
 from pathlib import Path
 from shlex import quote
+from urllib.parse import unquote
 
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.redaction import redact
@@ -113,4 +115,19 @@ def _sqlite(text: str, rest: str) -> Address:
     name = rest[1:].partition("?")[0]
     if name in {"", ":memory:"}:
         raise UsageError("an in-memory database holds nothing to move", subject=text)
-    return Address(AddressKind.SQLITE, text, Path(name))
+    return Address(AddressKind.SQLITE, text, _file(name))
+
+
+def _file(name: str) -> Path:
+    """The file that MLflow would open: SQLAlchemy decodes ``%20`` in its name since release 2.1."""
+    path = Path(name)
+    if "%" in name and not path.exists() and _sqlalchemy() >= (2, 1):
+        return Path(unquote(name))
+    return path
+
+
+def _sqlalchemy() -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in metadata.version("sqlalchemy").split(".")[:2])
+    except (metadata.PackageNotFoundError, ValueError):
+        return (2, 1)

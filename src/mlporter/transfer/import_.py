@@ -12,6 +12,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.opening import open_source
+from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.export import ArtifactsMode, check_options
 from mlporter.transfer.left_out import secrets_left_out
 from mlporter.transfer.load import Load
@@ -125,6 +126,10 @@ def _transfer(
 ) -> Result:
     check_options(wishes.artifacts, wishes.workers)
     place = _database(target)
+    origin = parse_address(source)
+    check_apart(origin, place)
+    check_outside(origin, place.path, "the target")
+    check_outside(origin, wishes.artifact_root, "the artifact root")
     started = monotonic()
     opened = open_source(
         source,
@@ -152,7 +157,8 @@ def _transfer(
 
 
 def _open_load(source: Source, place: Address, wishes: _Wishes, on_progress: OnProgress) -> Load:
-    rewrite = Rewrite(source, wishes.artifact_root) if wishes.artifact_root else None
+    root = wishes.artifact_root
+    rewrite = None if root is None else Rewrite(source, root)
     files = None
     if rewrite is not None and wishes.copies(source):
         files = TargetFiles(rewrite, wishes.uri_map)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlporter.compare.check_written import same_rows
-from mlporter.errors import ReadBackError, RefusedError
+from mlporter.errors import MlporterError, ReadBackError, RefusedError
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.left_out import LeftOutCollector
 from mlporter.transfer.preflight import MAX_REASONS, misfits
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.artifacts.places import Written
+    from mlporter.artifacts.writelog import Stays
     from mlporter.catalogue.types import Table
     from mlporter.progress import OnProgress
     from mlporter.stores.database.target import DatabaseTarget
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from mlporter.transfer.target_files import Bound, TargetFiles
 
 __all__ = ["Load"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -54,17 +58,22 @@ class Load:
     files_result: FilesResult = field(default_factory=lambda: FilesResult("none"))
 
     def run(self) -> None:
-        """Check, write, read back, copy files, commit; undo everything if any of it fails."""
+        """Check, write, read back, copy files, commit; undo everything if any of it fails.
+
+        The artifact root is made first: one that cannot be is found before hours of work.
+        """
         try:
             self._check()
+            if self.files is not None:
+                self.files.prepare()
             self._write()
             self.target.finish()
             self._read_back()
             self._copy_files()
             self.target.commit()
-        except BaseException:
+        except BaseException as error:
             if self.target.rollback() and self.files is not None:
-                self.files.undo()
+                _say_what_stays(error, self.files.undo())
             raise
 
     def _rows(self, table: Table) -> Iterator[pa.RecordBatch]:
@@ -135,7 +144,6 @@ class Load:
         def unread(bound: Bound, why: str) -> None:
             self.left_out.add(unreadable(bound.file, why))
 
-        files.prepare()
         bounds = files.bind(self.source.files(self.left_out.add))
         count = size = there = stored = 0
         for bound, written in carry_files(bounds, carry, unread, workers=self.workers):
@@ -145,5 +153,14 @@ class Load:
             there += not written.created
             stored += written.size if written.created else 0
             self.on_progress("copying artifacts", size, None, "bytes")
-        files.check_listed()
+        files.settle()
         self.files_result = FilesResult("copy", count, size, there, count - there, stored)
+
+
+def _say_what_stays(error: BaseException, stays: list[Stays]) -> None:
+    """Files that a rollback could not remove again are part of what went wrong."""
+    lines = [f"was written and could not be removed: {stay.where}: {stay.why}" for stay in stays]
+    for line in lines:
+        _log.warning(line)
+    if isinstance(error, MlporterError):
+        error.reasons = (*error.reasons, *lines[:MAX_REASONS])

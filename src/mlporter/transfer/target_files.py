@@ -49,10 +49,11 @@ class TargetFiles:
     def prepare(self) -> None:
         """Make the local folders that experiments lie in, as MLflow does for its own root.
 
-        They tell a run that logged no files from a disk that is not there.
+        They tell a run that logged no files from a disk that is not there. A remote root is only
+        looked at: that it can be is better known before the rows are written than after.
 
         Raises:
-            UnreachableError: they cannot be made.
+            UnreachableError: they cannot be made, or reached.
         """
         for root in self._rewrite.workspace_roots():
             place = self._places.open(root)
@@ -62,6 +63,8 @@ class TargetFiles:
                 except OSError as error:
                     reason = error.strerror or str(error)
                     raise UnreachableError(f"cannot write: {reason}", subject=place.uri) from error
+            else:
+                place.exists()
 
     def bind(self, files: Iterator[ArtifactFile]) -> Iterator[Bound]:
         """Each file with the root it goes to, in the order given: by owner kind and id."""
@@ -115,6 +118,20 @@ class TargetFiles:
                     f"was written with {size} bytes, and is listed with {listed.get(path)}",
                     subject=f"{place.uri}/{path}",
                 )
+
+    def settle(self) -> None:
+        """Make everything that was put survive a crash: the rows that name it are committed next.
+
+        Raises:
+            UnreachableError: the disk fails.
+        """
+        self.check_listed()
+        try:
+            self._log.sync()
+        except OSError as error:
+            raise UnreachableError(
+                f"cannot write: {error.strerror or error}", subject=self._rewrite.root
+            ) from error
 
     def undo(self) -> list[Stays]:
         """Remove what was written; returns what could not be removed."""

@@ -17,6 +17,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.opening import bundle_address
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
+from mlporter.transfer.apart import check_outside
 from mlporter.transfer.left_out import LeftOutCollector
 from mlporter.transfer.result import FilesResult, Result
 from mlporter.transfer.versions import VersionChoice, choose_versions
@@ -74,6 +75,7 @@ def unpack(
         raise UsageError("--version needs --model", hint="name the registered model")
     if model is not None and run is not None:
         raise UsageError("--model and --run exclude each other")
+    check_outside(place, Path(directory), "the directory")
     started = monotonic()
     source = BundleSource(bundle_address(place))
     left_out = LeftOutCollector()

@@ -10,6 +10,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mlporter.stores.database.connection import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,8 +23,8 @@ WORTHWHILE_ROWS = 50_000
 """Below this many rows nothing is gained."""
 
 _SQLITE_INDEXES = """
-SELECT 'DROP INDEX "' || name || '"', sql FROM sqlite_master
-WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = '{table}' ORDER BY name
+SELECT printf('DROP INDEX "%w"', name), sql FROM sqlite_master
+WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = {name} ORDER BY name
 """
 
 # Constraints of the table itself: its primary key goes last and comes back first. A table that
@@ -30,20 +32,20 @@ WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = '{table}' ORDER BY name
 _POSTGRESQL_ALLOWED = """
 SELECT pg_has_role(relowner, 'USAGE') AND NOT EXISTS (
     SELECT 1 FROM pg_constraint WHERE confrelid = c.oid
-) FROM pg_class c WHERE c.oid = '"{table}"'::regclass
+) FROM pg_class c WHERE c.oid = {identifier}::regclass
 """
 
 _POSTGRESQL_CONSTRAINTS = """
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
        format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname,
               pg_get_constraintdef(oid))
-FROM pg_constraint WHERE conrelid = '"{table}"'::regclass AND contype IN ('p', 'u', 'f')
+FROM pg_constraint WHERE conrelid = {identifier}::regclass AND contype IN ('p', 'u', 'f')
 ORDER BY contype
 """
 
 _POSTGRESQL_INDEXES = """
 SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
-FROM pg_index i WHERE i.indrelid = '"{table}"'::regclass
+FROM pg_index i WHERE i.indrelid = {identifier}::regclass
 AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid)
 ORDER BY i.indexrelid::regclass::text
 """
@@ -68,11 +70,16 @@ def bulk_load(connection: Connection, table: str, rows: int) -> Iterator[None]:
 
 def _statements(connection: Connection, table: str) -> list[tuple[str, str]]:
     """Pairs of what takes something away and what puts it back, in the order of taking."""
+    identifier = _literal(quoted(table))
     if connection.dialect.name == "sqlite":
-        found = connection.rows(_SQLITE_INDEXES.format(table=table))
-    elif connection.scalar(_POSTGRESQL_ALLOWED.format(table=table)):
-        found = connection.rows(_POSTGRESQL_CONSTRAINTS.format(table=table))
-        found += connection.rows(_POSTGRESQL_INDEXES.format(table=table))
+        found = connection.rows(_SQLITE_INDEXES.format(name=_literal(table)))
+    elif connection.scalar(_POSTGRESQL_ALLOWED.format(identifier=identifier)):
+        found = connection.rows(_POSTGRESQL_CONSTRAINTS.format(identifier=identifier))
+        found += connection.rows(_POSTGRESQL_INDEXES.format(identifier=identifier))
     else:
         found = []
     return [(str(drop), str(create)) for drop, create in found]
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

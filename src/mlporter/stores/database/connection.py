@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Column, Table
 
-__all__ = ["Connection", "Dialect", "conform", "driver_error", "order_columns"]
+__all__ = ["Connection", "Dialect", "conform", "driver_error", "order_columns", "quoted"]
 
 
 class Dialect(Protocol):
@@ -43,6 +43,11 @@ class Dialect(Protocol):
         """ADBC options for reading this table (batch sizes)."""
 
 
+def quoted(name: str) -> str:
+    """An identifier as SQL text; unknown tables and columns may be called anything."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def order_columns(table: Table) -> tuple[str, ...]:
     """What rows are sorted by: the key, or every column of a table without one."""
     return table.key or tuple(c.name for c in table.columns if not c.generated)
@@ -57,6 +62,8 @@ def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterErro
     hint = "see the database's own log"
     if "full" in message.lower() or "no space" in message.lower():
         hint = "free some space and run it again"
+    elif "constraint" in message.lower() or "datatype mismatch" in message.lower():
+        hint = "the rows break a rule of MLflow's schema; of a bundle, `mlporter verify` tells more"
     return UnreachableError(message, subject=subject, hint=hint)
 
 
@@ -154,6 +161,11 @@ class Connection:
                 raise
         return feed.rows
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
     def close(self) -> None:
         """Close it (once); an open transaction is rolled back by the database."""
         if not self._closed:
@@ -198,8 +210,13 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str) 
         array = batch.column(index)
         if isinstance(array, pa.ExtensionArray):
             array = array.storage
-        if array.type != field.type:
-            array = array.cast(field.type)
+        try:
+            if array.type != field.type:
+                array = array.cast(field.type)
+            # SQLite takes any bytes for text, and so does a PostgreSQL in SQL_ASCII.
+            array.validate(full=pa.types.is_string(field.type))
+        except pa.ArrowInvalid as error:
+            raise _misfit(error, f"{subject} table {table} column {field.name}") from error
         if not field.nullable and array.null_count:
             raise UnreachableError(
                 f"column {field.name} holds NULL in {array.null_count} rows, and MLflow's schema "
@@ -214,9 +231,13 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str) 
 def _read_error(error: Exception, table: str, subject: str) -> MlporterError:
     if isinstance(error, adbc_driver_manager.Error):
         return driver_error(error, f"{subject} table {table}")
+    return _misfit(error, f"{subject} table {table}")
+
+
+def _misfit(error: Exception, subject: str) -> MlporterError:
     text = redact(" ".join(str(error).split()))
     return UnreachableError(
-        f"a value does not fit the column's type: {text}",
-        subject=f"{subject} table {table}",
+        f"a value does not fit the column's type: {text[:200]}",
+        subject=subject,
         hint="SQLite lets any value into any column; find and mend it with the sqlite3 shell",
     )

@@ -9,7 +9,7 @@ import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 
 from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
-from mlporter.stores.database.connection import Connection, driver_error, order_columns
+from mlporter.stores.database.connection import Connection, driver_error, order_columns, quoted
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Column, Table
@@ -29,7 +29,7 @@ class PostgresqlDialect:
         """All rows by key; text by its bytes, whatever the database's own collation."""
         names = ", ".join(_name(c) for c in columns)
         order = ", ".join(_order(table, key) for key in order_columns(table))
-        return f'SELECT {names} FROM "{table.name}" {where} ORDER BY {order}'
+        return f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order}"
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:  # noqa: ARG002
         """Nothing was put in."""
@@ -42,12 +42,12 @@ class PostgresqlDialect:
 
 def _name(column: Column) -> str:
     cast = "::text" if column.json else ""
-    return f'"{column.name}"{cast} AS "{column.name}"'
+    return f"{quoted(column.name)}{cast} AS {quoted(column.name)}"
 
 
 def _order(table: Table, key: str) -> str:
     collate = ' COLLATE "C"' if pa.types.is_string(table.by_name[key].type) else ""
-    return f'"{key}"{collate}'
+    return f"{quoted(key)}{collate}"
 
 
 def connect(libpq: str, subject: str) -> Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -84,21 +85,20 @@ def _unknown(name: str, columns: tuple[ActualColumn, ...]) -> Table:
     )
 
 
-_INTEGERS = ("int", "serial")
-_FLOATS = ("float", "double", "real")
+# Whole declarations, so that neither "point" nor "integer[]" is taken for a number.
+_SIZE = r"(\s*\([\d\s,]*\))?"
+_KINDS = (
+    (re.compile(rf"(unsigned )?(big |tiny|small|medium|big)?int(eger|2|4|8)?{_SIZE}"), pa.int64()),
+    (re.compile(rf"(float|double|real)( precision|4|8)?{_SIZE}"), pa.float64()),
+    (re.compile(r"bool(ean)?"), pa.bool_()),
+    (re.compile(r"blob|bytea"), pa.binary()),
+)
+_TEXT = re.compile(rf"(varchar|text|character)( varying)?{_SIZE}")
 
 
 def _column(column: ActualColumn) -> Column:
-    kind = pa.string()
-    if column.type == "bool" or column.type.startswith("boolean"):
-        kind = pa.bool_()
-    elif any(word in column.type for word in _INTEGERS) and "interval" not in column.type:
-        kind = pa.int64()
-    elif any(column.type.startswith(word) for word in _FLOATS):
-        kind = pa.float64()
-    elif column.type.startswith(("blob", "bytea")):
-        kind = pa.binary()
-    text = kind == pa.string() and not column.type.startswith(("varchar", "text", "character"))
+    kind = next((kind for words, kind in _KINDS if words.fullmatch(column.type)), pa.string())
+    text = kind == pa.string() and not _TEXT.fullmatch(column.type)
     # Read as text, whatever it is: that is what `json` columns are cast to.
     narrow = {"integer": pa.int32(), "smallint": pa.int16()}.get(column.type)
     return Column(column.name, kind, generated=column.generated, json=text, declared=narrow)

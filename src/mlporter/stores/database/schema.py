@@ -13,6 +13,7 @@ from mlporter.stores.database.revision import installed_head, installed_mlflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mlporter.stores.address import Address
 
@@ -41,8 +42,8 @@ def check_can_create(revision: str, address: Address) -> None:
         )
 
 
-def create_schema(url: str, address: Address) -> None:
-    """Let MLflow create its tables in an empty database.
+def create_schema(address: Address, file: Path | None = None) -> None:
+    """Let MLflow create its tables in an empty database, or in a new SQLite `file` for it.
 
     This is what a tracking server does when it starts for the first time; `mlflow db upgrade`
     on an empty database comes to the same code.
@@ -50,15 +51,21 @@ def create_schema(url: str, address: Address) -> None:
     import sqlalchemy  # noqa: PLC0415 -- seconds of import time, needed for new databases only
     from mlflow.store.db import utils  # noqa: PLC0415
 
+    # Not a text: SQLAlchemy decodes %20 in it, since 2.1 in the names of files too.
+    url = sqlalchemy.make_url(address.sqlalchemy)
+    if file is not None:
+        url = sqlalchemy.URL.create("sqlite", database=str(file.absolute()))
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
     try:
         with _quiet():
             utils._initialize_tables(engine)  # noqa: SLF001 -- MLflow has no public name for it
     except sqlalchemy.exc.SQLAlchemyError as error:
+        message = redact(str(error)).splitlines()[0]
+        full = "full" in message or "No space" in message
         raise UnreachableError(
-            f"MLflow could not create its tables: {redact(str(error)).splitlines()[0]}",
+            f"MLflow could not create its tables: {message}",
             subject=str(address),
-            hint="the user needs the right to create tables",
+            hint="free some space" if full else "the user needs the right to create tables",
         ) from error
     finally:
         engine.dispose()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import postgresql, sqlite
+from mlporter.stores.database.connection import quoted
 from mlporter.stores.database.files import DatabaseFiles
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.revision import check_revision
@@ -67,7 +68,7 @@ class DatabaseReader:
     def count(self, table: str) -> int:
         """Rows of a table."""
         with self.borrowed() as connection:
-            return int(connection.scalar(f'SELECT count(*) FROM "{table}"'))
+            return int(connection.scalar(f"SELECT count(*) FROM {quoted(table)}"))
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, where: str = ""

@@ -13,7 +13,7 @@ import adbc_driver_sqlite.dbapi
 import pyarrow as pa
 
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
-from mlporter.stores.database.connection import Connection, driver_error, order_columns
+from mlporter.stores.database.connection import Connection, driver_error, order_columns, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +46,10 @@ class SqliteDialect:
         the inner ORDER BY. JSON columns have numeric affinity: a document ``1`` is stored as an
         integer, and is cast back to text.
         """
-        examples = ", ".join(f'{_example(c.type)} AS "{c.name}"' for c in columns)
-        names = ", ".join(
-            f'CAST("{c.name}" AS TEXT) AS "{c.name}"' if c.json else f'"{c.name}"' for c in columns
-        )
-        order = ", ".join(f'"{name}"{_nulls(table)}' for name in order_columns(table))
-        inner = f'SELECT {names} FROM "{table.name}" {where} ORDER BY {order} LIMIT -1'
+        examples = ", ".join(f"{_example(c.type)} AS {quoted(c.name)}" for c in columns)
+        names = ", ".join(_name(c) for c in columns)
+        order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in order_columns(table))
+        inner = f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order} LIMIT -1"
         return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:
@@ -67,6 +65,11 @@ def _batch_rows(table: Table) -> int:
     """As many rows as fit into `_BATCH_BYTES` if all of their texts are as long as they may be."""
     longest = sum(c.cap or _LONG_TEXT for c in table.columns if not pa.types.is_primitive(c.type))
     return max(_LEAST_ROWS, min(_MOST_ROWS, _BATCH_BYTES // max(longest, 1)))
+
+
+def _name(column: Column) -> str:
+    name = quoted(column.name)
+    return f"CAST({name} AS TEXT) AS {name}" if column.json else name
 
 
 def _nulls(table: Table) -> str:

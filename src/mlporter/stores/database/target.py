@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import (
+    AccessDeniedError,
     MlporterError,
     RefusedError,
     RevisionError,
@@ -21,6 +22,7 @@ from mlporter.errors import (
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import postgresql, sqlite
 from mlporter.stores.database.bulk import bulk_load
+from mlporter.stores.database.connection import quoted
 from mlporter.stores.database.derived import rebuild, set_sequences
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.schema import check_can_create, create_schema
@@ -82,7 +84,7 @@ class DatabaseTarget:
         found = {}
         for table in self.tables:
             if table.kind in {Kind.KEPT, Kind.SECRET}:
-                sql = f'SELECT count(*) FROM "{table.name}"{_fresh(table.name)}'
+                sql = f"SELECT count(*) FROM {quoted(table.name)}{_fresh(table.name)}"
                 if count := int(self._connection.scalar(sql)):
                     found[table.name] = count
         if found:
@@ -90,7 +92,9 @@ class DatabaseTarget:
                 "the target is not empty",
                 subject=str(self.address),
                 hint="this release imports into an empty database: create a new one",
-                reasons=tuple(f"{name}: {count} rows" for name, count in found.items()),
+                reasons=tuple(
+                    f"{name}: {count} row{'s' * (count != 1)}" for name, count in found.items()
+                ),
             )
 
     def replace_fresh(self, *, experiments: bool) -> None:
@@ -135,7 +139,7 @@ class DatabaseTarget:
         )
 
     def _rows(self, table: str) -> int:
-        return int(self._connection.scalar(f'SELECT count(*) FROM "{table}"'))
+        return int(self._connection.scalar(f"SELECT count(*) FROM {quoted(table)}"))
 
     def commit(self) -> None:
         """Make everything visible at once.
@@ -167,9 +171,10 @@ class DatabaseTarget:
         with self._ending:
             if self._committed:
                 return False
-            with suppress(MlporterError):
-                self._connection.execute("ROLLBACK")
-            self._connection.close()
+            if not self._connection.closed:
+                with suppress(MlporterError):
+                    self._connection.execute("ROLLBACK")
+                self._connection.close()
             if self._staged is not None:
                 _remove(self._staged)
             return True
@@ -213,11 +218,13 @@ def _open_sqlite(address: Address, revision: str) -> DatabaseTarget:
         raise UnreachableError(
             f"there is no folder {path.parent}", subject=str(address), hint="create it first"
         )
+    if not os.access(path.parent, os.W_OK):
+        raise AccessDeniedError(f"the folder {path.parent} cannot be written", subject=str(address))
     check_can_create(revision, address)
     # Made beside its final name, which it gets by one rename when everything is in it.
     staged = path.with_name(f".{path.name}.mlporter-{os.getpid()}")
     try:
-        create_schema(f"sqlite:///{staged.absolute()}", address)
+        create_schema(address, staged)
         connection = sqlite.open_writer(staged, str(address))
         return _begin(address, connection, "BEGIN IMMEDIATE", staged)
     except BaseException:
@@ -230,7 +237,7 @@ def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
     try:
         if not actual_tables(connection):
             check_can_create(revision, address)
-            create_schema(address.sqlalchemy, address)
+            create_schema(address)
     except BaseException:
         connection.close()
         raise
@@ -269,4 +276,6 @@ def _settle(staged: Path, path: Path) -> None:
 
 def _remove(staged: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
-        staged.with_name(staged.name + suffix).unlink(missing_ok=True)
+        # On read-only media, taking away what never came would hide why it did not.
+        with suppress(OSError):
+            staged.with_name(staged.name + suffix).unlink()

@@ -1,0 +1,77 @@
+"""Memory does not grow with what is moved: rows go by in batches, and large texts in short ones."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import sys
+from contextlib import closing
+
+import pytest
+
+from tests.support.engines import copy_sqlite
+from tests.support.memory import peak_memory
+from tests.support.mlflow_session import sqlite_url
+from tests.support.plain_registry import fill_metrics
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+MEGABYTE = 1 << 20
+
+
+def peaks(source, bundle, target):
+    """Peak memory of each verb, in megabytes."""
+    return {
+        "export": peak_memory("export", source, str(bundle)),
+        "verify": peak_memory("verify", str(bundle)),
+        "import_": peak_memory("import_", str(bundle), target, artifacts="none"),
+        "diff": peak_memory("diff", str(bundle), target),
+    }
+
+
+def growth(small, large):
+    return {verb: large[verb] - small[verb] for verb in small}
+
+
+def test_six_times_the_rows_take_the_same_memory(mlflow_sqlite_template, postgres, tmp_path):
+    found = []
+    for steps in (150_000, 900_000):
+        path = tmp_path / f"{steps}.db"
+        copy_sqlite(mlflow_sqlite_template, path)
+        fill_metrics(sqlite_url(path), runs=1, keys=1, steps=steps)
+        target = postgres.plain(postgres.new_mlflow_database())
+        found.append(peaks(sqlite_url(path), tmp_path / f"bundle {steps}", target))
+        postgres.drop(target)
+
+    # The rows alone are 60 MB more.
+    assert max(growth(*found).values()) < 40, found
+
+
+def test_four_times_the_large_texts_take_the_same_memory(mlflow_sqlite_template, tmp_path):
+    found = []
+    for spans in (80, 320):
+        path, target = tmp_path / f"{spans}.db", tmp_path / f"{spans} target.db"
+        copy_sqlite(mlflow_sqlite_template, path)
+        copy_sqlite(mlflow_sqlite_template, target)
+        add_spans(path, spans)
+        found.append(peaks(sqlite_url(path), tmp_path / f"bundle {spans}", sqlite_url(target)))
+
+    # The texts alone are 240 MB more.
+    assert max(growth(*found).values()) < 120, found
+
+
+def add_spans(path, count):
+    """A trace with so many spans of a megabyte."""
+    block = random.Random(0).randbytes(MEGABYTE // 64).hex()
+    columns = "trace_id, experiment_id, span_id, name, status, start_time_unix_nano, content"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(
+            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status)"
+            " VALUES ('tr-1', 0, 1, 'OK')"
+        )
+        database.executemany(
+            f"INSERT INTO spans ({columns}) VALUES ('tr-1', 0, ?, 'span', 'OK', 1, ?)",
+            ((f"{n:016x}", json.dumps({"n": n, "block": block * 32})) for n in range(count)),
+        )
+        database.commit()
