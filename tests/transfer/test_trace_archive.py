@@ -18,6 +18,7 @@ archival = pytest.importorskip(
 @pytest.fixture
 def archived(mlflow_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database in which a trace was archived by MLflow itself; its id."""
+    (tmp_path / "artifacts").mkdir()
     with mlflow_at(f"sqlite:///{mlflow_sqlite}"):
         mlflow.set_experiment(
             experiment_id=mlflow.create_experiment("archive", f"{tmp_path}/artifacts/1")
