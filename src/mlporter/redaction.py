@@ -9,7 +9,7 @@ __all__ = ["hide_passwords", "redact"]
 _URL_PASSWORD = re.compile(
     # ://user:password@, where the password may hold any sign but white space; what follows a
     # port (://host:5000/path@alias) is no password.
-    r"(://[^:/@\s\"']*):(?!\d+(?:[/\s\"']|$))[^\s\"'<>]*@"
+    r"(://[^:/@\s\"']*):(?!\d+(?:[/\s\"']|$))[^\s\"'<>]+@"
 )
 _WORDS = (
     r"password|passwd|pwd|token|secret|sig|signature|credential|access_?key|account_?key|"
