@@ -12,6 +12,7 @@ import mlporter
 from mlporter.bundle.manifest import load_manifest
 from mlporter.errors import ExitCode
 from tests.support.databases import execute, rows
+from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
 
 COLUMNS = """
@@ -140,7 +141,18 @@ def test_no_row_of_a_table_without_a_key_is_lost(keyless, tmp_path):
     assert (tmp_path / "again" / part.relative_to(bundle)).read_bytes() == part.read_bytes()
 
 
-@pytest.mark.xfail(reason="compare: a table without a key is said to be sorted differently")
 def test_a_table_without_a_key_is_no_difference(keyless, tmp_path):
     mlporter.export(keyless, str(tmp_path / "bundle"))
     assert mlporter.verify(str(tmp_path / "bundle"), against=keyless).exit_code == 0
+
+
+def test_a_target_with_the_same_table_without_a_key_takes_its_rows(
+    keyless, mlflow_sqlite, tmp_path
+):
+    target = mlflow_sqlite.with_name("other.db")
+    copy_sqlite(mlflow_sqlite, target)
+    (create, *_) = statements(WITHOUT_KEY)
+    execute(sqlite_url(target), 'DROP TABLE IF EXISTS "no Key"', create)
+    mlporter.copy(keyless, sqlite_url(target), artifacts="none")
+    found = rows(sqlite_url(target), 'SELECT n, "select" FROM "no Key" ORDER BY n IS NULL, 1, 2')
+    assert found == [(1, "c"), (2, "a"), (2, "b"), (2, "b"), (None, "a")]

@@ -151,6 +151,11 @@ class Table:
         """Columns by name."""
         return {c.name: c for c in self.columns}
 
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The columns that rows are sorted by: the key, or all of a table that has none."""
+        return self.key or tuple(self.schema.names)
+
     def only(self, names: frozenset[str]) -> Table:
         """This table with no other columns than `names` (an older schema has fewer)."""
         return replace(

@@ -44,6 +44,7 @@ def same_rows(
         BundleDamagedError: a stream is not sorted by the key, or holds a key twice.
     """
     found: list[Difference] = []
+    table = replace(table, key=table.order)
     merge = Merge(
         table if signed_zeros else _json_as_text(table),
         expected,

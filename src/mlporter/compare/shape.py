@@ -86,6 +86,8 @@ def _unkeyed(table: Table) -> tuple[str, ...]:
 def _common_key(known: Table, other: Table) -> tuple[str, ...]:
     """The key that both are sorted by, once what one lacks is filled with a constant; or ()."""
     key = known.key if len(known.key) >= len(other.key) else other.key
+    if not key:
+        return known.order if known.order == other.order else ()
     for table in (known, other):
         if tuple(name for name in key if name in table.by_name) != table.key:
             return ()

@@ -90,7 +90,7 @@ def quick_schema(monkeypatch, mlflow_sqlite_template):
     """MLflow takes seconds to create its tables; a copy of what it made will do."""
     monkeypatch.setattr(
         "mlporter.stores.database.target.create_schema",
-        lambda url, _: shutil.copy(mlflow_sqlite_template, url.removeprefix("sqlite:///")),
+        lambda _, file: shutil.copy(mlflow_sqlite_template, file),
     )
 
 

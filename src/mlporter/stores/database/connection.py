@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Column, Table
 
-__all__ = ["Connection", "Dialect", "conform", "driver_error", "order_columns", "quoted"]
+__all__ = ["Connection", "Dialect", "conform", "driver_error", "quoted"]
 
 
 class Dialect(Protocol):
@@ -46,11 +46,6 @@ class Dialect(Protocol):
 def quoted(name: str) -> str:
     """An identifier as SQL text; unknown tables and columns may be called anything."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def order_columns(table: Table) -> tuple[str, ...]:
-    """What rows are sorted by: the key, or every column of a table without one."""
-    return table.key or tuple(c.name for c in table.columns if not c.generated)
 
 
 def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterError:

@@ -9,7 +9,7 @@ import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 
 from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
-from mlporter.stores.database.connection import Connection, driver_error, order_columns, quoted
+from mlporter.stores.database.connection import Connection, driver_error, quoted
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Column, Table
@@ -28,7 +28,7 @@ class PostgresqlDialect:
     def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
         """All rows by key; text by its bytes, whatever the database's own collation."""
         names = ", ".join(_name(c) for c in columns)
-        order = ", ".join(_order(table, key) for key in order_columns(table))
+        order = ", ".join(_order(table, key) for key in table.order)
         return f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order}"
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:  # noqa: ARG002

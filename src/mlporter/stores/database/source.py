@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.catalogue import HEAD_REVISION, TABLES
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import postgresql, sqlite
@@ -44,6 +45,7 @@ class DatabaseReader:
                 self.actual = actual_tables(connection)
                 self.revision = read_revision(connection, self.actual, address)
             check_revision(self.revision, address)
+            _check_whole(self.revision, self.actual, address)
         except BaseException:
             self.close()
             raise
@@ -88,6 +90,22 @@ class DatabaseReader:
             self._free.clear()
 
 
+def _check_whole(revision: str, actual: Mapping[str, object], address: Address) -> None:
+    """Refuse a schema that lacks a table: a view in its place, say, would be left out in silence.
+
+    Raises:
+        RefusedError: naming the tables.
+    """
+    lacking = {table.name for table in TABLES} - set(actual)
+    if revision == HEAD_REVISION and lacking:
+        raise RefusedError(
+            f"its schema lacks tables of revision {HEAD_REVISION}",
+            subject=str(address),
+            hint="MLflow made them as tables; a view or a renamed table is not read",
+            reasons=tuple(f"there is no table {name}" for name in sorted(lacking)),
+        )
+
+
 def _chosen(table: Table, names: tuple[str, ...] | None) -> tuple[Column, ...]:
     if names is None:
         return tuple(c for c in table.columns if not c.generated)
@@ -109,7 +127,14 @@ def read_revision(connection: Connection, actual: Mapping[str, object], address:
             subject=str(address),
             hint="name the database of `mlflow server --backend-store-uri`",
         )
-    return str(connection.scalar("SELECT version_num FROM alembic_version"))
+    revisions = connection.rows("SELECT version_num FROM alembic_version")
+    if len(revisions) != 1:
+        raise RefusedError(
+            f"its table alembic_version has {len(revisions)} rows, and MLflow writes one",
+            subject=str(address),
+            hint="a migration may have failed half-way: restore a backup, or finish it",
+        )
+    return str(revisions[0][0])
 
 
 class DatabaseSource:
@@ -185,9 +210,7 @@ class _SqliteSnapshot:
             self._connection.rows("SELECT count(*) FROM sqlite_master")
         except UnreachableError as error:
             self.close()
-            raise RefusedError(
-                f"cannot be read as an SQLite database: {error.message}", subject=str(address)
-            ) from error
+            raise sqlite.why_unreadable(address.path, str(address), error.message) from error
 
     def connect(self) -> Connection:
         return self._connection

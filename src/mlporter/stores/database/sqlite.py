@@ -12,15 +12,20 @@ import adbc_driver_manager
 import adbc_driver_sqlite.dbapi
 import pyarrow as pa
 
-from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
-from mlporter.stores.database.connection import Connection, driver_error, order_columns, quoted
+from mlporter.errors import (
+    AccessDeniedError,
+    MlporterError,
+    RefusedError,
+    UnreachableError,
+)
+from mlporter.stores.database.connection import Connection, driver_error, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlporter.catalogue.types import Column, Table
 
-__all__ = ["SqliteDialect", "WalFiles", "open_reader", "open_writer"]
+__all__ = ["SqliteDialect", "WalFiles", "open_reader", "open_writer", "why_unreadable"]
 
 _BATCH_BYTES = 16 << 20
 _LONG_TEXT = 1 << 20
@@ -48,7 +53,7 @@ class SqliteDialect:
         """
         examples = ", ".join(f"{_example(c.type)} AS {quoted(c.name)}" for c in columns)
         names = ", ".join(_name(c) for c in columns)
-        order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in order_columns(table))
+        order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in table.order)
         inner = f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order} LIMIT -1"
         return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"
 
@@ -124,6 +129,29 @@ def open_reader(path: Path, subject: str) -> Connection:
     connection = _connect(path, mode, subject)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     return connection
+
+
+def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:
+    """What it means that a database could be opened and not be read."""
+    journal = path.with_name(path.name + "-journal")
+    wal = path.with_name(path.name + "-wal")
+    if "locked" in message:
+        hint = "wait until it has ended, or stop it"
+        return UnreachableError("another process holds a lock on it", subject=subject, hint=hint)
+    if "readonly" in message and journal.exists():
+        return RefusedError(
+            "its last writer stopped in the middle of a transaction",
+            subject=subject,
+            hint=f"SQLite takes it back with {journal.name} when it may write: copy both files, "
+            "open the copy once with `sqlite3 COPY .tables`, and export the copy",
+        )
+    if "unable to open" in message and wal.exists():
+        return RefusedError(
+            f"cannot be read here together with {wal.name}, which holds its last changes",
+            subject=subject,
+            hint="the folder cannot be written: export a copy of both files",
+        )
+    return RefusedError(f"cannot be read as an SQLite database: {message}", subject=subject)
 
 
 def open_writer(path: Path, subject: str) -> Connection:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlporter.catalogue import is_older
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import (
     AccessDeniedError,
@@ -69,10 +70,11 @@ class DatabaseTarget:
             RevisionError: the revisions differ.
         """
         if self.revision != revision:
+            older = is_older(self.revision)
             raise RevisionError(
                 f"its schema is at revision {self.revision}, the source is at {revision}",
                 subject=str(self.address),
-                hint=self.address.upgrade_command,
+                hint=self.address.upgrade_command if older else "its MLflow is not the source's",
             )
 
     def check_empty(self) -> None:

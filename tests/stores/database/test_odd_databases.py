@@ -1,0 +1,161 @@
+"""Databases that people edited, or that are in an odd state: read whole, or refused by name."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+import mlporter
+from mlporter.errors import AccessDeniedError, MlporterError, RefusedError, UnreachableError
+from mlporter.stores.address import parse_address
+from mlporter.stores.database import sqlite
+from mlporter.stores.opening import open_source
+from tests.support.databases import execute, rows, tree
+from tests.support.mlflow_session import sqlite_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request):
+    if request.param == "sqlite":
+        return sqlite_url(request.getfixturevalue("mlflow_sqlite"))
+    return request.getfixturevalue("mlflow_postgres_url")
+
+
+NAME = 'it\'s "odd"; DROP TABLE runs; --'
+
+
+def test_tables_and_columns_may_be_called_anything(url, tmp_path):
+    quoted = '"' + NAME.replace('"', '""') + '"'
+    execute(url, f"CREATE TABLE {quoted} ({quoted} VARCHAR(9) PRIMARY KEY, b TEXT)")
+    execute(url, f"INSERT INTO {quoted} VALUES ('a', 'b')")
+    mlporter.export(url, str(tmp_path / "bundle"))
+    assert mlporter.verify(str(tmp_path / "bundle")).exit_code == 0
+    with mlporter.open(str(tmp_path / "bundle")) as registry:
+        assert registry.read(NAME).read_all().to_pylist() == [{NAME: "a", "b": "b"}]
+    assert rows(url, "SELECT count(*) FROM runs") == [(0,)]
+
+
+def test_a_view_in_the_place_of_a_table_is_not_left_out_in_silence(mlflow_sqlite):
+    url = sqlite_url(mlflow_sqlite)
+    execute(
+        url,
+        "PRAGMA legacy_alter_table = ON",
+        "ALTER TABLE params RENAME TO kept",
+        "CREATE VIEW params AS SELECT * FROM kept",
+    )
+    with pytest.raises(RefusedError, match="lacks tables") as caught:
+        open_source(url)
+    assert caught.value.reasons == ("there is no table params",)
+
+
+@pytest.mark.parametrize(
+    ("statements", "found"),
+    [
+        (["DELETE FROM alembic_version"], "0 rows"),
+        (["INSERT INTO alembic_version VALUES ('other')"], "2 rows"),
+    ],
+)
+def test_a_revision_that_is_none_or_two_is_refused(url, statements, found):
+    execute(url, *statements)
+    with pytest.raises(RefusedError, match=f"alembic_version has {found}"):
+        open_source(url)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("name", "CAST(x'ff61' AS TEXT)"), ("start_time", "'yesterday'"), ("end_time", "1.5")],
+)
+def test_a_value_that_does_not_fit_is_refused_with_its_column(
+    plain_sqlite, tmp_path, column, value
+):
+    """Text that is not UTF-8 most of all: nobody could read the bundle."""
+    url = plain_sqlite.tracking_uri
+    execute(url, f"UPDATE runs SET {column} = {value} WHERE run_uuid = '{plain_sqlite.run_ids[0]}'")
+    with pytest.raises(UnreachableError, match="does not fit") as caught:
+        mlporter.export(url, str(tmp_path / "bundle"))
+    assert caught.value.subject == f"{url} table runs column {column}"
+
+
+# --- States of a SQLite file ----------------------------------------------------------------------
+
+CRASH = """
+import os, sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("PRAGMA cache_size = 5")
+c.execute("BEGIN EXCLUSIVE")
+c.execute("CREATE TABLE big (x)")
+c.execute("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999)"
+          " INSERT INTO big SELECT randomblob(3000) FROM n")
+os._exit(0)
+"""
+
+
+def test_a_writer_that_crashed_in_a_transaction(mlflow_sqlite):
+    subprocess.run([sys.executable, "-c", CRASH, str(mlflow_sqlite)], check=True)
+    journal = mlflow_sqlite.with_name(mlflow_sqlite.name + "-journal")
+    assert journal.exists()
+    before = tree(mlflow_sqlite.parent)
+    with pytest.raises(RefusedError, match="stopped in the middle of a transaction") as caught:
+        open_source(sqlite_url(mlflow_sqlite))
+    assert journal.name in str(caught.value.hint)
+    assert tree(mlflow_sqlite.parent) == before
+    # What the hint says helps.
+    with closing(sqlite3.connect(mlflow_sqlite)) as connection:
+        connection.execute("SELECT count(*) FROM runs").fetchone()
+    open_source(sqlite_url(mlflow_sqlite)).close()
+
+
+HOLD = """
+import sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_that_is_held_is_named(mlflow_sqlite, monkeypatch):
+    """Held by another process: the locks of two SQLite libraries in one process do not meet."""
+    monkeypatch.setattr(sqlite, "_BUSY_MILLISECONDS", 10)
+    holder = [sys.executable, "-c", HOLD, str(mlflow_sqlite)]
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(UnreachableError, match="another process holds a lock"):
+            open_source(sqlite_url(mlflow_sqlite))
+        other.stdin.close()
+
+
+def test_changes_that_cannot_be_read_without_writing(tmp_path):
+    """On read-only media, where SQLite cannot make the file that it shares with others."""
+    path = tmp_path / "mlflow.db"
+    (tmp_path / "mlflow.db-wal").touch()
+    error = sqlite.why_unreadable(path, "sqlite:///mlflow.db", "unable to open database file")
+    assert "together with mlflow.db-wal, which holds its last changes" in str(error)
+    assert "copy of both" in str(error.hint)
+
+
+# --- Names of SQLite files ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["with space", "a#b", "50%", "a%20b", "ünï", "it's", "a;b", "a:b"])
+def test_a_new_database_gets_the_very_name_that_mlflow_opens(name, tmp_path):
+    import sqlalchemy  # noqa: PLC0415 -- takes a moment to import
+
+    text = f"sqlite:///{tmp_path}/{name}.db"
+    assert str(parse_address(text).path) == sqlalchemy.make_url(text).database
+
+
+def test_a_file_that_is_there_is_taken_by_its_very_name(tmp_path):
+    (tmp_path / "a%20b.db").touch()
+    assert parse_address(f"sqlite:///{tmp_path}/a%20b.db").path == tmp_path / "a%20b.db"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, mlflow_sqlite, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(AccessDeniedError, match="cannot be written"):
+        mlporter.copy(sqlite_url(mlflow_sqlite), sqlite_url(tmp_path / "new.db"), artifacts="none")
+    assert issubclass(AccessDeniedError, MlporterError)
