@@ -22,6 +22,7 @@ from tests.support.engines import (
     create_mlflow_sqlite,
     running_s3,
 )
+from tests.support.mariadb import BINARY, MariaDb, missing
 from tests.support.mlflow_session import (
     LEFTOVER_PREFIXES,
     QUIET_ENVIRONMENT,
@@ -209,6 +210,46 @@ def rich_postgres(
     yield dataclasses.replace(rich_postgres_template, tracking_uri=url)
     forget_mlflow_state()
     postgres.drop(url)
+
+
+# --- MariaDB --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def mariadb(shared_folder: Path) -> Iterator[MariaDb]:
+    """A MariaDB server of this worker's own. `MariaDb.new_database` makes databases."""
+    if why := missing():
+        pytest.skip(why)
+    server = MariaDb(shared_folder)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def empty_mysql_url(mariadb: MariaDb) -> Iterator[str]:
+    """The address of a MariaDB database with nothing in it, which takes every registry."""
+    url = mariadb.new_database(BINARY)
+    yield url
+    forget_mlflow_state()
+    mariadb.drop(url)
+
+
+@pytest.fixture
+def mlflow_mysql_url(mariadb: MariaDb) -> Iterator[str]:
+    """The address of a MariaDB database with MLflow's schema, which takes every registry."""
+    url = mariadb.new_mlflow_database(BINARY)
+    yield url
+    forget_mlflow_state()
+    mariadb.drop(url)
+
+
+@pytest.fixture
+def usual_mysql_url(mariadb: MariaDb) -> Iterator[str]:
+    """The same, with the collation that nobody chose: upper and lower case are equal."""
+    url = mariadb.new_mlflow_database()
+    yield url
+    forget_mlflow_state()
+    mariadb.drop(url)
 
 
 # --- S3 -------------------------------------------------------------------------------------------

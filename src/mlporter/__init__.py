@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mlporter.transfer.proof import VerifyResult, diff, verify
     from mlporter.transfer.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.transfer.result import Result
+    from mlporter.transfer.selection import Selection
     from mlporter.transfer.unpack import unpack
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "MlporterError",
     "Registry",
     "Result",
+    "Selection",
     "VerifyResult",
     "copy",
     "diff",
@@ -59,6 +61,7 @@ _HOMES = {
     "MlporterError": "mlporter.errors",
     "Registry": "mlporter.transfer.registry",
     "Result": "mlporter.transfer.result",
+    "Selection": "mlporter.transfer.selection",
     "VerifyResult": "mlporter.transfer.proof",
     "copy": "mlporter.transfer.import_",
     "diff": "mlporter.transfer.proof",

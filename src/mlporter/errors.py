@@ -4,7 +4,7 @@
     ├── UsageError                    2  wrong usage
     ├── RefusedError                  4  refused before anything was written
     │   ├── RevisionError             4  a schema revision that this release does not read
-    │   ├── TargetNotEmptyError       4  the target already holds something
+    │   ├── ConflictError             4  the target has another one of something
     │   └── UnsupportedError          4  a place or a format that this release does not know
     ├── BundleError                   5  the bundle cannot be used
     │   ├── BundleDamagedError        5  something in it is not what the manifest says
@@ -31,6 +31,7 @@ __all__ = [
     "BundleError",
     "BundleInUseError",
     "BundleUnfinishedError",
+    "ConflictError",
     "ExitCode",
     "InterruptedByUserError",
     "LeftOut",
@@ -38,7 +39,6 @@ __all__ = [
     "ReadBackError",
     "RefusedError",
     "RevisionError",
-    "TargetNotEmptyError",
     "UnreachableError",
     "UnsupportedError",
     "UsageError",
@@ -108,8 +108,8 @@ class RevisionError(RefusedError):
     """A database or bundle at a schema revision that this release does not read or write."""
 
 
-class TargetNotEmptyError(RefusedError):
-    """The target already holds experiments, runs, models or files."""
+class ConflictError(RefusedError):
+    """The target has something else under the name or the id of what would be carried."""
 
 
 class UnsupportedError(RefusedError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a query on a SQLite or PostgreSQL database."""
+    """The rows of a query on a SQLite, PostgreSQL or MySQL database."""
     with closing(_connect(url)) as connection, closing(connection.cursor()) as cursor:
         cursor.execute(sql)
         return [tuple(row) for row in cursor.fetchall()]
@@ -30,12 +30,13 @@ def execute(url: str, *statements: str) -> None:
 
 def row_counts(url: str) -> dict[str, int]:
     """Rows of every table."""
-    names = (
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-        if url.startswith("sqlite")
-        else "SELECT relname FROM pg_class WHERE relkind = 'r'"
-        " AND relnamespace = 'public'::regnamespace"
-    )
+    names = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
+        "postgresql": "SELECT relname FROM pg_class WHERE relkind = 'r'"
+        " AND relnamespace = 'public'::regnamespace",
+        "mysql": "SELECT table_name FROM information_schema.tables"
+        " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'",
+    }[url.partition("://")[0].partition("+")[0]]
     return {
         str(name): int(rows(url, f'SELECT count(*) FROM "{name}"')[0][0])
         for (name,) in rows(url, names)
@@ -45,6 +46,12 @@ def row_counts(url: str) -> dict[str, int]:
 def _connect(url: str) -> Any:
     if url.startswith("sqlite:///"):
         return sqlite3.connect(url.removeprefix("sqlite:///"))
+    if url.startswith("mysql"):
+        from tests.support import mariadb  # noqa: PLC0415 -- for MySQL only
+
+        # As the other two: "name" and 'text', no backslashes, and 0 is a number.
+        modes = "ANSI_QUOTES,NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES"
+        return mariadb.connect(url, init_command=f"SET SESSION sql_mode = '{modes}'")
     import psycopg2  # noqa: PLC0415 -- for PostgreSQL only
 
     return psycopg2.connect(url.replace("+psycopg2", "", 1))
@@ -73,3 +80,11 @@ def _entries(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
             yield name, sha256(path)
         else:
             yield name, "special"
+
+
+def dump(url: str) -> dict[str, list[str]]:
+    """Every row of every table as text, sorted: equal where the databases hold the same."""
+    return {
+        name: sorted(repr(row) for row in rows(url, f'SELECT * FROM "{name}"'))
+        for name in row_counts(url)
+    }

@@ -45,8 +45,9 @@ def rich_observed(shared_folder: Path, rich_sqlite_template: RichRegistry) -> di
 
 @pytest.fixture
 def target_url(request: pytest.FixtureRequest) -> str:
-    """An empty database with MLflow's schema; parametrize it: ``sqlite`` or ``postgresql``."""
+    """An empty database with MLflow's schema; parametrize it: sqlite, postgresql or mysql."""
     if request.param == "sqlite":
         return sqlite_url(request.getfixturevalue("mlflow_sqlite"))
-    url: str = request.getfixturevalue("mlflow_postgres_url")
+    name = {"postgresql": "mlflow_postgres_url", "mysql": "mlflow_mysql_url"}[request.param]
+    url: str = request.getfixturevalue(name)
     return url

@@ -23,7 +23,7 @@ from mlporter.errors import (
     RefusedError,
     UnreachableError,
 )
-from mlporter.stores.database.connection import Connection
+from mlporter.stores.database.connection import AdbcConnection
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import sqlite_url
 from tests.support.others import sqlite_held
@@ -341,14 +341,14 @@ def test_an_interrupt_in_the_moment_of_commit_never_parts_rows_and_files(
     rich_bundle, target_url, tmp_path, monkeypatch
 ):
     """All or nothing: here the rows are in, so the files have to be there as well."""
-    execute_really = Connection.execute
+    execute_really = AdbcConnection.execute
 
     def execute_and_interrupt(self, sql):
         execute_really(self, sql)
         if sql == "COMMIT":
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Connection, "execute", execute_and_interrupt)
+    monkeypatch.setattr(AdbcConnection, "execute", execute_and_interrupt)
     root = tmp_path / "root"
     # Too late to stop: so it is done, and says so.
     assert mlporter.import_(str(rich_bundle), target_url, artifact_root=str(root)).exit_code == 0

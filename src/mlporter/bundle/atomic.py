@@ -22,6 +22,8 @@ __all__ = ["AtomicFile", "disk_errors", "make_folder", "sync_folder", "write_ato
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_OWNER_FOLDER = 0o700
+_OWNER_FILE = 0o600
 
 
 @contextlib.contextmanager
@@ -56,18 +58,30 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, *, private: bool = False) -> None:
     """Create a folder with its parents, and make their names durable.
+
+    Args:
+        folder: Which.
+        private: Nobody but its owner may look into it, also if it is already there.
 
     Raises:
         UnreachableError: it cannot be created.
     """
+    if private:
+        make_folder(folder)
+        with disk_errors(folder):
+            folder.chmod(_OWNER_FOLDER)
     if folder.is_dir():
         return
     with disk_errors(folder):
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
+
+
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, _OWNER_FILE)
 
 
 class AtomicFile:
@@ -77,12 +91,16 @@ class AtomicFile:
     removes the temporary file. Not safe for several threads at once.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open a temporary file in `folder`, which must exist (`OSError` if it cannot be)."""
+    def __init__(self, folder: Path, *, private: bool = False) -> None:
+        """Open a temporary file in `folder`, which must exist (`OSError` if it cannot be).
+
+        A `private` file is its owner's from the first byte on, and keeps that with its name.
+        """
         self.temporary = folder / f".tmp-{secrets.token_hex(8)}"
         self.size = 0
         self._hash = hashlib.sha256()
-        self._file: BinaryIO = self.temporary.open("xb")
+        opener = _owner_only if private else None
+        self._file: BinaryIO = open(self.temporary, "xb", opener=opener)  # noqa: SIM115 -- kept open
         self._committed = False
 
     @property

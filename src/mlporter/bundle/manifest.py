@@ -170,7 +170,11 @@ class SummaryEntry(_Entry):
 
 
 class Manifest(_Entry):
-    """All of ``manifest.yaml``; docs/bundle-format.md explains every field."""
+    """All of ``manifest.yaml``; docs/bundle-format.md explains every field.
+
+    ``secrets`` counts the secrets that are in the bundle: a table's rows by its name, a column's
+    values by ``table.column``.
+    """
 
     format: Literal["mlporter-bundle"]
     format_version: Literal[1]
@@ -185,6 +189,7 @@ class Manifest(_Entry):
     selection: Any = None
     artifacts: ArtifactTotals
     left_out: LeftOutTotals
+    secrets: dict[Name, Count] = Field(default_factory=dict)
     summaries: tuple[SummaryEntry, ...] = Field(strict=False)
     tables: dict[Name, TableEntry]
 
@@ -229,8 +234,10 @@ def table_entry(table: Table, parts: list[Part]) -> TableEntry:
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """The bytes of ``manifest.yaml``; fields that say nothing (``unknown: false``) are dropped."""
+    """The bytes of ``manifest.yaml``; fields that say nothing (``unknown: false``) are left out."""
     fields = manifest.model_dump(mode="json")
+    if not fields["secrets"]:
+        del fields["secrets"]
     for table in fields["tables"].values():
         for entry in (table, *table["columns"]):
             if not entry["unknown"]:

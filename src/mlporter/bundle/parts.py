@@ -66,8 +66,10 @@ class PartWriter:
     row group and one incoming batch.
     """
 
-    def __init__(self, root: Path, table: Table) -> None:
+    def __init__(self, root: Path, table: Table, *, private: bool = False) -> None:
         """Write parts of `table` below `root`, the bundle's directory.
+
+        With `private` nobody but their owner can read them.
 
         Raises:
             UnsupportedError: a column has a type, or the table a name, that a bundle cannot hold.
@@ -76,6 +78,7 @@ class PartWriter:
         self._table = table
         self._order = OrderCheck(table.key)
         self._parts: list[Part] = []
+        self._private = private
         self._open: _OpenPart | None = None
         self._run: pa.Array | None = None
         self._folder = (root / part_path(table.name, 0)).parent
@@ -115,8 +118,8 @@ class PartWriter:
     def _add(self, batch: pa.RecordBatch) -> None:
         while batch.num_rows:
             if self._open is None:
-                make_folder(self._folder)
-                self._open = _OpenPart(self._folder, self._table.schema)
+                make_folder(self._folder, private=self._private)
+                self._open = _OpenPart(self._folder, self._table.schema, private=self._private)
             if self._open.raw_bytes < part_limit(len(self._parts)):
                 taken = self._open.add(batch, part_limit(len(self._parts)))
             elif run := self._rest_of_run(batch):
@@ -148,14 +151,14 @@ class PartWriter:
 class _OpenPart:
     """The part being written, and the rows that will be its next row group."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, *, private: bool) -> None:
         self.raw_bytes = 0
         self._rows = 0
         self._group: list[pa.RecordBatch] = []
         self._group_rows = 0
         self._group_bytes = 0
         with disk_errors(folder):
-            self._file = AtomicFile(folder)
+            self._file = AtomicFile(folder, private=private)
         self._parquet = pq.ParquetWriter(
             self._file,
             schema,

@@ -13,6 +13,7 @@ from mlporter.bundle.state import check_finished
 from mlporter.catalogue import TABLES
 from mlporter.catalogue.own import ARTIFACTS
 from mlporter.errors import BundleDamagedError
+from mlporter.stores.among import columns_with, rows_among
 from mlporter.stores.protocols import ArtifactFile, Description
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Table
-    from mlporter.stores.protocols import Report
+    from mlporter.stores.protocols import Among, Keep, Report
 
 __all__ = ["BundleSource"]
 
@@ -65,6 +66,7 @@ class BundleSource:
             consistency=manifest.source.consistency,
             artifacts=manifest.artifacts.mode,
             bundle_id=manifest.bundle_id,
+            selection=manifest.selection if isinstance(manifest.selection, dict) else None,
         )
 
     @property
@@ -82,20 +84,28 @@ class BundleSource:
         """
         return self.manifest.tables[table].rows
 
-    def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows of a table in key order, in batches of bounded size.
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table in key order, in batches of bounded size; all, or those in `among`.
 
         Raises:
             KeyError: the bundle has no such table or column.
             BundleDamagedError: a part is not what the manifest says.
             UnreachableError: a part cannot be read.
         """
-        return read_table(
-            self.path, self._tables[table], self.manifest.tables[table].parts, columns
-        )
+        entry, parts = self._tables[table], self.manifest.tables[table].parts
+        if among is None:
+            return read_table(self.path, entry, parts, columns)
+        wanted = columns_with(entry, columns, among)
+        return rows_among(read_table(self.path, entry, parts, wanted), columns, among)
 
-    def files(self, report: Report) -> Iterator[ArtifactFile]:  # noqa: ARG002 - nothing to report
-        """Every artifact file, sorted; its SHA-256 is known.
+    def files(
+        self,
+        report: Report,  # noqa: ARG002 -- nothing to report
+        keep: Keep | None = None,
+    ) -> Iterator[ArtifactFile]:
+        """Every artifact file, sorted, or those of the owners that `keep` wants; SHA-256 is known.
 
         Raises:
             BundleDamagedError: the table ``artifacts`` is damaged, or holds what no writer writes.
@@ -108,7 +118,8 @@ class BundleSource:
                     whose = f"{row['owner_kind'][:60]} {row['owner_id'][:200]}"
                     message = f"{row['path'][:200]!r} of {whose} {wrong}"
                     raise BundleDamagedError(message, subject=str(self.path))
-                yield ArtifactFile(**row, token=row["sha256"], stamp=row["sha256"])
+                if keep is None or keep(row["owner_kind"], row["owner_id"]):
+                    yield ArtifactFile(**row, token=row["sha256"], stamp=row["sha256"])
 
     def open_file(self, file: ArtifactFile) -> BinaryIO:
         """The bytes of a file, checked as they are read. Safe to call from several threads.

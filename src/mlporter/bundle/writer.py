@@ -44,6 +44,7 @@ from mlporter.bundle.manifest import (
 from mlporter.bundle.parts import PartWriter
 from mlporter.bundle.read_parts import read_table
 from mlporter.bundle.scratch import Scratch
+from mlporter.bundle.secret_rows import SecretCounter, has_secrets
 from mlporter.bundle.state import Mode, prepare, refuse_used
 from mlporter.bundle.summary import Reader, experiment_lines, model_lines
 from mlporter.bundle.sums import sums_bytes, sums_of
@@ -115,6 +116,7 @@ class BundleWriter:
         self._started = utc_now()
         self._tables: dict[str, TableEntry] = {}
         self._written: dict[str, Table] = {}
+        self._secrets: dict[str, int] = {}
         self._own_blobs = blobs is None
         self._blobs = blobs or BlobStore(path / BLOBS)
         self._files = self._bytes = 0
@@ -164,16 +166,24 @@ class BundleWriter:
             stack.pop_all()
         return writer
 
-    def write_table(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
+    def write_table(
+        self, table: Table, batches: Iterable[pa.RecordBatch], *, secrets: bool = False
+    ) -> int:
         """Write a table's rows, sorted strictly by its key; returns how many.
 
-        A table that is not carried is written without rows, so that it is named.
+        A table that is not carried is written without rows, so that it is named. With `secrets`
+        the rows may hold some: parts of a table that can are then readable by their owner only,
+        and the manifest counts what is in them.
 
         Raises:
             UnreachableError: the disk is full or fails.
             MlporterError: the rows are not sorted, or not of the table's schema.
         """
-        parts = PartWriter(self.path, table).write(batches)
+        counter = SecretCounter(table) if secrets and has_secrets(table) else None
+        writer = PartWriter(self.path, table, private=counter is not None)
+        parts = writer.write(counter.watch(batches) if counter else batches)
+        if counter:
+            self._secrets.update(counter.found)
         self._tables[table.name] = table_entry(table, parts)
         self._written[table.name] = table
         return self._tables[table.name].rows
@@ -315,6 +325,7 @@ class BundleWriter:
                 blob_bytes=blobs[1] if blobs else 0,
             ),
             left_out=self._left_out.totals(),
+            secrets=dict(sorted(self._secrets.items())),
             summaries=summaries,
             tables=self._tables,
         )

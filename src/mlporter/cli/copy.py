@@ -12,15 +12,19 @@ from mlporter.cli.options import (
     NOTHING_LEFT_BEHIND,
     artifact_root_option,
     artifacts_option,
+    include_secrets_option,
     map_uri_option,
     output_options,
+    selection_options,
     source_and,
+    strict_artifacts_option,
     workers_option,
 )
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
     from mlporter.transfer.export import ArtifactsMode
+    from mlporter.transfer.selection import Selection
 
 __all__ = ["command"]
 
@@ -29,7 +33,10 @@ __all__ = ["command"]
 @source_and("TARGET")
 @artifact_root_option
 @artifacts_option
+@strict_artifacts_option
 @map_uri_option
+@include_secrets_option
+@selection_options
 @workers_option
 @output_options
 def command(
@@ -40,7 +47,10 @@ def command(
     target: str,
     artifact_root: str | None,
     artifacts: ArtifactsMode,
+    strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    include_secrets: bool,
+    selection: Selection | None,
     workers: int,
 ) -> int:
     """Copy all of SOURCE into the empty database TARGET.
@@ -55,7 +65,10 @@ def command(
             target,
             artifact_root=artifact_root,
             artifacts=artifacts,
+            strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            include_secrets=include_secrets,
+            selection=selection,
             workers=workers,
             on_progress=on_progress,
         )

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, map_uri_option, output_options, workers_option
+from mlporter.cli.options import (
+    CONTEXT,
+    map_uri_option,
+    output_options,
+    selection_options,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
     from mlporter.transfer.proof import FilesCompared
+    from mlporter.transfer.selection import Selection
 
 __all__ = ["command"]
 
@@ -35,6 +42,7 @@ __all__ = ["command"]
     help="How many differences to name; all are counted.",
 )
 @map_uri_option
+@selection_options
 @workers_option
 @output_options
 def command(
@@ -47,6 +55,7 @@ def command(
     artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
+    selection: Selection | None,
     workers: int,
 ) -> int:
     """Compare all tables and files of A and B; each is a bundle or a database.
@@ -63,6 +72,7 @@ def command(
             artifacts=artifacts,
             limit=limit,
             uri_map=uri_map,
+            selection=selection,
             workers=workers,
             on_progress=on_progress,
         )

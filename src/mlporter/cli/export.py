@@ -10,9 +10,12 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     artifacts_option,
+    include_secrets_option,
     map_uri_option,
     output_options,
+    selection_options,
     source_and,
+    strict_artifacts_option,
     workers_option,
 )
 from mlporter.redaction import redact
@@ -20,6 +23,7 @@ from mlporter.redaction import redact
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
     from mlporter.transfer.export import ArtifactsMode
+    from mlporter.transfer.selection import Selection
 
 __all__ = ["command"]
 
@@ -27,7 +31,10 @@ __all__ = ["command"]
 @click.command("export", context_settings=CONTEXT, short_help="Export a registry to a bundle.")
 @source_and("BUNDLE")
 @artifacts_option
+@strict_artifacts_option
 @map_uri_option
+@include_secrets_option
+@selection_options
 @workers_option
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
 @click.option("--restart", is_flag=True, help="Begin an interrupted export anew.")
@@ -39,16 +46,20 @@ def command(
     source: str,
     bundle: str,
     artifacts: ArtifactsMode,
+    strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    include_secrets: bool,
+    selection: Selection | None,
     workers: int,
     resume: bool,
     restart: bool,
 ) -> int:
-    """Export all of SOURCE to the new directory BUNDLE.
+    """Export SOURCE, or a part of it, to the new directory BUNDLE.
 
     The source is read in one consistent snapshot while others go on writing, and it is never
-    changed. Without SOURCE, MLFLOW_TRACKING_URI says where to read. What could not be carried is
-    listed, and the exit code is then 3.
+    changed. Without SOURCE, MLFLOW_TRACKING_URI says where to read. A part comes with all that it
+    stands on: a model with its versions' runs. What could not be carried is listed, and the exit
+    code is then 3.
     """
     if "://" in bundle:
         raise click.UsageError(f"BUNDLE is a directory, not an address: {redact(bundle)}")
@@ -60,7 +71,10 @@ def command(
             source,
             bundle,
             artifacts=artifacts,
+            strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            include_secrets=include_secrets,
+            selection=selection,
             workers=workers,
             resume=resume,
             restart=restart,

@@ -12,14 +12,18 @@ from mlporter.cli.options import (
     NOTHING_LEFT_BEHIND,
     artifact_root_option,
     artifacts_option,
+    include_secrets_option,
     map_uri_option,
     output_options,
+    selection_options,
+    strict_artifacts_option,
     workers_option,
 )
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
     from mlporter.transfer.export import ArtifactsMode
+    from mlporter.transfer.selection import Selection
 
 __all__ = ["command"]
 
@@ -29,7 +33,10 @@ __all__ = ["command"]
 @click.argument("target")
 @artifact_root_option
 @artifacts_option
+@strict_artifacts_option
 @map_uri_option
+@include_secrets_option
+@selection_options
 @workers_option
 @output_options
 def command(
@@ -40,7 +47,10 @@ def command(
     target: str,
     artifact_root: str | None,
     artifacts: ArtifactsMode,
+    strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    include_secrets: bool,
+    selection: Selection | None,
     workers: int,
 ) -> int:
     """Import all of BUNDLE into the empty database TARGET.
@@ -56,7 +66,10 @@ def command(
             target,
             artifact_root=artifact_root,
             artifacts=artifacts,
+            strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            include_secrets=include_secrets,
+            selection=selection,
             workers=workers,
             on_progress=on_progress,
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+import mlporter
 from mlporter.cli.session import Session, Settings
 
 if TYPE_CHECKING:
@@ -19,10 +20,13 @@ __all__ = [
     "NOTHING_LEFT_BEHIND",
     "artifact_root_option",
     "artifacts_option",
+    "include_secrets_option",
     "map_uri_option",
     "output_options",
     "sample_option",
+    "selection_options",
     "source_and",
+    "strict_artifacts_option",
     "workers_option",
 ]
 
@@ -129,6 +133,24 @@ def artifact_root_option(command: _Command) -> _Command:
     )(command)
 
 
+def strict_artifacts_option(command: _Command) -> _Command:
+    """Add ``--strict-artifacts``."""
+    return click.option(
+        "--strict-artifacts",
+        is_flag=True,
+        help="Refuse to begin if files are missing or unreadable, and name them.",
+    )(command)
+
+
+def include_secrets_option(command: _Command) -> _Command:
+    """Add ``--include-secrets``."""
+    return click.option(
+        "--include-secrets",
+        is_flag=True,
+        help="Carry secrets too, encrypted as they are, instead of listing them.",
+    )(command)
+
+
 def map_uri_option(command: _Command) -> _Command:
     """Add ``--map-uri FROM=TO``, repeatable."""
     return click.option(
@@ -149,6 +171,64 @@ def _has_both_sides(
         if not before or not after:
             raise click.BadParameter(f"{value!r} is not FROM=TO")
     return values
+
+
+def selection_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that choose a part of a registry; the command gets ``selection``, or None."""
+
+    @functools.wraps(command)
+    def selected(*args: object, **options: object) -> int:
+        words = {word: options.pop(word.replace("-", "_")) for word in _SELECTION}
+        asked = {word: value for word, value in words.items() if value}
+        # Loaded when needed: it brings pyarrow, which `--help` does without.
+        selection = mlporter.Selection.from_words(asked) if asked else None
+        return command(*args, **options, selection=selection)
+
+    for word in reversed(_SELECTION):
+        selected = click.option(f"--{word}", **_SELECTION[word])(selected)
+    return selected
+
+
+def _kinds(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    return tuple(kind.strip() for kind in value.split(",") if kind.strip()) if value else ()
+
+
+_SELECTION: dict[str, dict[str, Any]] = {
+    "experiment": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Experiments of this name or glob, and all that is in them. Repeatable.",
+    },
+    "run": {"multiple": True, "metavar": "ID", "help": "The run of this id. Repeatable."},
+    "model": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Registered models and prompts of this name or glob. Repeatable.",
+    },
+    "version": {
+        "multiple": True,
+        "metavar": "VERSION",
+        "help": "Of the models only: a number, latest, @alias or a stage. Repeatable.",
+    },
+    "since": {"metavar": "TIME", "help": "Runs that started at this date or time, or later."},
+    "until": {"metavar": "TIME", "help": "Runs that started at this date or time, or earlier."},
+    "filter": {"metavar": "TEXT", "help": "Runs that MLflow's search finds by this filter."},
+    "workspace": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Nothing outside this workspace. Repeatable.",
+    },
+    "exclude-deleted": {"is_flag": True, "help": "Nothing that is marked as deleted."},
+    "only": {
+        "metavar": "KINDS",
+        "callback": _kinds,
+        "help": "Nothing of other kinds, such as experiments,runs,models.",
+    },
+    "no-parents": {"is_flag": True, "help": "Leave parent runs outside, and name them."},
+}
+"""What each option of a selection is made of; the words are those of `mlporter.Selection`."""
 
 
 def workers_option(command: _Command) -> _Command:

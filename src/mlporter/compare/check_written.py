@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue.types import Kind
 from mlporter.compare.merge import Merge
+from mlporter.compare.report import ONLY_RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["same_rows"]
 
 
-def same_rows(
+def same_rows(  # noqa: PLR0913 -- two streams, and what a target does to values
     table: Table,
     expected: Iterator[pa.RecordBatch],
     actual: Iterator[pa.RecordBatch],
     *,
     signed_zeros: bool = True,
+    json_as_text: bool = True,
+    among_others: bool = False,
 ) -> Difference | None:
     """Compare what was sent with what is there; None if every row is the same.
 
@@ -35,7 +39,10 @@ def same_rows(
         expected: Rows that were sent (left of the difference).
         actual: Rows that were read back (right of the difference).
         signed_zeros: False where the target keeps no sign of zero: SQLite stores whole floats as
-            integers, so that -0.0 reads back as 0.0. JSON then stays text all the same.
+            integers, so that -0.0 reads back as 0.0; MariaDB drops the sign.
+        json_as_text: False where the target writes JSON anew (MySQL), so that it can only be
+            equal if parsed; only together with `signed_zeros=False`.
+        among_others: `actual` may have more rows than were sent: the table was in use.
 
     Returns:
         The first difference in the order of the key, or None.
@@ -44,18 +51,31 @@ def same_rows(
         BundleDamagedError: a stream is not sorted by the key, or holds a key twice.
     """
     found: list[Difference] = []
+
+    def take(difference: Difference) -> None:
+        if not (among_others and difference.sigil == ONLY_RIGHT):
+            found.append(difference)
+
     table = replace(table, key=table.order)
     merge = Merge(
-        table if signed_zeros else _json_as_text(table),
+        _json_as_text(table) if json_as_text and not signed_zeros else table,
         expected,
         actual,
-        found.append,
+        take,
         strict=signed_zeros,
-        limit=1,
+        limit=None if among_others else 1,
     )
     while not found and merge.step():
         pass
-    return found[0] if found else None
+    return _without_secrets(table, found[0]) if found else None
+
+
+def _without_secrets(table: Table, difference: Difference) -> Difference:
+    """A difference as it may be shown: of secrets only that they differ."""
+    secret = {c.name for c in table.columns if c.secret or table.kind is Kind.SECRET}
+    hidden = ("(secret)", "(secret)")
+    columns = {n: hidden if n in secret else both for n, both in difference.columns.items()}
+    return replace(difference, columns=columns)
 
 
 def _json_as_text(table: Table) -> Table:

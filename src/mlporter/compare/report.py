@@ -120,7 +120,7 @@ class DiffReport:
         """The report as one JSON object.
 
         Fields: ``identical``; ``left`` and ``right`` (address, kind, revision, consistency,
-        artifacts, bundle_id); ``tables`` (name to same, only_left, only_right, differs,
+        artifacts, bundle_id, selection); ``tables`` (name to same, only_left, only_right, differs,
         unreadable); ``differences`` (table, sigil, key, columns, detail); ``truncated``;
         ``ignored``; ``left_out`` (``left``, ``right``: kind, id, path, reason, detail, expected;
         ``truncated``). Bytes are hex; NaN and infinities are strings; times are ISO 8601.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.compare.shape import Normalise
-    from mlporter.stores.protocols import Source
+    from mlporter.stores.versions import TableReader
 
 __all__ = ["OWN_FILES", "anchored_places", "anchored_text"]
 
@@ -31,7 +31,7 @@ _ROOTS = (
 _BY_NAME = ("runs:/", "models:/")
 
 
-def anchored_places(source: Source, table: Table) -> Normalise:
+def anchored_places(source: TableReader, table: Table) -> Normalise:
     """A normaliser that replaces the places in `table` by whose files they are.
 
     Reads the places of the table, then streams the roots of runs and logged models past them:
@@ -66,13 +66,13 @@ def anchored_text(uri: str | None, anchors: dict[str, Anchor]) -> str | None:
     return OWN_FILES if is_place else uri
 
 
-def _uris(source: Source, table: str, places: tuple[str, ...]) -> Iterator[str]:
+def _uris(source: TableReader, table: str, places: tuple[str, ...]) -> Iterator[str]:
     for batch in source.read(table, places):
         for column in batch.columns:
             yield from (uri for uri in column.to_pylist() if uri and not uri.startswith(_BY_NAME))
 
 
-def _roots(source: Source) -> Iterator[tuple[str, str, str]]:
+def _roots(source: TableReader) -> Iterator[tuple[str, str, str]]:
     here = {table.name: table for table in source.tables}
     for kind, name, key, place in _ROOTS:
         if name not in here or place not in here[name].by_name:

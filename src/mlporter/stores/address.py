@@ -14,6 +14,8 @@ from mlporter.redaction import redact
 
 __all__ = ["Address", "AddressKind", "parse_address"]
 
+_KINDS = "bundle directories, sqlite:///, postgresql:// and mysql:// databases"
+
 
 class AddressKind(str, Enum):
     """What an address names."""
@@ -21,6 +23,8 @@ class AddressKind(str, Enum):
     BUNDLE = "bundle"
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
+    """MySQL and MariaDB."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,11 @@ class Address:
 
     @property
     def sqlalchemy(self) -> str:
-        """The URL that MLflow takes: psycopg2, whatever SQLAlchemy's default driver is."""
+        """The URL that MLflow takes: psycopg2 or PyMySQL, whatever SQLAlchemy's default is."""
         if self.kind is AddressKind.SQLITE:
             return f"sqlite:///{self.path}"
-        return "postgresql+psycopg2://" + self.text.partition("://")[2]
+        driver = "mysql+pymysql" if self.kind is AddressKind.MYSQL else "postgresql+psycopg2"
+        return f"{driver}://" + self.text.partition("://")[2]
 
 
 def parse_address(text: str) -> Address:
@@ -79,10 +84,12 @@ def parse_address(text: str) -> Address:
         return _sqlite(text, rest)
     if dialect in {"postgresql", "postgres"}:
         return Address(AddressKind.POSTGRESQL, text)
+    if dialect in {"mysql", "mariadb"}:
+        return Address(AddressKind.MYSQL, text)
     raise UnsupportedError(
         f"mlporter does not know places of the kind {scheme!r}",
         subject=redact(text),
-        hint="this release knows bundle directories, sqlite:/// and postgresql:// databases",
+        hint=f"this release knows {_KINDS}",
     )
 
 
@@ -92,7 +99,7 @@ def _directory(text: str) -> Address:
         raise UnsupportedError(
             "this release does not read that kind of place",
             subject=redact(text),
-            hint="it knows bundle directories, sqlite:/// and postgresql:// databases",
+            hint=f"it knows {_KINDS}",
         )
     if path.is_file():
         raise UsageError(

@@ -6,20 +6,32 @@ verb is written against these two and knows nothing else about a place.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.artifacts.files import ArtifactFile, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["ArtifactFile", "Description", "Report", "Source"]
+__all__ = ["Among", "ArtifactFile", "Description", "Keep", "Report", "Source"]
+
+Keep = Callable[[str, str], bool]
+"""Whether the files of an owner (kind, id) are wanted."""
+
+
+@dataclass(frozen=True)
+class Among:
+    """Only rows in which `column` is one of `values` (sorted; text by its UTF-8 bytes)."""
+
+    column: str
+    values: tuple[str, ...] | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,8 @@ class Description:
 
     ``address`` is redacted; ``kind`` is "sqlite", "postgresql" or "bundle"; ``revision`` the
     schema revision of the tables; ``consistency`` "snapshot" or "live"; ``artifacts`` "copy" where
-    the place holds files of its own, else "reference" or "none"; ``bundle_id`` of a bundle.
+    the place holds files of its own, else "reference" or "none"; ``bundle_id`` of a bundle;
+    ``selection`` what was asked for, where it is only a part of a registry, as plain values.
     """
 
     address: str
@@ -37,6 +50,7 @@ class Description:
     consistency: str
     artifacts: str = "copy"
     bundle_id: str | None = None
+    selection: Mapping[str, object] | None = None
 
 
 class Source(Protocol):
@@ -57,17 +71,20 @@ class Source(Protocol):
     def count(self, table: str) -> int:
         """Rows of a table."""
 
-    def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows of a table, sorted by its key (text by its UTF-8 bytes).
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table, sorted by its key (text by its UTF-8 bytes); all, or those in `among`.
 
         Batches are of bounded size; their schema is `Table.schema`, or those columns of it in the
-        order given.
+        order given. The column of `among` need not be one of them.
         """
 
-    def files(self, report: Report) -> Iterator[ArtifactFile]:
+    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file, sorted by owner kind, owner id and path, each by its UTF-8 bytes.
 
-        Whatever cannot be found or listed goes to `report`, and the rest goes on.
+        Whatever cannot be found or listed goes to `report`, and the rest goes on. Owners that
+        `keep` does not want are neither looked at nor reported.
         """
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:

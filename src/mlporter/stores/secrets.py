@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from mlporter.stores.protocols import ArtifactFile, Description, Report, Source
+    from mlporter.stores.protocols import (
+        Among,
+        ArtifactFile,
+        Description,
+        Keep,
+        Report,
+        Source,
+    )
 
 __all__ = ["WithoutSecrets"]
 
@@ -42,7 +49,9 @@ class WithoutSecrets:
         """Rows of a table."""
         return self.inner.count(table)
 
-    def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key, secret columns empty.
 
         Raises:
@@ -55,12 +64,12 @@ class WithoutSecrets:
                 subject=self.description.address,
             )
         hidden = _secret_columns(entry) if entry is not None else ()
-        batches = self.inner.read(table, columns)
+        batches = self.inner.read(table, columns, among)
         return (_blank(batch, hidden) for batch in batches) if hidden else batches
 
-    def files(self, report: Report) -> Iterator[ArtifactFile]:
-        """Every artifact file."""
-        return self.inner.files(report)
+    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
+        """Every artifact file, or those of the owners that `keep` wants."""
+        return self.inner.files(report, keep)
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""

@@ -23,6 +23,8 @@ from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
+from mlporter.transfer.selection import notes_of, select
+from mlporter.transfer.strict import check_artifacts, check_strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import ArtifactFile, Source
+    from mlporter.transfer.selection import Selection
 
 __all__ = ["ArtifactsMode", "check_options", "export"]
 
@@ -64,9 +67,11 @@ def export(
     resume: bool = False,
     restart: bool = False,
     include_secrets: bool = False,
+    strict_artifacts: bool = False,
+    selection: Selection | None = None,
     on_progress: OnProgress = silent,
 ) -> Result:
-    """Export a whole registry to a directory.
+    """Export a registry, or a part of it, to a directory.
 
     The source is read in one consistent snapshot, and never changed. Artifact files are read
     after the tables. What could not be carried is in the result and in the bundle's ``left_out``.
@@ -79,15 +84,20 @@ def export(
         workers: Tables and files that are read at a time.
         resume: Continue an interrupted export in that directory.
         restart: Begin again, removing the bundle in that directory first.
-        include_secrets: Carry secrets (encrypted as they are) too.
+        include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
+            its owner only.
+        strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
+        selection: What to export, with all that it stands on; None is everything.
         on_progress: Told how far it is.
 
     Raises:
-        RefusedError: the directory is used, or the source cannot be read by this release.
+        RefusedError: the directory is used, the source cannot be read by this release, something
+            that is asked for is not there, or files are missing (`strict_artifacts`).
         UnreachableError: the source cannot be reached, or the disk is full.
         BundleInUseError: another process writes into that directory.
     """
     check_options(artifacts, workers)
+    check_strict(artifacts, strict_artifacts=strict_artifacts)
     place = parse_address(bundle)
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError("a bundle is a directory", subject=str(place))
@@ -99,11 +109,14 @@ def export(
         source, uri_map=tuple(uri_map), workers=workers, include_secrets=include_secrets
     )
     try:
+        opened = select(opened, selection)
+        if strict_artifacts:
+            check_artifacts(opened, workers=workers, on_progress=on_progress)
         with BundleWriter.create(
             bundle_address(place), mode, source=opened.description.address
         ) as writer:
-            work = _Export(opened, writer, artifacts, workers, on_progress)
-            work.run(include_secrets=include_secrets)
+            work = _Export(opened, writer, artifacts, workers, include_secrets, on_progress)
+            work.run()
     finally:
         opened.close()
     return work.result(bundle, monotonic() - started)
@@ -117,6 +130,7 @@ class _Export:
     writer: BundleWriter
     artifacts: ArtifactsMode
     workers: int
+    include_secrets: bool
     on_progress: OnProgress
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     tables: list[TableResult] = field(default_factory=list)
@@ -124,10 +138,10 @@ class _Export:
     _latest: LatestMetrics | None = None
     _stopped: Event = field(default_factory=Event)
 
-    def run(self, *, include_secrets: bool) -> None:
+    def run(self) -> None:
         """Tables, then files, then everything that makes it a bundle."""
         counts = {table.name: self.source.count(table.name) for table in self.source.tables}
-        plan = plan_transfer(self.source.tables, counts, include_secrets=include_secrets)
+        plan = plan_transfer(self.source.tables, counts, include_secrets=self.include_secrets)
         with ExitStack() as stack:
             self._watch_latest(counts, stack)
             self._write_tables(plan, counts)
@@ -163,7 +177,8 @@ class _Export:
         self.tables += [TableResult(name, 0, skipped=rows) for name, rows in plan.skipped.items()]
 
     def _write(self, table: Table, expected: int) -> int:
-        rows = self.writer.write_table(table, self._counted(table, expected))
+        batches = self._counted(table, expected)
+        rows = self.writer.write_table(table, batches, secrets=self.include_secrets)
         if rows != expected:
             raise ReadBackError(
                 f"{rows} rows were read and {expected} counted in one snapshot",
@@ -212,6 +227,7 @@ class _Export:
             mlflow=installed_mlflow(),
             workspaces=tuple(name for (name,) in workspaces) or ("default",),
             artifacts=self.artifacts,
+            selection=self.source.description.selection,
             locations={
                 key: found.anchor
                 for key, found in locations.items()
@@ -237,6 +253,7 @@ class _Export:
                 stored_bytes=totals.blob_bytes,
             ),
             left_out=self.left_out.summary(),
+            notes=notes_of(self.source),
             seconds=seconds,
             next_command=f"mlporter verify {bundle}",
         )

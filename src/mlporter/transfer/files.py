@@ -51,8 +51,8 @@ def open_guarded(source: Source, file: ArtifactFile) -> Iterator[BinaryIO]:
     Raises:
         SourceFileError: it cannot be opened or read.
     """
-    manager = source.open_file(file)
     try:
+        manager = source.open_file(file)
         stream = manager.__enter__()
     except OSError as error:
         raise SourceFileError(_text(error)) from error

@@ -7,26 +7,29 @@ from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.errors import RefusedError, UsageError
+from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.opening import open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.export import ArtifactsMode, check_options
-from mlporter.transfer.left_out import secrets_left_out
+from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
 from mlporter.transfer.load import Load
-from mlporter.transfer.plan import plan_transfer, strange_tables
-from mlporter.transfer.preflight import MAX_REASONS
-from mlporter.transfer.result import Result
-from mlporter.transfer.rewrite import Rewrite
+from mlporter.transfer.merge.policy import OnConflict, Policy
+from mlporter.transfer.prepare import prepare
+from mlporter.transfer.result import FilesResult, Result
+from mlporter.transfer.selection import notes_of, select
+from mlporter.transfer.strict import check_artifacts, check_strict
 from mlporter.transfer.target_files import TargetFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlporter.stores.database.target import DatabaseTarget
     from mlporter.stores.protocols import Source
+    from mlporter.transfer.prepare import Prepared, Target
+    from mlporter.transfer.selection import Selection
 
 __all__ = ["copy", "import_"]
 
@@ -40,12 +43,19 @@ def import_(
     uri_map: Sequence[str] = (),
     workers: int = 4,
     include_secrets: bool = False,
+    strict_artifacts: bool = False,
+    selection: Selection | None = None,
+    on_conflict: OnConflict = "fail",
+    rename: Sequence[str] = (),
+    to_workspace: str | None = None,
+    dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
-    """Import a bundle into an empty database: everything, or nothing.
+    """Import a bundle into a database: everything, or nothing.
 
-    Where the database has no tables, MLflow's own code creates them. Rows go in in one
-    transaction, are read back and compared, and are only then committed.
+    Where the database has no tables, MLflow's own code creates them. Where it is in use, what is
+    there already and equal is left as it is; nothing in it is ever changed or deleted. Rows go in
+    in one transaction, are read back and compared, and are only then committed.
 
     Args:
         bundle: The directory that `export` wrote.
@@ -56,10 +66,19 @@ def import_(
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
         include_secrets: Carry secrets too, if the bundle has them.
+        strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
+        selection: What to carry, with all that it stands on; None is everything.
+        on_conflict: What to do with what the target has another one of: ``fail`` refuses the
+            whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
+            or id.
+        rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
+        to_workspace: The workspace that everything goes to; None keeps them.
+        dry_run: Plan, and write nothing.
         on_progress: Told how far it is.
 
     Raises:
-        RefusedError: the target is not empty, or cannot hold a value; nothing was written.
+        ConflictError: the target has something else under a name or an id; nothing was written.
+        RefusedError: the target cannot hold a value; nothing was written.
         BundleError: the bundle is damaged or unfinished.
         UnreachableError: the target cannot be reached, or refused a row; nothing was kept.
     """
@@ -67,7 +86,17 @@ def import_(
         raise UsageError(
             "import reads a bundle", subject=str(parse_address(bundle)), hint="use mlporter copy"
         )
-    wishes = _Wishes(artifact_root, artifacts, tuple(uri_map), workers, include_secrets)
+    wishes = _Wishes(
+        artifact_root,
+        artifacts,
+        tuple(uri_map),
+        workers,
+        Policy(on_conflict, tuple(rename), to_workspace),
+        selection,
+        include_secrets=include_secrets,
+        strict_artifacts=strict_artifacts,
+        dry_run=dry_run,
+    )
     return _transfer("import", bundle, target, wishes, on_progress)
 
 
@@ -80,14 +109,30 @@ def copy(
     uri_map: Sequence[str] = (),
     workers: int = 4,
     include_secrets: bool = False,
+    strict_artifacts: bool = False,
+    selection: Selection | None = None,
+    on_conflict: OnConflict = "fail",
+    rename: Sequence[str] = (),
+    to_workspace: str | None = None,
+    dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
-    """Copy a registry straight into an empty database: everything, or nothing.
+    """Copy a registry straight into a database: everything, or nothing.
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
     of both sides are really found. Arguments and errors are those of `import_`.
     """
-    wishes = _Wishes(artifact_root, artifacts, tuple(uri_map), workers, include_secrets)
+    wishes = _Wishes(
+        artifact_root,
+        artifacts,
+        tuple(uri_map),
+        workers,
+        Policy(on_conflict, tuple(rename), to_workspace),
+        selection,
+        include_secrets=include_secrets,
+        strict_artifacts=strict_artifacts,
+        dry_run=dry_run,
+    )
     return _transfer("copy", source, target, wishes, on_progress)
 
 
@@ -99,7 +144,11 @@ class _Wishes:
     artifacts: ArtifactsMode
     uri_map: tuple[str, ...]
     workers: int
+    policy: Policy
+    selection: Selection | None
     include_secrets: bool
+    strict_artifacts: bool
+    dry_run: bool
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -125,6 +174,7 @@ def _transfer(
     verb: str, source: str, target: str, wishes: _Wishes, on_progress: OnProgress
 ) -> Result:
     check_options(wishes.artifacts, wishes.workers)
+    check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
     place = _database(target)
     origin = parse_address(source)
     check_apart(origin, place)
@@ -138,53 +188,101 @@ def _transfer(
         include_secrets=wishes.include_secrets,
     )
     try:
-        wishes.check(opened)
-        load = _open_load(opened, place, wishes, on_progress)
-        load.run()
+        chosen = select(opened, wishes.selection)
+        wishes.check(chosen)
+        if wishes.strict_artifacts and wishes.copies(chosen):
+            check_artifacts(chosen, workers=wishes.workers, on_progress=on_progress)
+        work = _Work(verb, chosen, place, wishes, on_progress)
+        return work.preview(started) if wishes.dry_run else work.run(started)
     finally:
         opened.close()
-    return Result(
-        verb=verb,
-        source=opened.description.address,
-        target=str(place),
-        tables=tuple(load.carried),
-        files=load.files_result,
-        left_out=load.left_out.summary(),
-        notes=tuple(load.notes),
-        seconds=monotonic() - started,
-        next_command=f"mlporter diff {quote(opened.description.address)} {quote(str(place))}",
-    )
 
 
-def _open_load(source: Source, place: Address, wishes: _Wishes, on_progress: OnProgress) -> Load:
-    root = wishes.artifact_root
-    rewrite = None if root is None else Rewrite(source, root)
-    files = None
-    if rewrite is not None and wishes.copies(source):
-        files = TargetFiles(rewrite, wishes.uri_map)
-    counts = {table.name: source.count(table.name) for table in source.tables}
-    target = open_database_target(place, source.description.revision)
-    try:
-        _check_tables(source, target)
-        plan = plan_transfer(
-            source.tables, counts, target.tables, include_secrets=wishes.include_secrets
+@dataclass(frozen=True)
+class _Work:
+    """One import or copy: planned, and perhaps carried out."""
+
+    verb: str
+    source: Source
+    place: Address
+    wishes: _Wishes
+    on_progress: OnProgress
+
+    def run(self, started: float) -> Result:
+        """Carry it out."""
+        target = open_database_target(self.place, self.source.description.revision)
+        try:
+            work = self._prepare(target)
+            files = None
+            if work.rewrite is not None and self.wishes.copies(self.source):
+                files = TargetFiles(work.rewrite, self.wishes.uri_map)
+            load = Load(work, target, files, self.wishes.workers, self.on_progress)
+            for item in secrets_left_out(self.source):
+                load.left_out.add(item)
+        except BaseException:
+            target.rollback()
+            raise
+        load.run()
+        return self._result(work, load.files_result, load.left_out, started)
+
+    def preview(self, started: float) -> Result:
+        """Say what would be done."""
+        target = open_preview(self.place, self.source.description.revision)
+        try:
+            work = self._prepare(target)
+            left_out = LeftOutCollector()
+            for item in (*secrets_left_out(self.source), *work.left_out()):
+                left_out.add(item)
+            files = self._files(work, left_out)
+            return self._result(work, files, left_out, started)
+        finally:
+            target.close()
+
+    def _prepare(self, target: Target) -> Prepared:
+        return prepare(
+            self.source,
+            target,
+            self.wishes.policy,
+            self.wishes.artifact_root,
+            include_secrets=self.wishes.include_secrets,
+            on_progress=self.on_progress,
         )
-        load = Load(source, target, plan, rewrite, files, wishes.workers, on_progress)
-        for item in secrets_left_out(source):
-            load.left_out.add(item)
-    except BaseException:
-        target.rollback()
-        raise
-    return load
 
+    def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
+        """Count the files that would be copied."""
+        if not self.wishes.copies(self.source):
+            return FilesResult(self.wishes.artifacts)
+        count = size = 0
+        for file in work.source.files(left_out.add):
+            count += 1
+            size += file.size
+            self.on_progress("looking for artifacts", count, None, "files")
+        return FilesResult("copy", count, size)
 
-def _check_tables(source: Source, target: DatabaseTarget) -> None:
-    if reasons := strange_tables(source.tables, target.tables):
-        raise RefusedError(
-            f"its tables are not those of schema revision {target.revision}",
-            subject=source.description.address,
-            hint="it was edited, or made by something else than mlporter",
-            reasons=reasons[:MAX_REASONS],
+    def _result(
+        self, work: Prepared, files: FilesResult, left_out: LeftOutCollector, started: float
+    ) -> Result:
+        planned = self.wishes.dry_run
+        address = self.source.description.address
+        part = self.wishes.selection.options() if self.wishes.selection else ""
+        options = f" {part}" if part else ""
+        following = f"mlporter diff {quote(address)} {quote(str(self.place))}{options}"
+        return Result(
+            verb=self.verb,
+            source=address,
+            target=str(self.place),
+            tables=work.counted,
+            files=files,
+            left_out=left_out.summary(),
+            notes=(*notes_of(self.source), *work.merge.notes),
+            seconds=monotonic() - started,
+            next_command="" if planned else following,
+            dry_run=planned,
+            fresh=work.fresh,
+            units=tuple(work.merge.units),
+            renamed=tuple(work.merge.renamed),
+            conflicts=tuple(work.merge.conflicts),
+            misfits=work.misfits() if planned else (),
         )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue.own import LEFT_OUT
+from mlporter.errors import LeftOut
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.transfer.result import LEFT_OUT_SHOWN, LeftOutSummary
+from mlporter.transfer.selection.source import SelectedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Source
 
 __all__ = ["LeftOutCollector", "secrets_left_out"]
@@ -40,5 +42,18 @@ class LeftOutCollector:
 
 
 def secrets_left_out(source: Source) -> Iterator[LeftOut]:
-    """An entry for each secret column of kept tables that the source does not give."""
-    return source.left_out() if isinstance(source, WithoutSecrets) else iter(())
+    """An entry for each secret column of kept tables that the source does not give.
+
+    Of a bundle whose secrets are asked for: those that the export left out. Of a selection also
+    what it left outside.
+    """
+    if isinstance(source, SelectedSource):
+        yield from source.left_out
+        source = source.inside_out
+    if isinstance(source, WithoutSecrets):
+        yield from source.left_out()
+    elif source.description.kind == "bundle":
+        for batch in source.read(LEFT_OUT.name):
+            for row in batch.to_pylist():
+                if row["reason"] == "secret":
+                    yield LeftOut(**{**row, "detail": f"{row['detail']}, by the export"})

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlporter.compare.check_written import same_rows
-from mlporter.errors import MlporterError, ReadBackError, RefusedError
+from mlporter.errors import ConflictError, MlporterError, ReadBackError, RefusedError
+from mlporter.stores.protocols import Among
+from mlporter.stores.versions import rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.left_out import LeftOutCollector
-from mlporter.transfer.preflight import MAX_REASONS, misfits
-from mlporter.transfer.result import FilesResult, TableResult
+from mlporter.transfer.merge.units import OWNED
+from mlporter.transfer.preflight import MAX_REASONS
+from mlporter.transfer.result import FilesResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,38 +26,30 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.progress import OnProgress
     from mlporter.stores.database.target import DatabaseTarget
-    from mlporter.stores.protocols import Source
-    from mlporter.transfer.plan import Plan
-    from mlporter.transfer.rewrite import Rewrite
+    from mlporter.transfer.prepare import Prepared
     from mlporter.transfer.target_files import Bound, TargetFiles
 
-__all__ = ["Load"]
+__all__ = ["Load", "check"]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Load:
-    """One load of a source into a target.
+    """A transfer that was planned, carried out.
 
     Attributes:
-        source: What is read; read twice, for what was written is compared with it.
-        target: An empty database in its transaction.
-        plan: What to carry.
-        rewrite: New places for artifacts, or None to keep the URIs.
+        work: What is carried, and where; it is read twice: what was written is compared with it.
+        target: A database in its transaction.
         files: Where the files go, or None to copy none.
     """
 
-    source: Source
+    work: Prepared
     target: DatabaseTarget
-    plan: Plan
-    rewrite: Rewrite | None
     files: TargetFiles | None
     workers: int
     on_progress: OnProgress
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
-    notes: list[str] = field(default_factory=list)
-    carried: list[TableResult] = field(default_factory=list)
     files_result: FilesResult = field(default_factory=lambda: FilesResult("none"))
 
     def run(self) -> None:
@@ -63,11 +58,11 @@ class Load:
         The artifact root is made first: one that cannot be is found before hours of work.
         """
         try:
-            self._check()
+            check(self.work)
             if self.files is not None:
                 self.files.prepare()
             self._write()
-            self.target.finish()
+            self.target.finish(None if self.work.fresh else self._new("runs"))
             self._read_back()
             self._copy_files()
             self.target.commit()
@@ -76,55 +71,48 @@ class Load:
                 _say_what_stays(error, self.files.undo())
             raise
 
-    def _rows(self, table: Table) -> Iterator[pa.RecordBatch]:
-        names = tuple(table.schema.names)
-        batches = self.source.read(table.name, names)
-        return self.rewrite.apply(table, batches) if self.rewrite else batches
-
-    def _counted(self, step: str, table: Table) -> Iterator[pa.RecordBatch]:
-        total = self.source.count(table.name)
-        done = 0
-        for batch in self._rows(table):
-            yield batch
-            done += batch.num_rows
-            self.on_progress(f"{step} {table.name}", done, total)
-
-    def _check(self) -> None:
-        """Refuse what the target would not take, all reasons together."""
-        if not self.target.enforces_caps:
-            return
-        reasons: list[str] = []
-        for table in self.plan.tables:
-            for reason in misfits(table, self._counted("checking", table)):
-                reasons.append(reason)
-                if len(reasons) >= MAX_REASONS:
-                    break
-        if reasons:
-            raise RefusedError(
-                "the target cannot hold some values as they are",
-                subject=str(self.target.address),
-                hint="shorten or mend them in the source, or import into SQLite",
-                reasons=tuple(reasons[:MAX_REASONS]),
-            )
+    def _new(self, entity: str) -> tuple[str, ...]:
+        return tuple(sorted(self.work.merge.new.get(entity, ())))
 
     def _write(self) -> None:
-        self.target.replace_fresh(experiments=self.source.count("experiments") > 0)
-        for table in self.plan.tables:
-            expected = self.source.count(table.name)
-            rows = self.target.write(table, self._counted("writing", table), expected)
-            self.carried.append(TableResult(table.name, rows))
-        self.carried += [
-            TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()
-        ]
-        for item in self.plan.left_out:
+        if self.work.fresh:
+            self._replace_fresh()
+        planned = {table.table: table for table in self.work.counted}
+        for table in self.work.plan.tables:
+            expected = planned[table.name].carried
+            rows = self.target.write(table, self.work.rows(table, "writing"), expected)
+            if rows != expected:
+                raise ReadBackError(
+                    f"{rows} rows were written and {expected} planned",
+                    subject=f"{self.target.address} table {table.name}",
+                )
+        for item in self.work.left_out():
             self.left_out.add(item)
+
+    def _replace_fresh(self) -> None:
+        """The source's own first workspace and experiment come instead of the new database's."""
+        source = self.work.source
+        workspaces = {name for (name,) in rows_of(source, "workspaces", ("name",))}
+        columns = ("experiment_id", "workspace", "name")
+        experiments = {
+            number == 0 or (workspace or "default", name) == ("default", "Default")
+            for number, workspace, name in rows_of(source, "experiments", columns)
+        }
+        self.target.replace_fresh(workspace="default" in workspaces, experiment=True in experiments)
 
     def _read_back(self) -> None:
         """Compare what the target now holds with what was sent, value by value."""
-        for table in self.plan.tables:
-            sent = self._counted("reading back", table)
+        planned = {table.table: table for table in self.work.counted}
+        for table in self.work.plan.tables:
+            if not planned[table.name].carried and not self.work.fresh:
+                continue
             difference = same_rows(
-                table, sent, self.target.read(table), signed_zeros=self.target.enforces_caps
+                table,
+                self.work.rows(table, "reading back"),
+                self._written(table),
+                signed_zeros=self.target.keeps_signed_zeros,
+                json_as_text=self.target.keeps_json_text,
+                among_others=not self.work.fresh,
             )
             if difference is not None:
                 raise ReadBackError(
@@ -133,18 +121,27 @@ class Load:
                     hint="nothing was kept; please report this with the row's values",
                 )
 
+    def _written(self, table: Table) -> Iterator[pa.RecordBatch]:
+        """Rows of the target, with those that were written among them."""
+        owned, among = OWNED.get(table.name), None
+        if not self.work.fresh and owned is not None and len(owned.columns) == 1:
+            among = Among(owned.columns[0], self._new(owned.entity))
+        schema = table.schema
+        for batch in self.target.read(table.name, tuple(schema.names), among):
+            yield batch if batch.schema.equals(schema) else batch.cast(schema)
+
     def _copy_files(self) -> None:
         files = self.files
         if files is None:
             return
 
         def carry(bound: Bound) -> Written:
-            return files.put(bound, lambda: open_guarded(self.source, bound.file))
+            return files.put(bound, lambda: open_guarded(self.work.source, bound.file))
 
         def unread(bound: Bound, why: str) -> None:
             self.left_out.add(unreadable(bound.file, why))
 
-        bounds = files.bind(self.source.files(self.left_out.add))
+        bounds = files.bind(self.work.source.files(self.left_out.add))
         count = size = there = stored = 0
         for bound, written in carry_files(bounds, carry, unread, workers=self.workers):
             files.landed(bound, written)
@@ -155,6 +152,34 @@ class Load:
             self.on_progress("copying artifacts", size, None, "bytes")
         files.settle()
         self.files_result = FilesResult("copy", count, size, there, count - there, stored)
+
+
+def check(work: Prepared) -> None:
+    """Refuse conflicts, and values that the target would not take, all reasons together.
+
+    Raises:
+        ConflictError: the target has something else under a name or an id.
+        RefusedError: it cannot hold some values.
+    """
+    misfits = work.misfits()
+    conflicts = [str(conflict) for conflict in work.merge.conflicts]
+    reasons = (*conflicts, *misfits)[:MAX_REASONS]
+    if conflicts:
+        more = f" (the first {MAX_REASONS} are named)" if len(conflicts) > MAX_REASONS else ""
+        raise ConflictError(
+            f"{len(conflicts)} things are in conflict with what is there{more}",
+            subject=str(work.target.address),
+            hint="look closer with --dry-run and mlporter diff; leave them out with "
+            "--on-conflict skip, or carry them beside with --on-conflict rename",
+            reasons=reasons,
+        )
+    if reasons:
+        raise RefusedError(
+            "the target cannot hold some values as they are",
+            subject=str(work.target.address),
+            hint="shorten or mend them in the source, or import into SQLite",
+            reasons=reasons,
+        )
 
 
 def _say_what_stays(error: BaseException, stays: list[Stays]) -> None:

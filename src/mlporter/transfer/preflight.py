@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlporter.stores.database.limits import marked, row_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -44,9 +46,9 @@ def _too_long(
     if column.cap is None:
         return
     lengths = pc.utf8_length(values)
-    for row in _rows(pc.greater(lengths, column.cap)):
+    for row in marked(pc.greater(lengths, column.cap)):
         yield (
-            f"{_name(table, batch, row)}: {column.name} has {lengths[row].as_py()} characters, "
+            f"{row_name(table, batch, row)}: {column.name} has {lengths[row].as_py()} characters, "
             f"the target takes {column.cap}"
         )
 
@@ -54,26 +56,16 @@ def _too_long(
 def _too_large(table: Table, name: str, bits: int, batch: pa.RecordBatch) -> Iterator[str]:
     values = batch.column(batch.schema.get_field_index(name))
     limit = 1 << (bits - 1)
-    for row in _rows(pc.or_(pc.greater_equal(values, limit), pc.less(values, -limit))):
+    for row in marked(pc.or_(pc.greater_equal(values, limit), pc.less(values, -limit))):
         value = values[row].as_py()
-        yield f"{_name(table, batch, row)}: {name} {value} is too large for the target"
+        yield f"{row_name(table, batch, row)}: {name} {value} is too large for the target"
 
 
 def _with_nul(
     table: Table, column: Column, values: pa.Array, batch: pa.RecordBatch
 ) -> Iterator[str]:
-    for row in _rows(pc.match_substring(values, "\0")):
+    for row in marked(pc.match_substring(values, "\0")):
         yield (
-            f"{_name(table, batch, row)}: {column.name} has a NUL character, which the target "
+            f"{row_name(table, batch, row)}: {column.name} has a NUL character, which the target "
             "does not take"
         )
-
-
-def _rows(mask: pa.Array) -> list[int]:
-    return [int(row) for row in pc.indices_nonzero(mask).to_pylist()]
-
-
-def _name(table: Table, batch: pa.RecordBatch, row: int) -> str:
-    """A row's table and key, short enough for one line."""
-    parts = [str(batch.column(batch.schema.get_field_index(key))[row].as_py()) for key in table.key]
-    return f"{table.name} {'/'.join(part[:60] for part in parts)!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
@@ -12,11 +12,13 @@ from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.opening import bundle_address, open_source
+from mlporter.transfer.selection import Selection, select
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlporter.compare.report import DiffReport
+    from mlporter.stores.protocols import Source
 
 __all__ = ["VerifyResult", "diff", "verify"]
 
@@ -33,9 +35,12 @@ def diff(
     limit: int = 1000,
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    selection: Selection | None = None,
     on_progress: OnProgress = silent,
 ) -> DiffReport:
     """Compare two places, field by field and file by file. Neither is changed.
+
+    A bundle of a part of a registry is compared with the same part of the other place.
 
     Args:
         a: Address of a bundle or a database.
@@ -45,6 +50,7 @@ def diff(
         limit: How many differences are kept by name; all are counted.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: Files that are read at a time.
+        selection: Compare only this part of both, of what each of them has of it.
         on_progress: Told how far it is.
 
     Raises:
@@ -55,11 +61,42 @@ def diff(
     try:
         right = open_source(b, uri_map=tuple(uri_map), workers=workers)
         try:
-            return diff_sources(left, right, options, on_progress)
+            one, other, limits = _alike(left, right, selection)
+            report = diff_sources(one, other, options, on_progress)
+            return replace(report, ignored=[*report.ignored, *limits])
         finally:
             right.close()
     finally:
         left.close()
+
+
+def _alike(
+    left: Source, right: Source, selection: Selection | None
+) -> tuple[Source, Source, list[str]]:
+    """Both sources, reduced to what was asked for, or to what the other one was reduced to.
+
+    A place that lacks some of it is what a comparison is for, and no error.
+    """
+    if selection is not None and not selection.is_everything:
+        chosen = [select(source, selection, partly=True) for source in (left, right)]
+        return chosen[0], chosen[1], [f"Whatever was not asked for: {selection.options()}."]
+    one, other = left.description.selection, right.description.selection
+    recorded = _recorded(one or other or {}) if bool(one) != bool(other) else None
+    if recorded is None:
+        return left, right, []
+    whose = "A" if one else "B"
+    limits = [f"What is not in the part that {whose} is: {recorded.options()}."]
+    if one:
+        return left, select(right, recorded, partly=True), limits
+    return select(left, recorded, partly=True), right, limits
+
+
+def _recorded(words: Mapping[str, object]) -> Selection | None:
+    """The selection that a manifest records; None if it does not say all, or says it otherwise."""
+    try:
+        return Selection.from_words(words)
+    except UsageError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, LeftOut
+
+if TYPE_CHECKING:
+    from mlporter.transfer.merge.policy import Conflict, Renamed, UnitCount
 
 __all__ = ["LEFT_OUT_SHOWN", "FilesResult", "LeftOutSummary", "Result", "TableResult"]
 
@@ -62,6 +65,12 @@ class Result:
         notes: Sentences that people should read: limits of the kind of target, placeholders.
         seconds: How long it took.
         next_command: What a user would sensibly run now.
+        dry_run: Whether this is a plan: what would be done, and nothing was.
+        fresh: Whether the target held nothing but what MLflow puts into a new database.
+        units: Where it did hold something: runs, logged models, traces, versions …, counted.
+        renamed: What gets another name or id in the target, and which.
+        conflicts: Of a plan: what the target has another one of. With any it would be refused.
+        misfits: Of a plan: values that the target cannot hold. Likewise.
     """
 
     verb: str
@@ -73,6 +82,12 @@ class Result:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     next_command: str = ""
+    dry_run: bool = False
+    fresh: bool = True
+    units: tuple[UnitCount, ...] = ()
+    renamed: tuple[Renamed, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    misfits: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -81,7 +96,9 @@ class Result:
 
     @property
     def exit_code(self) -> ExitCode:
-        """3 where something was left out unexpectedly or failed, else 0."""
+        """4 if it would be refused; 3 where something was left out unexpectedly or failed; or 0."""
+        if self.conflicts or self.misfits:
+            return ExitCode.REFUSED
         failed = any(table.failed for table in self.tables)
         return ExitCode.INCOMPLETE if failed or self.left_out.unexpected else ExitCode.OK
 

@@ -16,6 +16,14 @@ from tests.support.databases import rows
 from tests.support.mlflow_session import sqlite_url
 
 
+@pytest.fixture(autouse=True)
+def interrupts_are_raised():
+    """As in a terminal: a shell's background jobs start with SIGINT ignored, and CI may be one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 

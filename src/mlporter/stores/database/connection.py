@@ -1,7 +1,8 @@
 """One connection to a database, speaking Arrow; what differs between engines is a `Dialect`.
 
-Both engines are driven through ADBC (Arrow Database Connectivity): rows come and go as Arrow
-batches and never as Python tuples, which is what makes a million rows a second possible.
+SQLite and PostgreSQL are driven through ADBC (Arrow Database Connectivity): rows come and go as
+Arrow batches and never as Python tuples, which is what makes a million rows a second possible.
+MySQL has no such driver: see `mlporter.stores.database.mysql_connection`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Column, Table
 
-__all__ = ["Connection", "Dialect", "conform", "driver_error", "quoted"]
+__all__ = ["AdbcConnection", "AdbcDialect", "Connection", "Dialect"]
+__all__ += ["conform", "driver_error", "misfit", "quoted"]
 
 
 class Dialect(Protocol):
@@ -31,10 +33,14 @@ class Dialect(Protocol):
 
     @property
     def name(self) -> str:
-        """``sqlite`` or ``postgresql``."""
+        """``sqlite``, ``postgresql`` or ``mysql``."""
 
     def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
         """SQL for all rows of a table, sorted by its key, text by UTF-8 bytes."""
+
+
+class AdbcDialect(Dialect, Protocol):
+    """What an engine says differently, and how its ADBC driver wants to be used."""
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:
         """Take out what `select` put in only to steer the driver."""
@@ -62,14 +68,58 @@ def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterErro
     return UnreachableError(message, subject=subject, hint=hint)
 
 
-class Connection:
+class Connection(Protocol):
     """A connection in autocommit mode: transactions are begun and ended by `execute`.
 
-    Several threads may read through it (SQLite's snapshot has one connection): a lock lets one at
-    a time into the driver, batch by batch.
+    Several threads may read several tables through it at a time. Names in statements are quoted
+    by `quoted`, on every engine.
+
+    Attributes:
+        subject: What it is connected to, for messages; redacted.
     """
 
-    def __init__(self, handle: dbapi.Connection, dialect: Dialect, subject: str) -> None:
+    subject: str
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the engine says differently."""
+
+    def execute(self, sql: str) -> None:
+        """Run a statement that returns nothing."""
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a small result."""
+
+    def scalar(self, sql: str) -> Any:  # noqa: ANN401 -- whatever the database returns
+        """The first value of a result, or None."""
+
+    def read(
+        self, table: Table, columns: tuple[Column, ...], where: str = ""
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table sorted by its key, as the catalogue types them."""
+
+    def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+        """Append batches to a table, within the transaction at hand; return the rows appended.
+
+        Raises:
+            UnreachableError: the database refused a row; its own words are in the message.
+        """
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+
+    def close(self) -> None:
+        """Close it (once); an open transaction is rolled back by the database."""
+
+
+class AdbcConnection:
+    """`Connection` through an ADBC driver.
+
+    A lock lets one thread at a time into the driver, batch by batch.
+    """
+
+    def __init__(self, handle: dbapi.Connection, dialect: AdbcDialect, subject: str) -> None:
         self._handle = handle
         self.dialect = dialect
         self.subject = subject
@@ -211,7 +261,7 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str) 
             # SQLite takes any bytes for text, and so does a PostgreSQL in SQL_ASCII.
             array.validate(full=pa.types.is_string(field.type))
         except pa.ArrowInvalid as error:
-            raise _misfit(error, f"{subject} table {table} column {field.name}") from error
+            raise misfit(error, f"{subject} table {table} column {field.name}") from error
         if not field.nullable and array.null_count:
             raise UnreachableError(
                 f"column {field.name} holds NULL in {array.null_count} rows, and MLflow's schema "
@@ -226,13 +276,15 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str) 
 def _read_error(error: Exception, table: str, subject: str) -> MlporterError:
     if isinstance(error, adbc_driver_manager.Error):
         return driver_error(error, f"{subject} table {table}")
-    return _misfit(error, f"{subject} table {table}")
+    return misfit(error, f"{subject} table {table}")
 
 
-def _misfit(error: Exception, subject: str) -> MlporterError:
+def misfit(error: Exception, subject: str) -> MlporterError:
+    """A value that its column's type does not have; `error` is Arrow's."""
     text = redact(" ".join(str(error).split()))
+    hint = "the database was edited by hand or is damaged; find and mend it with SQL"
+    if subject.startswith("sqlite"):
+        hint = "SQLite lets any value into any column; find and mend it with the sqlite3 shell"
     return UnreachableError(
-        f"a value does not fit the column's type: {text[:200]}",
-        subject=subject,
-        hint="SQLite lets any value into any column; find and mend it with the sqlite3 shell",
+        f"a value does not fit the column's type: {text[:200]}", subject=subject, hint=hint
     )

@@ -10,6 +10,7 @@ from mlporter.artifacts.uris import UriMap
 from mlporter.stores.address import AddressKind
 from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.places import Places
+from mlporter.stores.protocols import Among
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlporter.stores.database.source import DatabaseReader
-    from mlporter.stores.protocols import ArtifactFile, Report
+    from mlporter.stores.protocols import ArtifactFile, Keep, Report
 
 __all__ = ["DatabaseFiles"]
 
@@ -40,9 +41,12 @@ class DatabaseFiles:
         self.base = _base(reader)
         self._places = Places(base=self.base, uri_map=UriMap.parse(uri_map))
 
-    def scan(self, report: Report) -> Iterator[ArtifactFile]:
+    def scan(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""
-        return scan_owners(self._owners(), self._places.open, report, self._workers)
+        owners = self._owners()
+        if keep is not None:
+            owners = (owner for owner in owners if keep(owner.kind, owner.id))
+        return scan_owners(owners, self._places.open, report, self._workers)
 
     def open(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of a file."""
@@ -86,8 +90,8 @@ class DatabaseFiles:
 
     def _tagged(self, key: str) -> Iterator[tuple[str, str]]:
         """Trace ids with the value of a tag."""
-        where = f"WHERE \"key\" = '{key}'"
-        for batch in self._reader.read("trace_tags", ("request_id", "value"), where):
+        among = Among("key", (key,))
+        for batch in self._reader.read("trace_tags", ("request_id", "value"), among):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 

@@ -9,7 +9,7 @@ import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 
 from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
-from mlporter.stores.database.connection import Connection, driver_error, quoted
+from mlporter.stores.database.connection import AdbcConnection, driver_error, quoted
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Column, Table
@@ -50,7 +50,7 @@ def _order(table: Table, key: str) -> str:
     return f"{quoted(key)}{collate}"
 
 
-def connect(libpq: str, subject: str) -> Connection:
+def connect(libpq: str, subject: str) -> AdbcConnection:
     """A connection, with nothing begun.
 
     Raises:
@@ -61,7 +61,7 @@ def connect(libpq: str, subject: str) -> Connection:
         handle = adbc_driver_postgresql.dbapi.connect(libpq, autocommit=True)
     except adbc_driver_manager.Error as error:
         raise _connect_error(error, subject) from error
-    return Connection(handle, PostgresqlDialect(), subject)
+    return AdbcConnection(handle, PostgresqlDialect(), subject)
 
 
 def _connect_error(error: adbc_driver_manager.Error, subject: str) -> MlporterError:

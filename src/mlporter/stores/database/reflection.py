@@ -29,7 +29,7 @@ class ActualColumn:
 
 def actual_tables(connection: Connection) -> dict[str, tuple[ActualColumn, ...]]:
     """Tables of the database (of PostgreSQL's current schema) with their columns."""
-    sql = _SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL
+    sql = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL, "mysql": _MYSQL}[connection.dialect.name]
     tables: dict[str, list[ActualColumn]] = {}
     for table, name, kind, key, generated in connection.rows(sql):
         column = ActualColumn(name, kind.lower(), int(key or 0), bool(generated))
@@ -54,6 +54,24 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdroppe
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
 ORDER BY c.relname, a.attnum
+"""
+
+# What is no text comes as bytes, whatever it is called.
+_MYSQL = """
+SELECT c.table_name, c.column_name,
+       CASE WHEN c.data_type IN ('bit', 'vector', 'geometry', 'point', 'linestring', 'polygon',
+           'multipoint', 'multilinestring', 'multipolygon', 'geometrycollection', 'geomcollection')
+           THEN 'blob' ELSE c.column_type END, k.seq_in_index,
+       COALESCE(c.generation_expression, '') <> ''
+FROM information_schema.columns c
+JOIN information_schema.tables t
+  ON t.table_schema = DATABASE() AND t.table_name = c.table_name
+  AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
+LEFT JOIN information_schema.statistics k
+  ON k.table_schema = DATABASE() AND k.table_name = c.table_name
+  AND k.column_name = c.column_name AND k.index_name = 'PRIMARY'
+WHERE c.table_schema = DATABASE()
+ORDER BY c.table_name, c.ordinal_position
 """
 
 
@@ -91,9 +109,9 @@ _KINDS = (
     (re.compile(rf"(unsigned )?(big |tiny|small|medium|big)?int(eger|2|4|8)?{_SIZE}"), pa.int64()),
     (re.compile(rf"(float|double|real)( precision|4|8)?{_SIZE}"), pa.float64()),
     (re.compile(r"bool(ean)?"), pa.bool_()),
-    (re.compile(r"blob|bytea"), pa.binary()),
+    (re.compile(rf"(tiny|medium|long)?blob|bytea|(var)?binary{_SIZE}"), pa.binary()),
 )
-_TEXT = re.compile(rf"(varchar|text|character)( varying)?{_SIZE}")
+_TEXT = re.compile(rf"(varchar|(tiny|medium|long)?text|char(acter)?)( varying)?{_SIZE}")
 
 
 def _column(column: ActualColumn) -> Column:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import RevisionError, UnreachableError, UnsupportedError
 from mlporter.redaction import redact
+from mlporter.stores.address import Address, AddressKind
+from mlporter.stores.database.mysql import tls_from_environment
 from mlporter.stores.database.revision import installed_head, installed_mlflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from mlporter.stores.address import Address
 
 __all__ = ["check_can_create", "create_schema"]
 
@@ -55,7 +55,10 @@ def create_schema(address: Address, file: Path | None = None) -> None:
     url = sqlalchemy.make_url(address.sqlalchemy)
     if file is not None:
         url = sqlalchemy.URL.create("sqlite", database=str(file.absolute()))
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
+    arguments = tls_from_environment() if address.kind is AddressKind.MYSQL else {}
+    engine = sqlalchemy.create_engine(
+        url, poolclass=sqlalchemy.pool.NullPool, connect_args=arguments
+    )
     try:
         with _quiet():
             utils._initialize_tables(engine)  # noqa: SLF001 -- MLflow has no public name for it

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.catalogue import HEAD_REVISION, TABLES
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.stores.address import Address, AddressKind
-from mlporter.stores.database import postgresql, sqlite
+from mlporter.stores.among import columns_with, rows_among
+from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.connection import quoted
 from mlporter.stores.database.files import DatabaseFiles
+from mlporter.stores.database.limits import limits_of
+from mlporter.stores.database.pushdown import where_clauses
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.revision import check_revision
-from mlporter.stores.protocols import ArtifactFile, Description, Report
+from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,15 +26,17 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Column, Table
     from mlporter.stores.database.connection import Connection
+    from mlporter.stores.database.limits import Limits
 
-__all__ = ["DatabaseReader", "DatabaseSource", "read_revision"]
+__all__ = ["DatabaseReader", "DatabaseSource", "read_revision", "snapshot_of"]
 
 
 class DatabaseReader:
     """Reads tables over connections that see one and the same state of the database.
 
     PostgreSQL streams one table at a time over a connection, so another one is opened (into the
-    same snapshot) when two are read side by side; SQLite's one connection streams several.
+    same snapshot) when two are read side by side; SQLite's one connection streams several, and so
+    does MySQL's.
     """
 
     def __init__(self, address: Address, connections: Callable[[], Connection]) -> None:
@@ -73,13 +78,19 @@ class DatabaseReader:
             return int(connection.scalar(f"SELECT count(*) FROM {quoted(table)}"))
 
     def read(
-        self, table: str, columns: tuple[str, ...] | None = None, where: str = ""
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table, sorted by its key, as `Table.schema` types them."""
         entry = self.by_name[table]
-        wanted = _chosen(entry, columns)
+        if among is None:
+            with self.borrowed() as connection:
+                yield from connection.read(entry, _chosen(entry, columns))
+            return
+        wanted = _chosen(entry, columns_with(entry, columns, among))
         with self.borrowed() as connection:
-            yield from connection.read(entry, wanted, where)
+            for where in where_clauses(entry, among):
+                rows = connection.read(entry, wanted, where)
+                yield from rows_among(rows, columns, among)
 
     def close(self) -> None:
         """Close every connection."""
@@ -138,7 +149,7 @@ def read_revision(connection: Connection, actual: Mapping[str, object], address:
 
 
 class DatabaseSource:
-    """`mlporter.stores.protocols.Source` over SQLite or PostgreSQL. Nothing is ever written.
+    """`mlporter.stores.protocols.Source` over SQLite, PostgreSQL or MySQL. Nothing is ever written.
 
     Raises (when opened):
         UnreachableError: no such database, wrong password, no server.
@@ -152,7 +163,7 @@ class DatabaseSource:
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
     ) -> None:
-        self._snapshot = _snapshot(address)
+        self._snapshot = snapshot_of(address)
         try:
             self._reader = DatabaseReader(address, self._snapshot.connect)
         except BaseException:
@@ -177,13 +188,20 @@ class DatabaseSource:
         """Rows of a table."""
         return self._reader.count(table)
 
-    def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
-        return self._reader.read(table, columns)
+        return self._reader.read(table, columns, among)
 
-    def files(self, report: Report) -> Iterator[ArtifactFile]:
+    @property
+    def limits(self) -> Limits | None:
+        """What the database says itself of what it can hold, or None."""
+        return limits_of(self._reader)
+
+    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""
-        return self._files.scan(report)
+        return self._files.scan(report, keep)
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
@@ -246,7 +264,29 @@ class _PostgresqlSnapshot:
         self._holder.close()
 
 
-def _snapshot(address: Address) -> _SqliteSnapshot | _PostgresqlSnapshot:
+class _MysqlSnapshot:
+    """One connection in a read transaction, as MySQL's cannot share one; it reads whole tables."""
+
+    def __init__(self, address: Address) -> None:
+        self._connection = mysql.connect(address)
+        try:
+            mysql.check_engines(address, self._connection)
+            self._connection.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def connect(self) -> Connection:
+        return self._connection
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def snapshot_of(address: Address) -> _SqliteSnapshot | _PostgresqlSnapshot | _MysqlSnapshot:
+    """A consistent view of a database; whoever opens connections into it closes them."""
     if address.kind is AddressKind.SQLITE:
         return _SqliteSnapshot(address)
+    if address.kind is AddressKind.MYSQL:
+        return _MysqlSnapshot(address)
     return _PostgresqlSnapshot(address)

@@ -18,14 +18,16 @@ from mlporter.errors import (
     RefusedError,
     UnreachableError,
 )
-from mlporter.stores.database.connection import Connection, driver_error, quoted
+from mlporter.stores.database.connection import AdbcConnection, driver_error, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlporter.catalogue.types import Column, Table
+    from mlporter.stores.database.connection import Connection
 
-__all__ = ["SqliteDialect", "WalFiles", "open_reader", "open_writer", "why_unreadable"]
+__all__ = ["SqliteDialect", "WalFiles", "begin_writing", "open_reader", "open_writer"]
+__all__ += ["why_unreadable"]
 
 _BATCH_BYTES = 16 << 20
 _LONG_TEXT = 1 << 20
@@ -34,6 +36,8 @@ _LEAST_ROWS, _MOST_ROWS = 16, 65_536
 _WAL_FORMAT = 2
 _HEADER = b"SQLite format 3\x00"
 _BUSY_MILLISECONDS = 60_000
+_BEGIN_MILLISECONDS = 5_000
+"""MLflow's own transactions take less; another import takes longer than anybody wants to wait."""
 _WRITE_CACHE_KIB = 128 * 1024
 """Rows come in another order than that of the indexes; SQLite's own 2 MB make that many writes."""
 
@@ -114,7 +118,7 @@ class WalFiles:
             last.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
-def open_reader(path: Path, subject: str) -> Connection:
+def open_reader(path: Path, subject: str) -> AdbcConnection:
     """A read-only connection.
 
     Raises:
@@ -154,7 +158,7 @@ def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:
     return RefusedError(f"cannot be read as an SQLite database: {message}", subject=subject)
 
 
-def open_writer(path: Path, subject: str) -> Connection:
+def open_writer(path: Path, subject: str) -> AdbcConnection:
     """A read-write connection to an existing database."""
     _check_file(path, subject)
     connection = _connect(path, "rw", subject)
@@ -163,12 +167,32 @@ def open_writer(path: Path, subject: str) -> Connection:
     return connection
 
 
-def _connect(path: Path, mode: str, subject: str) -> Connection:
+def begin_writing(connection: Connection) -> None:
+    """Begin a transaction, which nobody else writes beside.
+
+    Raises:
+        RefusedError: somebody else is writing, and does not end soon.
+    """
+    connection.execute(f"PRAGMA busy_timeout = {_BEGIN_MILLISECONDS}")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except UnreachableError as error:
+        if "locked" not in error.message:
+            raise
+        raise RefusedError(
+            "another process is writing into this database",
+            subject=connection.subject,
+            hint="wait until it has ended: it may be another import",
+        ) from error
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+
+
+def _connect(path: Path, mode: str, subject: str) -> AdbcConnection:
     try:
         handle = adbc_driver_sqlite.dbapi.connect(_uri(path, mode), autocommit=True)
     except adbc_driver_manager.Error as error:
         raise driver_error(error, subject) from error
-    return Connection(handle, SqliteDialect(), subject)
+    return AdbcConnection(handle, SqliteDialect(), subject)
 
 
 def _uri(path: Path, mode: str) -> str:

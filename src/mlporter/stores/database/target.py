@@ -1,8 +1,7 @@
-"""An empty database that takes a whole registry in one transaction."""
+"""A database that takes a registry in one transaction."""
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
@@ -13,29 +12,28 @@ import pyarrow as pa
 from mlporter.catalogue import is_older
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import (
-    AccessDeniedError,
     MlporterError,
     RefusedError,
     RevisionError,
-    TargetNotEmptyError,
-    UnreachableError,
 )
 from mlporter.stores.address import Address, AddressKind
-from mlporter.stores.database import postgresql, sqlite
+from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.bulk import bulk_load
-from mlporter.stores.database.connection import quoted
 from mlporter.stores.database.derived import rebuild, set_sequences
-from mlporter.stores.database.reflection import actual_tables, as_catalogue
+from mlporter.stores.database.limits import Limits, limits_of
+from mlporter.stores.database.pushdown import where_clauses
+from mlporter.stores.database.reflection import actual_tables
 from mlporter.stores.database.schema import check_can_create, create_schema
-from mlporter.stores.database.source import read_revision
+from mlporter.stores.database.source import DatabaseReader, DatabaseSource
+from mlporter.stores.database.staging import Staging
+from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlporter.stores.database.connection import Connection
 
-__all__ = ["DatabaseTarget", "open_database_target"]
+__all__ = ["DatabaseTarget", "is_fresh", "open_database_target"]
 
 _ADVISORY_LOCK = 0x6D6C706F72746572  # "mlporter": one import at a time into a database
 
@@ -47,21 +45,36 @@ class DatabaseTarget:
     database as it was found; a new SQLite file appears under its name only with `commit`.
     """
 
-    def __init__(self, address: Address, connection: Connection, staged: Path | None) -> None:
+    def __init__(self, address: Address, connection: Connection, staged: Staging | None) -> None:
         self.address = address
         self._connection = connection
         self._staged = staged
         self._ending = Lock()
         self._committed = False
-        self._actual = actual_tables(connection)
-        self.revision = read_revision(connection, self._actual, address)
-        self.tables = as_catalogue(self._actual)
-        self._by_name = {table.name: table for table in self.tables}
+        self._reader = DatabaseReader(address, lambda: connection)
+        self.revision = self._reader.revision
+        self.tables = self._reader.tables
+        self._by_name = self._reader.by_name
 
     @property
     def enforces_caps(self) -> bool:
         """Whether too long a value is an error here; SQLite takes any length."""
         return self.address.kind is not AddressKind.SQLITE
+
+    @property
+    def keeps_signed_zeros(self) -> bool:
+        """Whether -0.0 reads back as such."""
+        return self.address.kind is AddressKind.POSTGRESQL
+
+    @property
+    def keeps_json_text(self) -> bool:
+        """Whether JSON reads back letter by letter; MySQL (not MariaDB) writes it anew."""
+        return self.address.kind is not AddressKind.MYSQL
+
+    @property
+    def limits(self) -> Limits | None:
+        """What it says itself of what it can hold, or None."""
+        return limits_of(self._reader)
 
     def check_revision(self, revision: str) -> None:
         """Refuse rows of another schema revision than this database's.
@@ -77,55 +90,49 @@ class DatabaseTarget:
                 hint=self.address.upgrade_command if older else "its MLflow is not the source's",
             )
 
-    def check_empty(self) -> None:
-        """Refuse a database that holds anything but what MLflow puts into a new one.
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it holds nothing but what MLflow puts into a new database."""
+        return is_fresh(self._reader)
 
-        Raises:
-            TargetNotEmptyError: naming each table that has rows, and how many.
-        """
-        found = {}
-        for table in self.tables:
-            if table.kind in {Kind.KEPT, Kind.SECRET}:
-                sql = f"SELECT count(*) FROM {quoted(table.name)}{_fresh(table.name)}"
-                if count := int(self._connection.scalar(sql)):
-                    found[table.name] = count
-        if found:
-            raise TargetNotEmptyError(
-                "the target is not empty",
-                subject=str(self.address),
-                hint="this release imports into an empty database: create a new one",
-                reasons=tuple(
-                    f"{name}: {count} row{'s' * (count != 1)}" for name, count in found.items()
-                ),
-            )
-
-    def replace_fresh(self, *, experiments: bool) -> None:
+    def replace_fresh(self, *, workspace: bool, experiment: bool) -> None:
         """Make room for the source's own `default` workspace and `Default` experiment."""
-        if "workspaces" in self._by_name:
+        if workspace and "workspaces" in self._by_name:
             self._connection.execute("DELETE FROM workspaces WHERE name = 'default'")
-        if experiments:
+        if experiment:
             self._connection.execute("DELETE FROM experiments WHERE experiment_id = 0")
 
     def write(self, table: Table, batches: Iterator[pa.RecordBatch], expected: int) -> int:
-        """Append rows, whose columns are those of `table`, to an empty table; return how many.
+        """Append rows, whose columns are those of `table`; return how many.
 
-        `expected` is about how many will come.
+        `expected` is about how many will come. Into an empty table, many go in at once.
         """
         schema = self._written_schema(table)
-        with bulk_load(self._connection, table.name, expected):
+        empty = expected and not self.count(table.name)
+        with bulk_load(self._connection, table.name, expected if empty else 0):
             return self._connection.ingest(
                 table.name, schema, (batch.cast(schema) for batch in batches)
             )
 
-    def read(self, table: Table) -> Iterator[pa.RecordBatch]:
-        """Read back rows of a table, by key, as `table` types them."""
-        columns = tuple(c for c in table.columns if not c.generated)
-        yield from self._connection.read(table, columns)
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table by key, those written among them; one table at a time."""
+        return self._reader.read(table, columns, among)
 
-    def finish(self) -> None:
-        """Rebuild what is derived, and set sequences."""
-        with bulk_load(self._connection, "latest_metrics", self._rows("metrics")):
-            rebuild(self._connection, frozenset(self._by_name))
+    def count(self, table: str) -> int:
+        """Rows of a table, those written among them."""
+        return self._reader.count(table)
+
+    def finish(self, runs: tuple[str, ...] | None = None) -> None:
+        """Rebuild what is derived of some runs (or of all, if there were none), set sequences."""
+        names = frozenset(self._by_name)
+        if runs is None:
+            with bulk_load(self._connection, "latest_metrics", self.count("metrics")):
+                rebuild(self._connection, names)
+        elif runs:
+            metrics = self._by_name["metrics"]
+            rebuild(self._connection, names, where_clauses(metrics, Among("run_uuid", runs)))
         set_sequences(self._connection)
 
     def _written_schema(self, table: Table) -> pa.Schema:
@@ -139,9 +146,6 @@ class DatabaseTarget:
                 if not c.generated
             ]
         )
-
-    def _rows(self, table: str) -> int:
-        return int(self._connection.scalar(f"SELECT count(*) FROM {quoted(table)}"))
 
     def commit(self) -> None:
         """Make everything visible at once.
@@ -164,8 +168,8 @@ class DatabaseTarget:
             self._connection.execute("COMMIT")
             self._committed = self._staged is None
             self._connection.close()
-            if self._staged is not None and self.address.path is not None:
-                _settle(self._staged, self.address.path)
+            if self._staged is not None:
+                self._staged.settle()
                 self._committed = True
 
     def rollback(self) -> bool:
@@ -178,31 +182,46 @@ class DatabaseTarget:
                     self._connection.execute("ROLLBACK")
                 self._connection.close()
             if self._staged is not None:
-                _remove(self._staged)
+                self._staged.remove()
             return True
 
 
-def _fresh(table: str) -> str:
-    """What a new schema holds by itself, as a condition that leaves it out."""
-    return {
-        "workspaces": " WHERE name <> 'default'",
-        "experiments": " WHERE NOT (experiment_id = 0 AND name = 'Default')",
-    }.get(table, "")
+def is_fresh(reader: DatabaseReader | DatabaseSource) -> bool:
+    """Whether a database holds nothing but what MLflow puts into a new one."""
+    for table in reader.tables:
+        count = reader.count(table.name) if table.kind in {Kind.KEPT, Kind.SECRET} else 0
+        if count and (table.name not in _FRESH or count > 1 or not _is_fresh_row(reader, table)):
+            return False
+    return True
+
+
+_FRESH: dict[str, dict[str, object]] = {
+    "workspaces": {"name": "default"},
+    "experiments": {"experiment_id": 0, "name": "Default"},
+}
+"""The row that a new schema holds by itself."""
+
+
+def _is_fresh_row(reader: DatabaseReader | DatabaseSource, table: Table) -> bool:
+    row = _FRESH[table.name]
+    rows = [row for batch in reader.read(table.name, tuple(row)) for row in batch.to_pylist()]
+    return rows == [row]
 
 
 def open_database_target(address: Address, revision: str) -> DatabaseTarget:
     """Open a database for an import, creating MLflow's schema where there is none.
 
     Refuses before anything is created where the schema would not fit `revision`; the returned
-    target is in its transaction, and known to be empty.
+    target is in its transaction.
     """
     if address.kind is AddressKind.SQLITE:
         target = _open_sqlite(address, revision)
+    elif address.kind is AddressKind.MYSQL:
+        target = _open_mysql(address, revision)
     else:
         target = _open_postgresql(address, revision)
     try:
         target.check_revision(revision)
-        target.check_empty()
     except BaseException:
         target.rollback()
         raise
@@ -216,27 +235,22 @@ def _open_sqlite(address: Address, revision: str) -> DatabaseTarget:
     if path.exists() and path.stat().st_size:
         connection = sqlite.open_writer(path, str(address))
         return _begin(address, connection, "BEGIN IMMEDIATE", None)
-    if not path.parent.is_dir():
-        raise UnreachableError(
-            f"there is no folder {path.parent}", subject=str(address), hint="create it first"
-        )
-    if not os.access(path.parent, os.W_OK):
-        raise AccessDeniedError(f"the folder {path.parent} cannot be written", subject=str(address))
     check_can_create(revision, address)
-    # Made beside its final name, which it gets by one rename when everything is in it.
-    staged = path.with_name(f".{path.name}.mlporter-{os.getpid()}")
+    staged = Staging(path, str(address))
     try:
-        create_schema(address, staged)
-        connection = sqlite.open_writer(staged, str(address))
+        create_schema(address, staged.path)
+        connection = sqlite.open_writer(staged.path, str(address))
         return _begin(address, connection, "BEGIN IMMEDIATE", staged)
     except BaseException:
-        _remove(staged)
+        staged.remove()
         raise
 
 
 def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
     connection = postgresql.connect(address.libpq, str(address))
     try:
+        # For the session: two must not create the schema at a time either.
+        _lock(address, connection, "pg_try_advisory_lock")
         if not actual_tables(connection):
             check_can_create(revision, address)
             create_schema(address)
@@ -246,38 +260,47 @@ def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
     return _begin(address, connection, "BEGIN", None)
 
 
+def _open_mysql(address: Address, revision: str) -> DatabaseTarget:
+    connection = mysql.connect(address)
+    try:
+        # For as long as the connection lasts, as what creates tables ends a transaction.
+        _check_alone(address, alone=mysql.lock(connection))
+        if not actual_tables(connection):
+            check_can_create(revision, address)
+            mysql.check_can_hold(address, connection)
+            create_schema(address)
+        mysql.check_engines(address, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return _begin(address, connection, "START TRANSACTION", None)
+
+
 def _begin(
-    address: Address, connection: Connection, begin: str, staged: Path | None
+    address: Address, connection: Connection, begin: str, staged: Staging | None
 ) -> DatabaseTarget:
     try:
-        connection.execute(begin)
+        if connection.dialect.name == "sqlite":
+            sqlite.begin_writing(connection)
+        else:
+            connection.execute(begin)
         if connection.dialect.name == "postgresql":
-            _lock(address, connection)
+            _lock(address, connection, "pg_try_advisory_xact_lock")
         return DatabaseTarget(address, connection, staged)
     except BaseException:
         connection.close()
         raise
 
 
-def _lock(address: Address, connection: Connection) -> None:
-    if not connection.scalar(f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})"):
+def _lock(address: Address, connection: Connection, function: str) -> None:
+    alone = bool(connection.scalar(f"SELECT {function}({_ADVISORY_LOCK})"))
+    _check_alone(address, alone=alone)
+
+
+def _check_alone(address: Address, *, alone: bool) -> None:
+    if not alone:
         raise RefusedError(
             "another import into this database is running",
             subject=str(address),
             hint="wait until it has ended",
         )
-
-
-def _settle(staged: Path, path: Path) -> None:
-    """Give a new database its name, unless somebody else took it meanwhile."""
-    if path.exists() and path.stat().st_size:
-        _remove(staged)
-        raise RefusedError("was created by somebody else meanwhile", subject=str(path))
-    staged.replace(path)
-
-
-def _remove(staged: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        # On read-only media, taking away what never came would hide why it did not.
-        with suppress(OSError):
-            staged.with_name(staged.name + suffix).unlink()

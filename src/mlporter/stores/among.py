@@ -1,0 +1,57 @@
+"""Only the rows in which a column has one of certain values, for any kind of place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
+    from mlporter.catalogue.types import Table
+    from mlporter.stores.protocols import Among
+
+__all__ = ["columns_with", "is_among", "rows_among"]
+
+
+def columns_with(
+    table: Table, columns: tuple[str, ...] | None, among: Among
+) -> tuple[str, ...] | None:
+    """The columns to read so that `rows_among` can tell the rows apart; None is all of them."""
+    known = table.by_name.get(among.column)
+    if known is None:
+        raise KeyError(f"table {table.name} has no column {among.column}")
+    if columns is None or among.column in columns:
+        return columns
+    return (*columns, among.column)
+
+
+def rows_among(
+    batches: Iterable[pa.RecordBatch], columns: tuple[str, ...] | None, among: Among
+) -> Iterator[pa.RecordBatch]:
+    """The rows in `among`, with no other columns than `columns` (None: as they come).
+
+    Args:
+        batches: Rows with the column of `among`, see `columns_with`.
+        columns: What the caller asked for.
+        among: The column and its values.
+    """
+    values = frozenset(among.values)
+    for batch in batches:
+        mask = is_among(batch.column(batch.schema.get_field_index(among.column)), values)
+        kept = batch if pc.all(mask, min_count=0).as_py() else batch.filter(mask)
+        if kept.num_rows:
+            yield kept if columns is None else kept.select(list(columns))
+
+
+def is_among(column: pa.Array, values: Container[object]) -> pa.Array:
+    """For each value whether it is one of `values`; NULL is not.
+
+    Each distinct value is looked up once, in time that does not depend on how many `values` there
+    are: a column that rows are sorted by has few of them in a batch.
+    """
+    encoded = column.dictionary_encode()
+    found = pa.array([value in values for value in encoded.dictionary.to_pylist()], pa.bool_())
+    return found.take(encoded.indices).fill_null(fill_value=False)

@@ -1,0 +1,391 @@
+"""A source as the target will see it: ids mapped, and without what is not to be carried."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.stores.protocols import Among
+from mlporter.transfer.merge.columns import holds_model_name, id_columns
+from mlporter.transfer.merge.contents import names_ids, with_new_ids
+from mlporter.transfer.merge.strings import map_strings
+from mlporter.transfer.merge.units import EXPERIMENTS, OWNED, is_among, key_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlporter.catalogue.types import Table
+    from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
+    from mlporter.transfer.merge.idmap import IdMap
+
+__all__ = ["Choice", "Chosen", "MappedSource", "edge_owner"]
+
+_FEW = 20_000
+"""Up to so many ids, a database is asked for their rows only."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some units of a kind by the source's keys: these, or (``without``) all but these."""
+
+    keys: frozenset[Any]
+    without: bool = False
+
+    def mask(self, keys: pa.Array) -> pa.Array:
+        """Which of some keys are chosen."""
+        among = is_among(keys, self.keys)
+        return pc.invert(among) if self.without else among
+
+    def has(self, key: str) -> bool:
+        """Whether a key is chosen."""
+        return (key in self.keys) != self.without
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of a source is carried.
+
+    Attributes:
+        units: By entity; an entity that is not in here is carried whole.
+        rows: Of tables whose rows stand alone, the keys (in the target's terms) left out.
+    """
+
+    units: Mapping[str, Chosen] = field(default_factory=dict)
+    rows: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not self.units and not self.rows
+
+
+class MappedSource:
+    """`mlporter.stores.protocols.Source` over another one."""
+
+    def __init__(self, inner: Source, ids: IdMap, choice: Choice | None = None) -> None:
+        self._inner = inner
+        self.ids = ids
+        self._choice = choice or Choice()
+        self._by_name = {table.name: table for table in inner.tables}
+        self._counts: dict[str, int] = {}
+
+    @property
+    def description(self) -> Description:
+        """What and where the source is."""
+        return self._inner.description
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The source's tables."""
+        return self._inner.tables
+
+    def count(self, table: str) -> int:
+        """Rows of a table that are carried."""
+        if not self.drops(table):
+            return self._inner.count(table)
+        if table not in self._counts:
+            self._counts[table] = self._count(self._by_name[table])
+        return self._counts[table]
+
+    def _count(self, entry: Table) -> int:
+        if entry.name in self._choice.rows or entry.name not in OWNED:
+            return sum(batch.num_rows for batch in self.read(entry.name, entry.order))
+        owned = OWNED[entry.name]
+        chosen = self._choice.units[owned.entity]
+        if not chosen.keys:
+            return self._inner.count(entry.name) if chosen.without else 0
+        batches = self._inner.read(entry.name, owned.columns, self._pushed(entry))
+        return sum(batch.num_rows for batch in self._carried(entry, batches))
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table that are carried, in the target's terms, sorted by its key."""
+        entry = self._by_name[table]
+        wanted = columns or tuple(entry.schema.names)
+        if not self.drops(table) and not self._changes(entry):
+            return self._inner.read(table, columns, among)
+        return self._read(entry, wanted, among)
+
+    def _read(
+        self, entry: Table, wanted: tuple[str, ...], among: Among | None
+    ) -> Iterator[pa.RecordBatch]:
+        if self._is_empty(entry):
+            return
+        needed = self._needed(entry, wanted, among)
+        batches = self._inner.read(entry.name, needed, self._pushed(entry))
+        carried = self._carried(entry, batches)
+        mapped: Iterator[pa.RecordBatch] = (self._map(entry, batch) for batch in carried)
+        if self._reorders(entry):
+            mapped = _sorted(mapped, entry)
+        for batch in mapped:
+            rows = self._left(entry, batch)
+            if among is not None:
+                index = rows.schema.get_field_index(among.column)
+                rows = rows.filter(is_among(rows.column(index), among.values))
+            if rows.num_rows:
+                yield rows.select(list(wanted))
+
+    def _needed(
+        self, entry: Table, wanted: tuple[str, ...], among: Among | None
+    ) -> tuple[str, ...]:
+        """The columns to read: what decides about rows, or about what is in a column, too."""
+        names = dict.fromkeys(wanted)
+        names.update(dict.fromkeys(entry.order))
+        if entry.name in OWNED:
+            names.update(dict.fromkeys(OWNED[entry.name].columns))
+        if entry.name == "inputs":
+            names["input_uuid"] = None
+        names.update({c.where[0]: None for c in id_columns(entry.name) if c.where})
+        names.update({h.where[0]: None for h in entry.hidden if h.where})
+        if among is not None:
+            names[among.column] = None
+        return tuple(name for name in entry.schema.names if name in names)
+
+    # --- Which rows ---------------------------------------------------------------------------
+
+    def drops(self, table: str) -> bool:
+        """Whether some of a table's rows may be left out."""
+        entity = "runs" if table in {"inputs", "input_tags"} else None
+        if table in OWNED:
+            entity = OWNED[table].entity
+        return (entity or table) in self._choice.units or table in self._choice.rows
+
+    def _is_empty(self, entry: Table) -> bool:
+        """Whether nothing of a table is carried, known without a look at it."""
+        entity = OWNED[entry.name].entity if entry.name in OWNED else entry.name
+        entity = "runs" if entry.name in {"inputs", "input_tags"} else entity
+        chosen = self._choice.units.get(entity)
+        return chosen is not None and not chosen.keys and not chosen.without
+
+    def _pushed(self, entry: Table) -> Among | None:
+        """What a database can be asked for, instead of reading everything."""
+        owned = OWNED.get(entry.name)
+        chosen = self._choice.units.get(owned.entity) if owned else None
+        if owned is None or chosen is None or chosen.without or len(owned.columns) > 1:
+            return None
+        if len(chosen.keys) > _FEW:
+            return None
+        return Among(owned.columns[0], tuple(sorted(chosen.keys)))
+
+    def _carried(self, entry: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        owned, units = OWNED.get(entry.name), self._choice.units
+        for batch in batches:
+            if owned is not None and owned.entity in units:
+                keys = key_array(batch, owned.columns)
+                yield batch.filter(units[owned.entity].mask(keys))
+            elif entry.name == "inputs" and "runs" in units:
+                yield batch.filter(units["runs"].mask(edge_owner(batch)))
+            elif entry.name == "input_tags" and "runs" in units:
+                yield batch.filter(is_among(batch.column("input_uuid"), self._edges))
+            elif entry.name in units:
+                yield batch.filter(units[entry.name].mask(key_array(batch, entry.key)))
+            else:
+                yield batch
+
+    def _left(self, entry: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Without single rows that are left out, by their mapped keys."""
+        rows = self._choice.rows.get(entry.name)
+        if not rows:
+            return batch
+        keys = key_array(batch, entry.order)
+        keys = keys if pa.types.is_string(keys.type) else keys.cast(pa.string())
+        return batch.filter(pc.invert(is_among(keys, rows)))
+
+    @cached_property
+    def _edges(self) -> frozenset[str]:
+        """Ids of the inputs of the runs that are carried."""
+        entry = self._by_name.get("inputs")
+        if entry is None:
+            return frozenset()
+        batches = self._inner.read("inputs", (*entry.key, "input_uuid"))
+        return frozenset(
+            edge
+            for batch in self._carried(entry, batches)
+            for edge in batch.column("input_uuid").to_pylist()
+        )
+
+    # --- What is in them ----------------------------------------------------------------------
+
+    def _changes(self, entry: Table) -> bool:
+        ids = self.ids
+        if ids.is_identity:
+            return False
+        names = entry.by_name
+        return bool(
+            ("experiment_id" in names and ids.experiments)
+            or ("workspace" in names and ids.workspaces)
+            or entry.name in {"workspaces", EXPERIMENTS}
+            or (holds_model_name(entry.name) and ids.models)
+            or any(ids.of(c.table) for c in id_columns(entry.name))
+            or entry.hidden
+            or entry.name == "entity_associations"
+            or (entry.name == "spans" and ids.of("trace_info"))
+        )
+
+    def _reorders(self, entry: Table) -> bool:
+        """Whether the rows must be sorted again: a column of the key changes its order."""
+        if not self._changes(entry):
+            return False
+        own = {c.column for c in id_columns(entry.name) if self.ids.of(c.table)}
+        if holds_model_name(entry.name) and self.ids.models:
+            return True
+        if "experiment_id" in entry.key and any(
+            old != new for old, new in self.ids.experiments.items()
+        ):
+            return True
+        first, *rest = entry.key or ("",)
+        if first in own and self._table_of(entry, first) not in self.ids.ordered:
+            return True
+        return bool(own & set(rest)) or entry.name == "entity_associations"
+
+    def _table_of(self, entry: Table, column: str) -> str:
+        return next(c.table for c in id_columns(entry.name) if c.column == column)
+
+    def _map(self, entry: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+        ids = self.ids
+        batch = map_strings(entry, batch, ids)
+        originals = batch
+        for holder in id_columns(entry.name):
+            if changes := ids.of(holder.table):
+                where = None if holder.where is None else _equal(originals, *holder.where)
+                batch = _replace(batch, holder.column, changes, where)
+        if holds_model_name(entry.name) and ids.models:
+            batch = _model_names(batch, ids)
+        if entry.name == EXPERIMENTS and ids.experiment_names:
+            batch = _replace_by(batch, "name", "experiment_id", ids.experiment_names)
+        if ids.experiments:
+            batch = _replace(batch, "experiment_id", ids.experiments)
+        if ids.workspaces:
+            column = "name" if entry.name == "workspaces" else "workspace"
+            batch = _replace(batch, column, ids.workspaces)
+        return batch
+
+    # --- Files --------------------------------------------------------------------------------
+
+    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
+        """The files of what is carried, by the target's ids."""
+
+        def kept(kind: str, owner: str) -> bool:
+            return self._keeps(kind, owner) and (keep is None or keep(kind, owner))
+
+        found = self._inner.files(report, None if self._choice.is_all and keep is None else kept)
+        if self.ids.is_identity:
+            yield from found
+            return
+        for file in found:
+            owner = self._owner(file.owner_kind, file.owner_id)
+            changed = replace(file, owner_id=owner)
+            if self._renames(changed) and file.sha256 is not None:
+                # Its sum will be another; where to find it is in the token too.
+                changed = replace(changed, sha256=None)
+            yield changed
+
+    def _renames(self, file: ArtifactFile) -> bool:
+        """Whether ids in a file change."""
+        ids = self.ids
+        changed = ids.of("runs") or ids.of("logged_models") or ids.of("trace_info")
+        return bool(changed) and names_ids(file.path, file.size)
+
+    def _keeps(self, kind: str, owner: str) -> bool:
+        entity, key = _OWNER_ENTITY[kind], owner
+        if kind == "model_version":
+            workspace, _, rest = owner.partition("/")
+            key = "\x1f".join((workspace, *rest.rpartition("/")[::2]))
+        chosen = self._choice.units.get(entity)
+        return chosen is None or chosen.has(key)
+
+    def _owner(self, kind: str, owner: str) -> str:
+        if kind != "model_version":
+            return self.ids.of(_OWNER_ENTITY[kind]).get(owner, owner)
+        workspace, _, rest = owner.partition("/")
+        name, _, version = rest.rpartition("/")
+        new = self.ids.model(workspace, name)
+        return f"{self.ids.workspace(workspace)}/{new}/{version}"
+
+    @contextmanager
+    def open_file(self, file: ArtifactFile) -> Iterator[BinaryIO]:
+        """The bytes of a file, which names the ids that its owner has in the target."""
+        with self._inner.open_file(file) as stream:
+            yield with_new_ids(file.path, stream, self.ids) if self._renames(file) else stream
+
+    def close(self) -> None:
+        """End the snapshot."""
+        self._inner.close()
+
+
+_OWNER_ENTITY = {
+    "run": "runs",
+    "logged_model": "logged_models",
+    "trace": "trace_info",
+    "trace_archive": "trace_info",
+    "model_version": "model_versions",
+}
+
+
+def edge_owner(batch: pa.RecordBatch) -> pa.Array:
+    """The run at one end of each row of `inputs`: a dataset's goes in, a model's comes out."""
+    names = batch.schema.names
+    from_run = is_among(batch.column(names.index("source_type")), ("RUN_INPUT", "RUN_OUTPUT"))
+    source = batch.column(names.index("source_id"))
+    return pc.if_else(from_run, source, batch.column(names.index("destination_id")))
+
+
+def _equal(batch: pa.RecordBatch, column: str, value: str) -> pa.Array:
+    found = pc.equal(batch.column(batch.schema.get_field_index(column)), value)
+    return pc.fill_null(found, fill_value=False)
+
+
+def _replace(
+    batch: pa.RecordBatch,
+    column: str,
+    changes: Mapping[str, str] | Mapping[int, int],
+    where: pa.Array | None = None,
+) -> pa.RecordBatch:
+    """A batch in which the values of a column are changed, where `where` holds."""
+    index = batch.schema.get_field_index(column)
+    if index < 0:
+        return batch
+    values = batch.column(index)
+    olds = pa.array(list(changes), values.type)
+    news = pa.array(list(changes.values()), values.type)
+    mapped = pc.coalesce(news.take(pc.index_in(values, value_set=olds)), values)
+    if where is not None:
+        mapped = pc.if_else(where, mapped, values)
+    return batch.set_column(index, batch.schema.field(index), mapped)
+
+
+def _replace_by(
+    batch: pa.RecordBatch, column: str, key: str, changes: Mapping[int, str]
+) -> pa.RecordBatch:
+    """A batch in which a column has new values in the rows with some keys."""
+    index = batch.schema.get_field_index(column)
+    if index < 0:
+        return batch
+    values = batch.column(index)
+    keys = batch.column(batch.schema.get_field_index(key))
+    news = pa.array(list(changes.values()), values.type)
+    found = pc.index_in(keys, value_set=pa.array(list(changes), keys.type))
+    return batch.set_column(index, batch.schema.field(index), pc.coalesce(news.take(found), values))
+
+
+def _model_names(batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBatch:
+    index = batch.schema.get_field_index("name")
+    workspaces = batch.column(batch.schema.get_field_index("workspace")).to_pylist()
+    names = batch.column(index).to_pylist()
+    news = [ids.model(w, n) for w, n in zip(workspaces, names, strict=True)]
+    field_ = batch.schema.field(index)
+    return batch.set_column(index, field_, pa.array(news, field_.type))
+
+
+def _sorted(batches: Iterator[pa.RecordBatch], entry: Table) -> Iterator[pa.RecordBatch]:
+    """All rows, sorted again by the key: for tables of the size of a registry's names."""
+    found = list(batches)
+    if found:
+        order = [(name, "ascending") for name in entry.order]
+        yield from pa.Table.from_batches(found).sort_by(order).combine_chunks().to_batches()

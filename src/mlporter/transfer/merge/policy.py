@@ -1,0 +1,114 @@
+"""What the user wants done where both sides have something, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+from mlporter.errors import UsageError
+from mlporter.transfer.merge.idmap import IdMap
+from mlporter.transfer.merge.mapped import Choice, Chosen
+
+if TYPE_CHECKING:
+    from mlporter.errors import LeftOut
+
+__all__ = ["Conflict", "Merge", "OnConflict", "Policy", "Renamed", "UnitCount"]
+
+OnConflict = Literal["fail", "skip", "rename"]
+"""What to do with what the target has another one of: refuse the whole, leave it out and say so,
+or carry it under another name or id."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How to merge into a registry in use.
+
+    Attributes:
+        on_conflict: See `OnConflict`.
+        renames: ``OLD=NEW`` pairs: names that experiments and registered models get.
+        to_workspace: The workspace that everything goes to, or None to keep them.
+
+    Raises:
+        UsageError: an unknown policy, or a rename that is none.
+    """
+
+    on_conflict: OnConflict = "fail"
+    renames: tuple[str, ...] = ()
+    to_workspace: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if self.on_conflict not in get_args(OnConflict):
+            raise UsageError(
+                f"on_conflict is one of fail, skip and rename, not {self.on_conflict!r}"
+            )
+        for pair in self.renames:
+            old, equals, new = pair.partition("=")
+            if not (old and equals and new):
+                raise UsageError(f"{pair!r} is not OLD=NEW")
+
+    @property
+    def new_names(self) -> dict[str, str]:
+        """New names by old ones."""
+        pairs = (pair.partition("=") for pair in self.renames)
+        return {old: new for old, _, new in pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Something of the source that the target has another one of."""
+
+    kind: str
+    id: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id!r}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """Something that gets another name or id: ``experiment``, its old id and its new one."""
+
+    kind: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCount:
+    """Things of a kind: carried, already there and the same, left out as they conflict."""
+
+    kind: str
+    new: int = 0
+    there: int = 0
+    skipped: int = 0
+
+
+@dataclass
+class Merge:
+    """What a merge will do: decided, and not yet done.
+
+    Attributes:
+        ids: What is called otherwise in the target.
+        choice: What of the source is carried.
+        new: What of each kind of unit is new, by the target's keys.
+        skipped: What of each kind is left out by ``--on-conflict skip``.
+        skipped_rows: How many single rows of each table are, likewise.
+        conflicts: Why it is refused; empty if it is not.
+        renamed: What gets another name or id, experiments and names first.
+        units: Counts by kind.
+        left_out: What is left out by the policy.
+        notes: Sentences for people.
+    """
+
+    ids: IdMap = field(default_factory=IdMap)
+    choice: Choice = field(default_factory=Choice)
+    new: dict[str, frozenset[str]] = field(default_factory=dict)
+    skipped: dict[str, Chosen] = field(default_factory=dict)
+    skipped_rows: dict[str, int] = field(default_factory=dict)
+    conflicts: list[Conflict] = field(default_factory=list)
+    renamed: list[Renamed] = field(default_factory=list)
+    units: list[UnitCount] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,185 @@
+"""From a source and a target to a plan: everything that is known before the first write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Protocol
+
+from mlporter.errors import LeftOut, RefusedError
+from mlporter.transfer.merge.mapped import Choice, MappedSource
+from mlporter.transfer.merge.resolve import resolve, resolve_fresh
+from mlporter.transfer.plan import Plan, plan_transfer, strange_tables
+from mlporter.transfer.preflight import MAX_REASONS, misfits
+from mlporter.transfer.result import TableResult
+from mlporter.transfer.rewrite import Rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from mlporter.catalogue.types import Table
+    from mlporter.progress import OnProgress
+    from mlporter.stores.address import Address
+    from mlporter.stores.database.limits import Limits
+    from mlporter.stores.protocols import Among, Source
+    from mlporter.transfer.merge.policy import Merge, Policy
+
+__all__ = ["Prepared", "Target", "prepare"]
+
+_LARGEST_INT32 = 2**31 - 1
+_LARGEST_INT64 = 2**63 - 1
+
+
+class Target(Protocol):
+    """The part of a target that a plan is made from."""
+
+    @property
+    def address(self) -> Address:
+        """Where it is."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its tables."""
+
+    @property
+    def enforces_caps(self) -> bool:
+        """Whether too long a value is an error there."""
+
+    @property
+    def limits(self) -> Limits | None:
+        """What it says itself of what it can hold, or None."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it holds nothing but what MLflow puts into a new database."""
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table by key."""
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+
+
+@dataclass
+class Prepared:
+    """A transfer that is planned, and not begun.
+
+    Attributes:
+        source: What is carried, in the target's terms.
+        origin: The source as it is.
+        plan: Tables and columns.
+        merge: What of it is new, and how it is called.
+        fresh: Whether the target was found with nothing in it.
+        rewrite: New places for artifacts, or None to keep the URIs.
+    """
+
+    source: Source
+    origin: Source
+    target: Target
+    plan: Plan
+    merge: Merge
+    fresh: bool
+    rewrite: Rewrite | None
+    on_progress: OnProgress
+
+    def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a table that are carried, as they will be written."""
+        total, done = self.source.count(table.name), 0
+        batches = self.source.read(table.name, tuple(table.schema.names))
+        for batch in self.rewrite.apply(table, batches) if self.rewrite else batches:
+            yield batch
+            done += batch.num_rows
+            self.on_progress(f"{step} {table.name}", done, total)
+
+    def misfits(self) -> tuple[str, ...]:
+        """What the target would not take, all reasons together."""
+        if not self.target.enforces_caps:
+            return ()
+        reasons: list[str] = []
+        limits = self.target.limits
+        for table in self.plan.tables:
+            if limits is not None:
+                rows = partial(self.rows, table, "checking")
+                found = limits.misfits(table, rows, fresh=self.fresh)
+            else:
+                found = misfits(table, self.rows(table, "checking"))
+            for reason in found:
+                reasons.append(reason)
+                if len(reasons) >= MAX_REASONS:
+                    return tuple(reasons)
+        return tuple(reasons)
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """What is left out, as far as that is known before any file is read."""
+        yield from self.plan.left_out
+        yield from self.merge.left_out
+
+    @cached_property
+    def counted(self) -> tuple[TableResult, ...]:
+        """Rows by table: carried, already there, skipped."""
+        skipped = MappedSource(self.origin, self.merge.ids, Choice(self.merge.skipped))
+        results = []
+        for table in self.plan.tables:
+            new = self.source.count(table.name)
+            left = self.merge.skipped_rows.get(table.name, 0)
+            if skipped.drops(table.name):
+                left += skipped.count(table.name)
+            there = self.origin.count(table.name) - new - left
+            results.append(TableResult(table.name, new, there, left))
+        results += [TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()]
+        return tuple(results)
+
+
+def prepare(
+    source: Source,
+    target: Target,
+    policy: Policy,
+    artifact_root: str | None,
+    *,
+    include_secrets: bool,
+    on_progress: OnProgress,
+) -> Prepared:
+    """Plan what carrying `source` into `target` does.
+
+    Raises:
+        RefusedError: the source's tables are not those of its schema revision.
+        UsageError: the policy does not fit the source.
+    """
+    if reasons := strange_tables(source.tables, target.tables):
+        raise RefusedError(
+            f"its tables are not those of schema revision {source.description.revision}",
+            subject=source.description.address,
+            hint="it was edited, or made by something else than mlporter",
+            reasons=reasons[:MAX_REASONS],
+        )
+    counts = {table.name: source.count(table.name) for table in source.tables}
+    plan = plan_transfer(source.tables, counts, target.tables, include_secrets=include_secrets)
+    largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
+    fresh = target.is_fresh
+    if fresh:
+        merge = resolve_fresh(source, policy, largest)
+    else:
+        merge = resolve(
+            source,
+            target,
+            plan.tables,
+            policy=policy,
+            largest_experiment=largest,
+            on_progress=on_progress,
+        )
+    whole = _mapped(source, merge, Choice())
+    rewrite = None
+    if artifact_root is not None:
+        rewrite = Rewrite(whole, artifact_root)
+    carried = _mapped(source, merge, merge.choice)
+    return Prepared(carried, source, target, plan, merge, fresh, rewrite, on_progress)
+
+
+def _mapped(source: Source, merge: Merge, choice: Choice) -> Source:
+    if merge.ids.is_identity and choice.is_all:
+        return source
+    return MappedSource(source, merge.ids, choice)

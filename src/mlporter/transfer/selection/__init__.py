@@ -1,0 +1,13 @@
+"""Selection: a part of a registry that reads as a registry of its own.
+
+`Selection` says what is asked for, in the words of the command line; `select` puts a source around
+a source, in which nothing else is. Whatever reads it need not know that something was chosen.
+"""
+
+from __future__ import annotations
+
+from mlporter.transfer.selection.choose import select
+from mlporter.transfer.selection.source import SelectedSource, notes_of
+from mlporter.transfer.selection.words import KINDS, Selection
+
+__all__ = ["KINDS", "SelectedSource", "Selection", "notes_of", "select"]

@@ -1,0 +1,106 @@
+"""`--strict-artifacts`: every artifact file is opened before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue.own import LEFT_OUT, OWNER_KINDS
+from mlporter.errors import LeftOut, RefusedError, UsageError
+from mlporter.transfer.files import carry_files, open_guarded, unreadable
+from mlporter.transfer.preflight import MAX_REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.progress import OnProgress
+    from mlporter.stores.protocols import ArtifactFile, Source
+
+__all__ = ["check_artifacts", "check_strict"]
+
+_FILE_KINDS = frozenset({"artifact", *OWNER_KINDS})
+
+
+def check_strict(artifacts: str, *, strict_artifacts: bool) -> None:
+    """Refuse to be strict about files that nobody copies.
+
+    Raises:
+        UsageError: files are not to be copied.
+    """
+    if strict_artifacts and artifacts != "copy":
+        raise UsageError(
+            f"--strict-artifacts is about files that are copied, and --artifacts {artifacts} "
+            "copies none",
+            hint="leave one of the two out",
+        )
+
+
+def check_artifacts(source: Source, *, workers: int, on_progress: OnProgress) -> None:
+    """Find every artifact file of a source, and read the first byte of each.
+
+    What an export already could not carry is missing from its bundle, and so found too.
+
+    Args:
+        source: Where the files are; nothing is kept of them.
+        workers: How many files to open at a time.
+        on_progress: Told how many bytes the files have that were found.
+
+    Raises:
+        RefusedError: files are missing or cannot be read; the first `MAX_REASONS` are named.
+    """
+    found = _Found()
+    for item in _lost_before(source):
+        found.add(item)
+
+    def peek(file: ArtifactFile) -> None:
+        with open_guarded(source, file) as stream:
+            stream.read(1)
+
+    def unread(file: ArtifactFile, why: str) -> None:
+        found.add(unreadable(file, why))
+
+    size = 0
+    files = source.files(found.add)
+    for file, _ in carry_files(files, peek, unread, workers=workers):
+        size += file.size
+        on_progress("checking artifacts", size, None, "bytes")
+    found.refuse(source)
+
+
+@dataclass
+class _Found:
+    """What is missing: counted, and the first by name."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, item: LeftOut) -> None:
+        if item.expected:
+            return
+        self.count += 1
+        if len(self.first) < MAX_REASONS:
+            what = f"{item.id}/{item.path}" if item.path else f"{item.kind} {item.id}"
+            self.first.append(f"{what}: {item.reason}: {item.detail}")
+
+    def refuse(self, source: Source) -> None:
+        if not self.count:
+            return
+        more = self.count - len(self.first)
+        raise RefusedError(
+            f"{self.count} artifact{'s are' if self.count > 1 else ' is'} missing or unreadable",
+            subject=source.description.address,
+            hint="--map-uri says where files are found; without --strict-artifacts the rest is "
+            "carried, and what is missing is listed",
+            reasons=(*self.first, *([f"and {more} more"] if more else [])),
+        )
+
+
+def _lost_before(source: Source) -> Iterator[LeftOut]:
+    """What the export that wrote a bundle could not carry."""
+    if source.description.kind != "bundle":
+        return
+    for batch in source.read(LEFT_OUT.name):
+        for row in batch.to_pylist():
+            item = LeftOut(**row)
+            if item.kind in _FILE_KINDS:
+                yield item

@@ -1,0 +1,99 @@
+"""mlporter and MLflow's server in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .mlflow_session import QUIET_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Runs a command line of mlporter; at the first step that begins with the first argument it says
+#: so, and goes on when its input ends.
+_PAUSED = """
+import sys
+import mlporter as api
+from mlporter.cli.app import run
+
+step, verb, *rest = sys.argv[1:]
+name = {"import": "import_"}.get(verb, verb)
+really = getattr(api, name)
+
+def pausing(*args, on_progress, **options):
+    paused = []
+    def tell(told, *numbers):
+        if told.startswith(step) and not paused:
+            paused.append(True)
+            print("paused", flush=True)
+            sys.stdin.read()
+    return really(*args, on_progress=tell, **options)
+
+setattr(api, name, pausing)
+sys.exit(run([verb, *rest]))
+"""
+
+
+def mlporter_process(*words: object, paused_at: str = "") -> subprocess.Popen[str]:
+    """mlporter in another process; with ``paused_at`` it waits there until `go_on`."""
+    start = ["-c", _PAUSED, paused_at] if paused_at else ["-m", "mlporter"]
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", *start, *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **QUIET_ENVIRONMENT, "MLFLOW_LOGGING_LEVEL": "WARNING"},
+    )
+
+
+def wait_until_paused(process: subprocess.Popen[str]) -> None:
+    """Return when the process has come to where it pauses."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line == "paused\n", (line, process.communicate())
+
+
+def go_on(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Let a process end; its exit code and what people read."""
+    _, said = process.communicate(timeout=120)
+    return process.returncode, said
+
+
+@contextmanager
+def mlflow_server(database: str, folder: Path) -> Iterator[str]:
+    """``mlflow server`` on a database, with its files in a folder; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
+    command += ["--artifacts-destination", str(folder), "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    log = folder.with_name(f"{folder.name}.log")
+    with log.open("w") as out:
+        # A process group of its own: stopping the command alone would leave its server running.
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env={**os.environ, **QUIET_ENVIRONMENT},
+        )
+    try:
+        while "startup complete" not in log.read_text():
+            assert server.poll() is None, log.read_text()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

@@ -1,0 +1,114 @@
+"""What is carried beside the target's own: new ids, and MLflow finds everything under them."""
+
+from __future__ import annotations
+
+import json
+
+import mlflow
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+import mlporter
+from tests.support.databases import rows
+from tests.support.mlflow_session import sqlite_url
+
+
+@pytest.fixture
+def restored(plain_sqlite, mlflow_sqlite, tmp_path):
+    """A registry, with a second copy of everything in it under other names."""
+    root, target = str(tmp_path / "root"), sqlite_url(mlflow_sqlite)
+    mlporter.copy(plain_sqlite.tracking_uri, target, artifact_root=root)
+    result = mlporter.copy(
+        plain_sqlite.tracking_uri,
+        target,
+        artifact_root=root,
+        on_conflict="rename",
+        rename=["plain=restored", f"{plain_sqlite.model_name}=restored-model"],
+    )
+    return target, result
+
+
+def test_copies_have_new_ids_and_keep_their_references(restored, plain_sqlite):
+    target, result = restored
+    client = MlflowClient(target, target)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "restored"]
+    copied = client.search_runs([experiment.experiment_id])
+    originals = client.search_runs([client.get_experiment_by_name("plain").experiment_id])
+    assert len(copied) == len(originals) > 0
+    assert {run.info.run_id for run in copied}.isdisjoint(run.info.run_id for run in originals)
+    ids = {renamed.old: renamed.new for renamed in result.renamed}
+    for original in originals:
+        copy = client.get_run(ids[original.info.run_id])
+        assert copy.data.params == original.data.params
+        assert copy.data.metrics == original.data.metrics
+        parent = original.data.tags.get("mlflow.parentRunId")
+        assert copy.data.tags.get("mlflow.parentRunId") == (ids[parent] if parent else None)
+        for key in original.data.metrics:
+            assert [
+                (m.step, m.value, m.timestamp)
+                for m in client.get_metric_history(copy.info.run_id, key)
+            ] == [
+                (m.step, m.value, m.timestamp)
+                for m in client.get_metric_history(original.info.run_id, key)
+            ]
+
+
+def test_the_copy_of_a_model_loads_and_knows_its_new_ids(restored, plain_sqlite):
+    target, result = restored
+    mlflow.set_tracking_uri(target)
+    ids = {renamed.old: renamed.new for renamed in result.renamed}
+    client = MlflowClient(target, target)
+    for version in client.search_model_versions("name = 'restored-model'"):
+        uri = f"models:/restored-model/{version.version}"
+        original = f"models:/{plain_sqlite.model_name}/{version.version}"
+        mine, theirs = mlflow.pyfunc.load_model(uri), mlflow.pyfunc.load_model(original)
+        assert mine.metadata.run_id == ids[theirs.metadata.run_id] == version.run_id
+        assert mine.metadata.model_id == ids[theirs.metadata.model_id]
+        assert mine.metadata.signature == theirs.metadata.signature
+
+
+def test_files_that_name_ids_follow_and_others_stay(restored, plain_sqlite, tmp_path):
+    target, result = restored
+    ids = {renamed.old: renamed.new for renamed in result.renamed}
+    old = next(key for key in ids if key.startswith("m-"))
+    places = dict(rows(target, "SELECT model_id, artifact_location FROM logged_models"))
+    for name in ("MLmodel", "python_env.yaml"):
+        before = (tmp_path / places[old] / name).read_text()
+        after = (tmp_path / places[ids[old]] / name).read_text()
+        assert (before == after) == (name != "MLmodel")
+    described = yaml.safe_load((tmp_path / places[ids[old]] / "MLmodel").read_text())
+    assert described["model_id"] == ids[old]
+
+
+def test_traces_are_copied_with_their_spans(rich_sqlite, mlflow_sqlite, tmp_path):
+    root, target = str(tmp_path / "root"), sqlite_url(mlflow_sqlite)
+    mlporter.copy(rich_sqlite.tracking_uri, target, artifact_root=root)
+    wanted = rows(
+        target,
+        "SELECT e.name, t.request_id FROM experiments e JOIN trace_info t"
+        " ON t.experiment_id = e.experiment_id ORDER BY 2",
+    )
+    names = sorted({name for name, _ in wanted})
+    result = mlporter.copy(
+        rich_sqlite.tracking_uri,
+        target,
+        artifact_root=root,
+        on_conflict="rename",
+        rename=[f"{name}={name} again" for name in names],
+    )
+    ids = {renamed.old: renamed.new for renamed in result.renamed}
+    client = MlflowClient(target, target)
+    seen = 0
+    for _, old in wanted:
+        (one,) = rows(target, f"SELECT count(*) FROM spans WHERE trace_id = '{old}'")
+        if not one[0]:
+            continue
+        original, copy = client.get_trace(old), client.get_trace(ids[old])
+        assert copy.info.trace_id == ids[old]
+        assert [span.name for span in copy.data.spans] == [s.name for s in original.data.spans]
+        assert {span.trace_id for span in copy.data.spans} == {ids[old]}
+        for span in copy.data.spans:
+            assert json.loads(span.to_dict()["attributes"]["mlflow.traceRequestId"]) == ids[old]
+        seen += 1
+    assert seen
