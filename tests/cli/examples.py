@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mlporter.bundle.findings import VerifyReport
 from mlporter.compare.report import Difference, DiffReport, TableCounts
 from mlporter.errors import LeftOut
@@ -15,6 +17,7 @@ from mlporter.transfer.inventory import (
     TableInfo,
     VersionInfo,
 )
+from mlporter.transfer.merge.policy import Conflict, Renamed, UnitCount
 from mlporter.transfer.proof import VerifyResult
 from mlporter.transfer.result import FilesResult, LeftOutSummary, Result, TableResult
 
@@ -61,6 +64,105 @@ def incomplete(count, verb="export"):
         next_command="",
     )
 
+
+NEXT = "mlporter copy sqlite:///dev.db sqlite:///prod.db"
+
+PLAN_FRESH = Result(
+    verb="copy",
+    source="sqlite:///dev.db",
+    target="sqlite:///prod.db",
+    tables=(
+        TableResult("workspaces", 1),
+        TableResult("experiments", 12),
+        TableResult("experiment_tags", 0),
+        TableResult("runs", 10_000),
+        TableResult("metrics", 5_000_000),
+        TableResult("registered_models", 3),
+        TableResult("model_versions", 40),
+        TableResult("latest_metrics", 0, skipped=200_000),
+    ),
+    files=FilesResult("copy", 52_000, 12_345_678_900),
+    left_out=LeftOutSummary(1, 0, (BY_RULE,)),
+    next_command=NEXT,
+    dry_run=True,
+)
+
+_IN_USE = {
+    "tables": (
+        TableResult("workspaces", 0, 1),
+        TableResult("experiments", 1, 11),
+        TableResult("experiment_tags", 2, 3),
+        TableResult("runs", 9_000, 1_000),
+        TableResult("metrics", 4_000_000, 1_000_000),
+        TableResult("registered_models", 0, 3),
+        TableResult("model_versions", 20, 20),
+        TableResult("registered_model_aliases", 0, 3),
+        TableResult("latest_metrics", 0, skipped=200_000),
+    ),
+    "units": (UnitCount("runs", 9_000, 1_000), UnitCount("model_versions", 20, 20)),
+    "fresh": False,
+}
+
+PLAN_IN_USE = replace(PLAN_FRESH, **_IN_USE)
+
+PLAN_IN_CONFLICT = replace(
+    PLAN_IN_USE,
+    conflicts=(
+        *(Conflict("runs", f"{n:032x}", "the target has another one under this id")
+          for n in range(17)),
+        Conflict("experiments", "fraud", "it is active in the target, and deleted here"),
+        Conflict("experiments", "fraud", "the target has another value of its tag 'team'"),
+        Conflict("registered_model_aliases", "default/fraud/champion",
+                 "the target has another value"),
+    ),
+    next_command="",
+)  # fmt: skip
+
+PLAN_MISFITS = replace(
+    PLAN_FRESH,
+    misfits=tuple(f"params.value of run {n:032x}: 9000 characters, and 8000 fit" for n in range(2)),
+    next_command="",
+)
+
+PLAN_SKIPPED = replace(
+    PLAN_IN_USE,
+    tables=(TableResult("runs", 8_999, 1_000, 1), TableResult("metrics", 4_000_000, 999_000, 7)),
+    left_out=LeftOutSummary(
+        2,
+        1,
+        (
+            LeftOut("runs", RUN, "", "conflict", "the target has another one under this id"),
+            BY_RULE,
+        ),
+    ),
+    on_conflict="skip",
+    next_command=f"{NEXT} --on-conflict skip",
+)
+
+PLAN_RENAMED = replace(
+    PLAN_IN_USE,
+    renamed=(
+        Renamed("experiment", "fraud", "fraud-restored"),
+        Renamed("experiment id", "7", "12"),
+        Renamed("registered model", "fraud", "fraud-\x1b[31mred"),
+        Renamed("trace_info", "tr-1", "tr-2"),
+        *(Renamed("runs", f"{n:032x}", f"{n + 4096:032x}") for n in range(2_000)),
+    ),
+    notes=("3 rows of assessments get new ids: the target has theirs for another.",),
+    on_conflict="rename",
+    next_command=f"{NEXT} --on-conflict rename",
+)
+
+PLAN_NOTHING = replace(
+    PLAN_IN_USE,
+    tables=(TableResult("runs", 0, 10_000), TableResult("metrics", 0, 5_000_000)),
+    files=FilesResult("copy"),
+    left_out=LeftOutSummary(),
+)
+
+NOTHING_DONE = replace(
+    PLAN_NOTHING, dry_run=False, next_command="mlporter diff sqlite:///dev.db sqlite:///prod.db"
+)
 
 A = Description("sqlite:///dev.db", "sqlite", "dc11669786a5", "snapshot")
 B = Description("backup", "bundle", "dc11669786a5", "snapshot", bundle_id="b-1")

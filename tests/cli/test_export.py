@@ -68,6 +68,8 @@ def test_options_reach_the_function(mlporter, fake):
         "--workers",
         9,
         "--resume",
+        "--strict-artifacts",
+        "--include-secrets",
     )
 
     ((args, options),) = calls
@@ -79,6 +81,9 @@ def test_options_reach_the_function(mlporter, fake):
         "workers": 9,
         "resume": True,
         "restart": False,
+        "strict_artifacts": True,
+        "include_secrets": True,
+        "selection": None,
     }
 
 
@@ -101,7 +106,7 @@ def test_the_source_may_come_from_the_environment(mlporter, fake, monkeypatch):
         ("a", "b", "--workers", "0"),
         ("a", "b", "--map-uri", "nonsense"),
         ("a", "b", "--artifacts", "some"),
-        ("a", "b", "--include-secrets"),
+        ("a", "b", "--include-secret", "x"),
     ],
 )
 def test_wrong_usage(mlporter, fake, arguments):

@@ -1,3 +1,5 @@
+import pytest
+
 from tests.cli.examples import COMPLETE, incomplete
 
 
@@ -14,7 +16,35 @@ def test_options_reach_the_function(mlporter, fake):
         "artifacts": "copy",
         "uri_map": (),
         "workers": 2,
+        "include_secrets": False,
+        "strict_artifacts": False,
+        "selection": None,
+        "dry_run": False,
+        "on_conflict": "fail",
+        "rename": (),
+        "to_workspace": None,
     }
+
+
+def test_options_of_a_merge_reach_the_function(mlporter, fake):
+    calls = fake("import_", COMPLETE)
+    options = ("-n", "--on-conflict", "rename", "--rename", "a=b", "--rename", "c d=e")
+
+    mlporter("import", "backup", "sqlite:///t.db", *options, "--to-workspace", "team-b")
+
+    ((_, options),) = calls
+    assert options["dry_run"] is True
+    assert options["on_conflict"] == "rename"
+    assert options["rename"] == ("a=b", "c d=e")
+    assert options["to_workspace"] == "team-b"
+
+
+@pytest.mark.parametrize("wrong", [("--rename", "a"), ("--rename", "=b"), ("--on-conflict", "no")])
+def test_what_makes_no_sense_is_refused(mlporter, fake, wrong):
+    calls = fake("import_", COMPLETE)
+
+    assert mlporter("import", "backup", "sqlite:///t.db", *wrong).code == 2
+    assert calls == []
 
 
 def test_what_is_missing_is_not_looked_for_in_the_target(mlporter, fake):
@@ -40,6 +70,7 @@ def test_a_real_import(mlporter, plain_sqlite):
 
     assert finished.code == 0, finished.err
     assert "Next: mlporter diff backup sqlite:///new.db" in finished.err
-    again = mlporter("import", "backup", "sqlite:///new.db", "--artifact-root", "other")
-    assert again.code == 4
-    assert "hint: " in again.err
+    again = mlporter("import", "backup", "sqlite:///new.db", "--artifact-root", "files")
+    assert again.code == 0, again.err
+    assert "Nothing to do: all of it was already there." in again.err
+    assert mlporter("diff", "backup", "sqlite:///new.db").code == 0

@@ -74,6 +74,21 @@ def test_a_finished_step_goes_away():
     assert "reading metrics" not in console.file.getvalue()
 
 
+def test_a_step_that_counts_nothing_goes_away_with_the_next():
+    console = terminal()
+    progress = TerminalProgress(console, delay=3600)
+    progress("comparing runs", 0, None)
+    progress("comparing scorers", 0, None)
+
+    progress.show()
+    progress.close()
+
+    text = console.file.getvalue()
+    assert "comparing runs" not in text
+    assert "comparing scorers" in text
+    assert "0 rows" not in text
+
+
 def test_nothing_is_drawn_after_the_end():
     console = terminal()
     progress = TerminalProgress(console, delay=3600)

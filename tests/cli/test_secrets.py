@@ -75,7 +75,7 @@ def test_no_secret_is_ever_shown(mlporter, rich_sqlite, mlflow_sqlite, tmp_path,
     told += [path.read_bytes() for path in Path().glob("*.log")]
     for name in ("manifest.yaml", "experiments.yaml", "models.yaml", "SHA256SUMS"):
         told += [Path("with", name).read_bytes(), Path("without", name).read_bytes()]
-    parts = [path for path in Path("without").rglob("*.parquet")]
+    parts = list(Path("without").rglob("*.parquet"))
     parts += [p for p in Path("with").rglob("*.parquet") if stat.S_IMODE(p.stat().st_mode) & 0o077]
     told += [repr(pq.read_table(path).to_pylist()).encode() for path in parts]
     for secret in secrets:

@@ -43,6 +43,16 @@ def test_postgresql_works_whatever_driver_is_named(text):
     assert address.sqlalchemy == "postgresql+psycopg2://me@host/db"
 
 
+@pytest.mark.parametrize(
+    "text", ["mysql://me@host/db", "mysql+pymysql://me@host/db", "mariadb+mysqldb://me@host/db"]
+)
+def test_mysql_works_whatever_driver_is_named(text):
+    address = parse_address(text)
+    assert address.kind is AddressKind.MYSQL
+    assert address.sqlalchemy == "mysql+pymysql://me@host/db"
+    assert address.upgrade_command == "mlflow db upgrade mysql+pymysql://me@host/db"
+
+
 @pytest.mark.parametrize("text", ["backup/", "backup", "./a/b", "/srv/backup", "with space"])
 def test_anything_without_a_scheme_is_a_directory(text):
     address = parse_address(text)
@@ -58,7 +68,7 @@ def test_anything_without_a_scheme_is_a_directory(text):
         ("sqlite:///:memory:", UsageError),
         ("sqlite://mlflow.db", UsageError),
         ("http://server:5000", UnsupportedError),
-        ("mysql+pymysql://host/db", UnsupportedError),
+        ("mssql+pyodbc://host/db", UnsupportedError),
         ("databricks", UnsupportedError),
         ("databricks://profile", UnsupportedError),
         ("file:///srv/mlruns", UnsupportedError),
@@ -97,7 +107,7 @@ def test_a_password_is_never_shown(text):
         assert "host" in seen
 
 
-@pytest.mark.parametrize("text", ["http://me:s3cret@server", "mysql://me:s3cret@host/db"])
+@pytest.mark.parametrize("text", ["http://me:s3cret@server", "mssql://me:s3cret@host/db"])
 def test_a_password_is_not_shown_in_an_error_either(text):
     with pytest.raises(UnsupportedError) as caught:
         parse_address(text)

@@ -364,10 +364,13 @@ def served(tmp_path_factory):
     command = [sys.executable, "-m", "mlflow", "server", "--artifacts-only", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--artifacts-destination", str(folder)]
     log = folder.with_suffix(".log")
+    # In tests MLflow checks more, and otherwise, than a server does.
+    environment = {n: v for n, v in os.environ.items() if n != "PYTEST_CURRENT_TEST"}
+    environment["MLFLOW_LOGGING_LEVEL"] = "DEBUG"
     with log.open("w") as out:
         # A process group of its own: stopping the command alone would leave its server running.
         server = subprocess.Popen(
-            command, cwd=folder, stdout=out, stderr=out, start_new_session=True
+            command, cwd=folder, stdout=out, stderr=out, start_new_session=True, env=environment
         )
     try:
         while "startup complete" not in log.read_text():
@@ -380,8 +383,10 @@ def served(tmp_path_factory):
         server.wait()
 
 
-def test_files_behind_a_server(served):
+def test_files_behind_a_server(served, monkeypatch):
     address, folder = served
+    # An error of the server is to be seen; MLflow would try for longer than a test may take.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     places = Places(tracking_uri=address, log=WriteLog())
     place = places.open("mlflow-artifacts:/1/r/artifacts")
     odd = "sub/ü a?b&c+.txt"

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -52,6 +52,7 @@ def connect(url: str, **options: Any) -> Any:
         password=parts.password or "",
         database=name,
         charset="utf8mb4",
+        ssl_disabled=True,
         **options,
     )
 
@@ -149,13 +150,16 @@ class MariaDb:
 
     def drop(self, url: str) -> None:
         """Drop a database, and end whoever is still connected to it."""
+        import pymysql  # noqa: PLC0415 -- for MySQL only
+
         with closing(connect(self.url(""), autocommit=True)) as connection:
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT id FROM information_schema.processlist WHERE db = %s", (name_of(url),)
                 )
                 for (number,) in cursor.fetchall():
-                    cursor.execute(f"KILL SOFT CONNECTION {number}")
+                    with suppress(pymysql.err.OperationalError):  # it has gone by itself
+                        cursor.execute(f"KILL SOFT CONNECTION {number}")
             connection.query(f"DROP DATABASE IF EXISTS {name_of(url)}")
 
     def close(self) -> None:

@@ -203,7 +203,7 @@ def test_an_export_that_goes_on_without_secrets_leaves_none_behind(
 JOB = """INSERT INTO jobs (id, creation_time, job_name, params, workspace, status, retry_count,
     last_update_time, token_hash) VALUES ('j', 1, 'job', '{}', 'default', 0, 0, 1, 'tokenhash')"""
 USERS = (
-    "CREATE TABLE users (id INTEGER PRIMARY KEY, username VARCHAR(255), password_hash VARCHAR(255))",
+    "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)",
     "INSERT INTO users VALUES (1, 'ann', 'pbkdf2-hash-of-ann')",
 )
 

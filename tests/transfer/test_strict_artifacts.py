@@ -34,9 +34,7 @@ both_ways = pytest.mark.parametrize("carry", [to_bundle, to_new_database])
 @both_ways
 def test_what_is_whole_is_carried(registry, tmp_path, carry):
     steps = set()
-    result = carry(
-        registry[0].tracking_uri, tmp_path, on_progress=lambda step, *_: steps.add(step)
-    )
+    result = carry(registry[0].tracking_uri, tmp_path, on_progress=lambda step, *_: steps.add(step))
     assert result.exit_code == ExitCode.OK
     assert "checking artifacts" in steps
 
@@ -64,7 +62,7 @@ def test_everything_that_is_missing_is_named_and_nothing_is_written(registry, tm
 
 
 def test_a_file_that_is_there_and_cannot_be_opened_is_found(registry, tmp_path, monkeypatch):
-    plain, folder = registry
+    plain, _ = registry
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415 -- beside its use
 
     really = DatabaseSource.open_file
@@ -134,8 +132,6 @@ def test_secrets_that_a_bundle_lacks_are_no_artifacts(rich_sqlite, tmp_path):
 
 @pytest.mark.parametrize("artifacts", ["reference", "none"])
 @both_ways
-def test_nobody_can_be_strict_about_files_that_are_not_copied(
-    registry, tmp_path, carry, artifacts
-):
+def test_nobody_can_be_strict_about_files_that_are_not_copied(registry, tmp_path, carry, artifacts):
     with pytest.raises(UsageError, match="copies none"):
         carry(registry[0].tracking_uri, tmp_path, artifacts=artifacts)

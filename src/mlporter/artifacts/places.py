@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import stat
@@ -11,9 +12,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
+from mlporter.artifacts.steady import SteadyFile
 from mlporter.artifacts.uris import safe_relative
 from mlporter.artifacts.writelog import sync_folder
 from mlporter.errors import RefusedError, UnreachableError
@@ -150,10 +152,10 @@ class LocalPlace:
         real = self._inside(path)
         # A fifo that took the file's place must not block.
         descriptor = os.open(real, _READ_ONLY)
-        with os.fdopen(descriptor, "rb") as stream:
+        with io.BufferedReader(SteadyFile(descriptor)) as stream:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)
-            yield stream
+            yield cast("BinaryIO", stream)
 
     def _inside(self, path: str) -> str:
         if safe_relative(path):

@@ -61,7 +61,8 @@ def mlporter() -> None:
     """Move MLflow registries, and prove that nothing was lost.
 
     A place (SOURCE, TARGET, ADDRESS) is a database (sqlite:///mlflow.db,
-    postgresql://user@host/mlflow) or a bundle: a directory that `export` wrote.
+    postgresql://user@host/mlflow, mysql://user@host/mlflow) or a bundle: a directory that `export`
+    wrote.
     Sources are never changed.
     """
 

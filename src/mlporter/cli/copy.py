@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     artifacts_option,
     include_secrets_option,
     map_uri_option,
+    merge_options,
     output_options,
     selection_options,
     source_and,
@@ -24,6 +25,7 @@ from mlporter.cli.options import (
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
     from mlporter.transfer.export import ArtifactsMode
+    from mlporter.transfer.merge.policy import OnConflict
     from mlporter.transfer.selection import Selection
 
 __all__ = ["command"]
@@ -36,6 +38,7 @@ __all__ = ["command"]
 @strict_artifacts_option
 @map_uri_option
 @include_secrets_option
+@merge_options
 @selection_options
 @workers_option
 @output_options
@@ -50,13 +53,18 @@ def command(
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
     include_secrets: bool,
+    dry_run: bool,
+    on_conflict: OnConflict,
+    rename: tuple[str, ...],
+    to_workspace: str | None,
     selection: Selection | None,
     workers: int,
 ) -> int:
-    """Copy all of SOURCE into the empty database TARGET.
+    """Copy SOURCE, all of it or a part, into the database TARGET.
 
-    As an export and an import in one, without a bundle in between. Without SOURCE,
-    MLFLOW_TRACKING_URI says where to read; TARGET is always named.
+    TARGET may be in use: what is there already stays as it is. As an export and an import in one,
+    without a bundle in between. Without SOURCE, MLFLOW_TRACKING_URI says where to read; TARGET is
+    always named.
     """
     session.when_interrupted = NOTHING_LEFT_BEHIND
     with session.working() as on_progress:
@@ -68,6 +76,10 @@ def command(
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
             include_secrets=include_secrets,
+            dry_run=dry_run,
+            on_conflict=on_conflict,
+            rename=rename,
+            to_workspace=to_workspace,
             selection=selection,
             workers=workers,
             on_progress=on_progress,

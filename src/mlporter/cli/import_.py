@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     artifacts_option,
     include_secrets_option,
     map_uri_option,
+    merge_options,
     output_options,
     selection_options,
     strict_artifacts_option,
@@ -23,6 +24,7 @@ from mlporter.cli.options import (
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
     from mlporter.transfer.export import ArtifactsMode
+    from mlporter.transfer.merge.policy import OnConflict
     from mlporter.transfer.selection import Selection
 
 __all__ = ["command"]
@@ -36,6 +38,7 @@ __all__ = ["command"]
 @strict_artifacts_option
 @map_uri_option
 @include_secrets_option
+@merge_options
 @selection_options
 @workers_option
 @output_options
@@ -50,14 +53,18 @@ def command(
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
     include_secrets: bool,
+    dry_run: bool,
+    on_conflict: OnConflict,
+    rename: tuple[str, ...],
+    to_workspace: str | None,
     selection: Selection | None,
     workers: int,
 ) -> int:
-    """Import all of BUNDLE into the empty database TARGET.
+    """Import BUNDLE, all of it or a part, into the database TARGET.
 
-    Ids, times, version numbers, stages and aliases are kept; artifact URIs are rewritten to the
-    artifact root. All or nothing: an import that fails or is interrupted leaves neither rows nor
-    files behind.
+    TARGET may be in use: what is there already stays as it is. Ids, times, version numbers,
+    stages and aliases are kept; artifact URIs are rewritten to the artifact root. All or nothing:
+    an import that fails or is interrupted leaves neither rows nor files behind.
     """
     session.when_interrupted = NOTHING_LEFT_BEHIND
     with session.working() as on_progress:
@@ -69,6 +76,10 @@ def command(
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
             include_secrets=include_secrets,
+            dry_run=dry_run,
+            on_conflict=on_conflict,
+            rename=rename,
+            to_workspace=to_workspace,
             selection=selection,
             workers=workers,
             on_progress=on_progress,

@@ -22,6 +22,7 @@ __all__ = [
     "artifacts_option",
     "include_secrets_option",
     "map_uri_option",
+    "merge_options",
     "output_options",
     "sample_option",
     "selection_options",
@@ -113,6 +114,17 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
     return decorate
 
 
+def _has_both_sides(form: str) -> Callable[[object, object, tuple[str, ...]], tuple[str, ...]]:
+    def check(_context: object, _parameter: object, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            before, _, after = value.partition("=")
+            if not before or not after:
+                raise click.BadParameter(f"{value!r} is not {form}")
+        return values
+
+    return check
+
+
 def artifacts_option(command: _Command) -> _Command:
     """Add ``--artifacts copy|reference|none``."""
     return click.option(
@@ -158,19 +170,9 @@ def map_uri_option(command: _Command) -> _Command:
         "uri_map",
         multiple=True,
         metavar="FROM=TO",
-        callback=_has_both_sides,
+        callback=_has_both_sides("FROM=TO"),
         help="Look for files under TO where their recorded URI begins with FROM. Repeatable.",
     )(command)
-
-
-def _has_both_sides(
-    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[str, ...]:
-    for value in values:
-        before, _, after = value.partition("=")
-        if not before or not after:
-            raise click.BadParameter(f"{value!r} is not FROM=TO")
-    return values
 
 
 def selection_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -229,6 +231,38 @@ _SELECTION: dict[str, dict[str, Any]] = {
     "no-parents": {"is_flag": True, "help": "Leave parent runs outside, and name them."},
 }
 """What each option of a selection is made of; the words are those of `mlporter.Selection`."""
+
+
+def merge_options(command: _Command) -> _Command:
+    """Add what says how to go into a registry in use, and ``--dry-run``."""
+    for option in reversed(_MERGE):
+        command = option(command)
+    return command
+
+
+_MERGE = (
+    click.option(
+        "-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing."
+    ),
+    click.option(
+        "--on-conflict",
+        type=click.Choice(["fail", "skip", "rename"]),
+        default="fail",
+        show_default=True,
+        help="What the target has another one of: refuse all; or leave it out; or carry it under "
+        "another name or id.",
+    ),
+    click.option(
+        "--rename",
+        multiple=True,
+        metavar="OLD=NEW",
+        callback=_has_both_sides("OLD=NEW"),
+        help="Carry experiments and models of this name under a new one. Repeatable.",
+    ),
+    click.option(
+        "--to-workspace", metavar="NAME", help="The workspace in the target that all goes to."
+    ),
+)
 
 
 def workers_option(command: _Command) -> _Command:

@@ -13,6 +13,7 @@ from rich.text import Text
 from mlporter.cli.render.difference import render_diff, render_diff_verdict
 from mlporter.cli.render.inventory import render_checks, render_inventory
 from mlporter.cli.render.layout import print_block
+from mlporter.cli.render.plan import render_plan, render_refusal
 from mlporter.cli.render.transfer import render_left_out, render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
 from mlporter.cli.text import visible
@@ -79,7 +80,7 @@ class Output(Protocol):
 
 
 class ConsoleOutput:
-    """Text: products (`diff`, `verify`, `inspect`, `show`, `doctor`) on stdout, the rest on stderr.
+    """Text: products (`diff`, `verify`, `show`, a plan …) on stdout, the rest on stderr.
 
     Args:
         results: For products.
@@ -104,7 +105,11 @@ class ConsoleOutput:
         return self._quiet
 
     def transferred(self, result: Result) -> None:
-        """The final table."""
+        """The final table; of a dry run the plan, which is what was asked for."""
+        if result.dry_run:
+            blocks = render_refusal(result) if self._quiet else render_plan(result)
+            self._print(self._results, blocks)
+            return
         blocks = render_left_out(result) if self._quiet else render_transfer(result)
         if not self._quiet or result.exit_code:
             self._print(self._messages, blocks)

@@ -40,6 +40,8 @@ class _Amount(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         unit = task.fields["unit"]
+        if task.total is None and not task.completed:
+            return Text("")
         text = _amount(task.completed, unit)
         return Text(text if unit == "bytes" else f"{text} {unit}", style="progress.download")
 
@@ -120,11 +122,18 @@ class TerminalProgress:
                 if task is not None:
                     self._bar.remove_task(self._steps.pop(step))
             elif task is None:
+                self._forget_uncounted()
                 self._steps[step] = self._bar.add_task(
                     visible(step), completed=done, total=total, unit=unit
                 )
             else:
                 self._bar.update(task, completed=done, total=total, unit=unit)
+
+    def _forget_uncounted(self) -> None:
+        """A step that counted nothing is over when the next one begins; nobody says so."""
+        counts = {task.id: (task.total, task.completed) for task in self._bar.tasks}
+        for step in [step for step, task in self._steps.items() if counts[task] == (None, 0)]:
+            self._bar.remove_task(self._steps.pop(step))
 
     def show(self) -> None:
         """Begin to draw."""

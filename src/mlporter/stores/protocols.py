@@ -38,9 +38,10 @@ class Among:
 class Description:
     """What a place is, for manifests and people.
 
-    ``address`` is redacted; ``kind`` is "sqlite", "postgresql" or "bundle"; ``revision`` the
-    schema revision of the tables; ``consistency`` "snapshot" or "live"; ``artifacts`` "copy" where
-    the place holds files of its own, else "reference" or "none"; ``bundle_id`` of a bundle;
+    ``address`` is redacted; ``kind`` is "sqlite", "postgresql", "mysql" or "bundle";
+    ``revision`` the schema revision of the tables; ``consistency`` "snapshot" or "live";
+    ``artifacts`` "copy" where the place holds files of its own, else "reference" or "none";
+    ``bundle_id`` of a bundle;
     ``selection`` what was asked for, where it is only a part of a registry, as plain values.
     """
 

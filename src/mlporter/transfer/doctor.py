@@ -28,6 +28,7 @@ _PACKAGES = (
     ("adbc-driver-postgresql", True, ""),
     ("sqlalchemy", False, "needed by MLflow to create databases"),
     ("psycopg2-binary", False, "needed by MLflow to create PostgreSQL databases"),
+    ("pymysql", False, "needed for MySQL and MariaDB: pip install 'mlporter[mysql]'"),
     ("boto3", False, "needed for s3:// artifacts: pip install 'mlporter[s3]'"),
 )
 _SETTINGS = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
+from mlporter.artifacts.steady import ChangedWhileReadError
 from mlporter.errors import LeftOut
 
 if TYPE_CHECKING:
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 
     from mlporter.stores.protocols import ArtifactFile, Source
 
-__all__ = ["SourceFileError", "carry_files", "open_guarded", "unreadable"]
+__all__ = ["ChangingFileError", "SourceFileError", "carry_files", "open_guarded", "unreadable"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_ATTEMPTS = 3
+"""How often a file is read that somebody writes to: a log that grows is soon read in peace."""
 
 _LOOK_AHEAD = 4
 """Files submitted ahead of the one whose result is awaited, per worker."""
@@ -25,6 +29,10 @@ _LOOK_AHEAD = 4
 
 class SourceFileError(Exception):
     """A file of the source could not be read: its own failure, and not the target's."""
+
+
+class ChangingFileError(SourceFileError):
+    """A file of the source was written to while it was read."""
 
 
 class _Guarded:
@@ -36,6 +44,8 @@ class _Guarded:
     def read(self, size: int = -1) -> bytes:
         try:
             return self._stream.read(size)
+        except ChangedWhileReadError as error:
+            raise ChangingFileError(_text(error)) from error
         except OSError as error:
             raise SourceFileError(_text(error)) from error
 
@@ -82,8 +92,8 @@ def carry_files(
 ) -> Iterator[tuple[T, R]]:
     """Carry files in several threads; yield each with its result, in the order they came.
 
-    A file that cannot be read (`SourceFileError`) goes to `unread` with the reason; any other
-    error ends the whole.
+    A file that cannot be read (`SourceFileError`) goes to `unread` with the reason; one that is
+    being written to is tried again before. Any other error ends the whole.
 
     Args:
         items: What to carry: files, or files with their destinations.
@@ -95,7 +105,7 @@ def carry_files(
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="artifacts") as pool:
         try:
             for item in items:
-                pending.append((item, pool.submit(carry, item)))
+                pending.append((item, pool.submit(_carry_steady, carry, item)))
                 if len(pending) >= workers * _LOOK_AHEAD:
                     yield from _result(*pending.popleft(), unread)
             while pending:
@@ -103,6 +113,14 @@ def carry_files(
         finally:
             for _, future in pending:
                 future.cancel()
+
+
+def _carry_steady(carry: Callable[[T], R], item: T) -> R:
+    """Carry one file, in a moment in which nobody writes to it."""
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(ChangingFileError):
+            return carry(item)
+    return carry(item)
 
 
 def _result(item: T, future: Future[R], unread: Callable[[T, str], None]) -> Iterator[tuple[T, R]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.opening import open_source
 from mlporter.transfer.apart import check_apart, check_outside
+from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
 from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
 from mlporter.transfer.load import Load
@@ -25,7 +25,7 @@ from mlporter.transfer.strict import check_artifacts, check_strict
 from mlporter.transfer.target_files import TargetFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlporter.stores.protocols import Source
     from mlporter.transfer.prepare import Prepared, Target
@@ -136,6 +136,10 @@ def copy(
     return _transfer("copy", source, target, wishes, on_progress)
 
 
+_WORKERS = 4
+"""What `import_` and `copy` do unless told."""
+
+
 @dataclass(frozen=True)
 class _Wishes:
     """What the caller asked for: the options of `import_` and `copy`."""
@@ -168,6 +172,18 @@ class _Wishes:
     def copies(self, source: Source) -> bool:
         """Whether files are to be copied, and the source has any to copy."""
         return self.artifacts == "copy" and source.description.artifacts == "copy"
+
+    def options(self) -> Iterator[tuple[str, str | bool]]:
+        """What was asked for, in the words of the command line; the selection has its own."""
+        yield "artifact-root", self.artifact_root or ""
+        yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
+        yield "strict-artifacts", self.strict_artifacts
+        yield from (("map-uri", pair) for pair in self.uri_map)
+        yield "include-secrets", self.include_secrets
+        yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
+        yield from (("rename", pair) for pair in self.policy.renames)
+        yield "to-workspace", self.policy.to_workspace or ""
+        yield "workers", "" if self.workers == _WORKERS else str(self.workers)
 
 
 def _transfer(
@@ -264,9 +280,8 @@ class _Work:
     ) -> Result:
         planned = self.wishes.dry_run
         address = self.source.description.address
-        part = self.wishes.selection.options() if self.wishes.selection else ""
-        options = f" {part}" if part else ""
-        following = f"mlporter diff {quote(address)} {quote(str(self.place))}{options}"
+        merge, misfits = work.merge, work.misfits() if planned else ()
+        refused = merge.conflicts or misfits
         return Result(
             verb=self.verb,
             source=address,
@@ -274,16 +289,30 @@ class _Work:
             tables=work.counted,
             files=files,
             left_out=left_out.summary(),
-            notes=(*notes_of(self.source), *work.merge.notes),
+            notes=(*notes_of(self.source), *merge.notes),
             seconds=monotonic() - started,
-            next_command="" if planned else following,
+            next_command="" if refused else self._following(renamed=bool(merge.renamed)),
             dry_run=planned,
             fresh=work.fresh,
-            units=tuple(work.merge.units),
-            renamed=tuple(work.merge.renamed),
-            conflicts=tuple(work.merge.conflicts),
-            misfits=work.misfits() if planned else (),
+            units=tuple(merge.units),
+            on_conflict=self.wishes.policy.on_conflict,
+            renamed=tuple(merge.renamed),
+            conflicts=tuple(merge.conflicts),
+            misfits=misfits,
         )
+
+    def _following(self, *, renamed: bool) -> str:
+        """What to run now: what was planned, or else what shows that it was done.
+
+        `diff` would not find what has another name now.
+        """
+        places = (self.source.description.address, str(self.place))
+        part = self.wishes.selection.options() if self.wishes.selection else ""
+        if self.wishes.dry_run:
+            return command_line(self.verb, places, self.wishes.options(), part)
+        if renamed:
+            return command_line("inspect", places[1:], ())
+        return command_line("diff", places, (), part)
 
 
 def _database(address: str) -> Address:
@@ -292,6 +321,6 @@ def _database(address: str) -> Address:
         raise UsageError(
             "the target is a database; a directory is written by `mlporter export`",
             subject=str(place),
-            hint="name it as sqlite:///name.db or postgresql://user@host/name",
+            hint="name it as sqlite:///name.db, postgresql://user@host/name or mysql://user@host/name",
         )
     return place

@@ -33,6 +33,9 @@ __all__ = ["Load", "check"]
 
 _log = logging.getLogger(__name__)
 
+_MLFLOWS_OWN = frozenset({"workspaces", "experiments"})
+"""A new database has a row of each, which stays if the source brings none of its own."""
+
 
 @dataclass
 class Load:
@@ -112,7 +115,7 @@ class Load:
                 self._written(table),
                 signed_zeros=self.target.keeps_signed_zeros,
                 json_as_text=self.target.keeps_json_text,
-                among_others=not self.work.fresh,
+                among_others=not self.work.fresh or table.name in _MLFLOWS_OWN,
             )
             if difference is not None:
                 raise ReadBackError(
@@ -166,8 +169,9 @@ def check(work: Prepared) -> None:
     reasons = (*conflicts, *misfits)[:MAX_REASONS]
     if conflicts:
         more = f" (the first {MAX_REASONS} are named)" if len(conflicts) > MAX_REASONS else ""
+        count = "1 thing is" if len(conflicts) == 1 else f"{len(conflicts)} things are"
         raise ConflictError(
-            f"{len(conflicts)} things are in conflict with what is there{more}",
+            f"{count} in conflict with what is there{more}",
             subject=str(work.target.address),
             hint="look closer with --dry-run and mlporter diff; leave them out with "
             "--on-conflict skip, or carry them beside with --on-conflict rename",

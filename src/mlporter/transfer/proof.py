@@ -12,6 +12,7 @@ from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.opening import bundle_address, open_source
+from mlporter.transfer.aligned import aligned
 from mlporter.transfer.selection import Selection, select
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def diff(
         right = open_source(b, uri_map=tuple(uri_map), workers=workers)
         try:
             one, other, limits = _alike(left, right, selection)
+            if not strict:
+                one, said = aligned(one, other)
+                limits += said
             report = diff_sources(one, other, options, on_progress)
             return replace(report, ignored=[*report.ignored, *limits])
         finally:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, LeftOut
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlporter.transfer.merge.policy import Conflict, Renamed, UnitCount
 
-__all__ = ["LEFT_OUT_SHOWN", "FilesResult", "LeftOutSummary", "Result", "TableResult"]
+__all__ = [
+    "LEFT_OUT_SHOWN",
+    "NAMED_IN_JSON",
+    "FilesResult",
+    "LeftOutSummary",
+    "Result",
+    "TableResult",
+]
 
 LEFT_OUT_SHOWN = 1000
 """How many left-out things a result holds by name; a bundle's `left_out` table holds all."""
+
+NAMED_IN_JSON = 1000
+"""How many renamed things and how many conflicts ``--json`` names; a result holds all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +76,11 @@ class Result:
         left_out: What was not carried. Unexpected ones make the exit code 3.
         notes: Sentences that people should read: limits of the kind of target, placeholders.
         seconds: How long it took.
-        next_command: What a user would sensibly run now.
+        next_command: What a user would sensibly run now; of a plan, what carries it out.
         dry_run: Whether this is a plan: what would be done, and nothing was.
         fresh: Whether the target held nothing but what MLflow puts into a new database.
         units: Where it did hold something: runs, logged models, traces, versions …, counted.
+        on_conflict: What was to be done with what the target has another one of.
         renamed: What gets another name or id in the target, and which.
         conflicts: Of a plan: what the target has another one of. With any it would be refused.
         misfits: Of a plan: values that the target cannot hold. Likewise.
@@ -85,6 +98,7 @@ class Result:
     dry_run: bool = False
     fresh: bool = True
     units: tuple[UnitCount, ...] = ()
+    on_conflict: str = "fail"
     renamed: tuple[Renamed, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     misfits: tuple[str, ...] = ()
@@ -103,5 +117,13 @@ class Result:
         return ExitCode.INCOMPLETE if failed or self.left_out.unexpected else ExitCode.OK
 
     def as_dict(self) -> dict[str, Any]:
-        """The object that ``--json`` prints."""
-        return {**asdict(self), "rows": self.rows, "exit_code": int(self.exit_code)}
+        """The object that ``--json`` prints; of lists without end the beginning, and the total."""
+        rest = asdict(replace(self, renamed=(), conflicts=()))
+        rest["renamed"] = _beginning(self.renamed)
+        rest["conflicts"] = _beginning(self.conflicts)
+        return {**rest, "rows": self.rows, "exit_code": int(self.exit_code)}
+
+
+def _beginning(things: Sequence[Renamed] | Sequence[Conflict]) -> dict[str, Any]:
+    first = [asdict(thing) for thing in things[:NAMED_IN_JSON]]
+    return {"total": len(things), "first": first}

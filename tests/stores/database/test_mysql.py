@@ -85,7 +85,8 @@ def test_nan_is_refused_by_name(connection):
 
 
 TEXTS = [
-    "", " ", "plain", "it's", "''", '"', "back\\slash", "\\'", "%s {0} %(x)s", "a\0b", "line\nend\r", "tab\t", "\x1a", "\u00e9e\u0301", "\U0001f986\U0001f680", "\u200b", "\ufffd", "ends  ",
+    "", " ", "plain", "it's", "''", '"', "back\\slash", "\\'", "%s {0}", "a\0b", "line\nend\r",
+    "tab\t", "\x1a", "\u00e9e\u0301", "\U0001f986\U0001f680", "\u200b", "\ufffd", "ends  ",
     "\ue000", "x" * 70_000, None,
 ]  # fmt: skip
 

@@ -5,23 +5,27 @@ import pytest
 
 from mlporter.catalogue import BOOKKEEPING_TABLES, BY_NAME, TABLES
 from mlporter.catalogue.types import Kind
-from mlporter.stores.address import parse_address
-from mlporter.stores.database import postgresql, sqlite
+from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.reflection import ActualColumn, actual_tables, as_catalogue
 from tests.support.databases import execute
 from tests.support.mlflow_session import sqlite_url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def url(request):
     if request.param == "sqlite":
         return sqlite_url(request.getfixturevalue("mlflow_sqlite"))
+    if request.param == "mysql":
+        return request.getfixturevalue("mlflow_mysql_url")
     return request.getfixturevalue("mlflow_postgres_url")
 
 
 def reflected(url):
     address = parse_address(url)
-    if address.path is not None:
+    if address.kind is AddressKind.MYSQL:
+        connection = mysql.connect(address)
+    elif address.path is not None:
         connection = sqlite.open_reader(address.path, url)
     else:
         connection = postgresql.connect(address.libpq, url)
@@ -96,6 +100,10 @@ def test_a_table_or_column_that_is_not_here_is_absent():
         ("real", pa.float64()),
         ("boolean", pa.bool_()),
         ("blob", pa.binary()),
+        ("varbinary(16)", pa.binary()),
+        ("longtext", pa.string()),
+        ("bigint(20)", pa.int64()),
+        ("bigint(20) unsigned", pa.string()),
         ("bytea", pa.binary()),
         ("varchar(20)", pa.string()),
         ("text", pa.string()),

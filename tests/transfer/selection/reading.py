@@ -21,7 +21,7 @@ SOFT = {
     ("assessments", "overrides"),
 }
 
-#: Ids inside texts that bring what they name: table, column that says so, its value, column, target.
+#: Ids inside texts that bring what they name: table, where, value there, column, target.
 INSIDE = (
     ("tags", "key", "mlflow.parentRunId", "value", ("runs", "run_uuid")),
     ("trace_request_metadata", "key", "mlflow.sourceRun", "value", ("runs", "run_uuid")),
@@ -56,7 +56,7 @@ def ids(source: Source, table: str, column: str) -> set[Any]:
 
 
 def problems(whole: Source, part: Source) -> list[str]:
-    """Why a part is no sound part of the whole: what it refers to must be in it, if it is at all."""
+    """Why a part is not sound: rows of its own, out of order, or without what they refer to."""
     every, some = everything_in(whole), everything_in(part)
     tables = {table.name: table for table in part.tables}
     found = [

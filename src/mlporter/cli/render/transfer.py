@@ -1,4 +1,4 @@
-"""The table that a transfer ends with."""
+"""The table that a transfer ends with, and the parts that a plan has in common with it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.render.layout import bullets, columns, heading, number
-from mlporter.cli.text import human_bytes, human_seconds, plural
+from mlporter.cli.render.layout import bullets, columns, facts, heading, number
+from mlporter.cli.text import human_bytes, human_seconds, plural, visible, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.transfer.result import FilesResult, Result, TableResult
 
-__all__ = ["render_left_out", "render_transfer"]
+__all__ = [
+    "render_files",
+    "render_left_out",
+    "render_next",
+    "render_notes",
+    "render_renamed",
+    "render_transfer",
+]
 
 _DONE = {"export": "Exported", "import": "Imported", "copy": "Copied", "unpack": "Unpacked"}
 _FIRST = (
@@ -52,14 +59,18 @@ def render_transfer(result: Result) -> Iterator[RenderableType]:
     yield heading(f"{done} {result.source} to {result.target} in {took}")
     yield Text()
     yield from _counts(result)
-    yield from _files(result.files)
+    yield from render_files(result.files)
+    yield from render_renamed(result)
     yield from render_left_out(result)
-    if result.notes:
+    yield from render_notes(result)
+    if _all_there(result):
         yield Text()
-        yield bullets(("note:", note) for note in result.notes)
-    if result.next_command:
-        yield Text()
-        yield Text.assemble(("Next: ", "bold"), result.next_command)
+        yield Text("Nothing to do: all of it was already there.", style="green")
+    yield from render_next(result)
+
+
+def _all_there(result: Result) -> bool:
+    return not (result.fresh or result.rows or result.files.files or result.exit_code)
 
 
 def _counts(result: Result) -> Iterator[RenderableType]:
@@ -91,7 +102,8 @@ def _file_numbers(result: Result) -> tuple[Text, ...]:
     return number(result.files.files - there), number(there), number(0), shown
 
 
-def _files(files: FilesResult) -> Iterator[RenderableType]:
+def render_files(files: FilesResult) -> Iterator[RenderableType]:
+    """How many bytes in how many files; or why there are none."""
     if files.mode in _LEFT_ALONE:
         yield Text(f"  {_LEFT_ALONE[files.mode]}")
     elif files.files or files.already_there:
@@ -102,13 +114,45 @@ def _files(files: FilesResult) -> Iterator[RenderableType]:
         yield Text(text)
 
 
+def render_renamed(result: Result) -> Iterator[RenderableType]:
+    """What has another name or id in the target."""
+    if not result.renamed:
+        return
+    yield Text()
+    yield heading(f"Under another name or id: {plural(len(result.renamed), 'thing')}")
+    first = result.renamed[:_NAMED]
+    yield facts((_singular(one.kind), f"{one.old} → {one.new}") for one in first)
+    more = len(result.renamed) - _NAMED
+    if more > 0:
+        yield Text(f"  …and {more:,} more; --json names the first 1,000")
+
+
+def _singular(kind: str) -> str:
+    return "trace" if kind == "trace_info" else words(kind).removesuffix("s")
+
+
+def render_notes(result: Result) -> Iterator[RenderableType]:
+    """What people should know besides."""
+    if result.notes:
+        yield Text()
+        yield bullets(("note:", note) for note in result.notes)
+
+
+def render_next(result: Result) -> Iterator[RenderableType]:
+    """The command to run now."""
+    if result.next_command:
+        yield Text()
+        yield Text.assemble(("Next: ", "bold"), visible(result.next_command))
+
+
 def render_left_out(result: Result) -> Iterator[RenderableType]:
     """What was not carried: what should have been by name, what is left out by rule in a line."""
     left_out = result.left_out
     wanted = [entry for entry in left_out.first if not entry.expected]
     if left_out.unexpected:
         yield Text()
-        yield heading(f"Could not be carried: {plural(left_out.unexpected, 'thing')}")
+        what = "Would be left out" if result.dry_run else "Could not be carried"
+        yield heading(f"{what}: {plural(left_out.unexpected, 'thing')}")
         yield bullets((("!", _named(entry)) for entry in wanted[:_NAMED]), style="red")
         more = left_out.unexpected - min(_NAMED, len(wanted))
         if more:

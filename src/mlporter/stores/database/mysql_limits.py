@@ -7,6 +7,7 @@ types differ from engine to engine (a TEXT has 65,535 bytes here, a FLOAT six di
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,13 @@ SELECT table_name, column_name, data_type, character_maximum_length, character_o
 FROM information_schema.columns WHERE table_schema = DATABASE()
 """
 
+# MariaDB has no type JSON, but a rule on a LONGTEXT.
+_JSON_RULES = """
+SELECT table_name, check_clause FROM information_schema.check_constraints
+WHERE constraint_schema = DATABASE() AND check_clause LIKE 'json_valid(%'
+"""
+_JSON_RULE = re.compile(r'json_valid\(["`](.+)["`]\)')
+
 _KEYS = """
 SELECT table_name, index_name, column_name FROM information_schema.statistics
 WHERE table_schema = DATABASE() AND non_unique = 0
@@ -60,6 +68,7 @@ class _Limit:
     charset: str | None
     collation: str | None
     unsigned: bool
+    json: bool
 
 
 class MysqlLimits:
@@ -73,6 +82,7 @@ class MysqlLimits:
         self._connection = connection
         self._largest_row = int(connection.scalar("SELECT @@max_allowed_packet")) - _SLACK
         self._words = Words(connection)
+        json_columns = _json_columns(connection)
         self._columns: dict[str, dict[str, _Limit]] = {}
         for (
             table,
@@ -91,6 +101,7 @@ class MysqlLimits:
                 charset,
                 collation,
                 bool(unsigned),
+                kind == "json" or (table, column) in json_columns,
             )
             self._columns.setdefault(table, {})[column] = limit
         self._keys: dict[str, dict[str, list[str]]] = {}
@@ -131,7 +142,7 @@ class MysqlLimits:
         if pa.types.is_string(kind):
             yield from _too_long(values, limit)
             yield from self._other_characters(values, limit)
-            if table.by_name[name].json and limit.type in {"json", "longtext"}:
+            if limit.json:
                 yield from self._no_json(values)
         elif pa.types.is_binary(kind):
             yield from _too_many_bytes(values, limit)
@@ -143,18 +154,20 @@ class MysqlLimits:
     def _other_characters(self, values: pa.Array, limit: _Limit) -> Iterator[tuple[int, str]]:
         if limit.charset in {None, "utf8mb4"}:
             return
-        rows = marked(pc.invert(pc.string_is_ascii(values)))
+        doubtful = pc.invert(pc.string_is_ascii(values))
+        rows = marked(pc.and_(doubtful, self._askable(values)))
         texts = [values[row].as_py() for row in rows]
         for row, kept in zip(rows, self._words.kept(texts, str(limit.charset)), strict=True):
             if not kept:
                 yield row, f"has characters that the target's {limit.charset} does not have"
 
+    def _askable(self, values: pa.Array) -> pa.Array:
+        """Texts that fit into a question; the row of a longer one is too long anyway."""
+        return pc.less(pc.binary_length(values), self._largest_row // 4)
+
     def _no_json(self, values: pa.Array) -> Iterator[tuple[int, str]]:
-        rows = [
-            row
-            for row, value in enumerate(values.to_pylist())
-            if value is not None and not _surely_json(value)
-        ]
+        asked = marked(self._askable(values))
+        rows = [row for row in asked if not _surely_json(values[row].as_py())]
         texts = [values[row].as_py() for row in rows]
         for row, valid in zip(rows, self._words.json_valid(texts), strict=True):
             if not valid:
@@ -178,8 +191,8 @@ class MysqlLimits:
         for columns in self._keys.get(table.name, {}).values():
             texts = {n: str(limits[n].collation) for n in columns if limits[n].collation}
             if texts and set(columns) <= here:
-                ours = sorted(columns, key=table.schema.names.index)
-                found.append(UniqueKey(tuple(ours), texts))
+                ours = table.key if set(columns) == set(table.key) else tuple(columns)
+                found.append(UniqueKey(ours, texts))
         return tuple(found)
 
     def _existing(self, table: Table, keys: tuple[UniqueKey, ...]) -> Rows | None:
@@ -190,6 +203,14 @@ class MysqlLimits:
         names = tuple(dict.fromkeys(name for key in keys for name in key.columns))
         columns = tuple(table.by_name[name] for name in names)
         return lambda: self._connection.read(table, columns)
+
+
+def _json_columns(connection: Connection) -> frozenset[tuple[str, str]]:
+    """Columns of MariaDB's that take nothing but JSON."""
+    if "MariaDB" not in str(connection.scalar("SELECT VERSION()")):
+        return frozenset()
+    rules = [(name, _JSON_RULE.match(rule)) for name, rule in connection.rows(_JSON_RULES)]
+    return frozenset((str(name), rule.group(1)) for name, rule in rules if rule is not None)
 
 
 def _too_long(values: pa.Array, limit: _Limit) -> Iterator[tuple[int, str]]:

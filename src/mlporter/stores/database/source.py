@@ -17,6 +17,7 @@ from mlporter.stores.database.limits import limits_of
 from mlporter.stores.database.pushdown import where_clauses
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.revision import check_revision
+from mlporter.stores.database.sqlite_copy import DatabaseCopy
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 
 if TYPE_CHECKING:
@@ -220,7 +221,13 @@ class _SqliteSnapshot:
         if address.path is None:
             raise RefusedError("has no file", subject=str(address))
         self._wal = sqlite.WalFiles(address.path)
-        self._connection = sqlite.open_reader(address.path, str(address))
+        self._copy = DatabaseCopy.of(address.path, str(address))
+        path = self._copy.path if self._copy else address.path
+        try:
+            self._connection = sqlite.open_reader(path, str(address))
+        except BaseException:
+            self._forget_copy()
+            raise
         self._connection.execute("BEGIN")
         # The snapshot is taken by the first read, not by BEGIN; and the first read is what tells
         # an SQLite database from a file that only begins like one.
@@ -235,7 +242,12 @@ class _SqliteSnapshot:
 
     def close(self) -> None:
         self._connection.close()
+        self._forget_copy()
         self._wal.tidy()
+
+    def _forget_copy(self) -> None:
+        if self._copy:
+            self._copy.remove()
 
 
 class _PostgresqlSnapshot:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.connection import Connection
 
 __all__ = ["SqliteDialect", "WalFiles", "begin_writing", "open_reader", "open_writer"]
-__all__ += ["why_unreadable"]
+__all__ += ["needs_copy", "plain_reader", "why_unreadable"]
 
 _BATCH_BYTES = 16 << 20
 _LONG_TEXT = 1 << 20
@@ -133,6 +133,25 @@ def open_reader(path: Path, subject: str) -> AdbcConnection:
     connection = _connect(path, mode, subject)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     return connection
+
+
+def needs_copy(path: Path) -> bool:
+    """Whether whoever reads this database keeps others from writing to it.
+
+    What is no database, or not readable, is for `open_reader` to tell.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except OSError:
+        return False
+    return header.startswith(_HEADER) and _WAL_FORMAT not in header[18:20]
+
+
+def plain_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection of Python's own, in autocommit mode."""
+    wait = _BUSY_MILLISECONDS / 1000
+    return sqlite3.connect(_uri(path, "ro"), uri=True, timeout=wait, isolation_level=None)
 
 
 def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:

@@ -120,6 +120,7 @@ class _Resolver:
         self.units: dict[str, Chosen] = {}
         self.rows: dict[str, frozenset[str]] = {}
         self._decided: dict[str, tuple[Given, Fate]] = {}
+        self._taken: dict[str, dict[str, str]] = {}
 
     def run(self) -> Merge:
         """Names first, then what belongs to an experiment, then models, then single rows."""
@@ -134,7 +135,7 @@ class _Resolver:
             if entity in self.tables:
                 self._units(entity)
         self._settle_all()
-        self._children()
+        self._note_children()
         for table in (*ROWWISE, *self._unknown()):
             if table in self.tables:
                 self._single_rows(table)
@@ -193,6 +194,7 @@ class _Resolver:
             experiments=ids.experiment,
             taken=self._twins(entity),
         )
+        self._child_ids(entity)
         unequal = self.comparison.unequal(entity, given.to_compare(), ids)
         unequal |= self.comparison.unequal_twins(entity, given.twins(), ids)
         fates = decide_units(given, unequal, self.policy)
@@ -325,28 +327,31 @@ class _Resolver:
             parents = key_array(batch, owner).to_pylist()
             yield from zip(batch.column(key).to_pylist(), parents, strict=True)
 
-    def _children(self) -> None:
-        """New ids for rows of new units that the target has for something else."""
-        for table, entity in _CHILD_IDS.items():
-            if table in self.tables and entity in self.units:
-                self._child_ids(table, entity)
-
-    def _child_ids(self, table: str, entity: str) -> None:
+    def _child_ids(self, entity: str) -> None:
+        """New ids for rows below units whose id the target has below another unit."""
         ids = self.merge.ids
-        (key,) = BY_NAME[table].key
-        mine = dict(
-            self._child_rows(
-                table, MappedSource(self.source, ids, Choice({entity: self.units[entity]}))
-            )
-        )
-        batches = read_units(self.target, table, (key,), (key,), set(mine))
-        taken = {value for batch in batches for value in batch.column(key).to_pylist()}
-        new = {child: fresh_id(child, mine[child], _cap(table)) for child in taken}
-        if new:
-            ids.ids.setdefault(table, {}).update(new)
-            self.merge.notes.append(
-                f"{len(new)} rows of {table} get new ids: the target has theirs for another."
-            )
+        for table in (t for t, e in _CHILD_IDS.items() if e == entity and t in self.tables):
+            (key,), owner = BY_NAME[table].key, OWNED[table].columns
+            mine = dict(self._child_rows(table, MappedSource(self.source, ids)))
+            there: dict[str, str] = {}
+            for batch in read_units(self.target, table, (key, *owner), (key,), set(mine)):
+                parents = key_array(batch, owner).to_pylist()
+                there.update(zip(batch.column(key).to_pylist(), parents, strict=True))
+            taken = {child: mine[child] for child, parent in there.items() if parent != mine[child]}
+            new = {child: fresh_id(child, parent, _cap(table)) for child, parent in taken.items()}
+            if new:
+                ids.ids.setdefault(table, {}).update(new)
+                self._taken[table] = taken
+
+    def _note_children(self) -> None:
+        """Say how many rows of new units get other ids."""
+        for table, taken in self._taken.items():
+            new = self.merge.new.get(_CHILD_IDS[table], frozenset())
+            count = sum(parent in new for parent in taken.values())
+            if count:
+                self.merge.notes.append(
+                    f"{count} rows of {table} get new ids: the target has theirs for another."
+                )
 
     def _single_rows(self, table: str) -> None:
         """Rows that stand alone: new, there, or another one under the same key."""

@@ -53,7 +53,8 @@ def select(source: Source, selection: Selection | None, *, partly: bool = False)
     if selection is None or selection.is_everything:
         return source
     # Which secret a definition names decides what comes. That is an id, and it stays in here.
-    raw = source.inner if isinstance(source, WithoutSecrets) else source
+    veiled = source.inside_out if isinstance(source, SelectedSource) else source
+    raw = veiled.inner if isinstance(veiled, WithoutSecrets) else veiled
     shape = Shape.of(raw.tables)
     reach = Reach(raw, shape, parents=selection.parents)
     roots = Roots(raw, shape, selection, reach)

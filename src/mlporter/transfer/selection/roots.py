@@ -70,6 +70,8 @@ class Roots:
             self._some_runs()
         elif self._wish.experiments:
             self._whole_experiments()
+        if not (any(self._reach.chosen.values()) or self.missing.lines):
+            self.missing.say(f"anything of the kinds {', '.join(self._wish.only)}")
 
     # --- What there is ----------------------------------------------------------------------------
 
@@ -232,7 +234,7 @@ class Roots:
                     ids = self._in_window(table)
                     found = found or bool(ids)
                     self._reach.add(table, ids)
-        if not found and not self._wish.runs:
+        if not found and not absent:
             self._say_no_run()
 
     def _say_no_run(self) -> None:

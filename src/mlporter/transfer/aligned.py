@@ -1,0 +1,56 @@
+"""Two registries whose experiments have other ids: compared by workspace and name all the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlporter.transfer.merge.idmap import IdMap
+from mlporter.transfer.merge.inventory import experiments_of
+from mlporter.transfer.merge.mapped import MappedSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlporter.stores.protocols import Source
+    from mlporter.transfer.merge.inventory import Experiment
+
+__all__ = ["aligned", "same_experiments"]
+
+
+def aligned(left: Source, right: Source) -> tuple[Source, list[str]]:
+    """The left source, with its experiments under the ids that the right one gives them.
+
+    Returns:
+        The source to compare, and a sentence if any id was looked through.
+    """
+    numbers = same_experiments(experiments_of(left), experiments_of(right))
+    if not numbers:
+        return left, []
+    pairs = ", ".join(f"{old} is {new}" for old, new in sorted(numbers.items())[:5])
+    more = f", and {len(numbers) - 5} more" if len(numbers) > 5 else ""  # noqa: PLR2004
+    sentence = f"Ids of experiments, which have the same names: in B {pairs}{more}."
+    return MappedSource(left, IdMap(experiments=numbers)), [sentence]
+
+
+def same_experiments(left: Iterable[Experiment], right: Iterable[Experiment]) -> dict[int, int]:
+    """The right side's id of each experiment of the left that has another one there.
+
+    One whose own id would then be taken twice gets a free one.
+    """
+    mine = list(left)
+    there = {(e.workspace, e.name): e.number for e in right}
+    numbers = {
+        e.number: there[e.workspace, e.name]
+        for e in mine
+        if there.get((e.workspace, e.name), e.number) != e.number
+    }
+    taken = set(numbers.values())
+    free = max([0, *taken, *there.values(), *(e.number for e in mine)]) + 1
+    for one in mine:
+        if (
+            one.number in taken
+            and one.number not in numbers
+            and ((one.workspace, one.name) not in there)
+        ):
+            numbers[one.number], free = free, free + 1
+    return numbers

@@ -1,0 +1,125 @@
+"""Any two registries, any selection, any policy: the target is then what the plan said."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mlporter
+from mlporter.errors import ConflictError, ExitCode, RefusedError
+from tests.support.databases import dump, sha256
+from tests.support.engines import copy_sqlite
+from tests.support.mlflow_session import sqlite_url
+from tests.transfer.merge.references import dangling
+from tests.transfer.merge.registries import EXPERIMENTS, NAMES, RUNS, registries
+
+_SELECTIONS = st.sampled_from(
+    [
+        None,
+        None,
+        {"experiments": ("alpha*",)},
+        {"models": ("model",)},
+        {"runs": (RUNS[0],)},
+        {"exclude_deleted": True},
+        {"only": ("models",)},
+    ]
+)
+_RENAMES = st.sampled_from(
+    [(), (), ("alpha=delta",), ("model=renamed",), ("alpha=beta",), ("beta=x", "other=y")]
+)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    source=registries(),
+    target=registries(),
+    chosen=_SELECTIONS,
+    policy=st.sampled_from(["fail", "skip", "rename"]),
+    rename=_RENAMES,
+)
+def test_the_target_is_what_the_plan_said(
+    mlflow_sqlite_template, tmp_path, source, target, chosen, policy, rename
+):
+    folder = tmp_path / str(next(_COUNT))
+    folder.mkdir()
+    places = []
+    for name, registry in (("source", source), ("target", target)):
+        path = folder / f"{name}.db"
+        copy_sqlite(mlflow_sqlite_template, path)
+        registry.fill(path)
+        places.append(path)
+    check(*places, chosen, {"artifacts": "reference", "on_conflict": policy, "rename": rename})
+
+
+_COUNT = itertools.count()
+
+
+def check(source, target, chosen, wishes):
+    a, b = sqlite_url(source), sqlite_url(target)
+    if chosen is not None:
+        wishes["selection"] = mlporter.Selection(**chosen)
+    before, sums = dump(b), (sha256(source), sha256(target))
+    try:
+        plan = mlporter.copy(a, b, dry_run=True, **wishes)
+    except RefusedError as error:
+        # Nothing of that name, or two of one name: refused the same way in earnest.
+        with pytest.raises(type(error)) as caught:
+            mlporter.copy(a, b, **wishes)
+        assert str(caught.value) == str(error)
+        assert (sha256(source), sha256(target)) == sums
+        return
+    assert (sha256(source), sha256(target)) == sums
+    if plan.exit_code == ExitCode.REFUSED:
+        with pytest.raises(ConflictError) as caught:
+            mlporter.copy(a, b, **wishes)
+        assert caught.value.reasons == tuple(str(c) for c in plan.conflicts)
+        assert (sha256(source), sha256(target)) == sums
+        return
+    done = mlporter.copy(a, b, **wishes)
+    assert sha256(source) == sums[0]
+    assert (done.tables, done.units, done.renamed) == (plan.tables, plan.units, plan.renamed)
+    assert (done.exit_code, done.left_out) == (plan.exit_code, plan.left_out)
+    after = dump(b)
+    carried = {t.table: t.carried for t in done.tables}
+    for table, lines in before.items():
+        assert set(lines) <= set(after[table]), f"{table} was changed"
+        if table != "latest_metrics":
+            assert len(after[table]) == len(lines) + carried.get(table, 0), table
+    assert set(dangling(b)) == set()
+    assert parents(b) <= {run for (run,) in ids(b, "runs", "run_uuid")}
+    again = mlporter.copy(a, b, **wishes)
+    assert again.rows == 0
+    assert dump(b) == after
+
+
+def parents(url):
+    """Ids in strings, of runs: they must resolve like any other."""
+    found = {v for (v,) in ids(url, "tags WHERE key = 'mlflow.parentRunId'", "value")}
+    metadata = "trace_request_metadata WHERE key = 'mlflow.sourceRun'"
+    found |= {v for (v,) in ids(url, metadata, "value")}
+    for source, trace, content in ids(
+        url, "spans JOIN trace_info ON trace_id = request_id", "trace_id, request_id, content"
+    ):
+        assert json.loads(json.loads(content)["attributes"]["mlflow.traceRequestId"]) == source
+        assert source == trace
+    return found
+
+
+def ids(url, table, column):
+    from tests.support.databases import rows  # noqa: PLC0415
+
+    return rows(url, f"SELECT {column} FROM {table}")
+
+
+def test_the_pools_meet():
+    """Names are few enough for two registries to have some in common, and copies of them."""
+    assert f"{EXPERIMENTS[0]}-imported" in EXPERIMENTS
+    assert f"{NAMES[0]}-imported" in NAMES
