@@ -225,7 +225,8 @@ def test_a_file_that_never_stops_changing_is_named_and_never_torn(changing, tmp_
         mlporter.copy(registry.tracking_uri, there, artifact_root=str(tmp_path / "root")),
     ):
         assert result.exit_code == 3
-        assert [(item.path, item.reason, item.detail) for item in result.left_out.first] == [
+        lost = [item for item in result.left_out.first if not item.expected]
+        assert [(item.path, item.reason, item.detail) for item in lost] == [
             ("weights.bin", "unreadable", "somebody wrote to it while it was read")
         ]
     assert "weights.bin" not in {row["path"] for row in files_of(tmp_path / "bundle")}

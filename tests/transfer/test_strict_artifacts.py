@@ -88,7 +88,7 @@ def test_more_than_people_read_is_counted(registry, tmp_path):
     with pytest.raises(RefusedError, match=f"{MAX_REASONS + 7} artifacts are missing") as caught:
         to_bundle(plain.tracking_uri, tmp_path)
     assert len(caught.value.reasons) == MAX_REASONS + 1
-    assert caught.value.reasons[-1] == "and 7 more"
+    assert caught.value.reasons[-1] == "and 7 more artifacts"
 
 
 def import_strictly(bundle, tmp_path):

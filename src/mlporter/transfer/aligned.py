@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.transfer.merge.idmap import IdMap
 from mlporter.transfer.merge.inventory import experiments_of
-from mlporter.transfer.merge.mapped import MappedSource
+from mlporter.transfer.merge.mapped_source import MappedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -24,7 +24,7 @@ from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
 from mlporter.transfer.selection import notes_of, select
-from mlporter.transfer.strict import check_artifacts, check_strict
+from mlporter.transfer.strict import check_strict, find_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,7 +111,9 @@ def export(
     try:
         opened = select(opened, selection)
         if strict_artifacts:
-            check_artifacts(opened, workers=workers, on_progress=on_progress)
+            lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
+            if lost.count:
+                raise lost.refusal(opened.description.address)
         with BundleWriter.create(
             bundle_address(place), mode, source=opened.description.address
         ) as writer:

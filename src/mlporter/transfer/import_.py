@@ -21,7 +21,7 @@ from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.prepare import prepare
 from mlporter.transfer.result import FilesResult, Result
 from mlporter.transfer.selection import notes_of, select
-from mlporter.transfer.strict import check_artifacts, check_strict
+from mlporter.transfer.strict import check_strict, find_unreadable
 from mlporter.transfer.target_files import TargetFiles
 
 if TYPE_CHECKING:
@@ -206,8 +206,6 @@ def _transfer(
     try:
         chosen = select(opened, wishes.selection)
         wishes.check(chosen)
-        if wishes.strict_artifacts and wishes.copies(chosen):
-            check_artifacts(chosen, workers=wishes.workers, on_progress=on_progress)
         work = _Work(verb, chosen, place, wishes, on_progress)
         return work.preview(started) if wishes.dry_run else work.run(started)
     finally:
@@ -255,14 +253,20 @@ class _Work:
             target.close()
 
     def _prepare(self, target: Target) -> Prepared:
-        return prepare(
+        wishes = self.wishes
+        work = prepare(
             self.source,
             target,
-            self.wishes.policy,
-            self.wishes.artifact_root,
-            include_secrets=self.wishes.include_secrets,
+            wishes.policy,
+            wishes.artifact_root,
+            include_secrets=wishes.include_secrets,
             on_progress=self.on_progress,
         )
+        if wishes.strict_artifacts and wishes.copies(self.source):
+            work.unreadable = find_unreadable(
+                work.source, workers=wishes.workers, on_progress=self.on_progress
+            )
+        return work
 
     def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
         """Count the files that would be copied."""
@@ -281,7 +285,7 @@ class _Work:
         planned = self.wishes.dry_run
         address = self.source.description.address
         merge, misfits = work.merge, work.misfits() if planned else ()
-        refused = merge.conflicts or misfits
+        refused = merge.conflicts or misfits or work.unreadable.count
         return Result(
             verb=self.verb,
             source=address,
@@ -299,6 +303,7 @@ class _Work:
             renamed=tuple(merge.renamed),
             conflicts=tuple(merge.conflicts),
             misfits=misfits,
+            unreadable=work.unreadable.reasons,
         )
 
     def _following(self, *, renamed: bool) -> str:

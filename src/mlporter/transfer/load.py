@@ -158,15 +158,17 @@ class Load:
 
 
 def check(work: Prepared) -> None:
-    """Refuse conflicts, and values that the target would not take, all reasons together.
+    """Refuse conflicts, values that the target would not take, and files that cannot be read.
+
+    All reasons are named together.
 
     Raises:
         ConflictError: the target has something else under a name or an id.
-        RefusedError: it cannot hold some values.
+        RefusedError: it cannot hold some values; or files are unreadable, and that matters.
     """
-    misfits = work.misfits()
-    conflicts = [str(conflict) for conflict in work.merge.conflicts]
-    reasons = (*conflicts, *misfits)[:MAX_REASONS]
+    conflicts, misfits, unreadable = work.merge.conflicts, work.misfits(), work.unreadable
+    named = tuple(str(conflict) for conflict in conflicts[:MAX_REASONS])
+    reasons = (*named, *misfits[:MAX_REASONS], *unreadable.reasons)
     if conflicts:
         more = f" (the first {MAX_REASONS} are named)" if len(conflicts) > MAX_REASONS else ""
         count = "1 thing is" if len(conflicts) == 1 else f"{len(conflicts)} things are"
@@ -177,13 +179,15 @@ def check(work: Prepared) -> None:
             "--on-conflict skip, or carry them beside with --on-conflict rename",
             reasons=reasons,
         )
-    if reasons:
+    if misfits:
         raise RefusedError(
             "the target cannot hold some values as they are",
             subject=str(work.target.address),
             hint="shorten or mend them in the source, or import into SQLite",
             reasons=reasons,
         )
+    if unreadable.count:
+        raise unreadable.refusal(work.origin.description.address)
 
 
 def _say_what_stays(error: BaseException, stays: list[Stays]) -> None:

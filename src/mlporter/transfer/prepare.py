@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 from mlporter.errors import LeftOut, RefusedError
-from mlporter.transfer.merge.mapped import Choice, MappedSource
+from mlporter.transfer.merge.choice import Choice
+from mlporter.transfer.merge.mapped_source import MappedSource
 from mlporter.transfer.merge.resolve import resolve, resolve_fresh
 from mlporter.transfer.plan import Plan, plan_transfer, strange_tables
 from mlporter.transfer.preflight import MAX_REASONS, misfits
 from mlporter.transfer.result import TableResult
 from mlporter.transfer.rewrite import Rewrite
+from mlporter.transfer.strict import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +77,7 @@ class Prepared:
         merge: What of it is new, and how it is called.
         fresh: Whether the target was found with nothing in it.
         rewrite: New places for artifacts, or None to keep the URIs.
+        unreadable: Files that cannot be read, if they were looked at.
     """
 
     source: Source
@@ -85,6 +88,7 @@ class Prepared:
     fresh: bool
     rewrite: Rewrite | None
     on_progress: OnProgress
+    unreadable: Unreadable = field(default_factory=Unreadable)
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
         """The rows of a table that are carried, as they will be written."""

@@ -84,6 +84,7 @@ class Result:
         renamed: What gets another name or id in the target, and which.
         conflicts: Of a plan: what the target has another one of. With any it would be refused.
         misfits: Of a plan: values that the target cannot hold. Likewise.
+        unreadable: Of a plan with ``--strict-artifacts``: files that cannot be read. Likewise.
     """
 
     verb: str
@@ -102,6 +103,7 @@ class Result:
     renamed: tuple[Renamed, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     misfits: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -111,7 +113,7 @@ class Result:
     @property
     def exit_code(self) -> ExitCode:
         """4 if it would be refused; 3 where something was left out unexpectedly or failed; or 0."""
-        if self.conflicts or self.misfits:
+        if self.conflicts or self.misfits or self.unreadable:
             return ExitCode.REFUSED
         failed = any(table.failed for table in self.tables)
         return ExitCode.INCOMPLETE if failed or self.left_out.unexpected else ExitCode.OK

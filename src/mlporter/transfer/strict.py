@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
 
-__all__ = ["check_artifacts", "check_strict"]
+__all__ = ["Unreadable", "check_strict", "find_unreadable"]
 
 _FILE_KINDS = frozenset({"artifact", *OWNER_KINDS})
 
@@ -35,8 +35,41 @@ def check_strict(artifacts: str, *, strict_artifacts: bool) -> None:
         )
 
 
-def check_artifacts(source: Source, *, workers: int, on_progress: OnProgress) -> None:
-    """Find every artifact file of a source, and read the first byte of each.
+@dataclass
+class Unreadable:
+    """Artifacts that are missing or cannot be read: counted, and the first by name."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, item: LeftOut) -> None:
+        """Count what a source reports, unless it is left out by rule."""
+        if item.expected:
+            return
+        self.count += 1
+        if len(self.first) < MAX_REASONS:
+            what = f"{item.id}/{item.path}" if item.path else f"{item.kind} {item.id}"
+            self.first.append(f"{what}: {item.reason}: {item.detail}")
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Each of the first `MAX_REASONS`, and how many there are besides."""
+        more = self.count - len(self.first)
+        return (*self.first, *([f"and {more} more artifacts"] if more else []))
+
+    def refusal(self, address: str) -> RefusedError:
+        """What is raised about a source that has any."""
+        return RefusedError(
+            f"{self.count} artifact{'s are' if self.count > 1 else ' is'} missing or unreadable",
+            subject=address,
+            hint="--map-uri says where files are found; without --strict-artifacts the rest is "
+            "carried, and what is missing is listed",
+            reasons=self.reasons,
+        )
+
+
+def find_unreadable(source: Source, *, workers: int, on_progress: OnProgress) -> Unreadable:
+    """Look at every artifact file of a source, and read the first byte of each.
 
     What an export already could not carry is missing from its bundle, and so found too.
 
@@ -44,11 +77,8 @@ def check_artifacts(source: Source, *, workers: int, on_progress: OnProgress) ->
         source: Where the files are; nothing is kept of them.
         workers: How many files to open at a time.
         on_progress: Told how many bytes the files have that were found.
-
-    Raises:
-        RefusedError: files are missing or cannot be read; the first `MAX_REASONS` are named.
     """
-    found = _Found()
+    found = Unreadable()
     for item in _lost_before(source):
         found.add(item)
 
@@ -64,35 +94,7 @@ def check_artifacts(source: Source, *, workers: int, on_progress: OnProgress) ->
     for file, _ in carry_files(files, peek, unread, workers=workers):
         size += file.size
         on_progress("checking artifacts", size, None, "bytes")
-    found.refuse(source)
-
-
-@dataclass
-class _Found:
-    """What is missing: counted, and the first by name."""
-
-    count: int = 0
-    first: list[str] = field(default_factory=list)
-
-    def add(self, item: LeftOut) -> None:
-        if item.expected:
-            return
-        self.count += 1
-        if len(self.first) < MAX_REASONS:
-            what = f"{item.id}/{item.path}" if item.path else f"{item.kind} {item.id}"
-            self.first.append(f"{what}: {item.reason}: {item.detail}")
-
-    def refuse(self, source: Source) -> None:
-        if not self.count:
-            return
-        more = self.count - len(self.first)
-        raise RefusedError(
-            f"{self.count} artifact{'s are' if self.count > 1 else ' is'} missing or unreadable",
-            subject=source.description.address,
-            hint="--map-uri says where files are found; without --strict-artifacts the rest is "
-            "carried, and what is missing is listed",
-            reasons=(*self.first, *([f"and {more} more"] if more else [])),
-        )
+    return found
 
 
 def _lost_before(source: Source) -> Iterator[LeftOut]:

@@ -115,6 +115,7 @@ def _verdict(result: Result) -> Text:
     if result.exit_code is ExitCode.REFUSED:
         what = [plural(len(result.conflicts), "conflict")] if result.conflicts else []
         what += [_misfits(result)] if result.misfits else []
+        what += ["artifacts that cannot be read"] if result.unreadable else []
         return Text(f"Would be refused {code}: {', '.join(what)}.", style="bold red")
     if result.exit_code is ExitCode.INCOMPLETE:
         rest = plural(result.left_out.unexpected, "thing")
@@ -193,6 +194,11 @@ def _reasons(result: Result) -> Iterator[RenderableType]:
         yield heading(f"Values that do not fit into the target: {len(result.misfits):,}")
         yield from _first(result.misfits, "--json names them")
         yield Text("  Shorten or mend them in the source, or choose another target.")
+    if result.unreadable:
+        yield Text()
+        yield heading("Artifacts that are missing or cannot be read (--strict-artifacts)")
+        yield from _first(result.unreadable, "--json names the first 100")
+        yield Text("  --map-uri says where files are found.")
 
 
 def _conflict(conflict: Conflict) -> str:

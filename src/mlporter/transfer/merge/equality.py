@@ -12,28 +12,26 @@ from mlporter.compare.report import DIFFER, ONLY_LEFT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import Shaper, blank_places, pair_up
 from mlporter.compare.versions import anchored_places
-from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.merge.inventory import read_units
-from mlporter.transfer.merge.mapped import Choice, Chosen, MappedSource, edge_owner
-from mlporter.transfer.merge.units import OWNED, is_among, key_text, tables_of
+from mlporter.transfer.merge.choice import Choice, Chosen
+from mlporter.transfer.merge.idmap import IdMap
+from mlporter.transfer.merge.mapped import MappedReader, edge_owner
+from mlporter.transfer.merge.units import OWNED, key_text, tables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
-
     from mlporter.catalogue.types import Column, Table
     from mlporter.compare.report import Difference
     from mlporter.compare.shape import Normalise, Pair
     from mlporter.stores.protocols import Source
-    from mlporter.transfer.merge.idmap import IdMap
     from mlporter.transfer.merge.inventory import Reader
 
 __all__ = ["Comparison", "RowStates"]
 
-_NOT_COMPARED = {"model_versions": frozenset({"last_updated_time"})}
-"""Columns that change when nothing that people see does."""
+_NOT_COMPARED = {
+    "model_versions": frozenset({"last_updated_time"}),
+    "inputs": frozenset({"input_uuid"}),
+}
+"""Columns that change when nothing that people see does, or that are made up for the row."""
 
 _BY_KEY_ALONE = {"entity_associations": frozenset({"association_id", "created_time"})}
 """Rows that say no more than their key does."""
@@ -48,35 +46,45 @@ class RowStates:
 
 
 class Comparison:
-    """Holds the source, as the target would see it, against the target."""
+    """Holds the source, as the target would see it, against the target.
+
+    Attributes:
+        back: Ids in the target of copies that an earlier import made, and what they are copies of.
+            A thing that refers to a copy is the same as one that refers to the original.
+    """
 
     def __init__(self, source: Source, target: Reader, tables: tuple[Table, ...]) -> None:
         self._source = source
         self._target = target
         self._tables = {table.name: table for table in tables}
         self._there = {table.name: table for table in target.tables}
+        self.back = IdMap()
 
     def unequal(self, entity: str, keys: dict[str, str], ids: IdMap) -> set[str]:
         """Which units are not the same on both sides.
 
         Args:
             entity: Their kind.
-            keys: The source's key of each unit, and the target's.
-            ids: What else of the source is other in the target.
+            keys: The source's key of each unit, and the target's: its own, or that of a copy.
+            ids: What else of the source is other in the target, but for copies.
 
         Returns:
             Keys of the source.
         """
-        back = {new: old for old, new in keys.items()}
+        originals = self.back.of(entity)
+        old = {originals.get(new, new): key for key, new in keys.items()}
         left = set(keys)
         for table in tables_of(entity):
             if not left or table not in self._tables or table not in self._there:
                 continue
-            source = MappedSource(self._source, ids, Choice({entity: Chosen(frozenset(left))}))
-            mapped = {keys[key] for key in left}
-            found = self._differing(source, table, mapped)
-            left -= {back[key] for key in found if key in back}
+            mine = self._some(self._source, entity, left, ids)
+            theirs = self._some(self._target, entity, {keys[key] for key in left}, self.back)
+            left -= {old[key] for key in self._differing(mine, theirs, table) if key in old}
         return set(keys) - left
+
+    @staticmethod
+    def _some(reader: Reader, entity: str, keys: set[str], ids: IdMap) -> MappedReader:
+        return MappedReader(reader, ids, Choice({entity: Chosen(frozenset(keys))}))
 
     def unequal_twins(self, entity: str, twins: dict[str, str], ids: IdMap) -> set[str]:
         """Which units are not what the target has under the same name, and another id.
@@ -86,10 +94,9 @@ class Comparison:
         if not twins:
             return set()
         trial = replace(ids, ids={**ids.ids, entity: {**ids.of(entity), **twins}})
-        chosen = Choice({entity: Chosen(frozenset(twins))})
         wanted = set(twins.values())
-        mine = self._content(entity, MappedSource(self._source, trial, chosen), wanted)
-        there = self._content(entity, self._target, wanted)
+        mine = self._content(entity, self._some(self._source, entity, set(twins), trial), wanted)
+        there = self._content(entity, self._some(self._target, entity, wanted, self.back), wanted)
         return {key for key, twin in twins.items() if mine[twin] != there[twin]}
 
     def _content(self, entity: str, reader: Reader, keys: set[str]) -> dict[str, Counter[str]]:
@@ -100,22 +107,20 @@ class Comparison:
                 continue
             table, owner = self._tables[name], OWNED[name].columns
             said = tuple(c.name for c in table.columns if not _is_own(c, owner, table.key))
-            for batch in read_units(reader, name, (*owner, *said), owner, keys):
+            for batch in reader.read(name, (*owner, *said)):
                 for row in batch.to_pylist():
                     key = key_text(row[column] for column in owner)
                     found[key][f"{name} {[row[column] for column in said]}"] += 1
         return found
 
-    def _differing(self, source: MappedSource, table: str, keys: set[str]) -> set[str]:
-        """Target's keys of the units of which rows of a table differ."""
+    def _differing(self, mine: MappedReader, theirs: MappedReader, table: str) -> set[str]:
+        """Keys of the units of which rows of a table differ."""
         pair = self._pair(table)
         if pair is None or pair.left is None or pair.right is None:
             return set()
-        names = tuple(pair.right.schema.names)
-        theirs = self._rows(table, names, keys)
         differing: list[dict[str, object]] = []
-        self._compare(pair, source, theirs, lambda d: differing.append(d.key))
-        return self._owners(source, table, differing, keys)
+        self._compare(pair, mine, theirs, lambda d: differing.append(d.key))
+        return self._owners(mine, theirs, table, differing)
 
     def _pair(self, table: str) -> Pair | None:
         mine, theirs = self._tables[table], self._there[table]
@@ -126,11 +131,7 @@ class Comparison:
         return pair_up(mine, theirs, frozenset(leave))
 
     def _compare(
-        self,
-        pair: Pair,
-        source: MappedSource,
-        theirs: Iterator[pa.RecordBatch],
-        on_difference: OnDifference,
+        self, pair: Pair, source: MappedReader, target: MappedReader, on_difference: OnDifference
     ) -> None:
         mine, other = pair.left, pair.right
         if mine is None or other is None:
@@ -138,47 +139,26 @@ class Comparison:
         name = pair.table.name
         normalisers: tuple[list[Normalise], list[Normalise]] = ([], [])
         if name in ANCHORED:
-            whole = MappedSource(self._source, source.ids)
-            normalisers[0].append(anchored_places(whole, mine))
-            normalisers[1].append(anchored_places(self._target, other))
+            normalisers[0].append(anchored_places(MappedReader(self._source, source.ids), mine))
+            normalisers[1].append(anchored_places(MappedReader(self._target, target.ids), other))
         elif any(place.where is not None for place in mine.places):
             for side in normalisers:
                 side.append(blank_places(mine.places))
         left = source.read(name, tuple(mine.schema.names))
+        right = target.read(name, tuple(other.schema.names))
         compare_streams(
             pair.table,
             Shaper(pair, mine, other).shape(left, normalisers[0]),
-            Shaper(pair, other, mine).shape(theirs, normalisers[1]),
+            Shaper(pair, other, mine).shape(right, normalisers[1]),
             on_difference,
         )
 
-    def _rows(self, table: str, names: tuple[str, ...], keys: set[str]) -> Iterator[pa.RecordBatch]:
-        """Rows of the target that belong to some units."""
-        if table == "inputs":
-            for batch in self._target.read(table, names):
-                yield batch.filter(is_among(edge_owner(batch), keys))
-        elif table == "input_tags":
-            edges = tuple(sorted(self._edges(self._target, keys)))
-            yield from self._target.read(table, names, Among("input_uuid", edges))
-        else:
-            yield from read_units(self._target, table, names, OWNED[table].columns, keys)
-
-    def _edges(self, reader: Reader, runs: set[str]) -> dict[str, str]:
-        """The run of each input, of some runs."""
-        columns = ("destination_id", "destination_type", "source_type", "source_id", "input_uuid")
-        found: dict[str, str] = {}
-        for batch in reader.read("inputs", columns):
-            owners = edge_owner(batch).to_pylist()
-            edges = batch.column("input_uuid").to_pylist()
-            found.update((e, o) for e, o in zip(edges, owners, strict=True) if o in runs)
-        return found
-
     def _owners(
         self,
-        source: MappedSource,
+        mine: MappedReader,
+        theirs: MappedReader,
         table: str,
         differing: list[dict[str, object]],
-        keys: set[str],
     ) -> set[str]:
         """The units that rows with some keys belong to."""
         if not differing:
@@ -186,7 +166,7 @@ class Comparison:
         if table == "inputs":
             return {str(_edge_end(key)) for key in differing}
         if table == "input_tags":
-            edges = self._edges(source, keys) | self._edges(self._target, keys)
+            edges = _edges(mine) | _edges(theirs)
             return {edges[str(key["input_uuid"])] for key in differing}
         owner = OWNED[table].columns
         if set(owner) <= set(differing[0]):
@@ -195,18 +175,19 @@ class Comparison:
         order = self._tables[table].order
         wanted = {key_text(key[name] for name in order) for key in differing}
         found: set[str] = set()
-        for side in (source, self._target):
+        for side in (mine, theirs):
             for row in rows_of(side, table, (*order, *owner)):
                 if key_text(row[: len(order)]) in wanted:
                     found.add(key_text(row[len(order) :]))
-        return found & keys
+        return found
 
     def rows(self, table: str, ids: IdMap) -> RowStates:
         """Rows of a table that the target has too: the same, or others under the same key."""
         pair = self._pair(table) if table in self._there else None
         if pair is None or pair.left is None or pair.right is None or not pair.table.key:
             return RowStates(frozenset(), frozenset())
-        source = MappedSource(self._source, ids)
+        source = MappedReader(self._source, ids)
+        target = MappedReader(self._target, IdMap())
         order = pair.table.order
         differ: set[str] = set()
         only_left: set[str] = set()
@@ -218,7 +199,7 @@ class Comparison:
             elif difference.sigil == ONLY_LEFT:
                 only_left.add(key)
 
-        self._compare(pair, source, self._target.read(table, tuple(pair.right.schema.names)), take)
+        self._compare(pair, source, target, take)
         mine = {key_text(row) for row in rows_of(source, table, order)}
         return RowStates(frozenset(mine - differ - only_left), frozenset(differ))
 
@@ -237,6 +218,16 @@ def _is_own(column: Column, owner: tuple[str, ...], key: tuple[str, ...]) -> boo
 
 def _is_kept(table: Table) -> bool:
     return table.kind in {Kind.KEPT, Kind.UNKNOWN, Kind.SECRET}
+
+
+def _edges(reader: MappedReader) -> dict[str, str]:
+    """The run of each input, by the input's id."""
+    columns = ("destination_id", "destination_type", "source_type", "source_id", "input_uuid")
+    found: dict[str, str] = {}
+    for batch in reader.read("inputs", columns):
+        edges = batch.column("input_uuid").to_pylist()
+        found.update(zip(edges, edge_owner(batch).to_pylist(), strict=True))
+    return found
 
 
 def _edge_end(key: dict[str, object]) -> object:

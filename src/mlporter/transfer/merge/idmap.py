@@ -54,6 +54,11 @@ class IdMap:
         """The ids of a table's rows that change."""
         return self.ids.get(table, {})
 
+    def change(self, table: str, new: Mapping[str, str]) -> None:
+        """Let rows of a table have other ids."""
+        if new:
+            self.ids.setdefault(table, {}).update(new)
+
     @property
     def is_identity(self) -> bool:
         """Whether nothing changes."""

@@ -1,18 +1,16 @@
-"""A source as the target will see it: ids mapped, and without what is not to be carried."""
+"""Tables as the other side sees them: ids mapped, and without what is not to be carried."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.stores.protocols import Among
+from mlporter.transfer.merge.choice import Choice
 from mlporter.transfer.merge.columns import holds_model_name, id_columns
-from mlporter.transfer.merge.contents import names_ids, with_new_ids
 from mlporter.transfer.merge.strings import map_strings
 from mlporter.transfer.merge.units import EXPERIMENTS, OWNED, is_among, key_array
 
@@ -20,87 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlporter.catalogue.types import Table
-    from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
     from mlporter.transfer.merge.idmap import IdMap
+    from mlporter.transfer.merge.inventory import Reader
 
-__all__ = ["Choice", "Chosen", "MappedSource", "edge_owner"]
+__all__ = ["MappedReader", "edge_owner"]
 
 _FEW = 20_000
 """Up to so many ids, a database is asked for their rows only."""
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Some units of a kind by the source's keys: these, or (``without``) all but these."""
+class MappedReader:
+    """The tables of another reader, by other ids, and without what is not chosen."""
 
-    keys: frozenset[Any]
-    without: bool = False
-
-    def mask(self, keys: pa.Array) -> pa.Array:
-        """Which of some keys are chosen."""
-        among = is_among(keys, self.keys)
-        return pc.invert(among) if self.without else among
-
-    def has(self, key: str) -> bool:
-        """Whether a key is chosen."""
-        return (key in self.keys) != self.without
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What of a source is carried.
-
-    Attributes:
-        units: By entity; an entity that is not in here is carried whole.
-        rows: Of tables whose rows stand alone, the keys (in the target's terms) left out.
-    """
-
-    units: Mapping[str, Chosen] = field(default_factory=dict)
-    rows: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing is left out."""
-        return not self.units and not self.rows
-
-
-class MappedSource:
-    """`mlporter.stores.protocols.Source` over another one."""
-
-    def __init__(self, inner: Source, ids: IdMap, choice: Choice | None = None) -> None:
-        self._inner = inner
+    def __init__(self, inner: Reader, ids: IdMap, choice: Choice | None = None) -> None:
+        self._rows = inner
         self.ids = ids
         self._choice = choice or Choice()
         self._by_name = {table.name: table for table in inner.tables}
-        self._counts: dict[str, int] = {}
-
-    @property
-    def description(self) -> Description:
-        """What and where the source is."""
-        return self._inner.description
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """The source's tables."""
-        return self._inner.tables
-
-    def count(self, table: str) -> int:
-        """Rows of a table that are carried."""
-        if not self.drops(table):
-            return self._inner.count(table)
-        if table not in self._counts:
-            self._counts[table] = self._count(self._by_name[table])
-        return self._counts[table]
-
-    def _count(self, entry: Table) -> int:
-        if entry.name in self._choice.rows or entry.name not in OWNED:
-            return sum(batch.num_rows for batch in self.read(entry.name, entry.order))
-        owned = OWNED[entry.name]
-        chosen = self._choice.units[owned.entity]
-        if not chosen.keys:
-            return self._inner.count(entry.name) if chosen.without else 0
-        batches = self._inner.read(entry.name, owned.columns, self._pushed(entry))
-        return sum(batch.num_rows for batch in self._carried(entry, batches))
+        return self._rows.tables
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -109,7 +48,7 @@ class MappedSource:
         entry = self._by_name[table]
         wanted = columns or tuple(entry.schema.names)
         if not self.drops(table) and not self._changes(entry):
-            return self._inner.read(table, columns, among)
+            return self._rows.read(table, columns, among)
         return self._read(entry, wanted, among)
 
     def _read(
@@ -118,7 +57,7 @@ class MappedSource:
         if self._is_empty(entry):
             return
         needed = self._needed(entry, wanted, among)
-        batches = self._inner.read(entry.name, needed, self._pushed(entry))
+        batches = self._rows.read(entry.name, needed, self._pushed(entry))
         carried = self._carried(entry, batches)
         mapped: Iterator[pa.RecordBatch] = (self._map(entry, batch) for batch in carried)
         if self._reorders(entry):
@@ -203,7 +142,7 @@ class MappedSource:
         entry = self._by_name.get("inputs")
         if entry is None:
             return frozenset()
-        batches = self._inner.read("inputs", (*entry.key, "input_uuid"))
+        batches = self._rows.read("inputs", (*entry.key, "input_uuid"))
         return frozenset(
             edge
             for batch in self._carried(entry, batches)
@@ -265,67 +204,6 @@ class MappedSource:
             column = "name" if entry.name == "workspaces" else "workspace"
             batch = _replace(batch, column, ids.workspaces)
         return batch
-
-    # --- Files --------------------------------------------------------------------------------
-
-    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
-        """The files of what is carried, by the target's ids."""
-
-        def kept(kind: str, owner: str) -> bool:
-            return self._keeps(kind, owner) and (keep is None or keep(kind, owner))
-
-        found = self._inner.files(report, None if self._choice.is_all and keep is None else kept)
-        if self.ids.is_identity:
-            yield from found
-            return
-        for file in found:
-            owner = self._owner(file.owner_kind, file.owner_id)
-            changed = replace(file, owner_id=owner)
-            if self._renames(changed) and file.sha256 is not None:
-                # Its sum will be another; where to find it is in the token too.
-                changed = replace(changed, sha256=None)
-            yield changed
-
-    def _renames(self, file: ArtifactFile) -> bool:
-        """Whether ids in a file change."""
-        ids = self.ids
-        changed = ids.of("runs") or ids.of("logged_models") or ids.of("trace_info")
-        return bool(changed) and names_ids(file.path, file.size)
-
-    def _keeps(self, kind: str, owner: str) -> bool:
-        entity, key = _OWNER_ENTITY[kind], owner
-        if kind == "model_version":
-            workspace, _, rest = owner.partition("/")
-            key = "\x1f".join((workspace, *rest.rpartition("/")[::2]))
-        chosen = self._choice.units.get(entity)
-        return chosen is None or chosen.has(key)
-
-    def _owner(self, kind: str, owner: str) -> str:
-        if kind != "model_version":
-            return self.ids.of(_OWNER_ENTITY[kind]).get(owner, owner)
-        workspace, _, rest = owner.partition("/")
-        name, _, version = rest.rpartition("/")
-        new = self.ids.model(workspace, name)
-        return f"{self.ids.workspace(workspace)}/{new}/{version}"
-
-    @contextmanager
-    def open_file(self, file: ArtifactFile) -> Iterator[BinaryIO]:
-        """The bytes of a file, which names the ids that its owner has in the target."""
-        with self._inner.open_file(file) as stream:
-            yield with_new_ids(file.path, stream, self.ids) if self._renames(file) else stream
-
-    def close(self) -> None:
-        """End the snapshot."""
-        self._inner.close()
-
-
-_OWNER_ENTITY = {
-    "run": "runs",
-    "logged_model": "logged_models",
-    "trace": "trace_info",
-    "trace_archive": "trace_info",
-    "model_version": "model_versions",
-}
 
 
 def edge_owner(batch: pa.RecordBatch) -> pa.Array:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.stores.versions import rows_of
+from mlporter.transfer.merge.choice import Chosen
 from mlporter.transfer.merge.idmap import IdMap
 from mlporter.transfer.merge.inventory import experiments_of, models_of
-from mlporter.transfer.merge.mapped import Chosen
 from mlporter.transfer.merge.names import Match, free_name, match_experiments, twice
 from mlporter.transfer.merge.policy import Conflict, Renamed
 from mlporter.transfer.merge.units import key_text
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlporter.stores.protocols import Source
-    from mlporter.transfer.merge.decide import Given
     from mlporter.transfer.merge.equality import Comparison
     from mlporter.transfer.merge.inventory import Experiment, Reader
     from mlporter.transfer.merge.policy import Merge, Policy
@@ -159,10 +158,6 @@ class Matching:
         """What a new id of something in an experiment is made from, besides the old one."""
         match = self._matches.get(experiment) if experiment is not None else None
         return f"{match.workspace}/{match.name}" if match else "copy"
-
-    def salts(self, entity: str, given: Given) -> dict[str, str]:
-        """The salt of every unit of a kind."""
-        return {key: f"{entity}/{self.salt(e)}" for key, e in given.source.units.items()}
 
     # --- Registered models --------------------------------------------------------------------
 

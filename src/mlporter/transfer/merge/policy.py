@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
+from mlporter.transfer.merge.choice import Choice, Chosen
 from mlporter.transfer.merge.idmap import IdMap
-from mlporter.transfer.merge.mapped import Choice, Chosen
 
 if TYPE_CHECKING:
     from mlporter.errors import LeftOut

@@ -5,37 +5,34 @@ The decisions are pure functions (`names`, `decide`); this asks both sides what 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import BY_NAME
 from mlporter.errors import LeftOut
-from mlporter.transfer.merge.columns import ID_COLUMNS
+from mlporter.transfer.merge.choice import Choice, Chosen
+from mlporter.transfer.merge.copies import CHILD_IDS, Copies
 from mlporter.transfer.merge.decide import Fate, Given, Side, decide_units
 from mlporter.transfer.merge.equality import Comparison
 from mlporter.transfer.merge.idmap import fresh_id, keeps_order
 from mlporter.transfer.merge.inventory import (
     Nothing,
     datasets_of,
-    read_units,
     unique_keys,
     unit_keys,
 )
-from mlporter.transfer.merge.mapped import Choice, Chosen, MappedSource
+from mlporter.transfer.merge.mapped import MappedReader
 from mlporter.transfer.merge.matching import Matching
 from mlporter.transfer.merge.policy import Conflict, Merge, Policy, Renamed, UnitCount
 from mlporter.transfer.merge.units import (
     ENTITIES,
-    OWNED,
     REIDENTIFIED,
     ROWWISE,
-    key_array,
     key_text,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlporter.catalogue.types import Table
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
@@ -43,13 +40,6 @@ if TYPE_CHECKING:
     from mlporter.transfer.merge.inventory import Reader
 
 __all__ = ["resolve", "resolve_fresh"]
-
-_CHILD_IDS = {
-    "assessments": "trace_info",
-    "evaluation_dataset_records": "evaluation_datasets",
-    "online_scoring_configs": "scorers",
-}
-"""Rows below a unit that have an id of their own, which nothing else in the target may have."""
 
 
 def resolve(
@@ -119,6 +109,8 @@ class _Resolver:
         )
         self.units: dict[str, Chosen] = {}
         self.rows: dict[str, frozenset[str]] = {}
+        self.copies = Copies(source, target, self.tables, self.matching.salt)
+        self._mine: dict[str, dict[str, int | None]] = {}
         self._decided: dict[str, tuple[Given, Fate]] = {}
         self._taken: dict[str, dict[str, str]] = {}
 
@@ -129,6 +121,7 @@ class _Resolver:
         self.units["workspaces"] = self.matching.workspaces()
         self.units["experiments"] = Chosen(self.matching.old_experiments, without=True)
         self._datasets()
+        self._look_for_copies()
         for entity in ENTITIES:
             if entity == "model_versions":
                 self.units["registered_models"] = self.matching.models(self._versions)
@@ -172,16 +165,29 @@ class _Resolver:
 
     # --- Units --------------------------------------------------------------------------------
 
+    def _units_of(self, entity: str) -> dict[str, int | None]:
+        if entity not in self._mine:
+            self._mine[entity] = unit_keys(self.source, entity)
+        return self._mine[entity]
+
+    def _look_for_copies(self) -> None:
+        """Learn of copies that an earlier import made: they are read as what they are copies of."""
+        back = self.comparison.back
+        for entity in (e for e in ENTITIES if e in REIDENTIFIED and e in self.tables):
+            mine = self._units_of(entity)
+            both = set(unit_keys(self.target, entity, set(mine)))
+            self.copies.add_back(entity, self.copies.found(entity, mine, both), back)
+
     def _versions(self) -> set[str]:
         """Versions that both sides have under one name and number, and that differ."""
-        keys = self._mapped_keys("model_versions", set(unit_keys(self.source, "model_versions")))
+        keys = self._mapped_keys("model_versions", set(self._units_of("model_versions")))
         there = unit_keys(self.target, "model_versions", set(keys.values()))
         both = {old: new for old, new in keys.items() if new in there}
         return self.comparison.unequal("model_versions", both, self.merge.ids)
 
     def _units(self, entity: str) -> None:
         self.on_progress(f"comparing {entity}", 0, None)
-        mine = unit_keys(self.source, entity)
+        mine = self._units_of(entity)
         if not mine:
             return
         keys = self._mapped_keys(entity, set(mine))
@@ -194,13 +200,19 @@ class _Resolver:
             experiments=ids.experiment,
             taken=self._twins(entity),
         )
-        self._child_ids(entity)
+        self._move_children(entity)
         unequal = self.comparison.unequal(entity, given.to_compare(), ids)
         unequal |= self.comparison.unequal_twins(entity, given.twins(), ids)
-        fates = decide_units(given, unequal, self.policy)
-        if fates.copied:
-            self._rename(entity, given, fates)
-        self._decided[entity] = (given, fates)
+        fate = decide_units(given, unequal, self.policy)
+        self.merge.ids.change(entity, fate.twins)
+        self._decided[entity] = (given, fate)
+
+    def _move_children(self, entity: str) -> None:
+        """New ids for rows below units whose ids the target has below others."""
+        for table, taken in self.copies.taken(entity):
+            new = {child: fresh_id(child, parent, 36) for child, parent in taken.items()}
+            self.merge.ids.change(table, new)
+            self._taken[table] = taken
 
     def _ids_for(self, entity: str) -> IdMap:
         """What is called otherwise when units of a kind are compared.
@@ -241,30 +253,23 @@ class _Resolver:
         """What each unit of the source would be called that must be unique in the target."""
         if not BY_NAME[entity].unique:
             return {}
-        mapped = MappedSource(self.source, self.merge.ids)
+        mapped = MappedReader(self.source, self.merge.ids)
         return {key: name for name, key in self._unique(entity, mapped).items()}
 
-    def _rename(self, entity: str, given: Given, fates: Fate) -> None:
-        """New ids for what is carried beside the target's."""
-        salts = self.matching.salts(entity, given)
-        new = {key: fresh_id(key, salts[key], _cap(entity)) for key in fates.copied}
-        self.merge.ids.ids[entity] = new
-        if keeps_order(new, set(given.keys)):
-            self.merge.ids.ordered.add(entity)
-
     def _settle_all(self) -> None:
-        """Look for copies that an earlier import made, once all that they refer to is known."""
-        for entity, (_, fates) in self._decided.items():
-            if fates.copied:
-                self._copy_children(entity, dict(self.merge.ids.of(entity)))
-        for entity, (given, fates) in self._decided.items():
-            if fates.copied:
-                self._find_copies(entity, given, fates)
-            self._settle(entity, fates, dict(given.keys))
+        """Look for copies that an earlier import made, then say under which ids they go."""
+        copied = {e: self._copies(e, *decided) for e, decided in self._decided.items()}
+        for entity, new in copied.items():
+            if new:
+                self._rename(entity, new)
+        for entity, (given, fate) in self._decided.items():
+            self._settle(entity, fate, given)
 
-    def _find_copies(self, entity: str, given: Given, fates: Fate) -> None:
-        ids = self.merge.ids.of(entity)
-        new = {key: ids[key] for key in fates.copied}
+    def _copies(self, entity: str, given: Given, fate: Fate) -> dict[str, str]:
+        """The id of every copy; those that are there already are not made again."""
+        if not fate.copied:
+            return {}
+        new = self.copies.ids(entity, {key: given.source.units[key] for key in fate.copied})
         again = Given(
             entity=entity,
             keys=new,
@@ -273,80 +278,50 @@ class _Resolver:
             experiments=given.experiments,
             taken={},
         )
-        unequal = self.comparison.unequal(entity, again.to_compare(), self.merge.ids)
+        ids = self.merge.ids
+        plain = replace(ids, ids={t: m for t, m in ids.ids.items() if t not in CHILD_IDS})
+        unequal = self.comparison.unequal(entity, again.to_compare(), plain)
         second = decide_units(again, unequal, Policy())
         for conflict in second.conflicts:
             why = f"the copy that an earlier import made of it, {new[conflict.id]}, differs"
-            fates.conflicts.append(Conflict(conflict.kind, conflict.id, why))
-        fates.there |= second.there
-        found = sorted(set(new) - second.there)
-        self.merge.renamed += [Renamed(entity, key, new[key]) for key in found]
+            fate.conflicts.append(Conflict(conflict.kind, conflict.id, why))
+        fate.there |= second.there
+        made = sorted(set(new) - second.there)
+        self.merge.renamed += [Renamed(entity, key, new[key]) for key in made]
+        return new
 
-    def _settle(self, entity: str, fates: Fate, keys: dict[str, str]) -> None:
-        merge = self.merge
-        merge.conflicts += fates.conflicts
-        if fates.twins:
-            merge.ids.ids.setdefault(entity, {}).update(fates.twins)
-        out = frozenset(fates.there | fates.skipped)
+    def _rename(self, entity: str, new: dict[str, str]) -> None:
+        """Let copies, and the rows below them, have their new ids."""
+        ids = self.merge.ids
+        ids.change(entity, new)
+        if keeps_order(ids.of(entity), set(self._units_of(entity))):
+            ids.ordered.add(entity)
+        for table, children in self.copies.below(entity, new).items():
+            ids.change(table, children)
+
+    def _settle(self, entity: str, fate: Fate, given: Given) -> None:
+        merge, keys = self.merge, given.keys
+        merge.conflicts += fate.conflicts
+        out = frozenset(fate.there | fate.skipped)
         new = frozenset(set(keys) - out)
         few = len(new) < len(out)
         self.units[entity] = Chosen(new) if few else Chosen(out, without=True)
-        if fates.skipped:
-            merge.skipped[entity] = Chosen(frozenset(fates.skipped))
+        if fate.skipped:
+            merge.skipped[entity] = Chosen(frozenset(fate.skipped))
         renamed = merge.ids.of(entity)
         merge.new[entity] = frozenset(renamed.get(key, keys[key]) for key in new)
-        count = UnitCount(entity, len(new), len(fates.there), len(fates.skipped))
+        count = UnitCount(entity, len(new), len(fate.there), len(fate.skipped))
         merge.units.append(count)
-        for key in sorted(fates.skipped):
+        for key in sorted(fate.skipped):
             why = "the target has another one under this id, and keeps it (--on-conflict skip)"
             merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", why))
 
     # --- Rows below them ----------------------------------------------------------------------
 
-    def _copy_children(self, entity: str, new: dict[str, str]) -> None:
-        """New ids for the rows of copies that have ids of their own."""
-        ids = self.merge.ids
-        chosen = Choice({entity: Chosen(frozenset(new))})
-        for table in (t for t, e in _CHILD_IDS.items() if e == entity and t in self.tables):
-            for child, parent in self._child_rows(table, MappedSource(self.source, ids, chosen)):
-                ids.ids.setdefault(table, {})[child] = fresh_id(child, parent, _cap(table))
-        if entity == "runs" and "inputs" in self.tables:
-            column = ID_COLUMNS["inputs"]
-            edges: dict[str, str] = {}
-            copies = MappedSource(self.source, ids, chosen)
-            for batch in copies.read("inputs", (*BY_NAME["inputs"].key, column)):
-                for row in batch.to_pylist():
-                    salt = f"{row['destination_id']}/{row['source_id']}"
-                    edges[row[column]] = fresh_id(row[column], salt, 36)
-            ids.ids["inputs"] = edges
-
-    def _child_rows(self, table: str, source: MappedSource) -> Iterator[tuple[str, str]]:
-        """The id of each row of a table, and the key of the unit that it belongs to."""
-        (key,), owner = BY_NAME[table].key, OWNED[table].columns
-        for batch in source.read(table, (key, *owner)):
-            parents = key_array(batch, owner).to_pylist()
-            yield from zip(batch.column(key).to_pylist(), parents, strict=True)
-
-    def _child_ids(self, entity: str) -> None:
-        """New ids for rows below units whose id the target has below another unit."""
-        ids = self.merge.ids
-        for table in (t for t, e in _CHILD_IDS.items() if e == entity and t in self.tables):
-            (key,), owner = BY_NAME[table].key, OWNED[table].columns
-            mine = dict(self._child_rows(table, MappedSource(self.source, ids)))
-            there: dict[str, str] = {}
-            for batch in read_units(self.target, table, (key, *owner), (key,), set(mine)):
-                parents = key_array(batch, owner).to_pylist()
-                there.update(zip(batch.column(key).to_pylist(), parents, strict=True))
-            taken = {child: mine[child] for child, parent in there.items() if parent != mine[child]}
-            new = {child: fresh_id(child, parent, _cap(table)) for child, parent in taken.items()}
-            if new:
-                ids.ids.setdefault(table, {}).update(new)
-                self._taken[table] = taken
-
     def _note_children(self) -> None:
         """Say how many rows of new units get other ids."""
         for table, taken in self._taken.items():
-            new = self.merge.new.get(_CHILD_IDS[table], frozenset())
+            new = self.merge.new.get(CHILD_IDS[table], frozenset())
             count = sum(parent in new for parent in taken.values())
             if count:
                 self.merge.notes.append(
@@ -371,9 +346,3 @@ class _Resolver:
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, "the target has another value"))
-
-
-def _cap(table: str) -> int:
-    """The longest id that a table's rows may have, in characters."""
-    column = BY_NAME[table].by_name[BY_NAME[table].key[0]]
-    return column.cap or 36
