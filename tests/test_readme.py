@@ -41,10 +41,8 @@ class Session:
         self.environment = environment
 
     def run(self, command: str) -> str:
-        for name, place in self.places.items():
-            command = command.replace(name, place)
         done = subprocess.run(
-            ["bash", "-c", command],
+            ["bash", "-c", self.with_places(command)],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -55,6 +53,11 @@ class Session:
         assert done.returncode == 0, f"{command}\n{done.stdout}"
         return self.with_names(done.stdout)
 
+    def with_places(self, text: str) -> str:
+        for name, place in self.places.items():
+            text = text.replace(name, place)
+        return text
+
     def with_names(self, text: str) -> str:
         for name, place in self.places.items():
             text = text.replace(place, name)
@@ -62,6 +65,7 @@ class Session:
         return "".join(f"{line}\n" for line in lines)
 
     def python(self, code: str) -> None:
+        code = self.with_places(code)
         subprocess.run(
             [sys.executable, "-c", code], cwd=self.folder, env=self.environment, check=True
         )

@@ -85,7 +85,7 @@ def test_every_field_of_the_manifest_is_named(pristine):
     text = section("manifest.yaml")
     assert set(manifest) == set(Manifest.model_fields) - {"secrets"}  # where there are any
     for name in Manifest.model_fields:
-        assert f"| `{name}" in text
+        assert f"`{name}" in text
     for name, value in manifest.items():
         assert f"`{name}" in text
         if isinstance(value, dict) and name != "tables":
