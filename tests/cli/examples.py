@@ -105,15 +105,16 @@ _IN_USE = {
 
 PLAN_IN_USE = replace(PLAN_FRESH, **_IN_USE)
 
+ANOTHER = "the target has another one; status is 'FAILED' here and 'FINISHED' there"
 PLAN_IN_CONFLICT = replace(
     PLAN_IN_USE,
     conflicts=(
-        *(Conflict("runs", f"{n:032x}", "the target has another one under this id")
+        *(Conflict("runs", f"{n:032x}", ANOTHER)
           for n in range(17)),
         Conflict("experiments", "fraud", "it is active in the target, and deleted here"),
         Conflict("experiments", "fraud", "the target has another value of its tag 'team'"),
         Conflict("registered_model_aliases", "default/fraud/champion",
-                 "the target has another value"),
+                 "version is 3 here and 2 there"),
     ),
     next_command="",
 )  # fmt: skip
@@ -131,7 +132,13 @@ PLAN_SKIPPED = replace(
         2,
         1,
         (
-            LeftOut("runs", RUN, "", "conflict", "the target has another one under this id"),
+            LeftOut(
+                "runs",
+                RUN,
+                "",
+                "conflict",
+                ANOTHER,
+            ),
             BY_RULE,
         ),
     ),

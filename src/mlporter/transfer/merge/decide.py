@@ -88,12 +88,12 @@ class Fate:
     conflicts: list[Conflict] = field(default_factory=list)
 
 
-def decide_units(given: Given, unequal: set[str], policy: Policy) -> Fate:
+def decide_units(given: Given, unequal: Mapping[str, str], policy: Policy) -> Fate:
     """Decide for every unit of a kind.
 
     Args:
         given: What both sides have.
-        unequal: Which of `Given.to_compare` and `Given.twins` differ.
+        unequal: Which of `Given.to_compare` and `Given.twins` differ, and in what.
         policy: What to do about conflicts.
     """
     fate = Fate()
@@ -123,12 +123,12 @@ def decide_units(given: Given, unequal: set[str], policy: Policy) -> Fate:
     return fate
 
 
-def _why(given: Given, key: str, unequal: set[str]) -> str | None:
+def _why(given: Given, key: str, unequal: Mapping[str, str]) -> str | None:
     if given.moved(key):
         mine = given.source.units[key]
         there = given.target.units[given.keys[key]]
         goes = None if mine is None else given.experiments(mine)
         return f"the target has it in experiment {there}, and here it would go to {goes}"
     if key in unequal:
-        return "the target has another one under this id"
+        return f"the target has another one; {unequal[key]}"
     return None

@@ -19,6 +19,8 @@ from mlporter.transfer.merge.mapped import MappedReader, edge_owner
 from mlporter.transfer.merge.units import OWNED, key_text, tables_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from mlporter.catalogue.types import Column, Table
     from mlporter.compare.report import Difference
     from mlporter.compare.shape import Normalise, Pair
@@ -33,16 +35,24 @@ _NOT_COMPARED = {
 }
 """Columns that change when nothing that people see does, or that are made up for the row."""
 
+_COLUMNS_NAMED = 2
+"""How many columns are named of a row that differs."""
+
 _BY_KEY_ALONE = {"entity_associations": frozenset({"association_id", "created_time"})}
 """Rows that say no more than their key does."""
 
 
 @dataclass(frozen=True)
 class RowStates:
-    """Rows of a table that both sides have, by their keys (joined, in the target's terms)."""
+    """Rows of a table that both sides have, by their keys (joined, in the target's terms).
+
+    Attributes:
+        there: Those that are the same.
+        differ: Those that are not, and what differs.
+    """
 
     there: frozenset[str]
-    differ: frozenset[str]
+    differ: Mapping[str, str]
 
 
 class Comparison:
@@ -60,7 +70,7 @@ class Comparison:
         self._there = {table.name: table for table in target.tables}
         self.back = IdMap()
 
-    def unequal(self, entity: str, keys: dict[str, str], ids: IdMap) -> set[str]:
+    def unequal(self, entity: str, keys: dict[str, str], ids: IdMap) -> dict[str, str]:
         """Which units are not the same on both sides.
 
         Args:
@@ -69,18 +79,20 @@ class Comparison:
             ids: What else of the source is other in the target, but for copies.
 
         Returns:
-            Keys of the source.
+            What differs first, by the source's keys.
         """
         originals = self.back.of(entity)
         old = {originals.get(new, new): key for key, new in keys.items()}
-        left = set(keys)
+        left, unequal = set(keys), dict[str, str]()
         for table in tables_of(entity):
             if not left or table not in self._tables or table not in self._there:
                 continue
             mine = self._some(self._source, entity, left, ids)
             theirs = self._some(self._target, entity, {keys[key] for key in left}, self.back)
-            left -= {old[key] for key in self._differing(mine, theirs, table) if key in old}
-        return set(keys) - left
+            found = self._differing(mine, theirs, table, entity)
+            unequal |= {old[key]: why for key, why in found.items() if key in old}
+            left -= unequal.keys()
+        return unequal
 
     @staticmethod
     def _some(reader: Reader, entity: str, keys: set[str], ids: IdMap) -> MappedReader:
@@ -113,14 +125,21 @@ class Comparison:
                     found[key][f"{name} {[row[column] for column in said]}"] += 1
         return found
 
-    def _differing(self, mine: MappedReader, theirs: MappedReader, table: str) -> set[str]:
-        """Keys of the units of which rows of a table differ."""
+    def _differing(
+        self, mine: MappedReader, theirs: MappedReader, table: str, entity: str
+    ) -> dict[str, str]:
+        """Keys of the units of which rows of a table differ, and what differs first."""
         pair = self._pair(table)
         if pair is None or pair.left is None or pair.right is None:
-            return set()
-        differing: list[dict[str, object]] = []
-        self._compare(pair, mine, theirs, lambda d: differing.append(d.key))
-        return self._owners(mine, theirs, table, differing)
+            return {}
+        differing: list[Difference] = []
+        self._compare(pair, mine, theirs, differing.append)
+        found: dict[str, str] = {}
+        if differing:
+            owner = self._owner_of(mine, theirs, table, differing)
+            for difference in differing:
+                found.setdefault(owner(difference.key), _what(difference, entity))
+        return found
 
     def _pair(self, table: str) -> Pair | None:
         mine, theirs = self._tables[table], self._there[table]
@@ -153,55 +172,50 @@ class Comparison:
             on_difference,
         )
 
-    def _owners(
-        self,
-        mine: MappedReader,
-        theirs: MappedReader,
-        table: str,
-        differing: list[dict[str, object]],
-    ) -> set[str]:
-        """The units that rows with some keys belong to."""
-        if not differing:
-            return set()
+    def _owner_of(
+        self, mine: MappedReader, theirs: MappedReader, table: str, differing: list[Difference]
+    ) -> Callable[[dict[str, object]], str]:
+        """What tells the unit that a row belongs to from the row's key."""
         if table == "inputs":
-            return {str(_edge_end(key)) for key in differing}
+            return _edge_end
         if table == "input_tags":
             edges = _edges(mine) | _edges(theirs)
-            return {edges[str(key["input_uuid"])] for key in differing}
+            return lambda key: edges[str(key["input_uuid"])]
         owner = OWNED[table].columns
-        if set(owner) <= set(differing[0]):
-            return {key_text(key[name] for name in owner) for key in differing}
+        if set(owner) <= set(differing[0].key):
+            return lambda key: key_text(key[name] for name in owner)
         # The table has a key of its own: ask both sides whose rows these are.
         order = self._tables[table].order
-        wanted = {key_text(key[name] for name in order) for key in differing}
-        found: set[str] = set()
+        wanted = {key_text(found.key[name] for name in order) for found in differing}
+        owners: dict[str, str] = {}
         for side in (mine, theirs):
             for row in rows_of(side, table, (*order, *owner)):
-                if key_text(row[: len(order)]) in wanted:
-                    found.add(key_text(row[len(order) :]))
-        return found
+                key = key_text(row[: len(order)])
+                if key in wanted:
+                    owners.setdefault(key, key_text(row[len(order) :]))
+        return lambda key: owners[key_text(key[name] for name in order)]
 
     def rows(self, table: str, ids: IdMap) -> RowStates:
         """Rows of a table that the target has too: the same, or others under the same key."""
         pair = self._pair(table) if table in self._there else None
         if pair is None or pair.left is None or pair.right is None or not pair.table.key:
-            return RowStates(frozenset(), frozenset())
+            return RowStates(frozenset(), {})
         source = MappedReader(self._source, ids)
         target = MappedReader(self._target, IdMap())
         order = pair.table.order
-        differ: set[str] = set()
+        differ: dict[str, str] = {}
         only_left: set[str] = set()
 
         def take(difference: Difference) -> None:
             key = key_text(difference.key[name] for name in order)
             if difference.sigil == DIFFER:
-                differ.add(key)
+                differ[key] = _what(difference, table)
             elif difference.sigil == ONLY_LEFT:
                 only_left.add(key)
 
         self._compare(pair, source, target, take)
         mine = {key_text(row) for row in rows_of(source, table, order)}
-        return RowStates(frozenset(mine - differ - only_left), frozenset(differ))
+        return RowStates(frozenset(mine - differ.keys() - only_left), differ)
 
     def is_carried(self, table: str) -> bool:
         """Whether a table is among those that are carried, and the target has it."""
@@ -230,6 +244,20 @@ def _edges(reader: MappedReader) -> dict[str, str]:
     return found
 
 
-def _edge_end(key: dict[str, object]) -> object:
+def _edge_end(key: dict[str, object]) -> str:
     from_run = key["source_type"] in {"RUN_INPUT", "RUN_OUTPUT"}
-    return key["source_id"] if from_run else key["destination_id"]
+    return str(key["source_id"] if from_run else key["destination_id"])
+
+
+def _what(difference: Difference, kind: str) -> str:
+    """What differs about something of a kind, in a few words for people."""
+    where = "" if difference.table == kind else f"{difference.table}: "
+    if difference.sigil == DIFFER:
+        first = list(difference.columns.items())[:_COLUMNS_NAMED]
+        said = [f"{name} is {mine!r} here and {theirs!r} there" for name, (mine, theirs) in first]
+        more = len(difference.columns) - len(first)
+        said += [f"and {more} more"] if more else []
+        return where + ", ".join(said)
+    key = ", ".join(str(value) for value in difference.key.values())
+    side = "is not in the target" if difference.sigil == ONLY_LEFT else "is in the target only"
+    return f"{where}{key} {side}"

@@ -183,7 +183,7 @@ class _Resolver:
         keys = self._mapped_keys("model_versions", set(self._units_of("model_versions")))
         there = unit_keys(self.target, "model_versions", set(keys.values()))
         both = {old: new for old, new in keys.items() if new in there}
-        return self.comparison.unequal("model_versions", both, self.merge.ids)
+        return set(self.comparison.unequal("model_versions", both, self.merge.ids))
 
     def _units(self, entity: str) -> None:
         self.on_progress(f"comparing {entity}", 0, None)
@@ -202,7 +202,7 @@ class _Resolver:
         )
         self._move_children(entity)
         unequal = self.comparison.unequal(entity, given.to_compare(), ids)
-        unequal |= self.comparison.unequal_twins(entity, given.twins(), ids)
+        unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, given.twins(), ids), "")
         fate = decide_units(given, unequal, self.policy)
         self.merge.ids.change(entity, fate.twins)
         self._decided[entity] = (given, fate)
@@ -334,15 +334,15 @@ class _Resolver:
             return
         self.on_progress(f"comparing {table}", 0, None)
         states = self.comparison.rows(table, self.merge.ids)
-        self.rows[table] = states.there | states.differ
+        self.rows[table] = states.there.union(states.differ)
         if not states.differ:
             return
         if self.policy.on_conflict == "skip":
             self.merge.skipped_rows[table] = len(states.differ)
-        for key in sorted(states.differ):
+        for key, what in sorted(states.differ.items()):
             name = key.replace("\x1f", "/")
             if self.policy.on_conflict == "skip":
-                why = "the target has another value, and keeps it (--on-conflict skip)"
+                why = f"{what}; the target keeps its own (--on-conflict skip)"
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
-                self.merge.conflicts.append(Conflict(table, name, "the target has another value"))
+                self.merge.conflicts.append(Conflict(table, name, what))
