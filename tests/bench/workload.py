@@ -94,7 +94,8 @@ def _statements(runs: int) -> tuple[str, ...]:
         (
             "INSERT INTO model_versions (workspace, name, version, creation_time,"
             " last_updated_time, current_stage, source, run_id, status)"
-            f" {_count(m=MODELS, v=VERSIONS, runs=1)} SELECT 'default', 'model ' || m.i, v.i + 1, 1, 1, 'None',"
+            f" {_count(m=MODELS, v=VERSIONS, runs=1)}"
+            " SELECT 'default', 'model ' || m.i, v.i + 1, 1, 1, 'None',"
             f" '/nowhere/' || {_ID} || '/artifacts/model', {_ID}, 'READY'"
             " FROM m CROSS JOIN v CROSS JOIN runs"
         ),
