@@ -93,7 +93,8 @@ class Rewrite:
 
         def once() -> SortedLookup:
             if not opened:
-                opened.append(SortedLookup(self._source.read(table, (key, "experiment_id"))))
+                columns = (key, "experiment_id")
+                opened.append(SortedLookup(lambda: self._source.read(table, columns)))
             return opened[0]
 
         return once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from mlflow import MlflowClient
 
 import mlporter
-from tests.support.databases import rows
+from tests.support.databases import execute, rows
 from tests.support.mlflow_session import sqlite_url
 
 
@@ -79,6 +80,33 @@ def test_files_that_name_ids_follow_and_others_stay(restored, plain_sqlite, tmp_
         assert (before == after) == (name != "MLmodel")
     described = yaml.safe_load((tmp_path / places[ids[old]] / "MLmodel").read_text())
     assert described["model_id"] == ids[old]
+
+
+def test_files_follow_ids_that_sort_otherwise(plain_sqlite, mlflow_sqlite, tmp_path):
+    """New ids sort as the old ones do if these are random; here they are counted up."""
+    source, target = plain_sqlite.tracking_uri, sqlite_url(mlflow_sqlite)
+    ids = {old: f"{'0' * 30}{number:02}" for number, old in enumerate(plain_sqlite.run_ids)}
+    for table in ("runs", "params", "tags", "metrics", "latest_metrics"):
+        for old, new in ids.items():
+            execute(source, f"UPDATE {table} SET run_uuid = '{new}' WHERE run_uuid = '{old}'")
+    root = str(tmp_path / "root")
+    mlporter.copy(source, target, artifact_root=root)
+    result = mlporter.copy(
+        source,
+        target,
+        artifact_root=root,
+        on_conflict="rename",
+        rename=["plain=restored", f"{plain_sqlite.model_name}=restored-model"],
+    )
+    copies = [r.new for r in result.renamed if r.kind == "runs" and r.old in ids.values()]
+    assert copies != sorted(copies)
+    client = MlflowClient(target, target)
+    for number, copy in enumerate(copies):
+        path = mlflow.artifacts.download_artifacts(
+            f"runs:/{copy}/report.txt", tracking_uri=target, dst_path=str(tmp_path / copy)
+        )
+        assert Path(path).read_text(encoding="utf-8") == f"report of run {number}"
+        assert client.get_run(copy).info.artifact_uri.startswith(root)
 
 
 def test_traces_are_copied_with_their_spans(rich_sqlite, mlflow_sqlite, tmp_path):

@@ -82,7 +82,9 @@ class DatabaseFiles:
             yield Owner("model_version", owner, own[owner], expects_files=True)
 
     def _traces(self, experiments: dict[int, str]) -> Iterator[Owner]:
-        lookup = SortedLookup(self._reader.read("trace_info", ("request_id", "experiment_id")))
+        lookup = SortedLookup(
+            lambda: self._reader.read("trace_info", ("request_id", "experiment_id"))
+        )
         for trace, uri in self._tagged(_TRACE_LOCATION):
             found = lookup.get(trace)
             root = experiments.get(found[0]) if found else None
