@@ -99,7 +99,7 @@ def mlflow_at(tracking_uri: str, *, workspaces: bool = False) -> Iterator[None]:
 
 
 def forget_mlflow_state() -> None:
-    """End active runs, forget the active experiment, model and addresses, close all databases.
+    """End active runs, forget active experiment, model, workspace and addresses; close databases.
 
     Costs nothing in a test that never imported MLflow.
     """
@@ -116,6 +116,9 @@ def forget_mlflow_state() -> None:
         from mlflow.tracing.provider import reset
 
         reset()
+    if "mlflow.utils.workspace_context" in sys.modules:
+        # It is in the environment too, and a server that is started with it refuses requests.
+        mlflow.set_workspace(None)
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
     mlflow.set_registry_uri(None)  # type: ignore[arg-type]
     close_databases()
