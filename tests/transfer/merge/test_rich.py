@@ -11,12 +11,13 @@ from tests.support.mlflow_session import sqlite_url
 from tests.transfer.merge.references import dangling
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def target(request):
     """An empty database of MLflow's."""
     if request.param == "sqlite":
         return sqlite_url(request.getfixturevalue("mlflow_sqlite"))
-    return request.getfixturevalue("mlflow_postgres_url")
+    names = {"postgresql": "mlflow_postgres_url", "mysql": "mlflow_mysql_url"}
+    return request.getfixturevalue(names[request.param])
 
 
 def counts(result):
