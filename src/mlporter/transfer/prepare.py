@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 from mlporter.errors import LeftOut, RefusedError
+from mlporter.stores.protocols import Among
 from mlporter.transfer.merge.choice import Choice
 from mlporter.transfer.merge.mapped_source import MappedSource
 from mlporter.transfer.merge.resolve import resolve, resolve_fresh
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
     from mlporter.stores.database.limits import Limits
-    from mlporter.stores.protocols import Among, Source
+    from mlporter.stores.protocols import Source
     from mlporter.transfer.merge.policy import Merge, Policy
 
 __all__ = ["Prepared", "Target", "prepare"]
@@ -178,9 +179,35 @@ def prepare(
     whole = _mapped(source, merge, Choice())
     rewrite = None
     if artifact_root is not None:
-        rewrite = Rewrite(whole, artifact_root)
+        there = {} if fresh else {"places_there": _Places(target, merge).of}
+        rewrite = Rewrite(whole, artifact_root, **there)
     carried = _mapped(source, merge, merge.choice)
     return Prepared(carried, source, target, plan, merge, fresh, rewrite, on_progress)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a target has the files of what it has already."""
+
+    target: Target
+    merge: Merge
+
+    def of(self, kind: str, ids: frozenset[str]) -> dict[str, str]:
+        """The places of those of some owners that are not carried."""
+        table, key, place = _ROOTS[kind]
+        there = ids - self.merge.new.get(table, frozenset())
+        if not there:
+            return {}
+        among = Among(key, tuple(sorted(there)))
+        batches = self.target.read(table, (key, place), among)
+        rows = (row for batch in batches for row in zip(*batch.to_pydict().values(), strict=True))
+        return {owner: uri for owner, uri in rows if uri}
+
+
+_ROOTS = {
+    "run": ("runs", "run_uuid", "artifact_uri"),
+    "logged_model": ("logged_models", "model_id", "artifact_location"),
+}
 
 
 def _mapped(source: Source, merge: Merge, choice: Choice) -> Source:

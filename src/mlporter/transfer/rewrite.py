@@ -7,6 +7,7 @@ which its files lie.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.versions import locations_of, owner_roots, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from mlporter.artifacts.anchors import Anchor
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Source
 
@@ -33,11 +35,23 @@ _TRACE_PLACES = {
 """Trace tags that hold a place, and the kind of owner whose place it is."""
 
 
-class Rewrite:
-    """New places for everything that `source` holds, below `root`."""
+PlacesThere = Callable[[str, frozenset[str]], Mapping[str, str]]
+"""From a kind of owner (``run``, ``logged_model``) and ids to where the target has their files, of
+those that it has already."""
 
-    def __init__(self, source: Source, root: str) -> None:
+
+class Rewrite:
+    """New places for everything that `source` holds, below `root`.
+
+    What a target in use has already lies where it lies there (`places_there`), which may be
+    anywhere: a model version that points into it must find it.
+    """
+
+    def __init__(
+        self, source: Source, root: str, places_there: PlacesThere = lambda _kind, _ids: {}
+    ) -> None:
         self._source = source
+        self._places_there = places_there
         self.root = layout.normalise_root(root)
         self._handlers: dict[str, Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]]
         self._handlers = {
@@ -196,14 +210,26 @@ class Rewrite:
             if uri
         }
         anchors = find_anchors(uris, owner_roots(self._source))
-        root_of = self.owner_root()
+        root_of, there = self.owner_root(), self._owners_there(anchors.values())
         new = {}
         for uri, anchor in sorted(
             anchors.items(), key=lambda item: (item[1].owner_kind, item[1].owner_id)
         ):
-            place = root_of(anchor.owner_kind, anchor.owner_id)
+            owner = (anchor.owner_kind, anchor.owner_id)
+            place = there.get(owner) or root_of(*owner)
             new[uri] = uri_below(place, anchor.rest) if anchor.rest else place
         return new
+
+    def _owners_there(self, anchors: Iterable[Anchor]) -> dict[tuple[str, str], str]:
+        """Where the target has the files of owners that it has already."""
+        owners: dict[str, set[str]] = {}
+        for anchor in anchors:
+            owners.setdefault(anchor.owner_kind, set()).add(anchor.owner_id)
+        return {
+            (kind, owner): place
+            for kind, ids in owners.items()
+            for owner, place in self._places_there(kind, frozenset(ids)).items()
+        }
 
 
 def _columns(batch: pa.RecordBatch, *names: str) -> Iterable[tuple[Any, ...]]:

@@ -12,7 +12,9 @@ from mlflow import MlflowClient
 
 import mlporter
 from tests.support.databases import execute, rows
-from tests.support.mlflow_session import sqlite_url
+from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.support.plain_registry import PLAIN_FACTORS
+from tests.support.rich_models import EXAMPLE_INPUT
 
 
 @pytest.fixture
@@ -58,6 +60,7 @@ def test_copies_have_new_ids_and_keep_their_references(restored, plain_sqlite):
 def test_the_copy_of_a_model_loads_and_knows_its_new_ids(restored, plain_sqlite):
     target, result = restored
     mlflow.set_tracking_uri(target)
+    mlflow.set_registry_uri(target)
     ids = {renamed.old: renamed.new for renamed in result.renamed}
     client = MlflowClient(target, target)
     for version in client.search_model_versions("name = 'restored-model'"):
@@ -80,6 +83,26 @@ def test_files_that_name_ids_follow_and_others_stay(restored, plain_sqlite, tmp_
         assert (before == after) == (name != "MLmodel")
     described = yaml.safe_load((tmp_path / places[ids[old]] / "MLmodel").read_text())
     assert described["model_id"] == ids[old]
+
+
+def test_versions_find_files_that_the_target_has_elsewhere(plain_sqlite, mlflow_sqlite, tmp_path):
+    """What is there already is not copied to the artifact root of today: it lies where it lies."""
+    source, target = plain_sqlite.tracking_uri, sqlite_url(mlflow_sqlite)
+    mlporter.copy(source, target, artifact_root=str(tmp_path / "first"))
+    wishes = {
+        "artifact_root": str(tmp_path / "second"),
+        "rename": [f"{plain_sqlite.model_name}=again"],
+        "selection": mlporter.Selection(models=(plain_sqlite.model_name,)),
+    }
+    result = mlporter.copy(source, target, **wishes)
+    assert (result.exit_code, result.files.files) == (0, 0)
+    with mlflow_at(target):
+        for version, factor in PLAIN_FACTORS.items():
+            model = mlflow.pyfunc.load_model(f"models:/again/{version}")
+            assert list(model.predict(EXAMPLE_INPUT)) == [factor * x for x in EXAMPLE_INPUT]
+    for (place,) in rows(target, "SELECT storage_location FROM model_versions"):
+        assert (Path(place) / "MLmodel").is_file()
+    assert mlporter.copy(source, target, **wishes).rows == 0
 
 
 def test_files_follow_ids_that_sort_otherwise(plain_sqlite, mlflow_sqlite, tmp_path):
