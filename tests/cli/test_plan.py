@@ -170,7 +170,7 @@ def test_what_was_planned_is_done_and_then_there(mlporter, in_use, policy):
 
 
 def test_the_command_of_a_plan_carries_it_out(mlporter, in_use):
-    asked = ("--on-conflict", "skip", "--rename", "no such=thing", "--workers", 2)
+    asked = ("--on-conflict", "skip", "--rename", "plain=a new name", "--workers", 2)
     planned = mlporter("copy", *in_use, *asked, "-n", "--json").json
 
     words = shlex.split(planned["next_command"])

@@ -22,7 +22,7 @@ from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sklearn.linear_model import LinearRegression
 
-from .mlflow_session import file_uri, join_uri
+from .mlflow_session import file_uri, join_uri, mlflow_at
 from .rich_runs import AWKWARD_TEXT, LONG_AGO, start_run
 
 if TYPE_CHECKING:
@@ -271,3 +271,13 @@ def _versions_without_runs(client: MlflowClient, root: Path | str) -> dict[str, 
             run_id="f" * 32 if version == "3" else None,
         )
     return locations
+
+
+def champion_predictions(url: str, workspace: str) -> list[float]:
+    """What the champion of a workspace's rich model makes of the example input."""
+    with mlflow_at(url, workspaces=True):
+        mlflow.set_workspace(workspace)
+        model = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
+        found = list(model.predict(EXAMPLE_INPUT))
+        mlflow.set_workspace("default")
+    return found

@@ -11,9 +11,9 @@ import pytest
 
 import mlporter
 from tests.support.databases import rows
-from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.support.mlflow_session import sqlite_url
 from tests.support.observed import differences, observe
-from tests.support.rich_models import EXAMPLE_INPUT, MODEL_NAME
+from tests.support.rich_models import EXAMPLE_INPUT, MODEL_NAME, champion_predictions
 from tests.support.rich_runs import EXPERIMENT_NAME
 
 
@@ -27,17 +27,6 @@ def moved(rich_sqlite_workspaces, tmp_path):
     return seen, tmp_path / "bundle"
 
 
-def predict(url, workspace):
-    import mlflow  # noqa: PLC0415 -- seconds
-
-    with mlflow_at(url, workspaces=True):
-        mlflow.set_workspace(workspace)
-        model = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
-        found = list(model.predict(EXAMPLE_INPUT))
-        mlflow.set_workspace("default")
-    return found
-
-
 def test_a_second_workspace_arrives_whole_and_apart(moved, mlflow_postgres_url, tmp_path):
     seen, bundle = moved
     root = tmp_path / "root"
@@ -48,8 +37,8 @@ def test_a_second_workspace_arrives_whole_and_apart(moved, mlflow_postgres_url, 
     assert mlporter.diff(str(bundle), mlflow_postgres_url).identical
     for name in ("default", "team-b"):
         assert differences(seen[name], observe(mlflow_postgres_url, name)) == []
-    assert predict(mlflow_postgres_url, "default") == [3 * x for x in EXAMPLE_INPUT]
-    assert predict(mlflow_postgres_url, "team-b") == [5 * x for x in EXAMPLE_INPUT]
+    assert champion_predictions(mlflow_postgres_url, "default") == [3 * x for x in EXAMPLE_INPUT]
+    assert champion_predictions(mlflow_postgres_url, "team-b") == [5 * x for x in EXAMPLE_INPUT]
 
 
 def test_files_of_a_workspace_lie_where_mlflow_would_put_them(moved, mlflow_sqlite, tmp_path):

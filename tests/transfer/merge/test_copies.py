@@ -11,7 +11,8 @@ import yaml
 from mlflow import MlflowClient
 
 import mlporter
-from tests.support.databases import execute, rows
+from mlporter.errors import RefusedError, UsageError
+from tests.support.databases import dump, execute, rows
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.support.plain_registry import PLAIN_FACTORS
 from tests.support.rich_models import EXAMPLE_INPUT
@@ -163,3 +164,21 @@ def test_traces_are_copied_with_their_spans(rich_sqlite, mlflow_sqlite, tmp_path
             assert json.loads(span.to_dict()["attributes"]["mlflow.traceRequestId"]) == ids[old]
         seen += 1
     assert seen
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_renaming_what_is_not_there_is_refused(plain_sqlite, mlflow_sqlite, tmp_path, dry_run):
+    """Else a slip would put it into the target's own of that name."""
+    wishes = {"artifact_root": str(tmp_path / "root"), "dry_run": dry_run}
+    target = sqlite_url(mlflow_sqlite)
+    before = dump(target)
+    with pytest.raises(RefusedError) as caught:
+        mlporter.copy(plain_sqlite.tracking_uri, target, rename=["plian=restored"], **wishes)
+    (reason,) = caught.value.reasons
+    assert "'plian'" in reason
+    assert "did you mean plain" in reason
+    with pytest.raises(UsageError, match="'/' or ':'"):
+        mlporter.copy(
+            plain_sqlite.tracking_uri, target, rename=[f"{plain_sqlite.model_name}=a/b"], **wishes
+        )
+    assert dump(target) == before

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import mlporter
 from mlporter.errors import ConflictError, ExitCode, RefusedError
-from tests.support.databases import dump, sha256
+from tests.support.databases import dump, rows, sha256
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
 from tests.transfer.merge.references import dangling
@@ -117,8 +117,6 @@ def parents(url):
 
 
 def ids(url, table, column):
-    from tests.support.databases import rows  # noqa: PLC0415
-
     return rows(url, f"SELECT {column} FROM {table}")
 
 

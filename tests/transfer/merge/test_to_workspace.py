@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import mlflow
 import pytest
 
 import mlporter
 from mlporter.errors import UsageError
 from tests.support.databases import dump, rows
-from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.support.mlflow_session import sqlite_url
 from tests.support.observed import differences, observe
-from tests.support.rich_models import EXAMPLE_INPUT, MODEL_NAME
+from tests.support.rich_models import EXAMPLE_INPUT, champion_predictions
 from tests.support.rich_runs import EXPERIMENT_NAME
 from tests.transfer.merge.references import dangling
 
@@ -21,15 +20,6 @@ def moved(source, target, tmp_path, **options):
     return mlporter.copy(
         source, target, artifact_root=str(tmp_path / "root"), selection=TEAM_B, **options
     )
-
-
-def predict(url, workspace):
-    with mlflow_at(url, workspaces=True):
-        mlflow.set_workspace(workspace)
-        model = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
-        found = list(model.predict(EXAMPLE_INPUT))
-        mlflow.set_workspace("default")
-    return found
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
@@ -50,7 +40,7 @@ def test_a_workspace_arrives_under_another_name(rich_sqlite_workspaces, request,
     found = differences(seen, observe(target, "team-c"))
     assert found
     assert [line for line in found if not line.endswith("workspace: 'team-b' != 'team-c'")] == []
-    assert predict(target, "team-c") == [5 * x for x in EXAMPLE_INPUT]
+    assert champion_predictions(target, "team-c") == [5 * x for x in EXAMPLE_INPUT]
     after = dump(target)
     assert moved(source, target, tmp_path, to_workspace="team-c").rows == 0
     assert dump(target) == after
@@ -70,7 +60,7 @@ def test_a_workspace_goes_beside_another_that_has_the_same_names(rich_sqlite_wor
     found = rows(target, f"SELECT workspace FROM experiments WHERE name = '{EXPERIMENT_NAME}'")
     assert sorted(found) == [("default",), ("team-b",), ("team-c",)]
     assert set(dangling(target)) == set(dangling(source))
-    assert predict(target, "team-b") == predict(target, "team-c")
+    assert champion_predictions(target, "team-b") == champion_predictions(target, "team-c")
 
 
 def test_several_workspaces_are_not_put_into_one(rich_sqlite_workspaces, mlflow_sqlite, tmp_path):
@@ -82,3 +72,15 @@ def test_several_workspaces_are_not_put_into_one(rich_sqlite_workspaces, mlflow_
             to_workspace="team-c",
         )
     assert "--workspace" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["Team B", "-team", "a", "x" * 64, "team/b", "team\n"])
+def test_a_name_that_mlflow_would_not_take_is_wrong_usage(name):
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 -- the judge
+    from mlflow.store.workspace.abstract_store import WorkspaceNameValidator  # noqa: PLC0415
+
+    if name != "team\n":  # which MLflow's pattern overlooks
+        with pytest.raises(MlflowException):
+            WorkspaceNameValidator.validate(name)
+    with pytest.raises(UsageError, match="no name for a workspace"):
+        mlporter.copy("sqlite:///a.db", "sqlite:///b.db", to_workspace=name)

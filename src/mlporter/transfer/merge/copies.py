@@ -91,8 +91,12 @@ class Copies:
             found["inputs"] = {c: fresh_id(c, copies[p], 36) for c, p in _edge_rows(chosen)}
         return found
 
-    def taken(self, entity: str) -> Iterator[tuple[str, dict[str, str]]]:
-        """Rows below units whose id the target has below another unit: table, unit by row."""
+    def taken(self, entity: str) -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
+        """Rows below units whose id the target has below another unit.
+
+        Yields:
+            A table; of each such row the unit; and its new id.
+        """
         for table in self._children(entity):
             (key,), owner = BY_NAME[table].key, OWNED[table].columns
             mine = dict(_child_rows(table, self._source))
@@ -102,7 +106,8 @@ class Copies:
                 there.update(zip(batch.column(key).to_pylist(), parents, strict=True))
             found = {child: mine[child] for child, parent in there.items() if parent != mine[child]}
             if found:
-                yield table, found
+                cap = _cap(table)
+                yield table, found, {child: fresh_id(child, p, cap) for child, p in found.items()}
 
     def _children(self, entity: str) -> list[str]:
         return [t for t, owner in CHILD_IDS.items() if owner == entity and t in self._tables]

@@ -9,9 +9,10 @@ from mlporter.stores.versions import rows_of
 from mlporter.transfer.merge.choice import Chosen
 from mlporter.transfer.merge.idmap import IdMap
 from mlporter.transfer.merge.inventory import experiments_of, models_of
-from mlporter.transfer.merge.names import Match, free_name, match_experiments, twice
+from mlporter.transfer.merge.names import Match, free_name, is_model_name, match_experiments, twice
 from mlporter.transfer.merge.policy import Conflict, Renamed
 from mlporter.transfer.merge.units import key_text
+from mlporter.transfer.selection.missing import Missing, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,23 @@ class Matching:
         self._matches: dict[int, Match] = {}
         self._renamed_models: dict[tuple[str, str], str] = {}
         merge.ids.workspaces.update(self._workspaces())
+        if policy.new_names:
+            self._check_renames()
+
+    def _check_renames(self) -> None:
+        """Refuse to rename what is not there: a slip would leave a thing its name and place."""
+        models = {name for _, name in models_of(self._source)}
+        names = models | {e.name for e in experiments_of(self._source)}
+        missing = Missing()
+        for old, new in self._policy.new_names.items():
+            if old not in names:
+                missing.say(f"experiment or model {old!r} (--rename)", nearest(old, names))
+            elif old in models and not is_model_name(new):
+                raise UsageError(
+                    f"MLflow takes no model name with '/' or ':', such as {new!r}",
+                    hint=f"choose another new name for {old!r}",
+                )
+        missing.refuse(self._source.description.address)
 
     def _workspaces(self) -> dict[str, str]:
         new = self._policy.to_workspace

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from mlporter.transfer.merge.inventory import Experiment
 
-__all__ = ["Match", "free_name", "match_experiments", "twice"]
+__all__ = ["Match", "free_name", "is_model_name", "match_experiments", "twice"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,11 @@ def free_name(name: str, taken: Iterable[str], cap: int = 256) -> Iterator[str]:
         if candidate not in others:
             yield candidate
         count += 1
+
+
+def is_model_name(name: str) -> bool:
+    """Whether MLflow takes a name for a registered model (mlflow.utils.validation)."""
+    return bool(name.strip()) and not set(name) & {"/", ":"}
 
 
 def twice(keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
 
 __all__ = ["Conflict", "Merge", "OnConflict", "Policy", "Renamed", "UnitCount"]
+
+_WORKSPACE = re.compile(r"(?=.{2,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""As MLflow takes them (mlflow.store.workspace.abstract_store, WorkspaceNameValidator)."""
 
 OnConflict = Literal["fail", "skip", "rename"]
 """What to do with what the target has another one of: refuse the whole, leave it out and say so,
@@ -29,7 +33,7 @@ class Policy:
         to_workspace: The workspace that everything goes to, or None to keep them.
 
     Raises:
-        UsageError: an unknown policy, or a rename that is none.
+        UsageError: an unknown policy, a rename that is none, or no name for a workspace.
     """
 
     on_conflict: OnConflict = "fail"
@@ -46,6 +50,12 @@ class Policy:
             old, equals, new = pair.partition("=")
             if not (old and equals and new):
                 raise UsageError(f"{pair!r} is not OLD=NEW")
+        workspace = self.to_workspace
+        if workspace is not None and not _WORKSPACE.fullmatch(workspace):
+            raise UsageError(
+                f"{workspace!r} is no name for a workspace",
+                hint="MLflow takes 2 to 63 small letters and digits, with hyphens between them",
+            )
 
     @property
     def new_names(self) -> dict[str, str]:

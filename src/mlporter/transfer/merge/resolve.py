@@ -209,8 +209,7 @@ class _Resolver:
 
     def _move_children(self, entity: str) -> None:
         """New ids for rows below units whose ids the target has below others."""
-        for table, taken in self.copies.taken(entity):
-            new = {child: fresh_id(child, parent, 36) for child, parent in taken.items()}
+        for table, taken, new in self.copies.taken(entity):
             self.merge.ids.change(table, new)
             self._taken[table] = taken
 
