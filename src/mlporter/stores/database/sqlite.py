@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.connection import Connection
 
 __all__ = ["SqliteDialect", "WalFiles", "begin_writing", "open_reader", "open_writer"]
-__all__ += ["needs_copy", "plain_reader", "why_unreadable"]
+__all__ += ["needs_copy", "open_scratch", "plain_reader", "why_unreadable"]
 
 _BATCH_BYTES = 16 << 20
 _LONG_TEXT = 1 << 20
@@ -40,6 +40,8 @@ _BEGIN_MILLISECONDS = 5_000
 """MLflow's own transactions take less; another import takes longer than anybody wants to wait."""
 _WRITE_CACHE_KIB = 128 * 1024
 """Rows come in another order than that of the indexes; SQLite's own 2 MB make that many writes."""
+
+_SCRATCH_CACHE_KIB = 32 * 1024
 
 
 class SqliteDialect:
@@ -183,6 +185,15 @@ def open_writer(path: Path, subject: str) -> AdbcConnection:
     connection = _connect(path, "rw", subject)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     connection.execute(f"PRAGMA cache_size = -{_WRITE_CACHE_KIB}")
+    return connection
+
+
+def open_scratch(path: Path, subject: str) -> AdbcConnection:
+    """A connection to a database of our own that nobody else sees and that need not last."""
+    connection = _connect(path, "rw", subject)
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute(f"PRAGMA cache_size = -{_SCRATCH_CACHE_KIB}")
     return connection
 
 
