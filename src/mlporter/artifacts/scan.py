@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 
+from mlporter.artifacts.ahead import ahead
 from mlporter.artifacts.files import ArtifactFile, Report
 from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
 from mlporter.errors import LeftOut, UnreachableError
@@ -19,7 +17,6 @@ __all__ = ["OpenPlace", "Owner", "scan_owners"]
 OpenPlace = Callable[[str], Place]
 """Opens an artifact URI; raises UnreachableError if nothing can be looked for there."""
 
-_LOOK_AHEAD = 4
 _EXPERIMENTS = 4096
 _MODEL = "MLmodel"
 _LOAD_MARK = "registered_model_meta"
@@ -59,7 +56,7 @@ def scan_owners(
     ``unreadable``, ``unsafe-path`` and unfinished uploads (``transient``, expected).
     """
     looker = _Looker(open_place)
-    for owner, listing in _ahead(owners, looker.look, max(1, workers)):
+    for owner, listing in ahead(owners, looker.look, workers):
         for problem in listing.problems:
             report(_left_out(owner, problem))
         for file in listing.files:
@@ -76,28 +73,6 @@ def scan_owners(
 def _left_out(owner: Owner, problem: Problem) -> LeftOut:
     kind = "artifact" if problem.path else owner.kind
     return LeftOut(kind, owner.id, problem.path, problem.reason, problem.detail, problem.expected)
-
-
-def _ahead(
-    owners: Iterable[Owner], look: Callable[[Owner], Listing], workers: int
-) -> Iterator[tuple[Owner, Listing]]:
-    if workers == 1:
-        yield from ((owner, look(owner)) for owner in owners)
-        return
-    waiting: deque[tuple[Owner, Future[Listing]]] = deque()
-    remaining = iter(owners)
-    with ThreadPoolExecutor(workers, thread_name_prefix="mlporter-list") as pool:
-        try:
-            while True:
-                room = workers * _LOOK_AHEAD - len(waiting)
-                waiting.extend((o, pool.submit(look, o)) for o in islice(remaining, room))
-                if not waiting:
-                    return
-                owner, listing = waiting.popleft()
-                yield owner, listing.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
 
 class _Looker:

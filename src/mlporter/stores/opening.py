@@ -10,7 +10,10 @@ from mlporter.stores.secrets import WithoutSecrets
 if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
 
-__all__ = ["bundle_address", "open_source"]
+__all__ = ["RETRY_TIME", "bundle_address", "open_source"]
+
+RETRY_TIME = 120.0
+"""Seconds after which a server that keeps failing is given up, unless told otherwise."""
 
 
 def open_source(
@@ -19,14 +22,16 @@ def open_source(
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
     include_secrets: bool = False,
+    retry_time: float = RETRY_TIME,
 ) -> Source:
-    """Open a bundle or a database for reading; the caller closes it.
+    """Open a bundle, a database or a tracking server for reading; the caller closes it.
 
     Args:
         address: Where; see `mlporter.stores.address`.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
-        workers: How many places are listed at a time.
+        workers: How many places are listed, and requests sent, at a time.
         include_secrets: Read secret columns and tables too.
+        retry_time: Seconds after which a server that keeps failing is given up.
 
     Raises:
         UsageError: it is no address.
@@ -37,6 +42,8 @@ def open_source(
     place = parse_address(address)
     if place.kind is AddressKind.BUNDLE:
         source = _open_bundle(place)
+    elif place.kind is AddressKind.SERVER:
+        source = _open_server(place, uri_map, workers, retry_time)
     else:
         source = _open_database(place, uri_map, workers)
     return source if include_secrets else WithoutSecrets(source)
@@ -53,6 +60,15 @@ def _open_database(place: Address, uri_map: tuple[str, ...], workers: int) -> So
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
     return DatabaseSource(place, uri_map=uri_map, workers=workers)
+
+
+def _open_server(
+    place: Address, uri_map: tuple[str, ...], workers: int, retry_time: float
+) -> Source:
+    # MLflow takes seconds to import, which its credentials need.
+    from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
+
+    return ServerSource(place, uri_map=uri_map, workers=workers, retry_time=retry_time)
 
 
 def bundle_address(place: Address) -> str:

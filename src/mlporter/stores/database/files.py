@@ -1,105 +1,28 @@
-"""The artifact files of a registry in a database: found behind the URIs in its tables."""
+"""The artifact files of a registry in a database."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from mlporter.artifacts.anchors import Where
-from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
 from mlporter.stores.address import AddressKind
-from mlporter.stores.lookup import SortedLookup
+from mlporter.stores.files import StoreFiles
 from mlporter.stores.places import Places
-from mlporter.stores.protocols import Among
-from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from mlporter.stores.database.source import DatabaseReader
-    from mlporter.stores.protocols import ArtifactFile, Keep, Report
 
-__all__ = ["DatabaseFiles"]
-
-_READY = 2
-"""`mlflow.entities.LoggedModelStatus.READY` as the database stores it."""
-_DELETED_VERSION = "Deleted_Internal"
-_TRACE_LOCATION = "mlflow.artifactLocation"
-_ARCHIVE_LOCATION = "mlflow.trace.archiveLocation"
+__all__ = ["database_files"]
 
 
-class DatabaseFiles:
-    """Lists and opens the files of every owner that the tables name."""
-
-    def __init__(
-        self, reader: DatabaseReader, uri_map: tuple[str, ...] = (), workers: int = 4
-    ) -> None:
-        self._reader = reader
-        self._workers = workers
-        self.base = _base(reader)
-        self._places = Places(base=self.base, uri_map=UriMap.parse(uri_map))
-
-    def scan(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
-        """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""
-        owners = self._owners()
-        if keep is not None:
-            owners = (owner for owner in owners if keep(owner.kind, owner.id))
-        return scan_owners(owners, self._places.open, report, self._workers)
-
-    def open(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of a file."""
-        return self._places.open(file.token).open(file.path)
-
-    def _owners(self) -> Iterator[Owner]:
-        """Everything that can own files, in the order of `OWNER_KINDS` and of ids."""
-        experiments = dict(rows_of(self._reader, "experiments", _EXPERIMENT))
-        yield from self._logged_models(experiments)
-        yield from self._model_versions()
-        for run, uri, experiment in rows_of(self._reader, "runs", _RUN):
-            yield Owner("run", run, uri, experiment_uri=experiments.get(experiment))
-        if "trace_tags" in self._reader.by_name:
-            yield from self._traces(experiments)
-            for trace, uri in self._tagged(_ARCHIVE_LOCATION):
-                yield Owner("trace_archive", trace, uri, expects_files=True)
-
-    def _logged_models(self, experiments: dict[int, str]) -> Iterator[Owner]:
-        for model, uri, status, stage, experiment in rows_of(
-            self._reader, "logged_models", _LOGGED_MODEL
-        ):
-            ready = status == _READY and stage != "deleted"
-            root = experiments.get(experiment)
-            yield Owner("logged_model", model, uri, expects_files=ready, experiment_uri=root)
-
-    def _model_versions(self) -> Iterator[Owner]:
-        own = {
-            version_owner_id(key): location.uri
-            for key, location in locations_of(self._reader).items()
-            if location.where is Where.OWN
-        }
-        for owner in sorted(own):
-            yield Owner("model_version", owner, own[owner], expects_files=True)
-
-    def _traces(self, experiments: dict[int, str]) -> Iterator[Owner]:
-        lookup = SortedLookup(
-            lambda: self._reader.read("trace_info", ("request_id", "experiment_id"))
-        )
-        for trace, uri in self._tagged(_TRACE_LOCATION):
-            found = lookup.get(trace)
-            root = experiments.get(found[0]) if found else None
-            yield Owner("trace", trace, uri, experiment_uri=root)
-
-    def _tagged(self, key: str) -> Iterator[tuple[str, str]]:
-        """Trace ids with the value of a tag."""
-        among = Among("key", (key,))
-        for batch in self._reader.read("trace_tags", ("request_id", "value"), among):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-_EXPERIMENT = ("experiment_id", "artifact_location")
-_RUN = ("run_uuid", "artifact_uri", "experiment_id")
-_LOGGED_MODEL = ("model_id", "artifact_location", "status", "lifecycle_stage", "experiment_id")
+def database_files(
+    reader: DatabaseReader, uri_map: tuple[str, ...] = (), workers: int = 4
+) -> StoreFiles:
+    """The files behind the URIs that a database holds."""
+    places = Places(base=_base(reader), uri_map=UriMap.parse(uri_map))
+    return StoreFiles(reader, places.open, workers)
 
 
 def _base(reader: DatabaseReader) -> Path | None:

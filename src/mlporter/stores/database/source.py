@@ -12,7 +12,7 @@ from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.among import columns_with, rows_among
 from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.connection import quoted
-from mlporter.stores.database.files import DatabaseFiles
+from mlporter.stores.database.files import database_files
 from mlporter.stores.database.limits import limits_of
 from mlporter.stores.database.pushdown import where_clauses
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
@@ -170,7 +170,7 @@ class DatabaseSource:
         except BaseException:
             self._snapshot.close()
             raise
-        self._files = DatabaseFiles(self._reader, uri_map, workers)
+        self._files = database_files(self._reader, uri_map, workers)
 
     @property
     def description(self) -> Description:

@@ -51,6 +51,8 @@ class TransientError(UnreachableError):
     Attributes:
         done: Whether the request may have been carried out all the same.
         after: Seconds to wait as the server asked, or None.
+        failure: What to raise if it goes on, where MLflow itself says that it failed (and no
+            proxy): that is a defect more often than a bad moment, and not tried for long.
     """
 
     def __init__(
@@ -61,10 +63,12 @@ class TransientError(UnreachableError):
         done: bool,
         after: float | None = None,
         hint: str | None = None,
+        failure: ApiError | None = None,
     ) -> None:
         super().__init__(message, subject=subject, hint=hint)
         self.done = done
         self.after = after
+        self.failure = failure
 
 
 def check(response: requests.Response, subject: str) -> None:
@@ -87,7 +91,10 @@ def refusal(response: requests.Response, subject: str) -> UnreachableError:
         return AccessDeniedError(message, subject=subject, hint=hint)
     if status in RETRIED:
         after = _seconds(response.headers.get("Retry-After"))
-        return TransientError(message, subject=subject, done=status not in NOT_DONE, after=after)
+        own = status == 500 and code  # noqa: PLR2004 -- of MLflow, and not of a proxy
+        failure = ApiError(message, status=status, code=code, subject=subject) if own else None
+        done = status not in NOT_DONE
+        return TransientError(message, subject=subject, done=done, after=after, failure=failure)
     if status in (404, 405, 501) and (not code or code == "ENDPOINT_NOT_FOUND"):
         return MissingEndpointError(message, status=status, subject=subject)
     return ApiError(message, status=status, code=code, subject=subject)

@@ -15,9 +15,10 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from urllib3.exceptions import HTTPError
 
 from mlporter.errors import UnreachableError
+from mlporter.stores.opening import RETRY_TIME
 from mlporter.stores.server.access import access_to
 from mlporter.stores.server.answers import check, json_of
-from mlporter.stores.server.retrying import RETRY_TIME, persist
+from mlporter.stores.server.retrying import persist
 from mlporter.stores.server.streams import Download, Sized
 from mlporter.stores.server.transport import Transport, way_error
 
@@ -63,6 +64,11 @@ class Client:
     def subject(self) -> str:
         """The address, as it may be shown."""
         return self._transport.access.subject
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and path prefix, without credentials and without a last slash."""
+        return self._transport.access.url
 
     @property
     def databricks(self) -> bool:

@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-__all__ = ["RETRY_TIME", "persist"]
-
-RETRY_TIME = 120.0
-"""Seconds after which something that keeps failing is given up."""
+__all__ = ["persist"]
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 30.0
+_TRIES = 4
+"""Where MLflow itself says that it failed."""
 
 _T = TypeVar("_T")
 
@@ -42,7 +41,9 @@ def persist(ask: Callable[[], _T], *, again: bool, seconds: float, stopped: Even
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(worth),
-        stop=tenacity.stop_before_delay(seconds) | tenacity.stop_when_event_set(stopped),
+        stop=tenacity.stop_before_delay(seconds)
+        | tenacity.stop_when_event_set(stopped)
+        | _is_defect,
         wait=_pause,
         sleep=tenacity.sleep_using_event(stopped),
         reraise=True,
@@ -51,6 +52,12 @@ def persist(ask: Callable[[], _T], *, again: bool, seconds: float, stopped: Even
         return retrying(ask)
     except TransientError as error:
         raise _given_up(error, again=again) from None
+
+
+def _is_defect(state: tenacity.RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    is_own = isinstance(error, TransientError) and error.failure is not None
+    return is_own and state.attempt_number >= _TRIES
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
@@ -69,5 +76,7 @@ def _given_up(error: TransientError, *, again: bool) -> UnreachableError:
             subject=error.subject,
             hint="run the same command again: it finds what was done",
         )
+    if error.failure is not None:
+        return error.failure
     hint = error.hint or "run it again when the server is well, or give it more --retry-time"
     return UnreachableError(error.message, subject=error.subject, hint=hint)
