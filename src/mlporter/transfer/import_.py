@@ -11,7 +11,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
@@ -49,6 +49,7 @@ def import_(
     rename: Sequence[str] = (),
     to_workspace: str | None = None,
     dry_run: bool = False,
+    retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Import a bundle into a database: everything, or nothing.
@@ -74,6 +75,7 @@ def import_(
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         to_workspace: The workspace that everything goes to; None keeps them.
         dry_run: Plan, and write nothing.
+        retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
     Raises:
@@ -96,6 +98,7 @@ def import_(
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
+        retry_time=retry_time,
     )
     return _transfer("import", bundle, target, wishes, on_progress)
 
@@ -115,6 +118,7 @@ def copy(
     rename: Sequence[str] = (),
     to_workspace: str | None = None,
     dry_run: bool = False,
+    retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Copy a registry straight into a database: everything, or nothing.
@@ -132,6 +136,7 @@ def copy(
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
+        retry_time=retry_time,
     )
     return _transfer("copy", source, target, wishes, on_progress)
 
@@ -153,6 +158,7 @@ class _Wishes:
     include_secrets: bool
     strict_artifacts: bool
     dry_run: bool
+    retry_time: float = RETRY_TIME
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -167,6 +173,14 @@ class _Wishes:
             raise UsageError(
                 "--artifacts reference keeps the artifact URIs, --artifact-root changes them",
                 hint="leave one of the two out",
+            )
+
+    def check_for_server(self) -> None:
+        """Refuse what a server does not let itself be told."""
+        if self.artifact_root is not None:
+            raise UsageError(
+                "a server decides itself where it keeps files",
+                hint="leave --artifact-root out",
             )
 
     def copies(self, source: Source) -> bool:
@@ -191,7 +205,7 @@ def _transfer(
 ) -> Result:
     check_options(wishes.artifacts, wishes.workers)
     check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
-    place = _database(target)
+    place = _target(target)
     origin = parse_address(source)
     check_apart(origin, place)
     check_outside(origin, place.path, "the target")
@@ -202,9 +216,12 @@ def _transfer(
         uri_map=wishes.uri_map,
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
+        retry_time=wishes.retry_time,
     )
     try:
         chosen = select(opened, wishes.selection)
+        if place.kind is AddressKind.SERVER:
+            return _into_server(verb, chosen, place, wishes, on_progress)
         wishes.check(chosen)
         work = _Work(verb, chosen, place, wishes, on_progress)
         return work.preview(started) if wishes.dry_run else work.run(started)
@@ -307,25 +324,76 @@ class _Work:
         )
 
     def _following(self, *, renamed: bool) -> str:
-        """What to run now: what was planned, or else what shows that it was done.
-
-        `diff` would not find what has another name now.
-        """
         places = (self.source.description.address, str(self.place))
-        part = self.wishes.selection.options() if self.wishes.selection else ""
-        if self.wishes.dry_run:
-            return command_line(self.verb, places, self.wishes.options(), part)
-        if renamed:
-            return command_line("inspect", places[1:], ())
-        return command_line("diff", places, (), part)
+        return _following(self.verb, places, self.wishes, renamed=renamed)
 
 
-def _database(address: str) -> Address:
+def _following(verb: str, places: tuple[str, str], wishes: _Wishes, *, renamed: bool) -> str:
+    """What to run now: what was planned, or else what shows that it was done.
+
+    `diff` would not find what has another name now.
+    """
+    part = wishes.selection.options() if wishes.selection else ""
+    if wishes.dry_run:
+        return command_line(verb, places, wishes.options(), part)
+    if renamed:
+        return command_line("inspect", places[1:], ())
+    return command_line("diff", places, (), part)
+
+
+def _into_server(
+    verb: str, source: Source, place: Address, wishes: _Wishes, on_progress: OnProgress
+) -> Result:
+    """Carry a registry into a tracking server: step by step, as it takes no transaction."""
+    # MLflow takes seconds to import, which a server's credentials need.
+    from mlporter.transfer.into_server.work import ServerWork  # noqa: PLC0415
+
+    wishes.check_for_server()
+    started = monotonic()
+    work = ServerWork(
+        source,
+        place,
+        wishes.policy,
+        wishes.workers,
+        wishes.retry_time,
+        wishes.uri_map,
+        on_progress,
+        copies=wishes.copies(source),
+        dry=wishes.dry_run,
+    )
+    try:
+        work.run()
+        matching, notes = work.matching, (*notes_of(source), *work.notes())
+        places = (source.description.address, str(place))
+        return Result(
+            verb=verb,
+            source=places[0],
+            target=places[1],
+            tables=work.tables(),
+            files=work.files_result(wishes.artifacts),
+            left_out=work.carry.left_out.summary(),
+            notes=notes,
+            seconds=monotonic() - started,
+            next_command=""
+            if matching.conflicts
+            else _following(verb, places, wishes, renamed=bool(matching.renamed)),
+            dry_run=wishes.dry_run,
+            fresh=not work.carry.back.experiments,
+            on_conflict=wishes.policy.on_conflict,
+            renamed=tuple(matching.renamed),
+            conflicts=tuple(matching.conflicts),
+        )
+    finally:
+        work.close()
+
+
+def _target(address: str) -> Address:
     place = parse_address(address)
     if place.kind is AddressKind.BUNDLE:
         raise UsageError(
-            "the target is a database; a directory is written by `mlporter export`",
+            "the target is a database or a server; a directory is written by `mlporter export`",
             subject=str(place),
-            hint="name it as sqlite:///name.db, postgresql://user@host/name or mysql://user@host/name",
+            hint="name it as sqlite:///name.db, postgresql://user@host/name, "
+            "mysql://user@host/name or http://host:5000",
         )
     return place

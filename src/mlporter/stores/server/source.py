@@ -71,6 +71,10 @@ class ServerSource:
         """The catalogue's, whatever the server's age."""
         return self._spool.reader.tables
 
+    def client_in(self, workspace: str) -> Client:
+        """What sends requests about a workspace."""
+        return self._client.within(workspace if self.can.workspaces else None)
+
     def narrow(self, experiments: Iterable[int]) -> None:
         """Leave everything outside of some experiments where it is, but for what is named by id."""
         self._filling.narrow(experiments)

@@ -60,9 +60,7 @@ class MappedReader:
         needed = self._needed(entry, wanted, among)
         batches = self._rows.read(entry.name, needed, self._pushed(entry))
         carried = self._carried(entry, batches)
-        mapped: Iterator[pa.RecordBatch] = (
-            map_batch(entry, batch, self.ids) for batch in carried
-        )
+        mapped: Iterator[pa.RecordBatch] = (map_batch(entry, batch, self.ids) for batch in carried)
         if self._reorders(entry):
             mapped = resorted(entry, mapped)
         for batch in mapped:
@@ -188,7 +186,6 @@ class MappedReader:
 
     def _table_of(self, entry: Table, column: str) -> str:
         return next(c.table for c in id_columns(entry.name) if c.column == column)
-
 
 
 def map_batch(entry: Table, batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBatch:

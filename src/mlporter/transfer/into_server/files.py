@@ -1,0 +1,195 @@
+"""Artifact files on their way to a server: streamed, in parallel, and listed again afterwards."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlporter.stores.lookup import SortedLookup
+from mlporter.transfer.files import SourceFileError, open_guarded, unreadable
+from mlporter.transfer.into_server.crew import Crew
+from mlporter.transfer.into_server.versions import own_folder
+from mlporter.transfer.merge.contents import names_ids, with_new_ids
+from mlporter.transfer.result import FilesResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from mlporter.stores.protocols import ArtifactFile
+    from mlporter.stores.server.places import ServerPlaces
+    from mlporter.transfer.into_server.carry import Carry
+
+__all__ = ["Files"]
+
+_TABLES = {
+    "run": ("runs", "run_uuid"),
+    "logged_model": ("logged_models", "model_id"),
+    "trace": ("trace_info", "request_id"),
+    "trace_archive": ("trace_info", "request_id"),
+}
+
+
+@dataclass
+class _Owner:
+    """An owner's files on the server, while they are sent."""
+
+    kind: str
+    id: str
+    root: str
+    places: ServerPlaces
+    fresh: bool
+    sent: dict[str, int] = field(default_factory=dict)
+    open: int = 1
+    lock: Lock = field(default_factory=Lock)
+    known: Mapping[str, int] | None = None
+
+    def there(self) -> Mapping[str, int]:
+        """What the server had; nothing is asked about what was made just now."""
+        with self.lock:
+            if self.known is None:
+                self.known = {} if self.fresh else self.places.sizes(self.root)
+            return self.known
+
+    def one_less(self) -> bool:
+        """Whether that was the last one."""
+        with self.lock:
+            self.open -= 1
+            return not self.open
+
+
+class Files:
+    """Sends the files of all owners that are carried.
+
+    Args:
+        carry: The import.
+        places_of: Where the files of a workspace go.
+        dry: Count only.
+    """
+
+    def __init__(
+        self, carry: Carry, places_of: Callable[[str], ServerPlaces], *, dry: bool = False
+    ) -> None:
+        self._carry = carry
+        self._places_of = places_of
+        self._dry = dry
+        self._lock = Lock()
+        self._files = self._bytes = self._there = self._stored = self._stored_bytes = 0
+        self._lookups: dict[str, SortedLookup] = {}
+
+    @property
+    def result(self) -> FilesResult:
+        """What was done so far."""
+        return FilesResult(
+            "copy", self._files, self._bytes, self._there, self._stored, self._stored_bytes
+        )
+
+    def send(self, kinds: tuple[str, ...]) -> None:
+        """Send the files of some kinds of owners."""
+        carry = self._carry
+
+        def keep(kind: str, owner: str) -> bool:
+            return kind in kinds and self._root(kind, owner) is not None
+
+        found = carry.source.files(carry.left_out.add, keep)
+        with Crew(carry.workers) as crew:
+            for (kind, id_), files in groupby(found, lambda file: (file.owner_kind, file.owner_id)):
+                place = self._root(kind, id_)
+                if place is None:
+                    continue
+                root, workspace = place
+                owner = _Owner(kind, id_, root, self._places_of(workspace), id_ in carry.fresh)
+                for file in files:
+                    with owner.lock:
+                        owner.open += 1
+                    crew.do(partial(self._one, owner, file))
+                crew.do(partial(self._settle, owner))
+
+    def _root(self, kind: str, owner: str) -> tuple[str, str] | None:
+        """Where the files of an owner go, and in which workspace; None if it is not carried."""
+        carry = self._carry
+        if kind == "model_version":
+            return self._version_root(owner)
+        table, column = _TABLES[kind]
+        copy = carry.ids.of(table).get(owner)
+        if copy is None or owner in carry.gone:
+            return None
+        if table not in self._lookups:
+            columns = (column, "experiment_id")
+            self._lookups[table] = SortedLookup(lambda: carry.source.read(table, columns))
+        row = self._lookups[table].get(owner)
+        if row is None:
+            return None
+        home = carry.homes[carry.ids.experiments[row[0]]]
+        return carry.root_in(row[0], kind, copy), home.workspace
+
+    def _version_root(self, owner: str) -> tuple[str, str] | None:
+        carry = self._carry
+        root = carry.version_roots.get(owner)
+        if root is None:
+            return None
+        workspace, _, rest = owner.partition("/")
+        name, _, version = rest.rpartition("/")
+        new = carry.ids.model(workspace, name)
+        return f"{root}/{own_folder(new, int(version))}", carry.ids.workspace(workspace)
+
+    # --- One file ---------------------------------------------------------------------------------
+
+    def _one(self, owner: _Owner, file: ArtifactFile) -> None:
+        carry = self._carry
+        try:
+            content = self._content(file)
+            size = len(content) if content is not None else file.size
+            there = owner.there().get(file.path) == size
+            if not there and not self._dry:
+                owner.places.put(owner.root, file.path, size, partial(self._open, file, content))
+                owner.sent[file.path] = size
+            self._count(size, there=there)
+        except SourceFileError as error:
+            with carry.lock:
+                carry.left_out.add(unreadable(file, str(error)))
+        finally:
+            self._settle(owner)
+
+    def _content(self, file: ArtifactFile) -> bytes | None:
+        """The bytes of a file in which ids are other ones on the server; None of any other."""
+        if not names_ids(file.path, file.size):
+            return None
+        with open_guarded(self._carry.source, file) as stream:
+            return with_new_ids(file.path, stream, self._carry.ids).read()
+
+    def _open(self, file: ArtifactFile, content: bytes | None) -> AbstractContextManager[BinaryIO]:
+        if content is not None:
+            return _bytes(content)
+        return open_guarded(self._carry.source, file)
+
+    def _settle(self, owner: _Owner) -> None:
+        """List what was sent, once all of it is there."""
+        if not owner.one_less() or not owner.sent:
+            return
+        listed = owner.places.sizes(owner.root)
+        for path, size in owner.sent.items():
+            if listed.get(path) != size:
+                detail = f"was sent with {size} bytes, and is listed with {listed.get(path)}"
+                self._carry.leave(owner.kind, owner.id, path, "not-as-sent", detail)
+
+    def _count(self, size: int, *, there: bool) -> None:
+        with self._lock:
+            self._files += 1
+            self._bytes += size
+            self._there += there
+            self._stored += not there
+            self._stored_bytes += 0 if there else size
+            done = self._bytes
+        self._carry.on_progress("copying artifacts", done, None, "bytes")
+
+
+@contextmanager
+def _bytes(content: bytes) -> Iterator[BinaryIO]:
+    with io.BytesIO(content) as stream:
+        yield stream

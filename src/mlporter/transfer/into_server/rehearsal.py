@@ -1,0 +1,54 @@
+"""A writer that writes nothing: what a plan is made with, by the very steps that carry it out."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from mlporter.stores.server.writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlporter.stores.server.client import Client, Json
+
+__all__ = ["Rehearsal"]
+
+_numbers = count(1)
+
+
+class Rehearsal(Writer):
+    """Gives made-up ids to what would be made."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(_Silent(client))  # type: ignore[arg-type] -- what a writer calls of one
+
+    def create_experiment(self, name: str, tags: Mapping[str, str]) -> Json:  # noqa: ARG002
+        """An experiment with a number that no server gives."""
+        return {"experiment_id": -next(_numbers), "name": name, "artifact_location": "planned:/"}
+
+    def create_run(self, body: Json, tag: tuple[str, str]) -> str:  # noqa: ARG002
+        """An id."""
+        return uuid4().hex
+
+    def create_logged_model(self, body: Json, tag: tuple[str, str]) -> str:  # noqa: ARG002
+        """An id."""
+        return f"m-{uuid4().hex}"
+
+    def create_model_version(self, body: Json, expected: int) -> int:  # noqa: ARG002
+        """The number that is expected."""
+        return expected
+
+
+class _Silent:
+    """A client that sends nothing."""
+
+    def __init__(self, client: Client) -> None:
+        self.subject = client.subject
+
+    def post(self, *_: object, **__: object) -> Json:
+        """Nothing."""
+        return {}
+
+    patch = put = delete = get = post
