@@ -11,7 +11,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
@@ -42,6 +42,7 @@ def import_(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     selection: Selection | None = None,
@@ -65,6 +66,7 @@ def import_(
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
         include_secrets: Carry secrets too, if the bundle has them.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
         selection: What to carry, with all that it stands on; None is everything.
@@ -96,6 +98,7 @@ def import_(
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
+        retry_time=retry_time,
     )
     return _transfer("import", bundle, target, wishes, on_progress)
 
@@ -108,6 +111,7 @@ def copy(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     selection: Selection | None = None,
@@ -132,6 +136,7 @@ def copy(
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
+        retry_time=retry_time,
     )
     return _transfer("copy", source, target, wishes, on_progress)
 
@@ -153,6 +158,7 @@ class _Wishes:
     include_secrets: bool
     strict_artifacts: bool
     dry_run: bool
+    retry_time: float
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -184,6 +190,7 @@ class _Wishes:
         yield from (("rename", pair) for pair in self.policy.renames)
         yield "to-workspace", self.policy.to_workspace or ""
         yield "workers", "" if self.workers == _WORKERS else str(self.workers)
+        yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
 
 
 def _transfer(
@@ -202,6 +209,7 @@ def _transfer(
         uri_map=wishes.uri_map,
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
+        retry_time=wishes.retry_time,
     )
     try:
         chosen = select(opened, wishes.selection)
