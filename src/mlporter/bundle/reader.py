@@ -67,6 +67,7 @@ class BundleSource:
             artifacts=manifest.artifacts.mode,
             bundle_id=manifest.bundle_id,
             selection=manifest.selection if isinstance(manifest.selection, dict) else None,
+            over_rest=manifest.source.kind == "server",
         )
 
     @property

@@ -13,6 +13,7 @@ from mlporter.cli.options import (
     include_secrets_option,
     map_uri_option,
     output_options,
+    retry_time_option,
     selection_options,
     source_and,
     strict_artifacts_option,
@@ -36,6 +37,7 @@ __all__ = ["command"]
 @include_secrets_option
 @selection_options
 @workers_option
+@retry_time_option
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
 @click.option("--restart", is_flag=True, help="Begin an interrupted export anew.")
 @output_options
@@ -51,6 +53,7 @@ def command(
     include_secrets: bool,
     selection: Selection | None,
     workers: int,
+    retry_time: float,
     resume: bool,
     restart: bool,
 ) -> int:
@@ -76,6 +79,7 @@ def command(
             include_secrets=include_secrets,
             selection=selection,
             workers=workers,
+            retry_time=retry_time,
             resume=resume,
             restart=restart,
             on_progress=on_progress,

@@ -16,6 +16,7 @@ from mlporter.cli.options import (
     map_uri_option,
     merge_options,
     output_options,
+    retry_time_option,
     selection_options,
     strict_artifacts_option,
     workers_option,
@@ -41,6 +42,7 @@ __all__ = ["command"]
 @merge_options
 @selection_options
 @workers_option
+@retry_time_option
 @output_options
 def command(
     session: Session,
@@ -59,6 +61,7 @@ def command(
     to_workspace: str | None,
     selection: Selection | None,
     workers: int,
+    retry_time: float,
 ) -> int:
     """Import BUNDLE, all of it or a part, into the database TARGET.
 
@@ -82,6 +85,7 @@ def command(
             to_workspace=to_workspace,
             selection=selection,
             workers=workers,
+            retry_time=retry_time,
             on_progress=on_progress,
         )
     session.output.transferred(result)

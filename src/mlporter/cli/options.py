@@ -24,6 +24,7 @@ __all__ = [
     "map_uri_option",
     "merge_options",
     "output_options",
+    "retry_time_option",
     "sample_option",
     "selection_options",
     "source_and",
@@ -272,7 +273,19 @@ def workers_option(command: _Command) -> _Command:
         type=click.IntRange(1, _MOST_WORKERS),
         default=4,
         show_default=True,
-        help="How many files to read or write at a time.",
+        help="How many files, or requests to a server, to have at a time.",
+    )(command)
+
+
+def retry_time_option(command: _Command) -> _Command:
+    """Add ``--retry-time SECONDS``."""
+    return click.option(
+        "--retry-time",
+        type=click.FloatRange(min=0),
+        default=120,
+        show_default=True,
+        metavar="SECONDS",
+        help="For how long to try again what fails at a tracking server.",
     )(command)
 
 

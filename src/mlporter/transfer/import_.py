@@ -42,6 +42,7 @@ def import_(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     selection: Selection | None = None,
@@ -49,7 +50,6 @@ def import_(
     rename: Sequence[str] = (),
     to_workspace: str | None = None,
     dry_run: bool = False,
-    retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Import a bundle into a database: everything, or nothing.
@@ -66,6 +66,7 @@ def import_(
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
         include_secrets: Carry secrets too, if the bundle has them.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
         selection: What to carry, with all that it stands on; None is everything.
@@ -75,7 +76,6 @@ def import_(
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         to_workspace: The workspace that everything goes to; None keeps them.
         dry_run: Plan, and write nothing.
-        retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
     Raises:
@@ -111,6 +111,7 @@ def copy(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     selection: Selection | None = None,
@@ -118,7 +119,6 @@ def copy(
     rename: Sequence[str] = (),
     to_workspace: str | None = None,
     dry_run: bool = False,
-    retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Copy a registry straight into a database: everything, or nothing.
@@ -158,7 +158,7 @@ class _Wishes:
     include_secrets: bool
     strict_artifacts: bool
     dry_run: bool
-    retry_time: float = RETRY_TIME
+    retry_time: float
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -198,6 +198,7 @@ class _Wishes:
         yield from (("rename", pair) for pair in self.policy.renames)
         yield "to-workspace", self.policy.to_workspace or ""
         yield "workers", "" if self.workers == _WORKERS else str(self.workers)
+        yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
 
 
 def _transfer(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.errors import LeftOut
+from mlporter.stores.distant import distant
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.transfer.result import LEFT_OUT_SHOWN, LeftOutSummary
 from mlporter.transfer.selection.source import SelectedSource
@@ -50,6 +51,7 @@ def secrets_left_out(source: Source) -> Iterator[LeftOut]:
     if isinstance(source, SelectedSource):
         yield from source.left_out
         source = source.inside_out
+    yield from _unseen(source)
     if isinstance(source, WithoutSecrets):
         yield from source.left_out()
     elif source.description.kind == "bundle":
@@ -57,3 +59,10 @@ def secrets_left_out(source: Source) -> Iterator[LeftOut]:
             for row in batch.to_pylist():
                 if row["reason"] == "secret":
                     yield LeftOut(**{**row, "detail": f"{row['detail']}, by the export"})
+
+
+def _unseen(source: Source) -> Iterator[LeftOut]:
+    """What a distant source could not show, whatever is around it."""
+    inner = distant(source)
+    if inner is not None:
+        yield from inner.unseen()

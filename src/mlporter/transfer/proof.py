@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
@@ -11,7 +13,7 @@ from mlporter.compare.options import CompareOptions
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
-from mlporter.stores.opening import bundle_address, open_source
+from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
 from mlporter.transfer.aligned import aligned
 from mlporter.transfer.selection import Selection, select
 
@@ -36,6 +38,7 @@ def diff(
     limit: int = 1000,
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     selection: Selection | None = None,
     on_progress: OnProgress = silent,
 ) -> DiffReport:
@@ -50,7 +53,8 @@ def diff(
         artifacts: How files are compared.
         limit: How many differences are kept by name; all are counted.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
-        workers: Files that are read at a time.
+        workers: Files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
         selection: Compare only this part of both, of what each of them has of it.
         on_progress: Told how far it is.
 
@@ -58,20 +62,28 @@ def diff(
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
-    left = open_source(a, uri_map=tuple(uri_map), workers=workers)
-    try:
-        right = open_source(b, uri_map=tuple(uri_map), workers=workers)
-        try:
-            one, other, limits = _alike(left, right, selection)
-            if not strict:
-                one, said = aligned(one, other)
-                limits += said
-            report = diff_sources(one, other, options, on_progress)
-            return replace(report, ignored=[*report.ignored, *limits])
-        finally:
-            right.close()
-    finally:
-        left.close()
+    opened = partial(open_source, uri_map=tuple(uri_map), workers=workers, retry_time=retry_time)
+    with ExitStack() as stack:
+        left = stack.enter_context(closing(opened(a)))
+        right = stack.enter_context(closing(opened(b)))
+        one, other, limits = _alike(left, right, selection)
+        if not strict:
+            one, said = aligned(one, other)
+            limits += said
+            one, other = _as_told(one, other, stack)
+        report = diff_sources(one, other, options, on_progress)
+        return replace(report, ignored=[*report.ignored, *limits])
+
+
+def _as_told(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Source]:
+    """Both sources as MLflow's REST API shows them, if one of them was read over it."""
+    if not (left.description.over_rest or right.description.over_rest):
+        return left, right
+    # It needs a database driver, which comparing bundles does not.
+    from mlporter.stores.told import AsTold  # noqa: PLC0415
+
+    one, other = (stack.enter_context(closing(AsTold(source))) for source in (left, right))
+    return one, other
 
 
 def _alike(
@@ -134,6 +146,7 @@ def verify(
     against: str | None = None,
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> VerifyResult:
     """Check a bundle: structure and every sum, or less with `quick` and `sample`.
@@ -144,7 +157,8 @@ def verify(
         sample: Fraction of the blobs whose content is read, over 0 and up to 1.
         against: Compare it with another place as well, as `diff` does.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
-        workers: Files that are read at a time.
+        workers: Files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
     Raises:
@@ -170,5 +184,12 @@ def verify(
     )
     compared = None
     if against is not None and not check.exit_code:
-        compared = diff(bundle, against, uri_map=uri_map, workers=workers, on_progress=on_progress)
+        compared = diff(
+            bundle,
+            against,
+            uri_map=uri_map,
+            workers=workers,
+            retry_time=retry_time,
+            on_progress=on_progress,
+        )
     return VerifyResult(check, compared)

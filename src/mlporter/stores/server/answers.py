@@ -55,7 +55,7 @@ class TransientError(UnreachableError):
             proxy): that is a defect more often than a bad moment, and not tried for long.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- by keyword
         self,
         message: str,
         *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.stores.server.answers import ApiError, MissingEndpointError
-from mlporter.stores.server.client import quoted_path
+from mlporter.stores.server.client import Json, quoted_path
 from mlporter.stores.server.rows import (
     evaluation,
     gateway,
@@ -20,7 +20,7 @@ from mlporter.stores.server.rows import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mlporter.stores.server.client import Client, Json
+    from mlporter.stores.server.client import Client
     from mlporter.stores.server.rows import Rows
 
 API = "/api/2.0/mlflow"
@@ -75,6 +75,11 @@ def run(client: Client, id_: str) -> Iterator[Rows]:
     yield tracking.run(client.get(f"{API}/runs/get", {"run_id": id_})["run"])
 
 
+def model_inputs(client: Client, id_: str) -> Rows:
+    """The logged models that a run used."""
+    return tracking.model_inputs(client.get(f"{API}/runs/get", {"run_id": id_})["run"])
+
+
 # --- Models ---------------------------------------------------------------------------------------
 
 
@@ -83,6 +88,12 @@ def logged_models(client: Client, experiments: Sequence[int]) -> Iterator[Rows]:
     body = {"experiment_ids": [str(id_) for id_ in experiments], "max_results": 50}
     for page in client.pages(f"{API}/logged-models/search", body, "models"):
         yield merged(models.logged_model(found) for found in page)
+
+
+def has_logged_models(client: Client, experiments: Sequence[int]) -> bool:
+    """Whether there is any logged model in some experiments."""
+    body = {"experiment_ids": [str(id_) for id_ in experiments], "max_results": 1}
+    return bool(client.post(f"{API}/logged-models/search", body).get("models"))
 
 
 def logged_model(client: Client, id_: str) -> Iterator[Rows]:
@@ -139,12 +150,19 @@ def webhooks(client: Client) -> Iterator[Rows]:
 
 def found_traces(client: Client, experiment: int) -> Iterator[list[Json]]:
     """The traces of an experiment, oldest first, as MLflow 3 gives them."""
-    place = {
-        "type": "MLFLOW_EXPERIMENT",
-        "mlflow_experiment": {"experiment_id": str(experiment)},
-    }
-    body = {"locations": [place], "max_results": _TRACES, "order_by": ["timestamp_ms ASC"]}
-    yield from client.pages(f"{API3}/traces/search", body, "traces")
+    body = {"max_results": _TRACES, "order_by": ["timestamp_ms ASC"]}
+    yield from client.pages(f"{API3}/traces/search", body | _within(experiment), "traces")
+
+
+def traces_of_run(client: Client, experiment: int, run: str) -> Iterator[list[Json]]:
+    """The traces of an experiment that a run made, or that were linked to it."""
+    body = {"max_results": _TRACES, "filter": f"attributes.run_id = '{run}'"}
+    yield from client.pages(f"{API3}/traces/search", body | _within(experiment), "traces")
+
+
+def _within(experiment: int) -> Json:
+    place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": str(experiment)}}
+    return {"locations": [place]}
 
 
 def old_traces(client: Client, experiment: int) -> Iterator[Rows]:

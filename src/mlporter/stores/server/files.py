@@ -96,7 +96,7 @@ class ProxyPlace:
                 elif found.get("is_dir"):
                     pending.append(path)
                 else:
-                    files.append(FoundFile(path, int(found.get("file_size") or 0)))
+                    files.append(FoundFile(path, int(str(found.get("file_size") or 0))))
         ordered = sorted(files, key=lambda file: file.path.encode())
         return Listing(tuple(ordered), tuple(problems))
 
@@ -129,6 +129,6 @@ class ProxyPlace:
     def _parts(self, path: str) -> Iterator[str]:
         return (part for part in (*self._path.split("/"), *path.split("/")) if part)
 
-    def put(self, path: str, stream: BinaryIO) -> Written:
+    def put(self, path: str, stream: BinaryIO) -> Written:  # noqa: ARG002 -- as `Place`
         """Nothing is ever written into a source."""
         raise RefusedError("a source is not written to", subject=self.uri)

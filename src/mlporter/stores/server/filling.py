@@ -8,10 +8,10 @@ from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import LeftOut
 from mlporter.stores.protocols import Among
 from mlporter.stores.server import calls
 from mlporter.stores.server.answers import ApiError, MissingEndpointError
+from mlporter.stores.server.edges import Edges
 from mlporter.stores.server.gathering import Gatherer
 from mlporter.stores.server.histories import RUNS_AT_ONCE, Histories
 from mlporter.stores.server.rows import traces as trace_rows
@@ -20,6 +20,7 @@ from mlporter.stores.server.spans import Spans
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from mlporter.errors import LeftOut
     from mlporter.stores.database.spool import Spool
     from mlporter.stores.server.capabilities import Capabilities
     from mlporter.stores.server.client import Client, Json
@@ -127,6 +128,8 @@ class Filling:
         self._scope: frozenset[int] | None = None
         self._clients = [client.within(name) for name in can.workspaces] or [client]
         self._home: dict[int, Client] = {}
+        self._edges = Edges(spool, self._gather, self._client_of)
+        self._models_known: bool | None = None
         self.unlisted = 0
         """Experiments whose label schemas could not be listed without changing them."""
 
@@ -163,7 +166,13 @@ class Filling:
             self._spans(among)
         elif table == "entity_associations":
             self._whole("evaluation datasets")
+            self._part("runs", table, None)
             self._part("traces", table, None)
+            self._gather.settle()
+            self._edges.to_traces()
+        elif table == "inputs" and self._has_models():
+            self._gather.settle()
+            self._edges.to_models()
 
     # --- Whole families ---------------------------------------------------------------------------
 
@@ -207,7 +216,8 @@ class Filling:
         if self._can.workspaces:
             self._gather.each("workspaces", [self._client], calls.workspaces)
         else:
-            row = {"name": calls.DEFAULT, "description": None}
+            # As MLflow's own migration makes it; without workspaces nobody can change it.
+            row = {"name": calls.DEFAULT, "description": "Default workspace for legacy resources"}
             self._gather.put({"workspaces": [row]})
 
     def _registry(self) -> None:
@@ -245,9 +255,9 @@ class Filling:
         if among is not None and among.column == "experiment_id":
             self._of(family, {int(id_) for id_ in among.values} & set(self._home))
             return
-        if among is not None and among.column == _ID.get(table):
-            if self._by_id(family, table, among):
-                return
+        is_by_id = among is not None and among.column == _ID.get(table)
+        if among is not None and is_by_id and self._by_id(family, among):
+            return
         self._of(family, set(self._home) if self._scope is None else self._scope & set(self._home))
 
     def _of(self, family: str, experiments: Iterable[int]) -> None:
@@ -342,9 +352,21 @@ class Filling:
 
         self._each_experiment("review queues", fetch, experiments)
 
+    def _client_of(self, experiment: int) -> Client:
+        return self._home.get(experiment, self._clients[0])
+
+    def _has_models(self) -> bool:
+        """Whether there is any logged model that a run may have used."""
+        if self._models_known is None:
+            self._models_known = self._can.may("logged models") and any(
+                calls.has_logged_models(client, ids)
+                for client, ids in self._batches(sorted(self._home))
+            )
+        return self._models_known
+
     # --- By id ------------------------------------------------------------------------------------
 
-    def _by_id(self, family: str, table: str, among: Among) -> bool:
+    def _by_id(self, family: str, among: Among) -> bool:
         """Fetch single objects; whether all that were asked for are there now, or nowhere."""
         head = {"runs": "runs", "logged models": "logged_models", "traces": "trace_info"}[family]
         column = _ID[head]
@@ -375,7 +397,7 @@ class Filling:
         for client in self._clients:
             try:
                 yield from fetch(client)
-            except MissingEndpointError:
+            except MissingEndpointError:  # noqa: PERF203 -- a few workspaces
                 return
             except ApiError as error:
                 if error.status != _NOT_FOUND:

@@ -11,7 +11,7 @@ from mlporter.errors import AccessDeniedError, LeftOut
 from mlporter.stores.server.answers import ApiError, MissingEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
 
@@ -22,6 +22,9 @@ __all__ = ["Gatherer"]
 
 _ROWS = 4_000
 """Rows of a table that are kept before they are written into the spool."""
+
+_SHARED = {"datasets": "dataset_uuid"}
+"""Tables of what comes with each run that uses it, and an id to know it by."""
 
 _Item = TypeVar("_Item")
 
@@ -41,6 +44,7 @@ class Gatherer:
         self._spool = spool
         self._workers = workers
         self._waiting: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._seen: set[str] = set()
         self._lock = Lock()
         self.failed: list[LeftOut] = []
 
@@ -85,12 +89,18 @@ class Gatherer:
         with self._lock:
             for table, found in rows.items():
                 waiting = self._waiting[table]
-                waiting += found
+                waiting += self._new(found, _SHARED[table]) if table in _SHARED else found
                 if len(waiting) >= _ROWS:
                     ready.append((table, waiting))
                     self._waiting[table] = []
         for table, found in ready:
             self._spool.append_rows(table, found)
+
+    def _new(self, rows: list[dict[str, Any]], column: str) -> Iterator[dict[str, Any]]:
+        for row in rows:
+            if row[column] not in self._seen:
+                self._seen.add(row[column])
+                yield row
 
     def put_batch(self, table: str, batch: pa.RecordBatch) -> None:
         """Put a batch of a table's columns away."""

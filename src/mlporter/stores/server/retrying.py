@@ -41,9 +41,9 @@ def persist(ask: Callable[[], _T], *, again: bool, seconds: float, stopped: Even
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(worth),
-        stop=tenacity.stop_before_delay(seconds)
-        | tenacity.stop_when_event_set(stopped)
-        | _is_defect,
+        stop=tenacity.stop_any(
+            tenacity.stop_before_delay(seconds), tenacity.stop_when_event_set(stopped), _Defect()
+        ),
         wait=_pause,
         sleep=tenacity.sleep_using_event(stopped),
         reraise=True,
@@ -54,10 +54,13 @@ def persist(ask: Callable[[], _T], *, again: bool, seconds: float, stopped: Even
         raise _given_up(error, again=again) from None
 
 
-def _is_defect(state: tenacity.RetryCallState) -> bool:
-    error = state.outcome.exception() if state.outcome else None
-    is_own = isinstance(error, TransientError) and error.failure is not None
-    return is_own and state.attempt_number >= _TRIES
+class _Defect(tenacity.stop.stop_base):
+    """Stops where MLflow itself says that it failed, again and again."""
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        is_own = isinstance(error, TransientError) and error.failure is not None
+        return is_own and retry_state.attempt_number >= _TRIES
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.catalogue import HEAD_REVISION
+from mlporter.errors import LeftOut
 from mlporter.stores.database.spool import Spool
 from mlporter.stores.protocols import Description
 from mlporter.stores.server.capabilities import Capabilities, find_capabilities, refuse_others
 from mlporter.stores.server.client import RETRY_TIME, Client
 from mlporter.stores.server.files import server_files
 from mlporter.stores.server.filling import Filling
+from mlporter.stores.server.hidden import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
-    from mlporter.errors import LeftOut
     from mlporter.stores.address import Address
     from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report
 
@@ -59,7 +60,7 @@ class ServerSource:
     @property
     def description(self) -> Description:
         """What and where it is."""
-        return Description(self._client.subject, "server", HEAD_REVISION, "live")
+        return Description(self._client.subject, "server", HEAD_REVISION, "live", over_rest=True)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -74,6 +75,20 @@ class ServerSource:
     def client_in(self, workspace: str) -> Client:
         """What sends requests about a workspace."""
         return self._client.within(workspace if self.can.workspaces else None)
+
+    def says(self) -> Iterator[tuple[str, str]]:
+        """What it is and can do, for people."""
+        can = self.can
+        yield "MLflow", can.version or ("Databricks" if self._client.databricks else "unknown")
+        yield "offers", ", ".join(name for name, has in can.has.items() if has)
+        lacking = [name for name, has in can.has.items() if has is False]
+        if lacking:
+            yield "has not", ", ".join(lacking)
+        untold = [name for name, has in can.has.items() if has is None]
+        if untold:
+            yield "does not say", ", ".join(untold)
+        if can.workspaces:
+            yield "workspaces", ", ".join(can.workspaces)
 
     def narrow(self, experiments: Iterable[int]) -> None:
         """Leave everything outside of some experiments where it is, but for what is named by id."""
@@ -102,6 +117,13 @@ class ServerSource:
     def unseen(self) -> Iterator[LeftOut]:
         """What the API does not show, and what of the rest could not be read so far."""
         yield from self._filling.failed
+        yield from hidden(self._spool.reader)
+        if self._filling.unlisted:
+            sentence = (
+                f"{self._filling.unlisted} experiments: to list them, MLflow would write a default "
+                "one into each; only those in review queues were read"
+            )
+            yield LeftOut("table", "label_schemas", "", "hidden", sentence, expected=True)
 
     def close(self) -> None:
         """Forget what was read, and close all connections."""

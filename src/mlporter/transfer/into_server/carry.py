@@ -16,6 +16,7 @@ from mlporter.compare.missing import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.stores.protocols import Among
+from mlporter.stores.told import told_batch
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.left_out import LeftOutCollector
 from mlporter.transfer.merge.choice import Choice, Chosen
@@ -133,7 +134,8 @@ class Carry:
         right = self.there.read(name, tuple(pair.right.schema.names)) if self._matched else iter(())
         blanked = [place for place in mine.places if place.where is not None]
         left = self.source.read(name, tuple(mine.schema.names))
-        rows = MissingRows(pair, left, right, [blank_places(blanked)] if blanked else [])
+        normalise = [_as_told, *([blank_places(blanked)] if blanked else [])]
+        rows = MissingRows(pair, left, right, normalise)
         for found in rows:
             yield found
             done += found.rows.num_rows
@@ -216,6 +218,11 @@ class Carry:
         """Note something that is not carried, and say why."""
         with self.lock:
             self.left_out.add(LeftOut(kind, id_, what, reason, detail))
+
+
+def _as_told(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What looks the same over REST is the same."""
+    return told_batch(table.name, batch)
 
 
 class _Within:

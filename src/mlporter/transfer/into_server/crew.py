@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Crew:
     def each(self, items: Iterable[_Item], work: Callable[[_Item], None]) -> None:
         """Have the same done with many things, and wait for all."""
         for item in items:
-            self.do(lambda item=item: work(item))
+            self.do(partial(work, item))
         self.wait()
 
     def wait(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlporter.stores.server.answers import ApiError
@@ -77,7 +78,7 @@ def _changes(
         writer, copy = carry.writer_of_run(run)
         if (stage == "deleted") != is_deleted:
             change = writer.restore_run if is_deleted else writer.delete_run
-            yield lambda change=change, copy=copy: change(copy)
+            yield partial(change, copy)
 
 
 def _delete_models(carry: Carry) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from mlporter.stores.server.writing import Writer
@@ -22,7 +22,7 @@ class Rehearsal(Writer):
     """Gives made-up ids to what would be made."""
 
     def __init__(self, client: Client) -> None:
-        super().__init__(_Silent(client))  # type: ignore[arg-type] -- what a writer calls of one
+        super().__init__(cast("Client", _Silent(client)))
 
     def create_experiment(self, name: str, tags: Mapping[str, str]) -> Json:  # noqa: ARG002
         """An experiment with a number that no server gives."""

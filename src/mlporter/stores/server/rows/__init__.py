@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Json", "Rows", "made_up", "merged", "new_rows", "pairs", "stamped"]
+__all__ = ["Json", "Rows", "merged", "new_rows", "pairs", "stamped"]
 
 Json = Mapping[str, Any]
 Rows = dict[str, list[dict[str, Any]]]
@@ -40,10 +40,3 @@ def pairs(items: Iterable[Json] | None) -> Iterable[tuple[str, str]]:
 def stamped(value: object) -> object:
     """A text that the API gives as "" where there is none."""
     return value or None
-
-
-def made_up(*parts: object) -> str:
-    """An id that the API does not show: 32 hexadecimal digits, the same for the same parts."""
-    from hashlib import sha256  # noqa: PLC0415 -- near its only use
-
-    return sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:32]

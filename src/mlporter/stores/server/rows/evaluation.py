@@ -16,6 +16,11 @@ __all__ = ["dataset", "label_schema", "records", "review_queue", "scorer"]
 
 _WRAPPED = "mlflow_wrapped"
 _GATEWAY = "gateway:/"
+_UNSET: dict[str, dict[str, None]] = {
+    "text": {"max_length": None},
+    "numeric": {"min_value": None, "max_value": None},
+}
+"""What MLflow stores of a label schema's input where nothing was said."""
 
 
 def dataset(found: Json, workspace: str, experiments: Iterable[str]) -> Rows:
@@ -103,7 +108,7 @@ def label_schema(found: Json) -> Rows:
             "instruction": found.get("instruction"),
             "enable_comment": found.get("enable_comment", False),
             "input_type": kind,
-            "input_config": json.dumps(config),
+            "input_config": json.dumps({**_UNSET.get(kind, {}), **config}),
             "created_by": found.get("created_by") or None,
             "created_time": found.get("created_at", 0),
             "last_update_time": found.get("last_updated_at", 0),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlporter.stores.made_up import dataset_uuid
 from mlporter.stores.server.rows import Json, Rows, new_rows, pairs
-from mlporter.stores.server.rows.tracking import dataset_uuid
 
 __all__ = ["logged_model", "model_version", "registered_model", "webhook"]
 

@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-from mlporter.stores.server.rows import Json, Rows, made_up, new_rows, pairs
+from mlporter.stores.made_up import association_id
+from mlporter.stores.server.rows import Json, Rows, new_rows, pairs
 
 __all__ = ["SPANS_LOCATION", "aggregate", "is_in_database", "issue", "old_trace", "span", "trace"]
 
@@ -243,7 +244,7 @@ def association(kind: str, id_: str, end_kind: str, end: str) -> dict[str, Any]:
         "source_type": kind,
         "destination_type": end_kind,
         "destination_id": end,
-        "association_id": made_up("association", id_, kind, end_kind, end),
+        "association_id": association_id(id_, kind, end_kind, end),
     }
 
 

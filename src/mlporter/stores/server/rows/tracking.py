@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlporter.catalogue import BY_NAME
-from mlporter.stores.server.rows import Json, Rows, made_up, new_rows, pairs
+from mlporter.stores.made_up import dataset_uuid, input_uuid
+from mlporter.stores.server.rows import Json, Rows, new_rows, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["dataset_uuid", "experiment", "input_uuid", "points", "run"]
+__all__ = ["experiment", "model_inputs", "points", "run"]
 
 _METRICS = BY_NAME["metrics"]
 
@@ -110,6 +111,15 @@ def _inputs(rows: Rows, run_id: str, experiment_id: int, inputs: Json) -> None:
         _edge(rows, ("MODEL_INPUT", model["model_id"]), ("RUN_INPUT", run_id))
 
 
+def model_inputs(found: Json) -> Rows:
+    """Only the logged models that a run used: MLflow's search does not show them."""
+    rows = new_rows()
+    info = found["info"]
+    for model in found.get("inputs", {}).get("model_inputs", ()):
+        _edge(rows, ("MODEL_INPUT", model["model_id"]), ("RUN_INPUT", info["run_id"]))
+    return rows
+
+
 def _outputs(rows: Rows, run_id: str, outputs: Json) -> None:
     for model in outputs.get("model_outputs", ()):
         step = model.get("step", 0)
@@ -130,16 +140,6 @@ def _edge(rows: Rows, end: tuple[str, str], start: tuple[str, str], step: int = 
         }
     )
     return uuid
-
-
-def dataset_uuid(experiment_id: int, name: str, digest: str) -> str:
-    """The id of a dataset, which the API does not show: made of what it is known by."""
-    return made_up("dataset", experiment_id, name, digest)
-
-
-def input_uuid(destination: str, destination_type: str, source_type: str, source: str) -> str:
-    """The id of an edge of `inputs`, which the API does not show: made of its ends."""
-    return made_up("input", destination, destination_type, source_type, source)
 
 
 def points(run_id: str | None, found: Iterable[Json]) -> pa.RecordBatch:
