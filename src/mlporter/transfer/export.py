@@ -15,6 +15,7 @@ from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.errors import LeftOut, ReadBackError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.revision import installed_mlflow
 from mlporter.stores.opening import bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
@@ -190,7 +191,7 @@ class _Export:
 
     def _counted(self, table: Table, total: int) -> Iterator[pa.RecordBatch]:
         done = 0
-        batches = self.source.read(table.name)
+        batches: Iterator[pa.RecordBatch] = read_ahead(self.source.read(table.name))
         if table.name == _METRICS and self._latest is not None:
             batches = self._latest.watch(batches)
         for batch in batches:

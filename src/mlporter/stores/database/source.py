@@ -93,6 +93,12 @@ class DatabaseReader:
                 rows = connection.read(entry, wanted, where)
                 yield from rows_among(rows, columns, among)
 
+    def read_lying(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Rows of a table, maybe in the order in which they were written."""
+        entry = self.by_name[table]
+        with self.borrowed() as connection:
+            yield from connection.read(entry, _chosen(entry, columns), as_lying=True)
+
     def close(self) -> None:
         """Close every connection."""
         with self._lock:

@@ -49,7 +49,14 @@ class SqliteDialect:
 
     name = "sqlite"
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+    def select(
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        *,
+        as_lying: bool = False,  # noqa: ARG002 -- nothing is gained by it here
+    ) -> str:
         """All rows by key, behind one made-up row that tells the driver the types.
 
         SQLite's values carry types, its columns don't, so the driver guesses from the first
