@@ -19,6 +19,7 @@ def open_source(
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
     include_secrets: bool = False,
+    part: bool = False,
 ) -> Source:
     """Open a bundle or a database for reading; the caller closes it.
 
@@ -27,6 +28,7 @@ def open_source(
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed at a time.
         include_secrets: Read secret columns and tables too.
+        part: Only a part will be read, and no other source of the same file beside.
 
     Raises:
         UsageError: it is no address.
@@ -38,7 +40,7 @@ def open_source(
     if place.kind is AddressKind.BUNDLE:
         source = _open_bundle(place)
     else:
-        source = _open_database(place, uri_map, workers)
+        source = _open_database(place, uri_map, workers, part=part)
     return source if include_secrets else WithoutSecrets(source)
 
 
@@ -48,11 +50,11 @@ def _open_bundle(place: Address) -> Source:
     return BundleSource(bundle_address(place))
 
 
-def _open_database(place: Address, uri_map: tuple[str, ...], workers: int) -> Source:
+def _open_database(place: Address, uri_map: tuple[str, ...], workers: int, *, part: bool) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(place, uri_map=uri_map, workers=workers)
+    return DatabaseSource(place, uri_map=uri_map, workers=workers, part=part)
 
 
 def bundle_address(place: Address) -> str:

@@ -107,7 +107,11 @@ def export(
     started = monotonic()
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     opened = open_source(
-        source, uri_map=tuple(uri_map), workers=workers, include_secrets=include_secrets
+        source,
+        uri_map=tuple(uri_map),
+        workers=workers,
+        include_secrets=include_secrets,
+        part=selection is not None and not selection.is_everything,
     )
     try:
         opened = select(opened, selection)

@@ -202,6 +202,7 @@ def _transfer(
         uri_map=wishes.uri_map,
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
+        part=wishes.selection is not None and not wishes.selection.is_everything,
     )
     try:
         chosen = select(opened, wishes.selection)
