@@ -129,7 +129,10 @@ def test_a_copy_never_holds_half_of_anything(target_url, writer, tmp_path):
 
 
 @every_engine
-def test_nobody_who_writes_ever_waits_for_an_export(target_url, writer, tmp_path):
+@pytest.mark.parametrize(
+    "part", [None, mlporter.Selection(experiments=("busy",))], ids=["all", "part"]
+)
+def test_nobody_who_writes_ever_waits_for_an_export(target_url, writer, tmp_path, part):
     """However long it takes: here, for as long as others need to log more."""
     paused = set()
 
@@ -139,7 +142,9 @@ def test_nobody_who_writes_ever_waits_for_an_export(target_url, writer, tmp_path
                 paused.add(where)
                 writer.wait_for(2)
 
-    result = mlporter.export(target_url, str(tmp_path / "bundle"), workers=1, on_progress=wait)
+    result = mlporter.export(
+        target_url, str(tmp_path / "bundle"), workers=1, selection=part, on_progress=wait
+    )
     assert result.exit_code in {0, 3}
     assert paused == {"reading runs", "copying artifacts"}
     assert 3 <= check(tmp_path / "bundle") < writer.end()

@@ -13,6 +13,7 @@ from mlporter.compare.report import UNREADABLE, Difference, DiffReport, TableCou
 from mlporter.compare.scope import ANCHORED, decide_scope
 from mlporter.compare.shape import Normalise, Pair, Shaper, blank_places
 from mlporter.compare.versions import anchored_places
+from mlporter.stores.ahead import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +154,7 @@ class _Comparison:
         if mine is None:
             return {}, iter(())
         shaper = Shaper(pair, mine, theirs)
-        batches = told.rows(side.source.read(mine.name, tuple(mine.schema.names)))
+        batches = told.rows(read_ahead(side.source.read(mine.name, tuple(mine.schema.names))))
         normalisers = side.normalisers(mine, strict=self._options.strict)
         return shaper.surplus, shaper.shape(batches, normalisers)
 

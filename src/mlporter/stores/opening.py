@@ -23,6 +23,7 @@ def open_source(
     workers: int = 4,
     include_secrets: bool = False,
     retry_time: float = RETRY_TIME,
+    part: bool = False,
 ) -> Source:
     """Open a bundle, a database or a tracking server for reading; the caller closes it.
 
@@ -32,6 +33,7 @@ def open_source(
         workers: How many places are listed, and requests sent, at a time.
         include_secrets: Read secret columns and tables too.
         retry_time: Seconds after which a server that keeps failing is given up.
+        part: Only a part will be read, and no other source of the same file beside.
 
     Raises:
         UsageError: it is no address.
@@ -45,7 +47,7 @@ def open_source(
     elif place.kind is AddressKind.SERVER:
         source = _open_server(place, uri_map, workers, retry_time)
     else:
-        source = _open_database(place, uri_map, workers)
+        source = _open_database(place, uri_map, workers, part=part)
     return source if include_secrets else WithoutSecrets(source)
 
 
@@ -55,11 +57,11 @@ def _open_bundle(place: Address) -> Source:
     return BundleSource(bundle_address(place))
 
 
-def _open_database(place: Address, uri_map: tuple[str, ...], workers: int) -> Source:
+def _open_database(place: Address, uri_map: tuple[str, ...], workers: int, *, part: bool) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(place, uri_map=uri_map, workers=workers)
+    return DatabaseSource(place, uri_map=uri_map, workers=workers, part=part)
 
 
 def _open_server(

@@ -15,6 +15,7 @@ from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.errors import LeftOut, ReadBackError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.revision import installed_mlflow
 from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
@@ -112,7 +113,11 @@ def export(
         uri_map=tuple(uri_map),
         workers=workers,
         include_secrets=include_secrets,
+<<<<<<< HEAD
         retry_time=retry_time,
+=======
+        part=selection is not None and not selection.is_everything,
+>>>>>>> main
     )
     try:
         opened = select(opened, selection)
@@ -196,7 +201,7 @@ class _Export:
 
     def _counted(self, table: Table, total: int) -> Iterator[pa.RecordBatch]:
         done = 0
-        batches = self.source.read(table.name)
+        batches: Iterator[pa.RecordBatch] = read_ahead(self.source.read(table.name))
         if table.name == _METRICS and self._latest is not None:
             batches = self._latest.watch(batches)
         for batch in batches:

@@ -218,6 +218,7 @@ def _transfer(
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
         retry_time=wishes.retry_time,
+        part=wishes.selection is not None and not wishes.selection.is_everything,
     )
     try:
         chosen = select(opened, wishes.selection)

@@ -1,4 +1,4 @@
-"""The latest metrics that a target will be given, held against those that the source has.
+"""The latest metrics that a target is given, computed while the metrics go by.
 
 `latest_metrics` is derived: for each run and key the metric that is greatest by step, timestamp
 and value. In a sound database it is what `metrics` says. Where it is not (a store migrated by
@@ -8,7 +8,6 @@ nobody must learn that by surprise.
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 
 from mlporter.compare.merge import compare_streams
 from mlporter.errors import LeftOut
+from mlporter.stores.kept import KeptRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,45 +29,57 @@ _GROUP = ("run_uuid", "key")
 
 
 class LatestMetrics:
-    """Watches metrics go by, and keeps the latest of each run and key in a temporary file."""
+    """Watches metrics go by, and keeps the latest of each run and key in a temporary file.
+
+    MLflow keeps, for each run and key, the metric that is greatest by step, timestamp and value; a
+    NaN is stored as value 0 (mlflow.store.tracking.sqlalchemy_store, `_update_latest_metrics`).
+
+    Attributes:
+        count: How many there are, once all metrics have gone by.
+    """
 
     def __init__(self, latest: Table) -> None:
-        self._table = latest
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
+        self.table = latest
+        self.count = 0
+        self._kept = KeptRows()
 
     def close(self) -> None:
         """Forget everything."""
-        self._file.close()
+        self._kept.close()
 
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pass on all metrics, sorted by the key of their table."""
-        schema = self._table.schema
-        # Not a context manager: left early, it would write an end into a file that is closed.
-        spool = pa.ipc.new_stream(self._file, schema)
+        schema = self.table.schema
         pending: pa.RecordBatch | None = None
         for batch in batches:
             yield batch
             rows = batch.select(schema.names).cast(schema)
             latest, pending = last_of_each_group(pending, rows)
-            spool.write_batch(latest)
+            self._keep(latest)
         if pending is not None:
-            spool.write_batch(pending)
-        spool.close()
+            self._keep(pending)
+        self._kept.end()
+
+    def _keep(self, rows: pa.RecordBatch) -> None:
+        self.count += rows.num_rows
+        self._kept.add(rows)
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """The latest metrics, sorted by the key of their table."""
+        return self._kept.read()
 
     def differences(self, source: Source) -> LeftOut | None:
         """What of the source's own latest metrics the target will show differently."""
-        self._file.seek(0)
-        with pa.ipc.open_stream(self._file) as spool:
-            counts = compare_streams(
-                self._table, source.read(self._table.name), iter(spool), lambda _: None, limit=0
-            )
+        counts = compare_streams(
+            self.table, source.read(self.table.name), self.read(), lambda _: None, limit=0
+        )
         if not counts.different:
             return None
         sentence = (
             f"{counts.different} of the source's latest metrics are not what its metrics say; "
             "the target's are computed from the metrics"
         )
-        return LeftOut("table", self._table.name, "", "derived", sentence)
+        return LeftOut("table", self.table.name, "", "derived", sentence)
 
 
 def last_of_each_group(

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.compare.check_written import same_rows
-from mlporter.errors import ConflictError, MlporterError, ReadBackError, RefusedError
+from mlporter.errors import (
+    BundleDamagedError,
+    ConflictError,
+    MlporterError,
+    ReadBackError,
+    RefusedError,
+)
+from mlporter.stores.ahead import read_ahead
+from mlporter.stores.database.bulk import WORTHWHILE_ROWS
 from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
+from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector
 from mlporter.transfer.merge.units import OWNED
 from mlporter.transfer.preflight import MAX_REASONS
 from mlporter.transfer.result import FilesResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
     from mlporter.artifacts.places import Written
     from mlporter.artifacts.writelog import Stays
     from mlporter.catalogue.types import Table
+    from mlporter.compare.report import Difference
     from mlporter.progress import OnProgress
     from mlporter.stores.database.target import DatabaseTarget
     from mlporter.transfer.prepare import Prepared
@@ -52,8 +63,14 @@ class Load:
     files: TargetFiles | None
     workers: int
     on_progress: OnProgress
+    latest: LatestMetrics = field(init=False)
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     files_result: FilesResult = field(default_factory=lambda: FilesResult("none"))
+
+    def __post_init__(self) -> None:
+        """Latest metrics are derived: the target is given what its metrics say."""
+        tables = {table.name: table for table in self.target.tables}
+        self.latest = LatestMetrics(tables["latest_metrics"])
 
     def run(self) -> None:
         """Check, write, read back, copy files, commit; undo everything if any of it fails.
@@ -65,7 +82,8 @@ class Load:
             if self.files is not None:
                 self.files.prepare()
             self._write()
-            self.target.finish(None if self.work.fresh else self._new("runs"))
+            self._write_latest()
+            self.target.finish()
             self._read_back()
             self._copy_files()
             self.target.commit()
@@ -73,6 +91,9 @@ class Load:
             if self.target.rollback() and self.files is not None:
                 _say_what_stays(error, self.files.undo())
             raise
+        finally:
+            self.latest.close()
+            self.work.close()
 
     def _new(self, entity: str) -> tuple[str, ...]:
         return tuple(sorted(self.work.merge.new.get(entity, ())))
@@ -83,7 +104,10 @@ class Load:
         planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
             expected = planned[table.name].carried
-            rows = self.target.write(table, self.work.rows(table, "writing"), expected)
+            batches = self.work.rows(table, "writing")
+            if table.name == "metrics":
+                batches = self.latest.watch(batches)
+            rows = self.target.write(table, batches, expected)
             if rows != expected:
                 raise ReadBackError(
                     f"{rows} rows were written and {expected} planned",
@@ -91,6 +115,16 @@ class Load:
                 )
         for item in self.work.left_out():
             self.left_out.add(item)
+
+    def _write_latest(self) -> None:
+        """The latest metrics of the runs that were written, as MLflow would have kept them."""
+        table = self.latest.table
+        rows = self.target.write(table, self.latest.read(), self.latest.count)
+        if rows != self.latest.count:
+            raise ReadBackError(
+                f"{rows} rows were written and {self.latest.count} computed",
+                subject=f"{self.target.address} table {table.name}",
+            )
 
     def _replace_fresh(self) -> None:
         """The source's own first workspace and experiment come instead of the new database's."""
@@ -107,31 +141,54 @@ class Load:
         """Compare what the target now holds with what was sent, value by value."""
         planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
-            if not planned[table.name].carried and not self.work.fresh:
-                continue
-            difference = same_rows(
-                table,
-                self.work.rows(table, "reading back"),
-                self._written(table),
-                signed_zeros=self.target.keeps_signed_zeros,
-                json_as_text=self.target.keeps_json_text,
-                among_others=not self.work.fresh or table.name in _MLFLOWS_OWN,
+            carried = planned[table.name].carried
+            if carried or self.work.fresh:
+                self._compare(table, partial(self.work.rows, table, "reading back"), carried)
+        if self.latest.count:
+            self._compare(self.latest.table, self.latest.read, self.latest.count)
+
+    def _compare(
+        self, table: Table, sent: Callable[[], Iterator[pa.RecordBatch]], rows: int
+    ) -> None:
+        """Compare a table, in the order in which it lies if that may be the order of its key."""
+        difference = None
+        lying = self.work.fresh and rows >= WORTHWHILE_ROWS
+        if lying:
+            try:
+                difference = self._difference(table, sent(), self._lying(table))
+            except BundleDamagedError:
+                lying = False  # it had gaps, which were filled first
+        if not lying:
+            difference = self._difference(table, sent(), self._written(table))
+        if difference is not None:
+            raise ReadBackError(
+                f"read back something else than was written: {difference}",
+                subject=f"{self.target.address} table {table.name}",
+                hint="nothing was kept; please report this with the row's values",
             )
-            if difference is not None:
-                raise ReadBackError(
-                    f"read back something else than was written: {difference}",
-                    subject=f"{self.target.address} table {table.name}",
-                    hint="nothing was kept; please report this with the row's values",
-                )
+
+    def _difference(
+        self, table: Table, sent: Iterator[pa.RecordBatch], found: Iterator[pa.RecordBatch]
+    ) -> Difference | None:
+        schema = table.schema
+        return same_rows(
+            table,
+            sent,
+            (b if b.schema.equals(schema) else b.cast(schema) for b in read_ahead(found)),
+            signed_zeros=self.target.keeps_signed_zeros,
+            json_as_text=self.target.keeps_json_text,
+            among_others=not self.work.fresh or table.name in _MLFLOWS_OWN,
+        )
+
+    def _lying(self, table: Table) -> Iterator[pa.RecordBatch]:
+        return self.target.read_lying(table.name, tuple(table.schema.names))
 
     def _written(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Rows of the target, with those that were written among them."""
         owned, among = OWNED.get(table.name), None
         if not self.work.fresh and owned is not None and len(owned.columns) == 1:
             among = Among(owned.columns[0], self._new(owned.entity))
-        schema = table.schema
-        for batch in self.target.read(table.name, tuple(schema.names), among):
-            yield batch if batch.schema.equals(schema) else batch.cast(schema)
+        return self.target.read(table.name, tuple(table.schema.names), among)
 
     def _copy_files(self) -> None:
         files = self.files

@@ -7,6 +7,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 from mlporter.errors import LeftOut, RefusedError
+from mlporter.stores.ahead import read_ahead
+from mlporter.stores.kept import KeptRows
 from mlporter.stores.protocols import Among
 from mlporter.transfer.merge.choice import Choice
 from mlporter.transfer.merge.mapped_source import MappedSource
@@ -33,6 +35,8 @@ __all__ = ["Prepared", "Target", "prepare"]
 
 _LARGEST_INT32 = 2**31 - 1
 _LARGEST_INT64 = 2**63 - 1
+_WORTH_KEEPING = 20_000
+"""Rows from which on they are read once from where they must be sorted, and not once a step."""
 
 
 class Target(Protocol):
@@ -90,15 +94,35 @@ class Prepared:
     rewrite: Rewrite | None
     on_progress: OnProgress
     unreadable: Unreadable = field(default_factory=Unreadable)
+    _kept: dict[str, KeptRows] = field(default_factory=dict)
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
         """The rows of a table that are carried, as they will be written."""
         total, done = self.source.count(table.name), 0
-        batches = self.source.read(table.name, tuple(table.schema.names))
-        for batch in self.rewrite.apply(table, batches) if self.rewrite else batches:
+        for batch in self._rows(table, total):
             yield batch
             done += batch.num_rows
             self.on_progress(f"{step} {table.name}", done, total)
+
+    def _rows(self, table: Table, total: int) -> Iterator[pa.RecordBatch]:
+        """From what an earlier step kept, if it read them all."""
+        kept = self._kept.get(table.name)
+        if kept is not None and kept.complete:
+            return kept.read()
+        batches: Iterator[pa.RecordBatch]
+        batches = read_ahead(self.source.read(table.name, tuple(table.schema.names)))
+        if self.rewrite:
+            batches = self.rewrite.apply(table, batches)
+        if total < _WORTH_KEEPING or self.origin.description.kind == "bundle":
+            return batches
+        self._kept[table.name] = KeptRows()
+        return self._kept[table.name].watch(batches)
+
+    def close(self) -> None:
+        """Forget what was kept from step to step."""
+        for kept in self._kept.values():
+            kept.close()
+        self._kept.clear()
 
     def misfits(self) -> tuple[str, ...]:
         """What the target would not take, all reasons together."""

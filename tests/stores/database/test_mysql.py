@@ -25,8 +25,9 @@ from mlporter.errors import (
     UnsupportedError,
     UsageError,
 )
+from mlporter.stores import kept
 from mlporter.stores.address import parse_address
-from mlporter.stores.database import mysql, mysql_connection
+from mlporter.stores.database import mysql
 from mlporter.stores.database.mysql_rows import statements
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute, rows
@@ -218,7 +219,7 @@ def test_tables_can_be_read_side_by_side(mlflow_mysql_url):
 
 
 def test_a_large_table_goes_through_a_file_in_bounded_batches(mlflow_mysql_url, monkeypatch):
-    monkeypatch.setattr(mysql_connection, "_IN_MEMORY", 1 << 20)
+    monkeypatch.setattr(kept, "_IN_MEMORY", 1 << 20)
     execute(
         mlflow_mysql_url,
         "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status)"

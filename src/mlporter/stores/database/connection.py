@@ -35,8 +35,18 @@ class Dialect(Protocol):
     def name(self) -> str:
         """``sqlite``, ``postgresql`` or ``mysql``."""
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
-        """SQL for all rows of a table, sorted by its key, text by UTF-8 bytes."""
+    def select(
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        *,
+        as_lying: bool = False,
+    ) -> str:
+        """SQL for all rows of a table, sorted by its key, text by UTF-8 bytes.
+
+        With `as_lying` the order may be that in which they were written.
+        """
 
 
 class AdbcDialect(Dialect, Protocol):
@@ -94,9 +104,9 @@ class Connection(Protocol):
         """The first value of a result, or None."""
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = ""
+        self, table: Table, columns: tuple[Column, ...], where: str = "", *, as_lying: bool = False
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table sorted by its key, as the catalogue types them."""
+        """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them."""
 
     def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
         """Append batches to a table, within the transaction at hand; return the rows appended.
@@ -153,14 +163,14 @@ class AdbcConnection:
         return rows[0][0] if rows else None
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = ""
+        self, table: Table, columns: tuple[Column, ...], where: str = "", *, as_lying: bool = False
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table sorted by its key, as the catalogue types them."""
+        """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
         cursor = self._handle.cursor()
         try:
             cursor.adbc_statement.set_options(**self.dialect.statement_options(table))
-            select = self.dialect.select(table, columns, where)
+            select = self.dialect.select(table, columns, where, as_lying=as_lying)
             with self._lock:
                 interruptible(lambda: cursor.execute(select), cursor.adbc_cancel)
                 reader = cursor.fetch_record_batch()

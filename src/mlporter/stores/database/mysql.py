@@ -32,7 +32,14 @@ class MysqlDialect:
 
     name = "mysql"
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+    def select(
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        *,
+        as_lying: bool = False,  # noqa: ARG002 -- rows lie by their primary key here
+    ) -> str:
         """All rows by key; text by its bytes, whatever the columns' collations.
 
         Columns are named plainly: a function's result is NULL where it gets too long.

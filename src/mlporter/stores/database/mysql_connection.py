@@ -2,12 +2,11 @@
 
 A result must be read to its end before the connection takes the next statement, and no other
 connection can join its snapshot. So a result is fetched at once, as Arrow batches, into memory or
-(from `_IN_MEMORY` bytes on) into a temporary file; then several tables can be read side by side.
+a temporary file (`KeptRows`); then several tables can be read side by side.
 """
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import closing, suppress
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -16,22 +15,21 @@ import pyarrow as pa
 import pymysql
 from pymysql.cursors import SSCursor
 
-from mlporter.errors import MlporterError, UnreachableError, UsageError
+from mlporter.errors import UsageError
 from mlporter.stores.database.connection import conform
 from mlporter.stores.database.interrupts import interruptible
 from mlporter.stores.database.mysql_errors import connect_error, mysql_error
 from mlporter.stores.database.mysql_rows import Chunks, statements
+from mlporter.stores.kept import KeptRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import BufferedRandom
 
     from mlporter.catalogue.types import Column, Table
     from mlporter.stores.database.connection import Dialect
 
 __all__ = ["MysqlConnection", "open_connection"]
 
-_IN_MEMORY = 32 << 20
 _SLACK = 1024
 _STATEMENT = 1 << 20
 """Bytes of an INSERT: larger ones are no faster."""
@@ -137,26 +135,27 @@ class MysqlConnection:
         return rows[0][0] if rows else None
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = ""
+        self, table: Table, columns: tuple[Column, ...], where: str = "", *, as_lying: bool = False
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table sorted by its key, as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
-        select = self.dialect.select(table, columns, where)
+        select = self.dialect.select(table, columns, where, as_lying=as_lying)
         subject = f"{self.subject} table {table.name}"
-        with closing(_Spool(schema)) as spool:
+        with closing(KeptRows()) as kept:
 
             def fetch() -> None:
                 with closing(self._handle.cursor(_RawCursor)) as cursor:
                     cursor.execute(select)
                     for chunk in Chunks(columns, cursor):
-                        spool.add(conform(chunk, schema, table.name, self.subject))
+                        kept.add(conform(chunk, schema, table.name, self.subject))
 
             with self._lock:
                 try:
                     interruptible(fetch, self._cancel)
                 except (pymysql.MySQLError, OSError) as error:
                     raise mysql_error(error, subject) from error
-            yield from spool
+            kept.end()
+            yield from kept.read()
 
     def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
         """Append batches to a table, within the transaction at hand; return the rows appended."""
@@ -203,57 +202,3 @@ class _RawCursor(SSCursor):  # type: ignore[misc]  # PyMySQL has no types
             return int(super()._query(q))
         finally:
             handle.use_unicode, handle.decoders = before
-
-
-class _Spool:
-    """Batches on their way, in memory while they are few."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._few: list[pa.RecordBatch] = []
-        self._bytes = 0
-        self._file: BufferedRandom | None = None
-        self._writer: pa.RecordBatchStreamWriter | None = None
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        self._few.append(batch)
-        self._bytes += batch.nbytes
-        if self._bytes > _IN_MEMORY or self._writer is not None:
-            self._flush()
-
-    def _flush(self) -> None:
-        try:
-            if self._writer is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115
-                options = pa.ipc.IpcWriteOptions(compression="lz4")
-                self._writer = pa.ipc.new_stream(self._file, self._schema, options=options)
-            for batch in self._few:
-                self._writer.write_batch(batch)
-            self._few.clear()
-        except OSError as error:
-            raise _no_room(error) from error
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        if self._writer is None or self._file is None:
-            yield from self._few
-            return
-        try:
-            self._writer.close()
-            self._file.seek(0)
-        except OSError as error:
-            raise _no_room(error) from error
-        with pa.ipc.open_stream(self._file) as stream:
-            yield from stream
-
-    def close(self) -> None:
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-
-
-def _no_room(error: OSError) -> MlporterError:
-    return UnreachableError(
-        f"rows cannot be kept in a temporary file: {error.strerror or error}",
-        subject=tempfile.gettempdir(),
-        hint="a table of MySQL is read into one first: set TMPDIR to where there is room",
-    )

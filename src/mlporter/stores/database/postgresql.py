@@ -13,8 +13,9 @@ from mlporter.stores.database.connection import AdbcConnection, driver_error, qu
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Column, Table
+    from mlporter.stores.database.connection import Connection
 
-__all__ = ["PostgresqlDialect", "connect"]
+__all__ = ["PostgresqlDialect", "begin_writing", "connect"]
 
 _DENIED = ("password authentication failed", "permission denied", "no pg_hba.conf entry",
            "no password supplied", "is not permitted to log in")  # fmt: skip
@@ -25,11 +26,20 @@ class PostgresqlDialect:
 
     name = "postgresql"
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+    def select(
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        *,
+        as_lying: bool = False,
+    ) -> str:
         """All rows by key; text by its bytes, whatever the database's own collation."""
         names = ", ".join(_name(c) for c in columns)
-        order = ", ".join(_order(table, key) for key in table.order)
-        return f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order}"
+        rows = f"SELECT {names} FROM {quoted(table.name)} {where}"
+        if as_lying:
+            return rows
+        return f"{rows} ORDER BY {', '.join(_order(table, key) for key in table.order)}"
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:  # noqa: ARG002
         """Nothing was put in."""
@@ -48,6 +58,17 @@ def _name(column: Column) -> str:
 def _order(table: Table, key: str) -> str:
     collate = ' COLLATE "C"' if pa.types.is_string(table.by_name[key].type) else ""
     return f"{quoted(key)}{collate}"
+
+
+def begin_writing(connection: Connection) -> None:
+    """Begin a transaction that reads whole tables in the order in which they lie.
+
+    PostgreSQL may begin a large one in the middle, beside somebody else who reads it, or read it
+    with several processes.
+    """
+    connection.execute("BEGIN")
+    connection.execute("SET LOCAL synchronize_seqscans = off")
+    connection.execute("SET LOCAL max_parallel_workers_per_gather = 0")
 
 
 def connect(libpq: str, subject: str) -> AdbcConnection:

@@ -7,17 +7,17 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.catalogue import HEAD_REVISION, TABLES
-from mlporter.errors import RefusedError, UnreachableError
+from mlporter.errors import RefusedError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.among import columns_with, rows_among
-from mlporter.stores.database import mysql, postgresql, sqlite
+from mlporter.stores.database import mysql, postgresql
 from mlporter.stores.database.connection import quoted
 from mlporter.stores.database.files import database_files
 from mlporter.stores.database.limits import limits_of
 from mlporter.stores.database.pushdown import where_clauses
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.revision import check_revision
-from mlporter.stores.database.sqlite_copy import DatabaseCopy
+from mlporter.stores.database.sqlite_snapshot import SqliteSnapshot
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 
 if TYPE_CHECKING:
@@ -93,6 +93,12 @@ class DatabaseReader:
                 rows = connection.read(entry, wanted, where)
                 yield from rows_among(rows, columns, among)
 
+    def read_lying(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Rows of a table, maybe in the order in which they were written."""
+        entry = self.by_name[table]
+        with self.borrowed() as connection:
+            yield from connection.read(entry, _chosen(entry, columns), as_lying=True)
+
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
@@ -163,8 +169,9 @@ class DatabaseSource:
         *,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
+        part: bool = False,
     ) -> None:
-        self._snapshot = snapshot_of(address)
+        self._snapshot = snapshot_of(address, part=part)
         try:
             self._reader = DatabaseReader(address, self._snapshot.connect)
         except BaseException:
@@ -214,42 +221,6 @@ class DatabaseSource:
         self._snapshot.close()
 
 
-class _SqliteSnapshot:
-    """One connection in a read transaction; it may stream several tables at once."""
-
-    def __init__(self, address: Address) -> None:
-        if address.path is None:
-            raise RefusedError("has no file", subject=str(address))
-        self._wal = sqlite.WalFiles(address.path)
-        self._copy = DatabaseCopy.of(address.path, str(address))
-        path = self._copy.path if self._copy else address.path
-        try:
-            self._connection = sqlite.open_reader(path, str(address))
-        except BaseException:
-            self._forget_copy()
-            raise
-        self._connection.execute("BEGIN")
-        # The snapshot is taken by the first read, not by BEGIN; and the first read is what tells
-        # an SQLite database from a file that only begins like one.
-        try:
-            self._connection.rows("SELECT count(*) FROM sqlite_master")
-        except UnreachableError as error:
-            self.close()
-            raise sqlite.why_unreadable(address.path, str(address), error.message) from error
-
-    def connect(self) -> Connection:
-        return self._connection
-
-    def close(self) -> None:
-        self._connection.close()
-        self._forget_copy()
-        self._wal.tidy()
-
-    def _forget_copy(self) -> None:
-        if self._copy:
-            self._copy.remove()
-
-
 class _PostgresqlSnapshot:
     """A transaction that holds the snapshot, and others that join it."""
 
@@ -295,10 +266,15 @@ class _MysqlSnapshot:
         self._connection.close()
 
 
-def snapshot_of(address: Address) -> _SqliteSnapshot | _PostgresqlSnapshot | _MysqlSnapshot:
-    """A consistent view of a database; whoever opens connections into it closes them."""
+def snapshot_of(
+    address: Address, *, part: bool = False
+) -> SqliteSnapshot | _PostgresqlSnapshot | _MysqlSnapshot:
+    """A consistent view of a database; whoever opens connections into it closes them.
+
+    `part` says that not all of it will be read.
+    """
     if address.kind is AddressKind.SQLITE:
-        return _SqliteSnapshot(address)
+        return SqliteSnapshot(address, part=part)
     if address.kind is AddressKind.MYSQL:
         return _MysqlSnapshot(address)
     return _PostgresqlSnapshot(address)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.connection import Connection
 
 __all__ = ["SqliteDialect", "WalFiles", "begin_writing", "open_reader", "open_writer"]
-__all__ += ["needs_copy", "open_scratch", "plain_reader", "why_unreadable"]
+__all__ += ["check_file", "needs_copy", "open_scratch", "why_unreadable"]
 
 _BATCH_BYTES = 16 << 20
 _LONG_TEXT = 1 << 20
@@ -49,7 +49,14 @@ class SqliteDialect:
 
     name = "sqlite"
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+    def select(
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        *,
+        as_lying: bool = False,  # noqa: ARG002 -- nothing is gained by it here
+    ) -> str:
         """All rows by key, behind one made-up row that tells the driver the types.
 
         SQLite's values carry types, its columns don't, so the driver guesses from the first
@@ -127,7 +134,7 @@ def open_reader(path: Path, subject: str) -> AdbcConnection:
         UnreachableError: there is no such file, or it cannot be read.
         RefusedError: the file is empty or no SQLite database.
     """
-    _check_file(path, subject)
+    check_file(path, subject)
     mode = "ro"
     if _is_wal(path) and not _can_share(path):
         # On read-only media nobody can be writing, and SQLite cannot make its -shm file.
@@ -148,12 +155,6 @@ def needs_copy(path: Path) -> bool:
     except OSError:
         return False
     return header.startswith(_HEADER) and _WAL_FORMAT not in header[18:20]
-
-
-def plain_reader(path: Path) -> sqlite3.Connection:
-    """A read-only connection of Python's own, in autocommit mode."""
-    wait = _BUSY_MILLISECONDS / 1000
-    return sqlite3.connect(_uri(path, "ro"), uri=True, timeout=wait, isolation_level=None)
 
 
 def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:
@@ -181,7 +182,7 @@ def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:
 
 def open_writer(path: Path, subject: str) -> AdbcConnection:
     """A read-write connection to an existing database."""
-    _check_file(path, subject)
+    check_file(path, subject)
     connection = _connect(path, "rw", subject)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     connection.execute(f"PRAGMA cache_size = -{_WRITE_CACHE_KIB}")
@@ -229,7 +230,13 @@ def _uri(path: Path, mode: str) -> str:
     return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
-def _check_file(path: Path, subject: str) -> None:
+def check_file(path: Path, subject: str) -> None:
+    """Refuse what is no file of an SQLite database.
+
+    Raises:
+        UnreachableError: there is no such file, or it cannot be read.
+        RefusedError: the file is empty or no SQLite database.
+    """
     try:
         with path.open("rb") as file:
             header = file.read(len(_HEADER))

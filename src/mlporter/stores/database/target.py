@@ -19,19 +19,18 @@ from mlporter.errors import (
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.bulk import bulk_load
-from mlporter.stores.database.derived import rebuild, set_sequences
 from mlporter.stores.database.limits import Limits, limits_of
-from mlporter.stores.database.pushdown import where_clauses
 from mlporter.stores.database.reflection import actual_tables
 from mlporter.stores.database.schema import check_can_create, create_schema
+from mlporter.stores.database.sequences import set_sequences
 from mlporter.stores.database.source import DatabaseReader, DatabaseSource
 from mlporter.stores.database.staging import Staging
-from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.stores.database.connection import Connection
+    from mlporter.stores.protocols import Among
 
 __all__ = ["DatabaseTarget", "is_fresh", "open_database_target"]
 
@@ -124,15 +123,15 @@ class DatabaseTarget:
         """Rows of a table, those written among them."""
         return self._reader.count(table)
 
-    def finish(self, runs: tuple[str, ...] | None = None) -> None:
-        """Rebuild what is derived of some runs (or of all, if there were none), set sequences."""
-        names = frozenset(self._by_name)
-        if runs is None:
-            with bulk_load(self._connection, "latest_metrics", self.count("metrics")):
-                rebuild(self._connection, names)
-        elif runs:
-            metrics = self._by_name["metrics"]
-            rebuild(self._connection, names, where_clauses(metrics, Among("run_uuid", runs)))
+    def read_lying(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Rows of a table that was filled by one `write`, without sorting them anew if possible.
+
+        They come in the order in which they were written, unless the table had gaps to fill.
+        """
+        return self._reader.read_lying(table, columns)
+
+    def finish(self) -> None:
+        """Make the next experiment get a free id."""
         set_sequences(self._connection)
 
     def _written_schema(self, table: Table) -> pa.Schema:
@@ -234,13 +233,13 @@ def _open_sqlite(address: Address, revision: str) -> DatabaseTarget:
         raise RefusedError("has no file", subject=str(address))
     if path.exists() and path.stat().st_size:
         connection = sqlite.open_writer(path, str(address))
-        return _begin(address, connection, "BEGIN IMMEDIATE", None)
+        return _begin(address, connection)
     check_can_create(revision, address)
     staged = Staging(path, str(address))
     try:
         create_schema(address, staged.path)
         connection = sqlite.open_writer(staged.path, str(address))
-        return _begin(address, connection, "BEGIN IMMEDIATE", staged)
+        return _begin(address, connection, staged)
     except BaseException:
         staged.remove()
         raise
@@ -257,7 +256,7 @@ def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
     except BaseException:
         connection.close()
         raise
-    return _begin(address, connection, "BEGIN", None)
+    return _begin(address, connection)
 
 
 def _open_mysql(address: Address, revision: str) -> DatabaseTarget:
@@ -273,18 +272,19 @@ def _open_mysql(address: Address, revision: str) -> DatabaseTarget:
     except BaseException:
         connection.close()
         raise
-    return _begin(address, connection, "START TRANSACTION", None)
+    return _begin(address, connection)
 
 
 def _begin(
-    address: Address, connection: Connection, begin: str, staged: Staging | None
+    address: Address, connection: Connection, staged: Staging | None = None
 ) -> DatabaseTarget:
     try:
         if connection.dialect.name == "sqlite":
             sqlite.begin_writing(connection)
+        elif connection.dialect.name == "mysql":
+            connection.execute("START TRANSACTION")
         else:
-            connection.execute(begin)
-        if connection.dialect.name == "postgresql":
+            postgresql.begin_writing(connection)
             _lock(address, connection, "pg_try_advisory_xact_lock")
         return DatabaseTarget(address, connection, staged)
     except BaseException:

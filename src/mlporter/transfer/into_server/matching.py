@@ -61,8 +61,8 @@ class Matching:
     def _experiments(self) -> None:
         carry = self.carry
         mine, there = experiments_of(carry.source), experiments_of(carry.server)
-        self.ours = {row[0] for row in _tagged(carry.server, "experiment_tags",
-                                               "experiment_id", names.EXPERIMENT)}  # fmt: skip
+        marked = _tagged(carry.server, "experiment_tags", "experiment_id", names.EXPERIMENT)
+        self.ours = {int(number) for number, _ in marked}
         asked = carry.policy.new_names
         new = {e.number: asked[e.name] for e in mine if e.name in asked}
         taken = {e.name for e in mine}
