@@ -113,11 +113,8 @@ def export(
         uri_map=tuple(uri_map),
         workers=workers,
         include_secrets=include_secrets,
-<<<<<<< HEAD
         retry_time=retry_time,
-=======
         part=selection is not None and not selection.is_everything,
->>>>>>> main
     )
     try:
         opened = select(opened, selection)
