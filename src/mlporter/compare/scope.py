@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue.own import ARTIFACTS
 from mlporter.catalogue.rest import BLANKS, HIDDEN_COLUMNS, HIDDEN_ROWS, HIDDEN_TABLES, NUMBERS
 from mlporter.catalogue.types import Kind, Table
+from mlporter.catalogue.unsettable import UNSETTABLE
 from mlporter.compare.shape import Pair, pair_up
 from mlporter.errors import UsageError
 
@@ -35,6 +36,8 @@ _OWNERS = "By whose files they are, and not as text"
 
 _ALIKE = "Nothing and an empty text, 1 and 1.0, which are the same in MLflow's REST API"
 _HIDDEN = "What MLflow's REST API does not show"
+
+_UNSETTABLE = "What a server fills in itself in a copy"
 
 _Ignored = dict[str, dict[str, None]]
 """Reasons, and what they hold for, both in the order they came up."""
@@ -85,6 +88,8 @@ def decide_scope(
         leave = _columns_left(one, two, ignored, strict=options.strict)
         if told:
             leave |= _hidden(name, ignored)
+        if options.copied and not options.strict:
+            leave |= _unsettable(name, ignored)
         pair = pair_up(one, two, leave)
         if pair is not None:
             pairs.append(pair)
@@ -146,6 +151,14 @@ def _hidden(table: str, ignored: _Ignored) -> frozenset[str]:
     for name in (*BLANKS.get(table, ()), *NUMBERS.get(table, ())):
         ignored.setdefault(_ALIKE, {})[f"{table}.{name}"] = None
     return frozenset(columns)
+
+
+def _unsettable(table: str, ignored: _Ignored) -> frozenset[str]:
+    """Columns that a server fills in itself; says so in `ignored`."""
+    columns = UNSETTABLE.get(table, frozenset())
+    for column in sorted(columns):
+        ignored.setdefault(_UNSETTABLE, {})[f"{table}.{column}"] = None
+    return columns
 
 
 def _say(ignored: _Ignored, reason: str, table: Table, columns: list[str]) -> None:

@@ -15,6 +15,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
 from mlporter.transfer.aligned import aligned
+from mlporter.transfer.counterparts import WithoutMarks, has_marks
 from mlporter.transfer.selection import Selection, select
 
 if TYPE_CHECKING:
@@ -68,8 +69,12 @@ def diff(
         right = stack.enter_context(closing(opened(b)))
         one, other, limits = _alike(left, right, selection)
         if not strict:
+            copied = has_marks(one) or has_marks(other)
             one, said = aligned(one, other)
             limits += said
+            if copied:
+                one, other = WithoutMarks(one), WithoutMarks(other)
+                options = replace(options, copied=True)
             one, other = _as_told(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
 from mlporter.errors import LeftOut
 from mlporter.stores.server.answers import ApiError
 from mlporter.transfer.into_server.crew import Crew
@@ -85,7 +87,7 @@ def _pieces(carry: Carry, at: int, table: str) -> Iterator[Piece]:
         if not rows.num_rows:
             continue
         runs = rows.column(rows.schema.get_field_index("run_uuid"))
-        ends = runs.run_end_encode()
+        ends = pc.run_end_encode(runs)
         start = 0
         for end, run in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
             yield run, at, table, rows.slice(start, end - start)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlporter.catalogue import marks
 from mlporter.stores.server.answers import ApiError
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.into_server import names
 from mlporter.transfer.into_server.crew import Crew
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _delete_models(carry: Carry) -> None:
         copy = carry.ids.of("logged_models").get(model)
         if stage == "deleted" and copy is not None and model not in carry.gone:
             writer, home = carry.writer_in(experiment)
-            writer.set_experiment_tag(home, f"{names.DELETED_MODEL}{model}", copy)
+            writer.set_experiment_tag(home, f"{marks.DELETED_MODEL}{model}", copy)
             writer.delete_logged_model(copy)
             carry.gone.add(model)
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from mlporter.catalogue import marks
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.into_server import names
+from mlporter.transfer.counterparts import tagged
 from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.into_server.crew import Crew
 
@@ -32,7 +33,7 @@ def make_experiments(carry: Carry, matching: Matching) -> None:
             carry.tallies["experiments"].there += 1
             continue
         writer = carry.writer_of(match.workspace)
-        made = writer.create_experiment(match.name, {names.EXPERIMENT: str(number)})
+        made = writer.create_experiment(match.name, {marks.EXPERIMENT: str(number)})
         new = int(made["experiment_id"])
         carry.homes[new] = Home(match.workspace, str(made.get("artifact_location", "")))
         carry.ids.experiments[number] = new
@@ -47,7 +48,7 @@ _RUN = ("run_uuid", "experiment_id", "name", "user_id", "start_time")
 def make_runs(carry: Carry) -> None:
     """Make runs that are not there; those of experiments that are left out are, too."""
     known = carry.ids.ids.setdefault("runs", {})
-    origin = _origins(carry, "tags", "run_uuid", names.RUN)
+    origin = dict(tagged(carry.source, "tags", "run_uuid", marks.RUN))
     total = carry.source.count("runs")
 
     def make(row: tuple[Any, ...]) -> None:
@@ -60,7 +61,7 @@ def make_runs(carry: Carry) -> None:
             "start_time": start or 0,
         }
         writer = carry.writer_of(carry.homes[home].workspace)
-        known[run] = writer.create_run(body, (names.RUN, origin.get(run, run)))
+        known[run] = writer.create_run(body, (marks.RUN, origin.get(run, run)))
         carry.on_progress("making runs", len(known), total)
 
     def new() -> Iterator[tuple[Any, ...]]:
@@ -83,7 +84,7 @@ def make_logged_models(carry: Carry) -> None:
     known = carry.ids.ids.setdefault("logged_models", {})
     if not carry.source.count("logged_models"):
         return
-    origin = _origins(carry, "logged_model_tags", "model_id", names.LOGGED_MODEL)
+    origin = dict(tagged(carry.source, "logged_model_tags", "model_id", marks.LOGGED_MODEL))
     total = carry.source.count("logged_models")
 
     def make(item: tuple[tuple[Any, ...], list[tuple[str, str]]]) -> None:
@@ -98,7 +99,7 @@ def make_logged_models(carry: Carry) -> None:
         }
         writer = carry.writer_of(carry.homes[home].workspace)
         known[model] = writer.create_logged_model(
-            body, (names.LOGGED_MODEL, origin.get(model, model))
+            body, (marks.LOGGED_MODEL, origin.get(model, model))
         )
         carry.on_progress("making logged models", len(known), total)
 
@@ -127,15 +128,3 @@ def _with_params(
         for model, key, value in zip(*(c.to_pylist() for c in batch.columns), strict=True):
             params[model].append((key, value))
     yield from ((row, params[row[0]]) for row in rows)
-
-
-def _origins(carry: Carry, table: str, column: str, key: str) -> dict[str, str]:
-    """What copies among the source's own things were first copied from."""
-    entry = carry.tables.get(table)
-    if entry is None:
-        return {}
-    name, value = ("tag_key", "tag_value") if "tag_key" in entry.by_name else ("key", "value")
-    found: dict[str, str] = {}
-    for batch in carry.source.read(table, (column, value), Among(name, (key,))):
-        found.update(zip(*(values.to_pylist() for values in batch.columns), strict=True))
-    return found

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue import marks
 from mlporter.errors import LeftOut
-from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.into_server import names
+from mlporter.transfer.counterparts import tagged
 from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.merge.inventory import datasets_of, experiments_of
 from mlporter.transfer.merge.names import free_name, match_experiments
 from mlporter.transfer.merge.policy import Conflict, Renamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from mlporter.transfer.into_server.carry import Carry
-    from mlporter.transfer.merge.inventory import Experiment, Reader
+    from mlporter.transfer.merge.inventory import Experiment
     from mlporter.transfer.merge.names import Match
 
 __all__ = ["Matching"]
@@ -51,8 +51,8 @@ class Matching:
         self._experiments()
         self.carry.server.narrow(self.carry.back.experiments)
         if self.carry.back.experiments:
-            self._owned("runs", "run_uuid", "tags", names.RUN)
-            self._owned("logged_models", "model_id", "logged_model_tags", names.LOGGED_MODEL)
+            self._owned("runs", "run_uuid", "tags", marks.RUN)
+            self._owned("logged_models", "model_id", "logged_model_tags", marks.LOGGED_MODEL)
             self._deleted_models()
             self._datasets()
 
@@ -61,7 +61,7 @@ class Matching:
     def _experiments(self) -> None:
         carry = self.carry
         mine, there = experiments_of(carry.source), experiments_of(carry.server)
-        marked = _tagged(carry.server, "experiment_tags", "experiment_id", names.EXPERIMENT)
+        marked = tagged(carry.server, "experiment_tags", "experiment_id", marks.EXPERIMENT)
         self.ours = {int(number) for number, _ in marked}
         asked = carry.policy.new_names
         new = {e.number: asked[e.name] for e in mine if e.name in asked}
@@ -115,7 +115,7 @@ class Matching:
         }
         found = {}
         for number, key, value in rows_of(self.carry.source, "experiment_tags", columns):
-            if there.get((number, key), value) != value and not key.startswith(names.OURS):
+            if there.get((number, key), value) != value and not key.startswith(marks.OURS):
                 found[number] = f"the server has another value of its tag {key!r}"
         return found
 
@@ -152,12 +152,12 @@ class Matching:
         what comes back to where it came from, are found as well.
         """
         carry = self.carry
-        origin = dict(_tagged(carry.server, tags, column, key))
+        origin = dict(tagged(carry.server, tags, column, key))
         there = {
             (experiment, origin.get(id_, id_)): id_
             for id_, experiment in rows_of(carry.server, table, (column, "experiment_id"))
         }
-        origin = dict(_tagged(carry.source, tags, column, key))
+        origin = dict(tagged(carry.source, tags, column, key))
         found = {}
         for id_, experiment in rows_of(carry.source, table, (column, "experiment_id")):
             home = carry.ids.experiments.get(experiment)
@@ -170,7 +170,7 @@ class Matching:
     def _deleted_models(self) -> None:
         """Copies that were deleted again, as their originals are: a server does not list them."""
         carry = self.carry
-        prefix, gone = names.DELETED_MODEL, {}
+        prefix, gone = marks.DELETED_MODEL, {}
         for number, key, value in rows_of(
             carry.server, "experiment_tags", ("experiment_id", "key", "value")
         ):
@@ -193,13 +193,3 @@ class Matching:
 
 
 _LOCATION = ("experiment_id", "artifact_location")
-
-
-def _tagged(reader: Reader, table: str, column: str, key: str) -> Iterator[tuple[str, str]]:
-    """Whose tag of some key has which value."""
-    entry = next((entry for entry in reader.tables if entry.name == table), None)
-    if entry is None:
-        return
-    name, value = ("tag_key", "tag_value") if "tag_key" in entry.by_name else ("key", "value")
-    for batch in reader.read(table, (column, value), Among(name, (key,))):
-        yield from zip(*(values.to_pylist() for values in batch.columns), strict=True)

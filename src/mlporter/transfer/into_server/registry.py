@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.anchors import DELETED_STAGE
+from mlporter.catalogue import marks
 from mlporter.stores.server.answers import ApiError
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
-from mlporter.transfer.into_server import names
 from mlporter.transfer.into_server.crew import Crew
 from mlporter.transfer.into_server.versions import PLACEHOLDER_SOURCE, has_own_files, source_of
 from mlporter.transfer.merge.inventory import models_of
@@ -55,7 +55,7 @@ class _There:
 
     def is_ours(self) -> bool:
         """Whether an import made it."""
-        return names.REGISTERED_MODEL in self.tags
+        return marks.REGISTERED_MODEL in self.tags
 
 
 class Registry:
@@ -160,9 +160,9 @@ class Registry:
 
     def _is_same(self, row: dict[str, Any], there: _Version) -> bool:
         """Whether the server's version is a copy of a version, or the version itself."""
-        if there.tags.get(names.VERSION) == f"{row['name']}/{row['version']}":
+        if there.tags.get(marks.VERSION) == f"{row['name']}/{row['version']}":
             return True
-        if names.VERSION in there.tags or names.PLACEHOLDER in there.tags:
+        if marks.VERSION in there.tags or marks.PLACEHOLDER in there.tags:
             return False
         same = ("run_id", "source", "description")
         return all((row[name] or None) == (there.row[name] or None) for name in same)
@@ -204,7 +204,7 @@ class Registry:
         text = row["description"] or ""
         if there is None:
             writer.create_registered_model(
-                name, text, {names.REGISTERED_MODEL: row["name"], **given}
+                name, text, {marks.REGISTERED_MODEL: row["name"], **given}
             )
             carry.wrote("registered_models")
             carry.wrote("registered_model_tags", len(given))
@@ -254,7 +254,7 @@ class Registry:
         made = set(there.versions)
         last = max(made, default=0)
         for number, version in there.versions.items():
-            if names.PLACEHOLDER in version.tags:
+            if marks.PLACEHOLDER in version.tags:
                 writer.delete_model_version(name, number)
                 made.discard(number)
         for row in rows:
@@ -303,7 +303,7 @@ class Registry:
             "source": named.source,
             "description": row["description"] or "",
             "run_link": mapped["run_link"] or "",
-            "tags": tag_list({**tags, names.VERSION: f"{row['name']}/{number}"}),
+            "tags": tag_list({**tags, marks.VERSION: f"{row['name']}/{number}"}),
         }
         body |= {"run_id": named.run} if named.run else {}
         body |= {"model_id": named.model} if named.model else {}
@@ -327,7 +327,7 @@ class Registry:
         """Use up the numbers before one: versions are made and deleted."""
         while last < number - 1:
             body = {"name": name, "source": PLACEHOLDER_SOURCE,
-                    "tags": tag_list({names.PLACEHOLDER: str(last + 1)})}  # fmt: skip
+                    "tags": tag_list({marks.PLACEHOLDER: str(last + 1)})}  # fmt: skip
             last = writer.create_model_version(body, last + 1)
             writer.delete_model_version(name, last)
         return last == number - 1

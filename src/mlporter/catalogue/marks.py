@@ -1,12 +1,16 @@
-"""Whose copy something on a server is: tags that the request which creates it carries."""
+"""Tags that copies on a tracking server carry: whose copies they are.
+
+The request that creates something carries them, so that an import that is run again finds what it
+made, even where it never heard of it.
+"""
 
 from __future__ import annotations
 
 __all__ = ["DELETED_MODEL", "EXPERIMENT", "LOGGED_MODEL", "OURS", "PLACEHOLDER"]
-__all__ += ["REGISTERED_MODEL", "RUN", "VERSION"]
+__all__ += ["REGISTERED_MODEL", "RUN", "TAG_TABLES", "VERSION"]
 
 OURS = "mlporter."
-"""How our tags begin."""
+"""How these tags begin."""
 EXPERIMENT = "mlporter.source.experiment_id"
 RUN = "mlporter.source.run_id"
 LOGGED_MODEL = "mlporter.source.model_id"
@@ -16,3 +20,12 @@ PLACEHOLDER = "mlporter.placeholder"
 """On a version that only takes a number, until it is deleted."""
 DELETED_MODEL = "mlporter.deleted_model."
 """Before the source's id of a deleted logged model, on its experiment; the value is the copy's."""
+
+TAG_TABLES = {
+    "experiment_tags": "key",
+    "tags": "key",
+    "logged_model_tags": "tag_key",
+    "registered_model_tags": "key",
+    "model_version_tags": "key",
+}
+"""Tables in which these tags are, and the column of their keys."""
