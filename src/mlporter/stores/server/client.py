@@ -236,6 +236,16 @@ class Client:
 
         self._persist(ask, again=True)
 
+    def send(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """POST some bytes that are in memory; it must do no harm if they are sent twice."""
+        subject = self._named(path)
+
+        def ask() -> None:
+            with self._answer("POST", path, data=body, headers=headers) as response:
+                check(response, subject)
+
+        self._persist(ask, again=True)
+
     # ---------------------------------------------------------------------------------- sending
 
     def _named(self, path: str) -> str:

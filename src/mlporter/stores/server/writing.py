@@ -13,6 +13,7 @@ from mlporter.errors import UnreachableError
 from mlporter.stores.server.answers import ApiError, LostAnswerError
 from mlporter.stores.server.calls import API, API3
 from mlporter.stores.server.client import quoted_path
+from mlporter.stores.server.tracing import TRACES_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -223,6 +224,34 @@ class Writer:
     def delete_logged_model(self, model: str) -> None:
         """Mark a logged model as deleted."""
         self._client.delete(f"{API}/{quoted_path('logged-models', model)}")
+
+    # --- Traces -----------------------------------------------------------------------------------
+
+    def experiment_of_trace(self, trace: str) -> int | None:
+        """The experiment that a trace is in; None if there is no such trace.
+
+        Making a trace that is there would move it.
+        """
+        try:
+            answer = self._client.get(f"{API3}/{quoted_path('traces', trace)}")
+        except ApiError as error:
+            if error.code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+                return None
+            raise
+        place = answer["trace"]["trace_info"]["trace_location"]
+        return int(place["mlflow_experiment"]["experiment_id"])
+
+    def start_trace(self, body: Json) -> None:
+        """Make a trace, or add tags, metadata and assessments to it."""
+        self._client.post(f"{API3}/traces", body)
+
+    def log_spans(self, experiment: int, body: bytes) -> None:
+        """Log spans, as OpenTelemetry sends them; what is there already does no harm."""
+        headers = {
+            "Content-Type": "application/x-protobuf",
+            "x-mlflow-experiment-id": str(experiment),
+        }
+        self._client.send(TRACES_PATH, body, headers)
 
     # --- Registry ---------------------------------------------------------------------------------
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["Carry", "Home", "Tally"]
 
 
+_NAMED = 3
+"""Of what is written to a table, so much is remembered by name."""
+
+
 @dataclass(frozen=True)
 class Home:
     """An experiment on the server: its workspace, and where its files go."""
@@ -65,11 +69,13 @@ class Carry:
         writer_of: What writes into a workspace.
         policy: What to do about conflicts.
         workers: Requests at a time.
+        rehearsed: Whether nothing is really written.
         ids: The server's ids by the source's, of all that is there or was made so far.
         back: The source's ids by the server's, of what was there at the start.
         homes: Experiments on the server that are written into, by the server's ids.
         fresh: Runs and logged models (the source's ids) that this import makes.
         gone: Logged models (the source's ids) whose copies were deleted, as they are themselves.
+        lost_traces: Traces that could not be carried.
         awake: Deleted runs (the source's ids) that were restored to log to them.
         version_roots: Where files go that a model version has of its own, by owner id.
         workspaces: Of runs and logged models (the source's ids); empty where there is only one.
@@ -81,16 +87,19 @@ class Carry:
     policy: Policy
     workers: int
     on_progress: OnProgress
+    rehearsed: bool = False
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     ids: IdMap = field(default_factory=IdMap)
     back: IdMap = field(default_factory=IdMap)
     homes: dict[int, Home] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
+    lost_traces: set[str] = field(default_factory=set)
     awake: set[str] = field(default_factory=set)
     workspaces: dict[str, str] = field(default_factory=dict)
     version_roots: dict[str, str] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lock: Lock = field(default_factory=Lock)
 
     # --- Rows -------------------------------------------------------------------------------------
@@ -137,6 +146,9 @@ class Carry:
         normalise = [_as_told, *([blank_places(blanked)] if blanked else [])]
         rows = MissingRows(pair, left, right, normalise)
         for found in rows:
+            if self.rehearsed:
+                for row in found.rows.slice(0, _NAMED).select(list(mine.order)).to_pylist():
+                    self.note(name, ", ".join(str(value) for value in row.values()))
             yield found
             done += found.rows.num_rows
             self.on_progress(f"writing {name}", done + rows.same, total)
@@ -208,6 +220,13 @@ class Carry:
         """Count rows that were written."""
         with self.lock:
             self.tallies[table].written += rows
+
+    def note(self, table: str, what: str) -> None:
+        """Remember some of what is written to a table, by name."""
+        with self.lock:
+            named = self.named[table]
+            if len(named) < _NAMED:
+                named.append(what)
 
     def skip(self, table: str, rows: int = 1) -> None:
         """Count rows that are not carried."""

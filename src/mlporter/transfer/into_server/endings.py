@@ -42,43 +42,48 @@ def end_runs(carry: Carry) -> None:
             crew.each(rows.to_pylist(), end)
 
 
-def delete_last(carry: Carry, matching: Matching) -> None:
-    """Delete what is deleted in the source: logged models, runs, then experiments.
+def delete_last(carry: Carry, matching: Matching) -> set[str]:
+    """Delete what is deleted in the source: logged models, experiments, runs.
 
     Deleting an experiment deletes its runs; those that are active all the same are restored.
+
+    Returns:
+        The runs (the source's ids) that were deleted.
     """
     there = _stages(carry)
     _delete_models(carry)
-    deleted = _delete_experiments(carry, matching)
+    gone = _delete_experiments(carry, matching)
+    deleted: set[str] = set()
     with Crew(carry.workers) as crew:
-        crew.each(_changes(carry, there, deleted), lambda change: change())
+        crew.each(_changes(carry, there, gone, deleted), lambda change: change())
+    return deleted
 
 
-def _stages(carry: Carry) -> dict[str, str]:
+def _stages(carry: Carry) -> set[str]:
     """Runs (the source's ids) that were deleted on the server at the start."""
     if not carry.back.of("runs"):
-        return {}
-    found: dict[str, str] = {}
-    for run, stage in rows_of(carry.there, "runs", ("run_uuid", "lifecycle_stage")):
-        if stage == "deleted":
-            found[run] = stage
-    return found
+        return set()
+    columns = ("run_uuid", "lifecycle_stage")
+    return {run for run, stage in rows_of(carry.there, "runs", columns) if stage == "deleted"}
 
 
 def _changes(
-    carry: Carry, there: dict[str, str], experiments: set[int]
+    carry: Carry, there: set[str], gone: set[int], deleted: set[str]
 ) -> Iterator[Callable[[], None]]:
+    """Deletions and restorations of runs; notes which are deleted."""
     known = carry.ids.of("runs")
     for run, stage, experiment in rows_of(
         carry.source, "runs", ("run_uuid", "lifecycle_stage", "experiment_id")
     ):
         if run not in known:
             continue
-        is_deleted = (run in there and run not in carry.awake) or experiment in experiments
+        is_deleted = (run in there and run not in carry.awake) or experiment in gone
         writer, copy = carry.writer_of_run(run)
+        if stage == "deleted":
+            deleted.update({run} if run not in there or run in carry.awake else ())
         if (stage == "deleted") != is_deleted:
-            change = writer.restore_run if is_deleted else writer.delete_run
-            yield partial(change, copy)
+            carry.wrote("runs", 0 if run in carry.fresh else 1)
+            yield partial(writer.restore_run if is_deleted else writer.delete_run, copy)
 
 
 def _delete_models(carry: Carry) -> None:

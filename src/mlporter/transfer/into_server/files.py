@@ -1,4 +1,4 @@
-"""Artifact files on their way to a server: streamed, in parallel, and listed again afterwards."""
+"""Artifact files on their way to a server: streamed, and several at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.stores.lookup import SortedLookup
+from mlporter.stores.server.answers import ApiError
 from mlporter.transfer.files import SourceFileError, open_guarded, unreadable
 from mlporter.transfer.into_server.crew import Crew
 from mlporter.transfer.into_server.versions import own_folder
@@ -44,8 +45,6 @@ class _Owner:
     root: str
     places: ServerPlaces
     fresh: bool
-    sent: dict[str, int] = field(default_factory=dict)
-    open: int = 1
     lock: Lock = field(default_factory=Lock)
     known: Mapping[str, int] | None = None
 
@@ -56,12 +55,6 @@ class _Owner:
                 self.known = {} if self.fresh else self.places.sizes(self.root)
             return self.known
 
-    def one_less(self) -> bool:
-        """Whether that was the last one."""
-        with self.lock:
-            self.open -= 1
-            return not self.open
-
 
 class Files:
     """Sends the files of all owners that are carried.
@@ -70,6 +63,9 @@ class Files:
         carry: The import.
         places_of: Where the files of a workspace go.
         dry: Count only.
+
+    Attributes:
+        refused: Files that the server did not take.
     """
 
     def __init__(
@@ -80,6 +76,7 @@ class Files:
         self._dry = dry
         self._lock = Lock()
         self._files = self._bytes = self._there = self._stored = self._stored_bytes = 0
+        self.refused = 0
         self._lookups: dict[str, SortedLookup] = {}
 
     @property
@@ -105,10 +102,7 @@ class Files:
                 root, workspace = place
                 owner = _Owner(kind, id_, root, self._places_of(workspace), id_ in carry.fresh)
                 for file in files:
-                    with owner.lock:
-                        owner.open += 1
                     crew.do(partial(self._one, owner, file))
-                crew.do(partial(self._settle, owner))
 
     def _root(self, kind: str, owner: str) -> tuple[str, str] | None:
         """Where the files of an owner go, and in which workspace; None if it is not carried."""
@@ -146,15 +140,18 @@ class Files:
             content = self._content(file)
             size = len(content) if content is not None else file.size
             there = owner.there().get(file.path) == size
-            if not there and not self._dry:
+            if not there and self._dry:
+                carry.note("artifacts", f"{file.owner_kind} {file.owner_id}: {file.path}")
+            elif not there:
                 owner.places.put(owner.root, file.path, size, partial(self._open, file, content))
-                owner.sent[file.path] = size
             self._count(size, there=there)
         except SourceFileError as error:
             with carry.lock:
                 carry.left_out.add(unreadable(file, str(error)))
-        finally:
-            self._settle(owner)
+        except ApiError as error:
+            carry.leave("artifact", file.owner_id, file.path, "refused", error.message)
+            with self._lock:
+                self.refused += 1
 
     def _content(self, file: ArtifactFile) -> bytes | None:
         """The bytes of a file in which ids are other ones on the server; None of any other."""
@@ -167,16 +164,6 @@ class Files:
         if content is not None:
             return _bytes(content)
         return open_guarded(self._carry.source, file)
-
-    def _settle(self, owner: _Owner) -> None:
-        """List what was sent, once all of it is there."""
-        if not owner.one_less() or not owner.sent:
-            return
-        listed = owner.places.sizes(owner.root)
-        for path, size in owner.sent.items():
-            if listed.get(path) != size:
-                detail = f"was sent with {size} bytes, and is listed with {listed.get(path)}"
-                self._carry.leave(owner.kind, owner.id, path, "not-as-sent", detail)
 
     def _count(self, size: int, *, there: bool) -> None:
         with self._lock:

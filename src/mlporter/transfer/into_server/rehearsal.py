@@ -36,6 +36,10 @@ class Rehearsal(Writer):
         """An id."""
         return f"m-{uuid4().hex}"
 
+    def experiment_of_trace(self, trace: str) -> int | None:  # noqa: ARG002
+        """Nowhere."""
+        return None
+
     def create_model_version(self, body: Json, expected: int) -> int:  # noqa: ARG002
         """The number that is expected."""
         return expected
@@ -51,4 +55,4 @@ class _Silent:
         """Nothing."""
         return {}
 
-    patch = put = delete = get = post
+    patch = put = delete = get = send = post

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.unsettable import UNSETTABLE
 from mlporter.errors import ConflictError, RefusedError
+from mlporter.progress import silent
 from mlporter.stores.server.places import ServerPlaces
 from mlporter.stores.server.source import ServerSource
 from mlporter.stores.server.writing import Writer
@@ -28,6 +29,7 @@ from mlporter.transfer.into_server.models import finish_logged_models, write_log
 from mlporter.transfer.into_server.registry import Registry
 from mlporter.transfer.into_server.rehearsal import Rehearsal
 from mlporter.transfer.into_server.small import write_experiment_tags
+from mlporter.transfer.into_server.tracing import restore_assessments, write_traces
 from mlporter.transfer.left_out import secrets_left_out
 from mlporter.transfer.preflight import MAX_REASONS
 from mlporter.transfer.result import FilesResult, TableResult
@@ -80,6 +82,41 @@ class ServerWork:
             self._refuse()
         self._write(registry)
 
+        if not self.dry and self._has_written():
+            self._prove()
+
+    def _has_written(self) -> bool:
+        tallies = self.carry.tallies.values()
+        return any(tally.written for tally in tallies) or bool(self.files.result.stored_files)
+
+    def _prove(self) -> None:
+        """Read the server again, and plan once more: whatever would be written is not as sent."""
+        self.on_progress("reading back", 0, None)
+        again = replace(self, dry=True, on_progress=silent)
+        try:
+            again.rehearse()
+            for table, tally in again.carry.tallies.items():
+                refused = self.carry.tallies[table].skipped - tally.skipped
+                self._tell(table, tally.written - refused, again.carry)
+            refused = self.files.refused
+            self._tell("artifacts", again.files.result.stored_files - refused, again.carry)
+        finally:
+            again.close()
+
+    def rehearse(self) -> None:
+        """Plan, without a look at conflicts."""
+        self._check_workspaces()
+        self.matching.run()
+        registry = Registry(self.carry, self.matching)
+        registry.plan()
+        self._write(registry)
+
+    def _tell(self, table: str, rows: int, again: Carry) -> None:
+        if rows > 0:
+            named = "; ".join(again.named[table])
+            detail = f"{rows} read back otherwise than they were sent, or not at all: {named}"
+            self.carry.leave("table", table, "", "not-as-sent", detail)
+
     def _write(self, registry: Registry) -> None:
         carry = self.carry
         make_experiments(carry, self.matching)
@@ -93,11 +130,15 @@ class ServerWork:
         write_model_metrics(carry)
         self._send_files(("logged_model", "run"))
         end_runs(carry)
+        write_traces(carry)
+        self._send_files(("trace", "trace_archive"))
         registry.write()
         self._send_files(("model_version",))
         finish_logged_models(carry)
         write_experiment_tags(carry, self.matching)
-        delete_last(carry, self.matching)
+        deleted = delete_last(carry, self.matching)
+        if not self.dry:
+            restore_assessments(carry, deleted)
 
     def _send_files(self, kinds: tuple[str, ...]) -> None:
         if self.copies:
@@ -154,7 +195,13 @@ class ServerWork:
     def carry(self) -> Carry:
         """What the steps share."""
         return Carry(
-            self.source, self.server, self.writer_of, self.policy, self.workers, self.on_progress
+            self.source,
+            self.server,
+            self.writer_of,
+            self.policy,
+            self.workers,
+            self.on_progress,
+            rehearsed=self.dry,
         )
 
     @cached_property
