@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTEXT",
-    "NOTHING_LEFT_BEHIND",
     "artifact_root_option",
     "artifacts_option",
     "include_secrets_option",
     "map_uri_option",
     "merge_options",
     "output_options",
+    "said_when_interrupted",
     "retry_time_option",
     "sample_option",
     "selection_options",
@@ -37,6 +37,9 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
 NOTHING_LEFT_BEHIND = "the target is as it was before; the same command begins anew"
 """What an interrupted import or copy says: it is one transaction."""
+
+GOES_ON = "what the server took stays; the same command goes on where it was"
+"""The same into a server, which takes no transaction."""
 
 _Command = TypeVar("_Command", bound="Callable[..., int]")
 
@@ -80,6 +83,12 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
         return command(session, *args, **options)
 
     return configured
+
+
+def said_when_interrupted(target: str) -> str:
+    """What an interrupted import or copy into a target says."""
+    is_server = target.startswith(("http://", "https://", "databricks"))
+    return GOES_ON if is_server else NOTHING_LEFT_BEHIND
 
 
 def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -58,13 +58,9 @@ def _all_left(carry: Carry) -> None:
 def _lacking(carry: Carry, table: str, counts: dict[str, dict[str, int]]) -> Iterator[str]:
     """Ids of traces of which rows are missing, in order; counts the rows."""
     column = _TABLES[table]
-    if table == "assessments":
-        # These are sorted by an id of their own.
-        found = [trace for missing in carry.missing(table) for trace in _ids(missing.rows, column)]
-        found.sort()
-    else:
-        found = (trace for missing in carry.missing(table) for trace in _ids(missing.rows, column))
-    for trace in found:
+    found = (trace for missing in carry.missing(table) for trace in _ids(missing.rows, column))
+    # Assessments are sorted by an id of their own.
+    for trace in sorted(found) if table == "assessments" else found:
         counts[trace][table] += 1
         yield trace
 
