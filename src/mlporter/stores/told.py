@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.rest import BLANKS, HIDDEN_ROWS, HIDDEN_TABLES, NUMBERS
+from mlporter.catalogue.rest import BLANKS, HIDDEN_ROWS, NUMBERS
 from mlporter.stores.among import is_among
 from mlporter.stores.database.spool import Spool
 from mlporter.stores.made_up import dataset_uuid, input_uuid
@@ -50,8 +50,8 @@ class AsTold:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """Its tables, without those that the API hides."""
-        return tuple(table for table in self._inner.tables if table.name not in HIDDEN_TABLES)
+        """Its tables, also those that the API hides."""
+        return self._inner.tables
 
     def count(self, table: str) -> int:
         """Rows of a table; hidden ones are counted too, as this is for showing progress."""

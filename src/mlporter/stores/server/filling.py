@@ -98,6 +98,8 @@ _WHOLE = {
         "mcp_access_endpoints",
     },
 }
+_OF_ACTIVE = frozenset({"scorers", "review queues"})
+"""What MLflow does not show of deleted experiments."""
 _AT_ONCE = 20
 """Experiments whose runs or logged models are asked for in one search."""
 _FEW = 200
@@ -130,6 +132,8 @@ class Filling:
         self._home: dict[int, Client] = {}
         self._edges = Edges(spool, self._gather, self._client_of)
         self._models_known: bool | None = None
+        self.deleted: set[int] = set()
+        """Experiments that are deleted."""
         self.unlisted = 0
         """Experiments whose label schemas could not be listed without changing them."""
 
@@ -157,12 +161,14 @@ class Filling:
                 self._part(family, table, among)
         if table == "metrics":
             self._need("runs", among)
+            self._gather.settle()
             self._metrics(among)
         elif table == "spans":
             renamed = among
             if among is not None and among.column == "trace_id":
                 renamed = Among("request_id", among.values)
             self._need("trace_info", renamed)
+            self._gather.settle()
             self._spans(among)
         elif table == "entity_associations":
             self._whole("evaluation datasets")
@@ -207,7 +213,10 @@ class Filling:
     def _all_experiments(self) -> None:
         def fetch(client: Client) -> Iterator[Rows]:
             for rows in calls.experiments(client):
-                self._home.update((row["experiment_id"], client) for row in rows["experiments"])
+                for row in rows["experiments"]:
+                    self._home[row["experiment_id"]] = client
+                    if row["lifecycle_stage"] == "deleted":
+                        self.deleted.add(row["experiment_id"])
                 yield rows
 
         self._everywhere("experiments", fetch)
@@ -275,6 +284,8 @@ class Filling:
             "scorers": self._scorers,
             "review queues": self._review,
         }
+        if family in _OF_ACTIVE:
+            wanted = [id_ for id_ in wanted if id_ not in self.deleted]
         fetch = partial(fetchers[family], wanted)
         if family == "traces" and not self._can.may("traces"):
             family = "old traces"

@@ -118,6 +118,10 @@ class ServerSource:
         """What the API does not show, and what of the rest could not be read so far."""
         yield from self._filling.failed
         yield from hidden(self._spool.reader)
+        if self._filling.deleted:
+            sentence = f"of {len(self._filling.deleted)} deleted experiments: not shown"
+            for table in ("scorers", "label_schemas", "review_queues"):
+                yield LeftOut("table", table, "deleted", "hidden", sentence, expected=True)
         if self._filling.unlisted:
             sentence = (
                 f"{self._filling.unlisted} experiments: to list them, MLflow would write a default "

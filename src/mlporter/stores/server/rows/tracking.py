@@ -40,7 +40,7 @@ def experiment(found: Json, workspace: str) -> Rows:
 
 
 def run(found: Json) -> Rows:
-    """A run with parameters, tags, last metrics, inputs and outputs."""
+    """A run with parameters, tags, last metrics, datasets and outputs; see `model_inputs`."""
     rows = new_rows()
     info, data = found["info"], found.get("data", {})
     id_ = info.get("run_id") or info["run_uuid"]
@@ -107,12 +107,10 @@ def _inputs(rows: Rows, run_id: str, experiment_id: int, inputs: Json) -> None:
         edge = _edge(rows, ("RUN", run_id), ("DATASET", uuid))
         for key, value in pairs(used.get("tags")):
             rows["input_tags"].append({"input_uuid": edge, "name": key, "value": value})
-    for model in inputs.get("model_inputs", ()):
-        _edge(rows, ("MODEL_INPUT", model["model_id"]), ("RUN_INPUT", run_id))
 
 
 def model_inputs(found: Json) -> Rows:
-    """Only the logged models that a run used: MLflow's search does not show them."""
+    """The logged models that a run used: a search does not show them, getting the run does."""
     rows = new_rows()
     info = found["info"]
     for model in found.get("inputs", {}).get("model_inputs", ()):
