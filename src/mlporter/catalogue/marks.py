@@ -6,8 +6,8 @@ made, even where it never heard of it.
 
 from __future__ import annotations
 
-__all__ = ["DELETED_MODEL", "EXPERIMENT", "LOGGED_MODEL", "OURS", "PLACEHOLDER"]
-__all__ += ["REGISTERED_MODEL", "RUN", "TAG_TABLES", "VERSION"]
+__all__ = ["DELETED_MODEL", "EXPERIMENT", "LOGGED_MODEL", "OF_VERSIONS", "OURS"]
+__all__ += ["PLACEHOLDER", "REGISTERED_MODEL", "RUN", "TAG_TABLES", "VERSION"]
 
 OURS = "mlporter."
 """How these tags begin."""
@@ -20,6 +20,9 @@ PLACEHOLDER = "mlporter.placeholder"
 """On a version that only takes a number, until it is deleted."""
 DELETED_MODEL = "mlporter.deleted_model."
 """Before the source's id of a deleted logged model, on its experiment; the value is the copy's."""
+
+OF_VERSIONS = "mlflow.modelVersions"
+"""No tag of ours: a server writes it itself on the logged model that a version is made of."""
 
 TAG_TABLES = {
     "experiment_tags": "key",

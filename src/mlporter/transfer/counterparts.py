@@ -71,7 +71,10 @@ def tagged(reader: Reader, table: str, column: str, key: str) -> Iterator[tuple[
 
 
 class WithoutMarks:
-    """A source without the tags that say whose copies things are. Closing it closes nothing."""
+    """A source without the tags that say whose copies things are, or that a server makes itself.
+
+    Closing it closes nothing.
+    """
 
     def __init__(self, inner: Source) -> None:
         self._inner = inner
@@ -114,4 +117,5 @@ class WithoutMarks:
 
 def _without(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
     keys = batch.column(batch.schema.get_field_index(name))
-    return batch.filter(pc.invert(pc.starts_with(keys, marks.OURS)))
+    ours = pc.or_(pc.starts_with(keys, marks.OURS), pc.equal(keys, marks.OF_VERSIONS))
+    return batch.filter(pc.invert(ours))

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
+from mlporter.catalogue import marks
 from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import ExitCode, UsageError
@@ -75,6 +76,7 @@ def diff(
             if copied:
                 one, other = WithoutMarks(one), WithoutMarks(other)
                 options = replace(options, copied=True)
+                limits.append(f"Tags {marks.OURS}*, and {marks.OF_VERSIONS}, which a server sets.")
             one, other = _as_told(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])

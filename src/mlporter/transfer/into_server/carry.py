@@ -121,7 +121,9 @@ class Carry:
     def _matched(self) -> frozenset[int]:
         return frozenset(self.back.experiments)
 
-    def missing(self, name: str, *, leave: frozenset[str] = frozenset()) -> Iterator[Missing]:
+    def missing(
+        self, name: str, *, leave: frozenset[str] = frozenset(), count: bool = True
+    ) -> Iterator[Missing]:
         """Rows of the source that the server did not have, or had otherwise; counts the others.
 
         Rows of whatever is not carried are among them: a step passes over what has no new id.
@@ -129,6 +131,7 @@ class Carry:
         Args:
             name: The table.
             leave: Columns that are not compared.
+            count: Count those that are there.
         """
         mine = self.tables.get(name)
         theirs = next((table for table in self.server.tables if table.name == name), None)
@@ -152,7 +155,7 @@ class Carry:
             yield found
             done += found.rows.num_rows
             self.on_progress(f"writing {name}", done + rows.same, total)
-        self.tallies[name].there += rows.same
+        self.tallies[name].there += rows.same if count else 0
 
     def mapped(self, name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Rows of the source as the server is to have them."""

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from mlporter.catalogue.marks import OF_VERSIONS
 from mlporter.stores.server.answers import ApiError
 from mlporter.transfer.into_server.crew import Crew
 
@@ -17,20 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["finish_logged_models", "write_logged_models"]
 
 _AT_ONCE = 100
-_OF_VERSIONS = "mlflow.modelVersions"
-"""A tag that the server writes itself when a version is made of a logged model."""
 
 
 def write_logged_models(carry: Carry) -> None:
     """Set tags, and parameters that were not given when the model was made."""
     _write(carry, "logged_model_params", lambda key: True)
-    _write(carry, "logged_model_tags", lambda key: key != _OF_VERSIONS)
+    _write(carry, "logged_model_tags", lambda key: key != OF_VERSIONS)
 
 
-def _write(carry: Carry, table: str, wanted: Callable[[str], bool]) -> None:
+def _write(carry: Carry, table: str, wanted: Callable[[str], bool], *, count: bool = True) -> None:
     key, value = ("param_key", "param_value") if "params" in table else ("tag_key", "tag_value")
     with Crew(carry.workers) as crew:
-        for model, changed, pairs in _missing(carry, table, key, value):
+        for model, changed, pairs in _missing(carry, table, key, value, count=count):
             given = [pair for pair in pairs if wanted(pair[0])]
             if table == "logged_model_params" and model in carry.fresh:
                 carry.wrote(table, len(given))
@@ -43,9 +42,9 @@ def _write(carry: Carry, table: str, wanted: Callable[[str], bool]) -> None:
 
 
 def _missing(
-    carry: Carry, table: str, key: str, value: str
+    carry: Carry, table: str, key: str, value: str, *, count: bool
 ) -> Iterator[tuple[str, bool, list[tuple[str, str]]]]:
-    for missing in carry.missing(table):
+    for missing in carry.missing(table, count=count):
         rows = carry.carried(missing.rows, "model_id", "logged_models")
         mapped = carry.mapped(table, rows)
         models = rows.column("model_id").to_pylist()
@@ -73,7 +72,7 @@ def _send(carry: Carry, table: str, model: str, pairs: list[tuple[str, str]]) ->
 
 def finish_logged_models(carry: Carry) -> None:
     """Set the status of models, and the tags that tell of versions, which the server adds to."""
-    _write(carry, "logged_model_tags", lambda key: key == _OF_VERSIONS)
+    _write(carry, "logged_model_tags", lambda key: key == OF_VERSIONS, count=False)
 
     def finish(row: dict[str, Any]) -> None:
         writer, copy = carry.writer_of_model(row["model_id"])
