@@ -14,6 +14,7 @@ from mlporter.compare.scope import ANCHORED, decide_scope
 from mlporter.compare.shape import Normalise, Pair, Shaper, blank_places
 from mlporter.compare.versions import anchored_places
 from mlporter.stores.ahead import read_ahead
+from mlporter.stores.distant import distant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DiffReport", "diff_sources"]
 
-_UNPROVEN = ("unreadable", "unreachable", "unsafe-path", "unknown")
-"""Reasons for which a file may be there, so that nobody can say it is the same."""
+_UNPROVEN = ("unreadable", "unreachable", "unsafe-path", "unknown", "denied")
+"""Reasons for which something may be there, so that nobody can say it is the same."""
 
 
 def diff_sources(  # noqa: PLR0913 - two sources, and optional hooks by keyword
@@ -106,8 +107,11 @@ class _Comparison:
         )
         self._ignored.extend(scope.ignored)
         tables = {pair.table.name: self._compare_table(pair) for pair in scope.pairs}
+        self._note_unseen()
         if scope.files:
             tables[ARTIFACTS.name] = self._compare_files()
+        elif self._unproven:
+            tables[ARTIFACTS.name] = TableCounts(unreadable=len(self._unproven))
         different = sum(counts.different for counts in tables.values())
         return DiffReport(
             left=left.description,
@@ -120,6 +124,13 @@ class _Comparison:
             left_out_right=self._left_out[1],
             left_out_truncated=self._left_out_truncated,
         )
+
+    def _note_unseen(self) -> None:
+        """What a server did not give, as it denied it or failed."""
+        for side, source in enumerate((self._left.source, self._right.source)):
+            server = distant(source)
+            for entry in server.unseen() if server else ():
+                self.note_left_out(side, entry)
 
     def _keep(self, difference: Difference) -> None:
         if len(self._differences) < self._options.limit:

@@ -40,22 +40,22 @@ class AsTold:
     """
 
     def __init__(self, inner: Source) -> None:
-        self._inner = inner
+        self.inner = inner
         self._spool: Spool | None = None
 
     @property
     def description(self) -> Description:
         """What and where it is."""
-        return replace(self._inner.description, over_rest=True)
+        return replace(self.inner.description, over_rest=True)
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """Its tables, also those that the API hides."""
-        return self._inner.tables
+        return self.inner.tables
 
     def count(self, table: str) -> int:
         """Rows of a table; hidden ones are counted too, as this is for showing progress."""
-        return self._inner.count(table)
+        return self.inner.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -68,7 +68,7 @@ class AsTold:
     def _read(
         self, table: str, columns: tuple[str, ...] | None, among: Among | None
     ) -> Iterator[pa.RecordBatch]:
-        for batch in self._inner.read(table, None, among):
+        for batch in self.inner.read(table, None, among):
             told = told_batch(table, self._without_hidden(table, batch))
             if told.num_rows:
                 yield told if columns is None else told.select(list(columns))
@@ -92,11 +92,11 @@ class AsTold:
         return {table: frozenset(self._hidden_of(table)) for table in HIDDEN_ROWS}
 
     def _hidden_of(self, table: str) -> Iterator[str]:
-        entry = next((entry for entry in self._inner.tables if entry.name == table), None)
+        entry = next((entry for entry in self.inner.tables if entry.name == table), None)
         column, mark = HIDDEN_ROWS[table]
         if entry is None or column not in entry.by_name:
             return
-        for batch in self._inner.read(table, (*entry.key, column)):
+        for batch in self.inner.read(table, (*entry.key, column)):
             values = batch.column(len(entry.key))
             gone = values.is_valid() if mark is None else pc.equal(values, mark)
             yield from _joined(batch.filter(pc.fill_null(gone, False)), entry.key).to_pylist()  # noqa: FBT003
@@ -104,7 +104,7 @@ class AsTold:
     # --- Ids that are not shown -------------------------------------------------------------------
 
     def _has(self, table: str) -> bool:
-        return any(entry.name == table for entry in self._inner.tables)
+        return any(entry.name == table for entry in self.inner.tables)
 
     @cached_property
     def _edges(self) -> Spool:
@@ -112,11 +112,11 @@ class AsTold:
         self._spool = Spool(self.description.address)
         datasets = {
             row["dataset_uuid"]: dataset_uuid(row["experiment_id"], row["name"], row["digest"])
-            for batch in self._inner.read("datasets", (*BY_NAME["datasets"].key, "dataset_uuid"))
+            for batch in self.inner.read("datasets", (*BY_NAME["datasets"].key, "dataset_uuid"))
             for row in batch.to_pylist()
         }
         ids: dict[str, str] = {}
-        for batch in self._inner.read("inputs"):
+        for batch in self.inner.read("inputs"):
             rows = batch.to_pylist()
             for row in rows:
                 if row["source_type"] == "DATASET":
@@ -126,7 +126,7 @@ class AsTold:
                     ids[row["input_uuid"]] = told
                 row["input_uuid"] = told
             self._spool.append_rows("inputs", rows)
-        for batch in self._inner.read("input_tags") if self._has("input_tags") else ():
+        for batch in self.inner.read("input_tags") if self._has("input_tags") else ():
             rows = batch.to_pylist()
             for row in rows:
                 row["input_uuid"] = ids.get(row["input_uuid"], row["input_uuid"])
@@ -142,11 +142,11 @@ class AsTold:
             hidden = self._hidden["logged_models"] if kind == "logged_model" else ()
             return owner not in hidden and (keep is None or keep(kind, owner))
 
-        return self._inner.files(report, is_shown)
+        return self.inner.files(report, is_shown)
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
-        return self._inner.open_file(file)
+        return self.inner.open_file(file)
 
     def close(self) -> None:
         """Forget what was made up."""

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.request_header.registry import (
+    _request_header_provider_registry as _providers,
+)
 from mlflow.tracking.request_header.registry import resolve_request_headers
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.databricks_utils import get_databricks_host_creds
@@ -49,7 +52,7 @@ class Access:
 
     def headers(self) -> Mapping[str, str]:
         """Headers of the next request; tokens may change from one to the next."""
-        headers: dict[str, str] = dict(resolve_request_headers())
+        headers = dict(self._own_headers or resolve_request_headers())
         if self.creds.use_databricks_sdk:
             headers.update(self._databricks.config.authenticate())
         elif self._authorization:
@@ -74,6 +77,11 @@ class Access:
         return None
 
     @property
+    def is_anonymous(self) -> bool:
+        """Whether MLflow's settings and the address name nobody."""
+        return not (self._authorization or self.creds.use_databricks_sdk or self.creds.auth)
+
+    @property
     def verify(self) -> bool | str:
         """Whether certificates are checked, or the bundle that they are checked by."""
         verify: bool | str = self.creds.verify
@@ -84,6 +92,16 @@ class Access:
         """The client's own certificate."""
         path: str | None = self.creds.client_cert_path
         return path
+
+    @cached_property
+    def _own_headers(self) -> dict[str, str] | None:
+        """What MLflow's own providers say, once: it takes them milliseconds, and never changes.
+
+        None where there are plug-ins, which are asked for each request, as MLflow does.
+        """
+        if all(type(found).__module__.startswith("mlflow.") for found in _providers):
+            return dict(resolve_request_headers())
+        return None
 
     @cached_property
     def _authorization(self) -> str | None:

@@ -49,8 +49,16 @@ class Transport:
 
     def _new(self) -> requests.Session:
         session = requests.Session()
-        session.verify = self.access.verify
-        session.cert = self.access.certificate
+        # Once for all requests, which are to one host: what the environment says of proxies and
+        # certificates. A `.netrc` counts where MLflow's settings name nobody.
+        found = session.merge_environment_settings(
+            self.access.url, {}, None, self.access.verify, self.access.certificate
+        )
+        session.proxies, session.verify = found["proxies"], found["verify"]
+        session.cert = found["cert"]
+        if self.access.is_anonymous:
+            session.auth = requests.utils.get_netrc_auth(self.access.url)
+        session.trust_env = False
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1))
         return session
