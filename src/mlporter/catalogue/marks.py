@@ -7,7 +7,7 @@ made, even where it never heard of it.
 from __future__ import annotations
 
 __all__ = ["DELETED_MODEL", "EXPERIMENT", "LOGGED_MODEL", "OF_VERSIONS", "OURS"]
-__all__ += ["PLACEHOLDER", "REGISTERED_MODEL", "RUN", "TAG_TABLES", "VERSION"]
+__all__ += ["PLACEHOLDER", "REGISTERED_MODEL", "RUN", "SERVERS_OWN", "TAG_TABLES", "VERSION"]
 
 OURS = "mlporter."
 """How these tags begin."""
@@ -23,6 +23,9 @@ DELETED_MODEL = "mlporter.deleted_model."
 
 OF_VERSIONS = "mlflow.modelVersions"
 """No tag of ours: a server writes it itself on the logged model that a version is made of."""
+
+SERVERS_OWN = (OF_VERSIONS, "mlflow.trace.infoFinalized")
+"""What a server sets on a copy, whether the original has it or not."""
 
 TAG_TABLES = {
     "experiment_tags": "key",

@@ -56,7 +56,7 @@ NULL). Deleted experiments and runs are shown."""
 BLANKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "registered_models": ("description",),
-        "model_versions": ("description", "user_id", "run_link", "status_message"),
+        "model_versions": ("description", "user_id", "run_id", "run_link", "status_message"),
         "runs": ("name", "user_id"),
         "logged_models": ("model_type", "source_run_id", "status_message"),
         "datasets": ("dataset_schema", "dataset_profile"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import marks
@@ -13,8 +14,6 @@ from mlporter.stores.versions import rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
-
-    import pyarrow as pa
 
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
@@ -54,9 +53,21 @@ def counterparts(left: Source, right: Source) -> dict[str, dict[str, str]]:
             (id_, there.get(origin.get(id_, id_))) for (id_,) in rows_of(left, table, (column,))
         )
         changed = {id_: other for id_, other in pairs if other is not None and other != id_}
+        if table == "logged_models":
+            changed |= _deleted(right)
         if changed:
             found[table] = changed
     return found
+
+
+def _deleted(source: Reader) -> dict[str, str]:
+    """Copies of logged models that were deleted, as their originals are: no server lists them."""
+    columns = ("key", "value")
+    return {
+        key.removeprefix(marks.DELETED_MODEL): value
+        for key, value in rows_of(source, "experiment_tags", columns)
+        if key.startswith(marks.DELETED_MODEL)
+    }
 
 
 def tagged(reader: Reader, table: str, column: str, key: str) -> Iterator[tuple[str, str]]:
@@ -98,7 +109,7 @@ class WithoutMarks:
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
         batches = self._inner.read(table, columns, among)
-        name = marks.TAG_TABLES.get(table)
+        name = "key" if table == "trace_request_metadata" else marks.TAG_TABLES.get(table)
         if name is None or (columns is not None and name not in columns):
             return batches
         return (_without(batch, name) for batch in batches)
@@ -117,5 +128,5 @@ class WithoutMarks:
 
 def _without(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
     keys = batch.column(batch.schema.get_field_index(name))
-    ours = pc.or_(pc.starts_with(keys, marks.OURS), pc.equal(keys, marks.OF_VERSIONS))
-    return batch.filter(pc.invert(ours))
+    own = pc.is_in(keys, value_set=pa.array(marks.SERVERS_OWN))
+    return batch.filter(pc.invert(pc.or_(pc.starts_with(keys, marks.OURS), own)))

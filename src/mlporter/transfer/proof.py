@@ -76,7 +76,9 @@ def diff(
             if copied:
                 one, other = WithoutMarks(one), WithoutMarks(other)
                 options = replace(options, copied=True)
-                limits.append(f"Tags {marks.OURS}*, and {marks.OF_VERSIONS}, which a server sets.")
+                limits.append(
+                    f"Tags {marks.OURS}*, and what a server sets: {', '.join(marks.SERVERS_OWN)}."
+                )
             one, other = _as_told(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])

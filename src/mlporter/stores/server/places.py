@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote
 
 from mlporter.artifacts.uris import UriMap, safe_relative
 from mlporter.errors import RefusedError
@@ -43,6 +44,11 @@ class ServerPlaces:
     def sizes(self, root: str) -> Mapping[str, int]:
         """The files at a place, and their bytes."""
         return {file.path: file.size for file in self._open(root).list().files}
+
+    def is_renamed(self, root: str, path: str) -> bool:
+        """Whether a file would get another name: the proxy decodes `%20` and the like in names."""
+        behind = proxied_path(self._map.apply(root), self._client) is not None
+        return behind and unquote(path) != path
 
     def put(
         self,

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.stores.server.client import Json
+    from mlporter.stores.server.writing import Writer
     from mlporter.transfer.into_server.carry import Carry
 
 __all__ = ["write_edges", "write_model_metrics"]
 
 _AT_ONCE = 500
+_TRIES = 4
 
 
 @dataclass
@@ -126,7 +128,7 @@ def _write(carry: Carry, run: str, edges: _Edges) -> None:
     writer, copy = carry.writer_of_run(run)
     try:
         if edges.datasets or edges.inputs:
-            writer.log_inputs(copy, edges.datasets, edges.inputs)
+            _log_inputs(writer, copy, edges)
             carry.wrote("inputs", len(edges.datasets) + len(edges.inputs))
             carry.wrote("input_tags", sum(len(one["tags"]) for one in edges.datasets))
         for model, step in edges.outputs:
@@ -135,6 +137,20 @@ def _write(carry: Carry, run: str, edges: _Edges) -> None:
     except ApiError as error:
         carry.leave("run", run, "inputs", "refused", error.message)
         carry.skip("inputs")
+
+
+def _log_inputs(writer: Writer, run: str, edges: _Edges) -> None:
+    """Log inputs; two runs may bring the same new dataset at once, which MLflow does not expect."""
+    for left in reversed(range(_TRIES)):
+        try:
+            writer.log_inputs(run, edges.datasets, edges.inputs)
+        except ApiError as error:
+            if "IntegrityError" not in error.message and "UniqueViolation" not in error.message:
+                raise
+            if not left:
+                raise
+        else:
+            return
 
 
 # --- Metrics of logged models ---------------------------------------------------------------------

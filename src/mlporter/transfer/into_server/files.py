@@ -111,13 +111,15 @@ class Files:
             return self._version_root(owner)
         table, column = _TABLES[kind]
         copy = carry.ids.of(table).get(owner)
+        if table == "trace_info":
+            copy = owner if owner not in carry.lost_traces else None
         if copy is None or owner in carry.gone:
             return None
         if table not in self._lookups:
             columns = (column, "experiment_id")
             self._lookups[table] = SortedLookup(lambda: carry.source.read(table, columns))
         row = self._lookups[table].get(owner)
-        if row is None:
+        if row is None or row[0] not in carry.ids.experiments:
             return None
         home = carry.homes[carry.ids.experiments[row[0]]]
         return carry.root_in(row[0], kind, copy), home.workspace
@@ -140,6 +142,9 @@ class Files:
             content = self._content(file)
             size = len(content) if content is not None else file.size
             there = owner.there().get(file.path) == size
+            if owner.places.is_renamed(owner.root, file.path):
+                self._refuse(file, "MLflow's proxy would write it under another name")
+                return
             if not there and self._dry:
                 carry.note("artifacts", f"{file.owner_kind} {file.owner_id}: {file.path}")
             elif not there:
@@ -149,9 +154,12 @@ class Files:
             with carry.lock:
                 carry.left_out.add(unreadable(file, str(error)))
         except ApiError as error:
-            carry.leave("artifact", file.owner_id, file.path, "refused", error.message)
+            self._refuse(file, error.message)
             with self._lock:
                 self.refused += 1
+
+    def _refuse(self, file: ArtifactFile, why: str) -> None:
+        self._carry.leave("artifact", file.owner_id, file.path, "refused", why)
 
     def _content(self, file: ArtifactFile) -> bytes | None:
         """The bytes of a file in which ids are other ones on the server; None of any other."""

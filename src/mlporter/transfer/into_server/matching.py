@@ -177,6 +177,7 @@ class Matching:
             if key.startswith(prefix) and number in carry.back.experiments:
                 gone[key.removeprefix(prefix)] = value
         carry.ids.change("logged_models", gone)
+        carry.back.change("logged_models", {copy: model for model, copy in gone.items()})
         carry.gone.update(gone)
 
     def _datasets(self) -> None:

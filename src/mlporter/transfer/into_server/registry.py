@@ -318,6 +318,8 @@ class Registry:
             return False
         carry.wrote("model_versions")
         carry.wrote("model_version_tags", len(tags))
+        done = carry.tallies["model_versions"].written
+        carry.on_progress("making versions", done, None)
         if row["current_stage"] not in _NO_STAGE:
             writer.set_stage(name, number, row["current_stage"])
         return True

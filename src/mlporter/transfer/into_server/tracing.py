@@ -45,7 +45,7 @@ def write_traces(carry: Carry) -> None:
     with Crew(carry.workers) as crew:
         for trace in _whole(carry, ids):
             crew.do(partial(_send, carry, trace, counts))
-    _write_spans(carry)
+    _say_again(carry, _write_spans(carry))
 
 
 def _all_left(carry: Carry) -> None:
@@ -134,7 +134,16 @@ def _send(carry: Carry, trace: _Trace, counts: dict[str, dict[str, int]]) -> Non
         carry.wrote(table, rows)
 
 
-def _write_spans(carry: Carry) -> None:
+def _say_again(carry: Carry, traces: set[str]) -> None:
+    """Say once more what traces are: a server works it out anew when spans arrive."""
+    with Crew(carry.workers) as crew:
+        for trace in _whole(carry, sorted(traces)):
+            crew.do(partial(_send, carry, trace, {trace.row["request_id"]: {}}))
+
+
+def _write_spans(carry: Carry) -> set[str]:
+    """Log spans that are not there; the traces that some were missing of."""
+    spanned: set[str] = set()
     with Crew(carry.workers) as crew:
         for missing in carry.missing("spans"):
             experiments = missing.rows.column("experiment_id").to_pylist()
@@ -145,10 +154,12 @@ def _write_spans(carry: Carry) -> None:
                 if number in carry.ids.experiments and row["trace_id"] not in carry.lost_traces
             ]
             for (trace, number), group in groupby(pairs, key=lambda pair: pair[:2]):
+                spanned.add(trace)
                 contents = [content for _, _, content in group]
                 for at in range(0, len(contents), _SPANS):
                     part = contents[at : at + _SPANS]
                     crew.do(partial(_send_spans, carry, trace, number, part), trace)
+    return spanned
 
 
 def _send_spans(carry: Carry, trace: str, experiment: int, contents: list[str]) -> None:
@@ -172,6 +183,4 @@ def restore_assessments(carry: Carry, runs: set[str]) -> None:
     columns = ("run_id", "trace_id")
     batches = carry.source.read("assessments", columns, Among("run_id", tuple(sorted(runs))))
     traces = {trace for batch in batches for trace in batch.column(1).to_pylist()}
-    with Crew(carry.workers) as crew:
-        for trace in _whole(carry, sorted(traces - carry.lost_traces)):
-            crew.do(partial(_send, carry, trace, {trace.row["request_id"]: {}}))
+    _say_again(carry, traces - carry.lost_traces)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue.types import Kind
 from mlporter.catalogue.unsettable import UNSETTABLE
-from mlporter.errors import ConflictError, RefusedError
+from mlporter.errors import ConflictError, LeftOut, RefusedError
 from mlporter.progress import silent
 from mlporter.stores.server.places import ServerPlaces
 from mlporter.stores.server.source import ServerSource
@@ -35,6 +37,8 @@ from mlporter.transfer.preflight import MAX_REASONS
 from mlporter.transfer.result import FilesResult, TableResult
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
     from mlporter.stores.protocols import Source
@@ -43,6 +47,37 @@ if TYPE_CHECKING:
 __all__ = ["ServerWork"]
 
 _DEFAULT = "default"
+
+CARRIED = frozenset(
+    {
+        "workspaces",
+        "experiments",
+        "experiment_tags",
+        "runs",
+        "params",
+        "tags",
+        "metrics",
+        "latest_metrics",
+        "datasets",
+        "inputs",
+        "input_tags",
+        "logged_models",
+        "logged_model_params",
+        "logged_model_tags",
+        "logged_model_metrics",
+        "registered_models",
+        "registered_model_tags",
+        "registered_model_aliases",
+        "model_versions",
+        "model_version_tags",
+        "trace_info",
+        "trace_tags",
+        "trace_request_metadata",
+        "spans",
+        "assessments",
+    }
+)
+"""Tables whose rows a step carries."""
 
 
 @dataclass
@@ -70,7 +105,7 @@ class ServerWork:
     def run(self) -> None:
         """Plan, write, and read back."""
         carry, matching = self.carry, self.matching
-        for item in secrets_left_out(self.source):
+        for item in (*secrets_left_out(self.source), *self._not_carried()):
             carry.left_out.add(item)
         self._check_workspaces()
         matching.run()
@@ -84,6 +119,18 @@ class ServerWork:
 
         if not self.dry and self._has_written():
             self._prove()
+
+    def _not_carried(self) -> Iterator[LeftOut]:
+        """Tables that no step carries; what MLflow computes or holds for a moment is no loss."""
+        for table in self.source.tables:
+            rows = 0 if table.name in CARRIED else self.source.count(table.name)
+            if rows and table.kind in {Kind.DERIVED, Kind.TRANSIENT}:
+                detail = f"{rows} rows: the server has its own"
+                yield LeftOut("table", table.name, "", table.kind.value, detail, expected=True)
+            elif rows:
+                self.carry.skip(table.name, rows)
+                detail = f"{rows} rows: not carried into a server"
+                yield LeftOut("table", table.name, "", "unsupported", detail)
 
     def _has_written(self) -> bool:
         tallies = self.carry.tallies.values()
@@ -200,7 +247,7 @@ class ServerWork:
             self.writer_of,
             self.policy,
             self.workers,
-            self.on_progress,
+            _in_turn(self.on_progress),
             rehearsed=self.dry,
         )
 
@@ -266,6 +313,17 @@ class ServerWork:
     def files_result(self, mode: str) -> FilesResult:
         """Files."""
         return self.files.result if self.copies else FilesResult(mode)
+
+
+def _in_turn(on_progress: OnProgress) -> OnProgress:
+    """Steps tell how far they are from several threads: one at a time."""
+    lock = Lock()
+
+    def tell(step: str, done: int, total: int | None, unit: str = "rows") -> None:
+        with lock:
+            on_progress(step, done, total, unit)
+
+    return tell
 
 
 def _workspaces(source: Source) -> set[str]:
