@@ -6,7 +6,7 @@ made, even where it never heard of it.
 
 from __future__ import annotations
 
-__all__ = ["DELETED_MODEL", "EXPERIMENT", "LOGGED_MODEL", "OF_VERSIONS", "OURS"]
+__all__ = ["DATASET", "DELETED_MODEL", "EXPERIMENT", "HELD", "LOGGED_MODEL", "OF_VERSIONS", "OURS"]
 __all__ += ["PLACEHOLDER", "REGISTERED_MODEL", "RUN", "SERVERS_OWN", "TAG_TABLES", "VERSION"]
 
 OURS = "mlporter."
@@ -14,8 +14,13 @@ OURS = "mlporter."
 EXPERIMENT = "mlporter.source.experiment_id"
 RUN = "mlporter.source.run_id"
 LOGGED_MODEL = "mlporter.source.model_id"
+DATASET = "mlporter.source.dataset_id"
+"""Of an evaluation dataset."""
 REGISTERED_MODEL = "mlporter.source.registered_model"
 VERSION = "mlporter.source.version"
+HELD = "version:"
+"""Before the owner id of a model version, as the value of `LOGGED_MODEL`: a logged model that holds
+files which the version had of its own."""
 PLACEHOLDER = "mlporter.placeholder"
 """On a version that only takes a number, until it is deleted."""
 DELETED_MODEL = "mlporter.deleted_model."
@@ -33,5 +38,6 @@ TAG_TABLES = {
     "logged_model_tags": "tag_key",
     "registered_model_tags": "key",
     "model_version_tags": "key",
+    "evaluation_dataset_tags": "key",
 }
 """Tables in which these tags are, and the column of their keys."""

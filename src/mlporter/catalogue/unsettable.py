@@ -35,7 +35,9 @@ UNSETTABLE: dict[str, frozenset[str]] = {
     "issues": frozenset({"created_timestamp", "last_updated_timestamp"}),
     "label_schemas": frozenset({"created_time", "last_update_time", "is_default", "created_by"}),
     "review_queues": frozenset({"creation_time_ms", "last_update_time_ms", "created_by"}),
-    "review_queue_items": frozenset({"creation_time_ms", "last_update_time_ms"}),
+    "review_queue_items": frozenset(
+        {"creation_time_ms", "last_update_time_ms", "completed_time_ms"}
+    ),
     "entity_associations": frozenset({"association_id", "created_time"}),
     "webhooks": frozenset({"creation_timestamp", "last_updated_timestamp"}),
 }

@@ -27,7 +27,7 @@ def aligned(left: Source, right: Source) -> tuple[Source, list[str]]:
         The source to compare, and sentences on the ids that were looked through.
     """
     numbers = same_experiments(experiments_of(left), experiments_of(right))
-    ids = counterparts(left, right) if has_marks(left) or has_marks(right) else {}
+    ids = counterparts(left, right, numbers) if has_marks(left) or has_marks(right) else {}
     said = []
     if ids:
         counts = ", ".join(f"{len(changed)} {table}" for table, changed in ids.items())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
@@ -10,21 +13,36 @@ import pyarrow.compute as pc
 from mlporter.catalogue import marks
 from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
+from mlporter.transfer.merge.resorted import resorted_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
     from mlporter.transfer.merge.inventory import Reader
 
-__all__ = ["WithoutMarks", "counterparts", "has_marks", "tagged"]
+__all__ = ["WithoutMarks", "alike", "counterparts", "has_marks", "tagged"]
 
 _KINDS = (
     ("runs", "run_uuid", "tags", marks.RUN),
     ("logged_models", "model_id", "logged_model_tags", marks.LOGGED_MODEL),
+    ("evaluation_datasets", "dataset_id", "evaluation_dataset_tags", marks.DATASET),
 )
+_MODEL_TABLES = {
+    "logged_models",
+    "logged_model_params",
+    "logged_model_tags",
+    "logged_model_metrics",
+}
+_NAMED = (
+    ("issues", "issue_id", ("name", "description")),
+    ("label_schemas", "schema_id", ("name",)),
+    ("review_queues", "queue_id", ("name_key",)),
+    ("scorers", "scorer_id", ("scorer_name",)),
+)
+"""What is known again in an experiment by what is said of it: few of each."""
 _FIRST = (
     ("experiment_tags", "experiment_id", marks.EXPERIMENT),
     ("registered_model_tags", "name", marks.REGISTERED_MODEL),
@@ -38,11 +56,18 @@ def has_marks(source: Reader) -> bool:
     )
 
 
-def counterparts(left: Source, right: Source) -> dict[str, dict[str, str]]:
+def counterparts(
+    left: Source, right: Source, numbers: Mapping[int, int]
+) -> dict[str, dict[str, str]]:
     """By table, the right side's id of what the left side has under another one.
 
     Both are copies of one thing, or one is a copy of the other: each thing is known by the id of
-    what it was first copied from.
+    what it was first copied from, or in its experiment by what is said of it.
+
+    Args:
+        left: The one that is seen by the other's ids.
+        right: The other.
+        numbers: The right side's ids of experiments, where they are others.
     """
     found = {}
     for table, column, tags, key in _KINDS:
@@ -57,7 +82,64 @@ def counterparts(left: Source, right: Source) -> dict[str, dict[str, str]]:
             changed |= _deleted(right)
         if changed:
             found[table] = changed
-    return found
+    named = alike(left, right, lambda number: numbers.get(number, number))
+    return found | {table: ids for table, ids in named.items() if ids}
+
+
+def alike(
+    left: Reader, right: Reader, number_of: Callable[[int], int | None]
+) -> dict[str, dict[str, str]]:
+    """By table, the right side's ids of what is known again by what is said of it.
+
+    Args:
+        left: One side.
+        right: The other.
+        number_of: The right side's id of an experiment of the left side.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for table, column, names in _NAMED:
+        there = {key: id_ for id_, key in _counted(right, table, column, names, lambda n: n)}
+        mine = _counted(left, table, column, names, number_of)
+        found[table] = {id_: there[key] for id_, key in mine if key in there}
+    return found | _records(left, right) | _configs(left, right, found["scorers"])
+
+
+def _counted(
+    reader: Reader,
+    table: str,
+    column: str,
+    names: tuple[str, ...],
+    number_of: Callable[[int], int | None],
+) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Ids with what they are known by; of several that are alike, which one it is."""
+    seen: Counter[tuple[object, ...]] = Counter()
+    for id_, experiment, *said in rows_of(reader, table, (column, "experiment_id", *names)):
+        key = (number_of(experiment), *said)
+        yield id_, (*key, seen[key])
+        seen[key] += 1
+
+
+def _records(left: Reader, right: Reader) -> dict[str, dict[str, str]]:
+    """Records of evaluation datasets, by their datasets and inputs."""
+    table, columns = "evaluation_dataset_records", ("dataset_record_id", "dataset_id", "input_hash")
+    origin = dict(tagged(right, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
+    there = {
+        (origin.get(dataset, dataset), digest): id_
+        for id_, dataset, digest in rows_of(right, table, columns)
+    }
+    origin = dict(tagged(left, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
+    mine = rows_of(left, table, columns)
+    pairs = ((id_, there.get((origin.get(data, data), digest))) for id_, data, digest in mine)
+    return {table: {id_: other for id_, other in pairs if other is not None}}
+
+
+def _configs(left: Reader, right: Reader, scorers: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What scorers run on: one a scorer."""
+    table, columns = "online_scoring_configs", ("online_scoring_config_id", "scorer_id")
+    there = {scorer: id_ for id_, scorer in rows_of(right, table, columns)}
+    mine = rows_of(left, table, columns)
+    pairs = ((id_, there.get(scorers.get(scorer, scorer))) for id_, scorer in mine)
+    return {table: {id_: other for id_, other in pairs if other is not None}}
 
 
 def _deleted(source: Reader) -> dict[str, str]:
@@ -108,15 +190,48 @@ class WithoutMarks:
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
+        if table in _MODEL_TABLES and self._held:
+            yield from self._without_held(table, columns, among)
+            return
         batches = self._inner.read(table, columns, among)
         name = "key" if table == "trace_request_metadata" else marks.TAG_TABLES.get(table)
         if name is None or (columns is not None and name not in columns):
-            return batches
-        return (_without(batch, name) for batch in batches)
+            yield from batches
+            return
+        yield from (_without(batch, name) for batch in batches)
+
+    def _without_held(
+        self, table: str, columns: tuple[str, ...] | None, among: Among | None
+    ) -> Iterator[pa.RecordBatch]:
+        names = columns or tuple(next(t for t in self.tables if t.name == table).schema.names)
+        held = pa.array(list(self._held), pa.string())
+        for batch in self._inner.read(table, tuple(dict.fromkeys((*names, "model_id"))), among):
+            ids = batch.column(batch.schema.get_field_index("model_id"))
+            rows = batch.filter(pc.invert(pc.is_in(ids, value_set=held)))
+            rows = _without(rows, "tag_key") if "tag_key" in names else rows
+            yield rows.select(list(names))
+
+    @cached_property
+    def _held(self) -> dict[str, str]:
+        """Logged models that only hold files of model versions; whose files they are."""
+        found = tagged(self._inner, "logged_model_tags", "model_id", marks.LOGGED_MODEL)
+        return {
+            model: owner.removeprefix(marks.HELD)
+            for model, owner in found
+            if owner.startswith(marks.HELD)
+        }
 
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
-        """Every artifact file."""
-        return self._inner.files(report, keep)
+        """Every artifact file; those that are only held for a version are the version's."""
+        if not self._held:
+            return self._inner.files(report, keep)
+        return resorted_files(self._owned(file) for file in self._inner.files(report, keep))
+
+    def _owned(self, file: ArtifactFile) -> ArtifactFile:
+        owner = self._held.get(file.owner_id) if file.owner_kind == "logged_model" else None
+        if owner is None:
+            return file
+        return replace(file, owner_kind="model_version", owner_id=owner)
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""

@@ -193,10 +193,11 @@ class Writer:
             f"{API}/logged-models",
             body,
             lambda answer: str(answer["model"]["info"]["model_id"]),
-            lambda: self._model_tagged(body["experiment_id"], tag),
+            lambda: self.logged_model_tagged(body["experiment_id"], tag),
         )
 
-    def _model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:
+    def logged_model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:
+        """The logged model of an experiment that has a tag."""
         body = {
             "experiment_ids": [experiment],
             "filter": f"tags.`{tag[0]}` = '{tag[1]}'",
@@ -252,6 +253,11 @@ class Writer:
             "x-mlflow-experiment-id": str(experiment),
         }
         self._client.send(TRACES_PATH, body, headers)
+
+    def link_traces(self, traces: Sequence[str], run: str) -> None:
+        """Link at most 100 traces to a run."""
+        body = {"trace_ids": list(traces), "run_id": run}
+        self._client.post(f"{API}/traces/link-to-run", body)
 
     # --- Registry ---------------------------------------------------------------------------------
 

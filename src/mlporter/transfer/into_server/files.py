@@ -14,7 +14,6 @@ from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.server.answers import ApiError
 from mlporter.transfer.files import SourceFileError, open_guarded, unreadable
 from mlporter.transfer.into_server.crew import Crew
-from mlporter.transfer.into_server.versions import own_folder
 from mlporter.transfer.merge.contents import names_ids, with_new_ids
 from mlporter.transfer.result import FilesResult
 
@@ -129,10 +128,7 @@ class Files:
         root = carry.version_roots.get(owner)
         if root is None:
             return None
-        workspace, _, rest = owner.partition("/")
-        name, _, version = rest.rpartition("/")
-        new = carry.ids.model(workspace, name)
-        return f"{root}/{own_folder(new, int(version))}", carry.ids.workspace(workspace)
+        return root, carry.ids.workspace(owner.partition("/")[0])
 
     # --- One file ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue import marks
 from mlporter.errors import LeftOut
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.counterparts import tagged
+from mlporter.transfer.counterparts import alike, tagged
 from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.merge.inventory import datasets_of, experiments_of
 from mlporter.transfer.merge.names import free_name, match_experiments
@@ -55,6 +55,7 @@ class Matching:
             self._owned("logged_models", "model_id", "logged_model_tags", marks.LOGGED_MODEL)
             self._deleted_models()
             self._datasets()
+            self._evaluation()
 
     # --- Experiments ------------------------------------------------------------------------------
 
@@ -180,6 +181,21 @@ class Matching:
         carry.back.change("logged_models", {copy: model for model, copy in gone.items()})
         carry.gone.update(gone)
 
+    def _evaluation(self) -> None:
+        """What is known again by a tag, or by what is said of it."""
+        carry = self.carry
+        origin = dict(tagged(carry.server, *_DATASET_TAG))
+        mine = dict(tagged(carry.source, *_DATASET_TAG))
+        there = {source: copy for copy, source in origin.items()}
+        rows = rows_of(carry.source, "evaluation_datasets", ("dataset_id",))
+        pairs = ((id_, there.get(mine.get(id_, id_))) for (id_,) in rows)
+        found = {"evaluation_datasets": {id_: copy for id_, copy in pairs if copy is not None}}
+        for table, ids in (
+            found | alike(carry.source, carry.server, carry.ids.experiments.get)
+        ).items():
+            carry.ids.change(table, ids)
+            carry.back.change(table, {copy: id_ for id_, copy in ids.items()})
+
     def _datasets(self) -> None:
         """Datasets have no ids that a server shows: they are matched by name and digest."""
         carry = self.carry
@@ -193,4 +209,5 @@ class Matching:
         carry.back.ids["datasets"] = back
 
 
+_DATASET_TAG = ("evaluation_dataset_tags", "dataset_id", marks.DATASET)
 _LOCATION = ("experiment_id", "artifact_location")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from mlporter.artifacts import layout
 from mlporter.artifacts.anchors import DELETED_STAGE
 from mlporter.catalogue import marks
 from mlporter.stores.server.answers import ApiError
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 from mlporter.transfer.into_server.crew import Crew
-from mlporter.transfer.into_server.versions import PLACEHOLDER_SOURCE, has_own_files, source_of
+from mlporter.transfer.into_server.versions import (
+    PLACEHOLDER_SOURCE,
+    has_own_files,
+    names_version,
+    source_of,
+)
 from mlporter.transfer.merge.inventory import models_of
 from mlporter.transfer.merge.names import free_name
 from mlporter.transfer.merge.policy import Conflict, Renamed
@@ -27,10 +34,12 @@ if TYPE_CHECKING:
     from mlporter.stores.server.writing import Writer
     from mlporter.transfer.into_server.carry import Carry
     from mlporter.transfer.into_server.matching import Matching
+    from mlporter.transfer.into_server.versions import Named
 
 __all__ = ["Registry"]
 
 _ROUNDS = 100
+_READY = 2
 _NO_STAGE = (None, "", "None")
 Key = tuple[str, str]
 """Workspace and name."""
@@ -185,11 +194,10 @@ class Registry:
         late = []
         with Crew(carry.workers) as crew:
             for key, rows in self._versions():
-                self._note_files(rows, locations)
                 work = partial(
                     self._model_versions, key, rows, (tags(key), aliases(key)), locations
                 )
-                if any(_names_another(row) for row in rows):
+                if any(names_version(str(row["source"])) for row in rows):
                     late.append(work)
                 else:
                     crew.do(work)
@@ -228,16 +236,6 @@ class Registry:
             if key not in self._skipped:
                 yield key, [row for row in found if row["current_stage"] != DELETED_STAGE]
 
-    def _note_files(
-        self, rows: list[dict[str, Any]], locations: dict[tuple[str, str, int], Location]
-    ) -> None:
-        """Note where the files go that versions have of their own: into their runs."""
-        for row in rows:
-            key = (row["workspace"] or "default", row["name"], row["version"])
-            if has_own_files(locations.get(key)) and row["run_id"] in self._carry.ids.of("runs"):
-                root = self._carry.root_of("run", row["run_id"])
-                self._carry.version_roots[version_owner_id(key)] = root
-
     def _model_versions(
         self,
         key: Key,
@@ -260,6 +258,7 @@ class Registry:
         for row in rows:
             number = row["version"]
             if number in made:
+                self._note_files(row, locations, there.versions[number])
                 self._update(writer, name, row, tags[number], there.versions[number])
                 continue
             if self._make(writer, name, row, tags[number], locations, last):
@@ -291,7 +290,9 @@ class Registry:
         carry, key, number = self._carry, (row["workspace"], row["name"]), row["version"]
         mapped = carry.mapped_row("model_versions", row)
         location = locations.get((row["workspace"] or "default", row["name"], number))
-        named = source_of(row, mapped, location, carry.ids, carry.root_of)
+        named = source_of(mapped, location, carry.ids, carry.root_of)
+        if named.own:
+            named = self._hold(writer, row, named)
         if named.refused:
             self._refuse(key, number, "version", named.refused)
             return False
@@ -323,6 +324,39 @@ class Registry:
         if row["current_stage"] not in _NO_STAGE:
             writer.set_stage(name, number, row["current_stage"])
         return True
+
+    def _note_files(
+        self,
+        row: dict[str, Any],
+        locations: dict[tuple[str, str, int], Location],
+        there: _Version,
+    ) -> None:
+        """Note where the server has files that a version has of its own."""
+        key = (row["workspace"] or "default", row["name"], row["version"])
+        if has_own_files(locations.get(key)):
+            root = there.row["storage_location"] or there.row["source"]
+            self._carry.version_roots[version_owner_id(key)] = root
+
+    def _hold(self, writer: Writer, row: dict[str, Any], named: Named) -> Named:
+        """Make a logged model that holds the files of a version.
+
+        A server takes no version whose files lie outside of every run and logged model.
+        """
+        carry = self._carry
+        owner = version_owner_id((row["workspace"] or "default", row["name"], row["version"]))
+        workspace = carry.ids.workspace(row["workspace"] or "default")
+        homes = [number for number, home in carry.homes.items() if home.workspace == workspace]
+        if not homes:
+            return replace(named, refused="no experiment is carried that could hold its files")
+        home, tag = min(homes), (marks.LOGGED_MODEL, f"{marks.HELD}{owner}")
+        model = writer.logged_model_tagged(str(home), tag)
+        if model is None:
+            name = re.sub(r"[^\w -]", "_", row["name"])
+            model = writer.create_logged_model({"experiment_id": str(home), "name": name}, tag)
+            writer.finalize_logged_model(model, _READY)
+        root = layout.owner_root(carry.homes[home].location, "logged_model", model)
+        carry.version_roots[owner] = root
+        return replace(named, source=root, model=model)
 
     @staticmethod
     def _fill_gap(writer: Writer, name: str, last: int, number: int) -> bool:
@@ -364,12 +398,6 @@ class Registry:
 
 _KEY = ("workspace", "name")
 _ALIASES = "registered_model_aliases"
-
-
-def _names_another(row: dict[str, Any]) -> bool:
-    """Whether a version is a copy of another model's version, which must be there first."""
-    source = str(row["source"] or "")
-    return source.startswith("models:/") and "/" in source.removeprefix("models:/")
 
 
 def _dicts(reader: Any, table: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 -- source or server

@@ -6,6 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
+from mlporter.stores.server.calls import API3
 from mlporter.stores.server.writing import Writer
 
 if TYPE_CHECKING:
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
     from mlporter.stores.server.client import Client, Json
 
 __all__ = ["Rehearsal"]
+
+_MADE = {
+    "issues": ("issue", "issue_id"),
+    "label-schemas/create": ("label_schema", "schema_id"),
+    "review-queues/create": ("review_queue", "queue_id"),
+    "review-queues/get-or-create-user": ("review_queue", "queue_id"),
+    "datasets/create": ("dataset", "dataset_id"),
+}
 
 _numbers = count(1)
 
@@ -36,6 +45,10 @@ class Rehearsal(Writer):
         """An id."""
         return f"m-{uuid4().hex}"
 
+    def logged_model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:  # noqa: ARG002
+        """None."""
+        return None
+
     def experiment_of_trace(self, trace: str) -> int | None:  # noqa: ARG002
         """Nowhere."""
         return None
@@ -46,13 +59,15 @@ class Rehearsal(Writer):
 
 
 class _Silent:
-    """A client that sends nothing."""
+    """A client that asks, and sends nothing."""
 
     def __init__(self, client: Client) -> None:
         self.subject = client.subject
+        self.get = client.get
 
-    def post(self, *_: object, **__: object) -> Json:
-        """Nothing."""
-        return {}
+    def post(self, path: str, *_: object, **__: object) -> Json:
+        """Made-up ids of what would be made."""
+        kind, id_ = _MADE.get(path.removeprefix(API3).strip("/"), ("", ""))
+        return {kind: {id_: uuid4().hex}, "scorer_id": uuid4().hex}
 
-    patch = put = delete = get = send = post
+    patch = put = delete = send = post

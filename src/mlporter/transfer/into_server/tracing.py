@@ -46,6 +46,7 @@ def write_traces(carry: Carry) -> None:
         for trace in _whole(carry, ids):
             crew.do(partial(_send, carry, trace, counts))
     _say_again(carry, _write_spans(carry))
+    _link(carry, {trace for trace, rows in counts.items() if "trace_info" in rows})
 
 
 def _all_left(carry: Carry) -> None:
@@ -132,6 +133,24 @@ def _send(carry: Carry, trace: _Trace, counts: dict[str, dict[str, int]]) -> Non
         return
     for table, rows in counts[id_].items():
         carry.wrote(table, rows)
+
+
+def _link(carry: Carry, new: set[str]) -> None:
+    """Link new traces to runs; what is linked already a server does not show."""
+    if not new or "entity_associations" not in carry.tables:
+        return
+    runs: dict[str, list[str]] = defaultdict(list)
+    among = Among("source_type", ("trace",))
+    for batch in carry.source.read("entity_associations", None, among):
+        for row in batch.to_pylist():
+            if row["destination_type"] == "run" and row["source_id"] in new - carry.lost_traces:
+                runs[row["destination_id"]].append(row["source_id"])
+    for run, traces in runs.items():
+        if run in carry.ids.of("runs"):
+            writer, copy = carry.writer_of_run(run)
+            for at in range(0, len(traces), _AT_ONCE):
+                writer.link_traces(traces[at : at + _AT_ONCE], copy)
+            carry.wrote("entity_associations", len(traces))
 
 
 def _say_again(carry: Carry, traces: set[str]) -> None:

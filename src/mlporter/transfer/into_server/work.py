@@ -20,6 +20,12 @@ from mlporter.transfer.into_server.carry import Carry
 from mlporter.transfer.into_server.contents import write_contents
 from mlporter.transfer.into_server.edges import write_edges, write_model_metrics
 from mlporter.transfer.into_server.endings import delete_last, end_runs
+from mlporter.transfer.into_server.evaluation import (
+    write_datasets,
+    write_issues,
+    write_reviews,
+    write_scorers,
+)
 from mlporter.transfer.into_server.files import Files
 from mlporter.transfer.into_server.making import (
     make_experiments,
@@ -75,6 +81,19 @@ CARRIED = frozenset(
         "trace_request_metadata",
         "spans",
         "assessments",
+        "issues",
+        "evaluation_datasets",
+        "evaluation_dataset_tags",
+        "evaluation_dataset_records",
+        "entity_associations",
+        "scorers",
+        "scorer_versions",
+        "online_scoring_configs",
+        "label_schemas",
+        "review_queues",
+        "review_queue_users",
+        "review_queue_label_schemas",
+        "review_queue_items",
     }
 )
 """Tables whose rows a step carries."""
@@ -177,11 +196,15 @@ class ServerWork:
         write_model_metrics(carry)
         self._send_files(("logged_model", "run"))
         end_runs(carry)
+        write_issues(carry)
         write_traces(carry)
         self._send_files(("trace", "trace_archive"))
         registry.write()
         self._send_files(("model_version",))
         finish_logged_models(carry)
+        write_datasets(carry)
+        write_scorers(carry)
+        write_reviews(carry)
         write_experiment_tags(carry, self.matching)
         deleted = delete_last(carry, self.matching)
         if not self.dry:
