@@ -187,7 +187,7 @@ class Carry:
         keep = [key in known for key in keys.to_pylist()]
         return batch if all(keep) else batch.filter(pa.array(keep, pa.bool_()))
 
-    # --- Where --------------------------------------------------------------------------------------
+    # --- Where ------------------------------------------------------------------------------------
 
     def find_workspaces(self) -> None:
         """Note which workspace each run and logged model is in, if there are several."""

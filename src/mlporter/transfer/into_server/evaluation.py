@@ -161,24 +161,31 @@ def _record(row: Row) -> Row:
 
 def write_scorers(carry: Carry) -> None:
     """Scorers with all versions, by their numbers, and what they run on."""
-    names = {}
-    for scorer in _rows(carry, "scorers"):
-        if scorer["experiment_id"] in carry.ids.experiments:
-            names[scorer["scorer_id"]] = scorer
+    names = {
+        scorer["scorer_id"]: scorer
+        for scorer in _rows(carry, "scorers")
+        if scorer["experiment_id"] in carry.ids.experiments
+    }
+    there = _last_versions(carry)
+    carry.tallies["scorers"].there += sum(id_ in there for id_ in names)
+    for missing in carry.missing("scorer_versions"):
+        for row in missing.rows.to_pylist():
+            if row["scorer_id"] in names:
+                _version(carry, names[row["scorer_id"]], row, there, changed=missing.changed)
+    for missing in carry.missing("online_scoring_configs"):
+        for row in missing.rows.to_pylist():
+            if row["scorer_id"] in names:
+                _online(carry, names[row["scorer_id"]], row)
+
+
+def _last_versions(carry: Carry) -> dict[str, int]:
+    """The greatest number that the server has of each scorer."""
     there: dict[str, int] = defaultdict(int)
     if carry.back.of("scorers"):
         for batch in carry.there.read("scorer_versions", ("scorer_id", "scorer_version")):
             for row in batch.to_pylist():
                 there[row["scorer_id"]] = max(there[row["scorer_id"]], row["scorer_version"])
-    for missing in carry.missing("scorer_versions"):
-        for row in missing.rows.to_pylist():
-            if row["scorer_id"] in names:
-                _version(carry, names[row["scorer_id"]], row, there, changed=missing.changed)
-    carry.tallies["scorers"].there += sum(id_ in there for id_ in names)
-    for missing in carry.missing("online_scoring_configs"):
-        for row in missing.rows.to_pylist():
-            if row["scorer_id"] in names:
-                _online(carry, names[row["scorer_id"]], row)
+    return there
 
 
 def _rows(carry: Carry, table: str) -> Iterator[Row]:

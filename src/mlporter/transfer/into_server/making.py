@@ -1,5 +1,7 @@
-"""The first steps: experiments, runs and logged models that are not there are made, so that all
-ids are known before anything refers to them."""
+"""The first steps: make the experiments, runs and logged models that are not there.
+
+All ids are known then before anything refers to them.
+"""
 
 from __future__ import annotations
 

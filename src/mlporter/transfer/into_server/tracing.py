@@ -192,11 +192,7 @@ def _send_spans(carry: Carry, trace: str, experiment: int, contents: list[str]) 
 
 
 def restore_assessments(carry: Carry, runs: set[str]) -> None:
-    """Bring back the assessments that MLflow deleted with the runs that they came from.
-
-    Args:
-        runs: The runs (the source's ids) that were deleted just now.
-    """
+    """Bring back the assessments that MLflow deleted with `runs`, which they came from."""
     if not runs or not carry.source.count("assessments"):
         return
     columns = ("run_id", "trace_id")
