@@ -8,6 +8,7 @@ from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from mlporter.errors import AccessDeniedError
 from mlporter.stores.protocols import Among
 from mlporter.stores.server import calls
 from mlporter.stores.server.answers import ApiError, MissingEndpointError
@@ -131,7 +132,7 @@ class Filling:
         self._clients = [client.within(name) for name in can.workspaces] or [client]
         self._home: dict[int, Client] = {}
         self._edges = Edges(spool, self._gather, self._client_of)
-        self._models_known: bool | None = None
+        self._models_known: bool | None = None  # whether there are any
         self.deleted: set[int] = set()
         """Experiments that are deleted."""
         self.unlisted = 0
@@ -205,6 +206,12 @@ class Filling:
             fetch()
         except MissingEndpointError:
             self._can.has[family] = False
+        except AccessDeniedError as error:
+            if family == "experiments":
+                raise  # without them there is nothing
+            self._gather.fail(family, "all", "denied", error.message)
+        except ApiError as error:
+            self._gather.fail(family, "all", "unreadable", error.message)
 
     def _everywhere(self, kind: str, fetch: Callable[[Client], Iterable[Rows]]) -> None:
         self._gather.each(kind, self._clients, fetch, calls.workspace_of)
@@ -219,7 +226,10 @@ class Filling:
                         self.deleted.add(row["experiment_id"])
                 yield rows
 
-        self._everywhere("experiments", fetch)
+        for client in self._clients:
+            for rows in fetch(client):
+                self._gather.put(rows)
+        self._gather.settle()
 
     def _all_workspaces(self) -> None:
         if self._can.workspaces:
@@ -369,11 +379,13 @@ class Filling:
     def _has_models(self) -> bool:
         """Whether there is any logged model that a run may have used."""
         if self._models_known is None:
-            self._models_known = self._can.may("logged models") and any(
-                calls.has_logged_models(client, ids)
-                for client, ids in self._batches(sorted(self._home))
-            )
+            self._models_known = False
+            self._try("logged models", self._look_for_models)
         return self._models_known
+
+    def _look_for_models(self) -> None:
+        batches = self._batches(sorted(self._home))
+        self._models_known = any(calls.has_logged_models(*batch) for batch in batches)
 
     # --- By id ------------------------------------------------------------------------------------
 
