@@ -94,9 +94,13 @@ def test_behind_basic_auth(
     ) as address:
         call(address, "/api/2.0/mlflow/users/create",
              {"username": ANN[0], "password": ANN[1]}, ADMIN)  # fmt: skip
-        call(address, "/api/3.0/mlflow/users/permissions/grant",
-             {"username": ANN[0], "resource_type": "experiment",
-              "resource_id": rich_copy.runs.experiment_id, "permission": "READ"}, ADMIN)  # fmt: skip
+        granted = {
+            "username": ANN[0],
+            "resource_type": "experiment",
+            "resource_id": rich_copy.runs.experiment_id,
+            "permission": "READ",
+        }
+        call(address, "/api/3.0/mlflow/users/permissions/grant", granted, ADMIN)
         with pytest.raises(AccessDeniedError, match="401"):
             mlporter.inspect(address)
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ANN[0])
@@ -176,7 +180,7 @@ def test_a_log_in_page_everywhere(faulty: FaultyServer):
 def test_a_history_that_may_be_cut_is_asked_for_again(faulty: FaultyServer):
     """``get-history-bulk`` stops at 25,000 points without a word."""
     from mlporter.stores.server.client import Client  # noqa: PLC0415
-    from mlporter.stores.server.histories import Histories  # noqa: PLC0415
+    from mlporter.stores.server.histories import History  # noqa: PLC0415
 
     point = {"key": "m", "value": 1.0, "timestamp": 1, "step": 0}
     cut = [{**point, "run_id": "a", "step": n} for n in range(24_999)] + [{**point, "run_id": "b"}]
@@ -187,6 +191,6 @@ def test_a_history_that_may_be_cut_is_asked_for_again(faulty: FaultyServer):
         as_json({"metrics": [point, point]}),
     )
     client = Client(faulty.address)
-    batches = list(Histories(client, bulk=True).read("m", ["a", "b"]))
+    batches = list(History(client, bulk=True).read("m", ["a", "b"]))
     assert [batch["run_uuid"].to_pylist() for batch in batches] == [["a"], ["a", "a"], ["b", "b"]]
     client.close()
