@@ -143,8 +143,9 @@ def test_files_behind_the_proxy(mlflow_sqlite: Path, tmp_path: Path):
     with mlflow_server(sqlite_url(mlflow_sqlite), tmp_path / "files") as address:
         with mlflow_at(address):
             client = mlflow.MlflowClient()
-            run = client.create_run("0").info.run_id
-        place = tmp_path / "files" / "0" / run / "artifacts"
+            experiment = client.create_experiment("e")
+            run = client.create_run(experiment).info.run_id
+        place = tmp_path / "files" / experiment / run / "artifacts"
         for name in names:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_text(name if name != "empty" else "")
