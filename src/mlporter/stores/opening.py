@@ -16,7 +16,7 @@ RETRY_TIME = 120.0
 """Seconds after which a server that keeps failing is given up, unless told otherwise."""
 
 
-def open_source(
+def open_source(  # noqa: PLR0913 -- what kinds of places need, by keyword
     address: str,
     *,
     uri_map: tuple[str, ...] = (),

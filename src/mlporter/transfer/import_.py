@@ -53,17 +53,22 @@ def import_(
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
-    """Import a bundle into a database: everything, or nothing.
+    """Import a bundle into a database or a tracking server.
 
-    Where the database has no tables, MLflow's own code creates them. Where it is in use, what is
-    there already and equal is left as it is; nothing in it is ever changed or deleted. Rows go in
-    in one transaction, are read back and compared, and are only then committed.
+    Into a database everything goes, or nothing. Where it has no tables, MLflow's own code creates
+    them. Where it is in use, what is there already and equal is left as it is; nothing in it is ever
+    changed or deleted. Rows go in in one transaction, are read back and compared, and are only then
+    committed.
+
+    A server takes no transaction: what it lacks is sent, in the order that works, and what was sent
+    is read back and compared. An import that was stopped goes on where it was if it is run again;
+    one that is run again after it ended sends what is new.
 
     Args:
         bundle: The directory that `export` wrote.
-        target: Address of a database.
-        artifact_root: Where the target keeps artifact files; URIs are rewritten to it. Needed
-            where files are copied.
+        target: Address of a database or a server.
+        artifact_root: Where a database's files are kept; URIs are rewritten to it. Needed where
+            files are copied; a server decides itself.
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
@@ -124,7 +129,7 @@ def copy(
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
-    """Copy a registry straight into a database: everything, or nothing.
+    """Copy a registry straight into a database or a tracking server.
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
     of both sides are really found. Arguments and errors are those of `import_`.
