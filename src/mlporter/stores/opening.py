@@ -37,6 +37,8 @@ def open_source(
     place = parse_address(address)
     if place.kind is AddressKind.BUNDLE:
         source = _open_bundle(place)
+    elif place.kind is AddressKind.FILESTORE:
+        source = _open_file_store(place, uri_map, workers)
     else:
         source = _open_database(place, uri_map, workers)
     return source if include_secrets else WithoutSecrets(source)
@@ -46,6 +48,12 @@ def _open_bundle(place: Address) -> Source:
     from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
 
     return BundleSource(bundle_address(place))
+
+
+def _open_file_store(place: Address, uri_map: tuple[str, ...], workers: int) -> Source:
+    from mlporter.stores.filestore.source import FileStoreSource  # noqa: PLC0415
+
+    return FileStoreSource(place, uri_map=uri_map, workers=workers)
 
 
 def _open_database(place: Address, uri_map: tuple[str, ...], workers: int) -> Source:
