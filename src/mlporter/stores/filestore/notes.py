@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlporter.artifacts.places import displayable
 from mlporter.errors import LeftOut
@@ -44,8 +44,7 @@ class Notes:
         return tuple(self._entries[key] for key in sorted(self._entries))
 
 
-@dataclass(frozen=True)
-class Spot:
+class Spot(NamedTuple):
     """Where in a store something is read: what it would be rows of, and whose.
 
     Attributes:
@@ -61,11 +60,11 @@ class Spot:
 
     def at(self, name: str, table: str = "") -> Spot:
         """A file or folder in this one."""
-        return replace(self, path=f"{self.path}/{name}", table=table or self.table)
+        return Spot(self.notes, table or self.table, self.id, f"{self.path}/{name}")
 
     def of(self, table: str, owner: str) -> Spot:
         """The same place, read for something else."""
-        return replace(self, table=table, id=owner)
+        return Spot(self.notes, table, owner, self.path)
 
     def lost(self, detail: str, reason: str = "unreadable") -> None:
         """Say that something is not carried."""
