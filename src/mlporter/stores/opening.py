@@ -19,6 +19,7 @@ def open_source(
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
     include_secrets: bool = False,
+    orphans: bool = False,
 ) -> Source:
     """Open a bundle or a database for reading; the caller closes it.
 
@@ -27,6 +28,7 @@ def open_source(
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed at a time.
         include_secrets: Read secret columns and tables too.
+        orphans: List also files that no row points to; a bundle lists those that it holds.
 
     Raises:
         UsageError: it is no address.
@@ -38,7 +40,7 @@ def open_source(
     if place.kind is AddressKind.BUNDLE:
         source = _open_bundle(place)
     else:
-        source = _open_database(place, uri_map, workers)
+        source = _open_database(place, uri_map, workers, orphans=orphans)
     return source if include_secrets else WithoutSecrets(source)
 
 
@@ -48,11 +50,13 @@ def _open_bundle(place: Address) -> Source:
     return BundleSource(bundle_address(place))
 
 
-def _open_database(place: Address, uri_map: tuple[str, ...], workers: int) -> Source:
+def _open_database(
+    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool
+) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(place, uri_map=uri_map, workers=workers)
+    return DatabaseSource(place, uri_map=uri_map, workers=workers, orphans=orphans)
 
 
 def bundle_address(place: Address) -> str:

@@ -95,5 +95,9 @@ class Source(Protocol):
             OSError: it cannot be read (the caller reports it and goes on).
         """
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people of how it was read, as far as it was: complete at the end."""
+
     def close(self) -> None:
         """End the snapshot and free what is held."""
