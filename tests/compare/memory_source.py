@@ -116,6 +116,8 @@ class MemorySource:
             raise self.contents[key]
         return nullcontext(io.BytesIO(self.contents[key]))
 
+    notes = ()
+
     def close(self):
         pass
 

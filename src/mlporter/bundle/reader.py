@@ -131,5 +131,15 @@ class BundleSource:
         """
         return self._blobs.open(file.sha256 or file.token, file.size)
 
+    @property
+    def unread(self) -> tuple[LeftOut, ...]:
+        """Nothing: what the export could not read is in the table `left_out`."""
+        return ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: what there was to say was said by the export."""
+        return ()
+
     def close(self) -> None:
         """Do nothing: no file stays open."""

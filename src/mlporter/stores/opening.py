@@ -19,14 +19,16 @@ def open_source(
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
     include_secrets: bool = False,
+    orphans: bool = False,
 ) -> Source:
-    """Open a bundle or a database for reading; the caller closes it.
+    """Open a bundle, a database or a file store for reading; the caller closes it.
 
     Args:
         address: Where; see `mlporter.stores.address`.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed at a time.
         include_secrets: Read secret columns and tables too.
+        orphans: List also files that no row points to; a bundle lists those that it holds.
 
     Raises:
         UsageError: it is no address.
@@ -38,9 +40,9 @@ def open_source(
     if place.kind is AddressKind.BUNDLE:
         source = _open_bundle(place)
     elif place.kind is AddressKind.FILESTORE:
-        source = _open_file_store(place, uri_map, workers)
+        source = _open_file_store(place, uri_map, workers, orphans=orphans)
     else:
-        source = _open_database(place, uri_map, workers)
+        source = _open_database(place, uri_map, workers, orphans=orphans)
     return source if include_secrets else WithoutSecrets(source)
 
 
@@ -50,17 +52,21 @@ def _open_bundle(place: Address) -> Source:
     return BundleSource(bundle_address(place))
 
 
-def _open_file_store(place: Address, uri_map: tuple[str, ...], workers: int) -> Source:
+def _open_file_store(
+    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool
+) -> Source:
     from mlporter.stores.filestore.source import FileStoreSource  # noqa: PLC0415
 
-    return FileStoreSource(place, uri_map=uri_map, workers=workers)
+    return FileStoreSource(place, uri_map=uri_map, workers=workers, orphans=orphans)
 
 
-def _open_database(place: Address, uri_map: tuple[str, ...], workers: int) -> Source:
+def _open_database(
+    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool
+) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(place, uri_map=uri_map, workers=workers)
+    return DatabaseSource(place, uri_map=uri_map, workers=workers, orphans=orphans)
 
 
 def bundle_address(place: Address) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
 
 __all__ = ["Among", "ArtifactFile", "Description", "Keep", "Report", "Source"]
 
@@ -38,7 +39,7 @@ class Among:
 class Description:
     """What a place is, for manifests and people.
 
-    ``address`` is redacted; ``kind`` is "sqlite", "postgresql", "mysql" or "bundle";
+    ``address`` is redacted; ``kind`` is "sqlite", "postgresql", "mysql", "filestore" or "bundle";
     ``revision`` the schema revision of the tables; ``consistency`` "snapshot" or "live";
     ``artifacts`` "copy" where the place holds files of its own, else "reference" or "none";
     ``bundle_id`` of a bundle;
@@ -94,6 +95,18 @@ class Source(Protocol):
         Raises:
             OSError: it cannot be read (the caller reports it and goes on).
         """
+
+    @property
+    def unread(self) -> tuple[LeftOut, ...]:
+        """What is stored here and is in no table, or not as it is stored; known when opened.
+
+        Rows that could not be read, mostly; those ``expected`` say what is lost in no way, such as
+        another name for one of two things that have the same.
+        """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people of how it was read, as far as it was: complete at the end."""
 
     def close(self) -> None:
         """End the snapshot and free what is held."""

@@ -75,6 +75,16 @@ class WithoutSecrets:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
 
+    @property
+    def unread(self) -> tuple[LeftOut, ...]:
+        """What could not be read."""
+        return self.inner.unread
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it was read."""
+        return self.inner.notes
+
     def close(self) -> None:
         """End the snapshot."""
         self.inner.close()

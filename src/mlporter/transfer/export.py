@@ -21,9 +21,10 @@ from mlporter.stores.versions import locations_of, rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
+from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
-from mlporter.transfer.selection import notes_of, select
+from mlporter.transfer.selection import select
 from mlporter.transfer.strict import check_strict, find_unreadable
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def export(
     restart: bool = False,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
+    orphans: bool = False,
     selection: Selection | None = None,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -87,6 +89,7 @@ def export(
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
+        orphans: Carry local files too that no row points to; see `inspect`.
         selection: What to export, with all that it stands on; None is everything.
         on_progress: Told how far it is.
 
@@ -98,6 +101,7 @@ def export(
     """
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
+    check_orphans(artifacts, selection, orphans=orphans)
     place = parse_address(bundle)
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError("a bundle is a directory", subject=str(place))
@@ -106,7 +110,11 @@ def export(
     started = monotonic()
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     opened = open_source(
-        source, uri_map=tuple(uri_map), workers=workers, include_secrets=include_secrets
+        source,
+        uri_map=tuple(uri_map),
+        workers=workers,
+        include_secrets=include_secrets,
+        orphans=orphans,
     )
     try:
         opened = select(opened, selection)
@@ -255,7 +263,7 @@ class _Export:
                 stored_bytes=totals.blob_bytes,
             ),
             left_out=self.left_out.summary(),
-            notes=notes_of(self.source),
+            notes=self.source.notes,
             seconds=seconds,
             next_command=f"mlporter verify {bundle}",
         )

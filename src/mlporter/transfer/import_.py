@@ -18,9 +18,10 @@ from mlporter.transfer.export import ArtifactsMode, check_options
 from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
 from mlporter.transfer.load import Load
 from mlporter.transfer.merge.policy import OnConflict, Policy
+from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
 from mlporter.transfer.result import FilesResult, Result
-from mlporter.transfer.selection import notes_of, select
+from mlporter.transfer.selection import select
 from mlporter.transfer.strict import check_strict, find_unreadable
 from mlporter.transfer.target_files import TargetFiles
 
@@ -53,9 +54,10 @@ def import_(
 ) -> Result:
     """Import a bundle into a database: everything, or nothing.
 
-    Where the database has no tables, MLflow's own code creates them. Where it is in use, what is
-    there already and equal is left as it is; nothing in it is ever changed or deleted. Rows go in
-    in one transaction, are read back and compared, and are only then committed.
+    Files that no row points to, if the bundle has any, go to the folder ``orphans`` of the
+    artifact root. Where the database has no tables, MLflow's own code creates them. Where it is in
+    use, what is there already and equal is left as it is; nothing in it is ever changed or
+    deleted. Rows go in in one transaction, are read back and compared, and are only then committed.
 
     Args:
         bundle: The directory that `export` wrote.
@@ -110,6 +112,7 @@ def copy(
     workers: int = 4,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
+    orphans: bool = False,
     selection: Selection | None = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
@@ -120,7 +123,9 @@ def copy(
     """Copy a registry straight into a database: everything, or nothing.
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
-    of both sides are really found. Arguments and errors are those of `import_`.
+    of both sides are really found. `orphans` carries local files too that no row points to: they
+    go to the folder ``orphans`` of the artifact root. Other arguments and errors are those of
+    `import_`.
     """
     wishes = _Wishes(
         artifact_root,
@@ -132,6 +137,7 @@ def copy(
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
+        orphans=orphans,
     )
     return _transfer("copy", source, target, wishes, on_progress)
 
@@ -153,6 +159,7 @@ class _Wishes:
     include_secrets: bool
     strict_artifacts: bool
     dry_run: bool
+    orphans: bool = False
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -178,6 +185,7 @@ class _Wishes:
         yield "artifact-root", self.artifact_root or ""
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
         yield "strict-artifacts", self.strict_artifacts
+        yield "orphans", self.orphans
         yield from (("map-uri", pair) for pair in self.uri_map)
         yield "include-secrets", self.include_secrets
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
@@ -191,6 +199,7 @@ def _transfer(
 ) -> Result:
     check_options(wishes.artifacts, wishes.workers)
     check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
+    check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
     place = _database(target)
     origin = parse_address(source)
     check_apart(origin, place)
@@ -202,6 +211,7 @@ def _transfer(
         uri_map=wishes.uri_map,
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
+        orphans=wishes.orphans,
     )
     try:
         chosen = select(opened, wishes.selection)
@@ -293,7 +303,7 @@ class _Work:
             tables=work.counted,
             files=files,
             left_out=left_out.summary(),
-            notes=(*notes_of(self.source), *merge.notes),
+            notes=(*self.source.notes, *merge.notes),
             seconds=monotonic() - started,
             next_command="" if refused else self._following(renamed=bool(merge.renamed)),
             dry_run=planned,

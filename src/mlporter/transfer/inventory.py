@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.reader import BundleSource
@@ -13,6 +13,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.opening import open_source
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.stores.versions import rows_of
+from mlporter.transfer.orphans import Orphans, find_orphans
 
 if TYPE_CHECKING:
     from mlporter.bundle.manifest import Manifest
@@ -86,7 +87,10 @@ class FilesInfo:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is in a place. ``artifacts`` is None where counting would mean listing every store."""
+    """What is in a place. ``artifacts`` is None where counting would mean listing every store.
+
+    ``orphans`` are local files that no row points to, which are counted anyway.
+    """
 
     address: str
     kind: str
@@ -98,6 +102,7 @@ class Inventory:
     experiments: tuple[ExperimentInfo, ...]
     models: tuple[ModelInfo, ...]
     artifacts: FilesInfo | None = None
+    orphans: Orphans = field(default_factory=Orphans)
     left_out: int = 0
     bundle_id: str | None = None
     created: str | None = None
@@ -117,7 +122,7 @@ def inspect(address: str, *, on_progress: OnProgress = silent) -> Inventory:
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
-    source = open_source(address)
+    source = open_source(address, orphans=True)
     try:
         return _inventory(source, on_progress)
     finally:
@@ -143,6 +148,7 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         experiments=_experiments(source),
         models=_models(source),
         artifacts=_files(manifest),
+        orphans=find_orphans(source),
         left_out=source.count(LEFT_OUT.name) if manifest else 0,
         bundle_id=place.bundle_id,
         created=str(manifest.finished) if manifest else None,

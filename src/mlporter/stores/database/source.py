@@ -22,6 +22,7 @@ from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Re
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -163,6 +164,7 @@ class DatabaseSource:
         *,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
+        orphans: bool = False,
     ) -> None:
         self._snapshot = snapshot_of(address)
         try:
@@ -170,7 +172,10 @@ class DatabaseSource:
         except BaseException:
             self._snapshot.close()
             raise
-        self._files = DatabaseFiles(self._reader, uri_map, workers)
+        folder = _folder(address)
+        self._files = DatabaseFiles(
+            self._reader, uri_map, workers, base=folder, beside=folder, orphans=orphans
+        )
 
     @property
     def description(self) -> Description:
@@ -196,6 +201,16 @@ class DatabaseSource:
         return self._reader.read(table, columns, among)
 
     @property
+    def unread(self) -> tuple[LeftOut, ...]:
+        """Nothing: what cannot be read of a database is an error."""
+        return ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it was read."""
+        return self._files.notes
+
+    @property
     def limits(self) -> Limits | None:
         """What the database says itself of what it can hold, or None."""
         return limits_of(self._reader)
@@ -212,6 +227,13 @@ class DatabaseSource:
         """End the snapshot."""
         self._reader.close()
         self._snapshot.close()
+
+
+def _folder(address: Address) -> Path | None:
+    """The folder of an SQLite file, to which relative URIs are relative; others have none."""
+    if address.kind is AddressKind.SQLITE and address.path is not None:
+        return address.path.absolute().parent
+    return None
 
 
 class _SqliteSnapshot:

@@ -72,13 +72,21 @@ class FileStoreSource:
     """
 
     def __init__(
-        self, address: Address, *, uri_map: tuple[str, ...] = (), workers: int = 4
+        self,
+        address: Address,
+        *,
+        uri_map: tuple[str, ...] = (),
+        workers: int = 4,
+        orphans: bool = False,
     ) -> None:
         path = _checked(address)
         self._address = address
         self._reading = Reading(str(path), str(address), workers)
         self._reader = _Reader(address, self._reading)
-        self._files = DatabaseFiles(self._reader, uri_map, workers)
+        folder = path.absolute()
+        self._files = DatabaseFiles(
+            self._reader, uri_map, workers, base=folder.parent, beside=folder, orphans=orphans
+        )
 
     @property
     def description(self) -> Description:
@@ -117,6 +125,11 @@ class FileStoreSource:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self._files.open(file)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it was read."""
+        return self._files.notes
 
     def close(self) -> None:
         """Forget what was read."""
