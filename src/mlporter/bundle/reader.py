@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Among, Keep, Report
 
 __all__ = ["BundleSource"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.artifacts.anchors import Where
 from mlporter.artifacts.beside import Beside, Moved, here_path, strays
@@ -17,11 +17,13 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from mlporter.stores.database.source import DatabaseReader
+    import pyarrow as pa
+
+    from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import ArtifactFile, Keep, Report
 
 __all__ = ["DatabaseFiles"]
@@ -31,6 +33,23 @@ _READY = 2
 _DELETED_VERSION = "Deleted_Internal"
 _TRACE_LOCATION = "mlflow.artifactLocation"
 _ARCHIVE_LOCATION = "mlflow.trace.archiveLocation"
+
+
+class Tables(Protocol):
+    """The part of a reader that this needs."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables."""
+
+    @property
+    def by_name(self) -> Mapping[str, Table]:
+        """The same by name."""
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table by key."""
 
 
 class DatabaseFiles:
@@ -50,7 +69,7 @@ class DatabaseFiles:
 
     def __init__(  # noqa: PLR0913 -- where files may be, which is all there is to say
         self,
-        reader: DatabaseReader,
+        reader: Tables,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
         *,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Column, Table
+    from mlporter.errors import LeftOut
     from mlporter.stores.database.connection import Connection
     from mlporter.stores.database.limits import Limits
 

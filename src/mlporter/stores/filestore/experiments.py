@@ -160,7 +160,9 @@ def settle(experiments: Iterable[Experiment], notes: Notes) -> list[Experiment]:
         if name in names_seen:
             name = _free_name(name, number, names)
             names.add(name)
-            spot.told(f"another experiment has the name {one.name!r}: carried as {name!r}", "renamed")
+            spot.told(
+                f"another experiment has the name {one.name!r}: carried as {name!r}", "renamed"
+            )
         numbers_seen.add(number)
         names_seen.add(name)
         settled.append(replace(one, number=number, name=name))

@@ -1,10 +1,10 @@
 """What lies where in a file store.
 
-    <root>/meta.yaml is nowhere: a root is known by what is in it
-    <root>/<experiment id>/meta.yaml, tags/, datasets/, traces/, models/, <run id>/
-    <root>/<experiment id>/<run id>/meta.yaml, metrics/, params/, tags/, inputs/, outputs/
-    <root>/models/<name>/meta.yaml, tags/, aliases/, version-<number>/
-    <root>/.trash/<experiment id>/                   deleted experiments
+<root>/meta.yaml is nowhere: a root is known by what is in it
+<root>/<experiment id>/meta.yaml, tags/, datasets/, traces/, models/, <run id>/
+<root>/<experiment id>/<run id>/meta.yaml, metrics/, params/, tags/, inputs/, outputs/
+<root>/models/<name>/meta.yaml, tags/, aliases/, version-<number>/
+<root>/.trash/<experiment id>/                   deleted experiments
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from mlporter.stores.filestore.folders import META
 from mlporter.stores.filestore.metrics import LARGEST, fields_of, say_wrong
-from mlporter.stores.filestore.rows import Rows
 from mlporter.stores.filestore.values import read_meta, texts_below, whole
 
 if TYPE_CHECKING:
     from mlporter.stores.filestore.experiments import Experiment
     from mlporter.stores.filestore.notes import Spot
+    from mlporter.stores.filestore.rows import Rows
     from mlporter.stores.filestore.tree import Tree
     from mlporter.stores.filestore.values import Meta
 
@@ -47,8 +47,8 @@ def read_logged_model(
         data = tree.read(file, here)
         points = _points(data, here) if data is not None else {}
         for place, values in points.items():
-            for value in values:
-                rows.add("logged_model_metrics", _point(model, number, key, place, value))
+            for measured in values:
+                rows.add("logged_model_metrics", _point(model, number, key, place, measured))
 
 
 @dataclass(frozen=True)

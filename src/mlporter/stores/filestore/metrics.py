@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
     from mlporter.stores.filestore.notes import Spot
 
-__all__ = ["LARGEST", "MetricTexts", "fields_of", "repeated"]
+__all__ = ["LARGEST", "MetricTexts", "fields_of", "say_wrong"]
 
 LARGEST = 1.7976931348623157e308
 """What MLflow's databases hold for an infinite value."""
 _SCHEMA = BY_NAME["metrics"].schema
+_COLUMNS = ("run_uuid", "key", "step", "timestamp", "value", "is_nan")
 _LINES_NAMED = 3
 _READ = pa.csv.ReadOptions(
     column_names=["timestamp", "value", "step"], use_threads=False, block_size=1 << 24
@@ -63,7 +64,7 @@ class MetricTexts:
     _runs: list[str] = field(default_factory=list)
     _keys: list[str] = field(default_factory=list)
     _spots: list[Spot] = field(default_factory=list)
-    bytes: int = 0
+    size: int = 0
 
     def add(self, run: str, key: str, data: bytes, spot: Spot) -> None:
         """One more file."""
@@ -75,7 +76,7 @@ class MetricTexts:
         self._runs.append(run)
         self._keys.append(key)
         self._spots.append(spot)
-        self.bytes += len(text)
+        self.size += len(text)
 
     def batch(self) -> pa.RecordBatch:
         """All points as rows of `metrics`, sorted by its key."""
@@ -83,30 +84,20 @@ class MetricTexts:
         files = np.repeat(np.arange(len(counts)), counts)
         is_nan = np.isnan(points.values)
         values = np.nan_to_num(points.values, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
-        columns = (files, points.steps, points.timestamps, values, is_nan)
+        columns: list[NDArray[Any]] = [files, points.steps, points.timestamps, values, is_nan]
         if not _ascends(columns):
             order = np.lexsort(columns[::-1])
-            files, steps, timestamps, values, is_nan = (column[order] for column in columns)
-        else:
-            _, steps, timestamps, values, is_nan = columns
-        places = pa.array(files)
-        arrays = {
-            "run_uuid": pa.array(self._runs, pa.string()).take(places),
-            "key": pa.array(self._keys, pa.string()).take(places),
-            "step": pa.array(steps),
-            "timestamp": pa.array(timestamps),
-            "value": pa.array(values),
-            "is_nan": pa.array(is_nan),
-        }
+            columns = [column[order] for column in columns]
+        places, *rest = (pa.array(column) for column in columns)
+        owners = (pa.array(names, pa.string()).take(places) for names in (self._runs, self._keys))
+        arrays = dict(zip(_COLUMNS, (*owners, *rest), strict=True))
         return pa.RecordBatch.from_arrays([arrays[name] for name in _SCHEMA.names], schema=_SCHEMA)
 
     def _parse(self) -> tuple[_Points, NDArray[np.int64]]:
         whole = _by_arrow(b"".join(self._regular())) if self._is_regular() else None
         if whole is not None:
             return whole, np.array(self._counts, dtype=np.int64)
-        parts = [
-            _one_file(text, spot) for text, spot in zip(self._plain, self._spots, strict=True)
-        ]
+        parts = [_one_file(text, spot) for text, spot in zip(self._plain, self._spots, strict=True)]
         counts = np.array([len(part) for part in parts], dtype=np.int64)
         return _joined(parts), counts
 
@@ -126,22 +117,7 @@ def _three(text: bytes, lines: int) -> bytes:
     return text.replace(b"\n", b" 0\n") if text.count(b" ") == lines else text
 
 
-def repeated(batch: pa.RecordBatch) -> int:
-    """How many rows of sorted metrics are exactly like the row before them."""
-    if batch.num_rows < 2:  # noqa: PLR2004
-        return 0
-    same = np.ones(batch.num_rows - 1, dtype=np.bool_)
-    for name in ("step", "timestamp", "value", "is_nan"):
-        column = batch.column(name).to_numpy(zero_copy_only=False)
-        same &= column[1:] == column[:-1]
-    for row in np.flatnonzero(same):
-        for name in ("run_uuid", "key"):
-            column = batch.column(name)
-            same[row] &= column[int(row)] == column[int(row) + 1]
-    return int(same.sum())
-
-
-def _ascends(columns: tuple[NDArray[np.generic], ...]) -> bool:
+def _ascends(columns: list[NDArray[Any]]) -> bool:
     """Whether rows are sorted by these columns, the most significant first; equal ones are."""
     undecided = np.arange(1, len(columns[0]))
     for column in columns:
@@ -224,7 +200,7 @@ def _excerpt(line: bytes) -> str:
 
 
 def _joined(parts: list[_Points]) -> _Points:
-    def column(name: str, kind: type) -> Iterator[NDArray[np.generic]]:
+    def column(name: str, kind: type) -> Iterator[NDArray[Any]]:
         yield np.empty(0, dtype=kind)
         yield from (getattr(part, name) for part in parts)
 

@@ -111,7 +111,7 @@ class Reading:
     def _is_run(self, path: str, spot: Spot) -> bool:
         """Whether a folder is to be read as a run; what it is instead is told."""
         entries = {entry.name for entry in self._tree.entries(path, spot)}
-        if META in entries or entries & _OF_RUNS or _is_id(os.path.basename(path)):
+        if META in entries or entries & _OF_RUNS or _is_id(path.rpartition("/")[2]):
             return True
         kind, reason = "is no run: it has no description", "foreign"
         if TRASH in entries or is_file_store(path):
@@ -138,7 +138,7 @@ class Reading:
 
     def _read_runs(self, folders: list[RunFolder]) -> None:
         """Read runs in the order of their ids, which are the names of their folders."""
-        folders.sort(key=lambda folder: os.fsencode(os.path.basename(folder.path)))
+        folders.sort(key=lambda folder: os.fsencode(folder.name))
         work = partial(read_runs, self._tree, datasets=self._datasets)
         taken: set[str] = set()
         renamed: list[tuple[RunFolder, str]] = []
@@ -164,7 +164,7 @@ class Reading:
         """Some folders at a time; those whose name another has are for later."""
         chunk: list[RunFolder] = []
         for folder in folders:
-            name = os.path.basename(folder.path)
+            name = folder.name
             if name in taken:
                 renamed.append((folder, name))
                 continue

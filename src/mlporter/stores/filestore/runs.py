@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.catalogue import BY_NAME
-from mlporter.errors import LeftOut
 from mlporter.stores.filestore.folders import META
-from mlporter.stores.filestore.metrics import MetricTexts, repeated
+from mlporter.stores.filestore.metrics import MetricTexts
 from mlporter.stores.filestore.notes import Notes, Spot
 from mlporter.stores.filestore.tree import valid_name
 from mlporter.stores.filestore.values import Meta, read_meta, texts_below
+from mlporter.stores.once import like_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mlporter.errors import LeftOut
     from mlporter.stores.filestore.tree import Tree
 
 __all__ = ["RUN_TABLES", "RunBatch", "RunFolder", "read_runs"]
@@ -53,6 +54,11 @@ class RunFolder:
     experiment: int
     trashed: bool
     id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the folder is called."""
+        return self.path.rpartition("/")[2]
 
 
 @dataclass
@@ -156,14 +162,14 @@ class _Reading:
                 data = self._tree.read(file, here)
                 if data is not None:
                     self._metrics.add(run, name, data, here)
-        if self._metrics.bytes >= _METRIC_BYTES:
+        if self._metrics.size >= _METRIC_BYTES:
             self._flush_metrics()
 
     def _flush_metrics(self) -> None:
         batch = self._metrics.batch()
         if batch.num_rows:
             self._metric_batches.append(batch)
-            self._batch.repeats += repeated(batch)
+            self._batch.repeats += int(like_before(batch, BY_NAME["metrics"].key).sum())
         self._metrics = MetricTexts()
 
     def _inputs(self, run: str, folder: RunFolder, path: str, spot: Spot) -> None:
@@ -190,8 +196,8 @@ class _Reading:
             self._add("inputs", row)
             tags = meta.mapping("tags")
             for name in tags.fields:
-                tag = {"input_uuid": uuid_, "name": name, "value": tags.text(name) or ""}
-                self._add("input_tags", tag)
+                value = tags.text(name) or ""
+                self._add("input_tags", {"input_uuid": uuid_, "name": name, "value": value})
 
     def _outputs(self, run: str, path: str, spot: Spot) -> None:
         """Logged models that a run made; a folder is called like the model."""

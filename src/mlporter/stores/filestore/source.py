@@ -104,9 +104,9 @@ class FileStoreSource:
         return self._reading.notes.entries()
 
     @property
-    def repeats(self) -> int:
-        """Rows of `metrics` that are exactly like another: a database takes them once."""
-        return self._reading.repeats
+    def repeats(self) -> bool:
+        """Whether rows of metrics may be exactly like another, which a database takes once."""
+        return bool(self._reading.repeats or self.count("logged_model_metrics"))
 
     def count(self, table: str) -> int:
         """Rows of a table."""

@@ -7,10 +7,13 @@ become NULL, and what was promoted is no longer a tag or metadata.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, MutableMapping
 from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
 
 from mlporter.stores.filestore.spans import finite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
 
 __all__ = ["LONGEST_NAME", "LONGEST_SESSION", "promoted"]
 

@@ -105,10 +105,10 @@ class Tree:
         return [entry for entry in self.entries(path, spot) if entry.is_dir]
 
     def files_below(self, path: str, spot: Spot) -> list[tuple[str, str]]:
-        """The names (``/`` separated) and paths of all files below a folder, sorted by UTF-8 bytes.
+        r"""Names (``/`` separated) and paths of all files below a folder, sorted by UTF-8 bytes.
 
         That is how a key with a slash in it is stored. Junk is left out, and told; so are bytes in
-        names that are no UTF-8, which are spelt ``\\udcff``.
+        names that are no UTF-8, which are spelt ``\udcff``.
         """
         found = [
             (valid_name(name, spot.at(name)), file) for name, file in self._below(path, "", spot, 0)
