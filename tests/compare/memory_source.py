@@ -117,6 +117,7 @@ class MemorySource:
         return nullcontext(io.BytesIO(self.contents[key]))
 
     notes = ()
+    unread = ()
 
     def close(self):
         pass

@@ -1,7 +1,8 @@
 """Folders and files of a store: listed and read, but never what lies outside of it.
 
-A link is followed if it leads to something in the store that it does not itself lie in. Whatever
-cannot be listed or read is noted with its place, and the rest goes on.
+A link is followed if it leads to a file in the store; one to a folder may go in circles, and what
+is in the folder is read where it lies. Whatever cannot be listed or read is noted with its place,
+and the rest goes on.
 """
 
 from __future__ import annotations
@@ -95,10 +96,10 @@ class Tree:
         if not _is_below(real, self.root):
             here.lost("is a link that leads out of the store", "unsafe-path")
             return None
-        if stat.S_ISDIR(found.st_mode) and _is_below(os.path.realpath(item.path + "/.."), real):
-            here.lost("is a link to a folder that it lies in", "unsafe-path")
+        if not stat.S_ISREG(found.st_mode):
+            here.lost("is a link to something else than a file", "unsafe-path")
             return None
-        return Entry(item.name, real, is_dir=stat.S_ISDIR(found.st_mode))
+        return Entry(item.name, real, is_dir=False)
 
     def folders(self, path: str, spot: Spot) -> list[Entry]:
         """The folders in a folder."""
