@@ -118,6 +118,9 @@ class MemorySource:
 
     notes = ()
 
+    def losses(self):
+        return iter(())
+
     def close(self):
         pass
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
 
 __all__ = ["Among", "ArtifactFile", "Description", "Keep", "Report", "Source"]
 
@@ -39,7 +40,9 @@ class Description:
     """What a place is, for manifests and people.
 
     ``address`` is redacted; ``kind`` is "sqlite", "postgresql", "mysql" or "bundle";
-    ``revision`` the schema revision of the tables; ``consistency`` "snapshot" or "live";
+    ``revision`` the schema revision of the tables as they are read;
+    ``stored_revision`` that of the database itself, where it is an older one;
+    ``consistency`` "snapshot" or "live";
     ``artifacts`` "copy" where the place holds files of its own, else "reference" or "none";
     ``bundle_id`` of a bundle;
     ``selection`` what was asked for, where it is only a part of a registry, as plain values.
@@ -52,6 +55,7 @@ class Description:
     artifacts: str = "copy"
     bundle_id: str | None = None
     selection: Mapping[str, object] | None = None
+    stored_revision: str | None = None
 
 
 class Source(Protocol):
@@ -94,6 +98,9 @@ class Source(Protocol):
         Raises:
             OSError: it cannot be read (the caller reports it and goes on).
         """
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold and `read` cannot give, however it is asked."""
 
     @property
     def notes(self) -> tuple[str, ...]:

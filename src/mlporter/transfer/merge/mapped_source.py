@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
     from mlporter.transfer.merge.choice import Choice
     from mlporter.transfer.merge.idmap import IdMap
@@ -111,6 +112,10 @@ class MappedSource(MappedReader):
         """The bytes of a file, which names the ids that its owner has in the target."""
         with self._inner.open_file(file) as stream:
             yield with_new_ids(file.path, stream, self.ids) if self._renames(file) else stream
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold and cannot be read."""
+        return self._inner.losses()
 
     @property
     def notes(self) -> tuple[str, ...]:
