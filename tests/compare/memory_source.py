@@ -117,7 +117,9 @@ class MemorySource:
         return nullcontext(io.BytesIO(self.contents[key]))
 
     notes = ()
-    unread = ()
+
+    def losses(self):
+        return iter(())
 
     def close(self):
         pass

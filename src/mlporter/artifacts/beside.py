@@ -146,8 +146,17 @@ class Beside:
         return strays(folders, self._known)
 
 
-def strays(folders: Iterable[tuple[str, Path]], known: Known) -> list[Owner]:
-    """Folders of artifacts in experiments' folders whose ids are not known, sorted by id."""
+def strays(
+    folders: Iterable[tuple[str, Path]], known: Known, *, described: bool = False
+) -> list[Owner]:
+    """Folders of artifacts in experiments' folders whose ids are not known, sorted by id.
+
+    Args:
+        folders: Experiments' folders, each with what the ids of its orphans begin with.
+        known: Tells which ids the registry has.
+        described: Whether a folder with a description of its own is one too: the registry is
+            the file store that it belongs to, and the description could not be read.
+    """
     seen: set[str] = set()
     found: dict[str, Path] = {}
     for label, folder in folders:
@@ -156,7 +165,7 @@ def strays(folders: Iterable[tuple[str, Path]], known: Known) -> list[Owner]:
             continue
         seen.add(real)
         for kind, below in _BELOW.items():
-            for name in _unknown(folder / below, kind, known):
+            for name in _unknown(folder / below, kind, known, described=described):
                 found.setdefault(f"{label}{below}{name}/artifacts", folder / below / name)
     return [
         Owner("orphan", owner, here_token(found[owner] / "artifacts"))
@@ -164,13 +173,13 @@ def strays(folders: Iterable[tuple[str, Path]], known: Known) -> list[Owner]:
     ]
 
 
-def _unknown(folder: Path, kind: str, known: Known) -> Iterator[str]:
+def _unknown(folder: Path, kind: str, known: Known, *, described: bool) -> Iterator[str]:
     names = sorted(name for name in folders_in(folder) if safe_relative(name))
     for start in range(0, len(names), _CHUNK):
         chunk = tuple(names[start : start + _CHUNK])
         for name in sorted(frozenset(chunk) - known(kind, chunk)):
             is_one = (folder / name / "artifacts").is_dir()
-            if is_one and not _is_described(folder / name):
+            if is_one and (described or not _is_described(folder / name)):
                 yield name
 
 

@@ -67,6 +67,7 @@ class BundleSource:
             consistency=manifest.source.consistency,
             artifacts=manifest.artifacts.mode,
             bundle_id=manifest.bundle_id,
+            stored_revision=manifest.source.schema_revision,
             selection=manifest.selection if isinstance(manifest.selection, dict) else None,
         )
 
@@ -132,10 +133,9 @@ class BundleSource:
         """
         return self._blobs.open(file.sha256 or file.token, file.size)
 
-    @property
-    def unread(self) -> tuple[LeftOut, ...]:
-        """Nothing: what the export could not read is in the table `left_out`."""
-        return ()
+    def losses(self) -> Iterator[LeftOut]:
+        """Nothing: what the export could not give is in the table ``left_out``."""
+        return iter(())
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ class _Comparison:
     def _note_unread(self, tables: dict[str, TableCounts]) -> None:
         """What a side could not read of its own rows, so that nobody can say they are the same."""
         for side, source in enumerate((self._left.source, self._right.source)):
-            for entry in source.unread:
+            for entry in source.losses():
                 self._add_left_out(side, entry)
                 counts = tables.get(entry.kind)
                 if counts is None or entry.expected:

@@ -83,15 +83,13 @@ class Once:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
 
-    @property
-    def unread(self) -> tuple[LeftOut, ...]:
+    def losses(self) -> Iterator[LeftOut]:
         """What could not be read, and how many rows are like another."""
-        told = tuple(
-            LeftOut("table", name, "", "duplicate", _sentence(count), expected=True)
-            for name, count in self._surplus.items()
-            if count
-        )
-        return (*self.inner.unread, *told)
+        yield from self.inner.losses()
+        for name, count in self._surplus.items():
+            if count:
+                detail = _sentence(count)
+                yield LeftOut("table", name, "", "duplicate", detail, expected=True)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -40,7 +40,9 @@ class Description:
     """What a place is, for manifests and people.
 
     ``address`` is redacted; ``kind`` is "sqlite", "postgresql", "mysql", "filestore" or "bundle";
-    ``revision`` the schema revision of the tables; ``consistency`` "snapshot" or "live";
+    ``revision`` the schema revision of the tables as they are read;
+    ``stored_revision`` that of the database itself, where it is an older one;
+    ``consistency`` "snapshot" or "live";
     ``artifacts`` "copy" where the place holds files of its own, else "reference" or "none";
     ``bundle_id`` of a bundle;
     ``selection`` what was asked for, where it is only a part of a registry, as plain values.
@@ -53,6 +55,7 @@ class Description:
     artifacts: str = "copy"
     bundle_id: str | None = None
     selection: Mapping[str, object] | None = None
+    stored_revision: str | None = None
 
 
 class Source(Protocol):
@@ -96,12 +99,10 @@ class Source(Protocol):
             OSError: it cannot be read (the caller reports it and goes on).
         """
 
-    @property
-    def unread(self) -> tuple[LeftOut, ...]:
-        """What is stored here and is in no table, or not as it is stored; known when opened.
+    def losses(self) -> Iterator[LeftOut]:
+        """What is stored here and `read` cannot give, however it is asked, or not as it is stored.
 
-        Rows that could not be read, mostly; those ``expected`` say what is lost in no way, such as
-        another name for one of two things that have the same.
+        Those ``expected`` lose nothing, such as another name for one of two things with the same.
         """
 
     @property

@@ -75,10 +75,9 @@ class WithoutSecrets:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
 
-    @property
-    def unread(self) -> tuple[LeftOut, ...]:
-        """What could not be read."""
-        return self.inner.unread
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold and cannot be read."""
+        return self.inner.losses()
 
     @property
     def notes(self) -> tuple[str, ...]:

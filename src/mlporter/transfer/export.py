@@ -20,7 +20,7 @@ from mlporter.stores.opening import bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.latest import LatestMetrics
-from mlporter.transfer.left_out import LeftOutCollector, left_out_by
+from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
@@ -156,7 +156,7 @@ class _Export:
             self._watch_latest(counts, stack)
             self._write_tables(plan, counts)
             self._check_latest()
-        for item in (*plan.left_out, *left_out_by(self.source)):
+        for item in (*plan.left_out, *left_out_of(self.source)):
             self._leave_out(item)
         if self.artifacts == "copy":
             self.writer.write_artifacts(self._files())

@@ -15,7 +15,7 @@ from mlporter.stores.opening import open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
-from mlporter.transfer.left_out import LeftOutCollector, left_out_by
+from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.load import Load
 from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.orphans import check_orphans
@@ -242,7 +242,7 @@ class _Work:
             if work.rewrite is not None and self.wishes.copies(self.source):
                 files = TargetFiles(work.rewrite, self.wishes.uri_map)
             load = Load(work, target, files, self.wishes.workers, self.on_progress)
-            for item in left_out_by(self.source):
+            for item in left_out_of(self.source):
                 load.left_out.add(item)
         except BaseException:
             target.rollback()
@@ -256,7 +256,7 @@ class _Work:
         try:
             work = self._prepare(target)
             left_out = LeftOutCollector()
-            for item in (*left_out_by(self.source), *work.left_out()):
+            for item in (*left_out_of(self.source), *work.left_out()):
                 left_out.add(item)
             files = self._files(work, left_out)
             return self._result(work, files, left_out, started)

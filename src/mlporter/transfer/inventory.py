@@ -87,7 +87,11 @@ class FilesInfo:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is in a place. ``artifacts`` is None where counting would mean listing every store.
+    """What is in a place.
+
+    ``revision`` is that of the tables as they are read, and
+    ``stored_revision`` the place's own, where it is an older one. ``artifacts`` is None where
+    counting would mean listing every store.
 
     ``orphans`` are local files that no row points to, which are counted anyway.
     """
@@ -97,6 +101,8 @@ class Inventory:
     revision: str
     mlflow_release: str | None
     consistency: str
+    stored_revision: str | None
+    stored_release: str | None
     workspaces: tuple[str, ...]
     tables: tuple[TableInfo, ...]
     experiments: tuple[ExperimentInfo, ...]
@@ -143,6 +149,8 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         revision=place.revision,
         mlflow_release=release_of(place.revision),
         consistency=place.consistency,
+        stored_revision=place.stored_revision,
+        stored_release=release_of(place.stored_revision) if place.stored_revision else None,
         workspaces=workspaces or ("default",),
         tables=tuple(tables),
         experiments=_experiments(source),

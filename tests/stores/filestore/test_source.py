@@ -36,7 +36,7 @@ def rows(source, table, *columns):
 
 def lost(source):
     """What is not carried: kind, id and path."""
-    return [(e.kind, e.id, e.path) for e in source.unread if not e.expected]
+    return [(e.kind, e.id, e.path) for e in source.losses() if not e.expected]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_run_of_today(store):
         assert rows(source, "params", "run_uuid", "key", "value") == [(run.name, "a/b", "x")]
         assert rows(source, "tags", "key", "value") == [("mlflow.user", "me")]
         assert rows(source, "metrics", "key", "value", "step") == [("loss", 0.5, 1)]
-        assert source.unread == ()
+        assert list(source.losses()) == []
         assert source.description.kind == "filestore"
 
 
@@ -78,7 +78,7 @@ def test_a_run_of_before_mlflow_1(store):
         ]
         assert rows(source, "runs", "lifecycle_stage") == [("active",)]
         assert rows(source, "metrics", "timestamp", "step") == [(1544000000, 0)]
-        assert source.unread == ()
+        assert list(source.losses()) == []
 
 
 def test_text_is_carried_to_the_last_byte(store):
@@ -100,7 +100,7 @@ def test_text_is_carried_to_the_last_byte(store):
         assert dict(rows(source, "params", "key", "value")) == values
         keys = [key.encode() for (key,) in rows(source, "params", "key")]
         assert keys == sorted(keys)
-        assert source.unread == ()
+        assert list(source.losses()) == []
 
 
 def test_bytes_that_are_no_text_are_carried_spelt_out_and_told(store):
@@ -111,11 +111,11 @@ def test_bytes_that_are_no_text_are_carried_spelt_out_and_told(store):
     with reading(store.root) as source:
         assert rows(source, "params", "value") == [("a\\xffb\n\\xfe",)]
         assert rows(source, "tags", "key", "value") == [("key", "y"), ("key\\udcff", "x")]
-        assert [(e.kind, e.reason, e.expected) for e in source.unread] == [
+        assert [(e.kind, e.reason, e.expected) for e in source.losses()] == [
             ("params", "not-utf8", False),
             ("tags", "not-utf8", False),
         ]
-        assert "line 1" in source.unread[0].detail
+        assert "line 1" in list(source.losses())[0].detail
 
 
 def test_what_lies_in_the_trash_is_deleted_whatever_it_says(store):
@@ -142,9 +142,9 @@ def test_the_same_id_and_the_same_name_twice_are_both_carried(store):
         ]
         assert sorted(rows(source, "runs", "experiment_id")) == [(1,), (2,)]
         assert sorted(rows(source, "params", "value")) == [("gone",), ("live",)]
-        assert {entry.reason for entry in source.unread} == {"renamed"}
-        assert all(entry.expected for entry in source.unread)
-        assert len(source.unread) == 2
+        assert {entry.reason for entry in source.losses()} == {"renamed"}
+        assert all(entry.expected for entry in source.losses())
+        assert len(list(source.losses())) == 2
 
 
 def test_a_folder_may_have_another_name_than_its_run(store):
@@ -176,7 +176,7 @@ def test_a_run_that_cannot_be_described_is_listed_and_the_rest_goes_on(store, co
     with reading(store.root) as source:
         assert rows(source, "runs", "run_uuid") == [(good.name,)]
         assert lost(source) == [("runs", bad.name, f"1/{bad.name}/meta.yaml")]
-        assert what in source.unread[0].detail
+        assert what in list(source.losses())[0].detail
 
 
 def test_an_experiment_that_cannot_be_described_keeps_its_runs(store):
@@ -197,7 +197,7 @@ def test_folders_without_a_description_are_told(store):
     put(store.root / ".DS_Store", b"\x00")
     with reading(store.root) as source:
         assert lost(source) == [("runs", "a" * 32, f"1/{'a' * 32}")]
-        told = [(e.path, e.reason) for e in source.unread if e.expected]
+        told = [(e.path, e.reason) for e in source.losses() if e.expected]
         assert told == [("1/.ipynb_checkpoints", "foreign"), ("exported_model", "foreign")]
 
 
@@ -207,7 +207,7 @@ def test_a_store_in_a_store_is_told_and_read_when_it_is_addressed(store):
     inner.experiment("2", "inner")
     with reading(store.root) as source:
         assert rows(source, "experiments", "experiment_id") == [(1,)]
-        assert [(e.path, e.reason, e.expected) for e in source.unread] == [
+        assert [(e.path, e.reason, e.expected) for e in source.losses()] == [
             ("mlruns", "nested", True)
         ]
     with reading(inner.root) as source:
@@ -227,7 +227,7 @@ def test_links_that_leave_the_store_or_go_in_circles_are_not_followed(store, tmp
         assert rows(source, "tags", "key", "value") == [("inside", "x")]
         paths = {path.removeprefix(f"1/{run.name}/") for _, _, path in lost(source)}
         assert paths == {"params/out", "params/self", "tags/circle", "1/up"}
-        assert {entry.reason for entry in source.unread} == {"unsafe-path"}
+        assert {entry.reason for entry in source.losses()} == {"unsafe-path"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -253,7 +253,7 @@ def test_an_error_of_the_disk_is_listed(store, monkeypatch):
     with FileStoreSourceAt(store.root) as source:
         assert rows(source, "params", "key") == [("good",)]
         assert lost(source) == [("params", run.name, f"1/{run.name}/params/bad")]
-        assert "Input/output error" in source.unread[0].detail
+        assert "Input/output error" in list(source.losses())[0].detail
 
 
 @contextmanager
@@ -278,7 +278,7 @@ def test_fields_of_other_types_than_mlflow_writes(store):
         assert rows(source, "runs", "status", "start_time", "end_time", "name") == [
             ("RUNNING", None, 17, "2024")
         ]
-        (entry,) = source.unread
+        (entry,) = source.losses()
         assert "status '99' is not known" in entry.detail
         assert "start_time is no whole number: 'soon'" in entry.detail
 
@@ -338,7 +338,7 @@ def test_points_of_logged_models(store):
             (6, 0.0, "my data", "0ab"),
         ]
         assert rows(source, "logged_models", "model_id", "status") == [("m-1", 2)]
-        assert [(e.reason, e.expected) for e in source.unread] == [
+        assert [(e.reason, e.expected) for e in source.losses()] == [
             ("duplicate", False),
             ("unreadable", False),
         ]

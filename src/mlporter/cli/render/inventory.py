@@ -53,6 +53,9 @@ def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
         yield "created", str(inventory.created)
     release = f"MLflow {inventory.mlflow_release}, " if inventory.mlflow_release else ""
     yield "schema", f"{release}revision {inventory.revision}"
+    if inventory.stored_revision:
+        own = f"MLflow {inventory.stored_release}, revision {inventory.stored_revision}"
+        yield "upgraded from", f"{own} (while it is read; nothing is changed)"
     yield "consistency", inventory.consistency
     if inventory.workspaces:
         yield "workspaces", ", ".join(inventory.workspaces)

@@ -35,8 +35,13 @@ class Dialect(Protocol):
     def name(self) -> str:
         """``sqlite``, ``postgresql`` or ``mysql``."""
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
-        """SQL for all rows of a table, sorted by its key, text by UTF-8 bytes."""
+    def select(
+        self, table: Table, columns: tuple[Column, ...], where: str = "", relation: str = ""
+    ) -> str:
+        """SQL for all rows of a table, sorted by its key, text by UTF-8 bytes.
+
+        `relation` is SQL that stands for the table, if it is not read itself.
+        """
 
 
 class AdbcDialect(Dialect, Protocol):
@@ -94,9 +99,9 @@ class Connection(Protocol):
         """The first value of a result, or None."""
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = ""
+        self, table: Table, columns: tuple[Column, ...], where: str = "", relation: str = ""
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table sorted by its key, as the catalogue types them."""
+        """Rows of a table sorted by its key, as the catalogue types them; see `Dialect.select`."""
 
     def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
         """Append batches to a table, within the transaction at hand; return the rows appended.
@@ -153,14 +158,14 @@ class AdbcConnection:
         return rows[0][0] if rows else None
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = ""
+        self, table: Table, columns: tuple[Column, ...], where: str = "", relation: str = ""
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table sorted by its key, as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
         cursor = self._handle.cursor()
         try:
             cursor.adbc_statement.set_options(**self.dialect.statement_options(table))
-            select = self.dialect.select(table, columns, where)
+            select = self.dialect.select(table, columns, where, relation)
             with self._lock:
                 interruptible(lambda: cursor.execute(select), cursor.adbc_cancel)
                 reader = cursor.fetch_record_batch()

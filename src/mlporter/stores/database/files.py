@@ -62,6 +62,8 @@ class DatabaseFiles:
         base: What relative URIs are relative to; None for the current directory.
         beside: The folder where files are looked for that are not where they were recorded.
         orphans: List also what no row points to.
+        homes: Folders of a file store's own experiments, each with what the ids of its orphans
+            begin with.
 
     Attributes:
         notes: What people should know of the files that were listed, once they were.
@@ -76,10 +78,12 @@ class DatabaseFiles:
         base: Path | None = None,
         beside: Path | None = None,
         orphans: bool = False,
+        homes: tuple[tuple[str, Path], ...] = (),
     ) -> None:
         self._reader = reader
         self._workers = workers
         self._with_orphans = orphans
+        self._homes = homes
         pairs = UriMap.parse(uri_map)
         self._places = Places(base=base, uri_map=pairs)
         self._beside = Beside(beside, self._known) if beside is not None else None
@@ -107,7 +111,12 @@ class DatabaseFiles:
     def orphans(self) -> list[Owner]:
         """Folders of files that no row points to."""
         recorded = list(self._experiments_here())
-        return self._beside.orphans(recorded) if self._beside else strays(recorded, self._known)
+        beside = self._beside
+        found = beside.orphans(recorded) if beside else strays(recorded, self._known)
+        if self._homes:
+            found += strays(self._homes, self._known, described=True)
+            found = sorted({owner.id: owner for owner in found}.values(), key=_id_bytes)
+        return found
 
     def _experiments_here(self) -> Iterator[tuple[str, Path]]:
         """The local folders of experiments, where they were recorded."""
@@ -168,6 +177,10 @@ class DatabaseFiles:
         among = Among("key", (key,))
         for batch in self._reader.read("trace_tags", ("request_id", "value"), among):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _id_bytes(owner: Owner) -> bytes:
+    return owner.id.encode()
 
 
 _EXPERIMENT = ("experiment_id", "artifact_location")

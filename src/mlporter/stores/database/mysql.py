@@ -32,14 +32,16 @@ class MysqlDialect:
 
     name = "mysql"
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+    def select(
+        self, table: Table, columns: tuple[Column, ...], where: str = "", relation: str = ""
+    ) -> str:
         """All rows by key; text by its bytes, whatever the columns' collations.
 
         Columns are named plainly: a function's result is NULL where it gets too long.
         """
         names = ", ".join(quoted(c.name) for c in columns)
         order = ", ".join(_order(table, key) for key in table.order)
-        return f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order}"
+        return f"SELECT {names} FROM {relation or quoted(table.name)} {where} ORDER BY {order}"
 
 
 def by_bytes(expression: str) -> str:

@@ -137,11 +137,11 @@ class MysqlConnection:
         return rows[0][0] if rows else None
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = ""
+        self, table: Table, columns: tuple[Column, ...], where: str = "", relation: str = ""
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table sorted by its key, as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
-        select = self.dialect.select(table, columns, where)
+        select = self.dialect.select(table, columns, where, relation)
         subject = f"{self.subject} table {table.name}"
         with closing(_Spool(schema)) as spool:
 

@@ -25,11 +25,13 @@ class PostgresqlDialect:
 
     name = "postgresql"
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+    def select(
+        self, table: Table, columns: tuple[Column, ...], where: str = "", relation: str = ""
+    ) -> str:
         """All rows by key; text by its bytes, whatever the database's own collation."""
         names = ", ".join(_name(c) for c in columns)
         order = ", ".join(_order(table, key) for key in table.order)
-        return f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order}"
+        return f"SELECT {names} FROM {relation or quoted(table.name)} {where} ORDER BY {order}"
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:  # noqa: ARG002
         """Nothing was put in."""

@@ -49,7 +49,9 @@ class SqliteDialect:
 
     name = "sqlite"
 
-    def select(self, table: Table, columns: tuple[Column, ...], where: str = "") -> str:
+    def select(
+        self, table: Table, columns: tuple[Column, ...], where: str = "", relation: str = ""
+    ) -> str:
         """All rows by key, behind one made-up row that tells the driver the types.
 
         SQLite's values carry types, its columns don't, so the driver guesses from the first
@@ -60,7 +62,8 @@ class SqliteDialect:
         examples = ", ".join(f"{_example(c.type)} AS {quoted(c.name)}" for c in columns)
         names = ", ".join(_name(c) for c in columns)
         order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in table.order)
-        inner = f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order} LIMIT -1"
+        rows = f"{relation or quoted(table.name)} {where}"
+        inner = f"SELECT {names} FROM {rows} ORDER BY {order} LIMIT -1"
         return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:

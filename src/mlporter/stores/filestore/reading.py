@@ -46,11 +46,13 @@ class Reading:
         run_tables: Tables by name.
         notes: What was not carried, and what was told.
         repeats: Metric points that are exactly like another.
+        places: The folders of its experiments, below the root.
     """
 
     def __init__(self, root: str, subject: str, workers: int) -> None:
         self.notes = Notes()
         self.repeats = 0
+        self.places: tuple[str, ...] = ()
         self.spool = Spool(subject)
         self.runs: list[str] = []
         folder = self.spool.folder
@@ -74,6 +76,7 @@ class Reading:
     def _read(self) -> None:
         self._rows.add("workspaces", _DEFAULT_WORKSPACE)
         experiments = settle(find_experiments(self._tree, self.notes), self.notes)
+        self.places = tuple(one.place for one in experiments)
         folders: list[RunFolder] = []
         for experiment in experiments:
             folders += self._experiment(experiment)

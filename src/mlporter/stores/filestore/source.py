@@ -85,7 +85,13 @@ class FileStoreSource:
         self._reader = _Reader(address, self._reading)
         folder = path.absolute()
         self._files = DatabaseFiles(
-            self._reader, uri_map, workers, base=folder.parent, beside=folder, orphans=orphans
+            self._reader,
+            uri_map,
+            workers,
+            base=folder.parent,
+            beside=folder,
+            orphans=orphans,
+            homes=tuple((f"{place}/", folder / place) for place in self._reading.places),
         )
 
     @property
@@ -98,10 +104,9 @@ class FileStoreSource:
         """The catalogue's tables."""
         return self._reader.tables
 
-    @property
-    def unread(self) -> tuple[LeftOut, ...]:
-        """What could not be read, and what was read as something else than it is called."""
-        return self._reading.notes.entries()
+    def losses(self) -> Iterator[LeftOut]:
+        """What could not be read, and what is carried otherwise than it is stored."""
+        yield from self._reading.notes.entries()
 
     @property
     def repeats(self) -> bool:

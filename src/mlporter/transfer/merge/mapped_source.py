@@ -113,10 +113,9 @@ class MappedSource(MappedReader):
         with self._inner.open_file(file) as stream:
             yield with_new_ids(file.path, stream, self.ids) if self._renames(file) else stream
 
-    @property
-    def unread(self) -> tuple[LeftOut, ...]:
-        """What could not be read."""
-        return self._inner.unread
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold and cannot be read."""
+        return self._inner.losses()
 
     @property
     def notes(self) -> tuple[str, ...]:

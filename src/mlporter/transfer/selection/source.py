@@ -221,10 +221,9 @@ class SelectedSource:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
 
-    @property
-    def unread(self) -> tuple[LeftOut, ...]:
-        """What could not be read: nobody knows what it belonged to."""
-        return self.inner.unread
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold of what is chosen, and cannot be read."""
+        return (item for item in self.inner.losses() if self._is_left_here(*_owner_of(item)))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -241,6 +240,11 @@ class SelectedSource:
         if not isinstance(self.inner, WithoutSecrets):
             return self
         return WithoutSecrets(replace(self, inner=self.inner.inner, _counts={}))
+
+
+def _owner_of(item: LeftOut) -> tuple[str, str]:
+    """The kind and id of what owns something that is left out: a span's is its trace."""
+    return ("trace", item.id.partition("/")[0]) if item.kind == "span" else (item.kind, item.id)
 
 
 def _selected(
