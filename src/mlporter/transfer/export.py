@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.artifacts.anchors import Where
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
-from mlporter.errors import LeftOut, ReadBackError, UsageError
+from mlporter.errors import LeftOut, ReadBackError, UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.database.revision import installed_mlflow
@@ -103,6 +103,12 @@ def export(
     check_strict(artifacts, strict_artifacts=strict_artifacts)
     check_orphans(artifacts, selection, orphans=orphans)
     place = parse_address(bundle)
+    if place.kind is AddressKind.FILESTORE:
+        raise UnsupportedError(
+            "is a file store, into which nothing is written",
+            subject=str(place),
+            hint="name a new directory for the bundle",
+        )
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError("a bundle is a directory", subject=str(place))
     if resume and restart:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.errors import UsageError
+from mlporter.errors import UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.preview import open_preview
@@ -333,6 +333,12 @@ class _Work:
 
 def _database(address: str) -> Address:
     place = parse_address(address)
+    if place.kind is AddressKind.FILESTORE:
+        raise UnsupportedError(
+            "is a file store, which MLflow is leaving behind and mlporter does not write",
+            subject=str(place),
+            hint="the target is a database: sqlite:///name.db, say",
+        )
     if place.kind is AddressKind.BUNDLE:
         raise UsageError(
             "the target is a database; a directory is written by `mlporter export`",

@@ -14,9 +14,11 @@ from mlporter.stores.opening import open_source
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.orphans import Orphans, find_orphans
+from mlporter.transfer.result import LEFT_OUT_SHOWN
 
 if TYPE_CHECKING:
     from mlporter.bundle.manifest import Manifest
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Source
 
 __all__ = [
@@ -93,7 +95,8 @@ class Inventory:
     ``stored_revision`` the place's own, where it is an older one. ``artifacts`` is None where
     counting would mean listing every store.
 
-    ``orphans`` are local files that no row points to, which are counted anyway.
+    ``orphans`` are local files that no row points to, which are counted anyway. ``losses`` are
+    the first things of ``left_out`` of a place that is no bundle.
     """
 
     address: str
@@ -110,6 +113,7 @@ class Inventory:
     artifacts: FilesInfo | None = None
     orphans: Orphans = field(default_factory=Orphans)
     left_out: int = 0
+    losses: tuple[LeftOut, ...] = ()
     bundle_id: str | None = None
     created: str | None = None
 
@@ -138,6 +142,7 @@ def inspect(address: str, *, on_progress: OnProgress = silent) -> Inventory:
 def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
     place = source.description
     manifest = _manifest(source)
+    losses = tuple(source.losses())
     tables = []
     for done, table in enumerate(source.tables):
         on_progress("counting", done, len(source.tables), "tables")
@@ -157,7 +162,8 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         models=_models(source),
         artifacts=_files(manifest),
         orphans=find_orphans(source),
-        left_out=source.count(LEFT_OUT.name) if manifest else 0,
+        left_out=source.count(LEFT_OUT.name) if manifest else len(losses),
+        losses=losses[:LEFT_OUT_SHOWN],
         bundle_id=place.bundle_id,
         created=str(manifest.finished) if manifest else None,
     )

@@ -115,7 +115,7 @@ def test_bytes_that_are_no_text_are_carried_spelt_out_and_told(store):
             ("params", "not-utf8", False),
             ("tags", "not-utf8", False),
         ]
-        assert "line 1" in list(source.losses())[0].detail
+        assert "line 1" in next(iter(source.losses())).detail
 
 
 def test_what_lies_in_the_trash_is_deleted_whatever_it_says(store):
@@ -176,7 +176,7 @@ def test_a_run_that_cannot_be_described_is_listed_and_the_rest_goes_on(store, co
     with reading(store.root) as source:
         assert rows(source, "runs", "run_uuid") == [(good.name,)]
         assert lost(source) == [("runs", bad.name, f"1/{bad.name}/meta.yaml")]
-        assert what in list(source.losses())[0].detail
+        assert what in next(iter(source.losses())).detail
 
 
 def test_an_experiment_that_cannot_be_described_keeps_its_runs(store):
@@ -253,7 +253,7 @@ def test_an_error_of_the_disk_is_listed(store, monkeypatch):
     with FileStoreSourceAt(store.root) as source:
         assert rows(source, "params", "key") == [("good",)]
         assert lost(source) == [("params", run.name, f"1/{run.name}/params/bad")]
-        assert "Input/output error" in list(source.losses())[0].detail
+        assert "Input/output error" in next(iter(source.losses())).detail
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.render.layout import columns, facts, heading, number
+from mlporter.cli.render.layout import bullets, columns, facts, heading, number
+from mlporter.cli.render.transfer import name_left_out, render_told
 from mlporter.cli.text import human_bytes, human_count, plural
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["render_checks", "render_inventory"]
 
 _ORPHANS_SHOWN = 20
+_LOSSES_SHOWN = 20
 
 _KINDS = {
     "derived": "derived: rebuilt, not carried",
@@ -42,7 +44,19 @@ def render_inventory(inventory: Inventory) -> Iterator[RenderableType]:
     prompts = [model for model in inventory.models if model.is_prompt]
     yield from _models("Prompts", prompts, several=several)
     yield from _orphans(inventory.orphans)
+    yield from _losses(inventory)
     yield from _rows(inventory)
+
+
+def _losses(inventory: Inventory) -> Iterator[RenderableType]:
+    lost = [entry for entry in inventory.losses if not entry.expected]
+    if lost:
+        yield Text()
+        yield heading(f"Not readable ({len(lost):,})")
+        yield bullets((("!", name_left_out(entry)) for entry in lost[:_LOSSES_SHOWN]), style="red")
+    if len(lost) > _LOSSES_SHOWN:
+        yield Text(f"  …and {len(lost) - _LOSSES_SHOWN:,} more: --json names the first thousand")
+    yield from render_told([entry for entry in inventory.losses if entry.expected])
 
 
 def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:

@@ -190,7 +190,8 @@ def _where_all_are(result: Result) -> str:
 
 def name_left_out(entry: LeftOut) -> str:
     """What was left out, why, and in what words."""
-    what = f"{entry.kind} {entry.id}" + (f"/{entry.path}" if entry.path else "")
+    whole = entry.path if entry.id in entry.path.split("/") else f"{entry.id}/{entry.path}"
+    what = f"{entry.kind} {whole if entry.path else entry.id}"
     return f"{what}: {entry.reason}" + (f": {entry.detail}" if entry.detail else "")
 
 
