@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlporter.stores.filestore.folders import META, MODELS, RESERVED, TRASH, is_file_store
+from mlporter.stores.filestore.folders import META, MODELS, TRASH, is_file_store
 from mlporter.stores.filestore.notes import Spot
 from mlporter.stores.filestore.tree import valid_name
 from mlporter.stores.filestore.values import read_meta, whole
@@ -94,18 +94,11 @@ def _experiment(tree: Tree, path: str, spot: Spot, *, trashed: bool) -> Experime
         return None
     else:
         spot.lost(f"has no {META}: the experiment's name is not known", "missing")
-    if number is None or not _has_contents(tree, path, spot):
+    if number is None or not tree.folders(path, spot):
         return None
-    # Its runs are there all the same, and need an experiment to be in.
+    # What is in it is there all the same, and needs an experiment to be in.
     name = valid_name(f"experiment_{name}", spot)
     return Experiment(path, spot.path, trashed, number, name)
-
-
-def _has_contents(tree: Tree, path: str, spot: Spot) -> bool:
-    return any(
-        entry.name in RESERVED or META in {one.name for one in tree.entries(entry.path, spot)}
-        for entry in tree.folders(path, spot)
-    )
 
 
 def _described(
