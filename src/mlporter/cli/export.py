@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     artifacts_option,
     include_secrets_option,
     map_uri_option,
+    orphans_option,
     output_options,
     selection_options,
     source_and,
@@ -33,6 +34,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@orphans_option
 @include_secrets_option
 @selection_options
 @workers_option
@@ -48,6 +50,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    orphans: bool,
     include_secrets: bool,
     selection: Selection | None,
     workers: int,
@@ -73,6 +76,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            orphans=orphans,
             include_secrets=include_secrets,
             selection=selection,
             workers=workers,

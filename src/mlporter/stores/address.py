@@ -9,18 +9,23 @@ from pathlib import Path
 from shlex import quote
 from urllib.parse import unquote
 
+from mlporter.artifacts.uris import local_path
+from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.redaction import redact
+from mlporter.stores.filestore.folders import is_file_store
 
 __all__ = ["Address", "AddressKind", "parse_address"]
 
-_KINDS = "bundle directories, sqlite:///, postgresql:// and mysql:// databases"
+_KINDS = "bundle directories, mlruns folders, sqlite:///, postgresql:// and mysql:// databases"
 
 
 class AddressKind(str, Enum):
     """What an address names."""
 
     BUNDLE = "bundle"
+    FILESTORE = "filestore"
+    """A folder such as `mlruns`, whatever it is called."""
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
     MYSQL = "mysql"
@@ -34,7 +39,7 @@ class Address:
     Attributes:
         kind: What it names.
         text: As given; may hold a password, so it is never shown.
-        path: The directory of a bundle or the file of an SQLite database.
+        path: The directory of a bundle or a file store, or the file of an SQLite database.
     """
 
     kind: AddressKind
@@ -77,7 +82,7 @@ def parse_address(text: str) -> Address:
     if not text.strip():
         raise UsageError("an address is empty", hint="name a bundle directory or a database URL")
     scheme, separator, rest = text.partition("://")
-    if not separator:
+    if not separator or scheme.lower() == "file":
         return _directory(text)
     dialect = scheme.partition("+")[0].lower()
     if dialect == "sqlite":
@@ -93,9 +98,23 @@ def parse_address(text: str) -> Address:
     )
 
 
+def _file_uri(text: str) -> Address:
+    path = local_path(text)
+    if path is None:
+        raise UnsupportedError(
+            "names a file of another machine",
+            subject=redact(text),
+            hint="file:///folder/mlruns, or just the folder",
+        )
+    kind = AddressKind.BUNDLE if (path / MANIFEST).exists() else AddressKind.FILESTORE
+    return Address(kind, text, path)
+
+
 def _directory(text: str) -> Address:
     path = Path(text)
-    if text in {"databricks", "databricks-uc"} or text.startswith("file:"):
+    if text.startswith("file:"):
+        return _file_uri(text)
+    if text in {"databricks", "databricks-uc"}:
         raise UnsupportedError(
             "this release does not read that kind of place",
             subject=redact(text),
@@ -107,6 +126,8 @@ def _directory(text: str) -> Address:
             subject=text,
             hint=f"if it is an SQLite database, its address is sqlite:///{text}",
         )
+    if not (path / MANIFEST).exists() and is_file_store(path):
+        return Address(AddressKind.FILESTORE, text, path)
     return Address(AddressKind.BUNDLE, text, path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.once import Once
 from mlporter.stores.secrets import WithoutSecrets
 
 if TYPE_CHECKING:
@@ -13,15 +14,17 @@ if TYPE_CHECKING:
 __all__ = ["bundle_address", "open_source"]
 
 
-def open_source(
+def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     address: str,
     *,
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
     include_secrets: bool = False,
     part: bool = False,
+    orphans: bool = False,
+    once: bool = False,
 ) -> Source:
-    """Open a bundle or a database for reading; the caller closes it.
+    """Open a bundle, a database or a file store for reading; the caller closes it.
 
     Args:
         address: Where; see `mlporter.stores.address`.
@@ -29,6 +32,8 @@ def open_source(
         workers: How many places are listed at a time.
         include_secrets: Read secret columns and tables too.
         part: Only a part will be read, and no other source of the same file beside.
+        once: For a place with keys: leave away rows that are exactly like another.
+        orphans: List also files that no row points to; a bundle lists those that it holds.
 
     Raises:
         UsageError: it is no address.
@@ -38,23 +43,38 @@ def open_source(
     """
     place = parse_address(address)
     if place.kind is AddressKind.BUNDLE:
-        source = _open_bundle(place)
+        source = _open_bundle(place, once=once)
+    elif place.kind is AddressKind.FILESTORE:
+        source = _open_file_store(place, uri_map, workers, orphans=orphans, once=once)
     else:
-        source = _open_database(place, uri_map, workers, part=part)
+        source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
     return source if include_secrets else WithoutSecrets(source)
 
 
-def _open_bundle(place: Address) -> Source:
+def _open_bundle(place: Address, *, once: bool) -> Source:
     from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
 
-    return BundleSource(bundle_address(place))
+    source = BundleSource(bundle_address(place))
+    has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
+    return Once(source) if once and not has_keys else source
 
 
-def _open_database(place: Address, uri_map: tuple[str, ...], workers: int, *, part: bool) -> Source:
+def _open_file_store(
+    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool, once: bool
+) -> Source:
+    from mlporter.stores.filestore.source import FileStoreSource  # noqa: PLC0415
+
+    source = FileStoreSource(place, uri_map=uri_map, workers=workers, orphans=orphans)
+    return Once(source) if once and source.repeats else source
+
+
+def _open_database(
+    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool, part: bool
+) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(place, uri_map=uri_map, workers=workers, part=part)
+    return DatabaseSource(place, uri_map=uri_map, workers=workers, orphans=orphans, part=part)
 
 
 def bundle_address(place: Address) -> str:

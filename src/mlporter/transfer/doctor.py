@@ -123,7 +123,8 @@ def _place(address: str) -> tuple[list[Check], ExitCode]:
     try:
         place = source.description
         runs = source.count("runs")
-        value = f"{place.kind}, revision {place.revision}, {runs} runs"
+        revision = place.stored_revision or place.revision
+        value = f"{place.kind}, revision {revision}, {runs} runs"
         return [Check(shown, value)], ExitCode.OK
     finally:
         source.close()

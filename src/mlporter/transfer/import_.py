@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.errors import UsageError
+from mlporter.errors import UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.preview import open_preview
@@ -15,12 +15,13 @@ from mlporter.stores.opening import open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
-from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
+from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.load import Load
 from mlporter.transfer.merge.policy import OnConflict, Policy
+from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
 from mlporter.transfer.result import FilesResult, Result
-from mlporter.transfer.selection import notes_of, select
+from mlporter.transfer.selection import select
 from mlporter.transfer.strict import check_strict, find_unreadable
 from mlporter.transfer.target_files import TargetFiles
 
@@ -53,9 +54,10 @@ def import_(
 ) -> Result:
     """Import a bundle into a database: everything, or nothing.
 
-    Where the database has no tables, MLflow's own code creates them. Where it is in use, what is
-    there already and equal is left as it is; nothing in it is ever changed or deleted. Rows go in
-    in one transaction, are read back and compared, and are only then committed.
+    Files that no row points to, if the bundle has any, go to the folder ``orphans`` of the
+    artifact root. Where the database has no tables, MLflow's own code creates them. Where it is in
+    use, what is there already and equal is left as it is; nothing in it is ever changed or
+    deleted. Rows go in in one transaction, are read back and compared, and are only then committed.
 
     Args:
         bundle: The directory that `export` wrote.
@@ -110,6 +112,7 @@ def copy(
     workers: int = 4,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
+    orphans: bool = False,
     selection: Selection | None = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
@@ -120,7 +123,9 @@ def copy(
     """Copy a registry straight into a database: everything, or nothing.
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
-    of both sides are really found. Arguments and errors are those of `import_`.
+    of both sides are really found. `orphans` carries local files too that no row points to: they
+    go to the folder ``orphans`` of the artifact root. Other arguments and errors are those of
+    `import_`.
     """
     wishes = _Wishes(
         artifact_root,
@@ -132,6 +137,7 @@ def copy(
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
+        orphans=orphans,
     )
     return _transfer("copy", source, target, wishes, on_progress)
 
@@ -153,6 +159,7 @@ class _Wishes:
     include_secrets: bool
     strict_artifacts: bool
     dry_run: bool
+    orphans: bool = False
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -178,6 +185,7 @@ class _Wishes:
         yield "artifact-root", self.artifact_root or ""
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
         yield "strict-artifacts", self.strict_artifacts
+        yield "orphans", self.orphans
         yield from (("map-uri", pair) for pair in self.uri_map)
         yield "include-secrets", self.include_secrets
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
@@ -191,6 +199,7 @@ def _transfer(
 ) -> Result:
     check_options(wishes.artifacts, wishes.workers)
     check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
+    check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
     place = _database(target)
     origin = parse_address(source)
     check_apart(origin, place)
@@ -203,6 +212,8 @@ def _transfer(
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
         part=wishes.selection is not None and not wishes.selection.is_everything,
+        orphans=wishes.orphans,
+        once=True,
     )
     try:
         chosen = select(opened, wishes.selection)
@@ -232,7 +243,7 @@ class _Work:
             if work.rewrite is not None and self.wishes.copies(self.source):
                 files = TargetFiles(work.rewrite, self.wishes.uri_map)
             load = Load(work, target, files, self.wishes.workers, self.on_progress)
-            for item in secrets_left_out(self.source):
+            for item in left_out_of(self.source):
                 load.left_out.add(item)
         except BaseException:
             target.rollback()
@@ -246,7 +257,7 @@ class _Work:
         try:
             work = self._prepare(target)
             left_out = LeftOutCollector()
-            for item in (*secrets_left_out(self.source), *work.left_out()):
+            for item in (*left_out_of(self.source), *work.left_out()):
                 left_out.add(item)
             files = self._files(work, left_out)
             return self._result(work, files, left_out, started)
@@ -294,7 +305,7 @@ class _Work:
             tables=work.counted,
             files=files,
             left_out=left_out.summary(),
-            notes=(*notes_of(self.source), *merge.notes),
+            notes=(*self.source.notes, *merge.notes),
             seconds=monotonic() - started,
             next_command="" if refused else self._following(renamed=bool(merge.renamed)),
             dry_run=planned,
@@ -323,6 +334,12 @@ class _Work:
 
 def _database(address: str) -> Address:
     place = parse_address(address)
+    if place.kind is AddressKind.FILESTORE:
+        raise UnsupportedError(
+            "is a file store, which MLflow is leaving behind and mlporter does not write",
+            subject=str(place),
+            hint="the target is a database: sqlite:///name.db, say",
+        )
     if place.kind is AddressKind.BUNDLE:
         raise UsageError(
             "the target is a database; a directory is written by `mlporter export`",

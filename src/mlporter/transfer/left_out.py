@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.protocols import Source
 
-__all__ = ["LeftOutCollector", "secrets_left_out"]
+__all__ = ["LeftOutCollector", "left_out_of"]
 
 
 class LeftOutCollector:
@@ -41,12 +41,13 @@ class LeftOutCollector:
         return LeftOutSummary(self._total, self._unexpected, tuple(first))
 
 
-def secrets_left_out(source: Source) -> Iterator[LeftOut]:
-    """An entry for each secret column of kept tables that the source does not give.
+def left_out_of(source: Source) -> Iterator[LeftOut]:
+    """What the source does not give: an entry for each of `Source.losses` and each secret column.
 
-    Of a bundle whose secrets are asked for: those that the export left out. Of a selection also
-    what it left outside.
+    For each secret column of kept tables there is an entry. Of a bundle whose secrets are asked
+    for: those that the export left out. Of a selection also what it left outside.
     """
+    yield from source.losses()
     if isinstance(source, SelectedSource):
         yield from source.left_out
         source = source.inside_out

@@ -9,6 +9,7 @@ from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
+from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.opening import open_source
 from mlporter.transfer.aligned import aligned
 from mlporter.transfer.selection import Selection, select
@@ -56,9 +57,10 @@ def diff(
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
-    left = open_source(a, uri_map=tuple(uri_map), workers=workers)
+    once = not strict and not all(_may_repeat(address) for address in (a, b))
+    left = open_source(a, uri_map=tuple(uri_map), workers=workers, once=once)
     try:
-        right = open_source(b, uri_map=tuple(uri_map), workers=workers)
+        right = open_source(b, uri_map=tuple(uri_map), workers=workers, once=once)
         try:
             one, other, limits = _alike(left, right, selection)
             if not strict:
@@ -70,6 +72,11 @@ def diff(
             right.close()
     finally:
         left.close()
+
+
+def _may_repeat(address: str) -> bool:
+    """Whether a place may hold rows that are exactly alike, which a database holds once."""
+    return parse_address(address).kind in {AddressKind.BUNDLE, AddressKind.FILESTORE}
 
 
 def _alike(
