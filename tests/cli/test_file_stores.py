@@ -22,8 +22,8 @@ def test_what_is_wrong_with_a_store_is_shown(mlporter, tmp_path):
 
     exported = mlporter("export", str(store.root), str(tmp_path / "bundle"))
     assert exported.code == 3
-    assert "Could not be carried: 1 thing" in exported.out
-    assert "told: experiments .trash/2" in exported.out
+    assert "Could not be carried: 1 thing" in exported.err
+    assert "told: experiments .trash/2" in exported.err
 
 
 def test_a_file_store_is_no_target(mlporter, tmp_path):

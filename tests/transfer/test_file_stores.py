@@ -18,6 +18,7 @@ LONG_ID = "123456789012345678"
 def store(tmp_path):
     """A store with a metric of which one point was written three times."""
     made = FolderStore(tmp_path / "mlruns")
+    made.experiment("0", "Default")
     run = made.run(made.experiment("1", "twice"))
     put(run / "metrics" / "loss", "1 0.5 0\n1 0.5 0\n2 0.25 1\n1 0.5 0\n")
     put(run / "artifacts" / "model" / "weights", "1 2 3")
@@ -93,6 +94,7 @@ def test_long_ids_of_experiments_get_short_ones_in_postgresql(
     run = store.run(store.experiment(LONG_ID, "long"))
     put(run / "params" / "p", "x")
     store.run(store.experiment("3", "short"))
+    store.experiment("0", "Default")
     url = postgres.plain(mlflow_postgres_url)
     result = mlporter.copy(str(store.root), url, artifacts="reference")
     assert result.exit_code == 0
@@ -151,7 +153,7 @@ def test_a_database_beside_a_store_is_another_address(store, mlflow_sqlite_templ
     database = mlporter.inspect(sqlite_url(store.root / "mlflow.db"))
     folder = mlporter.inspect(str(store.root))
     assert (database.kind, len(database.experiments)) == ("sqlite", 1)
-    assert (folder.kind, folder.experiments[0].name) == ("filestore", "twice")
+    assert (folder.kind, folder.experiments[1].name) == ("filestore", "twice")
 
 
 def test_orphans_of_a_store_are_counted_and_carried(store, tmp_path):
