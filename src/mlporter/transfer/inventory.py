@@ -101,8 +101,6 @@ class Inventory:
     revision: str
     mlflow_release: str | None
     consistency: str
-    stored_revision: str | None
-    stored_release: str | None
     workspaces: tuple[str, ...]
     tables: tuple[TableInfo, ...]
     experiments: tuple[ExperimentInfo, ...]
@@ -112,6 +110,8 @@ class Inventory:
     left_out: int = 0
     bundle_id: str | None = None
     created: str | None = None
+    stored_revision: str | None = None
+    stored_release: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
