@@ -15,6 +15,7 @@ import pytest
 from mlporter.cli.app import VERBS
 from mlporter.quickstart.train_and_register import train_and_register
 from tests.support.engines import S3, Postgres
+from tests.support.old_databases import copy_old
 
 README = Path(__file__).parents[1] / "README.md"
 UPDATE = "MLPORTER_UPDATE_README"
@@ -75,6 +76,7 @@ class Session:
 def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Session:
     folder = tmp_path / "home"
     folder.mkdir()
+    copy_old("1.30.1", folder).rename(folder / "old-1.30.db")
     train_and_register(f"sqlite:///{folder}/mlflow.db", str(folder / "mlartifacts"))
     databases = [postgres.plain(postgres.new_database()) for _ in range(2)]
     places = {
