@@ -178,7 +178,9 @@ def _unknown(folder: Path, kind: str, known: Known, *, described: bool) -> Itera
     for start in range(0, len(names), _CHUNK):
         chunk = tuple(names[start : start + _CHUNK])
         for name in sorted(frozenset(chunk) - known(kind, chunk)):
-            if _has_something(folder / name / "artifacts") and (described or not _is_described(folder / name)):
+            if _has_something(folder / name / "artifacts") and (
+                described or not _is_described(folder / name)
+            ):
                 yield name
 
 
