@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 import warnings
 from contextlib import closing, contextmanager
@@ -16,6 +17,7 @@ from sqlalchemy import JSON, create_engine, inspect, text
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.pool import NullPool
 
+from mlporter.catalogue import TABLES
 from mlporter.catalogue.revisions import HEAD_REVISION, REVISIONS
 from mlporter.stores.address import parse_address
 
@@ -76,7 +78,15 @@ def fill(url: str) -> None:
                 _fill_table(connection, table, columns, set(key))
         for statement in _SPECIAL:
             if statement.split()[2] in order:
-                connection.execute(text(statement))
+                connection.execute(text(_quoted_key(connection, statement)))
+
+
+def _quoted_key(connection: Connection, statement: str) -> str:
+    """``key`` is a word of MySQL's."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    columns, _, rest = statement.partition(" VALUES ")
+    named = re.sub(r"\bkey\b", lambda _: quote("key"), columns)
+    return f"{named} VALUES {rest}"
 
 
 def _fill_table(
@@ -106,9 +116,15 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     ),
     "assessments.value": ("0.75", '"yes"', "true", '{"a": 1}', "1e999", '"No "'),
     "jobs.status": (2,),
+    "jobs.job_name": ("a job",),  # MLflow's own migration lets it be NULL on MySQL
     "workspace": ("default",),
 }
 """Values of columns that take no others, or for which others matter."""
+
+_JSON = {
+    f"{table.name}.{column.name}" for table in TABLES for column in table.columns if column.json
+}
+"""Documents; MariaDB has no type for them, and checks them."""
 
 _IDS = {
     "experiment_id": lambda row: row % 3 + 1,
@@ -119,6 +135,9 @@ _IDS = {
     "trace_id": lambda row: f"tr-{row}",
     "span_id": lambda row: f"span-{row}",
     "version": lambda row: row,
+    "server_name": lambda row: f"name {row} é",
+    "action_endpoint_id": lambda row: f"endpoint_id {row} é",
+    "job_id": lambda row: f"id {row} é",
 }
 
 
@@ -126,22 +145,21 @@ def _value(table: str, column: ReflectedColumn, row: int, *, is_key: bool) -> An
     name, kind = column["name"], column["type"]
     if table == "experiments" and name == "experiment_id":
         return row
+    is_json = isinstance(kind, JSON) or f"{table}.{name}" in _JSON
     words = _WORDS.get(f"{table}.{name}", _WORDS.get(name))
     if words is not None:
         value = words[row % len(words)]
-        return json.dumps(value) if isinstance(kind, JSON) and value is not None else value
-    if name in _IDS and not isinstance(kind, JSON):
+        return json.dumps(value) if isinstance(value, dict) else value
+    if name in _IDS and not is_json:
         return str(_IDS[name](row)) if kind.python_type is str else _IDS[name](row)
     if column["nullable"] and not is_key and row % 4 == 0:
         return None
-    return _plain(name, kind, row)
+    return json.dumps({name: [row, "é"]}) if is_json else _plain(name, kind, row)
 
 
 def _plain(name: str, kind: Any, row: int) -> Any:
-    if isinstance(kind, JSON):
-        return json.dumps({name: [row, "é"]})
     python = kind.python_type
-    if python is bool:
+    if python is bool or type(kind).__name__ == "TINYINT":
         return row % 2 == 0
     if python is int:
         return 1_600_000_000 + row

@@ -286,3 +286,29 @@ def test_orphans_are_files(with_orphans, tmp_path):
         mlporter.export(
             with_orphans.tracking_uri, str(tmp_path / "b"), orphans=True, artifacts="reference"
         )
+
+
+# --- Names that any file system takes -------------------------------------------------------------
+
+
+def test_unpack_writes_names_that_any_file_system_takes(plain_sqlite, tmp_path):
+    run_id = plain_sqlite.run_ids[0]
+    folder = Path(plain_sqlite.artifact_root, "plain", run_id, "artifacts")
+    odd = ["so: b.txt", "aux", "end.", "Case", "case", "what?", "cafe\u0301", "caf\u00e9"]
+    for name in odd:
+        (folder / name).write_text(f"this is {name}")
+    bundle, out = tmp_path / "bundle", tmp_path / "out"
+    mlporter.export(plain_sqlite.tracking_uri, str(bundle))
+    result = mlporter.unpack(str(bundle), str(out), run=run_id)
+    assert result.notes == (
+        "6 names were changed to what any file system takes; names.jsonl says which.",
+    )
+    lines = (out / "names.jsonl").read_text().splitlines()
+    changes = {change["written"]: change["name"] for change in map(json.loads, lines)}
+    for written, name in changes.items():
+        assert (out / written).read_text() == f"this is {name}"
+    assert set(changes.values()) == {"so: b.txt", "aux", "end.", "case", "what?", "caf\u00e9"}
+    # Once more changes nothing.
+    before = tree(out)
+    mlporter.unpack(str(bundle), str(out), run=run_id)
+    assert tree(out) == before

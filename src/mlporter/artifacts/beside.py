@@ -178,9 +178,17 @@ def _unknown(folder: Path, kind: str, known: Known, *, described: bool) -> Itera
     for start in range(0, len(names), _CHUNK):
         chunk = tuple(names[start : start + _CHUNK])
         for name in sorted(frozenset(chunk) - known(kind, chunk)):
-            is_one = (folder / name / "artifacts").is_dir()
-            if is_one and (described or not _is_described(folder / name)):
+            if _has_something(folder / name / "artifacts") and (
+                described or not _is_described(folder / name)
+            ):
                 yield name
+
+
+def _has_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return folder.is_dir()
 
 
 def _is_described(folder: Path) -> bool:

@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
 
-__all__ = ["Among", "ArtifactFile", "Description", "Keep", "Report", "Source"]
+__all__ = ["Among", "ArtifactFile", "Description", "Keep", "Report", "Source", "only_orphans"]
 
 Keep = Callable[[str, str], bool]
 """Whether the files of an owner (kind, id) are wanted."""
+
+
+def only_orphans(kind: str, _owner: str) -> bool:
+    """A `Keep` of files that no row points to; a source that knows it looks at nothing else."""
+    return kind == "orphan"
 
 
 @dataclass(frozen=True)

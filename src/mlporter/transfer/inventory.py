@@ -104,8 +104,6 @@ class Inventory:
     revision: str
     mlflow_release: str | None
     consistency: str
-    stored_revision: str | None
-    stored_release: str | None
     workspaces: tuple[str, ...]
     tables: tuple[TableInfo, ...]
     experiments: tuple[ExperimentInfo, ...]
@@ -116,6 +114,8 @@ class Inventory:
     losses: tuple[LeftOut, ...] = ()
     bundle_id: str | None = None
     created: str | None = None
+    stored_revision: str | None = None
+    stored_release: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UsageError
+from mlporter.stores.protocols import only_orphans
 
 if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
@@ -61,7 +62,7 @@ def find_orphans(source: Source) -> Orphans:
     folders: dict[str, tuple[int, int]] = {}
     last, count_of_folders = "", 0
     files = size = 0
-    for file in source.files(lambda _: None, lambda kind, _: kind == "orphan"):
+    for file in source.files(lambda _: None, only_orphans):
         files, size = files + 1, size + file.size
         count_of_folders += file.owner_id != last
         last = file.owner_id

@@ -13,7 +13,7 @@ from mlporter.artifacts.uris import UriMap
 from mlporter.errors import UnreachableError
 from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.places import Places
-from mlporter.stores.protocols import Among
+from mlporter.stores.protocols import Among, only_orphans
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ class DatabaseFiles:
     def scan(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""
         owners = self._owners()
-        if keep is not None:
+        if keep is only_orphans:
+            owners = iter(self.orphans() if self._with_orphans else ())
+        elif keep is not None:
             owners = (owner for owner in owners if keep(owner.kind, owner.id))
         yield from scan_owners(owners, self._place, report, self._workers, self._moved)
         is_told = self._with_orphans or keep is not None
