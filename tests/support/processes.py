@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -69,15 +70,34 @@ def go_on(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 @contextmanager
-def mlflow_server(database: str, folder: Path) -> Iterator[str]:
-    """``mlflow server`` on a database, with its files in a folder; its address."""
+def mlflow_server(
+    database: str,
+    folder: Path,
+    *options: str,
+    python: str | Path = sys.executable,
+    **environment: str,
+) -> Iterator[str]:
+    """``mlflow server`` on a database, with its files in a folder; its address.
+
+    Args:
+        database: Address for ``--backend-store-uri``.
+        folder: For ``--artifacts-destination``, unless options name another root.
+        options: More options of the command.
+        python: Whose MLflow runs it.
+        environment: More variables for it.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
-    command += ["--artifacts-destination", str(folder), "--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command = [str(python), "-m", "mlflow", "server", "--backend-store-uri", database]
+    if "--no-serve-artifacts" not in options:
+        command += ["--artifacts-destination", str(folder)]
+    if "--workers" not in options:
+        command += ["--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port), *options]
     log = folder.with_name(f"{folder.name}.log")
+    # No jobs: they write into the database on their own account.
+    jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with log.open("w") as out:
         # A process group of its own: stopping the command alone would leave its server running.
         server = subprocess.Popen(
@@ -86,14 +106,23 @@ def mlflow_server(database: str, folder: Path) -> Iterator[str]:
             stdout=out,
             stderr=out,
             start_new_session=True,
-            env={**os.environ, **QUIET_ENVIRONMENT},
+            env={**os.environ, **QUIET_ENVIRONMENT, **jobs, **environment},
         )
+    address = f"http://127.0.0.1:{port}"
     try:
-        while "startup complete" not in log.read_text():
+        while not _is_up(address):
             assert server.poll() is None, log.read_text()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.wait(0.1)
-        yield f"http://127.0.0.1:{port}"
+        yield address
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+def _is_up(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5):  # noqa: S310 -- http
+            return True
+    except OSError:
+        return False

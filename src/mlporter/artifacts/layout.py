@@ -36,6 +36,7 @@ __all__ = [
     "logged_model_root",
     "normalise_root",
     "orphan_root",
+    "owner_root",
     "quote_name",
     "run_root",
     "trace_archive_root",
@@ -157,3 +158,20 @@ def quote_name(name: str) -> str:
 
 def _escape(char: str) -> str:
     return "".join(f"={byte:02X}" for byte in char.encode())
+
+
+def owner_root(experiment: str, kind: str, owner_id: str) -> str:
+    """Where the files of an owner lie, below its experiment's artifact location.
+
+    Raises:
+        KeyError: what is of that kind does not lie in an experiment.
+    """
+    return _ROOTS[kind](experiment, owner_id)
+
+
+_ROOTS = {
+    "run": run_root,
+    "logged_model": logged_model_root,
+    "trace": trace_root,
+    "trace_archive": trace_archive_root,
+}

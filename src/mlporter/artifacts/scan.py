@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Protocol
 
+from mlporter.artifacts.ahead import ahead
 from mlporter.artifacts.files import ArtifactFile, Report
 from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
 from mlporter.errors import LeftOut, UnreachableError
@@ -20,7 +18,6 @@ __all__ = ["Elsewhere", "OpenPlace", "Owner", "scan_owners"]
 OpenPlace = Callable[[str], Place]
 """Opens an artifact URI; raises UnreachableError if nothing can be looked for there."""
 
-_LOOK_AHEAD = 4
 _EXPERIMENTS = 4096
 _MODEL = "MLmodel"
 _LOAD_MARK = "registered_model_meta"
@@ -76,7 +73,7 @@ def scan_owners(
     ``unreadable``, ``unsafe-path`` and unfinished uploads (``transient``, expected).
     """
     looker = _Looker(open_place, elsewhere)
-    for owner, (place, listing) in _ahead(owners, looker.look, max(1, workers)):
+    for owner, (place, listing) in ahead(owners, looker.look, workers):
         for problem in listing.problems:
             report(_left_out(owner, problem))
         for file in listing.files:
@@ -88,28 +85,6 @@ def scan_owners(
 def _left_out(owner: Owner, problem: Problem) -> LeftOut:
     kind = "artifact" if problem.path else owner.kind
     return LeftOut(kind, owner.id, problem.path, problem.reason, problem.detail, problem.expected)
-
-
-def _ahead(
-    owners: Iterable[Owner], look: Callable[[Owner], _Looked], workers: int
-) -> Iterator[tuple[Owner, _Looked]]:
-    if workers == 1:
-        yield from ((owner, look(owner)) for owner in owners)
-        return
-    waiting: deque[tuple[Owner, Future[_Looked]]] = deque()
-    remaining = iter(owners)
-    with ThreadPoolExecutor(workers, thread_name_prefix="mlporter-list") as pool:
-        try:
-            while True:
-                room = workers * _LOOK_AHEAD - len(waiting)
-                waiting.extend((o, pool.submit(look, o)) for o in islice(remaining, room))
-                if not waiting:
-                    return
-                owner, listing = waiting.popleft()
-                yield owner, listing.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
 
 _Looked = tuple[str, Listing]

@@ -69,6 +69,7 @@ class BundleSource:
             bundle_id=manifest.bundle_id,
             stored_revision=manifest.source.schema_revision,
             selection=manifest.selection if isinstance(manifest.selection, dict) else None,
+            over_rest=manifest.source.kind == "server",
         )
 
     @property

@@ -9,7 +9,6 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
-    NOTHING_LEFT_BEHIND,
     artifact_root_option,
     artifacts_option,
     include_secrets_option,
@@ -17,6 +16,8 @@ from mlporter.cli.options import (
     merge_options,
     orphans_option,
     output_options,
+    retry_time_option,
+    said_when_interrupted,
     selection_options,
     source_and,
     strict_artifacts_option,
@@ -43,6 +44,7 @@ __all__ = ["command"]
 @merge_options
 @selection_options
 @workers_option
+@retry_time_option
 @output_options
 def command(
     session: Session,
@@ -62,14 +64,15 @@ def command(
     to_workspace: str | None,
     selection: Selection | None,
     workers: int,
+    retry_time: float,
 ) -> int:
-    """Copy SOURCE, all of it or a part, into the database TARGET.
+    """Copy SOURCE, all of it or a part, into TARGET: a database or a server.
 
     TARGET may be in use: what is there already stays as it is. As an export and an import in one,
     without a bundle in between. Without SOURCE, MLFLOW_TRACKING_URI says where to read; TARGET is
     always named.
     """
-    session.when_interrupted = NOTHING_LEFT_BEHIND
+    session.when_interrupted = said_when_interrupted(target)
     with session.working() as on_progress:
         result = mlporter.copy(
             source,
@@ -86,6 +89,7 @@ def command(
             to_workspace=to_workspace,
             selection=selection,
             workers=workers,
+            retry_time=retry_time,
             on_progress=on_progress,
         )
     session.output.transferred(result)

@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     map_uri_option,
     output_options,
+    retry_time_option,
     selection_options,
     workers_option,
 )
@@ -44,6 +45,7 @@ __all__ = ["command"]
 @map_uri_option
 @selection_options
 @workers_option
+@retry_time_option
 @output_options
 def command(
     session: Session,
@@ -57,6 +59,7 @@ def command(
     uri_map: tuple[str, ...],
     selection: Selection | None,
     workers: int,
+    retry_time: float,
 ) -> int:
     """Compare all tables and files of A and B; each is a bundle or a database.
 
@@ -74,6 +77,7 @@ def command(
             uri_map=uri_map,
             selection=selection,
             workers=workers,
+            retry_time=retry_time,
             on_progress=on_progress,
         )
     session.output.compared(report)

@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     map_uri_option,
     orphans_option,
     output_options,
+    retry_time_option,
     selection_options,
     source_and,
     strict_artifacts_option,
@@ -38,6 +39,7 @@ __all__ = ["command"]
 @include_secrets_option
 @selection_options
 @workers_option
+@retry_time_option
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
 @click.option("--restart", is_flag=True, help="Begin an interrupted export anew.")
 @output_options
@@ -54,6 +56,7 @@ def command(
     include_secrets: bool,
     selection: Selection | None,
     workers: int,
+    retry_time: float,
     resume: bool,
     restart: bool,
 ) -> int:
@@ -80,6 +83,7 @@ def command(
             include_secrets=include_secrets,
             selection=selection,
             workers=workers,
+            retry_time=retry_time,
             resume=resume,
             restart=restart,
             on_progress=on_progress,

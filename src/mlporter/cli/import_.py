@@ -9,13 +9,14 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
-    NOTHING_LEFT_BEHIND,
     artifact_root_option,
     artifacts_option,
     include_secrets_option,
     map_uri_option,
     merge_options,
     output_options,
+    retry_time_option,
+    said_when_interrupted,
     selection_options,
     strict_artifacts_option,
     workers_option,
@@ -41,6 +42,7 @@ __all__ = ["command"]
 @merge_options
 @selection_options
 @workers_option
+@retry_time_option
 @output_options
 def command(
     session: Session,
@@ -59,14 +61,18 @@ def command(
     to_workspace: str | None,
     selection: Selection | None,
     workers: int,
+    retry_time: float,
 ) -> int:
-    """Import BUNDLE, all of it or a part, into the database TARGET.
+    """Import BUNDLE, all of it or a part, into TARGET: a database or a server.
 
     TARGET may be in use: what is there already stays as it is. Ids, times, version numbers,
     stages and aliases are kept; artifact URIs are rewritten to the artifact root. All or nothing:
     an import that fails or is interrupted leaves neither rows nor files behind.
+
+    A server gives runs and logged models ids of its own, and takes no transaction: what is missing
+    is brought over, and the same command run again goes on, or brings what is new since then.
     """
-    session.when_interrupted = NOTHING_LEFT_BEHIND
+    session.when_interrupted = said_when_interrupted(target)
     with session.working() as on_progress:
         result = mlporter.import_(
             bundle,
@@ -82,6 +88,7 @@ def command(
             to_workspace=to_workspace,
             selection=selection,
             workers=workers,
+            retry_time=retry_time,
             on_progress=on_progress,
         )
     session.output.transferred(result)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options
+from mlporter.cli.options import CONTEXT, output_options, retry_time_option
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -18,14 +18,15 @@ __all__ = ["command"]
 
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
+@retry_time_option
 @output_options
-def command(session: Session, /, *, address: str) -> int:
+def command(session: Session, /, *, address: str, retry_time: float) -> int:
     """Tell what ADDRESS holds.
 
     Experiments with their runs, models with their versions, stages and aliases, and the rows of
     every table.
     """
     with session.working() as on_progress:
-        inventory = mlporter.inspect(address, on_progress=on_progress)
+        inventory = mlporter.inspect(address, retry_time=retry_time, on_progress=on_progress)
     session.output.counted(inventory)
     return ExitCode.OK

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTEXT",
-    "NOTHING_LEFT_BEHIND",
     "artifact_root_option",
     "artifacts_option",
     "include_secrets_option",
@@ -25,6 +24,8 @@ __all__ = [
     "merge_options",
     "orphans_option",
     "output_options",
+    "retry_time_option",
+    "said_when_interrupted",
     "sample_option",
     "selection_options",
     "source_and",
@@ -37,6 +38,9 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
 NOTHING_LEFT_BEHIND = "the target is as it was before; the same command begins anew"
 """What an interrupted import or copy says: it is one transaction."""
+
+GOES_ON = "what the server took stays; the same command goes on where it was"
+"""The same into a server, which takes no transaction."""
 
 _Command = TypeVar("_Command", bound="Callable[..., int]")
 
@@ -80,6 +84,12 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
         return command(session, *args, **options)
 
     return configured
+
+
+def said_when_interrupted(target: str) -> str:
+    """What an interrupted import or copy into a target says."""
+    is_server = target.startswith(("http://", "https://", "databricks"))
+    return GOES_ON if is_server else NOTHING_LEFT_BEHIND
 
 
 def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -282,7 +292,19 @@ def workers_option(command: _Command) -> _Command:
         type=click.IntRange(1, _MOST_WORKERS),
         default=4,
         show_default=True,
-        help="How many files to read or write at a time.",
+        help="How many files, or requests to a server, to have at a time.",
+    )(command)
+
+
+def retry_time_option(command: _Command) -> _Command:
+    """Add ``--retry-time SECONDS``."""
+    return click.option(
+        "--retry-time",
+        type=click.FloatRange(min=0),
+        default=120,
+        show_default=True,
+        metavar="SECONDS",
+        help="For how long to try again what fails at a tracking server.",
     )(command)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options
+from mlporter.cli.options import CONTEXT, output_options, retry_time_option
 from mlporter.errors import ExitCode
 from mlporter.redaction import redact
 
@@ -48,6 +48,7 @@ def _names(
     type=click.IntRange(min=0),
     help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
 )
+@retry_time_option
 @output_options
 def command(
     session: Session,
@@ -58,6 +59,7 @@ def command(
     how: RowFormat,
     columns: tuple[str, ...] | None,
     limit: int | None,
+    retry_time: float,
 ) -> int:
     """Show the rows of a table of ADDRESS, sorted by its key.
 
@@ -67,7 +69,7 @@ def command(
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
-    reader = mlporter.show(address, table, columns=columns)
+    reader = mlporter.show(address, table, columns=columns, retry_time=retry_time)
     if limit is None and how == "table":
         limit = _TABLE_LIMIT
     session.output.listed(Rows(redact(address), table, reader, limit), how)

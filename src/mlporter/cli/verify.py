@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     map_uri_option,
     output_options,
+    retry_time_option,
     sample_option,
     workers_option,
 )
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
 @map_uri_option
 @workers_option
+@retry_time_option
 @output_options
 def command(
     session: Session,
@@ -39,6 +41,7 @@ def command(
     against: str | None,
     uri_map: tuple[str, ...],
     workers: int,
+    retry_time: float,
 ) -> int:
     """Check that BUNDLE is complete, and that every part of it is what was written.
 
@@ -54,6 +57,7 @@ def command(
             against=against,
             uri_map=uri_map,
             workers=workers,
+            retry_time=retry_time,
             on_progress=on_progress,
         )
     session.output.verified(result)

@@ -84,6 +84,11 @@ class Cursor:
         """Rows that are at hand without reading on."""
         return len(self._rows) - self._start if self._rows is not None else 0
 
+    @property
+    def position(self) -> int:
+        """Rows of the batch at hand that were gone past."""
+        return self._start
+
     def fill(self) -> bool:
         """Read on if no row is at hand; False at the end.
 

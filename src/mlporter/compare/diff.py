@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DiffReport", "diff_sources"]
 
-_UNPROVEN = ("unreadable", "unreachable", "unsafe-path", "unknown")
-"""Reasons for which a file may be there, so that nobody can say it is the same."""
+_UNPROVEN = ("unreadable", "unreachable", "unsafe-path", "unknown", "denied")
+"""Reasons for which something may be there, so that nobody can say it is the same."""
 
 
 def diff_sources(  # noqa: PLR0913 - two sources, and optional hooks by keyword
@@ -109,6 +109,8 @@ class _Comparison:
         self._note_unread(tables)
         if scope.files:
             tables[ARTIFACTS.name] = self._compare_files()
+        elif self._unproven:
+            tables[ARTIFACTS.name] = TableCounts(unreadable=len(self._unproven))
         different = sum(counts.different for counts in tables.values())
         return DiffReport(
             left=left.description,
@@ -126,9 +128,12 @@ class _Comparison:
         """What a side could not read of its own rows, so that nobody can say they are the same."""
         for side, source in enumerate((self._left.source, self._right.source)):
             for entry in source.losses():
-                self._add_left_out(side, entry)
                 counts = tables.get(entry.kind)
-                if counts is None or entry.expected:
+                if counts is None:
+                    self.note_left_out(side, entry)
+                    continue
+                self._add_left_out(side, entry)
+                if entry.expected:
                     continue
                 tables[entry.kind] = replace(counts, unreadable=counts.unreadable + 1)
                 named: dict[str, object] = {"id": entry.id, "path": entry.path}

@@ -150,7 +150,7 @@ class Merge:
         self._right.advance(len(right))
 
     def _compare_block(self, left: Rows, right: Rows) -> None:
-        in_right, in_left = _matches(left, right)
+        in_right, in_left = matches(left, right)
         pairs = Pairs(left, right, np.flatnonzero(in_right), np.flatnonzero(in_left))
         differ = pairs.differing(self._compared(), strict=self._strict)
         only_left, only_right = np.flatnonzero(~in_right), np.flatnonzero(~in_left)
@@ -249,7 +249,7 @@ class Pairs:
         return self._left_values.column(name), self._right_values.column(name)
 
 
-def _matches(left: Rows, right: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def matches(left: Rows, right: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which rows of each side have a key that the other side has too."""
     if not len(left) or not len(right):
         return np.zeros(len(left), dtype=np.bool_), np.zeros(len(right), dtype=np.bool_)

@@ -24,6 +24,7 @@ class CompareOptions:
         limit: How many differences (and left-out objects a side) are kept; all are counted.
         tables: Only these tables (``artifacts`` among them stands for the files); None means all.
         workers: Threads that read files to hash them.
+        copied: One side is a copy on a server: what a server cannot be told is left out.
 
     Raises:
         UsageError: a value that makes no sense.
@@ -34,6 +35,7 @@ class CompareOptions:
     limit: int = 1000
     tables: tuple[str, ...] | None = None
     workers: int = 4
+    copied: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.own import ARTIFACTS
+from mlporter.catalogue.rest import BLANKS, HIDDEN_COLUMNS, HIDDEN_ROWS, HIDDEN_TABLES, NUMBERS
 from mlporter.catalogue.types import Kind, Table
+from mlporter.catalogue.unsettable import UNSETTABLE
 from mlporter.compare.shape import Pair, pair_up
 from mlporter.errors import UsageError
 
@@ -31,6 +33,11 @@ _KIND_REASONS = {
 
 _PLACES = "Places, where files are rather than what they are"
 _OWNERS = "By whose files they are, and not as text"
+
+_ALIKE = "Nothing and an empty text, 1 and 1.0, which are the same in MLflow's REST API"
+_HIDDEN = "What MLflow's REST API does not show"
+
+_UNSETTABLE = "What a server fills in itself in a copy"
 
 _Ignored = dict[str, dict[str, None]]
 """Reasons, and what they hold for, both in the order they came up."""
@@ -66,6 +73,7 @@ def decide_scope(
     names = list(dict.fromkeys((*mine, *theirs)))
     _refuse_unknown(names, options)
     bundles = "bundle" in (left[0].kind, right[0].kind)
+    told = left[0].over_rest and right[0].over_rest and not options.strict
     ignored: _Ignored = {}
     pairs = []
     for name in _asked(names, options):
@@ -74,7 +82,15 @@ def decide_scope(
         if reason:
             ignored.setdefault(f"Tables that are {reason}", {})[name] = None
             continue
-        pair = pair_up(one, two, _columns_left(one, two, ignored, strict=options.strict))
+        if told and name in HIDDEN_TABLES:
+            ignored.setdefault(_HIDDEN, {})[name] = None
+            continue
+        leave = _columns_left(one, two, ignored, strict=options.strict)
+        if told:
+            leave |= _hidden(name, ignored)
+        if options.copied and not options.strict:
+            leave |= _unsettable(name, ignored)
+        pair = pair_up(one, two, leave)
         if pair is not None:
             pairs.append(pair)
     sentences = [f"{reason}: {', '.join(names)}." for reason, names in ignored.items()]
@@ -123,6 +139,26 @@ def _columns_left(
             if place.where is None and table.name not in ANCHORED:
                 leave.add(place.column)
     return frozenset(leave)
+
+
+def _hidden(table: str, ignored: _Ignored) -> frozenset[str]:
+    """Columns and rows that a server does not show; says so in `ignored`."""
+    columns = HIDDEN_COLUMNS.get(table, ())
+    for column in columns:
+        ignored.setdefault(_HIDDEN, {})[f"{table}.{column}"] = None
+    if table in HIDDEN_ROWS:
+        ignored.setdefault(_HIDDEN, {})[f"deleted {table}"] = None
+    for name in (*BLANKS.get(table, ()), *NUMBERS.get(table, ())):
+        ignored.setdefault(_ALIKE, {})[f"{table}.{name}"] = None
+    return frozenset(columns)
+
+
+def _unsettable(table: str, ignored: _Ignored) -> frozenset[str]:
+    """Columns that a server fills in itself; says so in `ignored`."""
+    columns = UNSETTABLE.get(table, frozenset())
+    for column in sorted(columns):
+        ignored.setdefault(_UNSETTABLE, {})[f"{table}.{column}"] = None
+    return columns
 
 
 def _say(ignored: _Ignored, reason: str, table: Table, columns: list[str]) -> None:

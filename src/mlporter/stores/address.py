@@ -7,7 +7,7 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 from shlex import quote
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.layout import MANIFEST
@@ -15,9 +15,12 @@ from mlporter.errors import UnsupportedError, UsageError
 from mlporter.redaction import redact
 from mlporter.stores.filestore.folders import is_file_store
 
-__all__ = ["Address", "AddressKind", "parse_address"]
+__all__ = ["Address", "AddressKind", "is_databricks", "parse_address"]
 
-_KINDS = "bundle directories, mlruns folders, sqlite:///, postgresql:// and mysql:// databases"
+_KINDS = (
+    "bundle directories, mlruns folders, sqlite:///, postgresql:// and mysql:// databases, http:// "
+    "and https:// tracking servers, and databricks"
+)
 
 
 class AddressKind(str, Enum):
@@ -30,6 +33,8 @@ class AddressKind(str, Enum):
     POSTGRESQL = "postgresql"
     MYSQL = "mysql"
     """MySQL and MariaDB."""
+    SERVER = "server"
+    """A tracking server, by its web address or as ``databricks``."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,13 @@ def parse_address(text: str) -> Address:
     if not text.strip():
         raise UsageError("an address is empty", hint="name a bundle directory or a database URL")
     scheme, separator, rest = text.partition("://")
+    if is_databricks(text):
+        return Address(AddressKind.SERVER, text)
     if not separator or scheme.lower() == "file":
         return _directory(text)
     dialect = scheme.partition("+")[0].lower()
+    if dialect in {"http", "https"}:
+        return _server(text)
     if dialect == "sqlite":
         return _sqlite(text, rest)
     if dialect in {"postgresql", "postgres"}:
@@ -110,11 +119,28 @@ def _file_uri(text: str) -> Address:
     return Address(kind, text, path)
 
 
+def is_databricks(text: str) -> bool:
+    """Whether an address is MLflow's name for a Databricks workspace."""
+    return text == "databricks" or text.startswith("databricks://")
+
+
+def _server(text: str) -> Address:
+    try:
+        host = urlsplit(text).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise UsageError(
+            "names no host", subject=redact(text), hint="http://host:5000 or https://host/prefix"
+        )
+    return Address(AddressKind.SERVER, text)
+
+
 def _directory(text: str) -> Address:
     path = Path(text)
     if text.startswith("file:"):
         return _file_uri(text)
-    if text in {"databricks", "databricks-uc"}:
+    if text == "databricks-uc":
         raise UnsupportedError(
             "this release does not read that kind of place",
             subject=redact(text),

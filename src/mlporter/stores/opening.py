@@ -11,7 +11,10 @@ from mlporter.stores.secrets import WithoutSecrets
 if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
 
-__all__ = ["bundle_address", "open_source"]
+__all__ = ["RETRY_TIME", "bundle_address", "open_source"]
+
+RETRY_TIME = 120.0
+"""Seconds after which a server that keeps failing is given up, unless told otherwise."""
 
 
 def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
@@ -20,17 +23,19 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
     include_secrets: bool = False,
+    retry_time: float = RETRY_TIME,
     part: bool = False,
     orphans: bool = False,
     once: bool = False,
 ) -> Source:
-    """Open a bundle, a database or a file store for reading; the caller closes it.
+    """Open a bundle, a database, a file store or a tracking server; the caller closes it.
 
     Args:
         address: Where; see `mlporter.stores.address`.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
-        workers: How many places are listed at a time.
+        workers: How many places are listed, and requests sent, at a time.
         include_secrets: Read secret columns and tables too.
+        retry_time: Seconds after which a server that keeps failing is given up.
         part: Only a part will be read, and no other source of the same file beside.
         once: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
@@ -46,6 +51,8 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         source = _open_bundle(place, once=once)
     elif place.kind is AddressKind.FILESTORE:
         source = _open_file_store(place, uri_map, workers, orphans=orphans, once=once)
+    elif place.kind is AddressKind.SERVER:
+        source = _open_server(place, uri_map, workers, retry_time)
     else:
         source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
     return source if include_secrets else WithoutSecrets(source)
@@ -75,6 +82,15 @@ def _open_database(
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
     return DatabaseSource(place, uri_map=uri_map, workers=workers, orphans=orphans, part=part)
+
+
+def _open_server(
+    place: Address, uri_map: tuple[str, ...], workers: int, retry_time: float
+) -> Source:
+    # MLflow takes seconds to import, which its credentials need.
+    from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
+
+    return ServerSource(place, uri_map=uri_map, workers=workers, retry_time=retry_time)
 
 
 def bundle_address(place: Address) -> str:

@@ -50,7 +50,8 @@ class Description:
     ``consistency`` "snapshot" or "live";
     ``artifacts`` "copy" where the place holds files of its own, else "reference" or "none";
     ``bundle_id`` of a bundle;
-    ``selection`` what was asked for, where it is only a part of a registry, as plain values.
+    ``selection`` what was asked for, where it is only a part of a registry, as plain values;
+    ``over_rest`` where the rows came over MLflow's REST API, which does not show everything.
     """
 
     address: str
@@ -61,6 +62,7 @@ class Description:
     bundle_id: str | None = None
     selection: Mapping[str, object] | None = None
     stored_revision: str | None = None
+    over_rest: bool = False
 
 
 class Source(Protocol):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
+    from mlporter.stores.protocols import Among
 
 __all__ = ["TableReader", "locations_of", "owner_roots", "rows_of", "version_owner_id"]
 
@@ -27,7 +28,9 @@ class TableReader(Protocol):
     def tables(self) -> tuple[Table, ...]:
         """Its tables."""
 
-    def read(self, table: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.transfer.counterparts import counterparts, has_marks
 from mlporter.transfer.merge.idmap import IdMap
 from mlporter.transfer.merge.inventory import experiments_of
 from mlporter.transfer.merge.mapped_source import MappedSource
@@ -18,18 +19,30 @@ __all__ = ["aligned", "same_experiments"]
 
 
 def aligned(left: Source, right: Source) -> tuple[Source, list[str]]:
-    """The left source, with its experiments under the ids that the right one gives them.
+    """The left source, with what it has under the ids that the right one gives it.
+
+    These are experiments of the same name, and what one of the two is a copy of on a server.
 
     Returns:
-        The source to compare, and a sentence if any id was looked through.
+        The source to compare, and sentences on the ids that were looked through.
     """
     numbers = same_experiments(experiments_of(left), experiments_of(right))
-    if not numbers:
+    ids = counterparts(left, right, numbers) if has_marks(left) or has_marks(right) else {}
+    said = []
+    if ids:
+        counts = ", ".join(f"{len(changed)} {table}" for table, changed in ids.items())
+        said.append(f"Ids that a server gave to copies: {counts}.")
+    if numbers:
+        said.append(_numbers(numbers))
+    if not said:
         return left, []
+    return MappedSource(left, IdMap(experiments=numbers, ids=ids)), said
+
+
+def _numbers(numbers: dict[int, int]) -> str:
     pairs = ", ".join(f"{old} is {new}" for old, new in sorted(numbers.items())[:5])
     more = f", and {len(numbers) - 5} more" if len(numbers) > 5 else ""  # noqa: PLR2004
-    sentence = f"Ids of experiments, which have the same names: in B {pairs}{more}."
-    return MappedSource(left, IdMap(experiments=numbers)), [sentence]
+    return f"Ids of experiments, which have the same names: in B {pairs}{more}."
 
 
 def same_experiments(left: Iterable[Experiment], right: Iterable[Experiment]) -> dict[int, int]:

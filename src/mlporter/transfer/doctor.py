@@ -13,7 +13,8 @@ from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
 from mlporter.redaction import redact
 from mlporter.stores.database.revision import installed_head
-from mlporter.stores.opening import open_source
+from mlporter.stores.distant import distant
+from mlporter.stores.opening import RETRY_TIME, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ class DoctorReport:
         return {"checks": checks, "exit_code": int(self.exit_code)}
 
 
-def doctor(address: str | None = None) -> DoctorReport:
+def doctor(address: str | None = None, *, retry_time: float = RETRY_TIME) -> DoctorReport:
     """Say which versions, drivers and settings are here; open a place if one is named.
 
     Nothing is changed, neither here nor there. Settings that may hold secrets are not shown.
@@ -83,7 +84,7 @@ def doctor(address: str | None = None) -> DoctorReport:
     ]
     failure = ExitCode.OK
     if address is not None:
-        place, failure = _place(address)
+        place, failure = _place(address, retry_time)
         checks += place
     return DoctorReport(tuple(checks), failure)
 
@@ -112,15 +113,19 @@ def _settings() -> Iterator[Check]:
             yield Check(name, redact(environ[name]))
 
 
-def _place(address: str) -> tuple[list[Check], ExitCode]:
+def _place(address: str, retry_time: float) -> tuple[list[Check], ExitCode]:
     shown = redact(address)
     try:
-        source = open_source(address)
+        source = open_source(address, retry_time=retry_time)
     except MlporterError as error:
         return [Check(shown, error.message, ok=False, hint=error.hint or "")], ExitCode(
             error.exit_code
         )
     try:
+        server = distant(source)
+        if server is not None:  # its runs are counted by fetching them all
+            said = [Check(f"  {name}", value) for name, value in server.says()]
+            return [Check(shown, "tracking server"), *said], ExitCode.OK
         place = source.description
         runs = source.count("runs")
         revision = place.stored_revision or place.revision

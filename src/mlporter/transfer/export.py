@@ -17,7 +17,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.revision import installed_mlflow
-from mlporter.stores.opening import bundle_address, open_source
+from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.latest import LatestMetrics
@@ -66,6 +66,7 @@ def export(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     resume: bool = False,
     restart: bool = False,
     include_secrets: bool = False,
@@ -80,11 +81,12 @@ def export(
     after the tables. What could not be carried is in the result and in the bundle's ``left_out``.
 
     Args:
-        source: Address of a database.
+        source: Address of a database or a tracking server.
         bundle: The directory; it must be new or empty.
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
-        workers: Tables and files that are read at a time.
+        workers: Tables and files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
         resume: Continue an interrupted export in that directory.
         restart: Begin again, removing the bundle in that directory first.
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
@@ -121,6 +123,7 @@ def export(
         uri_map=tuple(uri_map),
         workers=workers,
         include_secrets=include_secrets,
+        retry_time=retry_time,
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
     )

@@ -11,7 +11,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
@@ -43,6 +43,7 @@ def import_(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     selection: Selection | None = None,
@@ -67,6 +68,7 @@ def import_(
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
         include_secrets: Carry secrets too, if the bundle has them.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
         selection: What to carry, with all that it stands on; None is everything.
@@ -98,6 +100,7 @@ def import_(
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
+        retry_time=retry_time,
     )
     return _transfer("import", bundle, target, wishes, on_progress)
 
@@ -110,6 +113,7 @@ def copy(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     orphans: bool = False,
@@ -138,6 +142,7 @@ def copy(
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
         orphans=orphans,
+        retry_time=retry_time,
     )
     return _transfer("copy", source, target, wishes, on_progress)
 
@@ -159,6 +164,7 @@ class _Wishes:
     include_secrets: bool
     strict_artifacts: bool
     dry_run: bool
+    retry_time: float
     orphans: bool = False
 
     def check(self, source: Source) -> None:
@@ -174,6 +180,14 @@ class _Wishes:
             raise UsageError(
                 "--artifacts reference keeps the artifact URIs, --artifact-root changes them",
                 hint="leave one of the two out",
+            )
+
+    def check_for_server(self) -> None:
+        """Refuse what a server does not let itself be told."""
+        if self.artifact_root is not None:
+            raise UsageError(
+                "a server decides itself where it keeps files",
+                hint="leave --artifact-root out",
             )
 
     def copies(self, source: Source) -> bool:
@@ -192,6 +206,7 @@ class _Wishes:
         yield from (("rename", pair) for pair in self.policy.renames)
         yield "to-workspace", self.policy.to_workspace or ""
         yield "workers", "" if self.workers == _WORKERS else str(self.workers)
+        yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
 
 
 def _transfer(
@@ -200,7 +215,7 @@ def _transfer(
     check_options(wishes.artifacts, wishes.workers)
     check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
     check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
-    place = _database(target)
+    place = _target(target)
     origin = parse_address(source)
     check_apart(origin, place)
     check_outside(origin, place.path, "the target")
@@ -211,12 +226,15 @@ def _transfer(
         uri_map=wishes.uri_map,
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
+        retry_time=wishes.retry_time,
         part=wishes.selection is not None and not wishes.selection.is_everything,
         orphans=wishes.orphans,
         once=True,
     )
     try:
         chosen = select(opened, wishes.selection)
+        if place.kind is AddressKind.SERVER:
+            return _into_server(verb, chosen, place, wishes, on_progress)
         wishes.check(chosen)
         work = _Work(verb, chosen, place, wishes, on_progress)
         return work.preview(started) if wishes.dry_run else work.run(started)
@@ -319,20 +337,70 @@ class _Work:
         )
 
     def _following(self, *, renamed: bool) -> str:
-        """What to run now: what was planned, or else what shows that it was done.
-
-        `diff` would not find what has another name now.
-        """
         places = (self.source.description.address, str(self.place))
-        part = self.wishes.selection.options() if self.wishes.selection else ""
-        if self.wishes.dry_run:
-            return command_line(self.verb, places, self.wishes.options(), part)
-        if renamed:
-            return command_line("inspect", places[1:], ())
-        return command_line("diff", places, (), part)
+        return _following(self.verb, places, self.wishes, renamed=renamed)
 
 
-def _database(address: str) -> Address:
+def _following(verb: str, places: tuple[str, str], wishes: _Wishes, *, renamed: bool) -> str:
+    """What to run now: what was planned, or else what shows that it was done.
+
+    `diff` would not find what has another name now.
+    """
+    part = wishes.selection.options() if wishes.selection else ""
+    if wishes.dry_run:
+        return command_line(verb, places, wishes.options(), part)
+    if renamed:
+        return command_line("inspect", places[1:], ())
+    return command_line("diff", places, (), part)
+
+
+def _into_server(
+    verb: str, source: Source, place: Address, wishes: _Wishes, on_progress: OnProgress
+) -> Result:
+    """Carry a registry into a tracking server: step by step, as it takes no transaction."""
+    # MLflow takes seconds to import, which a server's credentials need.
+    from mlporter.transfer.into_server.work import ServerWork  # noqa: PLC0415
+
+    wishes.check_for_server()
+    started = monotonic()
+    work = ServerWork(
+        source,
+        place,
+        wishes.policy,
+        wishes.workers,
+        wishes.retry_time,
+        wishes.uri_map,
+        on_progress,
+        copies=wishes.copies(source),
+        dry=wishes.dry_run,
+    )
+    try:
+        work.run()
+        matching, notes = work.matching, (*source.notes, *work.notes())
+        places = (source.description.address, str(place))
+        return Result(
+            verb=verb,
+            source=places[0],
+            target=places[1],
+            tables=work.tables(),
+            files=work.files_result(wishes.artifacts),
+            left_out=work.carry.left_out.summary(),
+            notes=notes,
+            seconds=monotonic() - started,
+            next_command=""
+            if matching.conflicts
+            else _following(verb, places, wishes, renamed=bool(matching.renamed)),
+            dry_run=wishes.dry_run,
+            fresh=not work.carry.back.experiments,
+            on_conflict=wishes.policy.on_conflict,
+            renamed=tuple(matching.renamed),
+            conflicts=tuple(matching.conflicts),
+        )
+    finally:
+        work.close()
+
+
+def _target(address: str) -> Address:
     place = parse_address(address)
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
@@ -342,8 +410,9 @@ def _database(address: str) -> Address:
         )
     if place.kind is AddressKind.BUNDLE:
         raise UsageError(
-            "the target is a database; a directory is written by `mlporter export`",
+            "the target is a database or a server; a directory is written by `mlporter export`",
             subject=str(place),
-            hint="name it as sqlite:///name.db, postgresql://user@host/name or mysql://user@host/name",
+            hint="name it as sqlite:///name.db, postgresql://user@host/name, "
+            "mysql://user@host/name or http://host:5000",
         )
     return place

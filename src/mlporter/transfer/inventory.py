@@ -10,7 +10,7 @@ from mlporter.bundle.reader import BundleSource
 from mlporter.catalogue import release_of
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.orphans import Orphans, find_orphans
@@ -122,17 +122,20 @@ class Inventory:
         return asdict(self)
 
 
-def inspect(address: str, *, on_progress: OnProgress = silent) -> Inventory:
+def inspect(
+    address: str, *, retry_time: float = RETRY_TIME, on_progress: OnProgress = silent
+) -> Inventory:
     """Count what is in a bundle or a database; nothing is changed.
 
     Args:
         address: Where to look.
+        retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
-    source = open_source(address, orphans=True)
+    source = open_source(address, retry_time=retry_time, orphans=True)
     try:
         return _inventory(source, on_progress)
     finally:

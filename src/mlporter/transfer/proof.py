@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from mlporter.catalogue import marks
 from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.aligned import aligned
+from mlporter.transfer.counterparts import WithoutMarks, has_marks
 from mlporter.transfer.selection import Selection, select
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ def diff(
     limit: int = 1000,
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     selection: Selection | None = None,
     on_progress: OnProgress = silent,
 ) -> DiffReport:
@@ -49,7 +54,8 @@ def diff(
         artifacts: How files are compared.
         limit: How many differences are kept by name; all are counted.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
-        workers: Files that are read at a time.
+        workers: Files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
         selection: Compare only this part of both, of what each of them has of it.
         on_progress: Told how far it is.
 
@@ -58,20 +64,37 @@ def diff(
     """
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     once = not strict and not all(_may_repeat(address) for address in (a, b))
-    left = open_source(a, uri_map=tuple(uri_map), workers=workers, once=once)
-    try:
-        right = open_source(b, uri_map=tuple(uri_map), workers=workers, once=once)
-        try:
-            one, other, limits = _alike(left, right, selection)
-            if not strict:
-                one, said = aligned(one, other)
-                limits += said
-            report = diff_sources(one, other, options, on_progress)
-            return replace(report, ignored=[*report.ignored, *limits])
-        finally:
-            right.close()
-    finally:
-        left.close()
+    opened = partial(
+        open_source, uri_map=tuple(uri_map), workers=workers, retry_time=retry_time, once=once
+    )
+    with ExitStack() as stack:
+        left = stack.enter_context(closing(opened(a)))
+        right = stack.enter_context(closing(opened(b)))
+        one, other, limits = _alike(left, right, selection)
+        if not strict:
+            copied = has_marks(one) or has_marks(other)
+            one, said = aligned(one, other)
+            limits += said
+            if copied:
+                one, other = WithoutMarks(one), WithoutMarks(other)
+                options = replace(options, copied=True)
+                limits.append(
+                    f"Tags {marks.OURS}*, and what a server sets: {', '.join(marks.SERVERS_OWN)}."
+                )
+            one, other = _as_told(one, other, stack)
+        report = diff_sources(one, other, options, on_progress)
+        return replace(report, ignored=[*report.ignored, *limits])
+
+
+def _as_told(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Source]:
+    """Both sources as MLflow's REST API shows them, if one of them was read over it."""
+    if not (left.description.over_rest or right.description.over_rest):
+        return left, right
+    # It needs a database driver, which comparing bundles does not.
+    from mlporter.stores.told import AsTold  # noqa: PLC0415
+
+    one, other = (stack.enter_context(closing(AsTold(source))) for source in (left, right))
+    return one, other
 
 
 def _may_repeat(address: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.errors import UsageError
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import RETRY_TIME, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,13 +119,17 @@ class Registry:
             )
 
 
-def open(address: str) -> Registry:  # noqa: A001 -- as in `gzip.open`
+def open(address: str, *, retry_time: float = RETRY_TIME) -> Registry:  # noqa: A001 -- as in `gzip.open`
     """Open a bundle or a database for reading; see `mlporter.stores.opening.open_source`."""
-    return Registry(open_source(address))
+    return Registry(open_source(address, retry_time=retry_time))
 
 
 def show(
-    address: str, table: str, *, columns: tuple[str, ...] | None = None
+    address: str,
+    table: str,
+    *,
+    columns: tuple[str, ...] | None = None,
+    retry_time: float = RETRY_TIME,
 ) -> pa.RecordBatchReader:
     """Rows of a table as a stream of Arrow batches; the place is closed at its end.
 
@@ -133,11 +137,12 @@ def show(
         address: A bundle or a database.
         table: A table's name.
         columns: Only these, in this order.
+        retry_time: Seconds after which a server that keeps failing is given up.
 
     Raises:
         UsageError: there is no such table or column.
     """
-    registry = open(address)
+    registry = open(address, retry_time=retry_time)
     try:
         reader = registry.read(table, columns)
     except BaseException:

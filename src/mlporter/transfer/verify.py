@@ -9,7 +9,7 @@ from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
-from mlporter.stores.opening import bundle_address
+from mlporter.stores.opening import RETRY_TIME, bundle_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ def verify(
     against: str | None = None,
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> VerifyResult:
     """Check a bundle: structure and every sum, or less with `quick` and `sample`.
@@ -60,7 +61,8 @@ def verify(
         sample: Fraction of the blobs whose content is read, over 0 and up to 1.
         against: Compare it with another place as well, as `diff` does.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
-        workers: Files that are read at a time.
+        workers: Files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
     Raises:
@@ -88,5 +90,12 @@ def verify(
     if against is not None and not check.exit_code:
         from mlporter.transfer.proof import diff  # noqa: PLC0415 -- most bundles are checked alone
 
-        compared = diff(bundle, against, uri_map=uri_map, workers=workers, on_progress=on_progress)
+        compared = diff(
+            bundle,
+            against,
+            uri_map=uri_map,
+            workers=workers,
+            retry_time=retry_time,
+            on_progress=on_progress,
+        )
     return VerifyResult(check, compared)

@@ -1,58 +1,31 @@
-"""The artifact files of a registry in a database: found behind the URIs in its tables."""
+"""The artifact files of a registry in a database, or in a folder that reads as one."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING
 
-from mlporter.artifacts.anchors import Where
 from mlporter.artifacts.beside import Beside, Moved, here_path, strays
 from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
 from mlporter.errors import UnreachableError
-from mlporter.stores.lookup import SortedLookup
+from mlporter.stores.files import EXPERIMENT_PLACES, StoreFiles
 from mlporter.stores.places import Places
 from mlporter.stores.protocols import Among, only_orphans
-from mlporter.stores.versions import locations_of, rows_of, version_owner_id
+from mlporter.stores.versions import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    import pyarrow as pa
-
-    from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import ArtifactFile, Keep, Report
+    from mlporter.stores.versions import TableReader
 
 __all__ = ["DatabaseFiles"]
 
-_READY = 2
-"""`mlflow.entities.LoggedModelStatus.READY` as the database stores it."""
-_DELETED_VERSION = "Deleted_Internal"
-_TRACE_LOCATION = "mlflow.artifactLocation"
-_ARCHIVE_LOCATION = "mlflow.trace.archiveLocation"
 
-
-class Tables(Protocol):
-    """The part of a reader that this needs."""
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """The tables."""
-
-    @property
-    def by_name(self) -> Mapping[str, Table]:
-        """The same by name."""
-
-    def read(
-        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table by key."""
-
-
-class DatabaseFiles:
+class DatabaseFiles(StoreFiles):
     """Lists and opens the files of every owner that the tables name.
 
     Args:
@@ -71,7 +44,7 @@ class DatabaseFiles:
 
     def __init__(  # noqa: PLR0913 -- where files may be, which is all there is to say
         self,
-        reader: Tables,
+        reader: TableReader,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
         *,
@@ -80,8 +53,8 @@ class DatabaseFiles:
         orphans: bool = False,
         homes: tuple[tuple[str, Path], ...] = (),
     ) -> None:
-        self._reader = reader
-        self._workers = workers
+        super().__init__(reader, self._place, workers)
+        self._tables = frozenset(table.name for table in reader.tables)
         self._with_orphans = orphans
         self._homes = homes
         pairs = UriMap.parse(uri_map)
@@ -92,19 +65,16 @@ class DatabaseFiles:
 
     def scan(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""
-        owners = self._owners()
+        owners = self._wanted(keep)
         if keep is only_orphans:
-            owners = iter(self.orphans() if self._with_orphans else ())
-        elif keep is not None:
-            owners = (owner for owner in owners if keep(owner.kind, owner.id))
+            owners = iter(self._strangers())
         yield from scan_owners(owners, self._place, report, self._workers, self._moved)
         is_told = self._with_orphans or keep is not None
         orphans = 0 if is_told else len(self.orphans())
         self.notes = (*self._moved.notes, *([_orphans_note(orphans)] if orphans else []))
 
-    def open(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of a file."""
-        return self._place(file.token).open(file.path)
+    def _strangers(self) -> Iterable[Owner]:
+        return self.orphans() if self._with_orphans else ()
 
     def _place(self, uri: str) -> Place:
         path = here_path(uri)
@@ -122,7 +92,7 @@ class DatabaseFiles:
 
     def _experiments_here(self) -> Iterator[tuple[str, Path]]:
         """The local folders of experiments, where they were recorded."""
-        for experiment, uri in rows_of(self._reader, "experiments", _EXPERIMENT):
+        for experiment, uri in rows_of(self._reader, "experiments", EXPERIMENT_PLACES):
             with suppress(UnreachableError):
                 place = self._places.open(uri) if uri else None
                 if isinstance(place, LocalPlace) and place.exists():
@@ -131,63 +101,14 @@ class DatabaseFiles:
     def _known(self, kind: str, ids: tuple[str, ...]) -> frozenset[str]:
         """Which of some ids the tables have."""
         table, column = _TABLES[kind]
-        if not ids or table not in self._reader.by_name:
+        if not ids or table not in self._tables:
             return frozenset()
         batches = self._reader.read(table, (column,), Among(column, ids))
         return frozenset(id_ for batch in batches for id_ in batch.column(0).to_pylist())
 
-    def _owners(self) -> Iterator[Owner]:
-        """Everything that can own files, in the order of `OWNER_KINDS` and of ids."""
-        experiments = dict(rows_of(self._reader, "experiments", _EXPERIMENT))
-        yield from self._logged_models(experiments)
-        yield from self._model_versions()
-        if self._with_orphans:
-            yield from self.orphans()
-        for run, uri, number in rows_of(self._reader, "runs", _RUN):
-            yield _owner("run", run, uri, number, experiments)
-        if "trace_tags" in self._reader.by_name:
-            yield from self._traces(experiments)
-            for trace, uri in self._tagged(_ARCHIVE_LOCATION):
-                yield Owner("trace_archive", trace, uri, expects_files=True)
-
-    def _logged_models(self, experiments: dict[int, str]) -> Iterator[Owner]:
-        for model, uri, status, stage, number in rows_of(
-            self._reader, "logged_models", _LOGGED_MODEL
-        ):
-            ready = status == _READY and stage != "deleted"
-            yield _owner("logged_model", model, uri, number, experiments, expects_files=ready)
-
-    def _model_versions(self) -> Iterator[Owner]:
-        own = {
-            version_owner_id(key): location.uri
-            for key, location in locations_of(self._reader).items()
-            if location.where is Where.OWN
-        }
-        for owner in sorted(own):
-            yield Owner("model_version", owner, own[owner], expects_files=True)
-
-    def _traces(self, experiments: dict[int, str]) -> Iterator[Owner]:
-        lookup = SortedLookup(
-            lambda: self._reader.read("trace_info", ("request_id", "experiment_id"))
-        )
-        for trace, uri in self._tagged(_TRACE_LOCATION):
-            found = lookup.get(trace)
-            yield _owner("trace", trace, uri, found[0] if found else None, experiments)
-
-    def _tagged(self, key: str) -> Iterator[tuple[str, str]]:
-        """Trace ids with the value of a tag."""
-        among = Among("key", (key,))
-        for batch in self._reader.read("trace_tags", ("request_id", "value"), among):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
 
 def _id_bytes(owner: Owner) -> bytes:
     return owner.id.encode()
-
-
-_EXPERIMENT = ("experiment_id", "artifact_location")
-_RUN = ("run_uuid", "artifact_uri", "experiment_id")
-_LOGGED_MODEL = ("model_id", "artifact_location", "status", "lifecycle_stage", "experiment_id")
 
 
 _TABLES = {
@@ -195,21 +116,6 @@ _TABLES = {
     "logged_model": ("logged_models", "model_id"),
     "trace": ("trace_info", "request_id"),
 }
-
-
-def _owner(  # noqa: PLR0913 -- the fields of an owner
-    kind: str,
-    id_: str,
-    uri: str | None,
-    number: int | None,
-    experiments: dict[int, str],
-    *,
-    expects_files: bool = False,
-) -> Owner:
-    """An owner in an experiment, which may not be there, as SQLite checks no reference."""
-    if number is None:
-        return Owner(kind, id_, uri, expects_files)
-    return Owner(kind, id_, uri, expects_files, experiments.get(number), str(number))
 
 
 def _orphans_note(folders: int) -> str:

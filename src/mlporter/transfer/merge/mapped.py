@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from mlporter.stores.protocols import Among
 from mlporter.transfer.merge.choice import Choice
 from mlporter.transfer.merge.columns import holds_model_name, id_columns
+from mlporter.transfer.merge.resorted import resorted
 from mlporter.transfer.merge.strings import map_strings
 from mlporter.transfer.merge.units import EXPERIMENTS, OWNED, is_among, key_array
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mlporter.transfer.merge.idmap import IdMap
     from mlporter.transfer.merge.inventory import Reader
 
-__all__ = ["MappedReader", "edge_owner"]
+__all__ = ["MappedReader", "edge_owner", "map_batch"]
 
 _FEW = 20_000
 """Up to so many ids, a database is asked for their rows only."""
@@ -59,9 +60,9 @@ class MappedReader:
         needed = self._needed(entry, wanted, among)
         batches = self._rows.read(entry.name, needed, self._pushed(entry))
         carried = self._carried(entry, batches)
-        mapped: Iterator[pa.RecordBatch] = (self._map(entry, batch) for batch in carried)
+        mapped: Iterator[pa.RecordBatch] = (map_batch(entry, batch, self.ids) for batch in carried)
         if self._reorders(entry):
-            mapped = _sorted(mapped, entry)
+            mapped = resorted(entry, mapped)
         for batch in mapped:
             rows = self._left(entry, batch)
             if among is not None:
@@ -186,24 +187,25 @@ class MappedReader:
     def _table_of(self, entry: Table, column: str) -> str:
         return next(c.table for c in id_columns(entry.name) if c.column == column)
 
-    def _map(self, entry: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
-        ids = self.ids
-        batch = map_strings(entry, batch, ids)
-        originals = batch
-        for holder in id_columns(entry.name):
-            if changes := ids.of(holder.table):
-                where = None if holder.where is None else _equal(originals, *holder.where)
-                batch = _replace(batch, holder.column, changes, where)
-        if holds_model_name(entry.name) and ids.models:
-            batch = _model_names(batch, ids)
-        if entry.name == EXPERIMENTS and ids.experiment_names:
-            batch = _replace_by(batch, "name", "experiment_id", ids.experiment_names)
-        if ids.experiments:
-            batch = _replace(batch, "experiment_id", ids.experiments)
-        if ids.workspaces:
-            column = "name" if entry.name == "workspaces" else "workspace"
-            batch = _replace(batch, column, ids.workspaces)
-        return batch
+
+def map_batch(entry: Table, batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBatch:
+    """Rows of a table by other ids, in the order that they have."""
+    batch = map_strings(entry, batch, ids)
+    originals = batch
+    for holder in id_columns(entry.name):
+        if changes := ids.of(holder.table):
+            where = None if holder.where is None else _equal(originals, *holder.where)
+            batch = _replace(batch, holder.column, changes, where)
+    if holds_model_name(entry.name) and ids.models:
+        batch = _model_names(batch, ids)
+    if entry.name == EXPERIMENTS and ids.experiment_names:
+        batch = _replace_by(batch, "name", "experiment_id", ids.experiment_names)
+    if ids.experiments:
+        batch = _replace(batch, "experiment_id", ids.experiments)
+    if ids.workspaces:
+        column = "name" if entry.name == "workspaces" else "workspace"
+        batch = _replace(batch, column, ids.workspaces)
+    return batch
 
 
 def edge_owner(batch: pa.RecordBatch) -> pa.Array:
@@ -259,11 +261,3 @@ def _model_names(batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBatch:
     news = [ids.model(w, n) for w, n in zip(workspaces, names, strict=True)]
     field_ = batch.schema.field(index)
     return batch.set_column(index, field_, pa.array(news, field_.type))
-
-
-def _sorted(batches: Iterator[pa.RecordBatch], entry: Table) -> Iterator[pa.RecordBatch]:
-    """All rows, sorted again by the key: for tables of the size of a registry's names."""
-    found = list(batches)
-    if found:
-        order = [(name, "ascending") for name in entry.order]
-        yield from pa.Table.from_batches(found).sort_by(order).combine_chunks().to_batches()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.transfer.merge.contents import names_ids, with_new_ids
 from mlporter.transfer.merge.mapped import MappedReader
+from mlporter.transfer.merge.resorted import resorted_files
 from mlporter.transfer.merge.units import OWNED
 
 if TYPE_CHECKING:
@@ -73,7 +74,12 @@ class MappedSource(MappedReader):
         if self.ids.is_identity:
             yield from found
             return
-        for file in found:
+        changed = self._with_new_owners(found)
+        kept_order = all(e in self.ids.ordered for e in _OWNER_ENTITY.values() if self.ids.of(e))
+        yield from changed if kept_order and not self.ids.models else resorted_files(changed)
+
+    def _with_new_owners(self, files: Iterator[ArtifactFile]) -> Iterator[ArtifactFile]:
+        for file in files:
             owner = self._owner(file.owner_kind, file.owner_id)
             changed = replace(file, owner_id=owner)
             if self._renames(changed) and file.sha256 is not None:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
+from mlporter.stores.distant import distant
 from mlporter.stores.protocols import Among
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.transfer.selection.keys import Chosen, Key, keys_of, mask_at, matches
@@ -58,6 +59,9 @@ def select(source: Source, selection: Selection | None, *, partly: bool = False)
     shape = Shape.of(raw.tables)
     reach = Reach(raw, shape, parents=selection.parents)
     roots = Roots(raw, shape, selection, reach)
+    server = distant(raw)
+    if server is not None and (scope := roots.scope) is not None:
+        server.narrow(scope)
     roots.choose()
     if not partly:
         roots.missing.refuse(source.description.address)

@@ -13,7 +13,7 @@ from mlporter.transfer.selection.models import Models
 from mlporter.transfer.selection.runs import find_runs, is_then, runs_like
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from mlporter.stores.protocols import Source
     from mlporter.transfer.selection.keys import Key
@@ -72,6 +72,17 @@ class Roots:
             self._whole_experiments()
         if not (any(self._reach.chosen.values()) or self.missing.lines):
             self.missing.say(f"anything of the kinds {', '.join(self._wish.only)}")
+
+    @property
+    def scope(self) -> Collection[int] | None:
+        """Experiments outside of which only what is named by id can be chosen; None is anywhere."""
+        if self._wish.experiments:
+            return self._chosen_experiments
+        if self._wish.narrows and not self._wish.runs:
+            return self._experiments if self._is_restricted else None
+        if self._wish.names:
+            return ()
+        return self._experiments if self._is_restricted else None
 
     # --- What there is ----------------------------------------------------------------------------
 

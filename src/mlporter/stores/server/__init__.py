@@ -1,0 +1,1 @@
+"""Tracking servers, over MLflow's REST API."""

@@ -1,0 +1,134 @@
+"""What a server is and can do: asked once, without calling anything that might change it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlporter.errors import UnreachableError
+from mlporter.stores.server.answers import ApiError, MissingEndpointError
+
+if TYPE_CHECKING:
+    from mlporter.stores.server.client import Client
+
+__all__ = ["FAMILIES", "Capabilities", "find_capabilities"]
+
+FAMILIES = {
+    "runs": "/api/2.0/mlflow/runs/search",
+    "metric histories in bulk": "/ajax-api/2.0/mlflow/metrics/get-history-bulk",
+    "registered models": "/api/2.0/mlflow/registered-models/search",
+    "proxied artifacts": "/api/2.0/mlflow-artifacts/artifacts",
+    "old traces": "/api/2.0/mlflow/traces",
+    "traces": "/api/3.0/mlflow/traces/search",
+    "spans as stored": "/ajax-api/2.0/mlflow/get-trace-artifact",
+    "logged models": "/api/2.0/mlflow/logged-models/search",
+    "webhooks": "/api/2.0/mlflow/webhooks",
+    "evaluation datasets": "/api/3.0/mlflow/datasets/search",
+    "scorers": "/api/3.0/mlflow/scorers/list",
+    "online scoring": "/api/3.0/mlflow/scorers/online-configs",
+    "issues": "/api/3.0/mlflow/issues/search",
+    "label schemas": "/api/3.0/mlflow/label-schemas/list",
+    "review queues": "/api/3.0/mlflow/review-queues/list",
+    "gateway": "/api/3.0/mlflow/gateway/endpoints/list",
+    "budgets": "/api/3.0/mlflow/gateway/budgets/list",
+    "guardrails": "/api/3.0/mlflow/gateway/guardrails/list",
+    "MCP servers": "/api/3.0/mlflow/mcp-servers",
+    "workspaces": "/api/3.0/mlflow/workspaces",
+}
+"""What releases of MLflow differ in, by an endpoint that stands for it."""
+
+_ASKED_FOR_REAL = frozenset({"MCP servers"})
+"""Endpoints outside of MLflow's Flask application, which do not answer to OPTIONS."""
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a server is and can do.
+
+    Attributes:
+        version: Of MLflow, as the server says; "" if it does not.
+        has: By name of `FAMILIES`: there or not; None where the server does not tell.
+        workspaces: Names of its workspaces; empty where it has none.
+    """
+
+    version: str
+    has: dict[str, bool | None]
+    workspaces: tuple[str, ...] = ()
+
+    def may(self, family: str) -> bool:
+        """Whether it is worth trying; an endpoint that is missing all the same says so itself."""
+        return self.has.get(family) is not False
+
+
+def find_capabilities(client: Client) -> Capabilities:
+    """Ask a server what it is.
+
+    Raises:
+        UnreachableError: no way to it, or it is no MLflow server.
+        AccessDeniedError: it does not know us.
+    """
+    version = _version(client)
+
+    def ask(family: str) -> bool | None:
+        return None if client.databricks else _has(client, family)
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlporter-ask") as pool:
+        has = dict(zip(FAMILIES, pool.map(ask, FAMILIES), strict=True))
+    if not has["runs"] and not client.databricks:
+        # Not every proxy lets the question through: only the answer to a real one counts.
+        client.post("/api/2.0/mlflow/experiments/search", {"max_results": 1})
+        has["runs"] = None
+    return Capabilities(version, has, _workspaces(client, has))
+
+
+def _has(client: Client, family: str) -> bool | None:
+    path = FAMILIES[family]
+    if family not in _ASKED_FOR_REAL:
+        return client.exists(path)
+    try:
+        client.get(path, {"max_results": 1})
+    except MissingEndpointError:
+        return False
+    except UnreachableError:
+        return None
+    return True
+
+
+def _version(client: Client) -> str:
+    if client.databricks:
+        return ""
+    try:
+        text = client.text("/version").strip()
+    except ApiError:
+        return ""
+    is_version = text[:1].isdigit() and len(text.splitlines()) == 1
+    return text if is_version else ""
+
+
+def _workspaces(client: Client, has: dict[str, bool | None]) -> tuple[str, ...]:
+    """Names of workspaces: a server that runs without says so in its information."""
+    if client.databricks or not has["workspaces"]:
+        return ()
+    try:
+        if not client.get("/api/3.0/mlflow/server-info").get("workspaces_enabled"):
+            return ()
+    except ApiError:
+        return ()
+    found = client.get("/api/3.0/mlflow/workspaces").get("workspaces", ())
+    return tuple(sorted(item["name"] for item in found))
+
+
+def refuse_others(client: Client, found: Capabilities) -> None:
+    """Refuse what is no MLflow server.
+
+    Raises:
+        UnreachableError: it is something else.
+    """
+    if found.has["runs"] is False:
+        raise UnreachableError(
+            "is no MLflow tracking server",
+            subject=client.subject,
+            hint="name the address that MLFLOW_TRACKING_URI has",
+        )

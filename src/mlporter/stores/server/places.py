@@ -1,0 +1,75 @@
+"""Where a server keeps files, to be written to: through its proxy, or where they really are."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote
+
+from mlporter.artifacts.uris import UriMap, safe_relative
+from mlporter.errors import RefusedError
+from mlporter.stores.places import Places
+from mlporter.stores.server.client import quoted_path
+from mlporter.stores.server.files import PROXY, ProxyPlace, proxied_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from mlporter.artifacts.places import Place
+    from mlporter.stores.server.client import Client
+
+__all__ = ["ServerPlaces"]
+
+_PLACES = 256
+
+
+class ServerPlaces:
+    """Writes the files of what a server holds. Safe to use from several threads.
+
+    Args:
+        uri_map: ``FROM=TO`` pairs that say how places that are not behind the proxy are reached.
+    """
+
+    def __init__(self, client: Client, uri_map: tuple[str, ...] = ()) -> None:
+        self._client = client
+        self._map = UriMap.parse(uri_map)
+        self._places = Places(uri_map=self._map, tracking_uri=client.url)
+        self._open = lru_cache(_PLACES)(self._opened)
+
+    def _opened(self, root: str) -> Place:
+        path = proxied_path(self._map.apply(root), self._client)
+        return ProxyPlace(self._client, path) if path is not None else self._places.open(root)
+
+    def sizes(self, root: str) -> Mapping[str, int]:
+        """The files at a place, and their bytes."""
+        return {file.path: file.size for file in self._open(root).list().files}
+
+    def is_renamed(self, root: str, path: str) -> bool:
+        """Whether a file would get another name: the proxy decodes `%20` and the like in names."""
+        behind = proxied_path(self._map.apply(root), self._client) is not None
+        return behind and unquote(path) != path
+
+    def put(
+        self,
+        root: str,
+        path: str,
+        size: int,
+        open_bytes: Callable[[], AbstractContextManager[BinaryIO]],
+    ) -> None:
+        """Write a file, over one that is there: an upload that was cut may have left a part.
+
+        Raises:
+            RefusedError: the path is not safe; or the place is not behind the proxy, and has
+                another file there.
+        """
+        if not safe_relative(path):
+            raise RefusedError("the path of an artifact is not safe", subject=path)
+        proxied = proxied_path(self._map.apply(root), self._client)
+        if proxied is None:
+            with open_bytes() as stream:
+                self._open(root).put(path, stream)
+            return
+        parts = (part for part in (*proxied.split("/"), *path.split("/")) if part)
+        where = "/".join((PROXY, *(quoted_path(part) for part in parts)))
+        self._client.upload(where, size, open_bytes)

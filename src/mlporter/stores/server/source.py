@@ -1,0 +1,140 @@
+"""A registry behind a tracking server, read over MLflow's REST API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlporter.catalogue import HEAD_REVISION
+from mlporter.errors import LeftOut
+from mlporter.stores.database.spool import Spool
+from mlporter.stores.protocols import Description
+from mlporter.stores.server.capabilities import Capabilities, find_capabilities, refuse_others
+from mlporter.stores.server.client import RETRY_TIME, Client
+from mlporter.stores.server.files import server_files
+from mlporter.stores.server.filling import Filling
+from mlporter.stores.server.hidden import hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+    from mlporter.catalogue.types import Table
+    from mlporter.stores.address import Address
+    from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report
+
+__all__ = ["ServerSource"]
+
+
+class ServerSource:
+    """`mlporter.stores.protocols.Source` over a tracking server. Nothing is ever written.
+
+    Opening it asks what the server can do, and nothing else; tables are fetched when they are
+    first read or counted, as far as they are asked for, into a private database (a `Spool`).
+
+    Raises (when opened):
+        UnreachableError: no way to it, or it is no MLflow server.
+        AccessDeniedError: it does not know us.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        uri_map: tuple[str, ...] = (),
+        workers: int = 4,
+        retry_time: float = RETRY_TIME,
+    ) -> None:
+        self._client = Client(address.text, retry_time=retry_time)
+        try:
+            self.can = find_capabilities(self._client)
+            refuse_others(self._client, self.can)
+            self._spool = Spool(self._client.subject)
+        except BaseException:
+            self._client.close()
+            raise
+        self._filling = Filling(self._client, self.can, self._spool, workers)
+        self._files = server_files(self, self._client, uri_map, workers)
+
+    @property
+    def description(self) -> Description:
+        """What and where it is."""
+        return Description(self._client.subject, "server", HEAD_REVISION, "live", over_rest=True)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server is and can do."""
+        return self.can
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The catalogue's, whatever the server's age."""
+        return self._spool.reader.tables
+
+    def client_in(self, workspace: str) -> Client:
+        """What sends requests about a workspace."""
+        return self._client.within(workspace if self.can.workspaces else None)
+
+    def says(self) -> Iterator[tuple[str, str]]:
+        """What it is and can do, for people."""
+        can = self.can
+        yield "MLflow", can.version or ("Databricks" if self._client.databricks else "unknown")
+        yield "offers", ", ".join(name for name, has in can.has.items() if has)
+        lacking = [name for name, has in can.has.items() if has is False]
+        if lacking:
+            yield "has not", ", ".join(lacking)
+        untold = [name for name, has in can.has.items() if has is None]
+        if untold:
+            yield "does not say", ", ".join(untold)
+        if can.workspaces:
+            yield "workspaces", ", ".join(can.workspaces)
+
+    def narrow(self, experiments: Iterable[int]) -> None:
+        """Leave everything outside of some experiments where it is, but for what is named by id."""
+        self._filling.narrow(experiments)
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+        self._filling.need(table, None)
+        return self._spool.reader.count(table)
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table by key."""
+        self._filling.need(table, among)
+        return self._spool.reader.read(table, columns, among)
+
+    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
+        """Every artifact file that can be found; the rest goes to `report`."""
+        return self._files.scan(report, keep)
+
+    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
+        """The bytes of an artifact file."""
+        return self._files.open(file)
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What the API does not show, and what of the rest could not be read so far."""
+        yield from self._filling.failed
+        yield from hidden(self._spool.reader)
+        if self._filling.deleted:
+            sentence = f"of {len(self._filling.deleted)} deleted experiments: not shown"
+            for table in ("scorers", "label_schemas", "review_queues"):
+                yield LeftOut("table", table, "deleted", "hidden", sentence, expected=True)
+        if self._filling.unlisted:
+            sentence = (
+                f"{self._filling.unlisted} experiments: to list them, MLflow would write a default "
+                "one into each; only those in review queues were read"
+            )
+            yield LeftOut("table", "label_schemas", "", "hidden", sentence, expected=True)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def close(self) -> None:
+        """Forget what was read, and close all connections."""
+        self._client.close()
+        self._spool.close()

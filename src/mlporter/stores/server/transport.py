@@ -1,0 +1,108 @@
+"""Connections to one server that stay open, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from mlporter.errors import UnreachableError
+from mlporter.stores.server.answers import TransientError, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.stores.server.access import Access
+
+__all__ = ["Transport", "way_error"]
+
+
+@dataclass
+class Transport:
+    """Connections to one server, for all threads and workspaces."""
+
+    access: Access
+    retry_time: float
+    free: list[requests.Session] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+    closed: Event = field(default_factory=Event)
+    reached: bool = False
+
+    @contextmanager
+    def session(self) -> Iterator[requests.Session]:
+        """A session that nobody else uses for now."""
+        with self.lock:
+            session = self.free.pop() if self.free else None
+        session = session or self._new()
+        try:
+            yield session
+        finally:
+            with self.lock:
+                self.free.append(session)
+            if self.closed.is_set():
+                self.close()
+
+    def _new(self) -> requests.Session:
+        session = requests.Session()
+        # Once for all requests, which are to one host: what the environment says of proxies and
+        # certificates. A `.netrc` counts where MLflow's settings name nobody.
+        found = session.merge_environment_settings(
+            self.access.url, {}, None, self.access.verify, self.access.certificate
+        )
+        session.proxies, session.verify = found["proxies"], found["verify"]
+        session.cert = found["cert"]
+        if self.access.is_anonymous:
+            session.auth = requests.utils.get_netrc_auth(self.access.url)
+        session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1))
+        return session
+
+    def close(self) -> None:
+        """Close all connections; whoever waits to try again gives up."""
+        self.closed.set()
+        with self.lock:
+            while self.free:
+                self.free.pop().close()
+
+
+def way_error(
+    error: requests.RequestException | HTTPError, subject: str, *, reached: bool
+) -> UnreachableError:
+    """What went wrong on the way. A server that was never reached is not waited for."""
+    text = shortened(_cause(error))
+    if isinstance(error, requests.exceptions.SSLError):
+        return UnreachableError(
+            f"TLS failed: {text}",
+            subject=subject,
+            hint="MLFLOW_TRACKING_SERVER_CERT_PATH names the certificates to trust, "
+            "MLFLOW_TRACKING_CLIENT_CERT_PATH the client's own",
+        )
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+        return UnreachableError(f"is no usable web address: {text}", subject=subject)
+    connecting = isinstance(error, requests.ConnectTimeout) or _is_connecting(error)
+    if connecting and not reached:
+        hint = "check the address, and that the server is running"
+        return UnreachableError(f"cannot be reached: {text}", subject=subject, hint=hint)
+    if isinstance(error, requests.Timeout):
+        hint = "set MLFLOW_HTTP_REQUEST_TIMEOUT to more seconds"
+        return TransientError("no answer in time", subject=subject, done=True, hint=hint)
+    return TransientError(f"the connection failed: {text}", subject=subject, done=not connecting)
+
+
+def _is_connecting(error: BaseException) -> bool:
+    """Whether there was no connection at all, so that nothing was sent."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: `requests` wraps urllib3's, which wraps the system's."""
+    inner = error.args[0] if error.args else None
+    inner = getattr(inner, "reason", None) or inner
+    return str(inner if isinstance(inner, BaseException) else error)

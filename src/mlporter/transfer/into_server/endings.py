@@ -1,0 +1,110 @@
+"""The last steps: runs are ended when all of them is there, and what is deleted is deleted."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mlporter.catalogue import marks
+from mlporter.stores.server.answers import ApiError
+from mlporter.stores.versions import rows_of
+from mlporter.transfer.into_server.crew import Crew
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mlporter.transfer.into_server.carry import Carry
+    from mlporter.transfer.into_server.matching import Matching
+
+__all__ = ["delete_last", "end_runs"]
+
+
+def end_runs(carry: Carry) -> None:
+    """Set the status, end and name of runs that differ in them: new ones, and those that went on."""
+
+    def end(row: dict[str, Any]) -> None:
+        writer, copy = carry.writer_of_run(row["run_uuid"])
+        changes = {"status": row["status"] or "RUNNING"}
+        if row["end_time"] is not None:
+            changes["end_time"] = row["end_time"]
+        if row["name"]:
+            changes["run_name"] = row["name"]
+        try:
+            writer.update_run(copy, changes)
+            carry.wrote("runs")
+        except ApiError as error:
+            carry.leave("run", row["run_uuid"], "", "refused", error.message)
+            carry.skip("runs")
+
+    with Crew(carry.workers) as crew:
+        for missing in carry.missing("runs", leave=frozenset({"lifecycle_stage"})):
+            rows = carry.carried(missing.rows, "run_uuid", "runs")
+            crew.each(rows.to_pylist(), end)
+
+
+def delete_last(carry: Carry, matching: Matching) -> set[str]:
+    """Delete what is deleted in the source: logged models, experiments, runs.
+
+    Deleting an experiment deletes its runs; those that are active all the same are restored.
+
+    Returns:
+        The runs (the source's ids) that were deleted.
+    """
+    there = _stages(carry)
+    _delete_models(carry)
+    gone = _delete_experiments(carry, matching)
+    deleted: set[str] = set()
+    with Crew(carry.workers) as crew:
+        crew.each(_changes(carry, there, gone, deleted), lambda change: change())
+    return deleted
+
+
+def _stages(carry: Carry) -> set[str]:
+    """Runs (the source's ids) that were deleted on the server at the start."""
+    if not carry.back.of("runs"):
+        return set()
+    columns = ("run_uuid", "lifecycle_stage")
+    return {run for run, stage in rows_of(carry.there, "runs", columns) if stage == "deleted"}
+
+
+def _changes(
+    carry: Carry, there: set[str], gone: set[int], deleted: set[str]
+) -> Iterator[Callable[[], None]]:
+    """Deletions and restorations of runs; notes which are deleted."""
+    known = carry.ids.of("runs")
+    for run, stage, experiment in rows_of(
+        carry.source, "runs", ("run_uuid", "lifecycle_stage", "experiment_id")
+    ):
+        if run not in known:
+            continue
+        is_deleted = (run in there and run not in carry.awake) or experiment in gone
+        writer, copy = carry.writer_of_run(run)
+        if stage == "deleted":
+            deleted.update({run} if run not in there or run in carry.awake else ())
+        if (stage == "deleted") != is_deleted:
+            carry.wrote("runs", 0 if run in carry.fresh else 1)
+            yield partial(writer.restore_run if is_deleted else writer.delete_run, copy)
+
+
+def _delete_models(carry: Carry) -> None:
+    """Delete logged models; as a server does not list those, their ids are noted before."""
+    columns = ("model_id", "lifecycle_stage", "experiment_id")
+    for model, stage, experiment in rows_of(carry.source, "logged_models", columns):
+        copy = carry.ids.of("logged_models").get(model)
+        if stage == "deleted" and copy is not None and model not in carry.gone:
+            writer, home = carry.writer_in(experiment)
+            writer.set_experiment_tag(home, f"{marks.DELETED_MODEL}{model}", copy)
+            writer.delete_logged_model(copy)
+            carry.gone.add(model)
+
+
+def _delete_experiments(carry: Carry, matching: Matching) -> set[int]:
+    """Delete experiments; those (by the source's ids) that were active until now."""
+    found = set()
+    for number, match in matching.matches.items():
+        active = match.there is None or match.there.stage != "deleted"
+        if match.source.stage == "deleted" and active:
+            writer, home = carry.writer_in(number)
+            writer.delete_experiment(home)
+            found.add(number)
+    return found

@@ -1,0 +1,282 @@
+"""What newer MLflow keeps beside traces: issues, evaluation datasets, scorers, questions, queues.
+
+A server gives all of these ids of its own. They are known again by what must be unique of them, or
+by a tag; issues by their name and text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mlporter.catalogue import marks
+from mlporter.stores.protocols import Among
+from mlporter.stores.server.answers import ApiError, LostAnswerError
+from mlporter.stores.server.evaluating import Evaluating
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mlporter.transfer.into_server.carry import Carry
+
+__all__ = ["write_datasets", "write_issues", "write_reviews", "write_scorers"]
+
+_RECORDS = 200
+_WRAPPED = "mlflow_wrapped"
+
+Row = dict[str, Any]
+
+
+def _new(carry: Carry, table: str, column: str) -> Iterator[tuple[Row, Row]]:
+    """Rows that are to be made, as they are and by the server's ids; changed ones are said."""
+    known = carry.ids.ids.setdefault(table, {})
+    for missing in carry.missing(table):
+        rows = missing.rows.to_pylist()
+        for row, mapped in zip(rows, carry.mapped(table, missing.rows).to_pylist(), strict=True):
+            experiment = row.get("experiment_id")
+            if experiment is not None and experiment not in carry.ids.experiments:
+                continue
+            if missing.changed or row[column] in known:
+                detail = "the server has another one, which is left as it is"
+                carry.leave(table, str(row[column]), "", "conflict", detail)
+                carry.skip(table)
+            else:
+                yield row, mapped
+
+
+def _making(carry: Carry, table: str, id_: str, make: Callable[[], str]) -> None:
+    """Make one thing, and note its id."""
+    try:
+        carry.ids.change(table, {id_: make()})
+        carry.wrote(table)
+    except (ApiError, LostAnswerError) as error:
+        carry.leave(table, id_, "", "refused", error.message)
+        carry.skip(table)
+
+
+def _below(carry: Carry, table: str, column: str, owner: str) -> list[Row]:
+    """Rows of the source below something, by the server's ids."""
+    if table not in carry.tables:
+        return []
+    batches = carry.source.read(table, None, Among(column, (owner,)))
+    return [row for batch in batches for row in carry.mapped(table, batch).to_pylist()]
+
+
+def _api(carry: Carry, row: Row) -> Evaluating:
+    return Evaluating(carry.writer_in(row["experiment_id"])[0])
+
+
+def write_issues(carry: Carry) -> None:
+    """Issues come before traces, whose assessments name them."""
+    for row, mapped in _new(carry, "issues", "issue_id"):
+        body = {
+            "experiment_id": str(mapped["experiment_id"]),
+            "root_causes": json.loads(row["root_causes"] or "null") or [],
+            "categories": json.loads(row["categories"] or "null") or [],
+        }
+        names = ("name", "description", "status", "severity", "source_run_id", "created_by")
+        body |= {name: mapped[name] for name in names if mapped[name] is not None}
+        api = _api(carry, row)
+        _making(carry, "issues", row["issue_id"], partial(api.issue, body))
+
+
+# --- Evaluation datasets --------------------------------------------------------------------------
+
+
+def write_datasets(carry: Carry) -> None:
+    """Evaluation datasets with their records, tied to the experiments that are carried."""
+    ties = defaultdict(list)
+    if "entity_associations" in carry.tables:
+        among = Among("source_type", ("evaluation_dataset",))
+        for batch in carry.source.read("entity_associations", None, among):
+            for row in batch.to_pylist():
+                if row["destination_type"] == "experiment":
+                    ties[row["source_id"]].append(int(row["destination_id"]))
+    for row, _ in _new(carry, "evaluation_datasets", "dataset_id"):
+        id_ = row["dataset_id"]
+        homes = [carry.ids.experiments[n] for n in ties[id_] if n in carry.ids.experiments]
+        tags = {
+            tag["key"]: tag["value"]
+            for tag in _below(carry, "evaluation_dataset_tags", "dataset_id", id_)
+        }
+        api = Evaluating(carry.writer_of(carry.ids.workspace(row["workspace"] or "default")))
+        marked = {**tags, marks.DATASET: id_}
+        _making(
+            carry,
+            "evaluation_datasets",
+            id_,
+            partial(api.dataset, row["name"], homes, marked),
+        )
+        if id_ in carry.ids.of("evaluation_datasets"):
+            carry.wrote("evaluation_dataset_tags", len(tags))
+            carry.wrote("entity_associations", len(homes))
+    _records(carry)
+
+
+def _records(carry: Carry) -> None:
+    waiting: dict[str, list[Row]] = defaultdict(list)
+    homes = {
+        row["dataset_id"]: carry.ids.workspace(row["workspace"] or "default")
+        for row in _rows(carry, "evaluation_datasets")
+    }
+
+    def send(dataset: str) -> None:
+        rows = waiting.pop(dataset)
+        api = Evaluating(carry.writer_of(homes[dataset]))
+        try:
+            api.records(carry.ids.of("evaluation_datasets")[dataset], [_record(r) for r in rows])
+            carry.wrote("evaluation_dataset_records", len(rows))
+        except ApiError as error:
+            carry.leave("evaluation_datasets", dataset, "records", "refused", error.message)
+            carry.skip("evaluation_dataset_records", len(rows))
+
+    known = carry.ids.of("evaluation_datasets")
+    for missing in carry.missing("evaluation_dataset_records"):
+        mapped = carry.mapped("evaluation_dataset_records", missing.rows).to_pylist()
+        owners = missing.rows.column("dataset_id").to_pylist()
+        for owner, row in zip(owners, mapped, strict=True):
+            if owner in known:
+                waiting[owner].append(row)
+                if len(waiting[owner]) >= _RECORDS:
+                    send(owner)
+    for owner in list(waiting):
+        send(owner)
+
+
+def _record(row: Row) -> Row:
+    told = {"inputs": json.loads(row["inputs"])}
+    for name in ("expectations", "tags", "source"):
+        value = json.loads(row[name] or "null")
+        if value is not None:
+            told[name] = value
+    outputs = json.loads(row["outputs"] or "null")
+    told["outputs"] = outputs.get(_WRAPPED) if isinstance(outputs, dict) else None
+    return told
+
+
+# --- Scorers --------------------------------------------------------------------------------------
+
+
+def write_scorers(carry: Carry) -> None:
+    """Scorers with all versions, by their numbers, and what they run on."""
+    names = {}
+    for scorer in _rows(carry, "scorers"):
+        if scorer["experiment_id"] in carry.ids.experiments:
+            names[scorer["scorer_id"]] = scorer
+    there: dict[str, int] = defaultdict(int)
+    if carry.back.of("scorers"):
+        for batch in carry.there.read("scorer_versions", ("scorer_id", "scorer_version")):
+            for row in batch.to_pylist():
+                there[row["scorer_id"]] = max(there[row["scorer_id"]], row["scorer_version"])
+    for missing in carry.missing("scorer_versions"):
+        for row in missing.rows.to_pylist():
+            if row["scorer_id"] in names:
+                _version(carry, names[row["scorer_id"]], row, there, changed=missing.changed)
+    carry.tallies["scorers"].there += sum(id_ in there for id_ in names)
+    for missing in carry.missing("online_scoring_configs"):
+        for row in missing.rows.to_pylist():
+            if row["scorer_id"] in names:
+                _online(carry, names[row["scorer_id"]], row)
+
+
+def _rows(carry: Carry, table: str) -> Iterator[Row]:
+    if table in carry.tables:
+        for batch in carry.source.read(table):
+            yield from batch.to_pylist()
+
+
+def _version(carry: Carry, scorer: Row, row: Row, there: dict[str, int], *, changed: bool) -> None:
+    api, id_, number = _api(carry, scorer), scorer["scorer_id"], row["scorer_version"]
+    home = carry.ids.experiments[scorer["experiment_id"]]
+    try:
+        if changed or number <= there[id_]:
+            carry.leave("scorers", id_, str(number), "conflict", "the server has another version")
+            carry.skip("scorer_versions")
+            return
+        while there[id_] < number:
+            there[id_] += 1
+            made = api.scorer(home, scorer["scorer_name"], row["serialized_scorer"])
+            carry.ids.change("scorers", {id_: made})
+            if there[id_] < number:
+                api.delete_scorer(home, scorer["scorer_name"], there[id_])
+        carry.wrote("scorer_versions")
+        if number == 1:
+            carry.wrote("scorers")
+    except (ApiError, LostAnswerError) as error:
+        there[id_] = max(there[id_], number)
+        carry.leave("scorers", id_, str(number), "refused", error.message)
+        carry.skip("scorer_versions")
+
+
+def _online(carry: Carry, scorer: Row, row: Row) -> None:
+    home = carry.ids.experiments[scorer["experiment_id"]]
+    try:
+        _api(carry, scorer).online(
+            home, scorer["scorer_name"], row["sample_rate"], row["filter_string"]
+        )
+        carry.wrote("online_scoring_configs")
+    except ApiError as error:
+        carry.leave("scorers", scorer["scorer_id"], "online", "refused", error.message)
+        carry.skip("online_scoring_configs")
+
+
+# --- Questions and queues -------------------------------------------------------------------------
+
+
+def write_reviews(carry: Carry) -> None:
+    """Label schemas, then the queues that name them, with users and items."""
+    for row, mapped in _new(carry, "label_schemas", "schema_id"):
+        body = {
+            "experiment_id": str(mapped["experiment_id"]),
+            "name": row["name"],
+            "type": row["type"].upper(),
+            "input": {row["input_type"]: json.loads(row["input_config"] or "{}")},
+            "enable_comment": bool(row["enable_comment"]),
+        }
+        body |= {"instruction": row["instruction"]} if row["instruction"] is not None else {}
+        api = _api(carry, row)
+        found = api.schema_named(mapped["experiment_id"], row["name"])
+        if found is not None:
+            carry.ids.change("label_schemas", {row["schema_id"]: found})
+            carry.tallies["label_schemas"].there += 1
+            continue
+        make = partial(api.label_schema, body)
+        _making(carry, "label_schemas", row["schema_id"], make)
+    for row, mapped in _new(carry, "review_queues", "queue_id"):
+        id_ = row["queue_id"]
+        users = [r["user_id"] for r in _below(carry, "review_queue_users", "queue_id", id_)]
+        schemas = _below(carry, "review_queue_label_schemas", "queue_id", id_)
+        body = {
+            "experiment_id": str(mapped["experiment_id"]),
+            "name": row["name"],
+            "queue_type": row["queue_type"].upper(),
+            "users": users,
+            "schema_ids": [schema["schema_id"] for schema in schemas],
+        }
+        api = _api(carry, row)
+        make = partial(api.queue, body)
+        _making(carry, "review_queues", id_, make)
+        if id_ in carry.ids.of("review_queues"):
+            carry.wrote("review_queue_users", len(users))
+            carry.wrote("review_queue_label_schemas", len(schemas))
+    _items(carry)
+
+
+def _items(carry: Carry) -> None:
+    homes = {r["queue_id"]: r["experiment_id"] for r in _rows(carry, "review_queues")}
+    known = carry.ids.of("review_queues")
+    for missing in carry.missing("review_queue_items"):
+        owners = missing.rows.column("queue_id").to_pylist()
+        mapped = carry.mapped("review_queue_items", missing.rows).to_pylist()
+        for owner, row in zip(owners, mapped, strict=True):
+            if owner not in known:
+                continue
+            api = _api(carry, {"experiment_id": homes[owner]})
+            try:
+                api.item(known[owner], row, new=not missing.changed)
+                carry.wrote("review_queue_items")
+            except ApiError as error:
+                carry.leave("review_queues", owner, row["item_id"], "refused", error.message)
+                carry.skip("review_queue_items")

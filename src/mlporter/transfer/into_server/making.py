@@ -1,0 +1,131 @@
+"""The first steps: experiments, runs and logged models that are not there are made, so that all
+ids are known before anything refers to them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from mlporter.catalogue import marks
+from mlporter.stores.protocols import Among
+from mlporter.stores.server.writing import tag_list
+from mlporter.stores.versions import rows_of
+from mlporter.transfer.counterparts import tagged
+from mlporter.transfer.into_server.carry import Home
+from mlporter.transfer.into_server.crew import Crew
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.transfer.into_server.carry import Carry
+    from mlporter.transfer.into_server.matching import Matching
+
+__all__ = ["make_experiments", "make_logged_models", "make_runs"]
+
+_AT_ONCE = 500
+"""Logged models whose parameters and tags are read together."""
+
+
+def make_experiments(carry: Carry, matching: Matching) -> None:
+    """Make experiments that are not there."""
+    for number, match in matching.matches.items():
+        if match.there is not None:
+            carry.tallies["experiments"].there += 1
+            continue
+        writer = carry.writer_of(match.workspace)
+        made = writer.create_experiment(match.name, {marks.EXPERIMENT: str(number)})
+        new = int(made["experiment_id"])
+        carry.homes[new] = Home(match.workspace, str(made.get("artifact_location", "")))
+        carry.ids.experiments[number] = new
+        matching.ours.add(new)
+        carry.wrote("experiments")
+        carry.on_progress("making experiments", len(carry.homes), len(matching.matches))
+
+
+_RUN = ("run_uuid", "experiment_id", "name", "user_id", "start_time")
+
+
+def make_runs(carry: Carry) -> None:
+    """Make runs that are not there; those of experiments that are left out are, too."""
+    known = carry.ids.ids.setdefault("runs", {})
+    origin = dict(tagged(carry.source, "tags", "run_uuid", marks.RUN))
+    total = carry.source.count("runs")
+
+    def make(row: tuple[Any, ...]) -> None:
+        run, experiment, name, user, start = row
+        home = carry.ids.experiments[experiment]
+        body = {
+            "experiment_id": str(home),
+            "user_id": user or "",
+            "run_name": name or "",
+            "start_time": start or 0,
+        }
+        writer = carry.writer_of(carry.homes[home].workspace)
+        known[run] = writer.create_run(body, (marks.RUN, origin.get(run, run)))
+        carry.on_progress("making runs", len(known), total)
+
+    def new() -> Iterator[tuple[Any, ...]]:
+        for row in rows_of(carry.source, "runs", _RUN):
+            if row[1] in carry.ids.experiments and row[0] not in known:
+                carry.fresh.add(row[0])
+                yield row
+
+    with Crew(carry.workers) as crew:
+        crew.each(new(), make)
+
+
+_MODEL = ("model_id", "experiment_id", "name", "model_type", "source_run_id")
+_PARAM = ("model_id", "param_key", "param_value")
+_TAG = ("model_id", "tag_key", "tag_value")
+
+
+def make_logged_models(carry: Carry) -> None:
+    """Make logged models that are not there, with their parameters."""
+    known = carry.ids.ids.setdefault("logged_models", {})
+    if not carry.source.count("logged_models"):
+        return
+    origin = dict(tagged(carry.source, "logged_model_tags", "model_id", marks.LOGGED_MODEL))
+    total = carry.source.count("logged_models")
+
+    def make(item: tuple[tuple[Any, ...], list[tuple[str, str]]]) -> None:
+        (model, experiment, name, kind, run), params = item
+        home = carry.ids.experiments[experiment]
+        body = {
+            "experiment_id": str(home),
+            "name": name,
+            "model_type": kind or "",
+            "source_run_id": carry.ids.of("runs").get(run, run) or "",
+            "params": tag_list(params),
+        }
+        writer = carry.writer_of(carry.homes[home].workspace)
+        known[model] = writer.create_logged_model(
+            body, (marks.LOGGED_MODEL, origin.get(model, model))
+        )
+        carry.on_progress("making logged models", len(known), total)
+
+    with Crew(carry.workers) as crew:
+        crew.each(_new_models(carry), make)
+
+
+def _new_models(carry: Carry) -> Iterator[tuple[tuple[Any, ...], list[tuple[str, str]]]]:
+    known, rows = carry.ids.ids["logged_models"], []
+    for row in rows_of(carry.source, "logged_models", _MODEL):
+        if row[1] in carry.ids.experiments and row[0] not in known:
+            carry.fresh.add(row[0])
+            rows.append(row)
+        if len(rows) >= _AT_ONCE:
+            yield from _with_params(carry, rows)
+            rows = []
+    yield from _with_params(carry, rows)
+
+
+def _with_params(
+    carry: Carry, rows: list[tuple[Any, ...]]
+) -> Iterator[tuple[tuple[Any, ...], list[tuple[str, str]]]]:
+    params: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    among = Among("model_id", tuple(sorted(row[0] for row in rows)))
+    for batch in carry.source.read("logged_model_params", _PARAM, among):
+        for model, key, value in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+            params[model].append((key, value))
+    yield from ((row, params[row[0]]) for row in rows)

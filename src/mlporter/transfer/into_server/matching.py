@@ -1,0 +1,213 @@
+"""What of the source is on the server already: by name, and by the tags that our copies carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue import marks
+from mlporter.errors import LeftOut
+from mlporter.stores.versions import rows_of
+from mlporter.transfer.counterparts import alike, tagged
+from mlporter.transfer.into_server.carry import Home
+from mlporter.transfer.merge.inventory import datasets_of, experiments_of
+from mlporter.transfer.merge.names import free_name, match_experiments
+from mlporter.transfer.merge.policy import Conflict, Renamed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlporter.transfer.into_server.carry import Carry
+    from mlporter.transfer.merge.inventory import Experiment
+    from mlporter.transfer.merge.names import Match
+
+__all__ = ["Matching"]
+
+_LARGEST = 2**63 - 1
+_ROUNDS = 100
+_DEFAULT = "default"
+
+
+@dataclass
+class Matching:
+    """Finds out what is where, before anything is written.
+
+    Attributes:
+        carry: The import; its maps are filled in.
+        matches: Experiments that are carried, by the source's ids.
+        ours: Experiments on the server that an earlier import made.
+        conflicts: Why it is refused.
+        renamed: What gets another name.
+    """
+
+    carry: Carry
+    matches: dict[int, Match] = field(default_factory=dict)
+    ours: set[int] = field(default_factory=set)
+    conflicts: list[Conflict] = field(default_factory=list)
+    renamed: list[Renamed] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Experiments, then what lies in them."""
+        self._experiments()
+        self.carry.server.narrow(self.carry.back.experiments)
+        if self.carry.back.experiments:
+            self._owned("runs", "run_uuid", "tags", marks.RUN)
+            self._owned("logged_models", "model_id", "logged_model_tags", marks.LOGGED_MODEL)
+            self._deleted_models()
+            self._datasets()
+            self._evaluation()
+
+    # --- Experiments ------------------------------------------------------------------------------
+
+    def _experiments(self) -> None:
+        carry = self.carry
+        mine, there = experiments_of(carry.source), experiments_of(carry.server)
+        marked = tagged(carry.server, "experiment_tags", "experiment_id", marks.EXPERIMENT)
+        self.ours = {int(number) for number, _ in marked}
+        asked = carry.policy.new_names
+        new = {e.number: asked[e.name] for e in mine if e.name in asked}
+        taken = {e.name for e in mine}
+        trials = {e.number: free_name(new.get(e.number, e.name), taken) for e in mine}
+        reasons: dict[int, str] = {}
+        for _ in range(_ROUNDS):
+            self._match(mine, there, new)
+            reasons = self._reasons()
+            if not reasons or carry.policy.on_conflict != "rename":
+                break
+            new.update({number: next(trials[number]) for number in reasons})
+        self._settle(reasons)
+
+    def _match(
+        self, mine: Iterable[Experiment], there: Iterable[Experiment], new: dict[int, str]
+    ) -> None:
+        workspaces = self.carry.ids.workspaces
+        found = match_experiments(mine, there, new, workspaces, _LARGEST)
+        self.matches = {match.source.number: match for match in found}
+
+    def _reasons(self) -> dict[int, str]:
+        """Why an experiment cannot be put into the one of its name."""
+        found = {}
+        for number, match in self.matches.items():
+            if match.there is None or match.there.stage == match.source.stage:
+                continue
+            if match.there.stage == "deleted":
+                found[number] = (
+                    "the server has a deleted one of this name, which holds the name: "
+                    "restore it, or choose another name with --rename"
+                )
+            elif match.there.number not in self.ours:
+                found[number] = "it is active on the server, and deleted here"
+        return found | self._tags()
+
+    def _tags(self) -> dict[int, str]:
+        """Experiments of others whose tags have other values."""
+        foreign = {
+            m.there.number: number
+            for number, m in self.matches.items()
+            if m.there is not None and m.there.number not in self.ours
+        }
+        if not foreign:
+            return {}
+        columns = ("experiment_id", "key", "value")
+        there = {
+            (foreign[number], key): value
+            for number, key, value in rows_of(self.carry.server, "experiment_tags", columns)
+            if number in foreign
+        }
+        found = {}
+        for number, key, value in rows_of(self.carry.source, "experiment_tags", columns):
+            if there.get((number, key), value) != value and not key.startswith(marks.OURS):
+                found[number] = f"the server has another value of its tag {key!r}"
+        return found
+
+    def _settle(self, reasons: dict[int, str]) -> None:
+        carry = self.carry
+        for number, why in reasons.items():
+            name = self.matches[number].name
+            if carry.policy.on_conflict == "skip":
+                detail = f"{why} (--on-conflict skip)"
+                carry.left_out.add(LeftOut("experiments", name, "", "conflict", detail))
+                del self.matches[number]
+            else:
+                self.conflicts.append(Conflict("experiments", name, why))
+        locations = dict(rows_of(carry.server, "experiments", _LOCATION))
+        for number, match in self.matches.items():
+            if match.name != match.source.name:
+                self.renamed.append(Renamed("experiment", match.source.name, match.name))
+                carry.ids.experiment_names[number] = match.name
+            if match.there is not None:
+                self.carry.homes[match.there.number] = Home(
+                    match.workspace, locations[match.there.number] or ""
+                )
+                carry.ids.experiments[number] = match.there.number
+                carry.back.experiments[match.there.number] = number
+                if match.name != match.source.name:
+                    carry.back.experiment_names[match.there.number] = match.source.name
+
+    # --- What lies in them ------------------------------------------------------------------------
+
+    def _owned(self, table: str, column: str, tags: str, key: str) -> None:
+        """Things of the source that have a copy in their experiment on the server.
+
+        A copy is known by the id of what it was first copied from, so that a copy of a copy, and
+        what comes back to where it came from, are found as well.
+        """
+        carry = self.carry
+        origin = dict(tagged(carry.server, tags, column, key))
+        there = {
+            (experiment, origin.get(id_, id_)): id_
+            for id_, experiment in rows_of(carry.server, table, (column, "experiment_id"))
+        }
+        origin = dict(tagged(carry.source, tags, column, key))
+        found = {}
+        for id_, experiment in rows_of(carry.source, table, (column, "experiment_id")):
+            home = carry.ids.experiments.get(experiment)
+            copy = there.get((home, origin.get(id_, id_))) if home is not None else None
+            if copy is not None:
+                found[id_] = copy
+        carry.ids.ids[table] = found
+        carry.back.ids[table] = {copy: id_ for id_, copy in found.items()}
+
+    def _deleted_models(self) -> None:
+        """Copies that were deleted again, as their originals are: a server does not list them."""
+        carry = self.carry
+        prefix, gone = marks.DELETED_MODEL, {}
+        for number, key, value in rows_of(
+            carry.server, "experiment_tags", ("experiment_id", "key", "value")
+        ):
+            if key.startswith(prefix) and number in carry.back.experiments:
+                gone[key.removeprefix(prefix)] = value
+        carry.ids.change("logged_models", gone)
+        carry.back.change("logged_models", {copy: model for model, copy in gone.items()})
+        carry.gone.update(gone)
+
+    def _evaluation(self) -> None:
+        """What is known again by a tag, or by what is said of it."""
+        carry = self.carry
+        origin = dict(tagged(carry.server, *_DATASET_TAG))
+        mine = dict(tagged(carry.source, *_DATASET_TAG))
+        there = {source: copy for copy, source in origin.items()}
+        rows = rows_of(carry.source, "evaluation_datasets", ("dataset_id",))
+        pairs = ((id_, there.get(mine.get(id_, id_))) for (id_,) in rows)
+        found = {"evaluation_datasets": {id_: copy for id_, copy in pairs if copy is not None}}
+        for table, ids in (
+            found | alike(carry.source, carry.server, carry.ids.experiments.get)
+        ).items():
+            carry.ids.change(table, ids)
+            carry.back.change(table, {copy: id_ for id_, copy in ids.items()})
+
+    def _datasets(self) -> None:
+        """Datasets have no ids that a server shows: they are matched by name and digest."""
+        carry = self.carry
+        there = {(d.experiment, d.name, d.digest): d.uuid for d in datasets_of(carry.server)}
+        back = {}
+        for one in datasets_of(carry.source):
+            home = carry.ids.experiments.get(one.experiment)
+            uuid = there.get((home, one.name, one.digest)) if home is not None else None
+            if uuid is not None:
+                back[uuid] = one.uuid
+        carry.back.ids["datasets"] = back
+
+
+_DATASET_TAG = ("evaluation_dataset_tags", "dataset_id", marks.DATASET)
+_LOCATION = ("experiment_id", "artifact_location")

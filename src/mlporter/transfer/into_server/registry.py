@@ -1,0 +1,436 @@
+"""Registered models and prompts with versions, stages, tags and aliases."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from mlporter.artifacts import layout
+from mlporter.artifacts.anchors import DELETED_STAGE
+from mlporter.catalogue import marks
+from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.writing import tag_list
+from mlporter.stores.versions import locations_of, rows_of, version_owner_id
+from mlporter.transfer.into_server.crew import Crew
+from mlporter.transfer.into_server.versions import (
+    PLACEHOLDER_SOURCE,
+    has_own_files,
+    names_version,
+    source_of,
+)
+from mlporter.transfer.merge.inventory import models_of
+from mlporter.transfer.merge.names import free_name
+from mlporter.transfer.merge.policy import Conflict, Renamed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.artifacts.anchors import Location
+    from mlporter.stores.server.client import Json
+    from mlporter.stores.server.writing import Writer
+    from mlporter.transfer.into_server.carry import Carry
+    from mlporter.transfer.into_server.matching import Matching
+    from mlporter.transfer.into_server.versions import Named
+
+__all__ = ["Registry"]
+
+_ROUNDS = 100
+_READY = 2
+_NO_STAGE = (None, "", "None")
+Key = tuple[str, str]
+"""Workspace and name."""
+
+
+@dataclass
+class _Version:
+    """A version that the server has."""
+
+    row: dict[str, Any]
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _There:
+    """A registered model that the server has."""
+
+    description: str
+    tags: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, int] = field(default_factory=dict)
+    versions: dict[int, _Version] = field(default_factory=dict)
+
+    def is_ours(self) -> bool:
+        """Whether an import made it."""
+        return marks.REGISTERED_MODEL in self.tags
+
+
+class Registry:
+    """The registry of the source, and what the server has of it.
+
+    Memory grows with the versions of models that both sides have under one name.
+    """
+
+    def __init__(self, carry: Carry, matching: Matching) -> None:
+        self._carry = carry
+        self._matching = matching
+        self._there: dict[Key, _There] = {}
+        self._skipped: set[Key] = set()
+
+    # --- Before anything is written -------------------------------------------------------------
+
+    def plan(self) -> None:
+        """Match by name; models in conflict are refused, left out or renamed."""
+        carry = self._carry
+        mine = models_of(carry.source)
+        asked = carry.policy.new_names
+        carry.ids.models.update({key: asked[key[1]] for key in mine if key[1] in asked})
+        taken = {name for _, name in mine}
+        trials = {key: free_name(carry.ids.model(*key), taken) for key in mine}
+        conflicts: dict[Key, str] = {}
+        for _ in range(_ROUNDS):
+            self._read_there(mine)
+            conflicts = self._conflicts(mine)
+            if not conflicts or carry.policy.on_conflict != "rename":
+                break
+            carry.ids.models.update({key: next(trials[key]) for key in conflicts})
+        for key, why in conflicts.items():
+            if carry.policy.on_conflict == "skip":
+                self._skipped.add(key)
+                carry.leave("registered_models", key[1], "", "conflict", f"{why}, and keeps it")
+            else:
+                self._matching.conflicts.append(Conflict("registered_models", key[1], why))
+        self._matching.renamed += [
+            Renamed("registered model", old, new) for (_, old), new in carry.ids.models.items()
+        ]
+
+    def _target(self, key: Key) -> Key:
+        ids = self._carry.ids
+        return ids.workspace(key[0]), ids.model(*key)
+
+    def _read_there(self, mine: dict[Key, str]) -> None:
+        """Everything that the server has under the names that are carried."""
+        server, wanted = self._carry.server, {self._target(key) for key in mine}
+        found: dict[Key, _There] = {}
+        for workspace, name, text in rows_of(server, "registered_models", (*_KEY, "description")):
+            if (workspace, name) in wanted:
+                found[workspace, name] = _There(text or "")
+        for workspace, name, key, value in rows_of(
+            server, "registered_model_tags", (*_KEY, "key", "value")
+        ):
+            if (workspace, name) in found:
+                found[workspace, name].tags[key] = value or ""
+        for workspace, name, alias, version in rows_of(
+            server, "registered_model_aliases", (*_KEY, "alias", "version")
+        ):
+            if (workspace, name) in found:
+                found[workspace, name].aliases[alias] = version
+        for row in _dicts(server, "model_versions"):
+            if (row["workspace"], row["name"]) in found:
+                there = found[row["workspace"], row["name"]]
+                there.versions[row["version"]] = _Version(row)
+        for workspace, name, version, key, value in rows_of(
+            server, "model_version_tags", (*_KEY, "version", "key", "value")
+        ):
+            if (workspace, name) in found and version in found[workspace, name].versions:
+                found[workspace, name].versions[version].tags[key] = value or ""
+        self._there = found
+
+    def _conflicts(self, mine: dict[Key, str]) -> dict[Key, str]:
+        found: dict[Key, str] = {}
+        for key, text in mine.items():
+            there = self._there.get(self._target(key))
+            if there is not None and not there.is_ours() and text and text != there.description:
+                found[key] = "the server describes it otherwise"
+        source = self._carry.source
+        for row in _dicts(source, "model_versions"):
+            key = (row["workspace"], row["name"])
+            there = self._there.get(self._target(key))
+            if there is None or row["current_stage"] == DELETED_STAGE:
+                continue
+            version = there.versions.get(row["version"])
+            if version is not None and not self._is_same(row, version):
+                found[key] = f"the server has another version {row['version']}"
+            elif version is None and row["version"] <= max(there.versions, default=0):
+                found[key] = f"the server has given out number {row['version']} before"
+        for workspace, name, alias, version in rows_of(
+            source, "registered_model_aliases", (*_KEY, "alias", "version")
+        ):
+            there = self._there.get(self._target((workspace, name)))
+            if (
+                there is not None
+                and not there.is_ours()
+                and there.aliases.get(alias, version) != version
+            ):
+                found[workspace, name] = f"the server has its alias {alias!r} at another version"
+        return found
+
+    def _is_same(self, row: dict[str, Any], there: _Version) -> bool:
+        """Whether the server's version is a copy of a version, or the version itself."""
+        if there.tags.get(marks.VERSION) == f"{row['name']}/{row['version']}":
+            return True
+        if marks.VERSION in there.tags or marks.PLACEHOLDER in there.tags:
+            return False
+        same = ("run_id", "source", "description")
+        return all((row[name] or None) == (there.row[name] or None) for name in same)
+
+    # --- Writing --------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Models, then versions in order, then aliases."""
+        carry = self._carry
+        if not carry.source.count("registered_models"):
+            return
+        tags = _Groups(carry, "registered_model_tags")
+        with Crew(carry.workers) as crew:
+            for row in _dicts(carry.source, "registered_models"):
+                mine = tags((row["workspace"], row["name"]))
+                if (row["workspace"], row["name"]) not in self._skipped:
+                    crew.do(partial(self._model, row, mine))
+        locations = locations_of(carry.source)
+        tags, aliases = _Groups(carry, "model_version_tags"), _Groups(carry, _ALIASES)
+        late = []
+        with Crew(carry.workers) as crew:
+            for key, rows in self._versions():
+                work = partial(
+                    self._model_versions, key, rows, (tags(key), aliases(key)), locations
+                )
+                if any(names_version(str(row["source"])) for row in rows):
+                    late.append(work)
+                else:
+                    crew.do(work)
+        for work in late:
+            work()
+
+    def _model(self, row: dict[str, Any], tags: list[dict[str, Any]]) -> None:
+        carry, key = self._carry, (row["workspace"], row["name"])
+        workspace, name = self._target(key)
+        writer, there = carry.writer_of(workspace), self._there.get((workspace, name))
+        given = {tag["key"]: tag["value"] or "" for tag in tags}
+        text = row["description"] or ""
+        if there is None:
+            writer.create_registered_model(
+                name, text, {marks.REGISTERED_MODEL: row["name"], **given}
+            )
+            carry.wrote("registered_models")
+            carry.wrote("registered_model_tags", len(given))
+            return
+        if text != there.description and there.is_ours():
+            writer.update_registered_model(name, text)
+            carry.wrote("registered_models")
+        else:
+            carry.tallies["registered_models"].there += 1
+        for tag, value in given.items():
+            if there.tags.get(tag) == value:
+                carry.tallies["registered_model_tags"].there += 1
+            else:
+                writer.set_registered_model_tag(name, tag, value)
+                carry.wrote("registered_model_tags")
+
+    def _versions(self) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
+        """Versions of each model that are carried, by number; deleted ones are not."""
+        rows = _dicts(self._carry.source, "model_versions")
+        for key, found in groupby(rows, lambda row: (row["workspace"], row["name"])):
+            if key not in self._skipped:
+                yield key, [row for row in found if row["current_stage"] != DELETED_STAGE]
+
+    def _model_versions(
+        self,
+        key: Key,
+        rows: list[dict[str, Any]],
+        below: tuple[list[dict[str, Any]], list[dict[str, Any]]],
+        locations: dict[tuple[str, str, int], Location],
+    ) -> None:
+        workspace, name = self._target(key)
+        writer = self._carry.writer_of(workspace)
+        there = self._there.get((workspace, name)) or _There("")
+        tags: dict[int, dict[str, str]] = defaultdict(dict)
+        for tag in below[0]:
+            tags[tag["version"]][tag["key"]] = tag["value"] or ""
+        made = set(there.versions)
+        last = max(made, default=0)
+        for number, version in there.versions.items():
+            if marks.PLACEHOLDER in version.tags:
+                writer.delete_model_version(name, number)
+                made.discard(number)
+        for row in rows:
+            number = row["version"]
+            if number in made:
+                self._note_files(row, locations, there.versions[number])
+                self._update(writer, name, row, tags[number], there.versions[number])
+                continue
+            if self._make(writer, name, row, tags[number], locations, last):
+                made.add(number)
+                last = number
+        for alias in below[1]:
+            if there.aliases.get(alias["alias"]) == alias["version"]:
+                self._carry.tallies["registered_model_aliases"].there += 1
+            elif alias["version"] in made:
+                writer.set_alias(name, alias["alias"], alias["version"])
+                self._carry.wrote("registered_model_aliases")
+            else:
+                self._refuse(key, alias["alias"], "alias", "its version is not carried")
+
+    def _refuse(self, key: Key, what: object, kind: str, why: str) -> None:
+        self._carry.leave("model_version", f"{key[0]}/{key[1]}/{what}", "", "refused", why)
+        table = "registered_model_aliases" if kind == "alias" else "model_versions"
+        self._carry.skip(table)
+
+    def _make(
+        self,
+        writer: Writer,
+        name: str,
+        row: dict[str, Any],
+        tags: dict[str, str],
+        locations: dict[tuple[str, str, int], Location],
+        last: int,
+    ) -> bool:
+        carry, key, number = self._carry, (row["workspace"], row["name"]), row["version"]
+        mapped = carry.mapped_row("model_versions", row)
+        location = locations.get((row["workspace"] or "default", row["name"], number))
+        named = source_of(mapped, location, carry.ids, carry.root_of)
+        if named.own:
+            named = self._hold(writer, row, named)
+        if named.refused:
+            self._refuse(key, number, "version", named.refused)
+            return False
+        if not self._fill_gap(writer, name, last, number):
+            self._refuse(key, number, "version", "the server gave its number out before")
+            return False
+        body: Json = {
+            "name": name,
+            "source": named.source,
+            "description": row["description"] or "",
+            "run_link": mapped["run_link"] or "",
+            "tags": tag_list({**tags, marks.VERSION: f"{row['name']}/{number}"}),
+        }
+        body |= {"run_id": named.run} if named.run else {}
+        body |= {"model_id": named.model} if named.model else {}
+        try:
+            got = writer.create_model_version(body, number)
+        except ApiError as error:
+            self._refuse(key, number, "version", error.message)
+            return False
+        if got != number:
+            writer.delete_model_version(name, got)
+            self._refuse(key, number, "version", f"the server gives it the number {got}")
+            return False
+        carry.wrote("model_versions")
+        carry.wrote("model_version_tags", len(tags))
+        done = carry.tallies["model_versions"].written
+        carry.on_progress("making versions", done, None)
+        if row["current_stage"] not in _NO_STAGE:
+            writer.set_stage(name, number, row["current_stage"])
+        return True
+
+    def _note_files(
+        self,
+        row: dict[str, Any],
+        locations: dict[tuple[str, str, int], Location],
+        there: _Version,
+    ) -> None:
+        """Note where the server has files that a version has of its own."""
+        key = (row["workspace"] or "default", row["name"], row["version"])
+        if has_own_files(locations.get(key)):
+            root = there.row["storage_location"] or there.row["source"]
+            self._carry.version_roots[version_owner_id(key)] = root
+
+    def _hold(self, writer: Writer, row: dict[str, Any], named: Named) -> Named:
+        """Make a logged model that holds the files of a version.
+
+        A server takes no version whose files lie outside of every run and logged model.
+        """
+        carry = self._carry
+        owner = version_owner_id((row["workspace"] or "default", row["name"], row["version"]))
+        workspace = carry.ids.workspace(row["workspace"] or "default")
+        homes = [number for number, home in carry.homes.items() if home.workspace == workspace]
+        if not homes:
+            return replace(named, refused="no experiment is carried that could hold its files")
+        home, tag = min(homes), (marks.LOGGED_MODEL, f"{marks.HELD}{owner}")
+        model = writer.logged_model_tagged(str(home), tag)
+        if model is None:
+            name = re.sub(r"[^\w -]", "_", row["name"])
+            model = writer.create_logged_model({"experiment_id": str(home), "name": name}, tag)
+            writer.finalize_logged_model(model, _READY)
+        root = layout.owner_root(carry.homes[home].location, "logged_model", model)
+        carry.version_roots[owner] = root
+        return replace(named, source=root, model=model)
+
+    @staticmethod
+    def _fill_gap(writer: Writer, name: str, last: int, number: int) -> bool:
+        """Use up the numbers before one: versions are made and deleted."""
+        while last < number - 1:
+            body = {"name": name, "source": PLACEHOLDER_SOURCE,
+                    "tags": tag_list({marks.PLACEHOLDER: str(last + 1)})}  # fmt: skip
+            last = writer.create_model_version(body, last + 1)
+            writer.delete_model_version(name, last)
+        return last == number - 1
+
+    def _update(
+        self,
+        writer: Writer,
+        name: str,
+        row: dict[str, Any],
+        tags: dict[str, str],
+        there: _Version,
+    ) -> None:
+        carry, number, changed = self._carry, row["version"], False
+        if (row["description"] or "") != (there.row["description"] or ""):
+            writer.update_model_version(name, number, row["description"] or "")
+            changed = True
+        stage = row["current_stage"] or "None"
+        if stage != (there.row["current_stage"] or "None"):
+            writer.set_stage(name, number, stage)
+            changed = True
+        if changed:
+            carry.wrote("model_versions")
+        else:
+            carry.tallies["model_versions"].there += 1
+        for tag, value in tags.items():
+            if there.tags.get(tag) == value:
+                carry.tallies["model_version_tags"].there += 1
+            else:
+                writer.set_model_version_tag(name, number, tag, value)
+                carry.wrote("model_version_tags")
+
+
+_KEY = ("workspace", "name")
+_ALIASES = "registered_model_aliases"
+
+
+def _dicts(reader: Any, table: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 -- source or server
+    for batch in reader.read(table):
+        yield from batch.to_pylist()
+
+
+class _Groups:
+    """Rows below each registered model, asked for in the order of names; by the server's ids."""
+
+    def __init__(self, carry: Carry, table: str) -> None:
+        batches = carry.source.read(table) if table in carry.tables else iter(())
+        self._rows = (
+            (original, mapped)
+            for batch in batches
+            for original, mapped in zip(
+                batch.to_pylist(), carry.mapped(table, batch).to_pylist(), strict=True
+            )
+        )
+        self._next = next(self._rows, None)
+
+    def __call__(self, key: Key) -> list[dict[str, Any]]:
+        found = []
+        while self._next is not None and _key(self._next[0]) <= _sortable(key):
+            if _key(self._next[0]) == _sortable(key):
+                found.append(self._next[1])
+            self._next = next(self._rows, None)
+        return found
+
+
+def _key(row: dict[str, Any]) -> tuple[bytes, bytes]:
+    return _sortable((row["workspace"], row["name"]))
+
+
+def _sortable(key: Key) -> tuple[bytes, bytes]:
+    return key[0].encode(), key[1].encode()

@@ -1,0 +1,73 @@
+"""A writer that writes nothing: what a plan is made with, by the very steps that carry it out."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, cast
+from uuid import uuid4
+
+from mlporter.stores.server.calls import API3
+from mlporter.stores.server.writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlporter.stores.server.client import Client, Json
+
+__all__ = ["Rehearsal"]
+
+_MADE = {
+    "issues": ("issue", "issue_id"),
+    "label-schemas/create": ("label_schema", "schema_id"),
+    "review-queues/create": ("review_queue", "queue_id"),
+    "review-queues/get-or-create-user": ("review_queue", "queue_id"),
+    "datasets/create": ("dataset", "dataset_id"),
+}
+
+_numbers = count(1)
+
+
+class Rehearsal(Writer):
+    """Gives made-up ids to what would be made."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(cast("Client", _Silent(client)))
+
+    def create_experiment(self, name: str, tags: Mapping[str, str]) -> Json:  # noqa: ARG002
+        """An experiment with a number that no server gives."""
+        return {"experiment_id": -next(_numbers), "name": name, "artifact_location": "planned:/"}
+
+    def create_run(self, body: Json, tag: tuple[str, str]) -> str:  # noqa: ARG002
+        """An id."""
+        return uuid4().hex
+
+    def create_logged_model(self, body: Json, tag: tuple[str, str]) -> str:  # noqa: ARG002
+        """An id."""
+        return f"m-{uuid4().hex}"
+
+    def logged_model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:  # noqa: ARG002
+        """None."""
+        return None
+
+    def experiment_of_trace(self, trace: str) -> int | None:  # noqa: ARG002
+        """Nowhere."""
+        return None
+
+    def create_model_version(self, body: Json, expected: int) -> int:  # noqa: ARG002
+        """The number that is expected."""
+        return expected
+
+
+class _Silent:
+    """A client that asks, and sends nothing."""
+
+    def __init__(self, client: Client) -> None:
+        self.subject = client.subject
+        self.get = client.get
+
+    def post(self, path: str, *_: object, **__: object) -> Json:
+        """Made-up ids of what would be made."""
+        kind, id_ = _MADE.get(path.removeprefix(API3).strip("/"), ("", ""))
+        return {kind: {id_: uuid4().hex}, "scorer_id": uuid4().hex}
+
+    patch = put = delete = send = post

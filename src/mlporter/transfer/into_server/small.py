@@ -1,0 +1,47 @@
+"""Tags of experiments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlporter.stores.server.answers import ApiError
+from mlporter.transfer.into_server.crew import Crew
+
+if TYPE_CHECKING:
+    from mlporter.transfer.into_server.carry import Carry
+    from mlporter.transfer.into_server.matching import Matching
+
+__all__ = ["write_experiment_tags"]
+
+
+def write_experiment_tags(carry: Carry, matching: Matching) -> None:
+    """Set tags; those of experiments that others made stay as they are (they were checked)."""
+
+    def write(row: dict[str, Any]) -> None:
+        writer, home = carry.writer_in(row["original"])
+        try:
+            writer.set_experiment_tag(home, row["key"], row["value"] or "")
+            carry.wrote("experiment_tags")
+        except ApiError as error:
+            carry.leave("experiment", str(row["original"]), row["key"], "refused", error.message)
+            carry.skip("experiment_tags")
+
+    with Crew(carry.workers) as crew:
+        for missing in carry.missing("experiment_tags"):
+            rows = missing.rows.filter(_carried(missing.rows, matching))
+            originals = rows.column("experiment_id").to_pylist()
+            mapped = carry.mapped("experiment_tags", rows).to_pylist()
+            crew.each(
+                (
+                    {**row, "original": number}
+                    for row, number in zip(mapped, originals, strict=True)
+                ),
+                write,
+            )
+
+
+def _carried(rows: Any, matching: Matching) -> Any:  # noqa: ANN401 -- a batch and a mask
+    import pyarrow as pa  # noqa: PLC0415 -- of this function only
+
+    numbers = rows.column("experiment_id").to_pylist()
+    return pa.array([number in matching.matches for number in numbers], pa.bool_())

@@ -1,0 +1,354 @@
+"""An import into a server, from the plan to the summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue.types import Kind
+from mlporter.catalogue.unsettable import UNSETTABLE
+from mlporter.errors import ConflictError, LeftOut, RefusedError
+from mlporter.progress import silent
+from mlporter.stores.server.places import ServerPlaces
+from mlporter.stores.server.source import ServerSource
+from mlporter.stores.server.writing import Writer
+from mlporter.stores.versions import rows_of
+from mlporter.transfer.into_server.carry import Carry
+from mlporter.transfer.into_server.contents import write_contents
+from mlporter.transfer.into_server.edges import write_edges, write_model_metrics
+from mlporter.transfer.into_server.endings import delete_last, end_runs
+from mlporter.transfer.into_server.evaluation import (
+    write_datasets,
+    write_issues,
+    write_reviews,
+    write_scorers,
+)
+from mlporter.transfer.into_server.files import Files
+from mlporter.transfer.into_server.making import (
+    make_experiments,
+    make_logged_models,
+    make_runs,
+)
+from mlporter.transfer.into_server.matching import Matching
+from mlporter.transfer.into_server.models import finish_logged_models, write_logged_models
+from mlporter.transfer.into_server.registry import Registry
+from mlporter.transfer.into_server.rehearsal import Rehearsal
+from mlporter.transfer.into_server.small import write_experiment_tags
+from mlporter.transfer.into_server.tracing import restore_assessments, write_traces
+from mlporter.transfer.left_out import left_out_of
+from mlporter.transfer.preflight import MAX_REASONS
+from mlporter.transfer.result import FilesResult, TableResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.progress import OnProgress
+    from mlporter.stores.address import Address
+    from mlporter.stores.protocols import Source
+    from mlporter.transfer.merge.policy import Policy
+
+__all__ = ["ServerWork"]
+
+_DEFAULT = "default"
+
+CARRIED = frozenset(
+    {
+        "workspaces",
+        "experiments",
+        "experiment_tags",
+        "runs",
+        "params",
+        "tags",
+        "metrics",
+        "latest_metrics",
+        "datasets",
+        "inputs",
+        "input_tags",
+        "logged_models",
+        "logged_model_params",
+        "logged_model_tags",
+        "logged_model_metrics",
+        "registered_models",
+        "registered_model_tags",
+        "registered_model_aliases",
+        "model_versions",
+        "model_version_tags",
+        "trace_info",
+        "trace_tags",
+        "trace_request_metadata",
+        "spans",
+        "assessments",
+        "issues",
+        "evaluation_datasets",
+        "evaluation_dataset_tags",
+        "evaluation_dataset_records",
+        "entity_associations",
+        "scorers",
+        "scorer_versions",
+        "online_scoring_configs",
+        "label_schemas",
+        "review_queues",
+        "review_queue_users",
+        "review_queue_label_schemas",
+        "review_queue_items",
+    }
+)
+"""Tables whose rows a step carries."""
+
+
+@dataclass
+class ServerWork:
+    """One import or copy into a server.
+
+    Attributes:
+        source: What is carried.
+        place: The server.
+        copies: Whether files are copied.
+        dry: Plan only: the same steps, but nothing is sent.
+    """
+
+    source: Source
+    place: Address
+    policy: Policy
+    workers: int
+    retry_time: float
+    uri_map: tuple[str, ...]
+    on_progress: OnProgress
+    copies: bool
+    dry: bool
+    started: float = field(default_factory=monotonic)
+
+    def run(self) -> None:
+        """Plan, write, and read back."""
+        carry, matching = self.carry, self.matching
+        for item in (*left_out_of(self.source), *self._not_carried()):
+            carry.left_out.add(item)
+        self._check_workspaces()
+        matching.run()
+        registry = Registry(carry, matching)
+        registry.plan()
+        if self.matching.conflicts:
+            if self.dry:
+                return
+            self._refuse()
+        self._write(registry)
+
+        if not self.dry and self._has_written():
+            self._prove()
+
+    def _not_carried(self) -> Iterator[LeftOut]:
+        """Tables that no step carries; what MLflow computes or holds for a moment is no loss."""
+        for table in self.source.tables:
+            rows = 0 if table.name in CARRIED else self.source.count(table.name)
+            if rows and table.kind in {Kind.DERIVED, Kind.TRANSIENT}:
+                detail = f"{rows} rows: the server has its own"
+                yield LeftOut("table", table.name, "", table.kind.value, detail, expected=True)
+            elif rows:
+                self.carry.skip(table.name, rows)
+                detail = f"{rows} rows: not carried into a server"
+                yield LeftOut("table", table.name, "", "unsupported", detail)
+
+    def _has_written(self) -> bool:
+        tallies = self.carry.tallies.values()
+        return any(tally.written for tally in tallies) or bool(self.files.result.stored_files)
+
+    def _prove(self) -> None:
+        """Read the server again, and plan once more: whatever would be written is not as sent."""
+        self.on_progress("reading back", 0, None)
+        again = replace(self, dry=True, on_progress=silent)
+        try:
+            again.rehearse()
+            for table, tally in again.carry.tallies.items():
+                refused = self.carry.tallies[table].skipped - tally.skipped
+                self._tell(table, tally.written - refused, again.carry)
+            refused = self.files.refused
+            self._tell("artifacts", again.files.result.stored_files - refused, again.carry)
+        finally:
+            again.close()
+
+    def rehearse(self) -> None:
+        """Plan, without a look at conflicts."""
+        self._check_workspaces()
+        self.matching.run()
+        registry = Registry(self.carry, self.matching)
+        registry.plan()
+        self._write(registry)
+
+    def _tell(self, table: str, rows: int, again: Carry) -> None:
+        if rows > 0:
+            named = "; ".join(again.named[table])
+            detail = f"{rows} read back otherwise than they were sent, or not at all: {named}"
+            self.carry.leave("table", table, "", "not-as-sent", detail)
+
+    def _write(self, registry: Registry) -> None:
+        carry = self.carry
+        make_experiments(carry, self.matching)
+        carry.find_workspaces()
+        make_runs(carry)
+        make_logged_models(carry)
+        carry.find_workspaces()
+        write_contents(carry)
+        write_edges(carry)
+        write_logged_models(carry)
+        write_model_metrics(carry)
+        self._send_files(("logged_model", "run"))
+        end_runs(carry)
+        write_issues(carry)
+        write_traces(carry)
+        self._send_files(("trace", "trace_archive"))
+        registry.write()
+        self._send_files(("model_version",))
+        finish_logged_models(carry)
+        write_datasets(carry)
+        write_scorers(carry)
+        write_reviews(carry)
+        write_experiment_tags(carry, self.matching)
+        deleted = delete_last(carry, self.matching)
+        if not self.dry:
+            restore_assessments(carry, deleted)
+
+    def _send_files(self, kinds: tuple[str, ...]) -> None:
+        if self.copies:
+            self.files.send(kinds)
+
+    def _refuse(self) -> None:
+        conflicts = self.matching.conflicts
+        count = "1 thing is" if len(conflicts) == 1 else f"{len(conflicts)} things are"
+        raise ConflictError(
+            f"{count} in conflict with what is there",
+            subject=str(self.place),
+            hint="look closer with --dry-run and mlporter diff; leave them out with "
+            "--on-conflict skip, or carry them beside with --on-conflict rename",
+            reasons=tuple(str(conflict) for conflict in conflicts[:MAX_REASONS]),
+        )
+
+    # --- Workspaces -------------------------------------------------------------------------------
+
+    def _check_workspaces(self) -> None:
+        """Make the workspaces that are needed, where the server has any.
+
+        Raises:
+            RefusedError: it has none, and some are needed.
+        """
+        carry, there = self.carry, self.server.can.workspaces
+        used = {name or _DEFAULT for name in _workspaces(self.source)}
+        to = self.policy.to_workspace
+        if to is not None:
+            carry.ids.workspaces.update({name: to for name in used if name != to})
+            carry.back.workspaces.update({to: name for name in used if name != to})
+            used = {to}
+        if there:
+            texts = dict(rows_of(self.source, "workspaces", ("name", "description")))
+            for name in sorted(used - set(there)):
+                self.writer_of(_DEFAULT).create_workspace(name, texts.get(name))
+        elif used - {_DEFAULT}:
+            raise RefusedError(
+                f"has no workspaces, and these are needed: {', '.join(sorted(used))}",
+                subject=str(self.place),
+                hint="start it with --enable-workspaces, or bring one with --workspace NAME "
+                "--to-workspace default",
+            )
+
+    # --- What it works with -----------------------------------------------------------------------
+
+    @cached_property
+    def server(self) -> ServerSource:
+        """The server as it was."""
+        return ServerSource(
+            self.place, uri_map=self.uri_map, workers=self.workers, retry_time=self.retry_time
+        )
+
+    @cached_property
+    def carry(self) -> Carry:
+        """What the steps share."""
+        return Carry(
+            self.source,
+            self.server,
+            self.writer_of,
+            self.policy,
+            self.workers,
+            _in_turn(self.on_progress),
+            rehearsed=self.dry,
+        )
+
+    @cached_property
+    def matching(self) -> Matching:
+        """What is there already."""
+        return Matching(self.carry)
+
+    @cached_property
+    def files(self) -> Files:
+        """Files on their way."""
+        return Files(self.carry, self.places_of, dry=self.dry)
+
+    def writer_of(self, workspace: str) -> Writer:
+        """What writes into a workspace."""
+        if workspace not in self._writers:
+            client = self.server.client_in(workspace)
+            self._writers[workspace] = Rehearsal(client) if self.dry else Writer(client)
+        return self._writers[workspace]
+
+    @cached_property
+    def _writers(self) -> dict[str, Writer]:
+        return {}
+
+    def places_of(self, workspace: str) -> ServerPlaces:
+        """Where the files of a workspace go."""
+        if workspace not in self._places:
+            self._places[workspace] = ServerPlaces(self.server.client_in(workspace), self.uri_map)
+        return self._places[workspace]
+
+    @cached_property
+    def _places(self) -> dict[str, ServerPlaces]:
+        return {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        if "server" in self.__dict__:
+            self.server.close()
+
+    # --- What came of it --------------------------------------------------------------------------
+
+    def tables(self) -> tuple[TableResult, ...]:
+        """Rows by table."""
+        found = self.carry.tallies
+        return tuple(
+            TableResult(t.name, found[t.name].written, found[t.name].there, found[t.name].skipped)
+            for t in self.source.tables
+            if t.name in found
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of servers as targets."""
+        told = ", ".join(
+            f"{table}.{column}"
+            for table, columns in UNSETTABLE.items()
+            if self.carry.tallies[table].written
+            for column in sorted(columns)
+        )
+        if not told:
+            return ()
+        return (f"A server gives runs and logged models ids of its own, and fills in: {told}.",)
+
+    def files_result(self, mode: str) -> FilesResult:
+        """Files."""
+        return self.files.result if self.copies else FilesResult(mode)
+
+
+def _in_turn(on_progress: OnProgress) -> OnProgress:
+    """Steps tell how far they are from several threads: one at a time."""
+    lock = Lock()
+
+    def tell(step: str, done: int, total: int | None, unit: str = "rows") -> None:
+        with lock:
+            on_progress(step, done, total, unit)
+
+    return tell
+
+
+def _workspaces(source: Source) -> set[str]:
+    found = {name for (name,) in rows_of(source, "experiments", ("workspace",))}
+    return found | {name for (name,) in rows_of(source, "registered_models", ("workspace",))}

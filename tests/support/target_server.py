@@ -1,0 +1,65 @@
+"""An empty ``mlflow server`` to import into, which is emptied again for the next test."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import mlflow
+from mlflow import MlflowClient
+
+from .engines import copy_sqlite
+from .mlflow_session import sqlite_url
+from .processes import mlflow_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TargetServer:
+    """A server on SQLite."""
+
+    address: str
+    database: Path
+    files: Path
+    template: Path
+
+    def reset(self) -> None:
+        """Make it as it was when MLflow made it; it goes on running."""
+        with closing(sqlite3.connect(self.template)) as empty:
+            with closing(sqlite3.connect(self.database)) as live:
+                empty.backup(live)
+        for path in self.files.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def client(self) -> MlflowClient:
+        """MLflow's own client for it."""
+        return MlflowClient(self.address, self.address)
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        """What the database behind it says."""
+        with closing(sqlite3.connect(self.database)) as live:
+            return live.execute(query).fetchall()
+
+    def copy_of(self, run_id: str) -> mlflow.entities.Run:
+        """The copy of a run, by MLflow's own search; there is exactly one."""
+        client = self.client()
+        everywhere = [e.experiment_id for e in client.search_experiments(view_type=3)]
+        (found,) = client.search_runs(
+            everywhere, f"tags.`mlporter.source.run_id` = '{run_id}'", run_view_type=3
+        )
+        return found
+
+
+@contextmanager
+def target_server(template: Path, folder: Path) -> Iterator[TargetServer]:
+    """Run it; `template` is an empty MLflow database."""
+    copy_sqlite(template, folder / "target.db")
+    files = folder / "files"
+    with mlflow_server(sqlite_url(folder / "target.db"), files) as address:
+        yield TargetServer(address, folder / "target.db", files, template)
