@@ -165,7 +165,8 @@ class LeftOut:
         id: Its id: the table's name, or the id of the run, logged model, trace or model version.
         path: For an artifact its path below the owner's root, ``/`` separated; else "".
         reason: A short slug: ``missing``, ``unreadable``, ``unreachable``, ``secret``,
-            ``transient``, ``derived``, ``unknown``, ``unsafe-path``, ``not-requested``.
+            ``transient``, ``derived``, ``unknown``, ``unsafe-path``, ``not-requested``,
+            ``hidden`` (MLflow's REST API does not show it), ``denied``.
         detail: One sentence for people.
         expected: True where leaving it out is the rule or the user's wish (transient tables,
             ``--artifacts none``): said, but no reason for exit code 3.

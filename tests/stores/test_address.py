@@ -67,10 +67,10 @@ def test_anything_without_a_scheme_is_a_directory(text):
         ("sqlite:///", UsageError),
         ("sqlite:///:memory:", UsageError),
         ("sqlite://mlflow.db", UsageError),
-        ("http://server:5000", UnsupportedError),
+        ("http://", UsageError),
+        ("http://[bad", UsageError),
         ("mssql+pyodbc://host/db", UnsupportedError),
-        ("databricks", UnsupportedError),
-        ("databricks://profile", UnsupportedError),
+        ("databricks-uc", UnsupportedError),
         ("file:///srv/mlruns", UnsupportedError),
         ("s3://bucket/backup", UnsupportedError),
     ],
@@ -107,7 +107,7 @@ def test_a_password_is_never_shown(text):
         assert "host" in seen
 
 
-@pytest.mark.parametrize("text", ["http://me:s3cret@server", "mssql://me:s3cret@host/db"])
+@pytest.mark.parametrize("text", ["oracle://me:s3cret@server", "mssql://me:s3cret@host/db"])
 def test_a_password_is_not_shown_in_an_error_either(text):
     with pytest.raises(UnsupportedError) as caught:
         parse_address(text)
@@ -118,3 +118,13 @@ def test_the_upgrade_command_can_be_pasted_into_a_shell():
     address = parse_address("sqlite:////srv/my registry/mlflow.db")
     words = shlex.split(address.upgrade_command)
     assert words == ["mlflow", "db", "upgrade", "sqlite:////srv/my registry/mlflow.db"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://server:5000", "https://me:s3cret@host/prefix/", "databricks", "databricks://profile"],
+)
+def test_tracking_servers(text):
+    address = parse_address(text)
+    assert address.kind is AddressKind.SERVER
+    assert "s3cret" not in f"{address} {address!r}"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from .rich_registry import RichRegistry
 
-_ROLLUPS = (
+#: Sums that MLflow keeps; it does not start with them unless it is told to keep them.
+ROLLUPS = (
     "sql_trace_metric_daily_rollups",
     "sql_span_cost_daily_rollups",
     "sql_assessment_daily_rollups",
@@ -60,7 +61,7 @@ def served_rich(rich: RichRegistry, folder: Path) -> Iterator[Served]:
     """
     engine = create_engine(rich.tracking_uri)
     with engine.begin() as connection:
-        for table in _ROLLUPS:
+        for table in ROLLUPS:
             connection.execute(text(f"DELETE FROM {table}"))
     engine.dispose()
     with mlflow_server(rich.tracking_uri, folder) as address:

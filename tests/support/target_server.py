@@ -31,9 +31,11 @@ class TargetServer:
 
     def reset(self) -> None:
         """Make it as it was when MLflow made it; it goes on running."""
-        with closing(sqlite3.connect(self.template)) as empty:
-            with closing(sqlite3.connect(self.database)) as live:
-                empty.backup(live)
+        with (
+            closing(sqlite3.connect(self.template)) as empty,
+            closing(sqlite3.connect(self.database)) as live,
+        ):
+            empty.backup(live)
         for path in self.files.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -53,7 +53,7 @@ def test_killed_and_run_again(plain_sqlite, server, once, step):
     )
     wait_until_paused(process)
     process.kill()
-    process.wait()
+    process.communicate()
     assert whole(plain_sqlite.tracking_uri, server) == once
 
 
@@ -90,11 +90,11 @@ def cutting_proxy(address, cut):
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = pass_on
-
         def log_message(self, *_):
             """Say nothing."""
 
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        setattr(Handler, f"do_{method}", Handler.pass_on)
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=proxy.serve_forever)
     thread.start()

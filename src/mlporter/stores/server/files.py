@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from mlporter.artifacts.places import FoundFile, Listing, Problem
-from mlporter.artifacts.uris import UriMap, safe_relative, scheme_of
+from mlporter.artifacts.uris import UriMap, local_path, safe_relative, scheme_of
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.files import StoreFiles
@@ -19,16 +20,18 @@ from mlporter.stores.server.client import quoted_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from mlporter.artifacts.places import Place, Written
     from mlporter.stores.server.client import Client
     from mlporter.stores.versions import TableReader
 
-__all__ = ["ProxyPlace", "server_files"]
+__all__ = ["ProxyPlace", "RunPlace", "proxied_path", "server_files"]
 
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _PLACES = 256
 _NOT_FOUND = 404
+_RUN = re.compile(r"/([0-9a-f]{32})/artifacts/?$")
 _UNSAFE = "its name is not safe to use as a path"
 
 
@@ -45,7 +48,7 @@ def server_files(
         path = proxied_path(address, client)
         if path is not None:
             return ProxyPlace(client, path)
-        return places.open(uri)
+        return _served(client, address) or places.open(uri)
 
     return StoreFiles(reader, opened, workers)
 
@@ -60,26 +63,36 @@ def proxied_path(uri: str, client: Client) -> str | None:
     return uri.partition(":")[2].removeprefix(f"//{parts.netloc}").strip("/")
 
 
-class ProxyPlace:
-    """A place behind the server's artifact proxy.
+def _served(client: Client, uri: str) -> Place | None:
+    """A run's files in a folder of the server's machine, which is not this one; or None."""
+    folder = local_path(uri, None)
+    if folder is None or folder.exists():
+        return None
+    found = _RUN.search(uri)
+    return RunPlace(client, found[1]) if found else None
 
-    Args:
-        client: Of the server.
-        path: Below the server's artifact root; not quoted.
-    """
 
-    def __init__(self, client: Client, path: str) -> None:
+class ServedPlace:
+    """A place whose files a server lists and sends; how is said by those that inherit."""
+
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._path = path
 
     @property
     def uri(self) -> str:
         """Its URI, redacted."""
-        return f"mlflow-artifacts:/{redact(self._path)}"
+        raise NotImplementedError
+
+    def _children(self, folder: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+        """What is in a folder: paths below the root, and what the server says of each."""
+        raise NotImplementedError
+
+    def _download(self, path: str) -> AbstractContextManager[BinaryIO]:
+        raise NotImplementedError
 
     def exists(self) -> bool:
         """Whether there is anything below it."""
-        return bool(self._children(""))
+        return any(True for _ in self._children(""))
 
     def list(self) -> Listing:
         """All files below it; see `Place.list`."""
@@ -88,10 +101,8 @@ class ProxyPlace:
         pending = [""]
         while pending:
             folder = pending.pop()
-            for found in self._children(folder):
-                name = str(found.get("path", ""))
-                path = posixpath.join(folder, name)
-                if not safe_relative(path) or "/" in name:
+            for path, found in self._children(folder):
+                if not safe_relative(path) or posixpath.dirname(path) != folder:
                     problems.append(Problem(path, "unsafe-path", _UNSAFE))
                 elif found.get("is_dir"):
                     pending.append(path)
@@ -100,35 +111,82 @@ class ProxyPlace:
         ordered = sorted(files, key=lambda file: file.path.encode())
         return Listing(tuple(ordered), tuple(problems))
 
-    def _children(self, folder: str) -> Sequence[Mapping[str, object]]:
-        path = posixpath.join(self._path, folder) if folder else self._path
-        try:
-            found: Sequence[Mapping[str, object]] = self._client.get(PROXY, {"path": path}).get(
-                "files", []
-            )
-        except ApiError as error:
-            if error.status == _NOT_FOUND and error.code:
-                return []
-            raise
-        return found
-
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """A file's bytes, streamed; see `Place.open`."""
         if not safe_relative(path):
             raise PermissionError(f"not a safe path: {path!r}")
-        where = "/".join((PROXY, *(quoted_path(part) for part in self._parts(path))))
         try:
-            with self._client.download(where) as stream:
+            with self._download(path) as stream:
                 yield stream
         except AccessDeniedError as error:
             raise PermissionError(str(error)) from None
         except UnreachableError as error:
             raise OSError(str(error)) from None
 
-    def _parts(self, path: str) -> Iterator[str]:
-        return (part for part in (*self._path.split("/"), *path.split("/")) if part)
-
     def put(self, path: str, stream: BinaryIO) -> Written:  # noqa: ARG002 -- as `Place`
         """Nothing is ever written into a source."""
         raise RefusedError("a source is not written to", subject=self.uri)
+
+    def _asked(self, path: str, query: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
+        """The list of files in an answer; none where the server says that nothing is there."""
+        try:
+            found: Sequence[Mapping[str, object]] = self._client.get(path, query).get("files", [])
+        except ApiError as error:
+            if error.status == _NOT_FOUND and error.code:
+                return []
+            raise
+        return found
+
+
+class ProxyPlace(ServedPlace):
+    """A place behind the server's artifact proxy.
+
+    Args:
+        client: Of the server.
+        path: Below the server's artifact root; not quoted.
+    """
+
+    def __init__(self, client: Client, path: str) -> None:
+        super().__init__(client)
+        self._path = path
+
+    @property
+    def uri(self) -> str:
+        """Its URI, redacted."""
+        return f"mlflow-artifacts:/{redact(self._path)}"
+
+    def _children(self, folder: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+        path = posixpath.join(self._path, folder) if folder else self._path
+        for found in self._asked(PROXY, {"path": path}):
+            yield posixpath.join(folder, str(found.get("path", ""))), found
+
+    def _download(self, path: str) -> AbstractContextManager[BinaryIO]:
+        parts = (part for part in (*self._path.split("/"), *path.split("/")) if part)
+        return self._client.download("/".join((PROXY, *map(quoted_path, parts))))
+
+
+class RunPlace(ServedPlace):
+    """The files of a run on the server's own machine, of a server without a proxy.
+
+    Args:
+        client: Of the server.
+        run: The run's id.
+    """
+
+    def __init__(self, client: Client, run: str) -> None:
+        super().__init__(client)
+        self._run = run
+
+    @property
+    def uri(self) -> str:
+        """What it is, for people."""
+        return f"run {self._run} on {self._client.subject}"
+
+    def _children(self, folder: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+        query = {"run_id": self._run} | ({"path": folder} if folder else {})
+        for found in self._asked("/api/2.0/mlflow/artifacts/list", query):
+            yield str(found.get("path", "")), found
+
+    def _download(self, path: str) -> AbstractContextManager[BinaryIO]:
+        return self._client.download("/get-artifact", {"path": path, "run_uuid": self._run})

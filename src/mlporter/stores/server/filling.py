@@ -8,12 +8,14 @@ from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from mlporter.errors import AccessDeniedError
 from mlporter.stores.protocols import Among
 from mlporter.stores.server import calls
 from mlporter.stores.server.answers import ApiError, MissingEndpointError
 from mlporter.stores.server.edges import Edges
+from mlporter.stores.server.families import BY_EXPERIMENT, ID_COLUMNS, OF_ACTIVE, WHOLE
 from mlporter.stores.server.gathering import Gatherer
-from mlporter.stores.server.histories import RUNS_AT_ONCE, Histories
+from mlporter.stores.server.histories import Histories
 from mlporter.stores.server.rows import traces as trace_rows
 from mlporter.stores.server.spans import Spans
 
@@ -28,78 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Filling"]
 
-_ID = {
-    "runs": "run_uuid",
-    "params": "run_uuid",
-    "tags": "run_uuid",
-    "latest_metrics": "run_uuid",
-    "metrics": "run_uuid",
-    "logged_models": "model_id",
-    "logged_model_params": "model_id",
-    "logged_model_tags": "model_id",
-    "logged_model_metrics": "model_id",
-    "trace_info": "request_id",
-    "trace_tags": "request_id",
-    "trace_request_metadata": "request_id",
-    "assessments": "trace_id",
-    "spans": "trace_id",
-}
-"""The columns by which single objects can be fetched."""
-_RUN_TABLES = {"runs", "params", "tags", "latest_metrics", "datasets", "inputs", "input_tags"}
-_MODEL_TABLES = {table for table, column in _ID.items() if column == "model_id"}
-_TRACE_TABLES = {"trace_info", "trace_tags", "trace_request_metadata", "assessments"}
-_REVIEW_TABLES = {
-    "label_schemas",
-    "review_queues",
-    "review_queue_items",
-    "review_queue_label_schemas",
-    "review_queue_users",
-}
-_BY_EXPERIMENT = {
-    "runs": _RUN_TABLES,
-    "logged models": _MODEL_TABLES,
-    "traces": _TRACE_TABLES,
-    "issues": {"issues"},
-    "scorers": {"scorers", "scorer_versions", "online_scoring_configs"},
-    "review queues": _REVIEW_TABLES,
-}
-_WHOLE = {
-    "experiments": {"experiments", "experiment_tags"},
-    "workspaces": {"workspaces"},
-    "registered models": {
-        "registered_models",
-        "registered_model_tags",
-        "registered_model_aliases",
-        "model_versions",
-        "model_version_tags",
-    },
-    "webhooks": {"webhooks", "webhook_events"},
-    "evaluation datasets": {
-        "evaluation_datasets",
-        "evaluation_dataset_tags",
-        "evaluation_dataset_records",
-    },
-    "gateway": {
-        "model_definitions",
-        "endpoints",
-        "endpoint_model_mappings",
-        "endpoint_bindings",
-        "endpoint_tags",
-        "budget_policies",
-        "guardrails",
-        "guardrail_configs",
-    },
-    "MCP servers": {
-        "mcp_servers",
-        "mcp_server_versions",
-        "mcp_server_tags",
-        "mcp_server_version_tags",
-        "mcp_server_aliases",
-        "mcp_access_endpoints",
-    },
-}
-_OF_ACTIVE = frozenset({"scorers", "review queues"})
-"""What MLflow does not show of deleted experiments."""
 _AT_ONCE = 20
 """Experiments whose runs or logged models are asked for in one search."""
 _FEW = 200
@@ -125,13 +55,15 @@ class Filling:
         self._done: set[str] = set()
         self._experiments: dict[str, set[int]] = defaultdict(set)
         self._tried: dict[str, set[str]] = defaultdict(set)
-        self._with_history: set[str] = set()
         self._with_spans: set[str] = set()
         self._scope: frozenset[int] | None = None
         self._clients = [client.within(name) for name in can.workspaces] or [client]
         self._home: dict[int, Client] = {}
+        self._histories = Histories(
+            spool, self._gather, self._client_of, bulk=can.may("metric histories in bulk")
+        )
         self._edges = Edges(spool, self._gather, self._client_of)
-        self._models_known: bool | None = None
+        self._models_known: bool | None = None  # whether there are any
         self.deleted: set[int] = set()
         """Experiments that are deleted."""
         self.unlisted = 0
@@ -153,16 +85,16 @@ class Filling:
             self._gather.settle()
 
     def _need(self, table: str, among: Among | None) -> None:
-        for family, tables in _WHOLE.items():
+        for family, tables in WHOLE.items():
             if table in tables:
                 self._whole(family)
-        for family, tables in _BY_EXPERIMENT.items():
+        for family, tables in BY_EXPERIMENT.items():
             if table in tables:
                 self._part(family, table, among)
         if table == "metrics":
             self._need("runs", among)
             self._gather.settle()
-            self._metrics(among)
+            self._histories.of_runs(among)
         elif table == "spans":
             renamed = among
             if among is not None and among.column == "trace_id":
@@ -175,7 +107,7 @@ class Filling:
             self._part("runs", table, None)
             self._part("traces", table, None)
             self._gather.settle()
-            self._edges.to_traces()
+            self._try("traces", self._edges.to_traces)
         elif table == "inputs" and self._has_models():
             self._gather.settle()
             self._edges.to_models()
@@ -205,6 +137,12 @@ class Filling:
             fetch()
         except MissingEndpointError:
             self._can.has[family] = False
+        except AccessDeniedError as error:
+            if family == "experiments":
+                raise  # without them there is nothing
+            self._gather.fail(family, "all", "denied", error.message)
+        except ApiError as error:
+            self._gather.fail(family, "all", "unreadable", error.message)
 
     def _everywhere(self, kind: str, fetch: Callable[[Client], Iterable[Rows]]) -> None:
         self._gather.each(kind, self._clients, fetch, calls.workspace_of)
@@ -219,7 +157,10 @@ class Filling:
                         self.deleted.add(row["experiment_id"])
                 yield rows
 
-        self._everywhere("experiments", fetch)
+        for client in self._clients:
+            for rows in fetch(client):
+                self._gather.put(rows)
+        self._gather.settle()
 
     def _all_workspaces(self) -> None:
         if self._can.workspaces:
@@ -264,7 +205,7 @@ class Filling:
         if among is not None and among.column == "experiment_id":
             self._of(family, {int(id_) for id_ in among.values} & set(self._home))
             return
-        is_by_id = among is not None and among.column == _ID.get(table)
+        is_by_id = among is not None and among.column == ID_COLUMNS.get(table)
         if among is not None and is_by_id and self._by_id(family, among):
             return
         self._of(family, set(self._home) if self._scope is None else self._scope & set(self._home))
@@ -284,7 +225,7 @@ class Filling:
             "scorers": self._scorers,
             "review queues": self._review,
         }
-        if family in _OF_ACTIVE:
+        if family in OF_ACTIVE:
             wanted = [id_ for id_ in wanted if id_ not in self.deleted]
         fetch = partial(fetchers[family], wanted)
         if family == "traces" and not self._can.may("traces"):
@@ -369,18 +310,20 @@ class Filling:
     def _has_models(self) -> bool:
         """Whether there is any logged model that a run may have used."""
         if self._models_known is None:
-            self._models_known = self._can.may("logged models") and any(
-                calls.has_logged_models(client, ids)
-                for client, ids in self._batches(sorted(self._home))
-            )
+            self._models_known = False
+            self._try("logged models", self._look_for_models)
         return self._models_known
+
+    def _look_for_models(self) -> None:
+        batches = self._batches(sorted(self._home))
+        self._models_known = any(calls.has_logged_models(*batch) for batch in batches)
 
     # --- By id ------------------------------------------------------------------------------------
 
     def _by_id(self, family: str, among: Among) -> bool:
         """Fetch single objects; whether all that were asked for are there now, or nowhere."""
         head = {"runs": "runs", "logged models": "logged_models", "traces": "trace_info"}[family]
-        column = _ID[head]
+        column = ID_COLUMNS[head]
         wanted = {str(value) for value in among.values} - self._tried[family]
         if wanted and not self._experiments[family] >= set(self._home):
             self._gather.settle()
@@ -416,43 +359,7 @@ class Filling:
             else:
                 return
 
-    # --- Histories and spans ----------------------------------------------------------------------
-
-    def _metrics(self, among: Among | None) -> None:
-        """Full histories of the runs that are there."""
-        by_home: dict[int, tuple[Histories, dict[str, list[str]]]] = {}
-        asked = among if among is not None and among.column == "run_uuid" else None
-        homes = self._homes_of_runs(asked)
-        keys = self._spool.reader.read("latest_metrics", ("run_uuid", "key"), asked)
-        new: set[str] = set()
-        for batch in keys:
-            for run, key in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-                if run in self._with_history:
-                    continue
-                new.add(run)
-                client = homes.get(run, self._clients[0])
-                if id(client) not in by_home:
-                    histories = Histories(client, bulk=self._can.may("metric histories in bulk"))
-                    by_home[id(client)] = (histories, defaultdict(list))
-                by_home[id(client)][1][key].append(run)
-        self._with_history |= new
-        for histories, runs in by_home.values():
-            self._gather.each("metric", _few_at_once(runs), partial(self._history, histories), _key)
-
-    def _homes_of_runs(self, among: Among | None) -> dict[str, Client]:
-        """The workspaces of runs, where there are several."""
-        if len(self._clients) == 1:
-            return {}
-        homes: dict[str, Client] = {}
-        for batch in self._spool.reader.read("runs", ("run_uuid", "experiment_id"), among):
-            for run, experiment in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-                homes[run] = self._home.get(experiment, self._clients[0])
-        return homes
-
-    def _history(self, histories: Histories, asked: tuple[str, Sequence[str]]) -> Iterator[Rows]:
-        for batch in histories.read(*asked):
-            self._gather.put_batch("metrics", batch)
-        return iter(())
+    # --- Spans ----------------------------------------------------------------------
 
     def _spans(self, among: Among | None) -> None:
         """Spans of the traces that are there and have them in the database."""
@@ -480,22 +387,12 @@ def _without(rows: Rows, table: str, column: str, ids: set[str]) -> Rows:
 _OWN_IDS = ("run_uuid", "model_id", "source_id", "destination_id")
 
 
-def _few_at_once(runs: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
-    for key, ids in runs.items():
-        for at in range(0, len(ids), RUNS_AT_ONCE):
-            yield key, ids[at : at + RUNS_AT_ONCE]
-
-
 def _name(found: Any) -> str:  # noqa: ANN401 -- JSON
     return str(found.get("name"))
 
 
 def _first(found: Sequence[Any]) -> str:
     return str(found[0])
-
-
-def _key(asked: tuple[str, Sequence[str]]) -> str:
-    return f"{asked[0]} of {', '.join(asked[1][:3])}"
 
 
 def _experiment(id_: int) -> str:

@@ -9,6 +9,7 @@ and is never asked.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.errors import AccessDeniedError
@@ -16,13 +17,17 @@ from mlporter.stores.server.answers import ApiError, MissingEndpointError
 from mlporter.stores.server.rows import tracking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
+    from mlporter.stores.database.spool import Spool
+    from mlporter.stores.protocols import Among
     from mlporter.stores.server.client import Client, Json
+    from mlporter.stores.server.gathering import Gatherer
+    from mlporter.stores.server.rows import Rows
 
-__all__ = ["RUNS_AT_ONCE", "Histories"]
+__all__ = ["RUNS_AT_ONCE", "Histories", "History"]
 
 RUNS_AT_ONCE = 100
 """Runs that the server takes in one request."""
@@ -33,7 +38,66 @@ _SINGLE = "/api/2.0/mlflow/metrics/get-history"
 
 
 class Histories:
-    """Reads histories of one server.
+    """Puts full histories of the runs that are in a spool there too, each once.
+
+    Args:
+        spool: Where the runs and their last metrics are.
+        gather: Takes the points.
+        client_of: The client of an experiment's workspace.
+        bulk: Whether the server may have the endpoint for many runs.
+    """
+
+    def __init__(
+        self, spool: Spool, gather: Gatherer, client_of: Callable[[int], Client], *, bulk: bool
+    ) -> None:
+        self._spool = spool
+        self._gather = gather
+        self._client_of = client_of
+        self._bulk = bulk
+        self._done: set[str] = set()
+
+    def of_runs(self, among: Among | None) -> None:
+        """The histories of all runs that are there, or of those in `among`."""
+        asked = among if among is not None and among.column == "run_uuid" else None
+        homes = self._homes(asked)
+        keys: dict[int, dict[str, list[str]]] = {}
+        new: set[str] = set()
+        for batch in self._spool.reader.read("latest_metrics", ("run_uuid", "key"), asked):
+            for run, key in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                if run not in self._done and run in homes:
+                    new.add(run)
+                    keys.setdefault(id(homes[run]), {}).setdefault(key, []).append(run)
+        self._done |= new
+        clients = {id(client): client for client in homes.values()}
+        for home, runs in keys.items():
+            history = History(clients[home], bulk=self._bulk)
+            self._gather.each("metric", _few_at_once(runs), partial(self._put, history), _named)
+
+    def _homes(self, among: Among | None) -> dict[str, Client]:
+        homes: dict[str, Client] = {}
+        for batch in self._spool.reader.read("runs", ("run_uuid", "experiment_id"), among):
+            for run, experiment in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                homes[run] = self._client_of(experiment)
+        return homes
+
+    def _put(self, history: History, asked: tuple[str, Sequence[str]]) -> Iterator[Rows]:
+        for batch in history.read(*asked):
+            self._gather.put_batch("metrics", batch)
+        return iter(())
+
+
+def _few_at_once(runs: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+    for key, ids in runs.items():
+        for at in range(0, len(ids), RUNS_AT_ONCE):
+            yield key, ids[at : at + RUNS_AT_ONCE]
+
+
+def _named(asked: tuple[str, Sequence[str]]) -> str:
+    return f"{asked[0]} of {', '.join(asked[1][:3])}"
+
+
+class History:
+    """Reads histories of one workspace.
 
     Args:
         client: In the workspace of the runs.

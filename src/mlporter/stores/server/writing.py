@@ -65,17 +65,21 @@ class Writer:
     ) -> _Made:
         """Create something, once; `find` looks for it where an answer was lost."""
         for _ in range(_TRIES):
-            try:
-                return made(self._client.post(path, body, again=False))
-            except LostAnswerError:
-                found = find()
-                if found is not None:
-                    return found
+            found = self._once(path, body, made) or find()
+            if found is not None:
+                return found
         raise UnreachableError(
             f"{_TRIES} answers to {path} were lost",
             subject=self.subject,
             hint="run the same command again: it finds what was done",
         )
+
+    def _once(self, path: str, body: Json, made: Callable[[Json], _Made]) -> _Made | None:
+        """Send it; None if the answer was lost."""
+        try:
+            return made(self._client.post(path, body, again=False))
+        except LostAnswerError:
+            return None
 
     # --- Workspaces and experiments ---------------------------------------------------------------
 

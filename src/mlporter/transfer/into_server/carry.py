@@ -187,7 +187,7 @@ class Carry:
         keep = [key in known for key in keys.to_pylist()]
         return batch if all(keep) else batch.filter(pa.array(keep, pa.bool_()))
 
-    # --- Where --------------------------------------------------------------------------------------
+    # --- Where ------------------------------------------------------------------------------------
 
     def find_workspaces(self) -> None:
         """Note which workspace each run and logged model is in, if there are several."""
@@ -235,6 +235,16 @@ class Carry:
         """Count rows that are not carried."""
         with self.lock:
             self.tallies[table].skipped += rows
+
+    def is_offered(self, family: str, table: str) -> bool:
+        """Whether the server can hold something; if it can't, rows of `table` are noted."""
+        rows = self.source.count(table) if table in self.tables else 0
+        if not rows or self.server.can.may(family):
+            return bool(rows)
+        detail = f"{rows} rows: the server's MLflow ({self.server.can.version}) has no {family}"
+        self.leave("table", table, "", "unsupported", detail)
+        self.skip(table, rows)
+        return False
 
     def leave(self, kind: str, id_: str, what: str, reason: str, detail: str) -> None:
         """Note something that is not carried, and say why."""

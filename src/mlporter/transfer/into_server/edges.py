@@ -141,16 +141,21 @@ def _write(carry: Carry, run: str, edges: _Edges) -> None:
 
 def _log_inputs(writer: Writer, run: str, edges: _Edges) -> None:
     """Log inputs; two runs may bring the same new dataset at once, which MLflow does not expect."""
-    for left in reversed(range(_TRIES)):
-        try:
-            writer.log_inputs(run, edges.datasets, edges.inputs)
-        except ApiError as error:
-            if "IntegrityError" not in error.message and "UniqueViolation" not in error.message:
-                raise
-            if not left:
-                raise
-        else:
+    for _ in range(_TRIES - 1):
+        if _are_taken(writer, run, edges):
             return
+    writer.log_inputs(run, edges.datasets, edges.inputs)
+
+
+def _are_taken(writer: Writer, run: str, edges: _Edges) -> bool:
+    """Log inputs; False if another request made the same dataset meanwhile."""
+    try:
+        writer.log_inputs(run, edges.datasets, edges.inputs)
+    except ApiError as error:
+        if "IntegrityError" in error.message or "UniqueViolation" in error.message:
+            return False
+        raise
+    return True
 
 
 # --- Metrics of logged models ---------------------------------------------------------------------

@@ -20,7 +20,7 @@ __all__ = ["delete_last", "end_runs"]
 
 
 def end_runs(carry: Carry) -> None:
-    """Set the status, end and name of runs that differ in them: new ones, and those that went on."""
+    """Set status, end and name of runs that differ in them: new ones, and those that went on."""
 
     def end(row: dict[str, Any]) -> None:
         writer, copy = carry.writer_of_run(row["run_uuid"])

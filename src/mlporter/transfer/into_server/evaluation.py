@@ -70,6 +70,8 @@ def _api(carry: Carry, row: Row) -> Evaluating:
 
 def write_issues(carry: Carry) -> None:
     """Issues come before traces, whose assessments name them."""
+    if not carry.is_offered("issues", "issues"):
+        return
     for row, mapped in _new(carry, "issues", "issue_id"):
         body = {
             "experiment_id": str(mapped["experiment_id"]),
@@ -87,6 +89,8 @@ def write_issues(carry: Carry) -> None:
 
 def write_datasets(carry: Carry) -> None:
     """Evaluation datasets with their records, tied to the experiments that are carried."""
+    if not carry.is_offered("evaluation datasets", "evaluation_datasets"):
+        return
     ties = defaultdict(list)
     if "entity_associations" in carry.tables:
         among = Among("source_type", ("evaluation_dataset",))
@@ -161,24 +165,33 @@ def _record(row: Row) -> Row:
 
 def write_scorers(carry: Carry) -> None:
     """Scorers with all versions, by their numbers, and what they run on."""
-    names = {}
-    for scorer in _rows(carry, "scorers"):
-        if scorer["experiment_id"] in carry.ids.experiments:
-            names[scorer["scorer_id"]] = scorer
+    if not carry.is_offered("scorers", "scorers"):
+        return
+    names = {
+        scorer["scorer_id"]: scorer
+        for scorer in _rows(carry, "scorers")
+        if scorer["experiment_id"] in carry.ids.experiments
+    }
+    there = _last_versions(carry)
+    carry.tallies["scorers"].there += sum(id_ in there for id_ in names)
+    for missing in carry.missing("scorer_versions"):
+        for row in missing.rows.to_pylist():
+            if row["scorer_id"] in names:
+                _version(carry, names[row["scorer_id"]], row, there, changed=missing.changed)
+    for missing in carry.missing("online_scoring_configs"):
+        for row in missing.rows.to_pylist():
+            if row["scorer_id"] in names:
+                _online(carry, names[row["scorer_id"]], row)
+
+
+def _last_versions(carry: Carry) -> dict[str, int]:
+    """The greatest number that the server has of each scorer."""
     there: dict[str, int] = defaultdict(int)
     if carry.back.of("scorers"):
         for batch in carry.there.read("scorer_versions", ("scorer_id", "scorer_version")):
             for row in batch.to_pylist():
                 there[row["scorer_id"]] = max(there[row["scorer_id"]], row["scorer_version"])
-    for missing in carry.missing("scorer_versions"):
-        for row in missing.rows.to_pylist():
-            if row["scorer_id"] in names:
-                _version(carry, names[row["scorer_id"]], row, there, changed=missing.changed)
-    carry.tallies["scorers"].there += sum(id_ in there for id_ in names)
-    for missing in carry.missing("online_scoring_configs"):
-        for row in missing.rows.to_pylist():
-            if row["scorer_id"] in names:
-                _online(carry, names[row["scorer_id"]], row)
+    return there
 
 
 def _rows(carry: Carry, table: str) -> Iterator[Row]:
@@ -227,6 +240,14 @@ def _online(carry: Carry, scorer: Row, row: Row) -> None:
 
 def write_reviews(carry: Carry) -> None:
     """Label schemas, then the queues that name them, with users and items."""
+    if carry.is_offered("label schemas", "label_schemas"):
+        _label_schemas(carry)
+    if carry.is_offered("review queues", "review_queues"):
+        _queues(carry)
+        _items(carry)
+
+
+def _label_schemas(carry: Carry) -> None:
     for row, mapped in _new(carry, "label_schemas", "schema_id"):
         body = {
             "experiment_id": str(mapped["experiment_id"]),
@@ -244,6 +265,9 @@ def write_reviews(carry: Carry) -> None:
             continue
         make = partial(api.label_schema, body)
         _making(carry, "label_schemas", row["schema_id"], make)
+
+
+def _queues(carry: Carry) -> None:
     for row, mapped in _new(carry, "review_queues", "queue_id"):
         id_ = row["queue_id"]
         users = [r["user_id"] for r in _below(carry, "review_queue_users", "queue_id", id_)]
@@ -261,7 +285,6 @@ def write_reviews(carry: Carry) -> None:
         if id_ in carry.ids.of("review_queues"):
             carry.wrote("review_queue_users", len(users))
             carry.wrote("review_queue_label_schemas", len(schemas))
-    _items(carry)
 
 
 def _items(carry: Carry) -> None:

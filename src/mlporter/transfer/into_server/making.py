@@ -1,5 +1,6 @@
-"""The first steps: experiments, runs and logged models that are not there are made, so that all
-ids are known before anything refers to them.
+"""The first steps: make the experiments, runs and logged models that are not there.
+
+All ids are known then before anything refers to them.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ _TAG = ("model_id", "tag_key", "tag_value")
 def make_logged_models(carry: Carry) -> None:
     """Make logged models that are not there, with their parameters."""
     known = carry.ids.ids.setdefault("logged_models", {})
-    if not carry.source.count("logged_models"):
+    if not carry.is_offered("logged models", "logged_models"):
         return
     origin = dict(tagged(carry.source, "logged_model_tags", "model_id", marks.LOGGED_MODEL))
     total = carry.source.count("logged_models")

@@ -22,7 +22,7 @@ _AT_ONCE = 100
 
 def write_logged_models(carry: Carry) -> None:
     """Set tags, and parameters that were not given when the model was made."""
-    _write(carry, "logged_model_params", lambda key: True)
+    _write(carry, "logged_model_params", bool)
     _write(carry, "logged_model_tags", lambda key: key != OF_VERSIONS)
 
 

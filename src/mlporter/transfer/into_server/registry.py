@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,16 @@ from mlporter.artifacts.anchors import DELETED_STAGE
 from mlporter.catalogue import marks
 from mlporter.stores.server.answers import ApiError
 from mlporter.stores.server.writing import tag_list
-from mlporter.stores.versions import locations_of, rows_of, version_owner_id
+from mlporter.stores.versions import locations_of, version_owner_id
 from mlporter.transfer.into_server.crew import Crew
+from mlporter.transfer.into_server.registered import (
+    Groups,
+    Registered,
+    RegisteredVersion,
+    conflicts_of,
+    dicts_of,
+    read_registered,
+)
 from mlporter.transfer.into_server.versions import (
     PLACEHOLDER_SOURCE,
     has_own_files,
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
     from mlporter.stores.server.writing import Writer
     from mlporter.transfer.into_server.carry import Carry
     from mlporter.transfer.into_server.matching import Matching
+    from mlporter.transfer.into_server.registered import Key
     from mlporter.transfer.into_server.versions import Named
 
 __all__ = ["Registry"]
@@ -41,30 +50,6 @@ __all__ = ["Registry"]
 _ROUNDS = 100
 _READY = 2
 _NO_STAGE = (None, "", "None")
-Key = tuple[str, str]
-"""Workspace and name."""
-
-
-@dataclass
-class _Version:
-    """A version that the server has."""
-
-    row: dict[str, Any]
-    tags: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class _There:
-    """A registered model that the server has."""
-
-    description: str
-    tags: dict[str, str] = field(default_factory=dict)
-    aliases: dict[str, int] = field(default_factory=dict)
-    versions: dict[int, _Version] = field(default_factory=dict)
-
-    def is_ours(self) -> bool:
-        """Whether an import made it."""
-        return marks.REGISTERED_MODEL in self.tags
 
 
 class Registry:
@@ -76,8 +61,9 @@ class Registry:
     def __init__(self, carry: Carry, matching: Matching) -> None:
         self._carry = carry
         self._matching = matching
-        self._there: dict[Key, _There] = {}
+        self._there: dict[Key, Registered] = {}
         self._skipped: set[Key] = set()
+        self._locations: dict[tuple[str, str, int], Location] = {}
 
     # --- Before anything is written -------------------------------------------------------------
 
@@ -91,8 +77,8 @@ class Registry:
         trials = {key: free_name(carry.ids.model(*key), taken) for key in mine}
         conflicts: dict[Key, str] = {}
         for _ in range(_ROUNDS):
-            self._read_there(mine)
-            conflicts = self._conflicts(mine)
+            self._there = read_registered(carry.server, {self._target(key) for key in mine})
+            conflicts = conflicts_of(carry.source, self._there, mine, self._target)
             if not conflicts or carry.policy.on_conflict != "rename":
                 break
             carry.ids.models.update({key: next(trials[key]) for key in conflicts})
@@ -110,72 +96,6 @@ class Registry:
         ids = self._carry.ids
         return ids.workspace(key[0]), ids.model(*key)
 
-    def _read_there(self, mine: dict[Key, str]) -> None:
-        """Everything that the server has under the names that are carried."""
-        server, wanted = self._carry.server, {self._target(key) for key in mine}
-        found: dict[Key, _There] = {}
-        for workspace, name, text in rows_of(server, "registered_models", (*_KEY, "description")):
-            if (workspace, name) in wanted:
-                found[workspace, name] = _There(text or "")
-        for workspace, name, key, value in rows_of(
-            server, "registered_model_tags", (*_KEY, "key", "value")
-        ):
-            if (workspace, name) in found:
-                found[workspace, name].tags[key] = value or ""
-        for workspace, name, alias, version in rows_of(
-            server, "registered_model_aliases", (*_KEY, "alias", "version")
-        ):
-            if (workspace, name) in found:
-                found[workspace, name].aliases[alias] = version
-        for row in _dicts(server, "model_versions"):
-            if (row["workspace"], row["name"]) in found:
-                there = found[row["workspace"], row["name"]]
-                there.versions[row["version"]] = _Version(row)
-        for workspace, name, version, key, value in rows_of(
-            server, "model_version_tags", (*_KEY, "version", "key", "value")
-        ):
-            if (workspace, name) in found and version in found[workspace, name].versions:
-                found[workspace, name].versions[version].tags[key] = value or ""
-        self._there = found
-
-    def _conflicts(self, mine: dict[Key, str]) -> dict[Key, str]:
-        found: dict[Key, str] = {}
-        for key, text in mine.items():
-            there = self._there.get(self._target(key))
-            if there is not None and not there.is_ours() and text and text != there.description:
-                found[key] = "the server describes it otherwise"
-        source = self._carry.source
-        for row in _dicts(source, "model_versions"):
-            key = (row["workspace"], row["name"])
-            there = self._there.get(self._target(key))
-            if there is None or row["current_stage"] == DELETED_STAGE:
-                continue
-            version = there.versions.get(row["version"])
-            if version is not None and not self._is_same(row, version):
-                found[key] = f"the server has another version {row['version']}"
-            elif version is None and row["version"] <= max(there.versions, default=0):
-                found[key] = f"the server has given out number {row['version']} before"
-        for workspace, name, alias, version in rows_of(
-            source, "registered_model_aliases", (*_KEY, "alias", "version")
-        ):
-            there = self._there.get(self._target((workspace, name)))
-            if (
-                there is not None
-                and not there.is_ours()
-                and there.aliases.get(alias, version) != version
-            ):
-                found[workspace, name] = f"the server has its alias {alias!r} at another version"
-        return found
-
-    def _is_same(self, row: dict[str, Any], there: _Version) -> bool:
-        """Whether the server's version is a copy of a version, or the version itself."""
-        if there.tags.get(marks.VERSION) == f"{row['name']}/{row['version']}":
-            return True
-        if marks.VERSION in there.tags or marks.PLACEHOLDER in there.tags:
-            return False
-        same = ("run_id", "source", "description")
-        return all((row[name] or None) == (there.row[name] or None) for name in same)
-
     # --- Writing --------------------------------------------------------------------------------
 
     def write(self) -> None:
@@ -183,20 +103,18 @@ class Registry:
         carry = self._carry
         if not carry.source.count("registered_models"):
             return
-        tags = _Groups(carry, "registered_model_tags")
+        tags = Groups(carry, "registered_model_tags")
         with Crew(carry.workers) as crew:
-            for row in _dicts(carry.source, "registered_models"):
+            for row in dicts_of(carry.source, "registered_models"):
                 mine = tags((row["workspace"], row["name"]))
                 if (row["workspace"], row["name"]) not in self._skipped:
                     crew.do(partial(self._model, row, mine))
-        locations = locations_of(carry.source)
-        tags, aliases = _Groups(carry, "model_version_tags"), _Groups(carry, _ALIASES)
+        self._locations = locations_of(carry.source)
+        tags, aliases = Groups(carry, "model_version_tags"), Groups(carry, _ALIASES)
         late = []
         with Crew(carry.workers) as crew:
             for key, rows in self._versions():
-                work = partial(
-                    self._model_versions, key, rows, (tags(key), aliases(key)), locations
-                )
+                work = partial(self._model_versions, key, rows, tags(key), aliases(key))
                 if any(names_version(str(row["source"])) for row in rows):
                     late.append(work)
                 else:
@@ -231,7 +149,7 @@ class Registry:
 
     def _versions(self) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
         """Versions of each model that are carried, by number; deleted ones are not."""
-        rows = _dicts(self._carry.source, "model_versions")
+        rows = dicts_of(self._carry.source, "model_versions")
         for key, found in groupby(rows, lambda row: (row["workspace"], row["name"])):
             if key not in self._skipped:
                 yield key, [row for row in found if row["current_stage"] != DELETED_STAGE]
@@ -240,14 +158,14 @@ class Registry:
         self,
         key: Key,
         rows: list[dict[str, Any]],
-        below: tuple[list[dict[str, Any]], list[dict[str, Any]]],
-        locations: dict[tuple[str, str, int], Location],
+        version_tags: list[dict[str, Any]],
+        aliases: list[dict[str, Any]],
     ) -> None:
         workspace, name = self._target(key)
         writer = self._carry.writer_of(workspace)
-        there = self._there.get((workspace, name)) or _There("")
+        there = self._there.get((workspace, name)) or Registered("")
         tags: dict[int, dict[str, str]] = defaultdict(dict)
-        for tag in below[0]:
+        for tag in version_tags:
             tags[tag["version"]][tag["key"]] = tag["value"] or ""
         made = set(there.versions)
         last = max(made, default=0)
@@ -258,13 +176,13 @@ class Registry:
         for row in rows:
             number = row["version"]
             if number in made:
-                self._note_files(row, locations, there.versions[number])
+                self._note_files(row, there.versions[number])
                 self._update(writer, name, row, tags[number], there.versions[number])
                 continue
-            if self._make(writer, name, row, tags[number], locations, last):
+            if self._make(writer, name, row, tags[number], last):
                 made.add(number)
                 last = number
-        for alias in below[1]:
+        for alias in aliases:
             if there.aliases.get(alias["alias"]) == alias["version"]:
                 self._carry.tallies["registered_model_aliases"].there += 1
             elif alias["version"] in made:
@@ -284,12 +202,11 @@ class Registry:
         name: str,
         row: dict[str, Any],
         tags: dict[str, str],
-        locations: dict[tuple[str, str, int], Location],
         last: int,
     ) -> bool:
         carry, key, number = self._carry, (row["workspace"], row["name"]), row["version"]
         mapped = carry.mapped_row("model_versions", row)
-        location = locations.get((row["workspace"] or "default", row["name"], number))
+        location = self._locations.get((row["workspace"] or "default", row["name"], number))
         named = source_of(mapped, location, carry.ids, carry.root_of)
         if named.own:
             named = self._hold(writer, row, named)
@@ -328,12 +245,11 @@ class Registry:
     def _note_files(
         self,
         row: dict[str, Any],
-        locations: dict[tuple[str, str, int], Location],
-        there: _Version,
+        there: RegisteredVersion,
     ) -> None:
         """Note where the server has files that a version has of its own."""
         key = (row["workspace"] or "default", row["name"], row["version"])
-        if has_own_files(locations.get(key)):
+        if has_own_files(self._locations.get(key)):
             root = there.row["storage_location"] or there.row["source"]
             self._carry.version_roots[version_owner_id(key)] = root
 
@@ -374,7 +290,7 @@ class Registry:
         name: str,
         row: dict[str, Any],
         tags: dict[str, str],
-        there: _Version,
+        there: RegisteredVersion,
     ) -> None:
         carry, number, changed = self._carry, row["version"], False
         if (row["description"] or "") != (there.row["description"] or ""):
@@ -396,41 +312,4 @@ class Registry:
                 carry.wrote("model_version_tags")
 
 
-_KEY = ("workspace", "name")
 _ALIASES = "registered_model_aliases"
-
-
-def _dicts(reader: Any, table: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 -- source or server
-    for batch in reader.read(table):
-        yield from batch.to_pylist()
-
-
-class _Groups:
-    """Rows below each registered model, asked for in the order of names; by the server's ids."""
-
-    def __init__(self, carry: Carry, table: str) -> None:
-        batches = carry.source.read(table) if table in carry.tables else iter(())
-        self._rows = (
-            (original, mapped)
-            for batch in batches
-            for original, mapped in zip(
-                batch.to_pylist(), carry.mapped(table, batch).to_pylist(), strict=True
-            )
-        )
-        self._next = next(self._rows, None)
-
-    def __call__(self, key: Key) -> list[dict[str, Any]]:
-        found = []
-        while self._next is not None and _key(self._next[0]) <= _sortable(key):
-            if _key(self._next[0]) == _sortable(key):
-                found.append(self._next[1])
-            self._next = next(self._rows, None)
-        return found
-
-
-def _key(row: dict[str, Any]) -> tuple[bytes, bytes]:
-    return _sortable((row["workspace"], row["name"]))
-
-
-def _sortable(key: Key) -> tuple[bytes, bytes]:
-    return key[0].encode(), key[1].encode()

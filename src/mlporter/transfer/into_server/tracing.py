@@ -34,10 +34,7 @@ _TABLES = {
 
 def write_traces(carry: Carry) -> None:
     """Make traces that are not there, and add to those that lack something; then spans."""
-    if not carry.source.count("trace_info"):
-        return
-    if not carry.server.can.may("traces"):
-        _all_left(carry)
+    if not carry.is_offered("traces", "trace_info"):
         return
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     streams = [_lacking(carry, table, counts) for table in _TABLES if table in carry.tables]
@@ -47,13 +44,6 @@ def write_traces(carry: Carry) -> None:
             crew.do(partial(_send, carry, trace, counts))
     _say_again(carry, _write_spans(carry))
     _link(carry, {trace for trace, rows in counts.items() if "trace_info" in rows})
-
-
-def _all_left(carry: Carry) -> None:
-    rows = carry.source.count("trace_info")
-    detail = f"{rows} traces: the server's MLflow is too old to be given traces"
-    carry.leave("table", "trace_info", "", "unsupported", detail)
-    carry.skip("trace_info", rows)
 
 
 def _lacking(carry: Carry, table: str, counts: dict[str, dict[str, int]]) -> Iterator[str]:
@@ -192,12 +182,8 @@ def _send_spans(carry: Carry, trace: str, experiment: int, contents: list[str]) 
 
 
 def restore_assessments(carry: Carry, runs: set[str]) -> None:
-    """Bring back the assessments that MLflow deleted with the runs that they came from.
-
-    Args:
-        runs: The runs (the source's ids) that were deleted just now.
-    """
-    if not runs or not carry.source.count("assessments"):
+    """Bring back the assessments that MLflow deleted with `runs`, which they came from."""
+    if not runs or not carry.source.count("assessments") or not carry.server.can.may("traces"):
         return
     columns = ("run_id", "trace_id")
     batches = carry.source.read("assessments", columns, Among("run_id", tuple(sorted(runs))))

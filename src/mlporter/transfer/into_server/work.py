@@ -238,7 +238,7 @@ class ServerWork:
         to = self.policy.to_workspace
         if to is not None:
             carry.ids.workspaces.update({name: to for name in used if name != to})
-            carry.back.workspaces.update({to: name for name in used if name != to})
+            carry.back.workspaces.update(zip([to], used - {to}, strict=False))
             used = {to}
         if there:
             texts = dict(rows_of(self.source, "workspaces", ("name", "description")))

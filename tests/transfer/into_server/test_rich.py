@@ -1,0 +1,118 @@
+"""Everything that MLflow can hold, into a server: what it takes arrives, the rest is listed."""
+
+from __future__ import annotations
+
+import mlflow
+import pytest
+
+import mlporter
+from tests.support.mlflow_session import mlflow_at
+from tests.support.rich_models import EXAMPLE_INPUT, VERSION_FACTORS
+
+NOT_CARRIED = {
+    "webhooks",
+    "webhook_events",
+    "model_definitions",
+    "endpoints",
+    "endpoint_model_mappings",
+    "endpoint_bindings",
+    "endpoint_tags",
+    "budget_policies",
+    "guardrails",
+    "guardrail_configs",
+    "mcp_servers",
+    "mcp_server_versions",
+    "mcp_server_tags",
+    "mcp_server_version_tags",
+    "mcp_server_aliases",
+    "mcp_access_endpoints",
+}
+"""What no step carries into a server: said by name, with exit code 3."""
+REFUSED = {
+    "params": 1,  # longer than a server takes
+    "issues": 1,  # without a description
+    "scorer_versions": 1,  # of a gateway endpoint, which is not carried
+    "online_scoring_configs": 1,
+    "artifacts": 2,  # names that MLflow's proxy refuses, or changes
+}
+"""Rows and files of the rich registry that MLflow's server does not take."""
+UNLISTED = {"label_schemas"}
+"""There, but not shown: a server lists label schemas only where it may make one."""
+
+
+@pytest.fixture(scope="module")
+def carried(rich_sqlite_template, running_server):
+    """The rich registry, carried into the server; the result, and the server."""
+    running_server.reset()
+    result = mlporter.copy(rich_sqlite_template.tracking_uri, running_server.address)
+    return result, running_server
+
+
+def test_what_a_server_does_not_take_is_listed_by_name(carried):
+    """Silent loss (#250 #240 #165 #42): never `exceptions: 0` over missing data."""
+    result, _ = carried
+    assert result.exit_code == 3
+    left = [item for item in result.left_out.first if not item.expected]
+    tables = {item.id for item in left if item.reason == "unsupported"}
+    assert tables >= NOT_CARRIED
+    assert "not-as-sent" not in {item.reason for item in left}
+    assert {item.path for item in left if item.reason == "too-long"} == {"params/long"}
+
+
+def test_the_rest_is_the_same_in_the_eyes_of_diff(carried, rich_sqlite_template):
+    _, server = carried
+    report = mlporter.diff(rich_sqlite_template.tracking_uri, server.address)
+    found = {
+        table: counts.different
+        for table, counts in report.tables.items()
+        if counts.different and table not in NOT_CARRIED | UNLISTED
+    }
+    assert found == REFUSED
+    assert {difference.sigil for difference in report.differences} == {"+"}
+
+
+def test_a_second_import_makes_nothing(carried, rich_sqlite_template):
+    _, server = carried
+    tables = ("runs", "metrics", "trace_info", "spans", "assessments", "logged_models", "inputs",
+              "model_versions", "evaluation_dataset_records", "review_queues")  # fmt: skip
+    before = {table: server.rows(f"SELECT count(*) FROM {table}") for table in tables}
+    again = mlporter.copy(rich_sqlite_template.tracking_uri, server.address)
+    assert again.rows == 0
+    assert again.files.stored_files == 0
+    assert {table: server.rows(f"SELECT count(*) FROM {table}") for table in tables} == before
+
+
+def test_models_predict_the_same(carried, rich_sqlite_template):
+    """The second of a run's two models (a wrong model without an error), versions without a run
+    (#179), stages, several versions in Production (#32), aliases."""
+    _, server = carried
+    models = rich_sqlite_template.models
+    three, four, one = (VERSION_FACTORS[version] for version in (3, 4, 1))
+    uris = {
+        f"models:/{models.name}/1": one,
+        f"models:/{models.name}/3": three,
+        f"models:/{models.name}/4": four,
+        f"models:/{models.name}@champion": three,
+        f"models:/{models.name}/Production": three,
+        f"models:/{models.name}/Staging": four,
+        f"models:/{models.awkward_name}@only": four,
+        f"models:/{models.runless_name}/1": 10.0,
+        f"models:/{models.runless_name}/3": 30.0,
+    }
+    with mlflow_at(server.address):
+        found = {uri: list(mlflow.pyfunc.load_model(uri).predict(EXAMPLE_INPUT)) for uri in uris}
+    assert found == {uri: [factor * x for x in EXAMPLE_INPUT] for uri, factor in uris.items()}
+
+
+def test_traces_keep_ids_spans_and_assessments(carried, rich_sqlite_template):
+    """Traces: 0 of 5 came over."""
+    _, server = carried
+    traces = rich_sqlite_template.traces
+    query = "SELECT count(*) FROM assessments"
+    with mlflow_at(server.address):
+        trace = mlflow.get_trace(traces.nested_id)
+        assert trace.info.trace_id == traces.nested_id
+        assert len(trace.data.spans) > 1
+    from tests.support.databases import rows  # noqa: PLC0415
+
+    assert server.rows(query) == rows(rich_sqlite_template.tracking_uri, query)
