@@ -280,6 +280,12 @@ _MERGE = (
         help="Carry experiments and models of this name under a new one. Repeatable.",
     ),
     click.option(
+        "--rename-prefix",
+        default="",
+        metavar="TEXT",
+        help="Put TEXT before the names of experiments, as /Shared/ on Databricks.",
+    ),
+    click.option(
         "--to-workspace", metavar="NAME", help="The workspace in the target that all goes to."
     ),
 )

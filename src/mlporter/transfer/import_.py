@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ def import_(
     selection: Selection | None = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
+    rename_prefix: str = "",
     to_workspace: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
@@ -76,6 +77,7 @@ def import_(
             whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
             or id.
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
+        rename_prefix: What goes before the names of experiments: a folder, on Databricks.
         to_workspace: The workspace that everything goes to; None keeps them.
         dry_run: Plan, and write nothing.
         on_progress: Told how far it is.
@@ -95,7 +97,7 @@ def import_(
         artifacts,
         tuple(uri_map),
         workers,
-        Policy(on_conflict, tuple(rename), to_workspace),
+        Policy(on_conflict, tuple(rename), to_workspace, rename_prefix),
         selection,
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
@@ -120,6 +122,7 @@ def copy(
     selection: Selection | None = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
+    rename_prefix: str = "",
     to_workspace: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
@@ -136,7 +139,7 @@ def copy(
         artifacts,
         tuple(uri_map),
         workers,
-        Policy(on_conflict, tuple(rename), to_workspace),
+        Policy(on_conflict, tuple(rename), to_workspace, rename_prefix),
         selection,
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
@@ -189,6 +192,11 @@ class _Wishes:
                 "a server decides itself where it keeps files",
                 hint="leave --artifact-root out",
             )
+        if self.artifacts == "reference":
+            raise UsageError(
+                "a server gives its runs and models places of its own, and keeps no URIs",
+                hint="--artifacts copy or --artifacts none",
+            )
 
     def copies(self, source: Source) -> bool:
         """Whether files are to be copied, and the source has any to copy."""
@@ -204,6 +212,7 @@ class _Wishes:
         yield "include-secrets", self.include_secrets
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
         yield from (("rename", pair) for pair in self.policy.renames)
+        yield "rename-prefix", self.policy.rename_prefix
         yield "to-workspace", self.policy.to_workspace or ""
         yield "workers", "" if self.workers == _WORKERS else str(self.workers)
         yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
@@ -362,7 +371,6 @@ def _into_server(
     from mlporter.transfer.into_server.work import ServerWork  # noqa: PLC0415
 
     wishes.check_for_server()
-    started = monotonic()
     work = ServerWork(
         source,
         place,
@@ -376,26 +384,10 @@ def _into_server(
     )
     try:
         work.run()
-        matching, notes = work.matching, (*source.notes, *work.notes())
         places = (source.description.address, str(place))
-        return Result(
-            verb=verb,
-            source=places[0],
-            target=places[1],
-            tables=work.tables(),
-            files=work.files_result(wishes.artifacts),
-            left_out=work.carry.left_out.summary(),
-            notes=notes,
-            seconds=monotonic() - started,
-            next_command=""
-            if matching.conflicts
-            else _following(verb, places, wishes, renamed=bool(matching.renamed)),
-            dry_run=wishes.dry_run,
-            fresh=not work.carry.back.experiments,
-            on_conflict=wishes.policy.on_conflict,
-            renamed=tuple(matching.renamed),
-            conflicts=tuple(matching.conflicts),
-        )
+        result = work.result(verb, wishes.artifacts)
+        following = _following(verb, places, wishes, renamed=bool(result.renamed))
+        return result if result.conflicts else replace(result, next_command=following)
     finally:
         work.close()
 

@@ -102,6 +102,11 @@ class Carry:
     named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lock: Lock = field(default_factory=Lock)
 
+    @cached_property
+    def is_databricks(self) -> bool:
+        """Whether the server is Databricks, whose rules are stricter."""
+        return self.server.client_in("default").databricks
+
     # --- Rows -------------------------------------------------------------------------------------
 
     @cached_property

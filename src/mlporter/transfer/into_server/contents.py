@@ -31,6 +31,8 @@ LONGEST_TAG = 8000
 _MOST = {"metrics": 1000, "params": 100, "tags": 100}
 """Of a request, by MLflow's limits (mlflow.utils.validation)."""
 _TOGETHER = 1000
+_USER = "mlflow.user"
+"""A tag that Databricks sets itself."""
 _LONGEST = {"params": LONGEST_PARAM, "tags": LONGEST_TAG}
 
 Piece = tuple[str, int, str, "pa.RecordBatch"]
@@ -112,7 +114,9 @@ def _items(carry: Carry, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
     runs = rows.column("run_uuid").to_pylist()
     for run, row in zip(runs, found, strict=True):
         value = row["value"] or ""
-        if len(value) > _LONGEST[table]:
+        if table == "tags" and row["key"] == _USER and carry.is_databricks:
+            carry.skip(table)
+        elif len(value) > _LONGEST[table]:
             most = _LONGEST[table]
             detail = f"{len(value)} characters, and a server would cut it at {most}"
             carry.leave("run", run, f"{table}/{row['key']}", "too-long", detail)

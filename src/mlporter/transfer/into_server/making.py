@@ -76,7 +76,7 @@ def make_runs(carry: Carry) -> None:
         crew.each(new(), make)
 
 
-_MODEL = ("model_id", "experiment_id", "name", "model_type", "source_run_id")
+_MODEL = ("model_id", "experiment_id", "name", "model_type", "source_run_id", "lifecycle_stage")
 _PARAM = ("model_id", "param_key", "param_value")
 _TAG = ("model_id", "tag_key", "tag_value")
 
@@ -90,7 +90,7 @@ def make_logged_models(carry: Carry) -> None:
     total = carry.source.count("logged_models")
 
     def make(item: tuple[tuple[Any, ...], list[tuple[str, str]]]) -> None:
-        (model, experiment, name, kind, run), params = item
+        (model, experiment, name, kind, run, _), params = item
         home = carry.ids.experiments[experiment]
         body = {
             "experiment_id": str(home),
@@ -112,9 +112,15 @@ def make_logged_models(carry: Carry) -> None:
 def _new_models(carry: Carry) -> Iterator[tuple[tuple[Any, ...], list[tuple[str, str]]]]:
     known, rows = carry.ids.ids["logged_models"], []
     for row in rows_of(carry.source, "logged_models", _MODEL):
-        if row[1] in carry.ids.experiments and row[0] not in known:
-            carry.fresh.add(row[0])
-            rows.append(row)
+        if row[1] not in carry.ids.experiments or row[0] in known:
+            continue
+        if carry.is_databricks and row[5] == "deleted":
+            detail = "Databricks keeps no deleted logged models"
+            carry.leave("logged_model", row[0], "", "unsupported", detail)
+            carry.skip("logged_models")
+            continue
+        carry.fresh.add(row[0])
+        rows.append(row)
         if len(rows) >= _AT_ONCE:
             yield from _with_params(carry, rows)
             rows = []

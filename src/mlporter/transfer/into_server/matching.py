@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import marks
-from mlporter.errors import LeftOut
+from mlporter.errors import LeftOut, RefusedError
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.counterparts import alike, tagged
 from mlporter.transfer.into_server.carry import Home
@@ -64,8 +64,8 @@ class Matching:
         mine, there = experiments_of(carry.source), experiments_of(carry.server)
         marked = tagged(carry.server, "experiment_tags", "experiment_id", marks.EXPERIMENT)
         self.ours = {int(number) for number, _ in marked}
-        asked = carry.policy.new_names
-        new = {e.number: asked[e.name] for e in mine if e.name in asked}
+        asked = ((e.number, carry.policy.experiment_name(e.name)) for e in mine)
+        new = {number: name for number, name in asked if name is not None}
         taken = {e.name for e in mine}
         trials = {e.number: free_name(new.get(e.number, e.name), taken) for e in mine}
         reasons: dict[int, str] = {}
@@ -75,6 +75,7 @@ class Matching:
             if not reasons or carry.policy.on_conflict != "rename":
                 break
             new.update({number: next(trials[number]) for number in reasons})
+        self._check_paths()
         self._settle(reasons)
 
     def _match(
@@ -119,6 +120,22 @@ class Matching:
             if there.get((number, key), value) != value and not key.startswith(marks.OURS):
                 found[number] = f"the server has another value of its tag {key!r}"
         return found
+
+    def _check_paths(self) -> None:
+        """Refuse names that Databricks does not take, where experiments would be made.
+
+        Raises:
+            RefusedError: a name is no absolute path of the workspace.
+        """
+        if not self.carry.server.client_in(_DEFAULT).databricks:
+            return
+        names = [m.name for m in self.matches.values() if m.there is None]
+        if bad := tuple(f"experiment {name!r}" for name in names if not name.startswith("/")):
+            raise RefusedError(
+                "on Databricks the name of an experiment is an absolute path of the workspace",
+                hint="put a folder before all of them: --rename-prefix /Shared/",
+                reasons=bad[:20],
+            )
 
     def _settle(self, reasons: dict[int, str]) -> None:
         carry = self.carry

@@ -40,7 +40,7 @@ from mlporter.transfer.into_server.small import write_experiment_tags
 from mlporter.transfer.into_server.tracing import restore_assessments, write_traces
 from mlporter.transfer.left_out import left_out_of
 from mlporter.transfer.preflight import MAX_REASONS
-from mlporter.transfer.result import FilesResult, TableResult
+from mlporter.transfer.result import FilesResult, Result, TableResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -311,6 +311,29 @@ class ServerWork:
             self.server.close()
 
     # --- What came of it --------------------------------------------------------------------------
+
+    def result(self, verb: str, artifacts: str) -> Result:
+        """The summary.
+
+        Args:
+            verb: ``import`` or ``copy``.
+            artifacts: How files were to be treated.
+        """
+        return Result(
+            verb=verb,
+            source=self.source.description.address,
+            target=str(self.place),
+            tables=self.tables(),
+            files=self.files_result(artifacts),
+            left_out=self.carry.left_out.summary(),
+            notes=(*self.source.notes, *self.notes()),
+            seconds=monotonic() - self.started,
+            dry_run=self.dry,
+            fresh=not self.carry.back.experiments,
+            on_conflict=self.policy.on_conflict,
+            renamed=tuple(self.matching.renamed),
+            conflicts=tuple(self.matching.conflicts),
+        )
 
     def tables(self) -> tuple[TableResult, ...]:
         """Rows by table."""

@@ -95,8 +95,8 @@ class Matching:
     def experiments(self) -> None:
         """Match experiments; one in conflict goes under another name, if the policy says so."""
         mine, there = experiments_of(self._source), experiments_of(self._target)
-        asked = self._policy.new_names
-        names = {e.number: asked[e.name] for e in mine if e.name in asked}
+        asked = ((e.number, self._policy.experiment_name(e.name)) for e in mine)
+        names = {number: name for number, name in asked if name is not None}
         taken = {e.name for e in mine}
         trials = {e.number: free_name(names.get(e.number, e.name), taken) for e in mine}
         for _ in range(_ROUNDS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
@@ -31,6 +32,7 @@ class Policy:
         on_conflict: See `OnConflict`.
         renames: ``OLD=NEW`` pairs: names that experiments and registered models get.
         to_workspace: The workspace that everything goes to, or None to keep them.
+        rename_prefix: What goes before the names of experiments that are not renamed.
 
     Raises:
         UsageError: an unknown policy, a rename that is none, or no name for a workspace.
@@ -39,6 +41,7 @@ class Policy:
     on_conflict: OnConflict = "fail"
     renames: tuple[str, ...] = ()
     to_workspace: str | None = None
+    rename_prefix: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -57,7 +60,13 @@ class Policy:
                 hint="MLflow takes 2 to 63 small letters and digits, with hyphens between them",
             )
 
-    @property
+    def experiment_name(self, name: str) -> str | None:
+        """The new name of an experiment, or None if it keeps its own."""
+        if name in self.new_names or not self.rename_prefix:
+            return self.new_names.get(name)
+        return f"{self.rename_prefix}{name}"
+
+    @cached_property
     def new_names(self) -> dict[str, str]:
         """New names by old ones."""
         pairs = (pair.partition("=") for pair in self.renames)
