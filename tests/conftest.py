@@ -115,6 +115,18 @@ def plain_sqlite_template(
     return build_plain_registry(sqlite_url(folder / "mlflow.db"), folder / "artifacts")
 
 
+@pytest.fixture(scope="session")
+def mlflow_file_store(shared_folder: Path) -> Path:
+    """A file store that MLflow itself wrote, with one of everything. Do not touch."""
+    from tests.support.file_stores import build_with_mlflow
+
+    def build(folder: Path) -> None:
+        (folder / "mlruns").mkdir()
+        build_with_mlflow(folder / "mlruns")
+
+    return build_once(shared_folder / "file-store", build) / "mlruns"
+
+
 @pytest.fixture
 def mlflow_sqlite(mlflow_sqlite_template: Path, tmp_path: Path) -> Path:
     """The path of an empty SQLite database with MLflow's schema, of the test's own."""

@@ -15,6 +15,8 @@ import pytest
 from mlporter.cli.app import VERBS
 from mlporter.quickstart.train_and_register import train_and_register
 from tests.support.engines import S3, Postgres
+from tests.support.file_stores import FolderStore, put
+from tests.support.old_databases import copy_old
 
 README = Path(__file__).parents[1] / "README.md"
 UPDATE = "MLPORTER_UPDATE_README"
@@ -75,6 +77,8 @@ class Session:
 def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Session:
     folder = tmp_path / "home"
     folder.mkdir()
+    copy_old("1.30.1", folder).rename(folder / "old-1.30.db")
+    old_file_store(folder / "old-mlruns")
     train_and_register(f"sqlite:///{folder}/mlflow.db", str(folder / "mlartifacts"))
     databases = [postgres.plain(postgres.new_database()) for _ in range(2)]
     places = {
@@ -87,6 +91,19 @@ def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Session:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
     return Session(folder, places, environment)
+
+
+def old_file_store(root: Path) -> None:
+    """A store as people have them: moved from Windows, with two experiments of one name."""
+    store = FolderStore(root)
+    store.experiment("0", "Default", artifact_location="file:///C:/Users/me/mlruns/0")
+    run = store.run(
+        store.experiment("1", "prices"), artifact_uri="file:///C:/Users/me/mlruns/1/x/artifacts"
+    )
+    put(run / "params" / "depth", "3")
+    put(run / "metrics" / "rmse", "1600000000000 0.5 0\r\n1600000001000 0.25 1\r\n" * 2)
+    put(run / "artifacts" / "model.txt", "a model")
+    store.run(store.experiment("2", "prices", trash=True))
 
 
 def steady(text: str) -> list[str]:

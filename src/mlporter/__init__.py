@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from mlporter.transfer.export import export
     from mlporter.transfer.import_ import copy, import_
     from mlporter.transfer.inventory import Inventory, inspect
-    from mlporter.transfer.proof import VerifyResult, diff, verify
+    from mlporter.transfer.proof import diff
     from mlporter.transfer.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.transfer.result import Result
     from mlporter.transfer.selection import Selection
     from mlporter.transfer.unpack import unpack
+    from mlporter.transfer.verify import VerifyResult, verify
 
 __all__ = [
     "DiffReport",
@@ -62,7 +63,7 @@ _HOMES = {
     "Registry": "mlporter.transfer.registry",
     "Result": "mlporter.transfer.result",
     "Selection": "mlporter.transfer.selection",
-    "VerifyResult": "mlporter.transfer.proof",
+    "VerifyResult": "mlporter.transfer.verify",
     "copy": "mlporter.transfer.import_",
     "diff": "mlporter.transfer.proof",
     "doctor": "mlporter.transfer.doctor",
@@ -72,7 +73,7 @@ _HOMES = {
     "open": "mlporter.transfer.registry",
     "show": "mlporter.transfer.registry",
     "unpack": "mlporter.transfer.unpack",
-    "verify": "mlporter.transfer.proof",
+    "verify": "mlporter.transfer.verify",
 }
 
 

@@ -1,10 +1,14 @@
-"""How long artifact files take, against `cp -r` and `sha256sum` of the same files.
+"""Artifact files, against `cp -r` and `sha256sum` of the same files.
 
-pytest -m bench -n 0 -s tests/bench/bench_artifacts.py
+    pytest -m bench -n 0 -s tests/bench/bench_artifacts.py
+
+MLPORTER_BENCH_FILES says how much of the workload (2 GB in 2,000 files; 100,000 files of 1 kB)
+there is: 1 unless told, 0.1 for a tenth.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -13,14 +17,15 @@ from pathlib import Path
 import pytest
 
 import mlporter
-from tests.bench.measuring import Sheet, best
+from tests.bench import ratios
 from tests.support.databases import execute, rows
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import fill_metrics
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 
+SHARE = float(os.environ.get("MLPORTER_BENCH_FILES", "1"))
 RUNS = 200
 
 
@@ -37,57 +42,64 @@ def source(mlflow_sqlite, tmp_path):
     return url, root
 
 
-def folders(url):
-    return [Path(uri) for (uri,) in rows(url, "SELECT artifact_uri FROM runs ORDER BY 1")]
+def write_files(url, each, size):
+    """So many files of so many bytes for each run; none is like another."""
+    make = random.Random(0)
+    for (uri,) in rows(url, "SELECT artifact_uri FROM runs ORDER BY 1"):
+        folder = Path(uri)
+        folder.mkdir(parents=True)
+        for number in range(each):
+            (folder / f"{number}.bin").write_bytes(make.randbytes(size))
 
 
-def measure(sheet, source, template, tmp_path):
+def measure(name, reach, source, template, tmp_path):
     url, root = source
     bundle, copied, target = tmp_path / "bundle", tmp_path / "copied", tmp_path / "target.db"
 
     def fresh():
+        for folder in (bundle, copied):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def copy_and_hash():
+        subprocess.run(["cp", "-r", root, copied], check=True)
+        hash_all(copied)
+
+    ours, reference = ratios.side_by_side(
+        lambda: mlporter.export(url, str(bundle)), copy_and_hash, before=fresh
+    )
+    ratios.add(f"{name}: export / cp -r and sha256sum", ours, reference, reach)
+    mlporter.export(url, str(bundle), restart=True)
+    ours, reference = ratios.side_by_side(
+        lambda: mlporter.verify(str(bundle)), lambda: hash_all(bundle)
+    )
+    ratios.add(f"{name}: verify / sha256sum of the bundle", ours, reference, 1.5)
+
+    def empty_target():
         shutil.rmtree(copied, ignore_errors=True)
         target.unlink(missing_ok=True)
         copy_sqlite(template, target)
 
-    def unix():
-        """Copy, hash, and wait until it is on the disk, as export and import do."""
-        subprocess.run(["cp", "-r", root, copied], check=True)
-        files = [path for path in copied.rglob("*") if path.is_file()]
-        subprocess.run(["sha256sum", *files], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(["sync", "-f", copied], check=True)
-
-    def import_():
-        mlporter.import_(str(bundle), sqlite_url(target), artifact_root=str(copied))
-
-    reference = best(unix, fresh)
-    sheet.line("reference: cp -r, sha256sum, sync", reference)
-    exporting = best(
-        lambda: mlporter.export(url, str(bundle)),
-        lambda: shutil.rmtree(bundle, ignore_errors=True),
+    ours, reference = ratios.side_by_side(
+        lambda: mlporter.import_(str(bundle), sqlite_url(target), artifact_root=str(copied)),
+        copy_and_hash,
+        before=empty_target,
+        times=2,
     )
-    sheet.line("export", exporting, reference=reference)
-    sheet.line("verify", best(lambda: mlporter.verify(str(bundle))), reference=reference)
-    sheet.line("import, with reading back", best(import_, fresh), reference=reference)
-    sheet.line("diff", best(lambda: mlporter.diff(str(bundle), url)), reference=reference)
+    ratios.add(f"{name}: import / cp -r and sha256sum", ours, reference, reach)
+
+
+def hash_all(folder):
+    find = f"find {folder} -type f -print0 | xargs -0 sha256sum > /dev/null"
+    subprocess.run(["bash", "-c", find], check=True)
+
+
+def test_large_files(source, mlflow_sqlite_template, tmp_path):
+    write_files(source[0], each=10, size=round(SHARE * 1_000_000))
+    gigabytes = f"{2 * SHARE:g} GB in 2,000 files"
+    measure(gigabytes, 1.2, source, mlflow_sqlite_template, tmp_path)
 
 
 def test_many_small_files(source, mlflow_sqlite_template, tmp_path):
-    make = random.Random(0)
-    for folder in folders(source[0]):
-        folder.mkdir(parents=True)
-        for number in range(10):
-            (folder / f"{number}.txt").write_bytes(make.randbytes(4_000))
-    measure(
-        Sheet("2,000 files of 4 kB", 10 * RUNS, "files"), source, mlflow_sqlite_template, tmp_path
-    )
-
-
-def test_one_large_file(source, mlflow_sqlite_template, tmp_path):
-    make = random.Random(0)
-    folder = folders(source[0])[0]
-    folder.mkdir(parents=True)
-    with (folder / "large.bin").open("wb") as file:
-        for _ in range(1_000):
-            file.write(make.randbytes(1_000_000))
-    measure(Sheet("One file of 1 GB", 1_000, "MB"), source, mlflow_sqlite_template, tmp_path)
+    each = round(SHARE * 500)
+    write_files(source[0], each=each, size=1_000)
+    measure(f"{RUNS * each:,} files of 1 kB", 1.5, source, mlflow_sqlite_template, tmp_path)

@@ -1,51 +1,59 @@
-"""Peak memory of each verb for a registry and for one of four times its size.
+"""Peak memory of each verb, for a registry and for one of forty times its size.
 
     pytest -m bench -n 0 -s tests/bench/bench_memory.py
 
-tests/transfer/test_memory.py holds the same bounded with less, at every run of the tests.
+MLPORTER_BENCH_MEMORY_RUNS says how many runs of 500 points both have: "1000,40000" unless told.
+tests/transfer/test_memory.py holds memory bounded with less, at every run of the tests.
 """
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from tests.bench import ratios
+from tests.bench.workload import fill
 from tests.support.engines import copy_sqlite
 from tests.support.memory import peak_memory
 from tests.support.mlflow_session import sqlite_url
-from tests.support.plain_registry import fill_metrics
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 
-KEYS, STEPS = 10, 100
+SIZES = tuple(map(int, os.environ.get("MLPORTER_BENCH_MEMORY_RUNS", "1000,40000").split(",")))
+MOST = 500
 
 
 def test_peak_memory(mlflow_sqlite_template, postgres, tmp_path):
-    found = []
-    for runs in (500, 2_000):
-        source, target = tmp_path / f"{runs}.db", tmp_path / f"{runs} target.db"
-        for path in (source, target):
-            copy_sqlite(mlflow_sqlite_template, path)
-        fill_metrics(sqlite_url(source), runs=runs, keys=KEYS, steps=STEPS)
-        bundle, other = str(tmp_path / f"bundle {runs}"), str(tmp_path / f"other {runs}")
-        server = postgres.plain(postgres.new_mlflow_database())
-        calls = {
-            "export from SQLite": ("export", sqlite_url(source), bundle),
-            "verify": ("verify", bundle),
-            "import into SQLite": ("import_", bundle, sqlite_url(target)),
-            "import into PostgreSQL": ("import_", bundle, server),
-            "export from PostgreSQL": ("export", server, other),
-            "diff of SQLite and PostgreSQL": ("diff", sqlite_url(source), server),
-        }
-        found.append(
-            {
-                name: peak_memory(*call, **({"artifacts": "none"} if call[0] == "import_" else {}))
-                for name, call in calls.items()
-            }
-        )
-        postgres.drop(server)
-    small, large = found
-    print(f"\nPeak memory, {500 * KEYS * STEPS:,} and {2_000 * KEYS * STEPS:,} points")
-    for name, megabytes in small.items():
-        ratio = large[name] / megabytes
-        print(f"  {name:<32} {megabytes:6.0f} MB {large[name]:6.0f} MB  {ratio:.2f} x")
-        assert ratio < 1.5
+    small, large = (
+        peaks(runs, mlflow_sqlite_template, postgres, tmp_path / str(runs)) for runs in SIZES
+    )
+    for verb, megabytes in large.items():
+        runs = f"{SIZES[1]:,} / {SIZES[0]:,} runs"
+        ratios.add(f"memory: {verb}, {runs}", megabytes, small[verb], 1.2, "MB")
+        ratios.add(f"memory: {verb}, {SIZES[1]:,} runs / 500 MB", megabytes, MOST, 1.0, "MB")
+
+
+def peaks(runs, template, postgres, folder):
+    """The most that each verb takes, in MB."""
+    source, target = folder / "source.db", folder / "target.db"
+    for path in (source, target):
+        copy_sqlite(template, path)
+    fill(sqlite_url(source), runs)
+    bundle, other = str(folder / "bundle"), str(folder / "other")
+    server, second = (postgres.plain(postgres.new_mlflow_database()) for _ in range(2))
+    without = {"artifacts": "none"}
+    found = {
+        "export from SQLite": peak_memory("export", sqlite_url(source), bundle),
+        "verify": peak_memory("verify", bundle),
+        "import into SQLite": peak_memory("import_", bundle, sqlite_url(target), **without),
+        "import into PostgreSQL": peak_memory("import_", bundle, server, **without),
+        "export from PostgreSQL": peak_memory("export", server, other),
+        "copy from SQLite to PostgreSQL": peak_memory(
+            "copy", sqlite_url(source), second, **without
+        ),
+        "diff of SQLite and PostgreSQL": peak_memory("diff", sqlite_url(source), server),
+    }
+    for url in (server, second):
+        postgres.drop(url)
+    return found

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from mlporter.bundle import BundleWriter, verify_bundle
 from mlporter.bundle import parts as parts_module
+from mlporter.bundle.check import verify_bundle
 from mlporter.bundle.layout import MANIFEST, SUMS, blob_path
 from mlporter.bundle.manifest import load_manifest, manifest_bytes
 from mlporter.bundle.sums import sums_bytes, sums_of
+from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.errors import (
     BundleUnfinishedError,

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from mlporter.bundle import BundleWriter, verify_bundle
+from mlporter.bundle.check import verify_bundle
+from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import UnreachableError
 from tests.bundle.making import INFO, artifact, fill
 
@@ -68,7 +69,7 @@ def _free(disk):
 
 LIMITED = """
 import io, os, sys
-from mlporter.bundle import BundleWriter
+from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import UnreachableError
 from mlporter.stores.protocols import ArtifactFile
 with BundleWriter.create(sys.argv[1]) as writer:

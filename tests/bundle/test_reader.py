@@ -6,8 +6,9 @@ import sys
 import pyarrow as pa
 import pytest
 
-from mlporter.bundle import BundleSource, BundleWriter
 from mlporter.bundle.layout import blob_path
+from mlporter.bundle.reader import BundleSource
+from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import (
@@ -163,7 +164,8 @@ def test_it_works_without_mlflow(pristine):
         "import sys\n"
         "for name in ('mlflow', 'sqlalchemy', 'pandas', 'numpy', 'click', 'rich'):\n"
         "    sys.modules[name] = None\n"
-        "from mlporter.bundle import BundleSource, verify_bundle\n"
+        "from mlporter.bundle.check import verify_bundle\n"
+        "from mlporter.bundle.reader import BundleSource\n"
         "assert BundleSource(sys.argv[1]).count('runs') == 2\n"
         "assert not verify_bundle(sys.argv[1]).problems\n"
     )

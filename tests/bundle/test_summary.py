@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from mlporter.bundle import BundleWriter
 from mlporter.bundle.summary import Reader, experiment_lines, model_lines
+from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from tests.bundle.making import FILES, INFO, ROWS, RUN, batch_of, fill, make_bundle
 

@@ -9,7 +9,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from mlporter.bundle import BlobStore, BundleSource, BundleWriter, verify_bundle
+from mlporter.bundle.blobs import BlobStore
+from mlporter.bundle.check import verify_bundle
+from mlporter.bundle.reader import BundleSource
+from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import (
@@ -33,7 +36,7 @@ from tests.bundle.making import (
 
 HOLD = """
 import sys
-from mlporter.bundle import BundleWriter
+from mlporter.bundle.writer import BundleWriter
 with BundleWriter.create(sys.argv[1]) as writer:
     print("holding", flush=True)
     sys.stdin.read()

@@ -18,8 +18,8 @@ from mlporter.transfer.inventory import (
     VersionInfo,
 )
 from mlporter.transfer.merge.policy import Conflict, Renamed, UnitCount
-from mlporter.transfer.proof import VerifyResult
 from mlporter.transfer.result import FilesResult, LeftOutSummary, Result, TableResult
+from mlporter.transfer.verify import VerifyResult
 
 RUN = "0123456789abcdef0123456789abcdef"
 MISSING = LeftOut("run", RUN, "plots/a.png", "missing", "The file is not where its URI says.")

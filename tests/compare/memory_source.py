@@ -116,6 +116,11 @@ class MemorySource:
             raise self.contents[key]
         return nullcontext(io.BytesIO(self.contents[key]))
 
+    notes = ()
+
+    def losses(self):
+        return iter(())
+
     def close(self):
         pass
 

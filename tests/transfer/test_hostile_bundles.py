@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import mlporter
-from mlporter.bundle import BundleWriter
+from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.errors import BundleDamagedError, RefusedError, UnreachableError, UsageError
 from tests.bundle.making import INFO, ROWS, RUN, batch_of, fill, make_bundle

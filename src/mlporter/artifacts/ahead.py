@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from mlporter.errors import InterruptedByUserError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -22,6 +24,7 @@ def ahead(
     workers: int,
     *,
     each: int = 4,
+    stop: Callable[[], None] | None = None,
 ) -> Iterator[tuple[_Item, _Result]]:
     """Items with what became of them, in their order.
 
@@ -30,6 +33,7 @@ def ahead(
         work: Done in other threads, unless there is one worker only.
         workers: Threads; at least 1.
         each: How many items a worker may be ahead of the caller: what bounds memory.
+        stop: Called when somebody stops the whole work, to end what the workers wait for.
     """
     if workers <= 1:
         yield from ((item, work(item)) for item in items)
@@ -45,6 +49,10 @@ def ahead(
                     return
                 item, future = waiting.popleft()
                 yield item, future.result()
+        except (KeyboardInterrupt, InterruptedByUserError):
+            if stop is not None:
+                stop()
+            raise
         finally:
             for _, future in waiting:
                 future.cancel()

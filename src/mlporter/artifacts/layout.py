@@ -6,8 +6,9 @@
     R/<experiment id>/traces/<trace id>/artifacts            trace
     R/<experiment id>/traces/<trace id>/archive              payload of an archived trace
     R/registered_models/<name>/<version>                     model version with files of its own
+    R/orphans/<folder in the source>                         files that no row points to
 
-In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last two are ours:
+In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last three are ours:
 MLflow archives traces wherever it is told to, and has no place for files of a version, which
 points at a run's or a logged model's.
 
@@ -34,6 +35,7 @@ __all__ = [
     "experiment_root",
     "logged_model_root",
     "normalise_root",
+    "orphan_root",
     "owner_root",
     "quote_name",
     "run_root",
@@ -127,6 +129,11 @@ def version_root(
     """The storage location of a model version whose files lie in no run and no logged model."""
     below = workspace_root(root, workspace)
     return _below(below, "registered_models", name, str(version))
+
+
+def orphan_root(root: str, folder: str) -> str:
+    """Where files go that no row points to: apart, so that they are in nobody's way."""
+    return _below(root, "orphans", *folder.split("/"))
 
 
 def _below(root: str, *names: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from mlporter.artifacts.ahead import ahead
 from mlporter.artifacts.files import ArtifactFile, Report
@@ -12,7 +13,7 @@ from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
 from mlporter.errors import LeftOut, UnreachableError
 from mlporter.redaction import redact
 
-__all__ = ["OpenPlace", "Owner", "scan_owners"]
+__all__ = ["Elsewhere", "OpenPlace", "Owner", "scan_owners"]
 
 OpenPlace = Callable[[str], Place]
 """Opens an artifact URI; raises UnreachableError if nothing can be looked for there."""
@@ -34,6 +35,7 @@ class Owner:
             version with files of its own. A run or a trace may have none.
         experiment_uri: Its experiment's artifact root, which tells "this run logged no files"
             from "the whole disk is not here".
+        experiment: Its experiment's id.
     """
 
     kind: str
@@ -41,32 +43,42 @@ class Owner:
     uri: str | None
     expects_files: bool = False
     experiment_uri: str | None = None
+    experiment: str | None = None
+
+
+class Elsewhere(Protocol):
+    """Where to look for files that are not where they were recorded."""
+
+    def find(self, owner: Owner) -> str | None:
+        """A place of an owner's files that `OpenPlace` opens, or None."""
+
+    def is_home(self, owner: Owner) -> bool:
+        """Whether the owner's would be found if there were any."""
 
 
 def scan_owners(
-    owners: Iterable[Owner], open_place: OpenPlace, report: Report, workers: int = 8
+    owners: Iterable[Owner],
+    open_place: OpenPlace,
+    report: Report,
+    workers: int = 8,
+    elsewhere: Elsewhere | None = None,
 ) -> Iterator[ArtifactFile]:
     """The files of each owner: owners in the order given, each one's files sorted by path.
 
     Owners are listed concurrently, `workers` at a time, with a bounded look-ahead. `report` is
-    only called from the iterating thread. `ArtifactFile.token` is the owner's URI, so that
-    ``open_place(file.token).open(file.path)`` are its bytes.
+    only called from the iterating thread. `ArtifactFile.token` is the owner's URI, or what
+    `elsewhere` gave for it, so that ``open_place(file.token).open(file.path)`` are its bytes.
 
     Reported: ``unreachable`` (the root cannot be looked at), ``missing`` (files were expected),
     ``unreadable``, ``unsafe-path`` and unfinished uploads (``transient``, expected).
     """
-    looker = _Looker(open_place)
-    for owner, listing in ahead(owners, looker.look, workers):
+    looker = _Looker(open_place, elsewhere)
+    for owner, (place, listing) in ahead(owners, looker.look, workers):
         for problem in listing.problems:
             report(_left_out(owner, problem))
         for file in listing.files:
             yield ArtifactFile(
-                owner.kind,
-                owner.id,
-                file.path,
-                file.size,
-                token=owner.uri or "",
-                stamp=file.stamp,
+                owner.kind, owner.id, file.path, file.size, token=place, stamp=file.stamp
             )
 
 
@@ -75,26 +87,54 @@ def _left_out(owner: Owner, problem: Problem) -> LeftOut:
     return LeftOut(kind, owner.id, problem.path, problem.reason, problem.detail, problem.expected)
 
 
+_Looked = tuple[str, Listing]
+"""The place that an owner's files were found in, and the files."""
+
+
 class _Looker:
     """Lists one owner's files, and says why there are none."""
 
-    def __init__(self, open_place: OpenPlace) -> None:
+    def __init__(self, open_place: OpenPlace, elsewhere: Elsewhere | None) -> None:
         self._open_place = open_place
+        self._elsewhere = elsewhere
         self._is_here = lru_cache(_EXPERIMENTS)(self._experiment_is_here)
 
-    def look(self, owner: Owner) -> Listing:
+    def look(self, owner: Owner) -> _Looked:
         """The owner's files and problems; never raises for what is merely not there."""
         if not owner.uri:
-            return self._complete(owner, Listing())
+            return "", self._complete(owner, Listing())
         try:
-            place = self._open_place(owner.uri)
-            if self._is_elsewhere(owner, place):
-                return _problem("unreachable", _elsewhere(owner, place))
-            return self._complete(owner, _without_load_marks(place.list()))
+            return self._listed(owner, owner.uri)
         except UnreachableError as error:
-            return _problem("unreachable", f"{error} ({error.hint})" if error.hint else str(error))
+            detail = f"{error} ({error.hint})" if error.hint else str(error)
+            return owner.uri, _problem("unreachable", detail)
         except OSError as error:
-            return _problem("unreadable", str(error))
+            return owner.uri, _problem("unreadable", str(error))
+
+    def _listed(self, owner: Owner, uri: str) -> _Looked:
+        try:
+            place = self._open_place(uri)
+        except UnreachableError as error:
+            return self._instead(owner, error)
+        if self._is_absent(place):
+            problem = _not_here(owner, place) if self._is_elsewhere(owner) else None
+            return self._instead(owner, problem)
+        return uri, self._complete(owner, _without_load_marks(place.list()))
+
+    def _instead(self, owner: Owner, problem: UnreachableError | None) -> _Looked:
+        """The files of an owner that are not where they were recorded.
+
+        Raises:
+            UnreachableError: `problem`, if there are none elsewhere, and there might have been.
+        """
+        known = self._elsewhere
+        found = known.find(owner) if known else None
+        if found is not None:
+            listing = _without_load_marks(self._open_place(found).list())
+            return found, self._complete(owner, listing)
+        if problem is not None and not (known and known.is_home(owner)):
+            raise problem
+        return owner.uri or "", self._complete(owner, Listing())
 
     def _complete(self, owner: Owner, listing: Listing) -> Listing:
         unexplained = not listing.files and all(p.expected for p in listing.problems)
@@ -103,11 +143,13 @@ class _Looker:
             return Listing((), (*listing.problems, Problem("", "missing", detail)))
         return listing
 
-    def _is_elsewhere(self, owner: Owner, place: Place) -> bool:
-        """A local root that is absent, in an experiment that is absent with its parent folder."""
-        if not isinstance(place, LocalPlace) or place.exists() or not owner.experiment_uri:
-            return False
-        return not self._is_here(owner.experiment_uri)
+    @staticmethod
+    def _is_absent(place: Place) -> bool:
+        return isinstance(place, LocalPlace) and not place.exists()
+
+    def _is_elsewhere(self, owner: Owner) -> bool:
+        """Whether its experiment's folder is absent too, with the folder that it lies in."""
+        return bool(owner.experiment_uri) and not self._is_here(owner.experiment_uri or "")
 
     def _experiment_is_here(self, uri: str) -> bool:
         try:
@@ -119,9 +161,9 @@ class _Looker:
         )
 
 
-def _elsewhere(owner: Owner, place: Place) -> str:
+def _not_here(owner: Owner, place: Place) -> UnreachableError:
     source = redact(owner.experiment_uri or "")
-    return (
+    return UnreachableError(
         f"{place.uri} is not here, nor is its experiment's folder; if the files are elsewhere: "
         f"--map-uri '{source}=FOLDER'"
     )

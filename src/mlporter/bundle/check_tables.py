@@ -66,7 +66,7 @@ class _TableCheck:
         self._report = report
         self._references = references
         self._artifacts = artifacts
-        self._order = OrderCheck(table.key)
+        self._order = OrderCheck(table.key, repeats=table.repeats)
         self._reasons: dict[str, int] = {}
         self._expected = 0
 

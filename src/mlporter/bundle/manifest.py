@@ -125,11 +125,15 @@ class CreatedBy(_Entry):
 
 
 class SourceEntry(_Entry):
-    """Where it came from: redacted address, kind of place, "snapshot" or "live"."""
+    """Where it came from: redacted address, kind of place, "snapshot" or "live".
+
+    ``schema_revision`` is the source's own, where its tables were brought to the bundle's.
+    """
 
     address: str
     kind: str
     consistency: str
+    schema_revision: str | None = None
 
 
 class ArtifactTotals(_Entry):
@@ -236,6 +240,8 @@ def table_entry(table: Table, parts: list[Part]) -> TableEntry:
 def manifest_bytes(manifest: Manifest) -> bytes:
     """The bytes of ``manifest.yaml``; fields that say nothing (``unknown: false``) are left out."""
     fields = manifest.model_dump(mode="json")
+    if fields["source"]["schema_revision"] is None:
+        del fields["source"]["schema_revision"]
     if not fields["secrets"]:
         del fields["secrets"]
     for table in fields["tables"].values():

@@ -76,7 +76,7 @@ class PartWriter:
         """
         self._root = root
         self._table = table
-        self._order = OrderCheck(table.key)
+        self._order = OrderCheck(table.key, repeats=table.repeats)
         self._parts: list[Part] = []
         self._private = private
         self._open: _OpenPart | None = None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Among, Keep, Report
 
 __all__ = ["BundleSource"]
@@ -66,6 +67,7 @@ class BundleSource:
             consistency=manifest.source.consistency,
             artifacts=manifest.artifacts.mode,
             bundle_id=manifest.bundle_id,
+            stored_revision=manifest.source.schema_revision,
             selection=manifest.selection if isinstance(manifest.selection, dict) else None,
             over_rest=manifest.source.kind == "server",
         )
@@ -131,6 +133,15 @@ class BundleSource:
             UnreachableError: it cannot be read.
         """
         return self._blobs.open(file.sha256 or file.token, file.size)
+
+    def losses(self) -> Iterator[LeftOut]:
+        """Nothing: what the export could not give is in the table ``left_out``."""
+        return iter(())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: what there was to say was said by the export."""
+        return ()
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

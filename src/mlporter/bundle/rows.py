@@ -55,13 +55,16 @@ def first_change(column: pa.Array, previous: pa.Array) -> int:
 class OrderCheck:
     """Follows batches of a table and says whether their keys strictly ascend.
 
+    Where rows may be alike (`repeats`), a key may come again.
+
     Texts are compared by their UTF-8 bytes, false is less than true, NaN is above all numbers, and
     NULL above everything. A table without a key has no order to break.
     """
 
-    def __init__(self, key: tuple[str, ...]) -> None:
+    def __init__(self, key: tuple[str, ...], *, repeats: bool = False) -> None:
         """Take the names of the key columns, the most significant first."""
         self._key = key
+        self._repeats = repeats
         self._last: list[pa.Array] = []
 
     def first_wrong(self, batch: pa.RecordBatch) -> int | None:
@@ -77,7 +80,8 @@ class OrderCheck:
         size = len(columns[0])
         before = [column.slice(0, size - 1) for column in columns]
         after = [column.slice(1) for column in columns]
-        found: int = pc.index(_ascends(before, after), value=False).as_py()
+        ascends = _ascends(before, after, equal=self._repeats)
+        found: int = pc.index(ascends, value=False).as_py()
         return None if found < 0 else found + (0 if carried else 1)
 
 
@@ -93,12 +97,12 @@ def _alone(column: pa.Array) -> pa.Array:
     return pa.array([column[-1].as_py()], column.type)
 
 
-def _ascends(before: list[pa.Array], after: list[pa.Array]) -> pa.Array:
+def _ascends(before: list[pa.Array], after: list[pa.Array], *, equal: bool) -> pa.Array:
     compared = [_compare(a, b) for a, b in zip(before, after, strict=True)]
     return reduce(
         lambda rest, pair: pc.or_(pair[0], pc.and_(pair[1], rest)),
         reversed(compared),
-        pa.repeat(pa.scalar(value=False), len(before[0])),
+        pa.repeat(pa.scalar(value=equal), len(before[0])),
     )
 
 

@@ -310,7 +310,10 @@ class BundleWriter:
             created_by=CreatedBy(mlporter=info.mlporter, mlflow=info.mlflow),
             schema_revision=source.revision,
             source=SourceEntry(
-                address=source.address, kind=source.kind, consistency=source.consistency
+                address=source.address,
+                kind=source.kind,
+                consistency=source.consistency,
+                schema_revision=source.stored_revision,
             ),
             workspaces=tuple(sorted(info.workspaces)[:_WORKSPACES_SHOWN]),
             workspace_count=len(info.workspaces),

@@ -143,6 +143,7 @@ LOGGED_MODEL_METRICS = Table(
         foreign_key(("run_id",), "runs", ("run_uuid",)),
         soft("dataset_uuid", "datasets"),
     ),
+    repeats=True,
 )
 """Metrics of logged models: a copy of the run's points that were logged with a model's id."""
 

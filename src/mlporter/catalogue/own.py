@@ -8,11 +8,12 @@ from mlporter.catalogue.types import Column, Kind, Table
 
 __all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS"]
 
-OWNER_KINDS = ("logged_model", "model_version", "run", "trace", "trace_archive")
+OWNER_KINDS = ("logged_model", "model_version", "orphan", "run", "trace", "trace_archive")
 """What can own artifacts, in sort order.
 
 The id of a model version is ``workspace/name/version``. A ``trace_archive`` is the payload of an
-archived trace, whose spans MLflow has moved out of the database; its id is the trace's.
+archived trace, whose spans MLflow has moved out of the database; its id is the trace's. An
+``orphan`` is nobody: files that no row points to, by the folder that they lie in.
 """
 
 ARTIFACTS = Table(

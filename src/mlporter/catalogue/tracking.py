@@ -147,6 +147,7 @@ METRICS = Table(
     ),
     parent="runs",
     references=(foreign_key(("run_uuid",), "runs"),),
+    repeats=True,
 )
 """The whole history of every metric. Where ``is_nan`` is true, ``value`` is 0."""
 

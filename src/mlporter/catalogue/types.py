@@ -125,6 +125,8 @@ class Table:
         parent: The table whose rows own this one's, or None.
         unique: Other column sets that MLflow's schema declares unique.
         bulky: Rows may hold large texts, so that batches must be short.
+        repeats: Rows may be exactly alike where nothing enforces a key: in a file store and in a
+            bundle of one.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Table:
     unique: tuple[tuple[str, ...], ...] = ()
     bulky: bool = False
     workspace: bool = field(default=False)
+    repeats: bool = False
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     include_secrets_option,
     map_uri_option,
     merge_options,
+    orphans_option,
     output_options,
     retry_time_option,
     said_when_interrupted,
@@ -38,6 +39,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@orphans_option
 @include_secrets_option
 @merge_options
 @selection_options
@@ -54,6 +56,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    orphans: bool,
     include_secrets: bool,
     dry_run: bool,
     on_conflict: OnConflict,
@@ -79,6 +82,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            orphans=orphans,
             include_secrets=include_secrets,
             dry_run=dry_run,
             on_conflict=on_conflict,

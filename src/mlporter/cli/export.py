@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     artifacts_option,
     include_secrets_option,
     map_uri_option,
+    orphans_option,
     output_options,
     retry_time_option,
     selection_options,
@@ -34,6 +35,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@orphans_option
 @include_secrets_option
 @selection_options
 @workers_option
@@ -50,6 +52,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    orphans: bool,
     include_secrets: bool,
     selection: Selection | None,
     workers: int,
@@ -76,6 +79,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            orphans=orphans,
             include_secrets=include_secrets,
             selection=selection,
             workers=workers,

@@ -22,6 +22,7 @@ __all__ = [
     "include_secrets_option",
     "map_uri_option",
     "merge_options",
+    "orphans_option",
     "output_options",
     "retry_time_option",
     "said_when_interrupted",
@@ -182,6 +183,15 @@ def map_uri_option(command: _Command) -> _Command:
         metavar="FROM=TO",
         callback=_has_both_sides("FROM=TO"),
         help="Look for files under TO where their recorded URI begins with FROM. Repeatable.",
+    )(command)
+
+
+def orphans_option(command: _Command) -> _Command:
+    """Add ``--orphans``."""
+    return click.option(
+        "--orphans",
+        is_flag=True,
+        help="Carry local files too that no row points to; `mlporter inspect` lists them.",
     )(command)
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from mlporter.compare.report import DiffReport
     from mlporter.transfer.doctor import DoctorReport
     from mlporter.transfer.inventory import Inventory
-    from mlporter.transfer.proof import VerifyResult
     from mlporter.transfer.result import Result
+    from mlporter.transfer.verify import VerifyResult
 
 __all__ = ["ConsoleOutput", "JsonOutput", "Output", "RowFormat", "error_console", "result_console"]
 

@@ -65,8 +65,9 @@ def is_keyless(table: Table) -> bool:
 class Cursor:
     """A position in a stream of batches that are sorted by a table's key.
 
-    A table that has no key is sorted by all its columns: NULL is last, and rows may be alike.
-    How many alike came before a row is then part of its key, so that they are counted.
+    A table that has no key is sorted by all its columns: NULL is last, and rows may be alike, as
+    they may in tables that repeat rows (`Table.repeats`). How many alike came before a row is then
+    part of its key, so that they are counted.
     """
 
     def __init__(self, table: Table, batches: Iterator[pa.RecordBatch]) -> None:
@@ -76,6 +77,7 @@ class Cursor:
         self._start = 0
         self._last: Key | None = None
         self._keyless = is_keyless(table)
+        self._counted = self._keyless or table.repeats
 
     @property
     def left(self) -> int:
@@ -124,7 +126,7 @@ class Cursor:
             for name in self._table.key
             for key in key_columns(batch.column(names.index(name)), nullable=self._keyless)
         )
-        if self._keyless:
+        if self._counted:
             keys += (ordinals(keys, self._alike_before(keys)),)
         whole = pa.RecordBatch.from_arrays([bits(column) for column in batch.columns], names)
         rows = Rows(batch, whole, keys)

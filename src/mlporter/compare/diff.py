@@ -14,7 +14,6 @@ from mlporter.compare.scope import ANCHORED, decide_scope
 from mlporter.compare.shape import Normalise, Pair, Shaper, blank_places
 from mlporter.compare.versions import anchored_places
 from mlporter.stores.ahead import read_ahead
-from mlporter.stores.distant import distant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +106,7 @@ class _Comparison:
         )
         self._ignored.extend(scope.ignored)
         tables = {pair.table.name: self._compare_table(pair) for pair in scope.pairs}
-        self._note_unseen()
+        self._note_unread(tables)
         if scope.files:
             tables[ARTIFACTS.name] = self._compare_files()
         elif self._unproven:
@@ -125,12 +124,21 @@ class _Comparison:
             left_out_truncated=self._left_out_truncated,
         )
 
-    def _note_unseen(self) -> None:
-        """What a server did not give, as it denied it or failed."""
+    def _note_unread(self, tables: dict[str, TableCounts]) -> None:
+        """What a side could not read of its own rows, so that nobody can say they are the same."""
         for side, source in enumerate((self._left.source, self._right.source)):
-            server = distant(source)
-            for entry in server.unseen() if server else ():
-                self.note_left_out(side, entry)
+            for entry in source.losses():
+                counts = tables.get(entry.kind)
+                if counts is None:
+                    self.note_left_out(side, entry)
+                    continue
+                self._add_left_out(side, entry)
+                if entry.expected:
+                    continue
+                tables[entry.kind] = replace(counts, unreadable=counts.unreadable + 1)
+                named: dict[str, object] = {"id": entry.id, "path": entry.path}
+                detail = f"{'AB'[side]}: {entry.detail}"
+                self._keep(Difference(entry.kind, UNREADABLE, named, detail=detail))
 
     def _keep(self, difference: Difference) -> None:
         if len(self._differences) < self._options.limit:
@@ -198,12 +206,15 @@ class _Comparison:
             self._on_progress("comparing artifacts", files, files, "files")
         return replace(counts, unreadable=counts.unreadable + len(self._unproven))
 
-    def note_left_out(self, side: int, entry: LeftOut) -> None:
-        """A side could not give a file: keep it, and count it where it may be there."""
+    def _add_left_out(self, side: int, entry: LeftOut) -> None:
         if len(self._left_out[side]) < self._options.limit:
             self._left_out[side].append(entry)
         else:
             self._left_out_truncated += 1
+
+    def note_left_out(self, side: int, entry: LeftOut) -> None:
+        """A side could not give a file: keep it, and count it where it may be there."""
+        self._add_left_out(side, entry)
         key = (entry.kind, entry.id, entry.path)
         if entry.expected or entry.reason not in _UNPROVEN or key in self._unproven:
             return

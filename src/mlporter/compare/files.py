@@ -85,8 +85,12 @@ def compare_files(  # noqa: PLR0913 - two sources, how, and whom to tell what
     Raises:
         BundleDamagedError: a source does not list its files in order, or one twice.
     """
+    both = all(source.description.kind == "bundle" for source in (left, right))
     pairs = _pairs(
-        _checked(left.files(on_left_out[0]), "A"), _checked(right.files(on_left_out[1]), "B")
+        *(
+            _checked(_owned(source.files(report), orphans=both), side)
+            for side, source, report in zip("AB", (left, right), on_left_out, strict=True)
+        )
     )
     counts, done = TableCounts(), 0
     for pair, mine, theirs in _summed(left, right, pairs, options):
@@ -112,6 +116,11 @@ def hash_file(source: Source, file: ArtifactFile) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _owned(files: Iterator[ArtifactFile], *, orphans: bool) -> Iterator[ArtifactFile]:
+    """Without files that no row points to: only a bundle has the same ones always."""
+    return files if orphans else (file for file in files if file.owner_kind != "orphan")
 
 
 def _checked(files: Iterator[ArtifactFile], side: str) -> Iterator[ArtifactFile]:

@@ -9,14 +9,17 @@ from pathlib import Path
 from shlex import quote
 from urllib.parse import unquote, urlsplit
 
+from mlporter.artifacts.uris import local_path
+from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.redaction import redact
+from mlporter.stores.filestore.folders import is_file_store
 
 __all__ = ["Address", "AddressKind", "is_databricks", "parse_address"]
 
 _KINDS = (
-    "bundle directories, sqlite:///, postgresql:// and mysql:// databases, http:// and https:// "
-    "tracking servers, and databricks"
+    "bundle directories, mlruns folders, sqlite:///, postgresql:// and mysql:// databases, http:// "
+    "and https:// tracking servers, and databricks"
 )
 
 
@@ -24,6 +27,8 @@ class AddressKind(str, Enum):
     """What an address names."""
 
     BUNDLE = "bundle"
+    FILESTORE = "filestore"
+    """A folder such as `mlruns`, whatever it is called."""
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
     MYSQL = "mysql"
@@ -39,7 +44,7 @@ class Address:
     Attributes:
         kind: What it names.
         text: As given; may hold a password, so it is never shown.
-        path: The directory of a bundle or the file of an SQLite database.
+        path: The directory of a bundle or a file store, or the file of an SQLite database.
     """
 
     kind: AddressKind
@@ -84,7 +89,7 @@ def parse_address(text: str) -> Address:
     scheme, separator, rest = text.partition("://")
     if is_databricks(text):
         return Address(AddressKind.SERVER, text)
-    if not separator:
+    if not separator or scheme.lower() == "file":
         return _directory(text)
     dialect = scheme.partition("+")[0].lower()
     if dialect in {"http", "https"}:
@@ -100,6 +105,18 @@ def parse_address(text: str) -> Address:
         subject=redact(text),
         hint=f"this release knows {_KINDS}",
     )
+
+
+def _file_uri(text: str) -> Address:
+    path = local_path(text)
+    if path is None:
+        raise UnsupportedError(
+            "names a file of another machine",
+            subject=redact(text),
+            hint="file:///folder/mlruns, or just the folder",
+        )
+    kind = AddressKind.BUNDLE if (path / MANIFEST).exists() else AddressKind.FILESTORE
+    return Address(kind, text, path)
 
 
 def is_databricks(text: str) -> bool:
@@ -121,7 +138,9 @@ def _server(text: str) -> Address:
 
 def _directory(text: str) -> Address:
     path = Path(text)
-    if text == "databricks-uc" or text.startswith("file:"):
+    if text.startswith("file:"):
+        return _file_uri(text)
+    if text == "databricks-uc":
         raise UnsupportedError(
             "this release does not read that kind of place",
             subject=redact(text),
@@ -133,6 +152,8 @@ def _directory(text: str) -> Address:
             subject=text,
             hint=f"if it is an SQLite database, its address is sqlite:///{text}",
         )
+    if not (path / MANIFEST).exists() and is_file_store(path):
+        return Address(AddressKind.FILESTORE, text, path)
     return Address(AddressKind.BUNDLE, text, path)
 
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlporter.errors import LeftOut
-
 __all__ = ["Distant", "distant"]
 
 
@@ -18,9 +16,6 @@ class Distant(Protocol):
 
     def narrow(self, experiments: Iterable[int]) -> None:
         """Leave what is outside of some experiments where it is, but for what is named by id."""
-
-    def unseen(self) -> Iterator[LeftOut]:
-        """What it cannot show, and what of the rest could not be read so far."""
 
     def says(self) -> Iterator[tuple[str, str]]:
         """What it is and can do, for people: names and values."""

@@ -11,19 +11,22 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from mlporter.artifacts.scan import OpenPlace
     from mlporter.stores.protocols import ArtifactFile, Keep, Report
     from mlporter.stores.versions import TableReader
 
-__all__ = ["StoreFiles"]
+__all__ = ["EXPERIMENT_PLACES", "StoreFiles"]
 
 _READY = 2
 """`mlflow.entities.LoggedModelStatus.READY` as the database stores it."""
 _TRACE_LOCATION = "mlflow.artifactLocation"
 _ARCHIVE_LOCATION = "mlflow.trace.archiveLocation"
+
+EXPERIMENT_PLACES = ("experiment_id", "artifact_location")
+"""Columns of `experiments`."""
 
 
 class StoreFiles:
@@ -42,34 +45,41 @@ class StoreFiles:
 
     def scan(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""
-        owners = self._owners()
-        if keep is not None:
-            owners = (owner for owner in owners if keep(owner.kind, owner.id))
-        return scan_owners(owners, self._open, report, self._workers)
+        return scan_owners(self._wanted(keep), self._open, report, self._workers)
 
     def open(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of a file."""
         return self._open(file.token).open(file.path)
 
+    def _wanted(self, keep: Keep | None) -> Iterator[Owner]:
+        owners = self._owners()
+        if keep is None:
+            return owners
+        return (owner for owner in owners if keep(owner.kind, owner.id))
+
+    def _strangers(self) -> Iterable[Owner]:
+        """Owners that no row names."""
+        return ()
+
     def _owners(self) -> Iterator[Owner]:
         """Everything that can own files, in the order of `OWNER_KINDS` and of ids."""
-        experiments = dict(rows_of(self._reader, "experiments", _EXPERIMENT))
+        experiments = dict(rows_of(self._reader, "experiments", EXPERIMENT_PLACES))
         yield from self._logged_models(experiments)
         yield from self._model_versions()
-        for run, uri, experiment in rows_of(self._reader, "runs", _RUN):
-            yield Owner("run", run, uri, experiment_uri=experiments.get(experiment))
+        yield from self._strangers()
+        for run, uri, number in rows_of(self._reader, "runs", _RUN):
+            yield _owner("run", run, uri, number, experiments)
         if any(table.name == "trace_tags" for table in self._reader.tables):
             yield from self._traces(experiments)
             for trace, uri in self._tagged(_ARCHIVE_LOCATION):
                 yield Owner("trace_archive", trace, uri, expects_files=True)
 
     def _logged_models(self, experiments: dict[int, str]) -> Iterator[Owner]:
-        for model, uri, status, stage, experiment in rows_of(
+        for model, uri, status, stage, number in rows_of(
             self._reader, "logged_models", _LOGGED_MODEL
         ):
             ready = status == _READY and stage != "deleted"
-            root = experiments.get(experiment)
-            yield Owner("logged_model", model, uri, expects_files=ready, experiment_uri=root)
+            yield _owner("logged_model", model, uri, number, experiments, expects_files=ready)
 
     def _model_versions(self) -> Iterator[Owner]:
         own = {
@@ -86,8 +96,7 @@ class StoreFiles:
         )
         for trace, uri in self._tagged(_TRACE_LOCATION):
             found = lookup.get(trace)
-            root = experiments.get(found[0]) if found else None
-            yield Owner("trace", trace, uri, experiment_uri=root)
+            yield _owner("trace", trace, uri, found[0] if found else None, experiments)
 
     def _tagged(self, key: str) -> Iterator[tuple[str, str]]:
         """Trace ids with the value of a tag."""
@@ -96,6 +105,20 @@ class StoreFiles:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-_EXPERIMENT = ("experiment_id", "artifact_location")
 _RUN = ("run_uuid", "artifact_uri", "experiment_id")
 _LOGGED_MODEL = ("model_id", "artifact_location", "status", "lifecycle_stage", "experiment_id")
+
+
+def _owner(  # noqa: PLR0913 -- the fields of an owner
+    kind: str,
+    id_: str,
+    uri: str | None,
+    number: int | None,
+    experiments: dict[int, str],
+    *,
+    expects_files: bool = False,
+) -> Owner:
+    """An owner in an experiment, which may not be there, as SQLite checks no reference."""
+    if number is None:
+        return Owner(kind, id_, uri, expects_files)
+    return Owner(kind, id_, uri, expects_files, experiments.get(number), str(number))

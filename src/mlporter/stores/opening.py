@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.once import Once
 from mlporter.stores.secrets import WithoutSecrets
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ RETRY_TIME = 120.0
 """Seconds after which a server that keeps failing is given up, unless told otherwise."""
 
 
-def open_source(  # noqa: PLR0913 -- what kinds of places need, by keyword
+def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     address: str,
     *,
     uri_map: tuple[str, ...] = (),
@@ -24,8 +25,10 @@ def open_source(  # noqa: PLR0913 -- what kinds of places need, by keyword
     include_secrets: bool = False,
     retry_time: float = RETRY_TIME,
     part: bool = False,
+    orphans: bool = False,
+    once: bool = False,
 ) -> Source:
-    """Open a bundle, a database or a tracking server for reading; the caller closes it.
+    """Open a bundle, a database, a file store or a tracking server; the caller closes it.
 
     Args:
         address: Where; see `mlporter.stores.address`.
@@ -34,6 +37,8 @@ def open_source(  # noqa: PLR0913 -- what kinds of places need, by keyword
         include_secrets: Read secret columns and tables too.
         retry_time: Seconds after which a server that keeps failing is given up.
         part: Only a part will be read, and no other source of the same file beside.
+        once: For a place with keys: leave away rows that are exactly like another.
+        orphans: List also files that no row points to; a bundle lists those that it holds.
 
     Raises:
         UsageError: it is no address.
@@ -43,25 +48,40 @@ def open_source(  # noqa: PLR0913 -- what kinds of places need, by keyword
     """
     place = parse_address(address)
     if place.kind is AddressKind.BUNDLE:
-        source = _open_bundle(place)
+        source = _open_bundle(place, once=once)
+    elif place.kind is AddressKind.FILESTORE:
+        source = _open_file_store(place, uri_map, workers, orphans=orphans, once=once)
     elif place.kind is AddressKind.SERVER:
         source = _open_server(place, uri_map, workers, retry_time)
     else:
-        source = _open_database(place, uri_map, workers, part=part)
+        source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
     return source if include_secrets else WithoutSecrets(source)
 
 
-def _open_bundle(place: Address) -> Source:
+def _open_bundle(place: Address, *, once: bool) -> Source:
     from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
 
-    return BundleSource(bundle_address(place))
+    source = BundleSource(bundle_address(place))
+    has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
+    return Once(source) if once and not has_keys else source
 
 
-def _open_database(place: Address, uri_map: tuple[str, ...], workers: int, *, part: bool) -> Source:
+def _open_file_store(
+    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool, once: bool
+) -> Source:
+    from mlporter.stores.filestore.source import FileStoreSource  # noqa: PLC0415
+
+    source = FileStoreSource(place, uri_map=uri_map, workers=workers, orphans=orphans)
+    return Once(source) if once and source.repeats else source
+
+
+def _open_database(
+    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool, part: bool
+) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(place, uri_map=uri_map, workers=workers, part=part)
+    return DatabaseSource(place, uri_map=uri_map, workers=workers, orphans=orphans, part=part)
 
 
 def _open_server(

@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
 
-__all__ = ["Among", "ArtifactFile", "Description", "Keep", "Report", "Source"]
+__all__ = ["Among", "ArtifactFile", "Description", "Keep", "Report", "Source", "only_orphans"]
 
 Keep = Callable[[str, str], bool]
 """Whether the files of an owner (kind, id) are wanted."""
+
+
+def only_orphans(kind: str, _owner: str) -> bool:
+    """A `Keep` of files that no row points to; a source that knows it looks at nothing else."""
+    return kind == "orphan"
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,10 @@ class Among:
 class Description:
     """What a place is, for manifests and people.
 
-    ``address`` is redacted; ``kind`` is "sqlite", "postgresql", "mysql" or "bundle";
-    ``revision`` the schema revision of the tables; ``consistency`` "snapshot" or "live";
+    ``address`` is redacted; ``kind`` is "sqlite", "postgresql", "mysql", "filestore" or "bundle";
+    ``revision`` the schema revision of the tables as they are read;
+    ``stored_revision`` that of the database itself, where it is an older one;
+    ``consistency`` "snapshot" or "live";
     ``artifacts`` "copy" where the place holds files of its own, else "reference" or "none";
     ``bundle_id`` of a bundle;
     ``selection`` what was asked for, where it is only a part of a registry, as plain values;
@@ -53,6 +61,7 @@ class Description:
     artifacts: str = "copy"
     bundle_id: str | None = None
     selection: Mapping[str, object] | None = None
+    stored_revision: str | None = None
     over_rest: bool = False
 
 
@@ -96,6 +105,16 @@ class Source(Protocol):
         Raises:
             OSError: it cannot be read (the caller reports it and goes on).
         """
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What is stored here and `read` cannot give, however it is asked, or not as it is stored.
+
+        Those ``expected`` lose nothing, such as another name for one of two things with the same.
+        """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people of how it was read, as far as it was: complete at the end."""
 
     def close(self) -> None:
         """End the snapshot and free what is held."""

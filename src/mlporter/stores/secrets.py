@@ -75,6 +75,15 @@ class WithoutSecrets:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
 
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold and cannot be read."""
+        return self.inner.losses()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it was read."""
+        return self.inner.notes
+
     def close(self) -> None:
         """End the snapshot."""
         self.inner.close()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
 
 __all__ = ["AsTold", "told_batch"]
@@ -147,6 +148,15 @@ class AsTold:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold and cannot be read."""
+        return self.inner.losses()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it was read."""
+        return self.inner.notes
 
     def close(self) -> None:
         """Forget what was made up."""

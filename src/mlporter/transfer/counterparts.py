@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
     from mlporter.transfer.merge.inventory import Reader
 
@@ -236,6 +237,15 @@ class WithoutMarks:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self._inner.open_file(file)
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold and cannot be read."""
+        return self._inner.losses()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it was read."""
+        return self._inner.notes
 
     def close(self) -> None:
         """Nothing is held."""

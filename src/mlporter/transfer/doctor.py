@@ -128,7 +128,8 @@ def _place(address: str, retry_time: float) -> tuple[list[Check], ExitCode]:
             return [Check(shown, "tracking server"), *said], ExitCode.OK
         place = source.description
         runs = source.count("runs")
-        value = f"{place.kind}, revision {place.revision}, {runs} runs"
+        revision = place.stored_revision or place.revision
+        value = f"{place.kind}, revision {revision}, {runs} runs"
         return [Check(shown, value)], ExitCode.OK
     finally:
         source.close()

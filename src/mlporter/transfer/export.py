@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.artifacts.anchors import Where
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
-from mlporter.errors import LeftOut, ReadBackError, UsageError
+from mlporter.errors import LeftOut, ReadBackError, UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.ahead import read_ahead
@@ -21,10 +21,11 @@ from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.latest import LatestMetrics
-from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
+from mlporter.transfer.left_out import LeftOutCollector, left_out_of
+from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
-from mlporter.transfer.selection import notes_of, select
+from mlporter.transfer.selection import select
 from mlporter.transfer.strict import check_strict, find_unreadable
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def export(
     restart: bool = False,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
+    orphans: bool = False,
     selection: Selection | None = None,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -90,6 +92,7 @@ def export(
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
+        orphans: Carry local files too that no row points to; see `inspect`.
         selection: What to export, with all that it stands on; None is everything.
         on_progress: Told how far it is.
 
@@ -101,7 +104,14 @@ def export(
     """
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
+    check_orphans(artifacts, selection, orphans=orphans)
     place = parse_address(bundle)
+    if place.kind is AddressKind.FILESTORE:
+        raise UnsupportedError(
+            "is a file store, into which nothing is written",
+            subject=str(place),
+            hint="name a new directory for the bundle",
+        )
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError("a bundle is a directory", subject=str(place))
     if resume and restart:
@@ -115,6 +125,7 @@ def export(
         include_secrets=include_secrets,
         retry_time=retry_time,
         part=selection is not None and not selection.is_everything,
+        orphans=orphans,
     )
     try:
         opened = select(opened, selection)
@@ -156,7 +167,7 @@ class _Export:
             self._watch_latest(counts, stack)
             self._write_tables(plan, counts)
             self._check_latest()
-        for item in (*plan.left_out, *secrets_left_out(self.source)):
+        for item in (*plan.left_out, *left_out_of(self.source)):
             self._leave_out(item)
         if self.artifacts == "copy":
             self.writer.write_artifacts(self._files())
@@ -263,7 +274,7 @@ class _Export:
                 stored_bytes=totals.blob_bytes,
             ),
             left_out=self.left_out.summary(),
-            notes=notes_of(self.source),
+            notes=self.source.notes,
             seconds=seconds,
             next_command=f"mlporter verify {bundle}",
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.errors import UsageError
+from mlporter.errors import UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.database.preview import open_preview
@@ -15,12 +15,13 @@ from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
-from mlporter.transfer.left_out import LeftOutCollector, secrets_left_out
+from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.load import Load
 from mlporter.transfer.merge.policy import OnConflict, Policy
+from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
 from mlporter.transfer.result import FilesResult, Result
-from mlporter.transfer.selection import notes_of, select
+from mlporter.transfer.selection import select
 from mlporter.transfer.strict import check_strict, find_unreadable
 from mlporter.transfer.target_files import TargetFiles
 
@@ -58,11 +59,10 @@ def import_(
     Into a database everything goes, or nothing. Where it has no tables, MLflow's own code creates
     them. Where it is in use, what is there already and equal is left as it is; nothing in it is ever
     changed or deleted. Rows go in in one transaction, are read back and compared, and are only then
-    committed.
+    committed. Files that no row points to, if the bundle has any, go to the folder ``orphans``.
 
-    A server takes no transaction: what it lacks is sent, in the order that works, and what was sent
-    is read back and compared. An import that was stopped goes on where it was if it is run again;
-    one that is run again after it ended sends what is new.
+    A server takes no transaction: what it lacks is sent, in the order that works, and is read back
+    and compared. An import that was stopped goes on where it was if it is run again.
 
     Args:
         bundle: The directory that `export` wrote.
@@ -121,6 +121,7 @@ def copy(
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
+    orphans: bool = False,
     selection: Selection | None = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
@@ -132,7 +133,9 @@ def copy(
     """Copy a registry straight into a database or a tracking server.
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
-    of both sides are really found. Arguments and errors are those of `import_`.
+    of both sides are really found. `orphans` carries local files too that no row points to: they
+    go to the folder ``orphans`` of the artifact root. Other arguments and errors are those of
+    `import_`.
     """
     wishes = _Wishes(
         artifact_root,
@@ -144,6 +147,7 @@ def copy(
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
+        orphans=orphans,
         retry_time=retry_time,
     )
     return _transfer("copy", source, target, wishes, on_progress)
@@ -167,6 +171,7 @@ class _Wishes:
     strict_artifacts: bool
     dry_run: bool
     retry_time: float
+    orphans: bool = False
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -205,6 +210,7 @@ class _Wishes:
         yield "artifact-root", self.artifact_root or ""
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
         yield "strict-artifacts", self.strict_artifacts
+        yield "orphans", self.orphans
         yield from (("map-uri", pair) for pair in self.uri_map)
         yield "include-secrets", self.include_secrets
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
@@ -220,6 +226,7 @@ def _transfer(
 ) -> Result:
     check_options(wishes.artifacts, wishes.workers)
     check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
+    check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
     place = _target(target)
     origin = parse_address(source)
     check_apart(origin, place)
@@ -233,6 +240,8 @@ def _transfer(
         include_secrets=wishes.include_secrets,
         retry_time=wishes.retry_time,
         part=wishes.selection is not None and not wishes.selection.is_everything,
+        orphans=wishes.orphans,
+        once=True,
     )
     try:
         chosen = select(opened, wishes.selection)
@@ -264,7 +273,7 @@ class _Work:
             if work.rewrite is not None and self.wishes.copies(self.source):
                 files = TargetFiles(work.rewrite, self.wishes.uri_map)
             load = Load(work, target, files, self.wishes.workers, self.on_progress)
-            for item in secrets_left_out(self.source):
+            for item in left_out_of(self.source):
                 load.left_out.add(item)
         except BaseException:
             target.rollback()
@@ -278,7 +287,7 @@ class _Work:
         try:
             work = self._prepare(target)
             left_out = LeftOutCollector()
-            for item in (*secrets_left_out(self.source), *work.left_out()):
+            for item in (*left_out_of(self.source), *work.left_out()):
                 left_out.add(item)
             files = self._files(work, left_out)
             return self._result(work, files, left_out, started)
@@ -326,7 +335,7 @@ class _Work:
             tables=work.counted,
             files=files,
             left_out=left_out.summary(),
-            notes=(*notes_of(self.source), *merge.notes),
+            notes=(*self.source.notes, *merge.notes),
             seconds=monotonic() - started,
             next_command="" if refused else self._following(renamed=bool(merge.renamed)),
             dry_run=planned,
@@ -388,6 +397,12 @@ def _into_server(
 
 def _target(address: str) -> Address:
     place = parse_address(address)
+    if place.kind is AddressKind.FILESTORE:
+        raise UnsupportedError(
+            "is a file store, which MLflow is leaving behind and mlporter does not write",
+            subject=str(place),
+            hint="the target is a database: sqlite:///name.db, say",
+        )
     if place.kind is AddressKind.BUNDLE:
         raise UsageError(
             "the target is a database or a server; a directory is written by `mlporter export`",

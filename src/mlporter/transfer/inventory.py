@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.reader import BundleSource
@@ -13,9 +13,12 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.stores.versions import rows_of
+from mlporter.transfer.orphans import Orphans, find_orphans
+from mlporter.transfer.result import LEFT_OUT_SHOWN
 
 if TYPE_CHECKING:
     from mlporter.bundle.manifest import Manifest
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Source
 
 __all__ = [
@@ -86,7 +89,15 @@ class FilesInfo:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is in a place. ``artifacts`` is None where counting would mean listing every store."""
+    """What is in a place.
+
+    ``revision`` is that of the tables as they are read, and
+    ``stored_revision`` the place's own, where it is an older one. ``artifacts`` is None where
+    counting would mean listing every store.
+
+    ``orphans`` are local files that no row points to, which are counted anyway. ``losses`` are
+    the first things of ``left_out`` of a place that is no bundle.
+    """
 
     address: str
     kind: str
@@ -98,9 +109,13 @@ class Inventory:
     experiments: tuple[ExperimentInfo, ...]
     models: tuple[ModelInfo, ...]
     artifacts: FilesInfo | None = None
+    orphans: Orphans = field(default_factory=Orphans)
     left_out: int = 0
+    losses: tuple[LeftOut, ...] = ()
     bundle_id: str | None = None
     created: str | None = None
+    stored_revision: str | None = None
+    stored_release: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -120,7 +135,7 @@ def inspect(
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
-    source = open_source(address, retry_time=retry_time)
+    source = open_source(address, retry_time=retry_time, orphans=True)
     try:
         return _inventory(source, on_progress)
     finally:
@@ -130,6 +145,7 @@ def inspect(
 def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
     place = source.description
     manifest = _manifest(source)
+    losses = tuple(source.losses())
     tables = []
     for done, table in enumerate(source.tables):
         on_progress("counting", done, len(source.tables), "tables")
@@ -141,12 +157,16 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         revision=place.revision,
         mlflow_release=release_of(place.revision),
         consistency=place.consistency,
+        stored_revision=place.stored_revision,
+        stored_release=release_of(place.stored_revision) if place.stored_revision else None,
         workspaces=workspaces or ("default",),
         tables=tuple(tables),
         experiments=_experiments(source),
         models=_models(source),
         artifacts=_files(manifest),
-        left_out=source.count(LEFT_OUT.name) if manifest else 0,
+        orphans=find_orphans(source),
+        left_out=source.count(LEFT_OUT.name) if manifest else len(losses),
+        losses=losses[:LEFT_OUT_SHOWN],
         bundle_id=place.bundle_id,
         created=str(manifest.finished) if manifest else None,
     )

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.errors import LeftOut
-from mlporter.stores.distant import distant
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.transfer.result import LEFT_OUT_SHOWN, LeftOutSummary
 from mlporter.transfer.selection.source import SelectedSource
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.protocols import Source
 
-__all__ = ["LeftOutCollector", "secrets_left_out"]
+__all__ = ["LeftOutCollector", "left_out_of"]
 
 
 class LeftOutCollector:
@@ -42,16 +41,16 @@ class LeftOutCollector:
         return LeftOutSummary(self._total, self._unexpected, tuple(first))
 
 
-def secrets_left_out(source: Source) -> Iterator[LeftOut]:
-    """An entry for each secret column of kept tables that the source does not give.
+def left_out_of(source: Source) -> Iterator[LeftOut]:
+    """What the source does not give: an entry for each of `Source.losses` and each secret column.
 
-    Of a bundle whose secrets are asked for: those that the export left out. Of a selection also
-    what it left outside.
+    For each secret column of kept tables there is an entry. Of a bundle whose secrets are asked
+    for: those that the export left out. Of a selection also what it left outside.
     """
+    yield from source.losses()
     if isinstance(source, SelectedSource):
         yield from source.left_out
         source = source.inside_out
-    yield from _unseen(source)
     if isinstance(source, WithoutSecrets):
         yield from source.left_out()
     elif source.description.kind == "bundle":
@@ -59,10 +58,3 @@ def secrets_left_out(source: Source) -> Iterator[LeftOut]:
             for row in batch.to_pylist():
                 if row["reason"] == "secret":
                     yield LeftOut(**{**row, "detail": f"{row['detail']}, by the export"})
-
-
-def _unseen(source: Source) -> Iterator[LeftOut]:
-    """What a distant source could not show, whatever is around it."""
-    inner = distant(source)
-    if inner is not None:
-        yield from inner.unseen()

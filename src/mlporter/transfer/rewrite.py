@@ -87,6 +87,8 @@ class Rewrite:
         }
 
         def root_of(kind: str, owner: str) -> str:
+            if kind == "orphan":
+                return layout.orphan_root(self.root, owner)
             if kind == "model_version":
                 workspace, _, rest = owner.partition("/")
                 name, _, version = rest.rpartition("/")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.anchors import Where
-from mlporter.artifacts.layout import quote_name
 from mlporter.artifacts.places import LocalPlace
+from mlporter.artifacts.portable import NAMES, PortableNames
 from mlporter.bundle.reader import BundleSource
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
@@ -37,7 +38,7 @@ class _Piece:
     owner_kind: str
     owner_id: str
     below: str
-    folder: str
+    folder: tuple[str, ...]
 
 
 def unpack(
@@ -53,7 +54,8 @@ def unpack(
 
     A model's versions go to ``DIRECTORY/<model>/<version>/``, where MLflow loads them from with
     ``mlflow.pyfunc.load_model(path)``; a run's to ``DIRECTORY/runs/<run id>/``. Without a choice
-    everything goes to ``DIRECTORY/<owner kind>s/<owner id>/``.
+    everything goes to ``DIRECTORY/<owner kind>s/<owner id>/``. A name that not every file system
+    takes is changed, and ``DIRECTORY/names.jsonl`` says what it was.
 
     Args:
         bundle: The directory that `export` wrote.
@@ -85,7 +87,12 @@ def unpack(
         pieces = [_of_run(source, run)]
     else:
         pieces = None
-    files = _write(source, Path(directory), pieces, on_progress)
+    names = PortableNames(keep=pieces is not None)
+    try:
+        files = _write(source, Path(directory), pieces, names, on_progress)
+        notes = _note_changes(Path(directory), names)
+    finally:
+        names.close()
     return Result(
         verb="unpack",
         source=str(place),
@@ -93,6 +100,7 @@ def unpack(
         tables=(),
         files=files,
         left_out=left_out.summary(),
+        notes=notes,
         seconds=monotonic() - started,
         next_command=f"ls {quote(directory)}",
     )
@@ -104,9 +112,9 @@ def _of_model(
     locations = locations_of(source)
     for key in choose_versions(source, VersionChoice(model, version)):
         workspace, name, number = key
-        folder = f"{quote_name(name)}/{quote_name(str(number))}"
+        folder: tuple[str, ...] = (name, str(number))
         if workspace != "default":
-            folder = f"workspaces/{quote_name(workspace)}/{folder}"
+            folder = ("workspaces", workspace, *folder)
         found = locations[key]
         if found.where is Where.ANCHORED and found.anchor is not None:
             anchor = found.anchor
@@ -124,15 +132,20 @@ def _of_model(
 def _of_run(source: BundleSource, run: str) -> _Piece:
     if not any(run == known for (known,) in rows_of(source, "runs", ("run_uuid",))):
         raise UsageError(f"there is no run {run!r}", subject=str(source.path))
-    return _Piece("run", run, "", f"runs/{quote_name(run)}")
+    return _Piece("run", run, "", ("runs", run))
 
 
 def _write(
-    source: BundleSource, root: Path, pieces: list[_Piece] | None, on_progress: OnProgress
+    source: BundleSource,
+    root: Path,
+    pieces: list[_Piece] | None,
+    names: PortableNames,
+    on_progress: OnProgress,
 ) -> FilesResult:
     count = size = there = 0
     for file in source.files(lambda _: None):
-        for folder, path in _destinations(file, pieces):
+        for owner, below in _destinations(file, pieces):
+            folder, path = names.place(owner, below)
             with source.open_file(file) as stream:
                 written = LocalPlace(root / folder).put(path, stream)
             count += 1
@@ -148,9 +161,20 @@ def _write(
     return FilesResult("copy", count, size, there)
 
 
-def _destinations(file: ArtifactFile, pieces: list[_Piece] | None) -> Iterator[tuple[str, str]]:
+def _note_changes(root: Path, names: PortableNames) -> tuple[str, ...]:
+    if not names.changed:
+        return ()
+    LocalPlace(root).put(NAMES, BytesIO(names.changes()))
+    what = "1 name was" if names.changed == 1 else f"{names.changed} names were"
+    return (f"{what} changed to what any file system takes; {NAMES} says which.",)
+
+
+def _destinations(
+    file: ArtifactFile, pieces: list[_Piece] | None
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The parts of the folders that a file goes to, and its path there."""
     if pieces is None:
-        yield f"{file.owner_kind}s/{_folder(file)}", file.path
+        yield (f"{file.owner_kind}s", *file.owner_id.split("/")), file.path
         return
     for piece in pieces:
         if (piece.owner_kind, piece.owner_id) != (file.owner_kind, file.owner_id):
@@ -159,8 +183,3 @@ def _destinations(file: ArtifactFile, pieces: list[_Piece] | None) -> Iterator[t
             yield piece.folder, file.path
         elif file.path.startswith(f"{piece.below}/"):
             yield piece.folder, file.path[len(piece.below) + 1 :]
-
-
-def _folder(file: ArtifactFile) -> str:
-    """An owner's id as a folder; ids come from a bundle, which nobody vouches for."""
-    return "/".join(quote_name(part) for part in file.owner_id.split("/"))

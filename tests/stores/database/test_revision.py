@@ -30,8 +30,13 @@ def test_the_newest_revisions_pass(revision):
 HEAD = [revision for revision, _ in REVISIONS].index(HEAD_REVISION)
 
 
+@pytest.mark.parametrize("revision", [revision for revision, _ in REVISIONS[:HEAD]])
+def test_every_older_revision_is_a_source(revision):
+    check_revision(revision, ADDRESS, older=True)
+
+
 @pytest.mark.parametrize(("revision", "release"), REVISIONS[:HEAD])
-def test_every_older_revision_is_refused_with_the_command(revision, release):
+def test_every_older_revision_is_refused_as_a_target_with_the_command(revision, release):
     with pytest.raises(RevisionError) as caught:
         check_revision(revision, ADDRESS)
     assert f"{revision} (MLflow {release})" in str(caught.value)
@@ -43,7 +48,7 @@ def test_every_older_revision_is_refused_with_the_command(revision, release):
 )
 def test_a_known_newer_revision_is_refused_by_the_release_that_made_it(revision, release):
     with pytest.raises(RevisionError) as caught:
-        check_revision(revision, ADDRESS)
+        check_revision(revision, ADDRESS, older=True)
     assert f"{revision} (MLflow {release})" in str(caught.value)
     assert "pip install --upgrade" in caught.value.hint
 
@@ -51,5 +56,5 @@ def test_a_known_newer_revision_is_refused_by_the_release_that_made_it(revision,
 @pytest.mark.parametrize("revision", ["ffffffffffff", "", "None"])
 def test_an_unknown_revision_is_taken_for_a_newer_one(revision):
     with pytest.raises(RevisionError, match="not known here") as caught:
-        check_revision(revision, ADDRESS)
+        check_revision(revision, ADDRESS, older=True)
     assert "pip install --upgrade" in caught.value.hint

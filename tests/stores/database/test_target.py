@@ -173,7 +173,9 @@ def without_undecided(points):
 
 @settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(batches=st.lists(st.lists(POINT, min_size=1, max_size=8), min_size=1, max_size=8))
-def test_latest_metrics_are_rebuilt_as_mlflow_keeps_them(latest_metrics_database, batches):
+def test_latest_metrics_are_rebuilt_as_mlflow_keeps_them(
+    latest_metrics_database, mlflow_sqlite_template, batches
+):
     """Whatever the order in which MLflow was told of them."""
     from mlflow import MlflowClient  # noqa: PLC0415 -- seconds
     from mlflow.entities import Metric  # noqa: PLC0415
@@ -190,7 +192,7 @@ def test_latest_metrics_are_rebuilt_as_mlflow_keeps_them(latest_metrics_database
     expected = rows(url, query)
     execute(url, "DELETE FROM latest_metrics")  # ours do not come from there
     target = Path(url.removeprefix("sqlite:///")).with_name("target.db")
-    target.unlink(missing_ok=True)
+    shutil.copy(mlflow_sqlite_template, target)
     mlporter.copy(url, sqlite_url(target), artifacts="none")
     assert rows(sqlite_url(target), query) == expected
 

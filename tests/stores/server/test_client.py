@@ -11,6 +11,7 @@ import pytest
 from mlflow.tracking.request_auth import registry as auths
 from mlflow.tracking.request_header import registry as headers
 
+from mlporter.artifacts.ahead import ahead
 from mlporter.errors import AccessDeniedError, UnreachableError
 from mlporter.stores.server.answers import ApiError, LostAnswerError, MissingEndpointError
 from mlporter.stores.server.client import Client
@@ -148,6 +149,20 @@ def test_closing_ends_a_wait(faulty: FaultyServer, client: Client):
         client.get(PATH)
     assert time.monotonic() - start < 10
     timer.join()
+
+
+def test_an_interrupt_ends_what_workers_wait_for(faulty: FaultyServer, client: Client):
+    faulty.says(PATH, as_json({}, 503, Retry_After="15"))
+    faulty.says("/ok", as_json({}))
+
+    def ask(path: str) -> None:
+        client.get(path)
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(ahead(["/ok", PATH, PATH], ask, 3, stop=client.close))
+    assert time.monotonic() - start < 10
 
 
 def test_pages(faulty: FaultyServer, client: Client):

@@ -76,6 +76,8 @@ def call(address: str, path: str, body: object, user: tuple[str, str]) -> None:
         assert answer.status == 200
 
 
+# MLflow's log-in hashes the password at each request, on purpose slowly.
+@pytest.mark.timeout(900)
 def test_behind_basic_auth(
     rich_copy: RichRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.render.layout import columns, facts, heading, number
+from mlporter.cli.render.layout import bullets, columns, facts, heading, number
+from mlporter.cli.render.transfer import name_left_out, render_told
 from mlporter.cli.text import human_bytes, human_count, plural
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from mlporter.cli.render.layout import Cell, Side
     from mlporter.transfer.doctor import DoctorReport
     from mlporter.transfer.inventory import ExperimentInfo, Inventory, ModelInfo
+    from mlporter.transfer.orphans import Orphans
 
 __all__ = ["render_checks", "render_inventory"]
+
+_ORPHANS_SHOWN = 20
+_LOSSES_SHOWN = 20
 
 _KINDS = {
     "derived": "derived: rebuilt, not carried",
@@ -38,7 +43,20 @@ def render_inventory(inventory: Inventory) -> Iterator[RenderableType]:
     yield from _models("Registered models", models, several=several)
     prompts = [model for model in inventory.models if model.is_prompt]
     yield from _models("Prompts", prompts, several=several)
+    yield from _orphans(inventory.orphans)
+    yield from _losses(inventory)
     yield from _rows(inventory)
+
+
+def _losses(inventory: Inventory) -> Iterator[RenderableType]:
+    lost = [entry for entry in inventory.losses if not entry.expected]
+    if lost:
+        yield Text()
+        yield heading(f"Not readable ({len(lost):,})")
+        yield bullets((("!", name_left_out(entry)) for entry in lost[:_LOSSES_SHOWN]), style="red")
+    if len(lost) > _LOSSES_SHOWN:
+        yield Text(f"  …and {len(lost) - _LOSSES_SHOWN:,} more: --json names the first thousand")
+    yield from render_told([entry for entry in inventory.losses if entry.expected])
 
 
 def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
@@ -49,6 +67,9 @@ def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
         yield "created", str(inventory.created)
     release = f"MLflow {inventory.mlflow_release}, " if inventory.mlflow_release else ""
     yield "schema", f"{release}revision {inventory.revision}"
+    if inventory.stored_revision:
+        own = f"MLflow {inventory.stored_release}, revision {inventory.stored_revision}"
+        yield "upgraded from", f"{own} (while it is read; nothing is changed)"
     yield "consistency", inventory.consistency
     if inventory.workspaces:
         yield "workspaces", ", ".join(inventory.workspaces)
@@ -56,6 +77,11 @@ def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
         files = inventory.artifacts
         size = human_bytes(files.bytes)
         yield "files", f"{human_count(files.files)}, {size} (artifacts: {files.mode})"
+    if inventory.orphans.files:
+        orphans = inventory.orphans
+        size = human_bytes(orphans.bytes)
+        folders = plural(orphans.folders, "folder")
+        yield "orphans", f"{plural(orphans.files, 'file')} in {folders}, {size}: no row has them"
     if inventory.left_out:
         yield "left out", plural(inventory.left_out, "thing")
 
@@ -103,6 +129,19 @@ def _versions(model: ModelInfo, *, several: bool) -> Iterator[tuple[str | Text, 
         status, run = version.status or "", version.run_id or ""
         yield (*first, str(version.version), stage, aliases, status, run)
         first = [""] * len(first)
+
+
+def _orphans(orphans: Orphans) -> Iterator[RenderableType]:
+    if not orphans.files:
+        return
+    yield Text()
+    yield heading(f"Files that no row points to ({orphans.files:,})")
+    shown = orphans.first[:_ORPHANS_SHOWN]
+    rows = [(found.folder, number(found.files), human_bytes(found.bytes)) for found in shown]
+    yield columns([("folder", "left"), ("files", "right"), ("size", "right")], rows)
+    if orphans.folders > len(shown):
+        more = plural(orphans.folders - len(shown), "more folder")
+        yield Text(f"  {more}: --json names {len(orphans.first):,}", style="dim")
 
 
 def _rows(inventory: Inventory) -> Iterator[RenderableType]:

@@ -10,7 +10,7 @@ from mlporter.cli.render.layout import bullets, columns, facts, heading, number
 from mlporter.cli.text import human_bytes, human_seconds, plural, visible, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from mlporter.transfer.result import FilesResult, Result, TableResult
 
 __all__ = [
+    "name_left_out",
     "render_files",
     "render_left_out",
     "render_next",
     "render_notes",
     "render_renamed",
+    "render_told",
     "render_transfer",
 ]
 
@@ -44,6 +46,9 @@ _FIRST = (
 
 _NAMED = 15
 """How many left-out things are named."""
+
+_TOLD = frozenset({"renamed", "nested", "duplicate"})
+"""Reasons for which something is carried otherwise than it is stored, which people should know."""
 
 _NUMBERS = ("carried", "already there", "skipped", "failed")
 _LEFT_ALONE = {
@@ -153,16 +158,28 @@ def render_left_out(result: Result) -> Iterator[RenderableType]:
         yield Text()
         what = "Would be left out" if result.dry_run else "Could not be carried"
         yield heading(f"{what}: {plural(left_out.unexpected, 'thing')}")
-        yield bullets((("!", _named(entry)) for entry in wanted[:_NAMED]), style="red")
+        yield bullets((("!", name_left_out(entry)) for entry in wanted[:_NAMED]), style="red")
         more = left_out.unexpected - min(_NAMED, len(wanted))
         if more:
             yield Text(f"  …and {more:,} more: {_where_all_are(result)}")
-    by_rule = left_out.total - left_out.unexpected
+    told = [entry for entry in left_out.first if entry.expected and entry.reason in _TOLD]
+    yield from render_told(told)
+    by_rule = left_out.total - left_out.unexpected - len(told)
     if by_rule:
         yield Text()
-        names = sorted({_short(entry) for entry in left_out.first if entry.expected})
+        ruled = {_short(one) for one in left_out.first if one.expected and one.reason not in _TOLD}
+        names = sorted(ruled)
         some = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
         yield bullets([("left out by rule or as asked:", f"{by_rule:,} ({some})")])
+
+
+def render_told(told: Sequence[LeftOut]) -> Iterator[RenderableType]:
+    """What is carried otherwise than it is stored, and nothing is lost by it."""
+    if told:
+        yield Text()
+        yield bullets(("told:", name_left_out(entry)) for entry in told[:_NAMED])
+    if len(told) > _NAMED:
+        yield Text(f"  …and {len(told) - _NAMED:,} more")
 
 
 def _where_all_are(result: Result) -> str:
@@ -171,8 +188,10 @@ def _where_all_are(result: Result) -> str:
     return "--json names the first thousand"
 
 
-def _named(entry: LeftOut) -> str:
-    what = f"{entry.kind} {entry.id}" + (f"/{entry.path}" if entry.path else "")
+def name_left_out(entry: LeftOut) -> str:
+    """What was left out, why, and in what words."""
+    whole = entry.path if entry.id in entry.path.split("/") else f"{entry.id}/{entry.path}"
+    what = f"{entry.kind} {whole if entry.path else entry.id}"
     return f"{what}: {entry.reason}" + (f": {entry.detail}" if entry.detail else "")
 
 

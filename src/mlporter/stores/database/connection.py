@@ -40,12 +40,14 @@ class Dialect(Protocol):
         table: Table,
         columns: tuple[Column, ...],
         where: str = "",
+        relation: str = "",
         *,
         as_lying: bool = False,
     ) -> str:
         """SQL for all rows of a table, sorted by its key, text by UTF-8 bytes.
 
-        With `as_lying` the order may be that in which they were written.
+        `relation` is SQL that stands for the table, if it is not read itself. With `as_lying` the
+        order may be that in which rows were written.
         """
 
 
@@ -104,7 +106,13 @@ class Connection(Protocol):
         """The first value of a result, or None."""
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = "", *, as_lying: bool = False
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        relation: str = "",
+        *,
+        as_lying: bool = False,
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them."""
 
@@ -163,14 +171,20 @@ class AdbcConnection:
         return rows[0][0] if rows else None
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = "", *, as_lying: bool = False
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        relation: str = "",
+        *,
+        as_lying: bool = False,
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
         cursor = self._handle.cursor()
         try:
             cursor.adbc_statement.set_options(**self.dialect.statement_options(table))
-            select = self.dialect.select(table, columns, where, as_lying=as_lying)
+            select = self.dialect.select(table, columns, where, relation, as_lying=as_lying)
             with self._lock:
                 interruptible(lambda: cursor.execute(select), cursor.adbc_cancel)
                 reader = cursor.fetch_record_batch()

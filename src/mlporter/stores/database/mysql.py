@@ -37,6 +37,7 @@ class MysqlDialect:
         table: Table,
         columns: tuple[Column, ...],
         where: str = "",
+        relation: str = "",
         *,
         as_lying: bool = False,  # noqa: ARG002 -- rows lie by their primary key here
     ) -> str:
@@ -46,7 +47,7 @@ class MysqlDialect:
         """
         names = ", ".join(quoted(c.name) for c in columns)
         order = ", ".join(_order(table, key) for key in table.order)
-        return f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order}"
+        return f"SELECT {names} FROM {relation or quoted(table.name)} {where} ORDER BY {order}"
 
 
 def by_bytes(expression: str) -> str:

@@ -135,11 +135,17 @@ class MysqlConnection:
         return rows[0][0] if rows else None
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = "", *, as_lying: bool = False
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        relation: str = "",
+        *,
+        as_lying: bool = False,
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table sorted by its key, as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
-        select = self.dialect.select(table, columns, where, as_lying=as_lying)
+        select = self.dialect.select(table, columns, where, relation, as_lying=as_lying)
         subject = f"{self.subject} table {table.name}"
         with closing(KeptRows()) as kept:
 

@@ -31,12 +31,13 @@ class PostgresqlDialect:
         table: Table,
         columns: tuple[Column, ...],
         where: str = "",
+        relation: str = "",
         *,
         as_lying: bool = False,
     ) -> str:
         """All rows by key; text by its bytes, whatever the database's own collation."""
         names = ", ".join(_name(c) for c in columns)
-        rows = f"SELECT {names} FROM {quoted(table.name)} {where}"
+        rows = f"SELECT {names} FROM {relation or quoted(table.name)} {where}"
         if as_lying:
             return rows
         return f"{rows} ORDER BY {', '.join(_order(table, key) for key in table.order)}"

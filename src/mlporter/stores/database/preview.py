@@ -99,7 +99,7 @@ def open_preview(address: Address, revision: str) -> Preview:
         check_can_create(revision, address)
         kept = tuple(table for table in TABLES if table.kind is not Kind.UNKNOWN)
         return Preview(address, NothingThere(kept))
-    source = DatabaseSource(address)
+    source = DatabaseSource(address, older=False)
     if source.description.revision != revision:
         source.close()
         raise RevisionError(

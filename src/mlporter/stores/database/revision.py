@@ -15,7 +15,7 @@ from mlporter.errors import RevisionError
 if TYPE_CHECKING:
     from mlporter.stores.address import Address
 
-__all__ = ["check_revision", "installed_head", "installed_mlflow"]
+__all__ = ["check_revision", "installed_head", "installed_mlflow", "is_as_it_is"]
 
 _ID = re.compile(r"^revision\s*=\s*[\"'](\w+)[\"']", re.MULTILINE)
 _DOWN = re.compile(r"^down_revision\s*=\s*(.+)$", re.MULTILINE)
@@ -50,16 +50,22 @@ def installed_head() -> str | None:
     return heads.pop() if len(heads) == 1 else None
 
 
-def check_revision(revision: str, address: Address) -> None:
-    """Let a database pass whose schema is the newest that is known here.
+def is_as_it_is(revision: str) -> bool:
+    """Whether a schema is read and written as it is.
 
     That is the catalogue's revision, or the installed MLflow's: what the catalogue does not know
     of that one is read by reflection.
+    """
+    return revision in {HEAD_REVISION, installed_head()}
+
+
+def check_revision(revision: str, address: Address, *, older: bool = False) -> None:
+    """Let a database pass whose schema is the newest that is known here, or `older` than that.
 
     Raises:
         RevisionError: it is older (the hint is the very command that upgrades it) or newer.
     """
-    if revision in {HEAD_REVISION, installed_head()}:
+    if is_as_it_is(revision) or (older and is_older(revision)):
         return
     release = release_of(revision)
     name = f"{revision} (MLflow {release})" if release else f"{revision}, which is not known here"

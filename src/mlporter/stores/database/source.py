@@ -12,20 +12,23 @@ from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.among import columns_with, rows_among
 from mlporter.stores.database import mysql, postgresql
 from mlporter.stores.database.connection import quoted
-from mlporter.stores.database.files import database_files
+from mlporter.stores.database.files import DatabaseFiles
+from mlporter.stores.database.history import Relation, brought, losses
 from mlporter.stores.database.limits import limits_of
 from mlporter.stores.database.pushdown import where_clauses
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
-from mlporter.stores.database.revision import check_revision
+from mlporter.stores.database.revision import check_revision, is_as_it_is
 from mlporter.stores.database.sqlite_snapshot import SqliteSnapshot
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import pyarrow as pa
 
     from mlporter.catalogue.types import Column, Table
+    from mlporter.errors import LeftOut
     from mlporter.stores.database.connection import Connection
     from mlporter.stores.database.limits import Limits
 
@@ -35,12 +38,27 @@ __all__ = ["DatabaseReader", "DatabaseSource", "read_revision", "snapshot_of"]
 class DatabaseReader:
     """Reads tables over connections that see one and the same state of the database.
 
+    A table of an older schema is read as the newest has it; see `history`. `revision` is then the
+    newest, and `stored_revision` the database's own.
+
     PostgreSQL streams one table at a time over a connection, so another one is opened (into the
     same snapshot) when two are read side by side; SQLite's one connection streams several, and so
     does MySQL's.
     """
 
-    def __init__(self, address: Address, connections: Callable[[], Connection]) -> None:
+    def __init__(
+        self, address: Address, connections: Callable[[], Connection], *, older: bool = False
+    ) -> None:
+        """Look what is there.
+
+        Args:
+            address: Where, for messages.
+            connections: Opens another connection.
+            older: Read a schema that is older than the catalogue's as if it had been upgraded.
+
+        Raises:
+            RefusedError: it is no schema of MLflow's; RevisionError: of none that is read here.
+        """
         self.address = address
         self._connect = connections
         self._free: list[Connection] = []
@@ -49,13 +67,20 @@ class DatabaseReader:
         try:
             with self.borrowed() as connection:
                 self.actual = actual_tables(connection)
-                self.revision = read_revision(connection, self.actual, address)
-            check_revision(self.revision, address)
-            _check_whole(self.revision, self.actual, address)
+                self.stored_revision = read_revision(connection, self.actual, address)
+            check_revision(self.stored_revision, address, older=older)
+            _check_whole(self.stored_revision, self.actual, address)
+            self.revision = self.stored_revision
+            self.tables = as_catalogue(self.actual)
+            self._relations: dict[str, Relation] = {}
+            if not is_as_it_is(self.stored_revision):
+                self.revision = HEAD_REVISION
+                self.tables, self._relations = brought(
+                    self.actual, self.tables, self.stored_revision, address
+                )
         except BaseException:
             self.close()
             raise
-        self.tables = as_catalogue(self.actual)
         self.by_name = {table.name: table for table in self.tables}
 
     @contextmanager
@@ -75,8 +100,12 @@ class DatabaseReader:
 
     def count(self, table: str) -> int:
         """Rows of a table."""
+        relation = self._relations.get(table)
+        if relation is not None and not relation.sql:
+            return 0
+        rows = relation.rows if relation is not None else quoted(table)
         with self.borrowed() as connection:
-            return int(connection.scalar(f"SELECT count(*) FROM {quoted(table)}"))
+            return int(connection.scalar(f"SELECT count(*) FROM {rows}"))
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -84,14 +113,36 @@ class DatabaseReader:
         """Rows of a table, sorted by its key, as `Table.schema` types them."""
         entry = self.by_name[table]
         if among is None:
-            with self.borrowed() as connection:
-                yield from connection.read(entry, _chosen(entry, columns))
+            yield from self._rows(entry, _chosen(entry, columns))
             return
         wanted = _chosen(entry, columns_with(entry, columns, among))
+        relation = self._relations.get(table)
+        is_computed = relation is not None and relation.is_computed(among.column)
+        for where in ("",) if is_computed else where_clauses(entry, among):
+            yield from rows_among(self._rows(entry, wanted, where), columns, among)
+
+    def _rows(
+        self, entry: Table, columns: tuple[Column, ...], where: str = ""
+    ) -> Iterator[pa.RecordBatch]:
+        relation = self._relations.get(entry.name)
+        if relation is None:
+            with self.borrowed() as connection:
+                yield from connection.read(entry, columns, where)
+        elif relation.sql:
+            with self.borrowed() as connection:
+                asked = relation.asked(columns)
+                for batch in connection.read(entry, asked, where, relation.sql):
+                    yield relation.complete(batch, columns)
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What of an older schema's values the newest schema has no room for."""
+        return losses(self._relations, self._raw)
+
+    def _raw(self, table: str) -> Iterator[pa.RecordBatch]:
+        entry, relation = self.by_name[table], self._relations[table]
+        key = tuple(entry.by_name[name] for name in entry.key)
         with self.borrowed() as connection:
-            for where in where_clauses(entry, among):
-                rows = connection.read(entry, wanted, where)
-                yield from rows_among(rows, columns, among)
+            yield from connection.read(entry, (*key, *relation.raw), "", relation.sql)
 
     def read_lying(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         """Rows of a table, maybe in the order in which they were written."""
@@ -160,31 +211,51 @@ class DatabaseSource:
 
     Raises (when opened):
         UnreachableError: no such database, wrong password, no server.
-        RefusedError: not an MLflow database; RevisionError: at another revision.
+        RefusedError: not an MLflow database; RevisionError: at a revision that is not known here.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a source may be asked for
         self,
         address: Address,
         *,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
+        orphans: bool = False,
+        older: bool = True,
         part: bool = False,
     ) -> None:
+        """Begin a snapshot.
+
+        Args:
+            address: Where.
+            uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+            workers: How many places are listed at a time.
+            orphans: List also files that no row points to.
+            older: Read a database of an older MLflow as if it had been upgraded.
+            part: Only a part will be read; see `SqliteSnapshot`.
+        """
         self._snapshot = snapshot_of(address, part=part)
         try:
-            self._reader = DatabaseReader(address, self._snapshot.connect)
+            self._reader = DatabaseReader(address, self._snapshot.connect, older=older)
         except BaseException:
             self._snapshot.close()
             raise
-        self._files = database_files(self._reader, uri_map, workers)
+        folder = _folder(address)
+        self._files = DatabaseFiles(
+            self._reader, uri_map, workers, base=folder, beside=folder, orphans=orphans
+        )
 
     @property
     def description(self) -> Description:
         """What and where it is."""
         reader = self._reader
+        own = reader.stored_revision
         return Description(
-            str(reader.address), reader.address.kind.value, reader.revision, "snapshot"
+            address=str(reader.address),
+            kind=reader.address.kind.value,
+            revision=reader.revision,
+            consistency="snapshot",
+            stored_revision=own if own != reader.revision else None,
         )
 
     @property
@@ -203,6 +274,15 @@ class DatabaseSource:
         return self._reader.read(table, columns, among)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it was read."""
+        return self._files.notes
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What of an older schema's values the newest schema has no room for."""
+        return self._reader.losses()
+
+    @property
     def limits(self) -> Limits | None:
         """What the database says itself of what it can hold, or None."""
         return limits_of(self._reader)
@@ -219,6 +299,13 @@ class DatabaseSource:
         """End the snapshot."""
         self._reader.close()
         self._snapshot.close()
+
+
+def _folder(address: Address) -> Path | None:
+    """The folder of an SQLite file, to which relative URIs are relative; others have none."""
+    if address.kind is AddressKind.SQLITE and address.path is not None:
+        return address.path.absolute().parent
+    return None
 
 
 class _PostgresqlSnapshot:

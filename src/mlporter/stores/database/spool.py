@@ -38,6 +38,7 @@ class Spool:
 
     Attributes:
         reader: Reads what was appended so far: `count`, and `read` sorted by key.
+        folder: The private folder that it is in; what else is put there is forgotten with it.
     """
 
     def __init__(self, subject: str) -> None:
@@ -46,11 +47,11 @@ class Spool:
         Args:
             subject: What the rows are of, for errors; redacted.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="mlporter-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="mlporter-"))
         self._lock = Lock()
         self._by_name = {table.name: table for table in TABLES}
         try:
-            path = self._folder / "spool.db"
+            path = self.folder / "spool.db"
             path.touch()
             self._connection = sqlite.open_scratch(path, subject)
             for table in TABLES:
@@ -95,7 +96,7 @@ class Spool:
 
     def _remove(self) -> None:
         with suppress(OSError):
-            shutil.rmtree(self._folder)
+            shutil.rmtree(self.folder)
 
 
 def _create(table: Table) -> str:

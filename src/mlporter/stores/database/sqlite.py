@@ -38,7 +38,7 @@ _HEADER = b"SQLite format 3\x00"
 _BUSY_MILLISECONDS = 60_000
 _BEGIN_MILLISECONDS = 5_000
 """MLflow's own transactions take less; another import takes longer than anybody wants to wait."""
-_WRITE_CACHE_KIB = 128 * 1024
+_WRITE_CACHE_KIB = 32 * 1024
 """Rows come in another order than that of the indexes; SQLite's own 2 MB make that many writes."""
 
 _SCRATCH_CACHE_KIB = 32 * 1024
@@ -54,6 +54,7 @@ class SqliteDialect:
         table: Table,
         columns: tuple[Column, ...],
         where: str = "",
+        relation: str = "",
         *,
         as_lying: bool = False,  # noqa: ARG002 -- nothing is gained by it here
     ) -> str:
@@ -67,7 +68,8 @@ class SqliteDialect:
         examples = ", ".join(f"{_example(c.type)} AS {quoted(c.name)}" for c in columns)
         names = ", ".join(_name(c) for c in columns)
         order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in table.order)
-        inner = f"SELECT {names} FROM {quoted(table.name)} {where} ORDER BY {order} LIMIT -1"
+        rows = f"{relation or quoted(table.name)} {where}"
+        inner = f"SELECT {names} FROM {rows} ORDER BY {order} LIMIT -1"
         return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:

@@ -131,12 +131,18 @@ class _Reader:
         return self._now().scalar(sql)
 
     def read(
-        self, table: Table, columns: tuple[Column, ...], where: str = "", *, as_lying: bool = False
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str = "",
+        relation: str = "",
+        *,
+        as_lying: bool = False,
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table sorted by its key, as the catalogue types them."""
         if self._copy is not None and not where and self._is_large(table):
             self.get_out_of_the_way()
-        yield from self._now().read(table, columns, where, as_lying=as_lying)
+        yield from self._now().read(table, columns, where, relation, as_lying=as_lying)
 
     def _is_large(self, table: Table) -> bool:
         # Ids of rows are counted up: the greatest is found at once, and is about their number.

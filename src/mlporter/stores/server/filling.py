@@ -50,7 +50,7 @@ class Filling:
         self._client = client
         self._can = can
         self._spool = spool
-        self._gather = Gatherer(spool, workers)
+        self._gather = Gatherer(spool, workers, client.close)
         self._lock = RLock()
         self._done: set[str] = set()
         self._experiments: dict[str, set[int]] = defaultdict(set)

@@ -35,13 +35,15 @@ class Gatherer:
     Args:
         spool: Where the rows go.
         workers: Requests at a time.
+        stop: Ends requests that wait to be tried again, when somebody stops the whole work.
 
     Attributes:
         failed: What could not be read, by name and reason.
     """
 
-    def __init__(self, spool: Spool, workers: int) -> None:
+    def __init__(self, spool: Spool, workers: int, stop: Callable[[], None]) -> None:
         self._spool = spool
+        self._stop = stop
         self._workers = workers
         self._waiting: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._seen: set[str] = set()
@@ -75,7 +77,7 @@ class Gatherer:
             except ApiError as error:
                 self.fail(kind, name(item), "unreadable", error.message)
 
-        for _ in ahead(items, work, self._workers):
+        for _ in ahead(items, work, self._workers, stop=self._stop):
             pass
 
     def fail(self, kind: str, name: object, reason: str, detail: str) -> None:

@@ -114,7 +114,7 @@ class ServerSource:
         """The bytes of an artifact file."""
         return self._files.open(file)
 
-    def unseen(self) -> Iterator[LeftOut]:
+    def losses(self) -> Iterator[LeftOut]:
         """What the API does not show, and what of the rest could not be read so far."""
         yield from self._filling.failed
         yield from hidden(self._spool.reader)
@@ -128,6 +128,11 @@ class ServerSource:
                 "one into each; only those in review queues were read"
             )
             yield LeftOut("table", "label_schemas", "", "hidden", sentence, expected=True)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
 
     def close(self) -> None:
         """Forget what was read, and close all connections."""

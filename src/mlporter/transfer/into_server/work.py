@@ -38,10 +38,9 @@ from mlporter.transfer.into_server.registry import Registry
 from mlporter.transfer.into_server.rehearsal import Rehearsal
 from mlporter.transfer.into_server.small import write_experiment_tags
 from mlporter.transfer.into_server.tracing import restore_assessments, write_traces
-from mlporter.transfer.left_out import secrets_left_out
+from mlporter.transfer.left_out import left_out_of
 from mlporter.transfer.preflight import MAX_REASONS
 from mlporter.transfer.result import FilesResult, Result, TableResult
-from mlporter.transfer.selection import notes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +124,7 @@ class ServerWork:
     def run(self) -> None:
         """Plan, write, and read back."""
         carry, matching = self.carry, self.matching
-        for item in (*secrets_left_out(self.source), *self._not_carried()):
+        for item in (*left_out_of(self.source), *self._not_carried()):
             carry.left_out.add(item)
         self._check_workspaces()
         matching.run()
@@ -327,7 +326,7 @@ class ServerWork:
             tables=self.tables(),
             files=self.files_result(artifacts),
             left_out=self.carry.left_out.summary(),
-            notes=(*notes_of(self.source), *self.notes()),
+            notes=(*self.source.notes, *self.notes()),
             seconds=monotonic() - self.started,
             dry_run=self.dry,
             fresh=not self.carry.back.experiments,

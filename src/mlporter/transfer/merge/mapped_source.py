@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
     from mlporter.transfer.merge.choice import Choice
     from mlporter.transfer.merge.idmap import IdMap
@@ -93,6 +94,8 @@ class MappedSource(MappedReader):
         return bool(changed) and names_ids(file.path, file.size)
 
     def _keeps(self, kind: str, owner: str) -> bool:
+        if kind == "orphan":
+            return True
         entity, key = _OWNER_ENTITY[kind], owner
         if kind == "model_version":
             workspace, _, rest = owner.partition("/")
@@ -101,6 +104,8 @@ class MappedSource(MappedReader):
         return chosen is None or chosen.has(key)
 
     def _owner(self, kind: str, owner: str) -> str:
+        if kind == "orphan":
+            return owner
         if kind != "model_version":
             return self.ids.of(_OWNER_ENTITY[kind]).get(owner, owner)
         workspace, _, rest = owner.partition("/")
@@ -113,6 +118,15 @@ class MappedSource(MappedReader):
         """The bytes of a file, which names the ids that its owner has in the target."""
         with self._inner.open_file(file) as stream:
             yield with_new_ids(file.path, stream, self.ids) if self._renames(file) else stream
+
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold and cannot be read."""
+        return self._inner.losses()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it was read."""
+        return self._inner.notes
 
     def close(self) -> None:
         """End the snapshot."""

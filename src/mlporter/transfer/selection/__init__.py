@@ -7,7 +7,7 @@ a source, in which nothing else is. Whatever reads it need not know that somethi
 from __future__ import annotations
 
 from mlporter.transfer.selection.choose import select
-from mlporter.transfer.selection.source import SelectedSource, notes_of
+from mlporter.transfer.selection.source import SelectedSource
 from mlporter.transfer.selection.words import KINDS, Selection
 
-__all__ = ["KINDS", "SelectedSource", "Selection", "notes_of", "select"]
+__all__ = ["KINDS", "SelectedSource", "Selection", "select"]

@@ -75,11 +75,11 @@ def select(source: Source, selection: Selection | None, *, partly: bool = False)
         tables=tables,
         rules=_rules(raw, shape, reach, tables, strangers=not is_narrow),
         chosen=reach.chosen,
-        notes=[*roots.notes, *_parents_note(reach)],
+        said=[*roots.notes, *_parents_note(reach)],
         left_out=left,
     )
     if selection.exclude_deleted:
-        selected.notes += _deleted_notes(raw, reach)
+        selected.said += _deleted_notes(raw, reach)
     return selected
 
 

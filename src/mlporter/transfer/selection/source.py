@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlporter.transfer.selection.shape import End
     from mlporter.transfer.selection.words import Selection
 
-__all__ = ["Rule", "SelectedSource", "notes_of"]
+__all__ = ["Rule", "SelectedSource"]
 
 _ENTITY_OF_OWNER = {
     "logged_model": "logged_models",
@@ -136,7 +136,7 @@ class SelectedSource:
         tables: Those of the source; unknown ones are not here where something is asked for by name.
         rules: Which rows come, by table; of tables without a rule all do.
         chosen: By table.
-        notes: Sentences for people.
+        said: Sentences for people of what was asked for.
         left_out: What was left outside though something selected refers to it, and unknown tables.
     """
 
@@ -145,7 +145,7 @@ class SelectedSource:
     tables: tuple[Table, ...]
     rules: Mapping[str, Rule]
     chosen: Mapping[str, Chosen]
-    notes: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     _counts: dict[str, int] = field(default_factory=dict)
 
@@ -205,6 +205,8 @@ class SelectedSource:
         return self.inner.files(report, is_kept)
 
     def _has_owner(self, kind: str, owner: str) -> bool:
+        if kind == "orphan":
+            return False  # It belongs to nothing that can be asked for.
         entity = _ENTITY_OF_OWNER.get(kind)
         if entity is not None:
             return entity not in self.chosen or owner in self.chosen[entity]
@@ -219,6 +221,15 @@ class SelectedSource:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
 
+    def losses(self) -> Iterator[LeftOut]:
+        """What its tables hold of what is chosen, and cannot be read."""
+        return (item for item in self.inner.losses() if self._is_left_here(*_owner_of(item)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the selection, and of how it was read."""
+        return (*self.said, *self.inner.notes)
+
     def close(self) -> None:
         """End the snapshot."""
         self.inner.close()
@@ -231,9 +242,9 @@ class SelectedSource:
         return WithoutSecrets(replace(self, inner=self.inner.inner, _counts={}))
 
 
-def notes_of(source: Source) -> tuple[str, ...]:
-    """What people should know of a selection; nothing of any other source."""
-    return tuple(source.notes) if isinstance(source, SelectedSource) else ()
+def _owner_of(item: LeftOut) -> tuple[str, str]:
+    """The kind and id of what owns something that is left out: a span's is its trace."""
+    return ("trace", item.id.partition("/")[0]) if item.kind == "span" else (item.kind, item.id)
 
 
 def _selected(

@@ -1,0 +1,303 @@
+"""Artifacts that are not where they were recorded, but beside the store they belong to.
+
+People move a store with its files, and the URIs in it go on naming the old place: another
+person's home, ``file:///C:/…``, a server's ``mlflow-artifacts:``. The files keep MLflow's layout,
+and the ids of runs, logged models and traces are random, so that a folder of that name is theirs
+wherever it is. An experiment's number says nothing: every store has an experiment 0.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import Lock
+
+from mlporter.artifacts.places import displayable
+from mlporter.artifacts.scan import Owner
+from mlporter.artifacts.uris import UriMap, canonical, is_windows_path, safe_relative, scheme_of
+from mlporter.redaction import redact
+
+__all__ = ["ORPHANS", "Beside", "Known", "Moved", "Root", "folders_in", "here_path", "here_token"]
+__all__ += ["strays"]
+
+Known = Callable[[str, tuple[str, ...]], frozenset[str]]
+"""Of some ids (sorted) of owners of a kind (``run``, ``logged_model``, ``trace``), those that the
+registry has."""
+
+ORPHANS = "orphans"
+"""The folder of an artifact root that files go to which no row points to."""
+
+_FOLDERS = ("mlruns", "mlartifacts")
+"""What MLflow calls its artifact roots unless told: of a client, and of a server."""
+_BELOW = {"run": "", "logged_model": "models/", "trace": "traces/"}
+"""Where owners of a kind lie in their experiment's folder."""
+_DESCRIBED = ("meta.yaml", "trace_info.yaml")
+"""What a file store keeps in the folders of its own runs, models and traces."""
+_OWNED = re.compile(r"(?:^|/)([^/]+/(?:[0-9a-f]{32}|models/m-[0-9a-z]+)/artifacts(?:/.*)?)$")
+"""The end of a URI that leads into a run or a logged model: it is below any root."""
+_HERE = "here:"
+_SAMPLE = 2_000
+_CHUNK = 5_000
+_EXPERIMENTS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that may hold artifacts in MLflow's layout.
+
+    Attributes:
+        name: Its path below the store's folder, "" or ending in a slash.
+        path: Where it is.
+        workspace: The workspace whose files it holds, or None: of any.
+    """
+
+    name: str
+    path: Path
+    workspace: str | None = None
+
+
+class Beside:
+    """Finds artifacts below a store's own folder. Thread-safe.
+
+    Args:
+        folder: That of the database file, or the file store itself.
+        known: Tells which ids the registry has.
+    """
+
+    def __init__(self, folder: Path, known: Known) -> None:
+        self._folder = folder
+        self._known = known
+        self._is_home = lru_cache(_EXPERIMENTS)(self._holds_known)
+
+    @cached_property
+    def roots(self) -> tuple[Root, ...]:
+        """The folder, ``mlruns`` and ``mlartifacts`` in it, and the workspaces of each."""
+        found = [Root("", self._folder)]
+        found += [
+            Root(f"{name}/", self._folder / name)
+            for name in _FOLDERS
+            if self._is_inside(self._folder / name)
+        ]
+        for root in tuple(found):
+            found += [
+                Root(f"{root.name}workspaces/{name}/", root.path / "workspaces" / name, name)
+                for name in folders_in(root.path / "workspaces")
+            ]
+        return tuple(found)
+
+    def find(self, owner: Owner) -> Path | None:
+        """The folder of an owner's files, or None."""
+        workspace = owner.id.partition("/")[0] if owner.kind == "model_version" else None
+        for tail in _tails(owner):
+            for root in self.roots:
+                if workspace is not None and root.workspace not in {None, workspace}:
+                    continue
+                if self._is_inside(root.path / tail) and not _is_described(root.path / tail):
+                    return root.path / tail
+        return None
+
+    def is_home(self, owner: Owner) -> bool:
+        """Whether the files of an owner's experiment lie here: then it simply has none itself."""
+        return bool(owner.experiment) and self._is_home(owner.experiment or "")
+
+    def _holds_known(self, experiment: str) -> bool:
+        return any(
+            self.belongs(root.path / experiment)
+            for root in self.roots
+            if safe_relative(experiment) and self._is_inside(root.path / experiment)
+        )
+
+    def belongs(self, experiment: Path) -> bool:
+        """Whether a folder holds something that the registry has."""
+        return any(
+            self._known(kind, tuple(sorted(folders_in(experiment / below)[:_SAMPLE])))
+            for kind, below in _BELOW.items()
+        )
+
+    def _is_inside(self, path: Path) -> bool:
+        """Whether it is a folder here: a link that leads out of the store is not followed."""
+        if not path.is_dir():
+            return False
+        real, base = os.path.realpath(path), os.path.realpath(self._folder)
+        return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
+
+    def orphans(self, recorded: Iterable[tuple[str, Path]] = ()) -> list[Owner]:
+        """Folders of artifacts that no row points to, sorted by id.
+
+        Looked at are the experiments' recorded folders, as far as they are here, and those beside
+        the store if it has anything in one of them. A folder with a description of its own
+        belongs to a file store, and is none.
+
+        Args:
+            recorded: The local folders that experiments' rows name, each with what the ids of
+                its orphans begin with.
+        """
+        folders = list(recorded)
+        for root in self.roots:
+            numbered = [name for name in folders_in(root.path) if name.isdecimal()]
+            inside = [name for name in numbered if self._is_inside(root.path / name)]
+            if any(self.belongs(root.path / name) for name in inside):
+                folders += [(f"{root.name}{name}/", root.path / name) for name in inside]
+        return strays(folders, self._known)
+
+
+def strays(
+    folders: Iterable[tuple[str, Path]], known: Known, *, described: bool = False
+) -> list[Owner]:
+    """Folders of artifacts in experiments' folders whose ids are not known, sorted by id.
+
+    Args:
+        folders: Experiments' folders, each with what the ids of its orphans begin with.
+        known: Tells which ids the registry has.
+        described: Whether a folder with a description of its own is one too: the registry is
+            the file store that it belongs to, and the description could not be read.
+    """
+    seen: set[str] = set()
+    found: dict[str, Path] = {}
+    for label, folder in folders:
+        real = os.path.realpath(folder)
+        if real in seen or not folder.is_dir():
+            continue
+        seen.add(real)
+        for kind, below in _BELOW.items():
+            for name in _unknown(folder / below, kind, known, described=described):
+                found.setdefault(f"{label}{below}{name}/artifacts", folder / below / name)
+    return [
+        Owner("orphan", owner, here_token(found[owner] / "artifacts"))
+        for owner in sorted(found, key=str.encode)
+    ]
+
+
+def _unknown(folder: Path, kind: str, known: Known, *, described: bool) -> Iterator[str]:
+    names = sorted(name for name in folders_in(folder) if safe_relative(name))
+    for start in range(0, len(names), _CHUNK):
+        chunk = tuple(names[start : start + _CHUNK])
+        for name in sorted(frozenset(chunk) - known(kind, chunk)):
+            if _has_something(folder / name / "artifacts") and (
+                described or not _is_described(folder / name)
+            ):
+                yield name
+
+
+def _has_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return folder.is_dir()
+
+
+def _is_described(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _DESCRIBED)
+
+
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in a folder, links to folders not among them; none if it is absent."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _tails(owner: Owner) -> Iterator[str]:
+    """Where below a root an owner's files may lie, most certain first."""
+    if owner.kind == "model_version":
+        yield from _version_tails(owner)
+        return
+    below = _BELOW.get(owner.kind)
+    if below is None or not safe_relative(owner.id) or "/" in owner.id:
+        return
+    parts = canonical(owner.uri or "").path.split("/")
+    if owner.id in parts:
+        start = parts.index(owner.id) - (2 if below else 1)
+        tail = "/".join(parts[max(start, 0) :])
+        if start >= 0 and safe_relative(tail):
+            yield tail
+    if owner.experiment and safe_relative(owner.experiment):
+        yield f"{owner.experiment}/{below}{owner.id}/artifacts"
+
+
+def _version_tails(owner: Owner) -> Iterator[str]:
+    """A version's URI may lead into a run; else its folder must be called as it is."""
+    path = canonical(owner.uri or "").path
+    if (found := _OWNED.search(path)) and safe_relative(found[1]):
+        yield found[1]
+    named = f"models/{owner.id.partition('/')[2]}"
+    if safe_relative(named) and (path == named or path.endswith(f"/{named}")):
+        yield named
+
+
+class Moved:
+    """`Elsewhere` of `scan_owners`: what is beside the store, unless the user says where it is.
+
+    Args:
+        beside: Where to look, or None to look nowhere.
+        uri_map: What the user said.
+
+    Attributes:
+        owners: How many owners' files were found so, by kind.
+    """
+
+    def __init__(self, beside: Beside | None, uri_map: UriMap) -> None:
+        self._beside = beside
+        self._uri_map = uri_map
+        self._lock = Lock()
+        self.owners: Counter[str] = Counter()
+        self._example: tuple[str, str] | None = None
+
+    def find(self, owner: Owner) -> str | None:
+        """The place of an owner's files, counted; or None."""
+        if self._beside is None or not self._is_asked(owner):
+            return None
+        path = self._beside.find(owner)
+        if path is None:
+            return None
+        with self._lock:
+            self.owners[owner.kind] += 1
+            self._example = self._example or (owner.uri or "", os.fspath(path))
+        return here_token(path)
+
+    def is_home(self, owner: Owner) -> bool:
+        """See `Elsewhere.is_home`."""
+        return self._beside is not None and self._is_asked(owner) and self._beside.is_home(owner)
+
+    def _is_asked(self, owner: Owner) -> bool:
+        uri = owner.uri or ""
+        return _may_lie_beside(uri) and self._uri_map.apply(uri) == uri
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence, if files were found so."""
+        if self._example is None:
+            return ()
+        counted = ", ".join(
+            f"{count} {kind.replace('_', ' ')}{'s' if count > 1 else ''}"
+            for kind, count in sorted(self.owners.items())
+        )
+        recorded, path = self._example
+        sentence = (
+            f"The files of {counted} are not where they were recorded, and were found beside the "
+            f"store: of {redact(recorded)}, say, in {displayable(path)}. "
+            "--map-uri FROM=FOLDER takes them from elsewhere."
+        )
+        return (sentence,)
+
+
+def _may_lie_beside(uri: str) -> bool:
+    """Whether a place is one that a store is moved away from: a disk's, or behind a server."""
+    return is_windows_path(uri) or scheme_of(uri) in {"", "file", "mlflow-artifacts"}
+
+
+def here_token(path: Path) -> str:
+    """A folder that was found, as a place to open; `--map-uri` does not apply to it."""
+    return f"{_HERE}{os.fspath(path)}"
+
+
+def here_path(uri: str) -> Path | None:
+    """The folder that `here_token` names; None for any other place."""
+    return Path(uri[len(_HERE) :]) if uri.startswith(_HERE) else None

@@ -1,0 +1,217 @@
+"""A whole file store, read once: many folders at a time, into tables that can be asked for."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from hashlib import sha256
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from mlporter.stores.database.spool import Spool
+from mlporter.stores.filestore.datasets import read_datasets
+from mlporter.stores.filestore.experiments import Experiment, find_experiments, settle
+from mlporter.stores.filestore.folders import META, RESERVED, TRASH, is_file_store
+from mlporter.stores.filestore.logged_models import read_logged_model
+from mlporter.stores.filestore.notes import Notes, Spot
+from mlporter.stores.filestore.registry import read_registry
+from mlporter.stores.filestore.rows import Rows
+from mlporter.stores.filestore.run_tables import RunTable
+from mlporter.stores.filestore.runs import RUN_TABLES, RunBatch, RunFolder, read_runs
+from mlporter.stores.filestore.traces import read_trace
+from mlporter.stores.filestore.tree import Tree
+from mlporter.stores.filestore.values import texts_below
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Reading"]
+
+_RUNS_AT_ONCE = 32
+_AHEAD = 3
+_DEFAULT_WORKSPACE = {
+    "name": "default",
+    "description": "Default workspace for legacy resources",
+}
+"""As MLflow's migration makes it in every database."""
+
+
+class Reading:
+    """Reads a store when it is made.
+
+    Attributes:
+        spool: All tables but those of `run_tables`.
+        run_tables: Tables by name.
+        notes: What was not carried, and what was told.
+        repeats: Metric points that are exactly like another.
+        places: The folders of its experiments, below the root.
+    """
+
+    def __init__(self, root: str, subject: str, workers: int) -> None:
+        self.notes = Notes()
+        self.repeats = 0
+        self.places: tuple[str, ...] = ()
+        self.spool = Spool(subject)
+        self.runs: list[str] = []
+        folder = self.spool.folder
+        self.run_tables = {name: RunTable(name, self.runs, folder) for name in RUN_TABLES}
+        self._tree = Tree(os.path.realpath(root))
+        self._rows = Rows(self.spool)
+        self._datasets: dict[int, dict[str, str]] = {}
+        self._workers = workers
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Forget everything."""
+        for table in self.run_tables.values():
+            table.close()
+        self.spool.close()
+
+    def _read(self) -> None:
+        self._rows.add("workspaces", _DEFAULT_WORKSPACE)
+        experiments = settle(find_experiments(self._tree, self.notes), self.notes)
+        self.places = tuple(one.place for one in experiments)
+        folders: list[RunFolder] = []
+        for experiment in experiments:
+            folders += self._experiment(experiment)
+        self._read_runs(folders)
+        read_registry(self._tree, self.notes, self._rows)
+        self._rows.flush()
+        order = sorted(range(len(self.runs)), key=lambda place: self.runs[place].encode())
+        for table in self.run_tables.values():
+            table.finish(order)
+
+    # --- Experiments --------------------------------------------------------------------------
+
+    def _experiment(self, one: Experiment) -> list[RunFolder]:
+        """Read everything of an experiment but its runs, whose folders are returned."""
+        self._rows.add("experiments", one.row())
+        spot = Spot(self.notes, "experiments", str(one.number), one.place)
+        runs = []
+        for entry in self._tree.folders(one.path, spot):
+            if entry.name == "tags":
+                self._tags(one, entry.path, spot.at("tags", "experiment_tags"))
+            elif entry.name == "datasets":
+                here = spot.at("datasets", "datasets")
+                ids, rows = read_datasets(self._tree, entry.path, one.number, here)
+                self._datasets[one.number] = ids
+                for row in rows:
+                    self._rows.add("datasets", row)
+            elif entry.name == "models":
+                self._models(one, entry.path, spot.at("models", "logged_models"))
+            elif entry.name == "traces":
+                self._traces(one, entry.path, spot.at("traces", "trace_info"))
+            elif entry.name not in RESERVED and self._is_run(entry.path, spot.at(entry.name)):
+                runs.append(RunFolder(entry.path, one.number, one.trashed))
+        return runs
+
+    def _is_run(self, path: str, spot: Spot) -> bool:
+        """Whether a folder is to be read as a run; what it is instead is told."""
+        entries = {entry.name for entry in self._tree.entries(path, spot)}
+        if META in entries or entries & _OF_RUNS or _is_id(path.rpartition("/")[2]):
+            return True
+        kind, reason = "is no run: it has no description", "foreign"
+        if TRASH in entries or is_file_store(path):
+            kind, reason = "is a file store of its own: name it as the address", "nested"
+        spot.told(kind, reason)
+        return False
+
+    def _tags(self, one: Experiment, path: str, spot: Spot) -> None:
+        for key, value in texts_below(self._tree, path, spot):
+            row = {"experiment_id": one.number, "key": key, "value": value}
+            self._rows.add("experiment_tags", row)
+
+    def _models(self, one: Experiment, path: str, spot: Spot) -> None:
+        for entry in self._tree.folders(path, spot):
+            here = spot.at(entry.name).of("logged_models", entry.name)
+            read_logged_model(self._tree, entry.path, one, here, self._rows)
+
+    def _traces(self, one: Experiment, path: str, spot: Spot) -> None:
+        for entry in self._tree.folders(path, spot):
+            here = spot.at(entry.name).of("trace_info", entry.name)
+            read_trace(self._tree, entry.path, one.number, here, self._rows)
+
+    # --- Runs ---------------------------------------------------------------------------------
+
+    def _read_runs(self, folders: list[RunFolder]) -> None:
+        """Read runs in the order of their ids, which are the names of their folders."""
+        folders.sort(key=lambda folder: os.fsencode(folder.name))
+        work = partial(read_runs, self._tree, datasets=self._datasets)
+        taken: set[str] = set()
+        renamed: list[tuple[RunFolder, str]] = []
+        for batch in _ahead(work, self._chunks(folders, taken, renamed), self._workers):
+            self._take(batch)
+            renamed += batch.renamed
+        for folder, run in renamed:
+            id_ = run
+            if id_ in taken:
+                id_ = sha256(self._tree.relative(folder.path).encode()).hexdigest()[:32]
+                spot = Spot(self.notes, "runs", run, self._tree.relative(folder.path))
+                spot.told(f"another run has the id {run}: carried as {id_}", "renamed")
+            taken.add(id_)
+            named = RunFolder(folder.path, folder.experiment, folder.trashed, id_)
+            self._take(read_runs(self._tree, [named], self._datasets))
+
+    def _chunks(
+        self,
+        folders: list[RunFolder],
+        taken: set[str],
+        renamed: list[tuple[RunFolder, str]],
+    ) -> Iterator[list[RunFolder]]:
+        """Some folders at a time; those whose name another has are for later."""
+        chunk: list[RunFolder] = []
+        for folder in folders:
+            name = folder.name
+            if name in taken:
+                renamed.append((folder, name))
+                continue
+            taken.add(name)
+            chunk.append(folder)
+            if len(chunk) >= _RUNS_AT_ONCE:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+    def _take(self, batch: RunBatch) -> None:
+        self.runs.extend(batch.runs)
+        for name, table in self.run_tables.items():
+            table.append(batch.batches.get(name, []), batch.lengths.get(name, []))
+        for name, rows in batch.rows.items():
+            for row in rows:
+                self._rows.add(name, row)
+        self.repeats += batch.repeats
+        self.notes.extend(batch.left_out)
+
+
+_OF_RUNS = frozenset({"metrics", "params", "artifacts", "tags"})
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == 32 and all(c in "0123456789abcdef" for c in name)  # noqa: PLR2004
+
+
+def _ahead(
+    work: Callable[[list[RunFolder]], RunBatch], chunks: Iterable[list[RunFolder]], workers: int
+) -> Iterator[RunBatch]:
+    """The results of work on chunks, in their order; some chunks are worked on ahead."""
+    remaining = iter(chunks)
+    waiting: deque[Future[RunBatch]] = deque()
+    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="mlporter-read") as pool:
+        try:
+            for chunk in islice(remaining, workers + _AHEAD):
+                waiting.append(pool.submit(work, chunk))
+            while waiting:
+                batch = waiting.popleft().result()
+                for chunk in islice(remaining, 1):
+                    waiting.append(pool.submit(work, chunk))
+                yield batch
+        finally:
+            for future in waiting:
+                future.cancel()

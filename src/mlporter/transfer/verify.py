@@ -1,0 +1,101 @@
+"""`verify`: is a bundle what was written, and is it what another place holds?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
+from mlporter.errors import ExitCode, UsageError
+from mlporter.progress import OnProgress, silent
+from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.opening import RETRY_TIME, bundle_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlporter.compare.report import DiffReport
+
+__all__ = ["VerifyResult", "verify"]
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What `verify` found: the bundle by itself, and against another place if one was named."""
+
+    check: VerifyReport
+    diff: DiffReport | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """5 where the bundle is damaged, 1 where it differs from the other place, else 0."""
+        if self.check.exit_code:
+            return ExitCode(self.check.exit_code)
+        return self.diff.exit_code if self.diff else ExitCode.OK
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return {
+            "check": self.check.as_dict(),
+            "diff": self.diff.as_dict() if self.diff else None,
+            "exit_code": int(self.exit_code),
+        }
+
+
+def verify(
+    bundle: str,
+    *,
+    quick: bool = False,
+    sample: float | None = None,
+    against: str | None = None,
+    uri_map: Sequence[str] = (),
+    workers: int = 4,
+    retry_time: float = RETRY_TIME,
+    on_progress: OnProgress = silent,
+) -> VerifyResult:
+    """Check a bundle: structure and every sum, or less with `quick` and `sample`.
+
+    Args:
+        bundle: The directory.
+        quick: Structure, sizes and the sums of small files only.
+        sample: Fraction of the blobs whose content is read, over 0 and up to 1.
+        against: Compare it with another place as well, as `diff` does.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        workers: Files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
+        on_progress: Told how far it is.
+
+    Raises:
+        BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
+    """
+    place = parse_address(bundle)
+    if place.kind is not AddressKind.BUNDLE:
+        raise UsageError(
+            "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
+        )
+    if quick and sample is not None:
+        raise UsageError("quick and sample exclude each other")
+    mode: VerifyMode = "quick" if quick else "full" if sample is None else "sample"
+
+    def progress(done: int, total: int) -> None:
+        on_progress("verifying", done, total, "bytes")
+
+    check = verify_bundle(
+        bundle_address(place),
+        mode,
+        fraction=1.0 if sample is None else sample,
+        on_progress=progress,
+    )
+    compared = None
+    if against is not None and not check.exit_code:
+        from mlporter.transfer.proof import diff  # noqa: PLC0415 -- most bundles are checked alone
+
+        compared = diff(
+            bundle,
+            against,
+            uri_map=uri_map,
+            workers=workers,
+            retry_time=retry_time,
+            on_progress=on_progress,
+        )
+    return VerifyResult(check, compared)
