@@ -22,6 +22,7 @@ def test_options_reach_the_function(mlporter, fake):
         "dry_run": False,
         "on_conflict": "fail",
         "rename": (),
+        "rename_prefix": "",
         "to_workspace": None,
     }
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 __all__ = ["UNSETTABLE"]
 
-_TIMES = frozenset({"creation_time", "last_update_time", "last_updated_time"})
+_TIMES = frozenset({"creation_time", "last_updated_time"})
 
 UNSETTABLE: dict[str, frozenset[str]] = {
-    "experiments": _TIMES,
+    "experiments": frozenset({"creation_time", "last_update_time"}),
     "runs": frozenset(
         {"source_type", "source_name", "entry_point_name", "source_version", "deleted_time"}
     ),
@@ -25,9 +25,10 @@ UNSETTABLE: dict[str, frozenset[str]] = {
     "model_versions": _TIMES | {"user_id", "status", "status_message"},
     "trace_info": frozenset({"db_payload_generation"}),
     "assessments": frozenset({"valid", "aggregate_value", "is_numeric_value"}),
-    "evaluation_datasets": _TIMES
-    | {"created_time", "digest", "schema", "profile"}
-    | {"created_by", "last_updated_by"},
+    "evaluation_datasets": frozenset(
+        {"created_time", "last_update_time", "digest", "schema", "profile", "created_by"}
+        | {"last_updated_by"}
+    ),
     "evaluation_dataset_records": frozenset(
         {"created_time", "last_update_time", "created_by", "last_updated_by"}
     ),
