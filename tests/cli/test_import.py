@@ -23,6 +23,7 @@ def test_options_reach_the_function(mlporter, fake):
         "on_conflict": "fail",
         "rename": (),
         "rename_prefix": "",
+        "retry_time": 120.0,
         "to_workspace": None,
     }
 
