@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.artifacts.anchors import Where
-from mlporter.artifacts.beside import Beside, Moved, here_path, strays
+from mlporter.artifacts.beside import Beside, Moved, here_path, here_token, strays
 from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
@@ -64,6 +66,8 @@ class DatabaseFiles:
         orphans: List also what no row points to.
         homes: Folders of a file store's own experiments, each with what the ids of its orphans
             begin with.
+        folders: By kind and id of owners in it the folders of their files, where these are not
+            called as the ids are, or lie in the trash.
 
     Attributes:
         notes: What people should know of the files that were listed, once they were.
@@ -79,11 +83,13 @@ class DatabaseFiles:
         beside: Path | None = None,
         orphans: bool = False,
         homes: tuple[tuple[str, Path], ...] = (),
+        folders: Mapping[tuple[str, str], Path] = MappingProxyType({}),
     ) -> None:
         self._reader = reader
         self._workers = workers
         self._with_orphans = orphans
         self._homes = homes
+        self._folders = folders
         pairs = UriMap.parse(uri_map)
         self._places = Places(base=base, uri_map=pairs)
         self._beside = Beside(beside, self._known) if beside is not None else None
@@ -97,6 +103,7 @@ class DatabaseFiles:
             owners = iter(self.orphans() if self._with_orphans else ())
         elif keep is not None:
             owners = (owner for owner in owners if keep(owner.kind, owner.id))
+        owners = map(self._at_home, owners)
         yield from scan_owners(owners, self._place, report, self._workers, self._moved)
         is_told = self._with_orphans or keep is not None
         orphans = 0 if is_told else len(self.orphans())
@@ -105,6 +112,17 @@ class DatabaseFiles:
     def open(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of a file."""
         return self._place(file.token).open(file.path)
+
+    def _at_home(self, owner: Owner) -> Owner:
+        """An owner in a file store, with the place that its files really have there."""
+        folder = self._folders.get((owner.kind, owner.id))
+        if folder is None or not self._moved.is_asked(owner):
+            return owner
+        if folder.is_dir():
+            return replace(owner, uri=here_token(folder))
+        recorded = self._places.open(owner.uri) if owner.uri else None
+        is_there = recorded is not None and recorded.exists()
+        return owner if is_there else replace(owner, uri=None)
 
     def _place(self, uri: str) -> Place:
         path = here_path(uri)
@@ -117,7 +135,9 @@ class DatabaseFiles:
         found = beside.orphans(recorded) if beside else strays(recorded, self._known)
         if self._homes:
             found += strays(self._homes, self._known, described=True)
-            found = sorted({owner.id: owner for owner in found}.values(), key=_id_bytes)
+            taken = {here_token(folder) for folder in self._folders.values()}
+            mine = {owner.id: owner for owner in found if owner.uri not in taken}
+            found = sorted(mine.values(), key=_id_bytes)
         return found
 
     def _experiments_here(self) -> Iterator[tuple[str, Path]]:
