@@ -70,6 +70,7 @@ def test_options_reach_the_function(mlporter, fake):
         "--resume",
         "--strict-artifacts",
         "--include-secrets",
+        "--orphans",
     )
 
     ((args, options),) = calls
@@ -83,6 +84,7 @@ def test_options_reach_the_function(mlporter, fake):
         "restart": False,
         "strict_artifacts": True,
         "include_secrets": True,
+        "orphans": True,
         "selection": None,
     }
 
