@@ -122,7 +122,7 @@ def test_runs_are_found_by_their_metrics(mlflow_file_store, target):
     result = mlporter.copy(str(mlflow_file_store), target, artifacts="none", selection=selection)
     names = [name for (name,) in rows(target, "SELECT name FROM runs ORDER BY name")]
     assert carried(result, "runs") == 3  # with its parent, and the run of a model of that
-    assert names[:2] == ["child", "parent"]
+    assert {"child", "parent"} < set(names)
 
 
 def test_mlflow_loads_what_was_copied(store, target, tmp_path):
