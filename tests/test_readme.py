@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from mlporter.quickstart.train_and_register import train_and_register
 from tests.support.engines import S3, Postgres
 from tests.support.file_stores import FolderStore, put
 from tests.support.old_databases import copy_old
+from tests.support.processes import mlflow_server
 
 README = Path(__file__).parents[1] / "README.md"
 UPDATE = "MLPORTER_UPDATE_README"
@@ -74,7 +77,7 @@ class Session:
 
 
 @pytest.fixture
-def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Session:
+def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Iterator[Session]:
     folder = tmp_path / "home"
     folder.mkdir()
     copy_old("1.30.1", folder).rename(folder / "old-1.30.db")
@@ -90,7 +93,21 @@ def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Session:
     # The `mlporter` and `mlflow` beside this Python.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
-    return Session(folder, places, environment)
+    with ExitStack() as servers:
+        for name in ("dev", "prod"):
+            address = servers.enter_context(server(folder, tmp_path / name))
+            places[f"http://{name}:5000"] = address
+        yield Session(folder, places, environment)
+
+
+@contextmanager
+def server(home: Path, folder: Path) -> Iterator[str]:
+    """``dev`` serves a copy of the registry, ``prod`` a new one."""
+    folder.mkdir()
+    if folder.name == "dev":
+        shutil.copy(home / "mlflow.db", folder / "mlflow.db")
+    with mlflow_server(f"sqlite:///{folder}/mlflow.db", folder / "files") as address:
+        yield address
 
 
 def old_file_store(root: Path) -> None:

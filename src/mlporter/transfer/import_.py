@@ -24,9 +24,10 @@ from mlporter.transfer.result import FilesResult, Result
 from mlporter.transfer.selection import select
 from mlporter.transfer.strict import check_strict, find_unreadable
 from mlporter.transfer.target_files import TargetFiles
+from mlporter.transfer.wishes import Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mlporter.stores.protocols import Source
     from mlporter.transfer.prepare import Prepared, Target
@@ -54,18 +55,21 @@ def import_(
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
-    """Import a bundle into a database: everything, or nothing.
+    """Import a bundle into a database or a tracking server.
 
-    Files that no row points to, if the bundle has any, go to the folder ``orphans`` of the
-    artifact root. Where the database has no tables, MLflow's own code creates them. Where it is in
-    use, what is there already and equal is left as it is; nothing in it is ever changed or
-    deleted. Rows go in in one transaction, are read back and compared, and are only then committed.
+    Into a database everything goes, or nothing. Where it has no tables, MLflow's own code creates
+    them. Where it is in use, what is there already and equal is left as it is; nothing in it is
+    ever changed or deleted. Rows go in in one transaction, are read back and compared, and are only
+    then committed. Files that no row points to, if the bundle has any, go to the folder ``orphans``.
+
+    A server takes no transaction: what it lacks is sent, in the order that works, and is read back
+    and compared. An import that was stopped goes on where it was if it is run again.
 
     Args:
         bundle: The directory that `export` wrote.
-        target: Address of a database.
-        artifact_root: Where the target keeps artifact files; URIs are rewritten to it. Needed
-            where files are copied.
+        target: Address of a database or a server.
+        artifact_root: Where a database's files are kept; URIs are rewritten to it. Needed where
+            files are copied; a server decides itself.
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
@@ -92,7 +96,7 @@ def import_(
         raise UsageError(
             "import reads a bundle", subject=str(parse_address(bundle)), hint="use mlporter copy"
         )
-    wishes = _Wishes(
+    wishes = Wishes(
         artifact_root,
         artifacts,
         tuple(uri_map),
@@ -127,14 +131,14 @@ def copy(
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
-    """Copy a registry straight into a database: everything, or nothing.
+    """Copy a registry straight into a database or a tracking server.
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
     of both sides are really found. `orphans` carries local files too that no row points to: they
     go to the folder ``orphans`` of the artifact root. Other arguments and errors are those of
     `import_`.
     """
-    wishes = _Wishes(
+    wishes = Wishes(
         artifact_root,
         artifacts,
         tuple(uri_map),
@@ -150,76 +154,8 @@ def copy(
     return _transfer("copy", source, target, wishes, on_progress)
 
 
-_WORKERS = 4
-"""What `import_` and `copy` do unless told."""
-
-
-@dataclass(frozen=True)
-class _Wishes:
-    """What the caller asked for: the options of `import_` and `copy`."""
-
-    artifact_root: str | None
-    artifacts: ArtifactsMode
-    uri_map: tuple[str, ...]
-    workers: int
-    policy: Policy
-    selection: Selection | None
-    include_secrets: bool
-    strict_artifacts: bool
-    dry_run: bool
-    retry_time: float
-    orphans: bool = False
-
-    def check(self, source: Source) -> None:
-        """Refuse wishes that exclude each other, or leave out where files go."""
-        if self.copies(source) and self.artifact_root is None:
-            raise UsageError(
-                "say where the target keeps artifact files",
-                subject=source.description.address,
-                hint="--artifact-root /srv/mlartifacts or s3://bucket/mlflow; or, to copy no "
-                "files, --artifacts reference or --artifacts none",
-            )
-        if self.artifacts == "reference" and self.artifact_root is not None:
-            raise UsageError(
-                "--artifacts reference keeps the artifact URIs, --artifact-root changes them",
-                hint="leave one of the two out",
-            )
-
-    def check_for_server(self) -> None:
-        """Refuse what a server does not let itself be told."""
-        if self.artifact_root is not None:
-            raise UsageError(
-                "a server decides itself where it keeps files",
-                hint="leave --artifact-root out",
-            )
-        if self.artifacts == "reference":
-            raise UsageError(
-                "a server gives its runs and models places of its own, and keeps no URIs",
-                hint="--artifacts copy or --artifacts none",
-            )
-
-    def copies(self, source: Source) -> bool:
-        """Whether files are to be copied, and the source has any to copy."""
-        return self.artifacts == "copy" and source.description.artifacts == "copy"
-
-    def options(self) -> Iterator[tuple[str, str | bool]]:
-        """What was asked for, in the words of the command line; the selection has its own."""
-        yield "artifact-root", self.artifact_root or ""
-        yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
-        yield "strict-artifacts", self.strict_artifacts
-        yield "orphans", self.orphans
-        yield from (("map-uri", pair) for pair in self.uri_map)
-        yield "include-secrets", self.include_secrets
-        yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
-        yield from (("rename", pair) for pair in self.policy.renames)
-        yield "rename-prefix", self.policy.rename_prefix
-        yield "to-workspace", self.policy.to_workspace or ""
-        yield "workers", "" if self.workers == _WORKERS else str(self.workers)
-        yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
-
-
 def _transfer(
-    verb: str, source: str, target: str, wishes: _Wishes, on_progress: OnProgress
+    verb: str, source: str, target: str, wishes: Wishes, on_progress: OnProgress
 ) -> Result:
     check_options(wishes.artifacts, wishes.workers)
     check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
@@ -258,7 +194,7 @@ class _Work:
     verb: str
     source: Source
     place: Address
-    wishes: _Wishes
+    wishes: Wishes
     on_progress: OnProgress
 
     def run(self, started: float) -> Result:
@@ -350,7 +286,7 @@ class _Work:
         return _following(self.verb, places, self.wishes, renamed=renamed)
 
 
-def _following(verb: str, places: tuple[str, str], wishes: _Wishes, *, renamed: bool) -> str:
+def _following(verb: str, places: tuple[str, str], wishes: Wishes, *, renamed: bool) -> str:
     """What to run now: what was planned, or else what shows that it was done.
 
     `diff` would not find what has another name now.
@@ -364,7 +300,7 @@ def _following(verb: str, places: tuple[str, str], wishes: _Wishes, *, renamed: 
 
 
 def _into_server(
-    verb: str, source: Source, place: Address, wishes: _Wishes, on_progress: OnProgress
+    verb: str, source: Source, place: Address, wishes: Wishes, on_progress: OnProgress
 ) -> Result:
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.

@@ -13,6 +13,8 @@ import pytest
 import mlporter
 from tests.support.processes import mlporter_process, wait_until_paused
 
+pytestmark = pytest.mark.timeout(400)
+
 STEPS = (
     "making experiments",
     "making runs",

@@ -9,6 +9,8 @@ import mlporter
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_models import EXAMPLE_INPUT, VERSION_FACTORS
 
+pytestmark = pytest.mark.timeout(400)
+
 NOT_CARRIED = {
     "webhooks",
     "webhook_events",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Files"]
 
+_ORPHAN = "orphan"
 _TABLES = {
     "run": ("runs", "run_uuid"),
     "logged_model": ("logged_models", "model_id"),
@@ -102,6 +103,13 @@ class Files:
                 owner = _Owner(kind, id_, root, self._places_of(workspace), id_ in carry.fresh)
                 for file in files:
                     crew.do(partial(self._one, owner, file))
+
+    def leave_orphans(self) -> None:
+        """Note files that no row points to: a server has no place for them."""
+        carry = self._carry
+        for file in carry.source.files(carry.left_out.add, lambda kind, _: kind == _ORPHAN):
+            detail = "no row points to it, and a server has no place for such files"
+            carry.leave("artifact", file.owner_id, file.path, "unsupported", detail)
 
     def _root(self, kind: str, owner: str) -> tuple[str, str] | None:
         """Where the files of an owner go, and in which workspace; None if it is not carried."""

@@ -201,6 +201,8 @@ class ServerWork:
         self._send_files(("trace", "trace_archive"))
         registry.write()
         self._send_files(("model_version",))
+        if self.copies:
+            self.files.leave_orphans()
         finish_logged_models(carry)
         write_datasets(carry)
         write_scorers(carry)
