@@ -60,8 +60,7 @@ def import_(
     Into a database everything goes, or nothing. Where it has no tables, MLflow's own code creates
     them. Where it is in use, what is there already and equal is left as it is; nothing in it is
     ever changed or deleted. Rows go in in one transaction, are read back and compared, and are only
-    then committed. Files that no row points to, if the bundle has any, go to the folder
-    ``orphans``.
+    then committed. Files that no row points to go to the folder ``orphans``.
 
     A server takes no transaction: what it lacks is sent, in the order that works, and is read back
     and compared. An import that was stopped goes on where it was if it is run again.

@@ -16,6 +16,7 @@ from mlporter.compare.missing import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.stores.protocols import Among
+from mlporter.stores.server.answers import ApiError
 from mlporter.stores.told import told_batch
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.left_out import LeftOutCollector
@@ -240,6 +241,16 @@ class Carry:
         """Count rows that are not carried."""
         with self.lock:
             self.tallies[table].skipped += rows
+
+    def attempt(self, table: str, id_: str, work: Callable[[], object]) -> bool:
+        """Do something; where the server refuses it, note that and go on."""
+        try:
+            work()
+        except ApiError as error:
+            self.leave(table, id_, "", "refused", error.message)
+            self.skip(table)
+            return False
+        return True
 
     def is_offered(self, family: str, table: str) -> bool:
         """Whether the server can hold something; if it can't, rows of `table` are noted."""

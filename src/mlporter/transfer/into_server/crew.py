@@ -29,7 +29,7 @@ class Crew:
         self._waiting: deque[Future[None]] = deque()
         self._last: tuple[object, Future[None]] | None = None
 
-    def do(self, work: Callable[[], None], key: object = None) -> None:
+    def do(self, work: Callable[[], object], key: object = None) -> None:
         """Have something done; before what is given next under the same `key` right after it."""
         before = self._last[1] if key is not None and self._last and self._last[0] == key else None
         future = self._pool.submit(_after, before, work)
@@ -38,7 +38,7 @@ class Crew:
         while len(self._waiting) > self._most:
             self._waiting.popleft().result()
 
-    def each(self, items: Iterable[_Item], work: Callable[[_Item], None]) -> None:
+    def each(self, items: Iterable[_Item], work: Callable[[_Item], object]) -> None:
         """Have the same done with many things, and wait for all."""
         for item in items:
             self.do(partial(work, item))
@@ -65,7 +65,7 @@ class Crew:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _after(before: Future[None] | None, work: Callable[[], None]) -> None:
+def _after(before: Future[None] | None, work: Callable[[], object]) -> None:
     # Given earlier, so begun earlier: it does not wait for a worker.
     if before is not None:
         before.result()

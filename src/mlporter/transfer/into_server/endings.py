@@ -69,7 +69,7 @@ def _stages(carry: Carry) -> set[str]:
 
 def _changes(
     carry: Carry, there: set[str], gone: set[int], deleted: set[str]
-) -> Iterator[Callable[[], None]]:
+) -> Iterator[Callable[[], object]]:
     """Deletions and restorations of runs; notes which are deleted."""
     known = carry.ids.of("runs")
     for run, stage, experiment in rows_of(
@@ -83,7 +83,8 @@ def _changes(
             deleted.update({run} if run not in there or run in carry.awake else ())
         if (stage == "deleted") != is_deleted:
             carry.wrote("runs", 0 if run in carry.fresh else 1)
-            yield partial(writer.restore_run if is_deleted else writer.delete_run, copy)
+            change = partial(writer.restore_run if is_deleted else writer.delete_run, copy)
+            yield partial(carry.attempt, "runs", run, change)
 
 
 def _delete_models(carry: Carry) -> None:
@@ -94,8 +95,8 @@ def _delete_models(carry: Carry) -> None:
         if stage == "deleted" and copy is not None and model not in carry.gone:
             writer, home = carry.writer_in(experiment)
             writer.set_experiment_tag(home, f"{marks.DELETED_MODEL}{model}", copy)
-            writer.delete_logged_model(copy)
-            carry.gone.add(model)
+            if carry.attempt("logged_models", model, partial(writer.delete_logged_model, copy)):
+                carry.gone.add(model)
 
 
 def _delete_experiments(carry: Carry, matching: Matching) -> set[int]:
@@ -105,6 +106,6 @@ def _delete_experiments(carry: Carry, matching: Matching) -> set[int]:
         active = match.there is None or match.there.stage != "deleted"
         if match.source.stage == "deleted" and active:
             writer, home = carry.writer_in(number)
-            writer.delete_experiment(home)
-            found.add(number)
+            if carry.attempt("experiments", match.name, partial(writer.delete_experiment, home)):
+                found.add(number)
     return found

@@ -6,6 +6,7 @@ All ids are known then before anything refers to them.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import marks
@@ -30,18 +31,23 @@ _AT_ONCE = 500
 
 def make_experiments(carry: Carry, matching: Matching) -> None:
     """Make experiments that are not there."""
-    for number, match in matching.matches.items():
+    for number, match in list(matching.matches.items()):
         if match.there is not None:
             carry.tallies["experiments"].there += 1
-            continue
-        writer = carry.writer_of(match.workspace)
-        made = writer.create_experiment(match.name, {marks.EXPERIMENT: str(number)})
-        new = int(made["experiment_id"])
-        carry.homes[new] = Home(match.workspace, str(made.get("artifact_location", "")))
-        carry.ids.experiments[number] = new
-        matching.ours.add(new)
-        carry.wrote("experiments")
+        elif not carry.attempt("experiments", match.name, partial(_make, carry, matching, number)):
+            del matching.matches[number]
         carry.on_progress("making experiments", len(carry.homes), len(matching.matches))
+
+
+def _make(carry: Carry, matching: Matching, number: int) -> None:
+    match = matching.matches[number]
+    writer = carry.writer_of(match.workspace)
+    made = writer.create_experiment(match.name, {marks.EXPERIMENT: str(number)})
+    new = int(made["experiment_id"])
+    carry.homes[new] = Home(match.workspace, str(made.get("artifact_location", "")))
+    carry.ids.experiments[number] = new
+    matching.ours.add(new)
+    carry.wrote("experiments")
 
 
 _RUN = ("run_uuid", "experiment_id", "name", "user_id", "start_time")
@@ -73,7 +79,7 @@ def make_runs(carry: Carry) -> None:
                 yield row
 
     with Crew(carry.workers) as crew:
-        crew.each(new(), make)
+        crew.each(new(), lambda row: carry.attempt("runs", row[0], partial(make, row)))
 
 
 _MODEL = ("model_id", "experiment_id", "name", "model_type", "source_run_id", "lifecycle_stage")
@@ -106,7 +112,10 @@ def make_logged_models(carry: Carry) -> None:
         carry.on_progress("making logged models", len(known), total)
 
     with Crew(carry.workers) as crew:
-        crew.each(_new_models(carry), make)
+        crew.each(
+            _new_models(carry),
+            lambda item: carry.attempt("logged_models", item[0][0], partial(make, item)),
+        )
 
 
 def _new_models(carry: Carry) -> Iterator[tuple[tuple[Any, ...], list[tuple[str, str]]]]:

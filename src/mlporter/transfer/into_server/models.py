@@ -77,7 +77,9 @@ def finish_logged_models(carry: Carry) -> None:
     def finish(row: dict[str, Any]) -> None:
         writer, copy = carry.writer_of_model(row["model_id"])
         if row["status"] in _FINAL:
-            writer.finalize_logged_model(copy, row["status"])
+            finalize = partial(writer.finalize_logged_model, copy, row["status"])
+            if not carry.attempt("logged_models", row["model_id"], finalize):
+                return
         carry.wrote("logged_models")
 
     with Crew(carry.workers) as crew:

@@ -108,13 +108,15 @@ class Registry:
             for row in dicts_of(carry.source, "registered_models"):
                 mine = tags((row["workspace"], row["name"]))
                 if (row["workspace"], row["name"]) not in self._skipped:
-                    crew.do(partial(self._model, row, mine))
+                    model = partial(self._model, row, mine)
+                    crew.do(partial(carry.attempt, "registered_models", row["name"], model))
         self._locations = locations_of(carry.source)
         tags, aliases = Groups(carry, "model_version_tags"), Groups(carry, _ALIASES)
         late = []
         with Crew(carry.workers) as crew:
             for key, rows in self._versions():
-                work = partial(self._model_versions, key, rows, tags(key), aliases(key))
+                sent = partial(self._model_versions, key, rows, tags(key), aliases(key))
+                work = partial(carry.attempt, "registered_models", key[1], sent)
                 if any(names_version(str(row["source"])) for row in rows):
                     late.append(work)
                 else:

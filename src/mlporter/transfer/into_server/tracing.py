@@ -139,8 +139,11 @@ def _link(carry: Carry, new: set[str]) -> None:
         if run in carry.ids.of("runs"):
             writer, copy = carry.writer_of_run(run)
             for at in range(0, len(traces), _AT_ONCE):
-                writer.link_traces(traces[at : at + _AT_ONCE], copy)
-            carry.wrote("entity_associations", len(traces))
+                some = traces[at : at + _AT_ONCE]
+                if carry.attempt(
+                    "entity_associations", run, partial(writer.link_traces, some, copy)
+                ):
+                    carry.wrote("entity_associations", len(some))
 
 
 def _say_again(carry: Carry, traces: set[str]) -> None:
