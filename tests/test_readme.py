@@ -111,12 +111,10 @@ def server(home: Path, folder: Path) -> Iterator[str]:
 
 
 def old_file_store(root: Path) -> None:
-    """A store as people have them: moved from Windows, with two experiments of one name."""
+    """A store as people have them: two experiments of one name, and points written twice."""
     store = FolderStore(root)
-    store.experiment("0", "Default", artifact_location="file:///C:/Users/me/mlruns/0")
-    run = store.run(
-        store.experiment("1", "prices"), artifact_uri="file:///C:/Users/me/mlruns/1/x/artifacts"
-    )
+    store.experiment("0", "Default")
+    run = store.run(store.experiment("1", "prices"))
     put(run / "params" / "depth", "3")
     put(run / "metrics" / "rmse", "1600000000000 0.5 0\r\n1600000001000 0.25 1\r\n" * 2)
     put(run / "artifacts" / "model.txt", "a model")

@@ -124,7 +124,8 @@ def test_how_it_grows(tmp_path, mlflow_sqlite_template):
 
 def grown(folder: Path, runs: int):
     """Seconds and megabytes of an export of so many runs."""
-    write_store(folder / "mlruns", runs, keys=5, steps=10, params=5, tags=5)
+    # Enough points that what is kept of a table before it is written out is full in both.
+    write_store(folder / "mlruns", runs, keys=4, steps=125, params=5, tags=5)
     start, before = time.perf_counter(), _used()
     code = (
         "import resource, sys, mlporter\n"

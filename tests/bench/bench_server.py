@@ -131,5 +131,5 @@ def test_export(server, tmp_path):
 @pytest.mark.parametrize("server", ["SQLite"], indirect=True)
 def test_memory(server, tmp_path):
     _, address = server
-    peak = peak_memory("export", address, str(tmp_path / "bundle"), "--workers", str(WORKERS))
-    ratios.add("server: peak memory of export / 400 MB", peak / 1e6, 400, 1.0, unit="MB")
+    peak = peak_memory("export", address, str(tmp_path / "bundle"), workers=WORKERS)
+    ratios.add("server: peak memory of export / 400 MB", peak, 400, 1.0, unit="MB")

@@ -297,9 +297,15 @@ def test_rows_out_of_order_are_found(bundle):
 
 
 def test_a_row_that_is_there_twice_is_found(bundle):
+    rows = rows_of(bundle, "runs")
+    forge_part(bundle, "runs", [*rows, rows[-1]], BY_NAME["runs"].schema)
+    assert ("tables/runs/00000.parquet", "order") in found(bundle)
+
+
+def test_a_point_may_be_there_twice_as_in_a_file_store(bundle):
     rows = rows_of(bundle, "metrics")
     forge_part(bundle, "metrics", [*rows, rows[-1]], BY_NAME["metrics"].schema)
-    assert found(bundle) == {(METRICS, "order")}
+    assert found(bundle) == set()
 
 
 def test_parts_in_another_order_are_found(tmp_path, monkeypatch):

@@ -80,6 +80,7 @@ def test_options_reach_the_function(mlporter, fake):
         "artifacts": "none",
         "uri_map": ("s3://x=/y", "c=d=e"),
         "workers": 9,
+        "retry_time": 120.0,
         "resume": True,
         "restart": False,
         "strict_artifacts": True,

@@ -16,6 +16,8 @@ def test_options_reach_the_function(mlporter, fake):
         "artifacts": "copy",
         "uri_map": (),
         "workers": 2,
+        "retry_time": 120.0,
+        "rename_prefix": "",
         "include_secrets": False,
         "strict_artifacts": False,
         "selection": None,

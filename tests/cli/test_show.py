@@ -95,7 +95,7 @@ def test_with_json_there_is_one_object(shown):
 def test_columns_reach_the_function(mlporter, monkeypatch):
     asked = []
 
-    def show(address, table, *, columns):
+    def show(address, table, *, columns, retry_time):
         asked.append(columns)
         return pa.RecordBatchReader.from_batches(TABLE.schema, [])
 

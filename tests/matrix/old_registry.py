@@ -12,6 +12,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.tracking._tracking_service.utils import _get_store
 
 
 def fill(client):
@@ -54,7 +55,8 @@ def read(client, experiment):
     runs = client.search_runs([experiment], run_view_type=ViewType.ALL)
     traces = models = []
     if hasattr(client, "search_traces"):
-        traces = [trace.info.request_id for trace in client.search_traces([experiment])]
+        # The client's own search drops traces whose spans it cannot load.
+        traces = [info.request_id for info in _get_store().search_traces([experiment])[0]]
     if hasattr(client, "search_logged_models"):
         models = [model.model_id for model in client.search_logged_models([experiment])]
     return {

@@ -71,7 +71,7 @@ def test_anything_without_a_scheme_is_a_directory(text):
         ("http://[bad", UsageError),
         ("mssql+pyodbc://host/db", UnsupportedError),
         ("databricks-uc", UnsupportedError),
-        ("file:///srv/mlruns", UnsupportedError),
+        ("file://otherhost/srv/mlruns", UnsupportedError),
         ("s3://bucket/backup", UnsupportedError),
     ],
 )

@@ -122,7 +122,7 @@ def test_runs_are_found_by_their_metrics(mlflow_file_store, target):
     result = mlporter.copy(str(mlflow_file_store), target, artifacts="none", selection=selection)
     names = [name for (name,) in rows(target, "SELECT name FROM runs ORDER BY name")]
     assert carried(result, "runs") == 3  # with its parent, and the run of a model of that
-    assert names[:2] == ["child", "parent"]
+    assert {"child", "parent"} < set(names)
 
 
 def test_mlflow_loads_what_was_copied(store, target, tmp_path):
@@ -166,3 +166,18 @@ def test_orphans_of_a_store_are_counted_and_carried(store, tmp_path):
     assert (found.files, found.bytes, found.folders) == (2, 6, 2)
     exported = mlporter.export(str(store.root), str(tmp_path / "bundle"), orphans=True)
     assert exported.files.files == 3
+
+
+def test_files_are_found_where_they_really_lie(tmp_path):
+    store = FolderStore(tmp_path / "mlruns")
+    live, gone = store.experiment("1"), store.experiment("1", "gone", trash=True)
+    contents = {}
+    for number, experiment in enumerate((live, gone, live)):
+        run = store.run(experiment, "a" * 32 if number < 2 else "b" * 32)
+        put(run / "artifacts" / "x", contents.setdefault(run, str(number)))
+    (live / ("b" * 32)).rename(live / "the best")
+    result = mlporter.export(str(store.root), str(tmp_path / "bundle"))
+    assert (int(result.exit_code), result.files.files, result.notes) == (0, 3, ())
+    with mlporter.open(str(tmp_path / "bundle")) as registry:
+        sums = registry.read("artifacts").read_all()["sha256"].to_pylist()
+    assert len(set(sums)) == 3

@@ -252,7 +252,7 @@ class Moved:
 
     def find(self, owner: Owner) -> str | None:
         """The place of an owner's files, counted; or None."""
-        if self._beside is None or not self._is_asked(owner):
+        if self._beside is None or not self.is_asked(owner):
             return None
         path = self._beside.find(owner)
         if path is None:
@@ -264,9 +264,10 @@ class Moved:
 
     def is_home(self, owner: Owner) -> bool:
         """See `Elsewhere.is_home`."""
-        return self._beside is not None and self._is_asked(owner) and self._beside.is_home(owner)
+        return self._beside is not None and self.is_asked(owner) and self._beside.is_home(owner)
 
-    def _is_asked(self, owner: Owner) -> bool:
+    def is_asked(self, owner: Owner) -> bool:
+        """Whether an owner's files may lie here, unless the user says that they are elsewhere."""
         uri = owner.uri or ""
         return _may_lie_beside(uri) and self._uri_map.apply(uri) == uri
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.beside import Beside, Moved, here_path, strays
+from mlporter.artifacts.beside import Beside, Moved, here_path, here_token, strays
 from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
@@ -16,7 +18,7 @@ from mlporter.stores.protocols import Among, only_orphans
 from mlporter.stores.versions import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mlporter.stores.protocols import ArtifactFile, Keep, Report
@@ -37,6 +39,8 @@ class DatabaseFiles(StoreFiles):
         orphans: List also what no row points to.
         homes: Folders of a file store's own experiments, each with what the ids of its orphans
             begin with.
+        folders: By kind and id of owners in it the folders of their files, where these are not
+            called as the ids are, or lie in the trash.
 
     Attributes:
         notes: What people should know of the files that were listed, once they were.
@@ -52,11 +56,13 @@ class DatabaseFiles(StoreFiles):
         beside: Path | None = None,
         orphans: bool = False,
         homes: tuple[tuple[str, Path], ...] = (),
+        folders: Mapping[tuple[str, str], Path] = MappingProxyType({}),
     ) -> None:
         super().__init__(reader, self._place, workers)
         self._tables = frozenset(table.name for table in reader.tables)
         self._with_orphans = orphans
         self._homes = homes
+        self._folders = folders
         pairs = UriMap.parse(uri_map)
         self._places = Places(base=base, uri_map=pairs)
         self._beside = Beside(beside, self._known) if beside is not None else None
@@ -68,6 +74,7 @@ class DatabaseFiles(StoreFiles):
         owners = self._wanted(keep)
         if keep is only_orphans:
             owners = iter(self._strangers())
+        owners = map(self._at_home, owners)
         yield from scan_owners(owners, self._place, report, self._workers, self._moved)
         is_told = self._with_orphans or keep is not None
         orphans = 0 if is_told else len(self.orphans())
@@ -75,6 +82,17 @@ class DatabaseFiles(StoreFiles):
 
     def _strangers(self) -> Iterable[Owner]:
         return self.orphans() if self._with_orphans else ()
+
+    def _at_home(self, owner: Owner) -> Owner:
+        """An owner in a file store, with the place that its files really have there."""
+        folder = self._folders.get((owner.kind, owner.id))
+        if folder is None or not self._moved.is_asked(owner):
+            return owner
+        if folder.is_dir():
+            return replace(owner, uri=here_token(folder))
+        recorded = self._places.open(owner.uri) if owner.uri else None
+        is_there = recorded is not None and recorded.exists()
+        return owner if is_there else replace(owner, uri=None)
 
     def _place(self, uri: str) -> Place:
         path = here_path(uri)
@@ -87,7 +105,9 @@ class DatabaseFiles(StoreFiles):
         found = beside.orphans(recorded) if beside else strays(recorded, self._known)
         if self._homes:
             found += strays(self._homes, self._known, described=True)
-            found = sorted({owner.id: owner for owner in found}.values(), key=_id_bytes)
+            taken = {here_token(folder) for folder in self._folders.values()}
+            mine = {owner.id: owner for owner in found if owner.uri not in taken}
+            found = sorted(mine.values(), key=_id_bytes)
         return found
 
     def _experiments_here(self) -> Iterator[tuple[str, Path]]:

@@ -25,14 +25,14 @@ _STATUSES |= {"PENDING": 1, "READY": 2, "FAILED": 3}
 
 def read_logged_model(
     tree: Tree, path: str, experiment: Experiment, spot: Spot, rows: Rows
-) -> None:
-    """Read one model's folder."""
+) -> str | None:
+    """Read one model's folder; returns the model's id, or None if it is not carried."""
     meta = read_meta(tree, f"{path}/{META}", spot.at(META))
     if meta is None:
-        return
+        return None
     model = meta.text("model_id") or spot.id
     if not rows.claim("logged_models", model, spot):
-        return
+        return None
     number = experiment.number
     rows.add("logged_models", _row(meta, model, experiment))
     for folder, table, key_name, value_name in (
@@ -49,6 +49,7 @@ def read_logged_model(
         for place, values in points.items():
             for measured in values:
                 rows.add("logged_model_metrics", _point(model, number, key, place, measured))
+    return model
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.stores.database.spool import Spool
@@ -47,12 +48,15 @@ class Reading:
         notes: What was not carried, and what was told.
         repeats: Metric points that are exactly like another.
         places: The folders of its experiments, below the root.
+        folders: By kind and id of runs, models and traces the folders of their files, where these
+            are not called as the ids are, or lie in the trash.
     """
 
     def __init__(self, root: str, subject: str, workers: int) -> None:
         self.notes = Notes()
         self.repeats = 0
         self.places: tuple[str, ...] = ()
+        self.folders: dict[tuple[str, str], Path] = {}
         self.spool = Spool(subject)
         self.runs: list[str] = []
         folder = self.spool.folder
@@ -130,12 +134,18 @@ class Reading:
     def _models(self, one: Experiment, path: str, spot: Spot) -> None:
         for entry in self._tree.folders(path, spot):
             here = spot.at(entry.name).of("logged_models", entry.name)
-            read_logged_model(self._tree, entry.path, one, here, self._rows)
+            model = read_logged_model(self._tree, entry.path, one, here, self._rows)
+            self._note_folder("logged_model", model, entry.path, one)
 
     def _traces(self, one: Experiment, path: str, spot: Spot) -> None:
         for entry in self._tree.folders(path, spot):
             here = spot.at(entry.name).of("trace_info", entry.name)
-            read_trace(self._tree, entry.path, one.number, here, self._rows)
+            trace = read_trace(self._tree, entry.path, one.number, here, self._rows)
+            self._note_folder("trace", trace, entry.path, one)
+
+    def _note_folder(self, kind: str, id_: str | None, path: str, one: Experiment) -> None:
+        if id_ is not None and (one.place != str(one.number) or not path.endswith(f"/{id_}")):
+            self.folders[kind, id_] = Path(path, "artifacts")
 
     # --- Runs ---------------------------------------------------------------------------------
 
@@ -181,6 +191,7 @@ class Reading:
 
     def _take(self, batch: RunBatch) -> None:
         self.runs.extend(batch.runs)
+        self.folders |= {("run", run): Path(path, "artifacts") for run, path in batch.elsewhere}
         for name, table in self.run_tables.items():
             table.append(batch.batches.get(name, []), batch.lengths.get(name, []))
         for name, rows in batch.rows.items():

@@ -70,6 +70,7 @@ class RunBatch:
         batches: By table its rows, sorted by run as given, then by key.
         lengths: By table, the rows of each run.
         rows: Rows of other tables.
+        elsewhere: Runs whose folder is not called like them and their experiment, and the folder.
         renamed: Folders whose runs have another id than the folder's name: they were not read.
         repeats: Metric points that are exactly like another.
         left_out: What was not carried.
@@ -79,6 +80,7 @@ class RunBatch:
     batches: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
     lengths: dict[str, list[int]] = field(default_factory=dict)
     rows: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    elsewhere: list[tuple[str, str]] = field(default_factory=list)
     renamed: list[tuple[RunFolder, str]] = field(default_factory=list)
     repeats: int = 0
     left_out: tuple[LeftOut, ...] = ()
@@ -134,6 +136,8 @@ class _Reading:
             return
         run = folder.id or name
         self._batch.runs.append(run)
+        if place != f"{folder.experiment}/{run}":
+            self._batch.elsewhere.append((run, folder.path))
         self._runs.append(run_row(meta, run, folder))
         self._batch.lengths.setdefault("runs", []).append(1)
         folders = {name: entry.path for name, entry in entries.items() if entry.is_dir}

@@ -92,6 +92,7 @@ class FileStoreSource:
             beside=folder,
             orphans=orphans,
             homes=tuple((f"{place}/", folder / place) for place in self._reading.places),
+            folders=self._reading.folders,
         )
 
     @property

@@ -25,18 +25,18 @@ _SPANS = "traces.json"
 _LOCATION = "mlflow.trace.spansLocation"
 
 
-def read_trace(tree: Tree, path: str, experiment: int, spot: Spot, rows: Rows) -> None:
-    """Read one trace's folder."""
+def read_trace(tree: Tree, path: str, experiment: int, spot: Spot, rows: Rows) -> str | None:
+    """Read one trace's folder; returns the trace's id, or None if it is not carried."""
     names = {entry.name for entry in tree.entries(path, spot)}
     if _INFO not in names:
         spot.lost(f"has no {_INFO}: a trace that nobody can tell anything of", "missing")
-        return
+        return None
     meta = read_meta(tree, f"{path}/{_INFO}", spot.at(_INFO))
     if meta is None:
-        return
+        return None
     trace = meta.first_text("trace_id", "request_id") or spot.id
     if not rows.claim("trace_info", trace, spot):
-        return
+        return None
     spot = spot.of("trace_info", trace)
     tags = dict(texts_below(tree, f"{path}/tags", spot.at("tags", "trace_tags")))
     metadata_spot = spot.at("request_metadata", "trace_request_metadata")
@@ -57,6 +57,7 @@ def read_trace(tree: Tree, path: str, experiment: int, spot: Spot, rows: Rows) -
     if "assessments" in names:
         time = row["timestamp_ms"]
         read_assessments(tree, f"{path}/assessments", (trace, experiment, time), spot, rows)
+    return trace
 
 
 def _spans(path: str, trace: str, experiment: int, spot: Spot) -> list[dict[str, object]]:
