@@ -24,8 +24,6 @@ def test_options_reach_the_function(mlporter, fake):
         "dry_run": False,
         "on_conflict": "fail",
         "rename": (),
-        "rename_prefix": "",
-        "retry_time": 120.0,
         "to_workspace": None,
     }
 
