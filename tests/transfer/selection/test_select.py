@@ -150,7 +150,7 @@ def test_parents_may_be_left_outside_and_are_named(rich):
         assert (left.kind, left.id, left.reason) == ("run", runs.child_ids[0], "not-requested")
         assert left.expected
         assert runs.grandchild_id in left.detail
-        assert part.notes == ["Parent runs that were left where they are: 1."]
+        assert part.notes == ("Parent runs that were left where they are: 1.",)
 
 
 def test_a_parent_that_is_nowhere_is_not_asked_for(rich):
@@ -455,7 +455,7 @@ def test_a_run_outside_what_else_is_asked_for_is_not_there(rich):
 def test_no_run_is_a_note_where_something_else_is_selected(rich):
     wanted = {"filter": "metrics.m = 77", "models": (MODEL_NAME,)}
     with chosen(rich.tracking_uri, **wanted) as part:
-        assert part.notes == ["No run matches the filter."]
+        assert part.notes == ("No run matches the filter.",)
 
 
 def test_partly_takes_what_there_is(rich):
