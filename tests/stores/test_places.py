@@ -367,6 +367,7 @@ def served(tmp_path_factory):
     # In tests MLflow checks more, and otherwise, than a server does.
     environment = {n: v for n, v in os.environ.items() if n != "PYTEST_CURRENT_TEST"}
     environment["MLFLOW_LOGGING_LEVEL"] = "DEBUG"
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     with log.open("w") as out:
         # A process group of its own: stopping the command alone would leave its server running.
         server = subprocess.Popen(
