@@ -132,10 +132,12 @@ def test_two_imports_at_a_time_never_mix(rich_bundle, mlflow_mysql_url, tmp_path
     assert mlporter.diff(str(rich_bundle), mlflow_mysql_url).identical
 
 
-def test_an_older_schema_is_refused_with_the_command_that_upgrades_it(mlflow_mysql_url, tmp_path):
+def test_an_older_target_is_refused_with_the_command_that_upgrades_it(
+    mlflow_mysql_url, plain_sqlite
+):
     execute(mlflow_mysql_url, "UPDATE alembic_version SET version_num = '75868b020152'")
     with pytest.raises(RevisionError) as caught:
-        mlporter.export(mlflow_mysql_url, str(tmp_path / "bundle"))
+        mlporter.copy(plain_sqlite.tracking_uri, mlflow_mysql_url, artifacts="none")
     assert "mlflow db upgrade 'mysql+pymysql://root@localhost/" in caught.value.hint
 
 

@@ -354,7 +354,6 @@ BUNDLE, NEW = "the rich bundle", "a new directory"
     ("kind", "verb", "arguments", "options"),
     [
         (UsageError, "export", (BUNDLE, "postgresql://host/db"), {}),
-        (UnsupportedError, "export", ("http://server", NEW), {}),
         (UnsupportedError, "export", ("mssql+pyodbc://host/db", NEW), {}),
         (UsageError, "export", ("sqlite:///", NEW), {}),
         (UsageError, "export", ("sqlite:///mlflow.db", NEW), {"workers": 0}),
