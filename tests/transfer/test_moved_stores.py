@@ -27,6 +27,14 @@ def recorded(request):
 
 
 @pytest.fixture
+def plain_sqlite(plain_sqlite, tmp_path):
+    """With a place of its own for experiment 0, whose other one all tests of a process share."""
+    own = f"artifact_location = '{tmp_path}/default' WHERE experiment_id = 0"
+    execute(plain_sqlite.tracking_uri, f"UPDATE experiments SET {own}")
+    return plain_sqlite
+
+
+@pytest.fixture
 def whole(plain_sqlite_template, tmp_path):
     """What an export of the store gives before it is moved."""
     bundle = tmp_path / "whole"
