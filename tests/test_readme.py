@@ -139,7 +139,7 @@ def commands(block: str) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_every_command_does_what_the_readme_shows(session: Session) -> None:
     text = README.read_text(encoding="utf-8")
     assert shutil.which("sha256sum")
