@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from mlporter.stores.database.history.traces import finite
 
 __all__ = ["rows_of_spans"]
 
@@ -154,14 +155,3 @@ def _costs(value: object) -> dict[str, float | None]:
     found = _decoded(value)
     given = found if isinstance(found, Mapping) else {}
     return {name: finite(given.get(name)) for name in _COSTS}
-
-
-def finite(value: object) -> float | None:
-    """A number, or None where it is none or without end."""
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)  # type: ignore[arg-type]  # what it does not take is none
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

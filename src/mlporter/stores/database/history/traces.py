@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["ANALYTICS", "COSTS", "MOVED", "SPAN_KEYS", "TOKENS", "Moved", "Raw"]
-__all__ += ["dimensions", "json_object"]
+__all__ += ["NAME_LENGTH", "SESSION_LENGTH", "dimensions", "finite", "json_object", "token_count"]
 
 ANALYTICS = "75868b020152"
 """The revision."""
@@ -122,7 +122,8 @@ def dimensions(text: str | None) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _tokens(value: object) -> int | None:
+def token_count(value: object) -> int | None:
+    """A count of tokens, or None where it is no whole number of 64 bits."""
     if value is None or isinstance(value, bool):
         return None
     try:
@@ -134,7 +135,8 @@ def _tokens(value: object) -> int | None:
     return int(number) if -_INT64 <= number < _INT64 else None
 
 
-def _finite(value: object) -> float | None:
+def finite(value: object) -> float | None:
+    """A number, or None where it is none or without end."""
     if not isinstance(value, (int, float, str)) or isinstance(value, bool):
         return None
     try:
@@ -156,9 +158,9 @@ def _trace(row: Mapping[str, Any]) -> dict[str, Any]:
     usage, cost = json_object(row["_usage"]), json_object(row["_cost"])
     counted = {key: row[f"_{key}"] for key in TOKENS}
     tokens = {
-        key: _tokens(usage.get(key) if counted[key] is None else counted[key]) for key in TOKENS
+        key: token_count(usage.get(key) if counted[key] is None else counted[key]) for key in TOKENS
     }
-    costs = {key: _finite(cost.get(key)) for key in COSTS}
+    costs = {key: finite(cost.get(key)) for key in COSTS}
     if costs["total_cost"] is None:
         costs["total_cost"] = row["_spans_cost"]
     return {
@@ -202,7 +204,7 @@ def _aggregate(text: str) -> tuple[float | None, bool]:
     if isinstance(value, bool):
         return float(value), False
     if isinstance(value, (int, float)):
-        number = _finite(value)
+        number = finite(value)
         return number, number is not None
     if isinstance(value, str) and value.strip().lower() in {"yes", "no"}:
         return float(value.strip().lower() == "yes"), False
