@@ -165,7 +165,7 @@ class _OpenPart:
             version="2.6",
             compression="zstd",
             compression_level=_COMPRESSION_LEVEL,
-            use_dictionary=True,
+            use_dictionary=_repeating(schema),
             write_statistics=True,
             # Arrow's own copy of the schema would be one more thing to trust, and to change.
             store_schema=False,
@@ -217,6 +217,14 @@ def _check_table(table: Table, folder: str) -> None:
         if str(field.type) not in TYPES:
             message = f"column {field.name} has type {field.type}, which a bundle does not hold"
             raise UnsupportedError(message, subject=table.name)
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """Columns worth a dictionary: all but floats, which hardly repeat.
+
+    Looking for repetitions took two thirds of the time for `metrics`, and made its files larger.
+    """
+    return [field.name for field in schema if not pa.types.is_floating(field.type)]
 
 
 def _short(schema: pa.Schema) -> str:

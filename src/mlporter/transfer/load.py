@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector
 from mlporter.transfer.merge.units import OWNED
-from mlporter.transfer.preflight import MAX_REASONS
+from mlporter.transfer.preflight import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.transfer.result import FilesResult
 
 if TYPE_CHECKING:
@@ -76,9 +77,25 @@ class Load:
         """Check, write, read back, copy files, commit; undo everything if any of it fails.
 
         The artifact root is made first: one that cannot be is found before hours of work.
+
+        Raises:
+            ConflictError, RefusedError: as `check` does.
         """
+        with closing(self.work), closing(self.latest):
+            with suppress(MisfitFoundError):
+                self._run()
+                return
+            check(self.work, self.work.misfits())
+            raise RefusedError(
+                "had a value that did not fit, and has it no more",
+                subject=self.work.source.description.address,
+                hint="it changed while it was read; nothing was written: run this again",
+            )
+
+    def _run(self) -> None:
         try:
-            check(self.work)
+            known = () if self.work.fits_or_stops else self.work.misfits()
+            check(self.work, known)
             if self.files is not None:
                 self.files.prepare()
             self._write()
@@ -91,9 +108,6 @@ class Load:
             if self.target.rollback() and self.files is not None:
                 _say_what_stays(error, self.files.undo())
             raise
-        finally:
-            self.latest.close()
-            self.work.close()
 
     def _new(self, entity: str) -> tuple[str, ...]:
         return tuple(sorted(self.work.merge.new.get(entity, ())))
@@ -105,6 +119,8 @@ class Load:
         for table in self.work.plan.tables:
             expected = planned[table.name].carried
             batches = self.work.rows(table, "writing")
+            if self.work.fits_or_stops:
+                batches = stop_at_misfit(table, batches)
             if table.name == "metrics":
                 batches = self.latest.watch(batches)
             rows = self.target.write(table, batches, expected)
@@ -214,16 +230,22 @@ class Load:
         self.files_result = FilesResult("copy", count, size, there, count - there, stored)
 
 
-def check(work: Prepared) -> None:
+def check(work: Prepared, misfits: tuple[str, ...]) -> None:
     """Refuse conflicts, values that the target would not take, and files that cannot be read.
 
     All reasons are named together.
+
+    Args:
+        work: What is to be carried.
+        misfits: The values that are known not to fit.
 
     Raises:
         ConflictError: the target has something else under a name or an id.
         RefusedError: it cannot hold some values; or files are unreadable, and that matters.
     """
-    conflicts, misfits, unreadable = work.merge.conflicts, work.misfits(), work.unreadable
+    conflicts, unreadable = work.merge.conflicts, work.unreadable
+    if (conflicts or unreadable.count) and not misfits:
+        misfits = work.misfits()
     named = tuple(str(conflict) for conflict in conflicts[:MAX_REASONS])
     reasons = (*named, *misfits[:MAX_REASONS], *unreadable.reasons)
     if conflicts:

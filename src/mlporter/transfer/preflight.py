@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Column, Table
 
-__all__ = ["MAX_REASONS", "misfits"]
+__all__ = ["MAX_REASONS", "MisfitFoundError", "misfits", "stop_at_misfit"]
 
 MAX_REASONS = 100
 """How many misfits are named; the search ends there."""
@@ -38,6 +38,22 @@ def misfits(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
                 continue
             yield from _too_long(table, column, values, batch)
             yield from _with_nul(table, column, values, batch)
+
+
+class MisfitFoundError(Exception):
+    """Writing met a value that does not fit; never leaves the package."""
+
+
+def stop_at_misfit(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pass batches on to be written, up to the first that has a value that would be refused.
+
+    Raises:
+        MisfitFoundError: this batch has one; `misfits` names them all.
+    """
+    for batch in batches:
+        if next(misfits(table, (batch,)), None) is not None:
+            raise MisfitFoundError(table.name)
+        yield batch
 
 
 def _too_long(

@@ -115,6 +115,8 @@ class Prepared:
             batches = self.rewrite.apply(table, batches)
         if total < _WORTH_KEEPING or self.origin.description.kind == "bundle":
             return batches
+        if kept is not None:
+            kept.close()
         self._kept[table.name] = KeptRows()
         return self._kept[table.name].watch(batches)
 
@@ -123,6 +125,15 @@ class Prepared:
         for kept in self._kept.values():
             kept.close()
         self._kept.clear()
+
+    @cached_property
+    def fits_or_stops(self) -> bool:
+        """Whether misfits need not be looked for before anything is written.
+
+        Where the catalogue says what the target takes, each batch can be checked on its way, and
+        the transaction be given up. That saves reading everything once more.
+        """
+        return self.target.enforces_caps and self.target.limits is None
 
     def misfits(self) -> tuple[str, ...]:
         """What the target would not take, all reasons together."""

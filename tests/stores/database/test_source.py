@@ -11,7 +11,8 @@ import pytest
 
 from mlporter.catalogue import BY_NAME, TABLES
 from mlporter.errors import UnreachableError
-from mlporter.stores.database.postgresql import PostgresqlDialect
+from mlporter.stores.address import parse_address
+from mlporter.stores.database.postgresql import PostgresqlDialect, connect
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute, rows
 from tests.support.mlflow_session import sqlite_url
@@ -54,6 +55,19 @@ def test_postgresql_is_told_to_sort_by_bytes():
         .select(table, table.columns)
         .endswith(' ORDER BY "run_uuid" COLLATE "C", "key" COLLATE "C"')
     )
+
+
+@pytest.mark.parametrize("locale", ["LOCALE 'C'", "LOCALE_PROVIDER builtin LOCALE 'C.UTF-8'"])
+def test_a_postgresql_that_sorts_by_bytes_need_not_be_told(postgres, locale):
+    """Its indexes are of use only then; MLflow's own rows prove the order elsewhere."""
+    url = postgres.new_database(f"template0 {locale}")
+    with closing(connect(parse_address(postgres.plain(url)).libpq, url)) as connection:
+        table = BY_NAME["params"]
+        sql = connection.dialect.select(table, table.columns)
+        assert "COLLATE" not in sql
+        in_order = connection.rows("SELECT x FROM unnest(ARRAY['b', 'B', 'ä', 'a']) x ORDER BY x")
+    assert [text for (text,) in in_order] == ["B", "a", "b", "ä"]
+    postgres.drop(url)
 
 
 def test_every_table_has_the_catalogue_s_types(rich_sqlite_template):

@@ -21,10 +21,26 @@ _DENIED = ("password authentication failed", "permission denied", "no pg_hba.con
            "no password supplied", "is not permitted to log in")  # fmt: skip
 
 
+_BYTEWISE = """
+SELECT CASE coalesce(to_jsonb(d)->>'datlocprovider', 'c')
+    WHEN 'c' THEN datcollate IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8')
+    ELSE to_jsonb(d)->>'datlocprovider' = 'b' END
+FROM pg_database d WHERE datname = current_database()
+"""
+
+
 class PostgresqlDialect:
-    """PostgreSQL's way of saying things."""
+    """PostgreSQL's way of saying things.
+
+    Args:
+        bytewise: Whether the database itself sorts text by its bytes. Its indexes are of use then:
+            a collation that is named is another one to the planner, even if it sorts alike.
+    """
 
     name = "postgresql"
+
+    def __init__(self, *, bytewise: bool = False) -> None:
+        self._collate = "" if bytewise else ' COLLATE "C"'
 
     def select(
         self,
@@ -40,7 +56,11 @@ class PostgresqlDialect:
         rows = f"SELECT {names} FROM {relation or quoted(table.name)} {where}"
         if as_lying:
             return rows
-        return f"{rows} ORDER BY {', '.join(_order(table, key) for key in table.order)}"
+        return f"{rows} ORDER BY {', '.join(self._order(table, key) for key in table.order)}"
+
+    def _order(self, table: Table, key: str) -> str:
+        text = pa.types.is_string(table.by_name[key].type)
+        return quoted(key) + (self._collate if text else "")
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:  # noqa: ARG002
         """Nothing was put in."""
@@ -54,11 +74,6 @@ class PostgresqlDialect:
 def _name(column: Column) -> str:
     cast = "::text" if column.json else ""
     return f"{quoted(column.name)}{cast} AS {quoted(column.name)}"
-
-
-def _order(table: Table, key: str) -> str:
-    collate = ' COLLATE "C"' if pa.types.is_string(table.by_name[key].type) else ""
-    return f"{quoted(key)}{collate}"
 
 
 def begin_writing(connection: Connection) -> None:
@@ -83,7 +98,13 @@ def connect(libpq: str, subject: str) -> AdbcConnection:
         handle = adbc_driver_postgresql.dbapi.connect(libpq, autocommit=True)
     except adbc_driver_manager.Error as error:
         raise _connect_error(error, subject) from error
-    return AdbcConnection(handle, PostgresqlDialect(), subject)
+    connection = AdbcConnection(handle, PostgresqlDialect(), subject)
+    try:
+        bytewise = bool(connection.scalar(_BYTEWISE))
+    except BaseException:
+        connection.close()
+        raise
+    return AdbcConnection(handle, PostgresqlDialect(bytewise=bytewise), subject)
 
 
 def _connect_error(error: adbc_driver_manager.Error, subject: str) -> MlporterError:
