@@ -17,7 +17,7 @@ class OnProgress(Protocol):
             step: What is being done, for people: ``reading metrics``, ``copying artifacts``.
             done: How many units are done; equal to `total` when the step ends.
             total: How many there are, or None where nobody knows yet.
-            unit: ``rows``, ``files`` or ``bytes``.
+            unit: ``rows``, ``runs``, ``files`` or ``bytes``.
         """
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.progress import silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.once import Once
 from mlporter.stores.secrets import WithoutSecrets
 
 if TYPE_CHECKING:
+    from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 
 __all__ = ["RETRY_TIME", "bundle_address", "open_source"]
@@ -27,6 +29,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     part: bool = False,
     orphans: bool = False,
     once: bool = False,
+    on_progress: OnProgress = silent,
 ) -> Source:
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
 
@@ -39,6 +42,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         part: Only a part will be read, and no other source of the same file beside.
         once: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
+        on_progress: Told how far reading is, where a place is read before its rows are given.
 
     Raises:
         UsageError: it is no address.
@@ -50,9 +54,9 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     if place.kind is AddressKind.BUNDLE:
         source = _open_bundle(place, once=once)
     elif place.kind is AddressKind.FILESTORE:
-        source = _open_file_store(place, uri_map, workers, orphans=orphans, once=once)
+        source = _open_file_store(place, uri_map, workers, on_progress, orphans=orphans, once=once)
     elif place.kind is AddressKind.SERVER:
-        source = _open_server(place, uri_map, workers, retry_time)
+        source = _open_server(place, uri_map, workers, retry_time, on_progress)
     else:
         source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
     return source if include_secrets else WithoutSecrets(source)
@@ -66,12 +70,20 @@ def _open_bundle(place: Address, *, once: bool) -> Source:
     return Once(source) if once and not has_keys else source
 
 
-def _open_file_store(
-    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool, once: bool
+def _open_file_store(  # noqa: PLR0913 -- as `open_source`
+    place: Address,
+    uri_map: tuple[str, ...],
+    workers: int,
+    on_progress: OnProgress,
+    *,
+    orphans: bool,
+    once: bool,
 ) -> Source:
     from mlporter.stores.filestore.source import FileStoreSource  # noqa: PLC0415
 
-    source = FileStoreSource(place, uri_map=uri_map, workers=workers, orphans=orphans)
+    source = FileStoreSource(
+        place, uri_map=uri_map, workers=workers, orphans=orphans, on_progress=on_progress
+    )
     return Once(source) if once and source.repeats else source
 
 
@@ -85,12 +97,18 @@ def _open_database(
 
 
 def _open_server(
-    place: Address, uri_map: tuple[str, ...], workers: int, retry_time: float
+    place: Address,
+    uri_map: tuple[str, ...],
+    workers: int,
+    retry_time: float,
+    on_progress: OnProgress,
 ) -> Source:
     # MLflow takes seconds to import, which its credentials need.
     from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
 
-    return ServerSource(place, uri_map=uri_map, workers=workers, retry_time=retry_time)
+    return ServerSource(
+        place, uri_map=uri_map, workers=workers, retry_time=retry_time, on_progress=on_progress
+    )
 
 
 def bundle_address(place: Address) -> str:

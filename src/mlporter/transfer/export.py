@@ -126,6 +126,7 @@ def export(
         retry_time=retry_time,
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
+        on_progress=on_progress,
     )
     try:
         opened = select(opened, selection)

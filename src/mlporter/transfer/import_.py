@@ -175,6 +175,7 @@ def _transfer(
         part=wishes.selection is not None and not wishes.selection.is_everything,
         orphans=wishes.orphans,
         once=True,
+        on_progress=on_progress,
     )
     try:
         chosen = select(opened, wishes.selection)

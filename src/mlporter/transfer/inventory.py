@@ -135,7 +135,7 @@ def inspect(
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
-    source = open_source(address, retry_time=retry_time, orphans=True)
+    source = open_source(address, retry_time=retry_time, orphans=True, on_progress=on_progress)
     try:
         return _inventory(source, on_progress)
     finally:

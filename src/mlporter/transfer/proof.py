@@ -65,7 +65,12 @@ def diff(
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     once = not strict and not all(_may_repeat(address) for address in (a, b))
     opened = partial(
-        open_source, uri_map=tuple(uri_map), workers=workers, retry_time=retry_time, once=once
+        open_source,
+        uri_map=tuple(uri_map),
+        workers=workers,
+        retry_time=retry_time,
+        once=once,
+        on_progress=on_progress,
     )
     with ExitStack() as stack:
         left = stack.enter_context(closing(opened(a)))

@@ -11,6 +11,7 @@ import pytest
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.stores.address import AddressKind, parse_address
 from mlporter.stores.filestore.source import FileStoreSource
+from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import Among
 from tests.support.databases import tree
 from tests.support.file_stores import TIME, FolderStore, put, write_yaml
@@ -359,3 +360,14 @@ def test_a_folder_that_is_no_store_is_refused_with_advice(tmp_path):
     assert "runs of mine" in raised.value.hint
     with pytest.raises(UnreachableError, match="no such folder"):
         FileStoreSource(parse_address((tmp_path / "nowhere").as_uri()))
+
+
+def test_how_far_reading_is_is_told_while_a_store_is_opened(store):
+    experiment = store.experiment("1", "one")
+    for _ in range(70):
+        store.run(experiment)
+    told = []
+    opened = open_source(str(store.root), on_progress=lambda *said: told.append(said))
+    opened.close()
+    assert told[0] == ("reading run folders", 32, 70, "runs")
+    assert told[-1] == ("reading run folders", 70, 70, "runs")

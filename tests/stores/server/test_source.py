@@ -199,3 +199,18 @@ def test_a_selected_model_brings_its_run(served: Served, tmp_path: Path):
     report = mlporter.diff(str(tmp_path / "database"), str(tmp_path / "server"))
     assert lines(report) == []
     assert report.tables["model_versions"].same == 3
+
+
+def test_how_far_fetching_is_is_told_while_rows_are_asked_for(served: Served):
+    told: dict[str, list[tuple[int, int | None]]] = {}
+
+    def tell(step: str, done: int, total: int | None, unit: str = "rows") -> None:
+        assert unit == "rows"
+        told.setdefault(step, []).append((done, total))
+
+    with closing(open_source(served.address, on_progress=tell)) as source:
+        points = source.count("metrics")
+    ended = {step: calls[-1] for step, calls in told.items()}
+    assert ended["fetching metrics"] == (points, points)
+    assert ended["fetching runs"][0] > 0
+    assert all(done == total for done, total in ended.values())

@@ -28,6 +28,8 @@ from mlporter.stores.filestore.values import texts_below
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from mlporter.progress import OnProgress
+
 __all__ = ["Reading"]
 
 _RUNS_AT_ONCE = 32
@@ -52,7 +54,8 @@ class Reading:
             are not called as the ids are, or lie in the trash.
     """
 
-    def __init__(self, root: str, subject: str, workers: int) -> None:
+    def __init__(self, root: str, subject: str, workers: int, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
         self.notes = Notes()
         self.repeats = 0
         self.places: tuple[str, ...] = ()
@@ -158,6 +161,8 @@ class Reading:
         for batch in _ahead(work, self._chunks(folders, taken, renamed), self._workers):
             self._take(batch)
             renamed += batch.renamed
+            read = len(self.runs) + len(renamed)
+            self._on_progress("reading run folders", read, len(folders), "runs")
         for folder, run in renamed:
             id_ = run
             if id_ in taken:

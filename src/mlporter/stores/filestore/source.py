@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.catalogue.types import Kind
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
+from mlporter.progress import silent
 from mlporter.stores.database.files import DatabaseFiles
 from mlporter.stores.filestore.folders import is_file_store, stores_in
 from mlporter.stores.filestore.reading import Reading
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
+    from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
 
 __all__ = ["FileStoreSource"]
@@ -78,10 +80,11 @@ class FileStoreSource:
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
         orphans: bool = False,
+        on_progress: OnProgress = silent,
     ) -> None:
         path = _checked(address)
         self._address = address
-        self._reading = Reading(str(path), str(address), workers)
+        self._reading = Reading(str(path), str(address), workers, on_progress)
         self._reader = _Reader(address, self._reading)
         folder = path.absolute()
         self._files = DatabaseFiles(

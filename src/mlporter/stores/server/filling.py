@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mlporter.errors import LeftOut
+    from mlporter.progress import OnProgress
     from mlporter.stores.database.spool import Spool
     from mlporter.stores.server.capabilities import Capabilities
     from mlporter.stores.server.client import Client, Json
@@ -44,13 +45,21 @@ class Filling:
         can: What it can do.
         spool: Where the rows go.
         workers: Requests at a time.
+        on_progress: Told how many rows have come.
     """
 
-    def __init__(self, client: Client, can: Capabilities, spool: Spool, workers: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        can: Capabilities,
+        spool: Spool,
+        workers: int,
+        on_progress: OnProgress,
+    ) -> None:
         self._client = client
         self._can = can
         self._spool = spool
-        self._gather = Gatherer(spool, workers, client.close)
+        self._gather = Gatherer(spool, workers, client.close, on_progress)
         self._lock = RLock()
         self._done: set[str] = set()
         self._experiments: dict[str, set[int]] = defaultdict(set)

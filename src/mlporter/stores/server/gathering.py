@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlporter.progress import OnProgress
     from mlporter.stores.database.spool import Spool
     from mlporter.stores.server.rows import Rows
 
@@ -36,14 +37,19 @@ class Gatherer:
         spool: Where the rows go.
         workers: Requests at a time.
         stop: Ends requests that wait to be tried again, when somebody stops the whole work.
+        on_progress: Told how many rows have come.
 
     Attributes:
         failed: What could not be read, by name and reason.
     """
 
-    def __init__(self, spool: Spool, workers: int, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, spool: Spool, workers: int, stop: Callable[[], None], on_progress: OnProgress
+    ) -> None:
         self._spool = spool
         self._stop = stop
+        self._on_progress = on_progress
+        self._rows = 0
         self._workers = workers
         self._waiting: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._seen: set[str] = set()
@@ -77,8 +83,11 @@ class Gatherer:
             except ApiError as error:
                 self.fail(kind, name(item), "unreadable", error.message)
 
+        step, before = f"fetching {kind.removesuffix('s')}s", self._rows
         for _ in ahead(items, work, self._workers, stop=self._stop):
-            pass
+            self._on_progress(step, self._rows - before, None)
+        rows = self._rows - before
+        self._on_progress(step, rows, rows)
 
     def fail(self, kind: str, name: object, reason: str, detail: str) -> None:
         """Note what could not be read."""
@@ -91,6 +100,7 @@ class Gatherer:
         with self._lock:
             for table, found in rows.items():
                 waiting = self._waiting[table]
+                self._rows += len(found)
                 waiting += self._new(found, _SHARED[table]) if table in _SHARED else found
                 if len(waiting) >= _ROWS:
                     ready.append((table, waiting))
@@ -107,6 +117,8 @@ class Gatherer:
     def put_batch(self, table: str, batch: pa.RecordBatch) -> None:
         """Put a batch of a table's columns away."""
         if batch.num_rows:
+            with self._lock:
+                self._rows += batch.num_rows
             self._spool.append(table, [batch])
 
     def settle(self) -> None:

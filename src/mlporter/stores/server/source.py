@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.errors import LeftOut
+from mlporter.progress import silent
 from mlporter.stores.database.spool import Spool
 from mlporter.stores.protocols import Description
 from mlporter.stores.server.capabilities import Capabilities, find_capabilities, refuse_others
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
+    from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
     from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report
 
@@ -45,6 +47,7 @@ class ServerSource:
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
         retry_time: float = RETRY_TIME,
+        on_progress: OnProgress = silent,
     ) -> None:
         self._client = Client(address.text, retry_time=retry_time)
         try:
@@ -54,7 +57,7 @@ class ServerSource:
         except BaseException:
             self._client.close()
             raise
-        self._filling = Filling(self._client, self.can, self._spool, workers)
+        self._filling = Filling(self._client, self.can, self._spool, workers, on_progress)
         self._files = server_files(self, self._client, uri_map, workers)
 
     @property
