@@ -193,6 +193,7 @@ class _OpenPart:
             raise UnsupportedError("a row is longer than the 1 GiB that a bundle holds")
         if self._group:
             table = pa.Table.from_batches(self._group).combine_chunks()
+            self._group = []  # it was copied
             self._parquet.write_table(table, row_group_size=self._group_rows)
         self._rows += self._group_rows
         self._group, self._group_rows, self._group_bytes = [], 0, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from mlflow import MlflowClient
 
 import mlporter
@@ -13,8 +14,10 @@ from tests.transfer.merge.references import dangling
 NUMBER = 123456789012345678
 
 
-def test_18_digits_get_an_id_that_postgresql_holds(rich_sqlite, mlflow_postgres_url, tmp_path):
-    """`mlflow migrate-filestore` keeps the ids of file stores; PostgreSQL's are int4."""
+@pytest.mark.parametrize("engine", ["mlflow_postgres_url", "mlflow_mysql_url"])
+def test_18_digits_get_an_id_that_strict_databases_hold(engine, rich_sqlite, tmp_path, request):
+    """`mlflow migrate-filestore` keeps the ids of file stores; those of a database are int4."""
+    target = request.getfixturevalue(engine)
     source = rich_sqlite.tracking_uri
     add_what_only_sqlite_holds(rich_sqlite.database_path)
     execute(
@@ -24,13 +27,13 @@ def test_18_digits_get_an_id_that_postgresql_holds(rich_sqlite, mlflow_postgres_
     )
     result = mlporter.copy(
         source,
-        mlflow_postgres_url,
+        target,
         artifact_root=str(tmp_path / "root"),
         selection=mlporter.Selection(experiments=("migrated",)),
     )
     (new,) = [r.new for r in result.renamed if (r.kind, r.old) == ("experiment id", str(NUMBER))]
     assert int(new) < 2**31
-    client = MlflowClient(mlflow_postgres_url, mlflow_postgres_url)
+    client = MlflowClient(target, target)
     assert client.get_experiment(new).name == "migrated"
     assert client.create_experiment("the next one") not in {new, "0"}
 

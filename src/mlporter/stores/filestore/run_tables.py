@@ -25,6 +25,8 @@ __all__ = ["RunTable"]
 
 _RUN = "run_uuid"
 _MOST_ROWS = 65_536
+_FEWEST_ROWS = 16_384
+"""Of a batch that is read, unless it is the last: some are in memory at a time."""
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -106,7 +108,7 @@ class RunTable:
             for batch in self._slices(start, length):
                 pending.append(batch if columns is None else batch.select(list(columns)))
                 rows += batch.num_rows
-                if rows >= _MOST_ROWS // 2:
+                if rows >= _FEWEST_ROWS:
                     yield pa.concat_batches(pending)
                     pending, rows = [], 0
         if pending:
