@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,20 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import marks
-from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
+from mlporter.transfer.alike import alike, alike_anywhere, tagged
 from mlporter.transfer.merge.resorted import resorted_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
-    from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
+    from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
     from mlporter.transfer.merge.inventory import Reader
 
-__all__ = ["WithoutMarks", "alike", "counterparts", "has_marks", "tagged"]
+__all__ = ["WithoutMarks", "counterparts", "has_marks"]
 
 _KINDS = (
     ("runs", "run_uuid", "tags", marks.RUN),
@@ -37,13 +36,6 @@ _MODEL_TABLES = {
     "logged_model_tags",
     "logged_model_metrics",
 }
-_NAMED = (
-    ("issues", "issue_id", ("name", "description")),
-    ("label_schemas", "schema_id", ("name",)),
-    ("review_queues", "queue_id", ("name_key",)),
-    ("scorers", "scorer_id", ("scorer_name",)),
-)
-"""What is known again in an experiment by what is said of it: few of each."""
 _FIRST = (
     ("experiment_tags", "experiment_id", marks.EXPERIMENT),
     ("registered_model_tags", "name", marks.REGISTERED_MODEL),
@@ -84,63 +76,8 @@ def counterparts(
         if changed:
             found[table] = changed
     named = alike(left, right, lambda number: numbers.get(number, number))
+    named |= alike_anywhere(left, right, lambda name: name, named["scorers"])
     return found | {table: ids for table, ids in named.items() if ids}
-
-
-def alike(
-    left: Reader, right: Reader, number_of: Callable[[int], int | None]
-) -> dict[str, dict[str, str]]:
-    """By table, the right side's ids of what is known again by what is said of it.
-
-    Args:
-        left: One side.
-        right: The other.
-        number_of: The right side's id of an experiment of the left side.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for table, column, names in _NAMED:
-        there = {key: id_ for id_, key in _counted(right, table, column, names, lambda n: n)}
-        mine = _counted(left, table, column, names, number_of)
-        found[table] = {id_: there[key] for id_, key in mine if key in there}
-    return found | _records(left, right) | _configs(left, right, found["scorers"])
-
-
-def _counted(
-    reader: Reader,
-    table: str,
-    column: str,
-    names: tuple[str, ...],
-    number_of: Callable[[int], int | None],
-) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Ids with what they are known by; of several that are alike, which one it is."""
-    seen: Counter[tuple[object, ...]] = Counter()
-    for id_, experiment, *said in rows_of(reader, table, (column, "experiment_id", *names)):
-        key = (number_of(experiment), *said)
-        yield id_, (*key, seen[key])
-        seen[key] += 1
-
-
-def _records(left: Reader, right: Reader) -> dict[str, dict[str, str]]:
-    """Records of evaluation datasets, by their datasets and inputs."""
-    table, columns = "evaluation_dataset_records", ("dataset_record_id", "dataset_id", "input_hash")
-    origin = dict(tagged(right, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
-    there = {
-        (origin.get(dataset, dataset), digest): id_
-        for id_, dataset, digest in rows_of(right, table, columns)
-    }
-    origin = dict(tagged(left, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
-    mine = rows_of(left, table, columns)
-    pairs = ((id_, there.get((origin.get(data, data), digest))) for id_, data, digest in mine)
-    return {table: {id_: other for id_, other in pairs if other is not None}}
-
-
-def _configs(left: Reader, right: Reader, scorers: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What scorers run on: one a scorer."""
-    table, columns = "online_scoring_configs", ("online_scoring_config_id", "scorer_id")
-    there = {scorer: id_ for id_, scorer in rows_of(right, table, columns)}
-    mine = rows_of(left, table, columns)
-    pairs = ((id_, there.get(scorers.get(scorer, scorer))) for id_, scorer in mine)
-    return {table: {id_: other for id_, other in pairs if other is not None}}
 
 
 def _deleted(source: Reader) -> dict[str, str]:
@@ -151,17 +88,6 @@ def _deleted(source: Reader) -> dict[str, str]:
         for key, value in rows_of(source, "experiment_tags", columns)
         if key.startswith(marks.DELETED_MODEL)
     }
-
-
-def tagged(reader: Reader, table: str, column: str, key: str) -> Iterator[tuple[str, str]]:
-    """Whose tag of some key has which value."""
-    entry = next((entry for entry in reader.tables if entry.name == table), None)
-    if entry is None:
-        return
-    name = marks.TAG_TABLES[table]
-    among = Among(name, (key,))
-    for batch in reader.read(table, (column, name.replace("key", "value")), among):
-        yield from zip(*(values.to_pylist() for values in batch.columns), strict=True)
 
 
 class WithoutMarks:

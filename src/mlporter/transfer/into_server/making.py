@@ -13,7 +13,7 @@ from mlporter.catalogue import marks
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.counterparts import tagged
+from mlporter.transfer.alike import tagged
 from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.into_server.crew import Crew
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue import marks
 from mlporter.errors import LeftOut, RefusedError
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.counterparts import alike, tagged
+from mlporter.transfer.alike import alike, alike_anywhere, tagged
 from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.merge.inventory import datasets_of, experiments_of
 from mlporter.transfer.merge.names import free_name, match_experiments
@@ -56,6 +56,7 @@ class Matching:
             self._deleted_models()
             self._datasets()
             self._evaluation()
+        self._anywhere()
 
     # --- Experiments ------------------------------------------------------------------------------
 
@@ -207,11 +208,18 @@ class Matching:
         rows = rows_of(carry.source, "evaluation_datasets", ("dataset_id",))
         pairs = ((id_, there.get(mine.get(id_, id_))) for (id_,) in rows)
         found = {"evaluation_datasets": {id_: copy for id_, copy in pairs if copy is not None}}
-        for table, ids in (
-            found | alike(carry.source, carry.server, carry.ids.experiments.get)
-        ).items():
-            carry.ids.change(table, ids)
-            carry.back.change(table, {copy: id_ for id_, copy in ids.items()})
+        self._known(found | alike(carry.source, carry.server, carry.ids.experiments.get))
+
+    def _anywhere(self) -> None:
+        """What lies in no experiment: webhooks, the gateway, the MCP registry."""
+        carry = self.carry
+        scorers = carry.ids.of("scorers")
+        self._known(alike_anywhere(carry.source, carry.server, carry.ids.workspace, scorers))
+
+    def _known(self, found: dict[str, dict[str, str]]) -> None:
+        for table, ids in found.items():
+            self.carry.ids.change(table, ids)
+            self.carry.back.change(table, {copy: id_ for id_, copy in ids.items()})
 
     def _datasets(self) -> None:
         """Datasets have no ids that a server shows: they are matched by name and digest."""
