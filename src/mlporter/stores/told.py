@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.rest import BLANKS, HIDDEN_ROWS, NUMBERS
+from mlporter.catalogue.rest import BLANKS, EMPTIES, HIDDEN_ROWS, NUMBERS
 from mlporter.stores.among import is_among
 from mlporter.stores.database.spool import Spool
 from mlporter.stores.made_up import dataset_uuid, input_uuid
@@ -173,6 +173,8 @@ def told_batch(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch with blanks as NULL, whole numbers as such, and hidden columns as they are."""
     for name in BLANKS.get(table, ()):
         batch = _with(batch, name, _without_blanks)
+    for name in EMPTIES.get(table, ()):
+        batch = _with(batch, name, _without_empties)
     for name in NUMBERS.get(table, ()):
         batch = _with(batch, name, _whole_numbers)
     return batch
@@ -189,6 +191,11 @@ def _with(batch: pa.RecordBatch, name: str, change: Any) -> pa.RecordBatch:  # n
 def _without_blanks(column: pa.Array) -> pa.Array:
     blank = pc.is_in(column, value_set=pa.array(["", "null"], pa.string()))
     return pc.if_else(blank, pa.scalar(None, column.type), column)
+
+
+def _without_empties(column: pa.Array) -> pa.Array:
+    empty = pc.is_in(column, value_set=pa.array(["[]", "{}"], pa.string()))
+    return pc.if_else(empty, pa.scalar(None, column.type), column)
 
 
 def _whole_numbers(column: pa.Array) -> pa.Array:

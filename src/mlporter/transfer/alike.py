@@ -141,9 +141,10 @@ def _counted(
     seen: Counter[Said] = Counter()
     for id_, *values in rows_of(reader, known.table, (known.column, *known.said)):
         said = tuple(
-            changes[column](value) if column in changes and value is not None else value or None
+            changes[column](value) if column in changes and value is not None else value
             for column, value in zip(known.said, values, strict=True)
         )
+        said = tuple(None if value == "" else value for value in said)
         yield id_, (*said, seen[said])
         seen[said] += 1
 

@@ -38,6 +38,7 @@ _MODEL_TABLES = {
 }
 _FIRST = (
     ("experiment_tags", "experiment_id", marks.EXPERIMENT),
+    ("experiment_tags", "experiment_id", marks.HOLDS),
     ("registered_model_tags", "name", marks.REGISTERED_MODEL),
 )
 

@@ -8,6 +8,7 @@ import pytest
 import mlporter
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_models import EXAMPLE_INPUT, VERSION_FACTORS
+from tests.support.target_server import target_server
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -54,8 +55,9 @@ def test_the_rest_is_the_same_in_the_eyes_of_diff(carried, rich_sqlite_template)
     assert {difference.sigil for difference in report.differences} == {"+"}
 
 
-def test_a_second_import_makes_nothing(carried, rich_sqlite_template):
-    _, server = carried
+def test_a_second_import_makes_nothing(carried, rich_sqlite_template, writes):
+    """It sends nothing but what was refused; the list of what is left out is the same."""
+    first, server = carried
     tables = ("runs", "metrics", "trace_info", "spans", "assessments", "logged_models", "inputs",
               "model_versions", "evaluation_dataset_records", "review_queues", "scorer_versions",
               "webhooks", "endpoints", "guardrails", "budget_policies", "mcp_servers",
@@ -63,8 +65,29 @@ def test_a_second_import_makes_nothing(carried, rich_sqlite_template):
     before = {table: server.rows(f"SELECT count(*) FROM {table}") for table in tables}
     again = mlporter.copy(rich_sqlite_template.tracking_uri, server.address)
     assert again.rows == 0
+    assert sorted(set(writes)) == ["POST /api/3.0/mlflow/issues"]
+    assert again.exit_code == first.exit_code
+    assert sorted(map(str, again.left_out.first)) == sorted(map(str, first.left_out.first))
     assert again.files.stored_files == 0
     assert {table: server.rows(f"SELECT count(*) FROM {table}") for table in tables} == before
+
+
+def test_a_copy_is_copied_whole_from_server_to_server(
+    carried, mlflow_sqlite_template, tmp_path, writes
+):
+    """What one server took, another one takes: nothing is left out, and nothing differs."""
+    _, server = carried
+    with target_server(mlflow_sqlite_template, tmp_path) as other:
+        result = mlporter.copy(server.address, other.address)
+        assert [item for item in result.left_out.first if not item.expected] == []
+        assert result.exit_code == 0
+        report = mlporter.diff(server.address, other.address)
+        found = {table for table, counts in report.tables.items() if counts.different}
+        assert (report.identical, found) == (True, set())
+
+        writes.clear()
+        again = mlporter.copy(server.address, other.address)
+        assert (writes, again.rows, again.exit_code) == ([], 0, 0)
 
 
 def test_models_predict_the_same(carried, rich_sqlite_template):

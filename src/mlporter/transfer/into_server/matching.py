@@ -36,6 +36,7 @@ class Matching:
         carry: The import; its maps are filled in.
         matches: Experiments that are carried, by the source's ids.
         ours: Experiments on the server that an earlier import made.
+        marked: Experiments on the server that say that they are copies, or hold some.
         conflicts: Why it is refused.
         renamed: What gets another name.
     """
@@ -43,6 +44,7 @@ class Matching:
     carry: Carry
     matches: dict[int, Match] = field(default_factory=dict)
     ours: set[int] = field(default_factory=set)
+    marked: set[int] = field(default_factory=set)
     conflicts: list[Conflict] = field(default_factory=list)
     renamed: list[Renamed] = field(default_factory=list)
 
@@ -65,6 +67,8 @@ class Matching:
         mine, there = experiments_of(carry.source), experiments_of(carry.server)
         marked = tagged(carry.server, "experiment_tags", "experiment_id", marks.EXPERIMENT)
         self.ours = {int(number) for number, _ in marked}
+        held = tagged(carry.server, "experiment_tags", "experiment_id", marks.HOLDS)
+        self.marked = self.ours | {int(number) for number, _ in held}
         asked = ((e.number, carry.policy.experiment_name(e.name)) for e in mine)
         new = {number: name for number, name in asked if name is not None}
         taken = {e.name for e in mine}

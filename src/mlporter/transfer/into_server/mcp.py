@@ -12,6 +12,7 @@ from mlporter.transfer.into_server.objects import (
     leave_other,
     make_one,
     new_objects,
+    source_rows,
     try_one,
 )
 
@@ -121,10 +122,18 @@ def _version(api: McpWriter, row: Row, status: str | None) -> None:
 
 
 def _set(table: str, set_one: Callable[[McpWriter, Row], None], carry: Carry) -> None:
-    """Set tags or aliases that the server has not, or has otherwise."""
+    """Set tags or aliases that the server has not, or has otherwise; not of deleted versions."""
+    versions = source_rows(carry, "mcp_server_versions")
+    gone = {_version_key(row) for row in versions if row["status"] == _DELETED}
     for row, mapped, _ in lacking(carry, table):
+        if _version_key(row) in gone:
+            continue
         write = partial(set_one, _api(carry, mapped, row["name"]), row)
         try_one(carry, table, row["name"], write, row.get("alias") or row["key"])
+
+
+def _version_key(row: Row) -> tuple[str | None, ...]:
+    return row["workspace"], row["name"], row.get("version")
 
 
 def _tag(api: McpWriter, row: Row) -> None:
