@@ -349,3 +349,26 @@ def test_numbers_that_a_server_has_as_columns_are_no_loss(source, server, mlflow
     result = mlporter.copy(source, server.address)
     found = [(item.id, item.path) for item in lost(result) if item.kind == "trace_metrics"]
     assert found == [("tr-1", "input_tokens"), ("tr-1", "own")]
+
+
+# --- Files that no row points to ------------------------------------------------------------------
+
+
+def test_orphans_go_where_the_proxy_keeps_files(plain_sqlite, server, tmp_path, writes):
+    """Beside the others, as in a database; on a server without a proxy they are listed."""
+    folder = next(path for path in tmp_path.rglob("artifacts") if path.parent.name == "plain")
+    run = plain_sqlite.run_ids[0]
+    (owner,) = (path.parent for path in folder.rglob("artifacts") if path.parent.name == run)
+    lost_run = owner.parent / ("e" * 32)
+    (lost_run / "artifacts" / "deep").mkdir(parents=True)
+    (lost_run / "artifacts" / "deep" / "x#1.txt").write_bytes(b"refused")
+    (lost_run / "artifacts" / "deep" / "x.txt").write_bytes(b"12345")
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address, orphans=True)
+    assert [(item.path, item.reason) for item in lost(result)] == [("deep/x#1.txt", "refused")]
+    (found,) = (server.files / "orphans").rglob("x.txt")
+    assert found.read_bytes() == b"12345"
+
+    writes.clear()
+    again = mlporter.copy(plain_sqlite.tracking_uri, server.address, orphans=True)
+    assert again.files.stored_files == 0
+    assert [line for line in writes if "x.txt" in line] == []

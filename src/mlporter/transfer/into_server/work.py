@@ -149,7 +149,7 @@ class ServerWork:
         registry.write()
         self._send_files(("model_version",))
         if self.copies:
-            self.files.leave_orphans()
+            self.files.send_orphans()
         finish_logged_models(carry)
         write_datasets(carry)
         write_scorers(carry)
