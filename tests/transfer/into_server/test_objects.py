@@ -179,7 +179,7 @@ def test_scorers_keep_numbers_endpoints_and_what_they_run_on(source, server, wri
         found = {v.scorer_version: v for v in _get_store().list_scorer_versions("0", "j")}
         bindings = _get_store().list_endpoint_bindings()
     assert sorted(found) == [1, 3]
-    assert "gateway:/chat" in found[3].serialized_scorer
+    assert "gateway:/chat" in str(found[3].serialized_scorer)
     assert [binding.resource_id for binding in bindings] == [found[3].scorer_id]
     assert server.rows("SELECT sample_rate FROM online_scoring_configs") == [(0.5,)]
 

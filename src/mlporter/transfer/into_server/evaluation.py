@@ -75,7 +75,7 @@ def write_datasets(carry: Carry) -> None:
             for tag in rows_below(carry, "evaluation_dataset_tags", "dataset_id", id_)
         }
         api = Evaluating(carry.writer_of(carry.ids.workspace(row["workspace"] or "default")))
-        marked = {**tags, marks.DATASET: id_}
+        marked = {marks.DATASET: id_, **tags}  # a copy of a copy is one of the first
         make = partial(api.dataset, row["name"], homes, marked)
         if make_one(carry, "evaluation_datasets", id_, make, row["name"]):
             carry.wrote("evaluation_dataset_tags", len(tags))
