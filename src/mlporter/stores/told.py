@@ -19,14 +19,11 @@ from mlporter.catalogue.rest import BLANKS, EMPTIES, HIDDEN_ROWS, NUMBERS
 from mlporter.stores.among import is_among
 from mlporter.stores.database.spool import Spool
 from mlporter.stores.made_up import dataset_uuid, input_uuid
+from mlporter.stores.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-    from typing import BinaryIO
 
-    from mlporter.catalogue.types import Table
-    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
 
 __all__ = ["AsTold", "told_batch"]
@@ -34,29 +31,20 @@ __all__ = ["AsTold", "told_batch"]
 _EDGES = ("inputs", "input_tags")
 
 
-class AsTold:
+class AsTold(Wrapped):
     """A source as MLflow's REST API would tell it. Closing it leaves the source itself open.
 
     Memory grows with what is deleted and with the datasets that were logged, and with nothing else.
     """
 
     def __init__(self, inner: Source) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._spool: Spool | None = None
 
     @property
     def description(self) -> Description:
         """What and where it is."""
         return replace(self.inner.description, over_rest=True)
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Its tables, also those that the API hides."""
-        return self.inner.tables
-
-    def count(self, table: str) -> int:
-        """Rows of a table; hidden ones are counted too, as this is for showing progress."""
-        return self.inner.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -144,19 +132,6 @@ class AsTold:
             return owner not in hidden and (keep is None or keep(kind, owner))
 
         return self.inner.files(report, is_shown)
-
-    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of an artifact file."""
-        return self.inner.open_file(file)
-
-    def losses(self) -> Iterator[LeftOut]:
-        """What its tables hold and cannot be read."""
-        return self.inner.losses()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of how it was read."""
-        return self.inner.notes
 
     def close(self) -> None:
         """Forget what was made up."""

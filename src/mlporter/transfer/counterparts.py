@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import marks
 from mlporter.stores.versions import rows_of
+from mlporter.stores.wrapped import Wrapped
 from mlporter.transfer.alike import alike, alike_anywhere, tagged
 from mlporter.transfer.merge.resorted import resorted_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
 
-    from mlporter.catalogue.types import Table
-    from mlporter.errors import LeftOut
-    from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
+    from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report, Source
     from mlporter.transfer.merge.inventory import Reader
 
 __all__ = ["WithoutMarks", "counterparts", "has_marks"]
@@ -91,28 +89,11 @@ def _deleted(source: Reader) -> dict[str, str]:
     }
 
 
-class WithoutMarks:
+class WithoutMarks(Wrapped):
     """A source without the tags that say whose copies things are, or that a server makes itself.
 
     Closing it closes nothing.
     """
-
-    def __init__(self, inner: Source) -> None:
-        self._inner = inner
-
-    @property
-    def description(self) -> Description:
-        """What and where it is."""
-        return self._inner.description
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Its tables."""
-        return self._inner.tables
-
-    def count(self, table: str) -> int:
-        """Rows of a table; the tags are counted too, as this is for showing progress."""
-        return self._inner.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -121,7 +102,7 @@ class WithoutMarks:
         if table in _MODEL_TABLES and self._held:
             yield from self._without_held(table, columns, among)
             return
-        batches = self._inner.read(table, columns, among)
+        batches = self.inner.read(table, columns, among)
         name = "key" if table == "trace_request_metadata" else marks.TAG_TABLES.get(table)
         if name is None or (columns is not None and name not in columns):
             yield from batches
@@ -133,7 +114,7 @@ class WithoutMarks:
     ) -> Iterator[pa.RecordBatch]:
         names = columns or tuple(next(t for t in self.tables if t.name == table).schema.names)
         held = pa.array(list(self._held), pa.string())
-        for batch in self._inner.read(table, tuple(dict.fromkeys((*names, "model_id"))), among):
+        for batch in self.inner.read(table, tuple(dict.fromkeys((*names, "model_id"))), among):
             ids = batch.column(batch.schema.get_field_index("model_id"))
             rows = batch.filter(pc.invert(pc.is_in(ids, value_set=held)))
             rows = _without(rows, "tag_key") if "tag_key" in names else rows
@@ -142,7 +123,7 @@ class WithoutMarks:
     @cached_property
     def _held(self) -> dict[str, str]:
         """Logged models that only hold files of model versions; whose files they are."""
-        found = tagged(self._inner, "logged_model_tags", "model_id", marks.LOGGED_MODEL)
+        found = tagged(self.inner, "logged_model_tags", "model_id", marks.LOGGED_MODEL)
         return {
             model: owner.removeprefix(marks.HELD)
             for model, owner in found
@@ -152,27 +133,14 @@ class WithoutMarks:
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file; those that are only held for a version are the version's."""
         if not self._held:
-            return self._inner.files(report, keep)
-        return resorted_files(self._owned(file) for file in self._inner.files(report, keep))
+            return self.inner.files(report, keep)
+        return resorted_files(self._owned(file) for file in self.inner.files(report, keep))
 
     def _owned(self, file: ArtifactFile) -> ArtifactFile:
         owner = self._held.get(file.owner_id) if file.owner_kind == "logged_model" else None
         if owner is None:
             return file
         return replace(file, owner_kind="model_version", owner_id=owner)
-
-    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of an artifact file."""
-        return self._inner.open_file(file)
-
-    def losses(self) -> Iterator[LeftOut]:
-        """What its tables hold and cannot be read."""
-        return self._inner.losses()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of how it was read."""
-        return self._inner.notes
 
     def close(self) -> None:
         """Nothing is held."""
