@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BLANKS", "EMPTIES", "HIDDEN_COLUMNS", "HIDDEN_ROWS", "HIDDEN_TABLES", "NUMBERS"]
+__all__ = [
+    "BLANKS",
+    "EMPTIES",
+    "HIDDEN_COLUMNS",
+    "HIDDEN_ROWS",
+    "HIDDEN_TABLES",
+    "LINKS",
+    "NUMBERS",
+]
 
 HIDDEN_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -85,6 +93,10 @@ EMPTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"mcp_server_versions": ("tools", "connect_options")}
 )
 """Columns of `BLANKS` in which an empty JSON list or object looks like nothing, too."""
+
+LINKS: Mapping[str, tuple[str, ...]] = MappingProxyType({"spans": ("content",)})
+"""JSON in which no links and an empty list of links look the same: newer MLflows write the
+latter, and a server writes what it takes in its own way."""
 
 NUMBERS: Mapping[str, tuple[str, ...]] = MappingProxyType({"assessments": ("value",)})
 """JSON in which whole numbers and floats look the same: 1 and 1.0."""

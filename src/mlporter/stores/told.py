@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.rest import BLANKS, EMPTIES, HIDDEN_ROWS, NUMBERS
+from mlporter.catalogue.rest import BLANKS, EMPTIES, HIDDEN_ROWS, LINKS, NUMBERS
 from mlporter.stores.among import is_among
 from mlporter.stores.database.spool import Spool
 from mlporter.stores.made_up import dataset_uuid, input_uuid
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsTold", "told_batch"]
 
+_NO_LINKS = ', "links": []'
+"""As MLflow writes it; in a text it would be written otherwise."""
 _EDGES = ("inputs", "input_tags")
 
 
@@ -150,6 +152,8 @@ def told_batch(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         batch = _with(batch, name, _without_blanks)
     for name in EMPTIES.get(table, ()):
         batch = _with(batch, name, _without_empties)
+    for name in LINKS.get(table, ()):
+        batch = _with(batch, name, _without_links)
     for name in NUMBERS.get(table, ()):
         batch = _with(batch, name, _whole_numbers)
     return batch
@@ -171,6 +175,10 @@ def _without_blanks(column: pa.Array) -> pa.Array:
 def _without_empties(column: pa.Array) -> pa.Array:
     empty = pc.is_in(column, value_set=pa.array(["[]", "{}"], pa.string()))
     return pc.if_else(empty, pa.scalar(None, column.type), column)
+
+
+def _without_links(column: pa.Array) -> pa.Array:
+    return pc.replace_substring(column, _NO_LINKS, "")
 
 
 def _whole_numbers(column: pa.Array) -> pa.Array:

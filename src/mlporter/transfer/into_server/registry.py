@@ -278,6 +278,10 @@ class Registry:
         owner = version_owner_id((row["workspace"] or "default", row["name"], row["version"]))
         workspace = carry.ids.workspace(row["workspace"] or "default")
         homes = [number for number, home in carry.homes.items() if home.workspace == workspace]
+        if not carry.server.can.may("logged models"):
+            return replace(
+                named, refused="the server has no logged model that could hold its files"
+            )
         if not homes:
             return replace(named, refused="no experiment is carried that could hold its files")
         home, tag = min(homes), (marks.LOGGED_MODEL, f"{marks.HELD}{owner}")
