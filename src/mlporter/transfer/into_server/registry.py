@@ -245,6 +245,7 @@ class Registry:
             got = writer.create_model_version(body, number)
         except ApiError as error:
             self._refuse(key, number, "version", error.message)
+            carry.skip("model_version_tags", len(tags))
             return False
         if got != number:
             writer.delete_model_version(name, got)
