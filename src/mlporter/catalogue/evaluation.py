@@ -109,6 +109,7 @@ SCORER_VERSIONS = Table(
     ),
     parent="scorers",
     references=(foreign_key(("scorer_id",), "scorers"),),
+    hidden=(HiddenReference("serialized_scorer", "endpoints", Form.ENDPOINT),),
     bulky=True,
 )
 """Versions of scorers. A model ``gateway:/<endpoint id>`` in the JSON is a row of `endpoints`."""

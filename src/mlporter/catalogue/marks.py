@@ -6,7 +6,16 @@ made, even where it never heard of it.
 
 from __future__ import annotations
 
-__all__ = ["DATASET", "DELETED_MODEL", "EXPERIMENT", "HELD", "LOGGED_MODEL", "OF_VERSIONS", "OURS"]
+__all__ = [
+    "DATASET",
+    "DELETED_MODEL",
+    "EXPERIMENT",
+    "HELD",
+    "HOLDS",
+    "LOGGED_MODEL",
+    "OF_VERSIONS",
+    "OURS",
+]
 __all__ += ["PLACEHOLDER", "REGISTERED_MODEL", "RUN", "SERVERS_OWN", "TAG_TABLES", "VERSION"]
 
 OURS = "mlporter."
@@ -21,6 +30,8 @@ VERSION = "mlporter.source.version"
 HELD = "version:"
 """Before the owner id of a model version, as the value of `LOGGED_MODEL`: a logged model that holds
 files which the version had of its own."""
+HOLDS = "mlporter.holds_copies"
+"""On an experiment that was there before, and got copies; it is not a copy itself."""
 PLACEHOLDER = "mlporter.placeholder"
 """On a version that only takes a number, until it is deleted."""
 DELETED_MODEL = "mlporter.deleted_model."

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BLANKS", "HIDDEN_COLUMNS", "HIDDEN_ROWS", "HIDDEN_TABLES", "NUMBERS"]
+__all__ = [
+    "BLANKS",
+    "EMPTIES",
+    "HIDDEN_COLUMNS",
+    "HIDDEN_ROWS",
+    "HIDDEN_TABLES",
+    "LINKS",
+    "NUMBERS",
+]
 
 HIDDEN_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -48,6 +56,7 @@ HIDDEN_ROWS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
         "logged_models": ("lifecycle_stage", "deleted"),
         "model_versions": ("current_stage", "Deleted_Internal"),
         "webhooks": ("deleted_timestamp", None),
+        "mcp_server_versions": ("status", "deleted"),
     }
 )
 """Deleted rows, with what hangs on them: the column that says so, and how (None: by not being
@@ -79,6 +88,15 @@ BLANKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Columns in which an empty text, the JSON ``null`` and nothing at all look the same."""
+
+EMPTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"mcp_server_versions": ("tools", "connect_options")}
+)
+"""Columns of `BLANKS` in which an empty JSON list or object looks like nothing, too."""
+
+LINKS: Mapping[str, tuple[str, ...]] = MappingProxyType({"spans": ("content",)})
+"""JSON in which no links and an empty list of links look the same: newer MLflows write the
+latter, and a server writes what it takes in its own way."""
 
 NUMBERS: Mapping[str, tuple[str, ...]] = MappingProxyType({"assessments": ("value",)})
 """JSON in which whole numbers and floats look the same: 1 and 1.0."""

@@ -39,6 +39,8 @@ class Form(str, Enum):
     """Somewhere in a JSON document, as the value of the fields named by ``fields``."""
     URI = "uri"
     """Inside ``runs:/<id>/…`` or ``models:/<id>``."""
+    ENDPOINT = "endpoint"
+    """As ``gateway:/<id>`` somewhere in a JSON document."""
     LINK = "link"
     """Inside a web link such as ``…/#/experiments/<experiment>/runs/<run>``."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 __all__ = ["UNSETTABLE"]
 
 _TIMES = frozenset({"creation_time", "last_updated_time"})
+_MADE = frozenset({"created_at", "last_updated_at"})
+_BY = frozenset({"created_by", "last_updated_by"})
 
 UNSETTABLE: dict[str, frozenset[str]] = {
     "experiments": frozenset({"creation_time", "last_update_time"}),
@@ -41,5 +43,15 @@ UNSETTABLE: dict[str, frozenset[str]] = {
     ),
     "entity_associations": frozenset({"association_id", "created_time"}),
     "webhooks": frozenset({"creation_timestamp", "last_updated_timestamp"}),
+    "model_definitions": _MADE | {"last_updated_by"},
+    "endpoints": _MADE | {"last_updated_by"},
+    "endpoint_model_mappings": frozenset({"created_at", "created_by"}),
+    "endpoint_bindings": _MADE | _BY | {"display_name"},
+    "budget_policies": _MADE | {"last_updated_by"},
+    "guardrails": _MADE | _BY,
+    "guardrail_configs": frozenset({"created_at", "created_by"}),
+    "mcp_servers": _MADE | _BY,
+    "mcp_server_versions": _MADE | _BY,
+    "mcp_access_endpoints": _MADE | _BY,
 }
 """By table, columns that MLflow's REST API has no way to set."""

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.own import ARTIFACTS
-from mlporter.catalogue.rest import BLANKS, HIDDEN_COLUMNS, HIDDEN_ROWS, HIDDEN_TABLES, NUMBERS
+from mlporter.catalogue.rest import (
+    BLANKS,
+    HIDDEN_COLUMNS,
+    HIDDEN_ROWS,
+    HIDDEN_TABLES,
+    LINKS,
+    NUMBERS,
+)
 from mlporter.catalogue.types import Kind, Table
 from mlporter.catalogue.unsettable import UNSETTABLE
 from mlporter.compare.shape import Pair, pair_up
@@ -34,7 +41,7 @@ _KIND_REASONS = {
 _PLACES = "Places, where files are rather than what they are"
 _OWNERS = "By whose files they are, and not as text"
 
-_ALIKE = "Nothing and an empty text, 1 and 1.0, which are the same in MLflow's REST API"
+_ALIKE = "Nothing and an empty text or list, 1 and 1.0, which are the same in MLflow's REST API"
 _HIDDEN = "What MLflow's REST API does not show"
 
 _UNSETTABLE = "What a server fills in itself in a copy"
@@ -148,7 +155,7 @@ def _hidden(table: str, ignored: _Ignored) -> frozenset[str]:
         ignored.setdefault(_HIDDEN, {})[f"{table}.{column}"] = None
     if table in HIDDEN_ROWS:
         ignored.setdefault(_HIDDEN, {})[f"deleted {table}"] = None
-    for name in (*BLANKS.get(table, ()), *NUMBERS.get(table, ())):
+    for name in (*BLANKS.get(table, ()), *NUMBERS.get(table, ()), *LINKS.get(table, ())):
         ignored.setdefault(_ALIKE, {})[f"{table}.{name}"] = None
     return frozenset(columns)
 

@@ -7,49 +7,34 @@ refuse it. What is left away is counted, and told.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.errors import LeftOut
+from mlporter.stores.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
-    from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import (
         Among,
-        ArtifactFile,
-        Description,
-        Keep,
-        Report,
         Source,
     )
 
 __all__ = ["Once", "like_before"]
 
 
-class Once:
+class Once(Wrapped):
     """`mlporter.stores.protocols.Source` without the rows that are exactly like another."""
 
     def __init__(self, inner: Source) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._repeating = {table.name: table for table in inner.tables if table.repeats}
-
-    @property
-    def description(self) -> Description:
-        """What and where it is."""
-        return self.inner.description
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Its tables."""
-        return self.inner.tables
 
     @cached_property
     def _surplus(self) -> dict[str, int]:
@@ -75,14 +60,6 @@ class Once:
         wanted = columns if columns is None else tuple(dict.fromkeys((*columns, *entry.key)))
         return _once(self.inner.read(table, wanted, among), entry.key, columns)
 
-    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
-        """Every artifact file."""
-        return self.inner.files(report, keep)
-
-    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of an artifact file."""
-        return self.inner.open_file(file)
-
     def losses(self) -> Iterator[LeftOut]:
         """What could not be read, and how many rows are like another."""
         yield from self.inner.losses()
@@ -90,15 +67,6 @@ class Once:
             if count:
                 detail = _sentence(count)
                 yield LeftOut("table", name, "", "duplicate", detail, expected=True)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of how it was read."""
-        return self.inner.notes
-
-    def close(self) -> None:
-        """End the snapshot."""
-        self.inner.close()
 
 
 def _sentence(count: int) -> str:

@@ -2,52 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import LeftOut, UsageError
+from mlporter.stores.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from mlporter.stores.protocols import (
         Among,
-        ArtifactFile,
-        Description,
-        Keep,
-        Report,
         Source,
     )
 
 __all__ = ["WithoutSecrets"]
 
 
-class WithoutSecrets:
+class WithoutSecrets(Wrapped):
     """A source without its secrets: secret columns are NULL, secret tables cannot be read.
 
     Every source is wrapped in this when it is opened, whatever kind of place it is.
     """
 
     def __init__(self, inner: Source) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._by_name = {table.name: table for table in inner.tables}
-
-    @property
-    def description(self) -> Description:
-        """What and where it is."""
-        return self.inner.description
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Its tables, secret ones among them."""
-        return self.inner.tables
-
-    def count(self, table: str) -> int:
-        """Rows of a table."""
-        return self.inner.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -66,27 +48,6 @@ class WithoutSecrets:
         hidden = _secret_columns(entry) if entry is not None else ()
         batches = self.inner.read(table, columns, among)
         return (_blank(batch, hidden) for batch in batches) if hidden else batches
-
-    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
-        """Every artifact file, or those of the owners that `keep` wants."""
-        return self.inner.files(report, keep)
-
-    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of an artifact file."""
-        return self.inner.open_file(file)
-
-    def losses(self) -> Iterator[LeftOut]:
-        """What its tables hold and cannot be read."""
-        return self.inner.losses()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of how it was read."""
-        return self.inner.notes
-
-    def close(self) -> None:
-        """End the snapshot."""
-        self.inner.close()
 
     def left_out(self) -> Iterator[LeftOut]:
         """An entry for each secret column of kept tables that holds something."""

@@ -15,48 +15,38 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.rest import BLANKS, HIDDEN_ROWS, NUMBERS
+from mlporter.catalogue.rest import BLANKS, EMPTIES, HIDDEN_ROWS, LINKS, NUMBERS
 from mlporter.stores.among import is_among
 from mlporter.stores.database.spool import Spool
 from mlporter.stores.made_up import dataset_uuid, input_uuid
+from mlporter.stores.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-    from typing import BinaryIO
 
-    from mlporter.catalogue.types import Table
-    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
 
 __all__ = ["AsTold", "told_batch"]
 
+_NO_LINKS = ', "links": []'
+"""As MLflow writes it; in a text it would be written otherwise."""
 _EDGES = ("inputs", "input_tags")
 
 
-class AsTold:
+class AsTold(Wrapped):
     """A source as MLflow's REST API would tell it. Closing it leaves the source itself open.
 
     Memory grows with what is deleted and with the datasets that were logged, and with nothing else.
     """
 
     def __init__(self, inner: Source) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._spool: Spool | None = None
 
     @property
     def description(self) -> Description:
         """What and where it is."""
         return replace(self.inner.description, over_rest=True)
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Its tables, also those that the API hides."""
-        return self.inner.tables
-
-    def count(self, table: str) -> int:
-        """Rows of a table; hidden ones are counted too, as this is for showing progress."""
-        return self.inner.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -145,19 +135,6 @@ class AsTold:
 
         return self.inner.files(report, is_shown)
 
-    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of an artifact file."""
-        return self.inner.open_file(file)
-
-    def losses(self) -> Iterator[LeftOut]:
-        """What its tables hold and cannot be read."""
-        return self.inner.losses()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of how it was read."""
-        return self.inner.notes
-
     def close(self) -> None:
         """Forget what was made up."""
         if self._spool is not None:
@@ -173,6 +150,10 @@ def told_batch(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch with blanks as NULL, whole numbers as such, and hidden columns as they are."""
     for name in BLANKS.get(table, ()):
         batch = _with(batch, name, _without_blanks)
+    for name in EMPTIES.get(table, ()):
+        batch = _with(batch, name, _without_empties)
+    for name in LINKS.get(table, ()):
+        batch = _with(batch, name, _without_links)
     for name in NUMBERS.get(table, ()):
         batch = _with(batch, name, _whole_numbers)
     return batch
@@ -189,6 +170,15 @@ def _with(batch: pa.RecordBatch, name: str, change: Any) -> pa.RecordBatch:  # n
 def _without_blanks(column: pa.Array) -> pa.Array:
     blank = pc.is_in(column, value_set=pa.array(["", "null"], pa.string()))
     return pc.if_else(blank, pa.scalar(None, column.type), column)
+
+
+def _without_empties(column: pa.Array) -> pa.Array:
+    empty = pc.is_in(column, value_set=pa.array(["[]", "{}"], pa.string()))
+    return pc.if_else(empty, pa.scalar(None, column.type), column)
+
+
+def _without_links(column: pa.Array) -> pa.Array:
+    return pc.replace_substring(column, _NO_LINKS, "")
 
 
 def _whole_numbers(column: pa.Array) -> pa.Array:

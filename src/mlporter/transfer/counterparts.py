@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import marks
-from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
+from mlporter.stores.wrapped import Wrapped
+from mlporter.transfer.alike import alike, alike_anywhere, tagged
 from mlporter.transfer.merge.resorted import resorted_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping
 
-    from mlporter.catalogue.types import Table
-    from mlporter.errors import LeftOut
-    from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
+    from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report, Source
     from mlporter.transfer.merge.inventory import Reader
 
-__all__ = ["WithoutMarks", "alike", "counterparts", "has_marks", "tagged"]
+__all__ = ["WithoutMarks", "counterparts", "has_marks"]
 
 _KINDS = (
     ("runs", "run_uuid", "tags", marks.RUN),
@@ -37,15 +34,9 @@ _MODEL_TABLES = {
     "logged_model_tags",
     "logged_model_metrics",
 }
-_NAMED = (
-    ("issues", "issue_id", ("name", "description")),
-    ("label_schemas", "schema_id", ("name",)),
-    ("review_queues", "queue_id", ("name_key",)),
-    ("scorers", "scorer_id", ("scorer_name",)),
-)
-"""What is known again in an experiment by what is said of it: few of each."""
 _FIRST = (
     ("experiment_tags", "experiment_id", marks.EXPERIMENT),
+    ("experiment_tags", "experiment_id", marks.HOLDS),
     ("registered_model_tags", "name", marks.REGISTERED_MODEL),
 )
 
@@ -84,63 +75,8 @@ def counterparts(
         if changed:
             found[table] = changed
     named = alike(left, right, lambda number: numbers.get(number, number))
+    named |= alike_anywhere(left, right, lambda name: name, named["scorers"])
     return found | {table: ids for table, ids in named.items() if ids}
-
-
-def alike(
-    left: Reader, right: Reader, number_of: Callable[[int], int | None]
-) -> dict[str, dict[str, str]]:
-    """By table, the right side's ids of what is known again by what is said of it.
-
-    Args:
-        left: One side.
-        right: The other.
-        number_of: The right side's id of an experiment of the left side.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for table, column, names in _NAMED:
-        there = {key: id_ for id_, key in _counted(right, table, column, names, lambda n: n)}
-        mine = _counted(left, table, column, names, number_of)
-        found[table] = {id_: there[key] for id_, key in mine if key in there}
-    return found | _records(left, right) | _configs(left, right, found["scorers"])
-
-
-def _counted(
-    reader: Reader,
-    table: str,
-    column: str,
-    names: tuple[str, ...],
-    number_of: Callable[[int], int | None],
-) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Ids with what they are known by; of several that are alike, which one it is."""
-    seen: Counter[tuple[object, ...]] = Counter()
-    for id_, experiment, *said in rows_of(reader, table, (column, "experiment_id", *names)):
-        key = (number_of(experiment), *said)
-        yield id_, (*key, seen[key])
-        seen[key] += 1
-
-
-def _records(left: Reader, right: Reader) -> dict[str, dict[str, str]]:
-    """Records of evaluation datasets, by their datasets and inputs."""
-    table, columns = "evaluation_dataset_records", ("dataset_record_id", "dataset_id", "input_hash")
-    origin = dict(tagged(right, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
-    there = {
-        (origin.get(dataset, dataset), digest): id_
-        for id_, dataset, digest in rows_of(right, table, columns)
-    }
-    origin = dict(tagged(left, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
-    mine = rows_of(left, table, columns)
-    pairs = ((id_, there.get((origin.get(data, data), digest))) for id_, data, digest in mine)
-    return {table: {id_: other for id_, other in pairs if other is not None}}
-
-
-def _configs(left: Reader, right: Reader, scorers: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What scorers run on: one a scorer."""
-    table, columns = "online_scoring_configs", ("online_scoring_config_id", "scorer_id")
-    there = {scorer: id_ for id_, scorer in rows_of(right, table, columns)}
-    mine = rows_of(left, table, columns)
-    pairs = ((id_, there.get(scorers.get(scorer, scorer))) for id_, scorer in mine)
-    return {table: {id_: other for id_, other in pairs if other is not None}}
 
 
 def _deleted(source: Reader) -> dict[str, str]:
@@ -153,39 +89,11 @@ def _deleted(source: Reader) -> dict[str, str]:
     }
 
 
-def tagged(reader: Reader, table: str, column: str, key: str) -> Iterator[tuple[str, str]]:
-    """Whose tag of some key has which value."""
-    entry = next((entry for entry in reader.tables if entry.name == table), None)
-    if entry is None:
-        return
-    name = marks.TAG_TABLES[table]
-    among = Among(name, (key,))
-    for batch in reader.read(table, (column, name.replace("key", "value")), among):
-        yield from zip(*(values.to_pylist() for values in batch.columns), strict=True)
-
-
-class WithoutMarks:
+class WithoutMarks(Wrapped):
     """A source without the tags that say whose copies things are, or that a server makes itself.
 
     Closing it closes nothing.
     """
-
-    def __init__(self, inner: Source) -> None:
-        self._inner = inner
-
-    @property
-    def description(self) -> Description:
-        """What and where it is."""
-        return self._inner.description
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Its tables."""
-        return self._inner.tables
-
-    def count(self, table: str) -> int:
-        """Rows of a table; the tags are counted too, as this is for showing progress."""
-        return self._inner.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -194,7 +102,7 @@ class WithoutMarks:
         if table in _MODEL_TABLES and self._held:
             yield from self._without_held(table, columns, among)
             return
-        batches = self._inner.read(table, columns, among)
+        batches = self.inner.read(table, columns, among)
         name = "key" if table == "trace_request_metadata" else marks.TAG_TABLES.get(table)
         if name is None or (columns is not None and name not in columns):
             yield from batches
@@ -206,7 +114,7 @@ class WithoutMarks:
     ) -> Iterator[pa.RecordBatch]:
         names = columns or tuple(next(t for t in self.tables if t.name == table).schema.names)
         held = pa.array(list(self._held), pa.string())
-        for batch in self._inner.read(table, tuple(dict.fromkeys((*names, "model_id"))), among):
+        for batch in self.inner.read(table, tuple(dict.fromkeys((*names, "model_id"))), among):
             ids = batch.column(batch.schema.get_field_index("model_id"))
             rows = batch.filter(pc.invert(pc.is_in(ids, value_set=held)))
             rows = _without(rows, "tag_key") if "tag_key" in names else rows
@@ -215,7 +123,7 @@ class WithoutMarks:
     @cached_property
     def _held(self) -> dict[str, str]:
         """Logged models that only hold files of model versions; whose files they are."""
-        found = tagged(self._inner, "logged_model_tags", "model_id", marks.LOGGED_MODEL)
+        found = tagged(self.inner, "logged_model_tags", "model_id", marks.LOGGED_MODEL)
         return {
             model: owner.removeprefix(marks.HELD)
             for model, owner in found
@@ -225,27 +133,14 @@ class WithoutMarks:
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file; those that are only held for a version are the version's."""
         if not self._held:
-            return self._inner.files(report, keep)
-        return resorted_files(self._owned(file) for file in self._inner.files(report, keep))
+            return self.inner.files(report, keep)
+        return resorted_files(self._owned(file) for file in self.inner.files(report, keep))
 
     def _owned(self, file: ArtifactFile) -> ArtifactFile:
         owner = self._held.get(file.owner_id) if file.owner_kind == "logged_model" else None
         if owner is None:
             return file
         return replace(file, owner_kind="model_version", owner_id=owner)
-
-    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of an artifact file."""
-        return self._inner.open_file(file)
-
-    def losses(self) -> Iterator[LeftOut]:
-        """What its tables hold and cannot be read."""
-        return self._inner.losses()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of how it was read."""
-        return self._inner.notes
 
     def close(self) -> None:
         """Nothing is held."""

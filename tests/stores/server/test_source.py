@@ -9,7 +9,15 @@ import pytest
 
 import mlporter
 from mlporter.catalogue import TABLES
-from mlporter.catalogue.rest import BLANKS, HIDDEN_COLUMNS, HIDDEN_ROWS, HIDDEN_TABLES, NUMBERS
+from mlporter.catalogue.rest import (
+    BLANKS,
+    EMPTIES,
+    HIDDEN_COLUMNS,
+    HIDDEN_ROWS,
+    HIDDEN_TABLES,
+    LINKS,
+    NUMBERS,
+)
 from mlporter.errors import ExitCode
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import Among
@@ -56,7 +64,7 @@ def test_what_rest_hides_is_named_once_from_the_catalogue(served: Served):
 
 def test_what_rest_hides_is_in_the_catalogue():
     by_name = {table.name: table for table in TABLES}
-    for marks in (HIDDEN_COLUMNS, BLANKS, NUMBERS):
+    for marks in (HIDDEN_COLUMNS, BLANKS, EMPTIES, LINKS, NUMBERS):
         for table, columns in marks.items():
             assert set(columns) <= set(by_name[table].by_name), table
     assert set(HIDDEN_TABLES) <= set(by_name)

@@ -8,33 +8,15 @@ import pytest
 import mlporter
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_models import EXAMPLE_INPUT, VERSION_FACTORS
+from tests.support.target_server import target_server
 
 pytestmark = pytest.mark.timeout(400)
 
-NOT_CARRIED = {
-    "webhooks",
-    "webhook_events",
-    "model_definitions",
-    "endpoints",
-    "endpoint_model_mappings",
-    "endpoint_bindings",
-    "endpoint_tags",
-    "budget_policies",
-    "guardrails",
-    "guardrail_configs",
-    "mcp_servers",
-    "mcp_server_versions",
-    "mcp_server_tags",
-    "mcp_server_version_tags",
-    "mcp_server_aliases",
-    "mcp_access_endpoints",
-}
-"""What no step carries into a server: said by name, with exit code 3."""
+SECRET = {"secrets", "model_definitions", "webhooks"}
+"""What holds secrets, which nobody can read: said by name, with exit code 3."""
 REFUSED = {
     "params": 1,  # longer than a server takes
     "issues": 1,  # without a description
-    "scorer_versions": 1,  # of a gateway endpoint, which is not carried
-    "online_scoring_configs": 1,
     "artifacts": 2,  # names that MLflow's proxy refuses, or changes
 }
 """Rows and files of the rich registry that MLflow's server does not take."""
@@ -55,8 +37,8 @@ def test_what_a_server_does_not_take_is_listed_by_name(carried):
     result, _ = carried
     assert result.exit_code == 3
     left = [item for item in result.left_out.first if not item.expected]
-    tables = {item.id for item in left if item.reason == "unsupported"}
-    assert tables >= NOT_CARRIED
+    assert {item.id for item in left if item.reason == "secret"} == SECRET
+    assert "unsupported" not in {item.reason for item in left}
     assert "not-as-sent" not in {item.reason for item in left}
     assert {item.path for item in left if item.reason == "too-long"} == {"params/long"}
 
@@ -67,21 +49,46 @@ def test_the_rest_is_the_same_in_the_eyes_of_diff(carried, rich_sqlite_template)
     found = {
         table: counts.different
         for table, counts in report.tables.items()
-        if counts.different and table not in NOT_CARRIED | UNLISTED
+        if counts.different and table not in UNLISTED
     }
     assert found == REFUSED
     assert {difference.sigil for difference in report.differences} == {"+"}
 
 
-def test_a_second_import_makes_nothing(carried, rich_sqlite_template):
-    _, server = carried
+def test_a_second_import_makes_nothing(carried, rich_sqlite_template, writes):
+    """It sends nothing but what was refused; the list of what is left out is the same."""
+    first, server = carried
     tables = ("runs", "metrics", "trace_info", "spans", "assessments", "logged_models", "inputs",
-              "model_versions", "evaluation_dataset_records", "review_queues")  # fmt: skip
+              "model_versions", "evaluation_dataset_records", "review_queues", "scorer_versions",
+              "webhooks", "endpoints", "guardrails", "budget_policies", "mcp_servers",
+              "mcp_access_endpoints")  # fmt: skip
     before = {table: server.rows(f"SELECT count(*) FROM {table}") for table in tables}
     again = mlporter.copy(rich_sqlite_template.tracking_uri, server.address)
     assert again.rows == 0
+    sent = {line.rpartition("/")[2] for line in writes}
+    assert sent == {"issues", "hash%23tag.txt"}
+    assert again.exit_code == first.exit_code
+    assert sorted(map(str, again.left_out.first)) == sorted(map(str, first.left_out.first))
     assert again.files.stored_files == 0
     assert {table: server.rows(f"SELECT count(*) FROM {table}") for table in tables} == before
+
+
+def test_a_copy_is_copied_whole_from_server_to_server(
+    carried, mlflow_sqlite_template, tmp_path, writes
+):
+    """What one server took, another one takes, but for the edge to a model that is deleted."""
+    _, server = carried
+    with target_server(mlflow_sqlite_template, tmp_path) as other:
+        result = mlporter.copy(server.address, other.address)
+        left = {(item.kind, item.reason) for item in result.left_out.first if not item.expected}
+        assert left == {("run", "dangling"), ("logged_model", "missing")}
+        report = mlporter.diff(server.address, other.address)
+        found = {table: c.different for table, c in report.tables.items() if c.different}
+        assert found == {"inputs": 1}
+
+        writes.clear()
+        again = mlporter.copy(server.address, other.address)
+        assert (writes, again.rows, again.left_out) == ([], 0, result.left_out)
 
 
 def test_models_predict_the_same(carried, rich_sqlite_template):

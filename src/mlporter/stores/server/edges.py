@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.stores.protocols import Among
 from mlporter.stores.server import calls
 from mlporter.stores.server.rows import merged, new_rows
 from mlporter.stores.server.rows import traces as trace_rows
@@ -39,12 +40,20 @@ class Edges:
         """The logged models that runs used: MLflow's search leaves them out, getting a run not."""
         new = [found for found in self._runs() if found[0] not in self._with_models]
         self._with_models.update(run for run, _ in new)
+        shown = self._with_outputs()
 
         def fetch(asked: tuple[str, int]) -> Iterator[Rows]:
             run, experiment = asked
-            yield calls.model_inputs(self._client_of(experiment), run)
+            client = self._client_of(experiment)
+            yield calls.model_inputs(client, run, outputs=run not in shown)
 
         self._gather.each("run", new, fetch, _run)
+
+    def _with_outputs(self) -> set[str]:
+        """Runs that were shown with the models that they made."""
+        among = Among("source_type", ("RUN_OUTPUT",))
+        batches = self._spool.reader.read("inputs", ("source_id",), among)
+        return {run for batch in batches for run in batch.column(0).to_pylist()}
 
     def to_traces(self) -> None:
         """The traces that were linked to runs of the experiment that they are in.

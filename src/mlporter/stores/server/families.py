@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BY_EXPERIMENT", "ID_COLUMNS", "OF_ACTIVE", "WHOLE"]
+__all__ = ["ANYWHERE", "BY_EXPERIMENT", "ID_COLUMNS", "OF_ACTIVE", "WHOLE"]
 
 ID_COLUMNS = {
     "runs": "run_uuid",
@@ -74,5 +74,7 @@ WHOLE = {
         "mcp_access_endpoints",
     },
 }
+ANYWHERE = frozenset().union(*(WHOLE[f] for f in ("webhooks", "gateway", "MCP servers")))
+"""Tables of what lies in a workspace, and in no experiment."""
 OF_ACTIVE = frozenset({"scorers", "review queues"})
 """What MLflow does not show of deleted experiments."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
@@ -72,23 +73,24 @@ def _served(client: Client, uri: str) -> Place | None:
     return RunPlace(client, found[1]) if found else None
 
 
-class ServedPlace:
+class ServedPlace(ABC):
     """A place whose files a server lists and sends; how is said by those that inherit."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     @property
+    @abstractmethod
     def uri(self) -> str:
-        """Its URI, redacted."""
-        raise NotImplementedError
+        """What it is, for people; redacted."""
 
+    @abstractmethod
     def _children(self, folder: str) -> Iterator[tuple[str, Mapping[str, object]]]:
         """What is in a folder: paths below the root, and what the server says of each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _download(self, path: str) -> AbstractContextManager[BinaryIO]:
-        raise NotImplementedError
+        """The bytes of a file."""
 
     def exists(self) -> bool:
         """Whether there is anything below it."""

@@ -17,6 +17,7 @@ from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.families import ANYWHERE
 from mlporter.stores.told import told_batch
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.left_out import LeftOutCollector
@@ -149,7 +150,8 @@ class Carry:
         pair = pair_up(mine, theirs, leave)
         if pair is None or pair.right is None:
             return
-        right = self.there.read(name, tuple(pair.right.schema.names)) if self._matched else iter(())
+        asked = bool(self._matched) or name in ANYWHERE
+        right = self.there.read(name, tuple(pair.right.schema.names)) if asked else iter(())
         blanked = [place for place in mine.places if place.where is not None]
         left = self.source.read(name, tuple(mine.schema.names))
         normalise = [_as_told, *([blank_places(blanked)] if blanked else [])]
@@ -262,10 +264,19 @@ class Carry:
         self.skip(table, rows)
         return False
 
-    def leave(self, kind: str, id_: str, what: str, reason: str, detail: str) -> None:
+    def leave(
+        self,
+        kind: str,
+        id_: str,
+        what: str,
+        reason: str,
+        detail: str,
+        *,
+        expected: bool = False,
+    ) -> None:
         """Note something that is not carried, and say why."""
         with self.lock:
-            self.left_out.add(LeftOut(kind, id_, what, reason, detail))
+            self.left_out.add(LeftOut(kind, id_, what, reason, detail, expected))
 
 
 def _as_told(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -288,7 +299,7 @@ class _Within:
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
         entry = next(entry for entry in self.tables if entry.name == table)
-        if "experiment_id" not in entry.by_name:
+        if "experiment_id" not in entry.by_name or table in ANYWHERE:
             yield from self._server.read(table, columns, among)
             return
         names = columns or tuple(entry.schema.names)

@@ -9,59 +9,28 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlporter.catalogue import marks
+from mlporter.stores.gateway_models import with_endpoints
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import ApiError, LostAnswerError
 from mlporter.stores.server.evaluating import Evaluating
+from mlporter.transfer.into_server.objects import (
+    make_one,
+    new_objects,
+    rows_below,
+    source_rows,
+    try_one,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from mlporter.transfer.into_server.carry import Carry
+    from mlporter.transfer.into_server.objects import Row
 
 __all__ = ["write_datasets", "write_issues", "write_reviews", "write_scorers"]
 
 _RECORDS = 200
 _WRAPPED = "mlflow_wrapped"
-
-Row = dict[str, Any]
-
-
-def _new(carry: Carry, table: str, column: str) -> Iterator[tuple[Row, Row]]:
-    """Rows that are to be made, as they are and by the server's ids; changed ones are said."""
-    known = carry.ids.ids.setdefault(table, {})
-    for missing in carry.missing(table):
-        rows = missing.rows.to_pylist()
-        for row, mapped in zip(rows, carry.mapped(table, missing.rows).to_pylist(), strict=True):
-            experiment = row.get("experiment_id")
-            if experiment is not None and experiment not in carry.ids.experiments:
-                continue
-            if missing.changed or row[column] in known:
-                detail = "the server has another one, which is left as it is"
-                carry.leave(table, str(row[column]), "", "conflict", detail)
-                carry.skip(table)
-            else:
-                yield row, mapped
-
-
-def _making(carry: Carry, table: str, id_: str, make: Callable[[], str]) -> None:
-    """Make one thing, and note its id."""
-    try:
-        carry.ids.change(table, {id_: make()})
-        carry.wrote(table)
-    except (ApiError, LostAnswerError) as error:
-        carry.leave(table, id_, "", "refused", error.message)
-        carry.skip(table)
-
-
-def _below(carry: Carry, table: str, column: str, owner: str) -> list[Row]:
-    """Rows of the source below something, by the server's ids."""
-    if table not in carry.tables:
-        return []
-    batches = carry.source.read(table, None, Among(column, (owner,)))
-    return [row for batch in batches for row in carry.mapped(table, batch).to_pylist()]
 
 
 def _api(carry: Carry, row: Row) -> Evaluating:
@@ -72,7 +41,7 @@ def write_issues(carry: Carry) -> None:
     """Issues come before traces, whose assessments name them."""
     if not carry.is_offered("issues", "issues"):
         return
-    for row, mapped in _new(carry, "issues", "issue_id"):
+    for row, mapped in new_objects(carry, "issues", "issue_id", "name"):
         body = {
             "experiment_id": str(mapped["experiment_id"]),
             "root_causes": json.loads(row["root_causes"] or "null") or [],
@@ -81,7 +50,7 @@ def write_issues(carry: Carry) -> None:
         names = ("name", "description", "status", "severity", "source_run_id", "created_by")
         body |= {name: mapped[name] for name in names if mapped[name] is not None}
         api = _api(carry, row)
-        _making(carry, "issues", row["issue_id"], partial(api.issue, body))
+        make_one(carry, "issues", row["issue_id"], partial(api.issue, body), row["name"])
 
 
 # --- Evaluation datasets --------------------------------------------------------------------------
@@ -98,22 +67,17 @@ def write_datasets(carry: Carry) -> None:
             for row in batch.to_pylist():
                 if row["destination_type"] == "experiment":
                     ties[row["source_id"]].append(int(row["destination_id"]))
-    for row, _ in _new(carry, "evaluation_datasets", "dataset_id"):
+    for row, _ in new_objects(carry, "evaluation_datasets", "dataset_id", "name"):
         id_ = row["dataset_id"]
         homes = [carry.ids.experiments[n] for n in ties[id_] if n in carry.ids.experiments]
         tags = {
             tag["key"]: tag["value"]
-            for tag in _below(carry, "evaluation_dataset_tags", "dataset_id", id_)
+            for tag in rows_below(carry, "evaluation_dataset_tags", "dataset_id", id_)
         }
         api = Evaluating(carry.writer_of(carry.ids.workspace(row["workspace"] or "default")))
-        marked = {**tags, marks.DATASET: id_}
-        _making(
-            carry,
-            "evaluation_datasets",
-            id_,
-            partial(api.dataset, row["name"], homes, marked),
-        )
-        if id_ in carry.ids.of("evaluation_datasets"):
+        marked = {marks.DATASET: id_, **tags}  # a copy of a copy is one of the first
+        make = partial(api.dataset, row["name"], homes, marked)
+        if make_one(carry, "evaluation_datasets", id_, make, row["name"]):
             carry.wrote("evaluation_dataset_tags", len(tags))
             carry.wrote("entity_associations", len(homes))
     _records(carry)
@@ -123,18 +87,15 @@ def _records(carry: Carry) -> None:
     waiting: dict[str, list[Row]] = defaultdict(list)
     homes = {
         row["dataset_id"]: carry.ids.workspace(row["workspace"] or "default")
-        for row in _rows(carry, "evaluation_datasets")
+        for row in source_rows(carry, "evaluation_datasets")
     }
 
     def send(dataset: str) -> None:
         rows = waiting.pop(dataset)
         api = Evaluating(carry.writer_of(homes[dataset]))
-        try:
-            api.records(carry.ids.of("evaluation_datasets")[dataset], [_record(r) for r in rows])
-            carry.wrote("evaluation_dataset_records", len(rows))
-        except ApiError as error:
-            carry.leave("evaluation_datasets", dataset, "records", "refused", error.message)
-            carry.skip("evaluation_dataset_records", len(rows))
+        told = [_record(row) for row in rows]
+        write = partial(api.records, carry.ids.of("evaluation_datasets")[dataset], told)
+        try_one(carry, "evaluation_dataset_records", dataset, write, rows=len(rows))
 
     known = carry.ids.of("evaluation_datasets")
     for missing in carry.missing("evaluation_dataset_records"):
@@ -169,14 +130,17 @@ def write_scorers(carry: Carry) -> None:
         return
     names = {
         scorer["scorer_id"]: scorer
-        for scorer in _rows(carry, "scorers")
+        for scorer in source_rows(carry, "scorers")
         if scorer["experiment_id"] in carry.ids.experiments
     }
     there = _last_versions(carry)
+    endpoints = {row["endpoint_id"]: row["name"] or "" for row in source_rows(carry, "endpoints")}
     carry.tallies["scorers"].there += sum(id_ in there for id_ in names)
     for missing in carry.missing("scorer_versions"):
         for row in missing.rows.to_pylist():
             if row["scorer_id"] in names:
+                text = with_endpoints(row["serialized_scorer"], endpoints)
+                row |= {"serialized_scorer": text}
                 _version(carry, names[row["scorer_id"]], row, there, changed=missing.changed)
     for missing in carry.missing("online_scoring_configs"):
         for row in missing.rows.to_pylist():
@@ -194,45 +158,35 @@ def _last_versions(carry: Carry) -> dict[str, int]:
     return there
 
 
-def _rows(carry: Carry, table: str) -> Iterator[Row]:
-    if table in carry.tables:
-        for batch in carry.source.read(table):
-            yield from batch.to_pylist()
-
-
 def _version(carry: Carry, scorer: Row, row: Row, there: dict[str, int], *, changed: bool) -> None:
+    """Make a version with its number: a server gives out the one after the greatest."""
     api, id_, number = _api(carry, scorer), scorer["scorer_id"], row["scorer_version"]
-    home = carry.ids.experiments[scorer["experiment_id"]]
-    try:
-        if changed or number <= there[id_]:
-            carry.leave("scorers", id_, str(number), "conflict", "the server has another version")
-            carry.skip("scorer_versions")
-            return
-        while there[id_] < number:
-            there[id_] += 1
-            made = api.scorer(home, scorer["scorer_name"], row["serialized_scorer"])
-            carry.ids.change("scorers", {id_: made})
-            if there[id_] < number:
-                api.delete_scorer(home, scorer["scorer_name"], there[id_])
-        carry.wrote("scorer_versions")
-        if number == 1:
-            carry.wrote("scorers")
-    except (ApiError, LostAnswerError) as error:
-        there[id_] = max(there[id_], number)
-        carry.leave("scorers", id_, str(number), "refused", error.message)
+    home, name = carry.ids.experiments[scorer["experiment_id"]], scorer["scorer_name"]
+    if changed or number <= there[id_]:
+        carry.leave("scorers", name, str(number), "conflict", "the server has another version")
         carry.skip("scorer_versions")
+        return
+    new = id_ not in carry.ids.of("scorers")
+
+    def write() -> None:
+        before = range(there[id_] + 1, number)
+        for one in (*before, number):
+            made = api.scorer(home, name, row["serialized_scorer"])
+            carry.ids.change("scorers", {id_: made})
+            there[id_] = one
+        for one in before:
+            api.delete_scorer(home, name, one)
+
+    try_one(carry, "scorer_versions", name, write, str(number))
+    if new and id_ in carry.ids.of("scorers"):
+        carry.wrote("scorers")
 
 
 def _online(carry: Carry, scorer: Row, row: Row) -> None:
-    home = carry.ids.experiments[scorer["experiment_id"]]
-    try:
-        _api(carry, scorer).online(
-            home, scorer["scorer_name"], row["sample_rate"], row["filter_string"]
-        )
-        carry.wrote("online_scoring_configs")
-    except ApiError as error:
-        carry.leave("scorers", scorer["scorer_id"], "online", "refused", error.message)
-        carry.skip("online_scoring_configs")
+    home, name = carry.ids.experiments[scorer["experiment_id"]], scorer["scorer_name"]
+    api = _api(carry, scorer)
+    write = partial(api.online, home, name, row["sample_rate"], row["filter_string"])
+    try_one(carry, "online_scoring_configs", name, write)
 
 
 # --- Questions and queues -------------------------------------------------------------------------
@@ -248,7 +202,7 @@ def write_reviews(carry: Carry) -> None:
 
 
 def _label_schemas(carry: Carry) -> None:
-    for row, mapped in _new(carry, "label_schemas", "schema_id"):
+    for row, mapped in new_objects(carry, "label_schemas", "schema_id", "name"):
         body = {
             "experiment_id": str(mapped["experiment_id"]),
             "name": row["name"],
@@ -264,14 +218,14 @@ def _label_schemas(carry: Carry) -> None:
             carry.tallies["label_schemas"].there += 1
             continue
         make = partial(api.label_schema, body)
-        _making(carry, "label_schemas", row["schema_id"], make)
+        make_one(carry, "label_schemas", row["schema_id"], make, row["name"])
 
 
 def _queues(carry: Carry) -> None:
-    for row, mapped in _new(carry, "review_queues", "queue_id"):
+    for row, mapped in new_objects(carry, "review_queues", "queue_id", "name"):
         id_ = row["queue_id"]
-        users = [r["user_id"] for r in _below(carry, "review_queue_users", "queue_id", id_)]
-        schemas = _below(carry, "review_queue_label_schemas", "queue_id", id_)
+        users = [r["user_id"] for r in rows_below(carry, "review_queue_users", "queue_id", id_)]
+        schemas = rows_below(carry, "review_queue_label_schemas", "queue_id", id_)
         body = {
             "experiment_id": str(mapped["experiment_id"]),
             "name": row["name"],
@@ -281,14 +235,13 @@ def _queues(carry: Carry) -> None:
         }
         api = _api(carry, row)
         make = partial(api.queue, body)
-        _making(carry, "review_queues", id_, make)
-        if id_ in carry.ids.of("review_queues"):
+        if make_one(carry, "review_queues", id_, make, row["name"]):
             carry.wrote("review_queue_users", len(users))
             carry.wrote("review_queue_label_schemas", len(schemas))
 
 
 def _items(carry: Carry) -> None:
-    homes = {r["queue_id"]: r["experiment_id"] for r in _rows(carry, "review_queues")}
+    homes = {r["queue_id"]: r["experiment_id"] for r in source_rows(carry, "review_queues")}
     known = carry.ids.of("review_queues")
     for missing in carry.missing("review_queue_items"):
         owners = missing.rows.column("queue_id").to_pylist()
@@ -297,9 +250,5 @@ def _items(carry: Carry) -> None:
             if owner not in known:
                 continue
             api = _api(carry, {"experiment_id": homes[owner]})
-            try:
-                api.item(known[owner], row, new=not missing.changed)
-                carry.wrote("review_queue_items")
-            except ApiError as error:
-                carry.leave("review_queues", owner, row["item_id"], "refused", error.message)
-                carry.skip("review_queue_items")
+            write = partial(api.item, known[owner], row, new=not missing.changed)
+            try_one(carry, "review_queue_items", owner, write, row["item_id"])

@@ -10,6 +10,7 @@ from itertools import groupby
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.artifacts import layout
 from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.server.answers import ApiError
 from mlporter.transfer.files import SourceFileError, open_guarded, unreadable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 _ORPHAN = "orphan"
+_PROXIED = "mlflow-artifacts:"
+_DEFAULT = "default"
 _TABLES = {
     "run": ("runs", "run_uuid"),
     "logged_model": ("logged_models", "model_id"),
@@ -104,12 +107,24 @@ class Files:
                 for file in files:
                     crew.do(partial(self._one, owner, file))
 
-    def leave_orphans(self) -> None:
-        """Note files that no row points to: a server has no place for them."""
+    def send_orphans(self) -> None:
+        """Send files that no row points to: apart, to where the server's proxy keeps files.
+
+        A server without a proxy has no place for them, so they are noted.
+        """
         carry = self._carry
-        for file in carry.source.files(carry.left_out.add, lambda kind, _: kind == _ORPHAN):
-            detail = "no row points to it, and a server has no place for such files"
-            carry.leave("artifact", file.owner_id, file.path, "unsupported", detail)
+        found = carry.source.files(carry.left_out.add, lambda kind, _: kind == _ORPHAN)
+        if not any(home.location.startswith(_PROXIED) for home in carry.homes.values()):
+            for file in found:
+                detail = "no row points to it, and a server without a proxy has no place for it"
+                carry.leave("artifact", file.owner_id, file.path, "unsupported", detail)
+            return
+        with Crew(carry.workers) as crew:
+            for folder, files in groupby(found, lambda file: file.owner_id):
+                root = layout.orphan_root(f"{_PROXIED}/", folder)
+                owner = _Owner(_ORPHAN, folder, root, self._places_of(_DEFAULT), fresh=False)
+                for file in files:
+                    crew.do(partial(self._one, owner, file))
 
     def _root(self, kind: str, owner: str) -> tuple[str, str] | None:
         """Where the files of an owner go, and in which workspace; None if it is not carried."""

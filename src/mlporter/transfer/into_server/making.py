@@ -13,7 +13,7 @@ from mlporter.catalogue import marks
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.counterparts import tagged
+from mlporter.transfer.alike import tagged
 from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.into_server.crew import Crew
 
@@ -30,10 +30,14 @@ _AT_ONCE = 500
 
 
 def make_experiments(carry: Carry, matching: Matching) -> None:
-    """Make experiments that are not there."""
+    """Make experiments that are not there; of the others, say that they hold copies."""
     for number, match in list(matching.matches.items()):
         if match.there is not None:
             carry.tallies["experiments"].there += 1
+            if match.there.number not in matching.marked and match.there.stage != "deleted":
+                set_tag = carry.writer_of(match.workspace).set_experiment_tag
+                mark = partial(set_tag, match.there.number, marks.HOLDS, "true")
+                carry.attempt("experiments", match.name, mark)
         elif not carry.attempt("experiments", match.name, partial(_make, carry, matching, number)):
             del matching.matches[number]
         carry.on_progress("making experiments", len(carry.homes), len(matching.matches))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue import marks
 from mlporter.errors import LeftOut, RefusedError
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.counterparts import alike, tagged
+from mlporter.transfer.alike import alike, alike_anywhere, tagged
 from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.merge.inventory import datasets_of, experiments_of
 from mlporter.transfer.merge.names import free_name, match_experiments
@@ -36,6 +36,7 @@ class Matching:
         carry: The import; its maps are filled in.
         matches: Experiments that are carried, by the source's ids.
         ours: Experiments on the server that an earlier import made.
+        marked: Experiments on the server that say that they are copies, or hold some.
         conflicts: Why it is refused.
         renamed: What gets another name.
     """
@@ -43,6 +44,7 @@ class Matching:
     carry: Carry
     matches: dict[int, Match] = field(default_factory=dict)
     ours: set[int] = field(default_factory=set)
+    marked: set[int] = field(default_factory=set)
     conflicts: list[Conflict] = field(default_factory=list)
     renamed: list[Renamed] = field(default_factory=list)
 
@@ -56,6 +58,7 @@ class Matching:
             self._deleted_models()
             self._datasets()
             self._evaluation()
+        self._anywhere()
 
     # --- Experiments ------------------------------------------------------------------------------
 
@@ -64,6 +67,8 @@ class Matching:
         mine, there = experiments_of(carry.source), experiments_of(carry.server)
         marked = tagged(carry.server, "experiment_tags", "experiment_id", marks.EXPERIMENT)
         self.ours = {int(number) for number, _ in marked}
+        held = tagged(carry.server, "experiment_tags", "experiment_id", marks.HOLDS)
+        self.marked = self.ours | {int(number) for number, _ in held}
         asked = ((e.number, carry.policy.experiment_name(e.name)) for e in mine)
         new = {number: name for number, name in asked if name is not None}
         taken = {e.name for e in mine}
@@ -207,11 +212,18 @@ class Matching:
         rows = rows_of(carry.source, "evaluation_datasets", ("dataset_id",))
         pairs = ((id_, there.get(mine.get(id_, id_))) for (id_,) in rows)
         found = {"evaluation_datasets": {id_: copy for id_, copy in pairs if copy is not None}}
-        for table, ids in (
-            found | alike(carry.source, carry.server, carry.ids.experiments.get)
-        ).items():
-            carry.ids.change(table, ids)
-            carry.back.change(table, {copy: id_ for id_, copy in ids.items()})
+        self._known(found | alike(carry.source, carry.server, carry.ids.experiments.get))
+
+    def _anywhere(self) -> None:
+        """What lies in no experiment: webhooks, the gateway, the MCP registry."""
+        carry = self.carry
+        scorers = carry.ids.of("scorers")
+        self._known(alike_anywhere(carry.source, carry.server, carry.ids.workspace, scorers))
+
+    def _known(self, found: dict[str, dict[str, str]]) -> None:
+        for table, ids in found.items():
+            self.carry.ids.change(table, ids)
+            self.carry.back.change(table, {copy: id_ for id_, copy in ids.items()})
 
     def _datasets(self) -> None:
         """Datasets have no ids that a server shows: they are matched by name and digest."""

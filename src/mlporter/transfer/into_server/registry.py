@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlporter.artifacts import layout
 from mlporter.artifacts.anchors import DELETED_STAGE
@@ -35,7 +35,7 @@ from mlporter.transfer.merge.names import free_name
 from mlporter.transfer.merge.policy import Conflict, Renamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlporter.artifacts.anchors import Location
     from mlporter.stores.server.client import Json
@@ -50,6 +50,7 @@ __all__ = ["Registry"]
 _ROUNDS = 100
 _READY = 2
 _NO_STAGE = (None, "", "None")
+_Value = TypeVar("_Value")
 
 
 class Registry:
@@ -137,17 +138,32 @@ class Registry:
             carry.wrote("registered_models")
             carry.wrote("registered_model_tags", len(given))
             return
-        if text != there.description and there.is_ours():
+        changed = text != there.description and there.is_ours()
+        if changed:
             writer.update_registered_model(name, text)
-            carry.wrote("registered_models")
+        self._count("registered_models", changed=changed)
+        set_tag = partial(writer.set_registered_model_tag, name)
+        self._set("registered_model_tags", given, there.tags, set_tag)
+
+    def _count(self, table: str, *, changed: bool) -> None:
+        if changed:
+            self._carry.wrote(table)
         else:
-            carry.tallies["registered_models"].there += 1
-        for tag, value in given.items():
-            if there.tags.get(tag) == value:
-                carry.tallies["registered_model_tags"].there += 1
-            else:
-                writer.set_registered_model_tag(name, tag, value)
-                carry.wrote("registered_model_tags")
+            self._carry.tallies[table].there += 1
+
+    def _set(
+        self,
+        table: str,
+        wanted: Mapping[str, _Value],
+        there: Mapping[str, _Value],
+        set_one: Callable[[str, _Value], None],
+    ) -> None:
+        """Set tags or aliases that the server has not, or has otherwise."""
+        for name, value in wanted.items():
+            changed = there.get(name) != value
+            if changed:
+                set_one(name, value)
+            self._count(table, changed=changed)
 
     def _versions(self) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
         """Versions of each model that are carried, by number; deleted ones are not."""
@@ -184,14 +200,12 @@ class Registry:
             if self._make(writer, name, row, tags[number], last):
                 made.add(number)
                 last = number
-        for alias in aliases:
-            if there.aliases.get(alias["alias"]) == alias["version"]:
-                self._carry.tallies["registered_model_aliases"].there += 1
-            elif alias["version"] in made:
-                writer.set_alias(name, alias["alias"], alias["version"])
-                self._carry.wrote("registered_model_aliases")
-            else:
-                self._refuse(key, alias["alias"], "alias", "its version is not carried")
+        wanted = {alias["alias"]: alias["version"] for alias in aliases}
+        for alias, number in wanted.items():
+            if number not in made:
+                self._refuse(key, alias, "alias", "its version is not carried")
+        good = {alias: number for alias, number in wanted.items() if number in made}
+        self._set(_ALIASES, good, there.aliases, partial(writer.set_alias, name))
 
     def _refuse(self, key: Key, what: object, kind: str, why: str) -> None:
         self._carry.leave("model_version", f"{key[0]}/{key[1]}/{what}", "", "refused", why)
@@ -231,6 +245,7 @@ class Registry:
             got = writer.create_model_version(body, number)
         except ApiError as error:
             self._refuse(key, number, "version", error.message)
+            carry.skip("model_version_tags", len(tags))
             return False
         if got != number:
             writer.delete_model_version(name, got)
@@ -264,6 +279,10 @@ class Registry:
         owner = version_owner_id((row["workspace"] or "default", row["name"], row["version"]))
         workspace = carry.ids.workspace(row["workspace"] or "default")
         homes = [number for number, home in carry.homes.items() if home.workspace == workspace]
+        if not carry.server.can.may("logged models"):
+            return replace(
+                named, refused="the server has no logged model that could hold its files"
+            )
         if not homes:
             return replace(named, refused="no experiment is carried that could hold its files")
         home, tag = min(homes), (marks.LOGGED_MODEL, f"{marks.HELD}{owner}")
@@ -294,7 +313,7 @@ class Registry:
         tags: dict[str, str],
         there: RegisteredVersion,
     ) -> None:
-        carry, number, changed = self._carry, row["version"], False
+        number, changed = row["version"], False
         if (row["description"] or "") != (there.row["description"] or ""):
             writer.update_model_version(name, number, row["description"] or "")
             changed = True
@@ -302,16 +321,9 @@ class Registry:
         if stage != (there.row["current_stage"] or "None"):
             writer.set_stage(name, number, stage)
             changed = True
-        if changed:
-            carry.wrote("model_versions")
-        else:
-            carry.tallies["model_versions"].there += 1
-        for tag, value in tags.items():
-            if there.tags.get(tag) == value:
-                carry.tallies["model_version_tags"].there += 1
-            else:
-                writer.set_model_version_tag(name, number, tag, value)
-                carry.wrote("model_version_tags")
+        self._count("model_versions", changed=changed)
+        set_tag = partial(writer.set_model_version_tag, name, number)
+        self._set("model_version_tags", tags, there.tags, set_tag)
 
 
 _ALIASES = "registered_model_aliases"

@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
-from mlporter.stores.server.calls import API3
+from mlporter.stores.server.calls import API, API3
 from mlporter.stores.server.writing import Writer
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ _MADE = {
     "review-queues/create": ("review_queue", "queue_id"),
     "review-queues/get-or-create-user": ("review_queue", "queue_id"),
     "datasets/create": ("dataset", "dataset_id"),
+    "gateway/secrets/create": ("secret", "secret_id"),
+    "gateway/model-definitions/create": ("model_definition", "model_definition_id"),
+    "gateway/endpoints/create": ("endpoint", "endpoint_id"),
+    "gateway/budgets/create": ("budget_policy", "budget_policy_id"),
+    "gateway/guardrails/create": ("guardrail", "guardrail_id"),
+    "webhooks": ("webhook", "webhook_id"),
 }
 
 _numbers = count(1)
@@ -67,7 +73,7 @@ class _Silent:
 
     def post(self, path: str, *_: object, **__: object) -> Json:
         """Made-up ids of what would be made."""
-        kind, id_ = _MADE.get(path.removeprefix(API3).strip("/"), ("", ""))
-        return {kind: {id_: uuid4().hex}, "scorer_id": uuid4().hex}
+        kind, id_ = _MADE.get(path.removeprefix(API3).removeprefix(API).strip("/"), ("", ""))
+        return {kind: {id_: uuid4().hex}, "scorer_id": uuid4().hex, "id": uuid4().hex}
 
     patch = put = delete = send = post

@@ -8,6 +8,8 @@ from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.answers import ApiError
 from mlporter.stores.server.tracing import assessment_body, spans_body, trace_body
@@ -16,10 +18,14 @@ from mlporter.transfer.into_server.crew import Crew
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import pyarrow as pa
+
     from mlporter.transfer.into_server.carry import Carry
 
 __all__ = ["restore_assessments", "write_traces"]
 
+_ISSUE = "issue"
+"""The type of an assessment that names an issue."""
 _AT_ONCE = 100
 """Traces whose rows are read together."""
 _SPANS = 200
@@ -49,11 +55,26 @@ def write_traces(carry: Carry) -> None:
 def _lacking(carry: Carry, table: str, counts: dict[str, dict[str, int]]) -> Iterator[str]:
     """Ids of traces of which rows are missing, in order; counts the rows."""
     column = _TABLES[table]
-    found = (trace for missing in carry.missing(table) for trace in _ids(missing.rows, column))
+    rows = (missing.rows for missing in carry.missing(table))
+    if table == "assessments" and not _has_issues(carry):
+        rows = (_without_issues(carry, batch) for batch in rows)
+    found = (trace for batch in rows for trace in _ids(batch, column))
     # Assessments are sorted by an id of their own.
     for trace in sorted(found) if table == "assessments" else found:
         counts[trace][table] += 1
         yield trace
+
+
+def _without_issues(carry: Carry, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Assessments but those that name issues, which are noted."""
+    kinds = rows.column(rows.schema.get_field_index("assessment_type"))
+    named = pc.fill_null(pc.equal(kinds, _ISSUE), fill_value=False)
+    for row in rows.filter(named).to_pylist():
+        detail = f"the server's MLflow ({carry.server.can.version}) has no issues"
+        name = f"assessments/{row['name']}"
+        carry.leave("trace", row["trace_id"], name, "unsupported", detail)
+        carry.skip("assessments")
+    return rows.filter(pc.invert(named))
 
 
 def _ids(rows: Any, column: str) -> list[str]:  # noqa: ANN401 -- a batch
@@ -114,7 +135,12 @@ def _send(carry: Carry, trace: _Trace, counts: dict[str, dict[str, int]]) -> Non
             carry.skip("trace_info")
             carry.lost_traces.add(id_)
             return
-        assessments = [assessment_body(row) for row in trace.assessments]
+        issues = _has_issues(carry)
+        assessments = [
+            assessment_body(row)
+            for row in trace.assessments
+            if issues or row["assessment_type"] != _ISSUE
+        ]
         writer.start_trace(trace_body(trace.row, trace.tags, trace.metadata, assessments))
     except ApiError as error:
         carry.leave("trace", id_, "", "refused", error.message)
@@ -123,6 +149,11 @@ def _send(carry: Carry, trace: _Trace, counts: dict[str, dict[str, int]]) -> Non
         return
     for table, rows in counts[id_].items():
         carry.wrote(table, rows)
+
+
+def _has_issues(carry: Carry) -> bool:
+    """Whether the server knows of issues; one that does not refuses traces that name any."""
+    return carry.server.can.may("issues")
 
 
 def _link(carry: Carry, new: set[str]) -> None:

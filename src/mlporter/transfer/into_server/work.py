@@ -8,9 +8,8 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.types import Kind
 from mlporter.catalogue.unsettable import UNSETTABLE
-from mlporter.errors import ConflictError, LeftOut, RefusedError
+from mlporter.errors import ConflictError, RefusedError
 from mlporter.progress import silent
 from mlporter.stores.server.places import ServerPlaces
 from mlporter.stores.server.source import ServerSource
@@ -27,24 +26,26 @@ from mlporter.transfer.into_server.evaluation import (
     write_scorers,
 )
 from mlporter.transfer.into_server.files import Files
+from mlporter.transfer.into_server.gateway import write_gateway, write_gateway_rules
 from mlporter.transfer.into_server.making import (
     make_experiments,
     make_logged_models,
     make_runs,
 )
 from mlporter.transfer.into_server.matching import Matching
+from mlporter.transfer.into_server.mcp import write_mcp
 from mlporter.transfer.into_server.models import finish_logged_models, write_logged_models
 from mlporter.transfer.into_server.registry import Registry
 from mlporter.transfer.into_server.rehearsal import Rehearsal
 from mlporter.transfer.into_server.small import write_experiment_tags
+from mlporter.transfer.into_server.tables import note_others
 from mlporter.transfer.into_server.tracing import restore_assessments, write_traces
+from mlporter.transfer.into_server.webhooks import write_webhooks
 from mlporter.transfer.left_out import left_out_of
 from mlporter.transfer.preflight import MAX_REASONS
 from mlporter.transfer.result import FilesResult, Result, TableResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
     from mlporter.stores.protocols import Source
@@ -53,50 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["ServerWork"]
 
 _DEFAULT = "default"
-
-CARRIED = frozenset(
-    {
-        "workspaces",
-        "experiments",
-        "experiment_tags",
-        "runs",
-        "params",
-        "tags",
-        "metrics",
-        "latest_metrics",
-        "datasets",
-        "inputs",
-        "input_tags",
-        "logged_models",
-        "logged_model_params",
-        "logged_model_tags",
-        "logged_model_metrics",
-        "registered_models",
-        "registered_model_tags",
-        "registered_model_aliases",
-        "model_versions",
-        "model_version_tags",
-        "trace_info",
-        "trace_tags",
-        "trace_request_metadata",
-        "spans",
-        "assessments",
-        "issues",
-        "evaluation_datasets",
-        "evaluation_dataset_tags",
-        "evaluation_dataset_records",
-        "entity_associations",
-        "scorers",
-        "scorer_versions",
-        "online_scoring_configs",
-        "label_schemas",
-        "review_queues",
-        "review_queue_users",
-        "review_queue_label_schemas",
-        "review_queue_items",
-    }
-)
-"""Tables whose rows a step carries."""
 
 
 @dataclass
@@ -124,8 +81,9 @@ class ServerWork:
     def run(self) -> None:
         """Plan, write, and read back."""
         carry, matching = self.carry, self.matching
-        for item in (*left_out_of(self.source), *self._not_carried()):
+        for item in left_out_of(self.source):
             carry.left_out.add(item)
+        note_others(carry)
         self._check_workspaces()
         matching.run()
         registry = Registry(carry, matching)
@@ -138,18 +96,6 @@ class ServerWork:
 
         if not self.dry and self._has_written():
             self._prove()
-
-    def _not_carried(self) -> Iterator[LeftOut]:
-        """Tables that no step carries; what MLflow computes or holds for a moment is no loss."""
-        for table in self.source.tables:
-            rows = 0 if table.name in CARRIED else self.source.count(table.name)
-            if rows and table.kind in {Kind.DERIVED, Kind.TRANSIENT}:
-                detail = f"{rows} rows: the server has its own"
-                yield LeftOut("table", table.name, "", table.kind.value, detail, expected=True)
-            elif rows:
-                self.carry.skip(table.name, rows)
-                detail = f"{rows} rows: not carried into a server"
-                yield LeftOut("table", table.name, "", "unsupported", detail)
 
     def _has_written(self) -> bool:
         tallies = self.carry.tallies.values()
@@ -187,6 +133,7 @@ class ServerWork:
         carry = self.carry
         make_experiments(carry, self.matching)
         carry.find_workspaces()
+        write_gateway(carry)
         make_runs(carry)
         make_logged_models(carry)
         carry.find_workspaces()
@@ -202,15 +149,18 @@ class ServerWork:
         registry.write()
         self._send_files(("model_version",))
         if self.copies:
-            self.files.leave_orphans()
+            self.files.send_orphans()
         finish_logged_models(carry)
         write_datasets(carry)
         write_scorers(carry)
+        write_gateway_rules(carry)
+        write_mcp(carry)
         write_reviews(carry)
         write_experiment_tags(carry, self.matching)
         deleted = delete_last(carry, self.matching)
         if not self.dry:
             restore_assessments(carry, deleted)
+        write_webhooks(carry)
 
     def _send_files(self, kinds: tuple[str, ...]) -> None:
         if self.copies:

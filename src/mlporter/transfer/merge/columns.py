@@ -42,6 +42,11 @@ ID_COLUMNS = {
     "secrets": "secret_id",
     "model_definitions": "model_definition_id",
     "endpoints": "endpoint_id",
+    "endpoint_model_mappings": "mapping_id",
+    "budget_policies": "budget_policy_id",
+    "guardrails": "guardrail_id",
+    "webhooks": "webhook_id",
+    "mcp_access_endpoints": "id",
 }
 """Tables whose rows may get another id, and the column that holds it."""
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue.types import Form, HiddenReference
+from mlporter.stores.gateway_models import with_endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +62,7 @@ def _map_hidden(
         Form.LIST: lambda text: ",".join(changes.get(part, part) for part in text.split(",")),
         Form.JSON: lambda text: _json(text, hidden.fields, changes),
         Form.URI: lambda text: _uri(text, hidden.table, changes),
+        Form.ENDPOINT: lambda text: with_endpoints(text, changes),
         Form.LINK: lambda text: _link(text, ids),
     }
     return _map_rows(batch, hidden.column, hidden.where, handlers[hidden.form])

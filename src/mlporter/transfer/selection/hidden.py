@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Form, HiddenReference
+from mlporter.stores.gateway_models import endpoints_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,8 @@ def ids_in(hidden: HiddenReference, text: str) -> Iterator[str]:
         yield from (part for part in text.split(",") if part)
     elif hidden.form is Form.JSON:
         yield from _in_json(text, hidden.fields)
+    elif hidden.form is Form.ENDPOINT:
+        yield from endpoints_in(text)
     elif hidden.form is Form.URI:
         found = _URI.match(text)
         if found and found[1] == _SCHEMES.get(hidden.table):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from mlporter.stores.gateway_models import with_endpoints
 from mlporter.stores.server.rows import Json, Rows, new_rows
 from mlporter.stores.server.rows.traces import association
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["dataset", "label_schema", "records", "review_queue", "scorer"]
 
 _WRAPPED = "mlflow_wrapped"
-_GATEWAY = "gateway:/"
 _UNSET: dict[str, dict[str, None]] = {
     "text": {"max_length": None},
     "numeric": {"min_value": None, "max_value": None},
@@ -77,22 +77,11 @@ def scorer(versions: Iterable[Json], endpoints: Mapping[str, str]) -> Rows:
             {
                 "scorer_id": id_,
                 "scorer_version": int(found["scorer_version"]),
-                "serialized_scorer": _stored(found["serialized_scorer"], endpoints),
+                "serialized_scorer": with_endpoints(found["serialized_scorer"], endpoints),
                 "creation_time": found.get("creation_time"),
             }
         )
     return rows
-
-
-def _stored(text: str, endpoints: Mapping[str, str]) -> str:
-    """A scorer as MLflow stores it: its endpoint by id, which does not change with the name."""
-    value = json.loads(text)
-    for part in value.values() if isinstance(value, dict) else ():
-        model = part.get("model") if isinstance(part, dict) else None
-        if isinstance(model, str) and model.startswith(_GATEWAY):
-            name = model.removeprefix(_GATEWAY)
-            part["model"] = _GATEWAY + endpoints.get(name, name)
-    return json.dumps(value)
 
 
 def label_schema(found: Json) -> Rows:

@@ -27,7 +27,7 @@ def mcp_server(found: Json, versions: Iterable[Json], workspace: str) -> Rows:
             **own,
             "display_name": found.get("display_name"),
             "description": found.get("description"),
-            "icons": _json(found.get("icons")),
+            "icons": _json(_own(found.get("icons"))),
             **_made(found),
         }
     )
@@ -68,7 +68,7 @@ def _version(rows: Rows, found: Json, own: dict[str, str]) -> None:
             "status": found.get("status"),
             "tools": _json(_without_nothing(found.get("tools"))),
             "source": found.get("source"),
-            "connect_options": _json(found.get("connect_options")),
+            "connect_options": _json(found.get("connect_options") or None),
             **_made(found),
         }
     )
@@ -81,10 +81,17 @@ def _json(value: object) -> str | None:
     return None if value is None else json.dumps(value)
 
 
+def _own(icons: Iterable[Json] | None) -> list[dict[str, Any]] | None:
+    """Icons of a server itself: the API adds those of its last version, and says whose they are."""
+    own = [icon for icon in icons or () if icon.get("source") != "version"]
+    told = [{name: value for name, value in icon.items() if name != "source"} for icon in own]
+    return told or None
+
+
 def _without_nothing(tools: Iterable[Json] | None) -> list[dict[str, Any]] | None:
     """Tools without the fields that the API fills with null; MLflow stores none of them."""
-    if tools is None:
-        return None
+    if not tools:
+        return None  # the API gives [] for nothing
     return [{key: item for key, item in tool.items() if item is not None} for tool in tools]
 
 

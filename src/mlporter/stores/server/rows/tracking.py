@@ -109,12 +109,19 @@ def _inputs(rows: Rows, run_id: str, experiment_id: int, inputs: Json) -> None:
             rows["input_tags"].append({"input_uuid": edge, "name": key, "value": value})
 
 
-def model_inputs(found: Json) -> Rows:
-    """The logged models that a run used: a search does not show them, getting the run does."""
+def model_inputs(found: Json, *, outputs: bool) -> Rows:
+    """The logged models that a run used: a search does not show them, getting the run does.
+
+    Args:
+        found: The run.
+        outputs: Give also those that it made, which older servers show here only.
+    """
     rows = new_rows()
     info = found["info"]
     for model in found.get("inputs", {}).get("model_inputs", ()):
         _edge(rows, ("MODEL_INPUT", model["model_id"]), ("RUN_INPUT", info["run_id"]))
+    if outputs:
+        _outputs(rows, info["run_id"], found.get("outputs", {}))
     return rows
 
 
