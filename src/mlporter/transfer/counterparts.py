@@ -92,6 +92,8 @@ def alike(
 ) -> dict[str, dict[str, str]]:
     """By table, the right side's ids of what is known again by what is said of it.
 
+    Of what the left side has none, the right side is not asked.
+
     Args:
         left: One side.
         right: The other.
@@ -99,8 +101,9 @@ def alike(
     """
     found: dict[str, dict[str, str]] = {}
     for table, column, names in _NAMED:
-        there = {key: id_ for id_, key in _counted(right, table, column, names, lambda n: n)}
-        mine = _counted(left, table, column, names, number_of)
+        mine = list(_counted(left, table, column, names, number_of))
+        theirs = _counted(right, table, column, names, lambda n: n) if mine else ()
+        there = {key: id_ for id_, key in theirs}
         found[table] = {id_: there[key] for id_, key in mine if key in there}
     return found | _records(left, right) | _configs(left, right, found["scorers"])
 
@@ -123,13 +126,15 @@ def _counted(
 def _records(left: Reader, right: Reader) -> dict[str, dict[str, str]]:
     """Records of evaluation datasets, by their datasets and inputs."""
     table, columns = "evaluation_dataset_records", ("dataset_record_id", "dataset_id", "input_hash")
+    mine = list(rows_of(left, table, columns))
+    if not mine:
+        return {table: {}}
     origin = dict(tagged(right, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
     there = {
         (origin.get(dataset, dataset), digest): id_
         for id_, dataset, digest in rows_of(right, table, columns)
     }
     origin = dict(tagged(left, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
-    mine = rows_of(left, table, columns)
     pairs = ((id_, there.get((origin.get(data, data), digest))) for id_, data, digest in mine)
     return {table: {id_: other for id_, other in pairs if other is not None}}
 
@@ -137,8 +142,8 @@ def _records(left: Reader, right: Reader) -> dict[str, dict[str, str]]:
 def _configs(left: Reader, right: Reader, scorers: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """What scorers run on: one a scorer."""
     table, columns = "online_scoring_configs", ("online_scoring_config_id", "scorer_id")
-    there = {scorer: id_ for id_, scorer in rows_of(right, table, columns)}
-    mine = rows_of(left, table, columns)
+    mine = list(rows_of(left, table, columns))
+    there = {scorer: id_ for id_, scorer in rows_of(right, table, columns)} if mine else {}
     pairs = ((id_, there.get(scorers.get(scorer, scorer))) for id_, scorer in mine)
     return {table: {id_: other for id_, other in pairs if other is not None}}
 

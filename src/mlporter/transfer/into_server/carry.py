@@ -115,6 +115,10 @@ class Carry:
         """The source's tables by name."""
         return {table.name: table for table in self.source.tables}
 
+    def has(self, table: str) -> bool:
+        """Whether there is anything of a table to carry; what there is not, no server is asked."""
+        return table in self.tables and bool(self.source.count(table))
+
     @cached_property
     def there(self) -> MappedReader:
         """What the server had of ours at the start, in the source's terms."""
@@ -141,7 +145,7 @@ class Carry:
         """
         mine = self.tables.get(name)
         theirs = next((table for table in self.server.tables if table.name == name), None)
-        if mine is None or theirs is None or not self.source.count(name):
+        if mine is None or theirs is None or not self.has(name):
             return
         total, done = self.source.count(name), 0
         leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
@@ -254,7 +258,7 @@ class Carry:
 
     def is_offered(self, family: str, table: str) -> bool:
         """Whether the server can hold something; if it can't, rows of `table` are noted."""
-        rows = self.source.count(table) if table in self.tables else 0
+        rows = self.source.count(table) if self.has(table) else 0
         if not rows or self.server.can.may(family):
             return bool(rows)
         detail = f"{rows} rows: the server's MLflow ({self.server.can.version}) has no {family}"

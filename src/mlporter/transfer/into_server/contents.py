@@ -106,7 +106,9 @@ def _immutable(carry: Carry, rows: pa.RecordBatch) -> None:
 def _items(carry: Carry, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
     found = carry.mapped(table, rows).to_pylist()
     if table == "metrics":
-        for row in found:
+        # Rows come by key and time. The last first: of each point that is later than the one
+        # before, the server makes the last of its metric again, which takes a fifth of its time.
+        for row in reversed(found):
             value = number(row["value"], is_nan=row["is_nan"])
             yield {"key": row["key"], "value": value, "timestamp": row["timestamp"],
                    "step": row["step"]}  # fmt: skip

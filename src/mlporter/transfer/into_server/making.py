@@ -31,12 +31,19 @@ _AT_ONCE = 500
 
 def make_experiments(carry: Carry, matching: Matching) -> None:
     """Make experiments that are not there."""
-    for number, match in list(matching.matches.items()):
-        if match.there is not None:
-            carry.tallies["experiments"].there += 1
-        elif not carry.attempt("experiments", match.name, partial(_make, carry, matching, number)):
+    new = [number for number, match in matching.matches.items() if match.there is None]
+    carry.tallies["experiments"].there += len(matching.matches) - len(new)
+
+    def make(number: int) -> None:
+        name = matching.matches[number].name
+        if carry.attempt("experiments", name, partial(_make, carry, matching, number)):
+            carry.on_progress("making experiments", len(carry.homes), len(matching.matches))
+
+    with Crew(carry.workers) as crew:
+        crew.each(new, make)
+    for number in new:
+        if number not in carry.ids.experiments:
             del matching.matches[number]
-        carry.on_progress("making experiments", len(carry.homes), len(matching.matches))
 
 
 def _make(carry: Carry, matching: Matching, number: int) -> None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
     from mlporter.stores.protocols import Source
+    from mlporter.stores.server.capabilities import Capabilities
     from mlporter.transfer.merge.policy import Policy
 
 __all__ = ["ServerWork"]
@@ -108,6 +109,7 @@ class ServerWork:
         place: The server.
         copies: Whether files are copied.
         dry: Plan only: the same steps, but nothing is sent.
+        can: What the server can do, where that is known already.
     """
 
     source: Source
@@ -119,6 +121,7 @@ class ServerWork:
     on_progress: OnProgress
     copies: bool
     dry: bool
+    can: Capabilities | None = None
     started: float = field(default_factory=monotonic)
 
     def run(self) -> None:
@@ -158,7 +161,7 @@ class ServerWork:
     def _prove(self) -> None:
         """Read the server again, and plan once more: whatever would be written is not as sent."""
         self.on_progress("reading back", 0, None)
-        again = replace(self, dry=True, on_progress=silent)
+        again = replace(self, dry=True, on_progress=silent, can=self.server.can)
         try:
             again.rehearse()
             for table, tally in again.carry.tallies.items():
@@ -260,7 +263,11 @@ class ServerWork:
     def server(self) -> ServerSource:
         """The server as it was."""
         return ServerSource(
-            self.place, uri_map=self.uri_map, workers=self.workers, retry_time=self.retry_time
+            self.place,
+            uri_map=self.uri_map,
+            workers=self.workers,
+            retry_time=self.retry_time,
+            can=self.can,
         )
 
     @cached_property
