@@ -105,6 +105,10 @@ class ServerSource:
         """Leave everything outside of some experiments where it is, but for what is named by id."""
         self._filling.narrow(experiments)
 
+    def leave_histories(self, runs: Iterable[str]) -> None:
+        """Leave the points of some runs where they are: `metrics` is read without them."""
+        self._filling.histories.leave(runs)
+
     def count(self, table: str) -> int:
         """Rows of a table."""
         self._filling.need(table, None)

@@ -34,6 +34,7 @@ from mlporter.transfer.into_server.making import (
 )
 from mlporter.transfer.into_server.matching import Matching
 from mlporter.transfer.into_server.models import finish_logged_models, write_logged_models
+from mlporter.transfer.into_server.proved import note_proved
 from mlporter.transfer.into_server.registry import Registry
 from mlporter.transfer.into_server.rehearsal import Rehearsal
 from mlporter.transfer.into_server.small import write_experiment_tags
@@ -139,8 +140,12 @@ class ServerWork:
             self._refuse()
         self._write(registry)
 
-        if not self.dry and self._has_written():
+        if self.dry:
+            return
+        if self._has_written():
             self._prove()
+        else:
+            note_proved(carry, carry)
 
     def _not_carried(self) -> Iterator[LeftOut]:
         """Tables that no step carries; what MLflow computes or holds for a moment is no loss."""
@@ -169,6 +174,7 @@ class ServerWork:
                 self._tell(table, tally.written - refused, again.carry)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.carry)
+            note_proved(self.carry, again.carry)
         finally:
             again.close()
 
