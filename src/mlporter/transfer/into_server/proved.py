@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import marks
+from mlporter.errors import AccessDeniedError
 from mlporter.stores.server.answers import ApiError
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.counterparts import tagged
@@ -87,8 +88,9 @@ def note_proved(carry: Carry, read: Carry) -> None:
         value = "".join(texts)
         if noted.get(number) != value:
             writer, home = carry.writer_in(number)
-            # It only saves time: without it the next import reads all points.
-            with contextlib.suppress(ApiError):
+            # It only saves time: without it the next import reads all points. Who may only read
+            # can have an import with nothing to write.
+            with contextlib.suppress(ApiError, AccessDeniedError):
                 writer.set_experiment_tag(home, marks.METRICS, value)
 
 
