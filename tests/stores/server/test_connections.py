@@ -45,9 +45,8 @@ def fastest(session, address):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_QUICKACK is Linux's")
-@pytest.mark.parametrize("is_prompt", [True, False])
-def test_answers_in_two_packets_are_not_waited_for(hesitant, is_prompt):
+def test_answers_in_two_packets_are_not_waited_for(hesitant):
+    """Without it, each takes the 40 ms (on a machine that is not too busy to be quick)."""
     session = requests.Session()
-    if is_prompt:
-        session.mount("http://", PromptAdapter())
-    assert (fastest(session, hesitant) < DELAYED) == is_prompt
+    session.mount("http://", PromptAdapter())
+    assert fastest(session, hesitant) < DELAYED
