@@ -2,7 +2,9 @@
 
     pytest -m bench -n 0 -s tests/bench/bench_server.py
 
-MLPORTER_BENCH_SERVER_RUNS says how many runs there are: 500 unless told.
+MLPORTER_BENCH_SERVER_RUNS says how many runs there are: 500 unless told;
+MLPORTER_BENCH_SERVER_MANY how many the memory is measured with: 5,000; and
+MLPORTER_BENCH_SERVER_WORKERS the requests at a time: 4, as the command line has it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -19,6 +20,7 @@ from sqlalchemy import create_engine, text
 
 import mlporter
 from tests.bench import ratios
+from tests.bench.busy import Busy, server_process
 from tests.bench.workload import fill
 from tests.support.engines import copy_sqlite
 from tests.support.memory import peak_memory
@@ -28,8 +30,9 @@ from tests.support.processes import mlflow_server
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 
 RUNS = int(os.environ.get("MLPORTER_BENCH_SERVER_RUNS", "500"))
+MANY = int(os.environ.get("MLPORTER_BENCH_SERVER_MANY", "5000"))
+WORKERS = int(os.environ.get("MLPORTER_BENCH_SERVER_WORKERS", "4"))
 FILES = 3
-WORKERS = 8
 
 
 def put_files(database, folder):
@@ -55,17 +58,19 @@ def put_files(database, folder):
 
 @pytest.fixture(scope="module", params=["SQLite", "PostgreSQL"])
 def server(request, mlflow_sqlite_template, tmp_path_factory):
-    """A server with the workload: engine, address."""
+    """A server with the workload: engine, address, its process and its database's."""
     folder = tmp_path_factory.mktemp("bench-server")
+    processes: list[int] = []
     if request.param == "SQLite":
         copy_sqlite(mlflow_sqlite_template, folder / "mlflow.db")
         url = sqlite_url(folder / "mlflow.db")
     else:
-        url = request.getfixturevalue("postgres").new_mlflow_database()
+        postgres = request.getfixturevalue("postgres")
+        url, processes = postgres.new_mlflow_database(), [postgres.process]
     fill(url, RUNS)
     put_files(url, folder / "files")
     with mlflow_server(url, folder / "files", "--workers", "4") as address:
-        yield request.param, address
+        yield request.param, address, (server_process(address), *processes)
 
 
 def plain_export(address, folder):
@@ -90,23 +95,8 @@ def plain_export(address, folder):
                 return points
 
 
-def processor_seconds():
-    """Of all processes of MLflow servers that this one started, so far."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    used = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            command = stat.with_name("cmdline").read_bytes()
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if b"mlflow" in command or b"multiprocessing" in command:
-            used += int(fields[11]) + int(fields[12])
-    return used / ticks
-
-
 def test_export(server, tmp_path):
-    engine, address = server
+    engine, address, processes = server
     bundle, plain = tmp_path / "bundle", tmp_path / "plain"
 
     def export():
@@ -114,22 +104,30 @@ def test_export(server, tmp_path):
         return mlporter.export(address, str(bundle), workers=WORKERS)
 
     export()  # the server's first requests are slow for everyone
-    before, start = processor_seconds(), time.perf_counter()
+    busy, start = Busy(*processes), time.perf_counter()
     result = export()
-    ours = time.perf_counter() - start
-    busy = (processor_seconds() - before) / ours / (os.cpu_count() or 1)
-    start = time.perf_counter()
+    ours, seconds, said = time.perf_counter() - start, busy.server, str(busy)
+    busy, start = Busy(*processes), time.perf_counter()
     points = plain_export(address, plain)
     reference = time.perf_counter() - start
     carried = {table.table: table.carried for table in result.tables}
     assert carried["metrics"] == points
     assert result.files.files == len([file for file in plain.rglob("*") if file.is_file()])
     ratios.add(f"server on {engine}: export / loop over MLflow's client", ours, reference, 1 / 15)
-    print(f"\n{engine}: the server's processors are busy for {busy:.0%} of the export")
+    name = f"server on {engine}: its processor time for export / for that loop"
+    ratios.add(name, seconds, busy.server, 1 / 15)
+    print(f"\n{engine}, export: {said}")
 
 
 @pytest.mark.parametrize("server", ["SQLite"], indirect=True)
-def test_memory(server, tmp_path):
-    _, address = server
-    peak = peak_memory("export", address, str(tmp_path / "bundle"), workers=WORKERS)
-    ratios.add("server: peak memory of export / 400 MB", peak, 400, 1.0, unit="MB")
+def test_memory(server, mlflow_sqlite_template, tmp_path):
+    _, address, _ = server
+    few = peak_memory("export", address, str(tmp_path / "few"), workers=WORKERS)
+    copy_sqlite(mlflow_sqlite_template, tmp_path / "many.db")
+    url = sqlite_url(tmp_path / "many.db")
+    fill(url, MANY)
+    put_files(url, tmp_path / "files")
+    with mlflow_server(url, tmp_path / "files", "--workers", "4") as large:
+        many = peak_memory("export", large, str(tmp_path / "many"), workers=WORKERS)
+    ratios.add(f"server: peak memory of export, {MANY} / {RUNS} runs", many, few, 1.2, unit="MB")
+    ratios.add("server: peak memory of export / 400 MB", many, 400, 1.0, unit="MB")

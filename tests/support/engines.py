@@ -70,6 +70,11 @@ class Postgres:
             self._run(f"ALTER SYSTEM SET {setting} = off")
         self._run("SELECT pg_reload_conf()")
 
+    @property
+    def process(self) -> int:
+        """The id of its first process."""
+        return int((self.folder / "postmaster.pid").read_text().split()[0])
+
     def url(self, name: str) -> str:
         """The address of a database."""
         return f"postgresql+psycopg2://postgres:@/{name}?host={self._socket_folder}"

@@ -6,17 +6,9 @@ made, even where it never heard of it.
 
 from __future__ import annotations
 
-__all__ = [
-    "DATASET",
-    "DELETED_MODEL",
-    "EXPERIMENT",
-    "HELD",
-    "HOLDS",
-    "LOGGED_MODEL",
-    "OF_VERSIONS",
-    "OURS",
-]
-__all__ += ["PLACEHOLDER", "REGISTERED_MODEL", "RUN", "SERVERS_OWN", "TAG_TABLES", "VERSION"]
+__all__ = ["DATASET", "DELETED_MODEL", "EXPERIMENT", "HELD", "HOLDS", "LOGGED_MODEL", "METRICS"]
+__all__ += ["OF_VERSIONS", "OURS", "PLACEHOLDER", "REGISTERED_MODEL", "RUN", "SERVERS_OWN"]
+__all__ += ["TAG_TABLES", "VERSION"]
 
 OURS = "mlporter."
 """How these tags begin."""
@@ -36,6 +28,8 @@ PLACEHOLDER = "mlporter.placeholder"
 """On a version that only takes a number, until it is deleted."""
 DELETED_MODEL = "mlporter.deleted_model."
 """Before the source's id of a deleted logged model, on its experiment; the value is the copy's."""
+METRICS = "mlporter.proved.metrics"
+"""On an experiment: digests of the points that were read back, by groups of its runs."""
 
 OF_VERSIONS = "mlflow.modelVersions"
 """No tag of ours: a server writes it itself on the logged model that a version is made of."""

@@ -91,7 +91,7 @@ def alike(left: Reader, right: Reader, number_of: Callable[[int], int | None]) -
 
     Args:
         left: One side.
-        right: The other.
+        right: The other; asked only for what the left side has.
         number_of: The right side's id of an experiment of the left side.
     """
     found = _alike(_IN_EXPERIMENTS, left, right, {"experiment_id": number_of}, {})
@@ -152,13 +152,15 @@ def _counted(
 def _records(left: Reader, right: Reader) -> Ids:
     """Records of evaluation datasets, by their datasets and inputs."""
     table, columns = "evaluation_dataset_records", ("dataset_record_id", "dataset_id", "input_hash")
+    mine = list(rows_of(left, table, columns))
+    if not mine:
+        return {table: {}}
     origin = dict(tagged(right, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
     there = {
         (origin.get(dataset, dataset), digest): id_
         for id_, dataset, digest in rows_of(right, table, columns)
     }
     origin = dict(tagged(left, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
-    mine = rows_of(left, table, columns)
     pairs = ((id_, there.get((origin.get(data, data), digest))) for id_, data, digest in mine)
     return {table: {id_: other for id_, other in pairs if other is not None}}
 

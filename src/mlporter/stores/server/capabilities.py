@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UnreachableError
@@ -60,6 +60,10 @@ class Capabilities:
     def may(self, family: str) -> bool:
         """Whether it is worth trying; an endpoint that is missing all the same says so itself."""
         return self.has.get(family) is not False
+
+    def renewed(self, client: Client) -> Capabilities:
+        """The same with the workspaces that there are by now, which is all that may change."""
+        return replace(self, workspaces=_workspaces(client, self.has))
 
 
 def find_capabilities(client: Client) -> Capabilities:

@@ -68,7 +68,7 @@ class Filling:
         self._scope: frozenset[int] | None = None
         self._clients = [client.within(name) for name in can.workspaces] or [client]
         self._home: dict[int, Client] = {}
-        self._histories = Histories(
+        self.histories = Histories(
             spool, self._gather, self._client_of, bulk=can.may("metric histories in bulk")
         )
         self._edges = Edges(spool, self._gather, self._client_of)
@@ -103,7 +103,7 @@ class Filling:
         if table == "metrics":
             self._need("runs", among)
             self._gather.settle()
-            self._histories.of_runs(among)
+            self.histories.of_runs(among)
         elif table == "spans":
             renamed = among
             if among is not None and among.column == "trace_id":

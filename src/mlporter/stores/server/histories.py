@@ -17,7 +17,7 @@ from mlporter.stores.server.answers import ApiError, MissingEndpointError
 from mlporter.stores.server.rows import tracking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -55,6 +55,10 @@ class Histories:
         self._client_of = client_of
         self._bulk = bulk
         self._done: set[str] = set()
+
+    def leave(self, runs: Iterable[str]) -> None:
+        """Do as if the histories of some runs were there."""
+        self._done.update(runs)
 
     def of_runs(self, among: Among | None) -> None:
         """The histories of all runs that are there, or of those in `among`."""

@@ -35,12 +35,19 @@ class ServerSource:
     Opening it asks what the server can do, and nothing else; tables are fetched when they are
     first read or counted, as far as they are asked for, into a private database (a `Spool`).
 
+    Args:
+        address: Where it is.
+        uri_map: See `server_files`.
+        workers: Requests at a time.
+        retry_time: See `Client`.
+        can: What it can do, where that is known already.
+
     Raises (when opened):
         UnreachableError: no way to it, or it is no MLflow server.
         AccessDeniedError: it does not know us.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- as `open_source`, by keyword
         self,
         address: Address,
         *,
@@ -48,10 +55,11 @@ class ServerSource:
         workers: int = 4,
         retry_time: float = RETRY_TIME,
         on_progress: OnProgress = silent,
+        can: Capabilities | None = None,
     ) -> None:
         self._client = Client(address.text, retry_time=retry_time)
         try:
-            self.can = find_capabilities(self._client)
+            self.can = can.renewed(self._client) if can else find_capabilities(self._client)
             refuse_others(self._client, self.can)
             self._spool = Spool(self._client.subject)
         except BaseException:
@@ -96,6 +104,10 @@ class ServerSource:
     def narrow(self, experiments: Iterable[int]) -> None:
         """Leave everything outside of some experiments where it is, but for what is named by id."""
         self._filling.narrow(experiments)
+
+    def leave_histories(self, runs: Iterable[str]) -> None:
+        """Leave the points of some runs where they are: `metrics` is read without them."""
+        self._filling.histories.leave(runs)
 
     def count(self, table: str) -> int:
         """Rows of a table."""

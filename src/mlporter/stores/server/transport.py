@@ -8,11 +8,11 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from mlporter.errors import UnreachableError
 from mlporter.stores.server.answers import TransientError, shortened
+from mlporter.stores.server.connections import PromptAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ class Transport:
             session.auth = requests.utils.get_netrc_auth(self.access.url)
         session.trust_env = False
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1))
+            session.mount(scheme, PromptAdapter(pool_connections=1, pool_maxsize=1))
         return session
 
     def close(self) -> None:

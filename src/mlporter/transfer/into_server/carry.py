@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlporter.artifacts import layout
 from mlporter.catalogue.unsettable import UNSETTABLE
@@ -78,6 +79,8 @@ class Carry:
         fresh: Runs and logged models (the source's ids) that this import makes.
         gone: Logged models (the source's ids) whose copies were deleted, as they are themselves.
         lost_traces: Traces that could not be carried.
+        proved: Runs (the source's ids) all of whose points are known to be on the server.
+        lacking: Runs (the source's ids) some of whose points were not on the server.
         awake: Deleted runs (the source's ids) that were restored to log to them.
         version_roots: Where files go that a model version has of its own, by owner id.
         workspaces: Of runs and logged models (the source's ids); empty where there is only one.
@@ -97,6 +100,8 @@ class Carry:
     fresh: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     lost_traces: set[str] = field(default_factory=set)
+    proved: frozenset[str] = frozenset()
+    lacking: set[str] = field(default_factory=set)
     awake: set[str] = field(default_factory=set)
     workspaces: dict[str, str] = field(default_factory=dict)
     version_roots: dict[str, str] = field(default_factory=dict)
@@ -115,6 +120,10 @@ class Carry:
     def tables(self) -> dict[str, Table]:
         """The source's tables by name."""
         return {table.name: table for table in self.source.tables}
+
+    def has(self, table: str) -> bool:
+        """Whether there is anything of a table to carry; what there is not, no server is asked."""
+        return table in self.tables and bool(self.source.count(table))
 
     @cached_property
     def there(self) -> MappedReader:
@@ -142,7 +151,7 @@ class Carry:
         """
         mine = self.tables.get(name)
         theirs = next((table for table in self.server.tables if table.name == name), None)
-        if mine is None or theirs is None or not self.source.count(name):
+        if mine is None or theirs is None or not self.has(name):
             return
         total, done = self.source.count(name), 0
         leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
@@ -153,7 +162,7 @@ class Carry:
         asked = bool(self._matched) or name in ANYWHERE
         right = self.there.read(name, tuple(pair.right.schema.names)) if asked else iter(())
         blanked = [place for place in mine.places if place.where is not None]
-        left = self.source.read(name, tuple(mine.schema.names))
+        left = self._not_known(name, self.source.read(name, tuple(mine.schema.names)))
         normalise = [_as_told, *([blank_places(blanked)] if blanked else [])]
         rows = MissingRows(pair, left, right, normalise)
         for found in rows:
@@ -164,6 +173,18 @@ class Carry:
             done += found.rows.num_rows
             self.on_progress(f"writing {name}", done + rows.same, total)
         self.tallies[name].there += rows.same if count else 0
+
+    def _not_known(self, name: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Rows without the points that are known to be on the server, which are counted."""
+        if name != "metrics" or not self.proved:
+            yield from batches
+            return
+        proved = pa.array(sorted(self.proved), pa.string())
+        for batch in batches:
+            known = pc.is_in(batch.column("run_uuid"), value_set=proved)
+            rest = batch.filter(pc.invert(known))
+            self.tallies[name].there += batch.num_rows - rest.num_rows
+            yield rest
 
     def mapped(self, name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Rows of the source as the server is to have them."""
@@ -256,7 +277,7 @@ class Carry:
 
     def is_offered(self, family: str, table: str) -> bool:
         """Whether the server can hold something; if it can't, rows of `table` are noted."""
-        rows = self.source.count(table) if table in self.tables else 0
+        rows = self.source.count(table) if self.has(table) else 0
         if not rows or self.server.can.may(family):
             return bool(rows)
         detail = f"{rows} rows: the server's MLflow ({self.server.can.version}) has no {family}"

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from mlporter.errors import LeftOut
 from mlporter.stores.server.answers import ApiError
 from mlporter.transfer.into_server.crew import Crew
+from mlporter.transfer.into_server.proved import leave_proved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,7 @@ Piece = tuple[str, int, str, "pa.RecordBatch"]
 def write_contents(carry: Carry) -> None:
     """Log what of parameters, tags and metrics the server's runs lack."""
     streams = [_pieces(carry, at, table) for at, table in enumerate(("params", "tags", "metrics"))]
+    leave_proved(carry)
     asleep = _deleted(carry)
     with Crew(carry.workers) as crew:
         batch = _Batch("")
@@ -92,6 +94,8 @@ def _pieces(carry: Carry, at: int, table: str) -> Iterator[Piece]:
         ends = pc.run_end_encode(runs)
         start = 0
         for end, run in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
+            if table == "metrics":
+                carry.lacking.add(run)
             yield run, at, table, rows.slice(start, end - start)
             start = end
 
@@ -106,7 +110,9 @@ def _immutable(carry: Carry, rows: pa.RecordBatch) -> None:
 def _items(carry: Carry, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
     found = carry.mapped(table, rows).to_pylist()
     if table == "metrics":
-        for row in found:
+        # Rows come by key and time. The last first: of each point that is later than the one
+        # before, the server makes the last of its metric again, which takes a fifth of its time.
+        for row in reversed(found):
             value = number(row["value"], is_nan=row["is_nan"])
             yield {"key": row["key"], "value": value, "timestamp": row["timestamp"],
                    "step": row["step"]}  # fmt: skip

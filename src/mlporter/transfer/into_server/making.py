@@ -31,16 +31,30 @@ _AT_ONCE = 500
 
 def make_experiments(carry: Carry, matching: Matching) -> None:
     """Make experiments that are not there; of the others, say that they hold copies."""
-    for number, match in list(matching.matches.items()):
-        if match.there is not None:
-            carry.tallies["experiments"].there += 1
-            if match.there.number not in matching.marked and match.there.stage != "deleted":
-                set_tag = carry.writer_of(match.workspace).set_experiment_tag
-                mark = partial(set_tag, match.there.number, marks.HOLDS, "true")
-                carry.attempt("experiments", match.name, mark)
-        elif not carry.attempt("experiments", match.name, partial(_make, carry, matching, number)):
+    matches = dict(matching.matches)
+    new = [number for number, match in matches.items() if match.there is None]
+    carry.tallies["experiments"].there += len(matches) - len(new)
+
+    def make(number: int) -> None:
+        step = _make if matches[number].there is None else _mark
+        if carry.attempt(
+            "experiments", matches[number].name, partial(step, carry, matching, number)
+        ):
+            carry.on_progress("making experiments", len(carry.homes), len(matches))
+
+    with Crew(carry.workers) as crew:
+        crew.each(list(matches), make)
+    for number in new:
+        if number not in carry.ids.experiments:
             del matching.matches[number]
-        carry.on_progress("making experiments", len(carry.homes), len(matching.matches))
+
+
+def _mark(carry: Carry, matching: Matching, number: int) -> None:
+    """Say of an experiment that it holds copies, if it does not say so yet."""
+    match = matching.matches[number]
+    there = match.there
+    if there is not None and there.number not in matching.marked and there.stage != "deleted":
+        carry.writer_of(match.workspace).set_experiment_tag(there.number, marks.HOLDS, "true")
 
 
 def _make(carry: Carry, matching: Matching, number: int) -> None:

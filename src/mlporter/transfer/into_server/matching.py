@@ -175,6 +175,8 @@ class Matching:
         what comes back to where it came from, are found as well.
         """
         carry = self.carry
+        if not carry.has(table):
+            return
         origin = dict(tagged(carry.server, tags, column, key))
         there = {
             (experiment, origin.get(id_, id_)): id_
@@ -206,7 +208,8 @@ class Matching:
     def _evaluation(self) -> None:
         """What is known again by a tag, or by what is said of it."""
         carry = self.carry
-        origin = dict(tagged(carry.server, *_DATASET_TAG))
+        there_are = carry.has("evaluation_datasets")
+        origin = dict(tagged(carry.server, *_DATASET_TAG)) if there_are else {}
         mine = dict(tagged(carry.source, *_DATASET_TAG))
         there = {source: copy for copy, source in origin.items()}
         rows = rows_of(carry.source, "evaluation_datasets", ("dataset_id",))

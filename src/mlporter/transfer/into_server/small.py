@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlporter.catalogue import marks
 from mlporter.stores.server.answers import ApiError
 from mlporter.transfer.into_server.crew import Crew
 
@@ -43,5 +44,7 @@ def write_experiment_tags(carry: Carry, matching: Matching) -> None:
 def _carried(rows: Any, matching: Matching) -> Any:  # noqa: ANN401 -- a batch and a mask
     import pyarrow as pa  # noqa: PLC0415 -- of this function only
 
-    numbers = rows.column("experiment_id").to_pylist()
-    return pa.array([number in matching.matches for number in numbers], pa.bool_())
+    pairs = zip(*(rows.column(name).to_pylist() for name in ("experiment_id", "key")), strict=True)
+    # What was proved of a copy is not proved of its copy.
+    keep = [number in matching.matches and key != marks.METRICS for number, key in pairs]
+    return pa.array(keep, pa.bool_())

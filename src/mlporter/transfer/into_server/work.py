@@ -35,6 +35,7 @@ from mlporter.transfer.into_server.making import (
 from mlporter.transfer.into_server.matching import Matching
 from mlporter.transfer.into_server.mcp import write_mcp
 from mlporter.transfer.into_server.models import finish_logged_models, write_logged_models
+from mlporter.transfer.into_server.proved import note_proved
 from mlporter.transfer.into_server.registry import Registry
 from mlporter.transfer.into_server.rehearsal import Rehearsal
 from mlporter.transfer.into_server.small import write_experiment_tags
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
     from mlporter.stores.protocols import Source
+    from mlporter.stores.server.capabilities import Capabilities
     from mlporter.transfer.merge.policy import Policy
 
 __all__ = ["ServerWork"]
@@ -65,6 +67,7 @@ class ServerWork:
         place: The server.
         copies: Whether files are copied.
         dry: Plan only: the same steps, but nothing is sent.
+        can: What the server can do, where that is known already.
     """
 
     source: Source
@@ -76,6 +79,7 @@ class ServerWork:
     on_progress: OnProgress
     copies: bool
     dry: bool
+    can: Capabilities | None = None
     started: float = field(default_factory=monotonic)
 
     def run(self) -> None:
@@ -94,8 +98,12 @@ class ServerWork:
             self._refuse()
         self._write(registry)
 
-        if not self.dry and self._has_written():
+        if self.dry:
+            return
+        if self._has_written():
             self._prove()
+        else:
+            note_proved(carry, carry)
 
     def _has_written(self) -> bool:
         tallies = self.carry.tallies.values()
@@ -104,7 +112,7 @@ class ServerWork:
     def _prove(self) -> None:
         """Read the server again, and plan once more: whatever would be written is not as sent."""
         self.on_progress("reading back", 0, None)
-        again = replace(self, dry=True, on_progress=silent)
+        again = replace(self, dry=True, on_progress=silent, can=self.server.can)
         try:
             again.rehearse()
             for table, tally in again.carry.tallies.items():
@@ -112,6 +120,7 @@ class ServerWork:
                 self._tell(table, tally.written - refused, again.carry)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.carry)
+            note_proved(self.carry, again.carry)
         finally:
             again.close()
 
@@ -210,7 +219,11 @@ class ServerWork:
     def server(self) -> ServerSource:
         """The server as it was."""
         return ServerSource(
-            self.place, uri_map=self.uri_map, workers=self.workers, retry_time=self.retry_time
+            self.place,
+            uri_map=self.uri_map,
+            workers=self.workers,
+            retry_time=self.retry_time,
+            can=self.can,
         )
 
     @cached_property
