@@ -9,7 +9,6 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mlporter.artifacts import layout
 from mlporter.artifacts.anchors import DELETED_STAGE
 from mlporter.catalogue import marks
 from mlporter.stores.server.answers import ApiError
@@ -272,7 +271,7 @@ class Registry:
             name = re.sub(r"[^\w -]", "_", row["name"])
             model = writer.create_logged_model({"experiment_id": str(home), "name": name}, tag)
             writer.finalize_logged_model(model, _READY)
-        root = layout.owner_root(carry.homes[home].location, "logged_model", model)
+        root = carry.root_at(carry.homes[home], "logged_model", model)
         carry.version_roots[owner] = root
         return replace(named, source=root, model=model)
 
