@@ -75,9 +75,10 @@ def run(client: Client, id_: str) -> Iterator[Rows]:
     yield tracking.run(client.get(f"{API}/runs/get", {"run_id": id_})["run"])
 
 
-def model_inputs(client: Client, id_: str) -> Rows:
-    """The logged models that a run used."""
-    return tracking.model_inputs(client.get(f"{API}/runs/get", {"run_id": id_})["run"])
+def models_of_run(client: Client, id_: str, *, outputs: bool) -> Rows:
+    """The logged models that a run used, and those that it made if they are asked for."""
+    found = client.get(f"{API}/runs/get", {"run_id": id_})["run"]
+    return tracking.models_of(found, outputs=outputs)
 
 
 # --- Models ---------------------------------------------------------------------------------------

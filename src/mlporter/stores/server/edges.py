@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.stores.protocols import Among
 from mlporter.stores.server import calls
 from mlporter.stores.server.rows import merged, new_rows
 from mlporter.stores.server.rows import traces as trace_rows
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mlporter.stores.server.rows import Json, Rows
 
 __all__ = ["Edges"]
+
+_OUTPUT = "RUN_OUTPUT"
 
 
 class Edges:
@@ -33,18 +36,34 @@ class Edges:
         self._gather = gather
         self._client_of = client_of
         self._with_models: set[str] = set()
+        self._outputs_told: bool | None = None  # whether a search shows what models runs made
         self._with_traces: set[str] = set()
 
     def to_models(self) -> None:
-        """The logged models that runs used: MLflow's search leaves them out, getting a run not."""
+        """The logged models that runs used: MLflow's search leaves them out, getting a run not.
+
+        That of MLflow 3.1 leaves out those that they made, too.
+        """
+        if self._outputs_told is None and self._has_outputs():
+            self._outputs_told = True
+        outputs = not self._outputs_told
         new = [found for found in self._runs() if found[0] not in self._with_models]
         self._with_models.update(run for run, _ in new)
 
         def fetch(asked: tuple[str, int]) -> Iterator[Rows]:
             run, experiment = asked
-            yield calls.model_inputs(self._client_of(experiment), run)
+            rows = calls.models_of_run(self._client_of(experiment), run, outputs=outputs)
+            if any(row["source_type"] == _OUTPUT for row in rows["inputs"]):
+                self._outputs_told = False
+            yield rows
 
         self._gather.each("run", new, fetch, _run)
+
+    def _has_outputs(self) -> bool:
+        """Whether a search brought a model that a run made."""
+        made = Among("source_type", (_OUTPUT,))
+        found = self._spool.reader.read("inputs", ("source_type",), made)
+        return any(batch.num_rows for batch in found)
 
     def to_traces(self) -> None:
         """The traces that were linked to runs of the experiment that they are in.

@@ -14,7 +14,7 @@ from mlporter.stores.server.rows import Json, Rows, new_rows, pairs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["experiment", "model_inputs", "points", "run"]
+__all__ = ["experiment", "models_of", "points", "run"]
 
 _METRICS = BY_NAME["metrics"]
 
@@ -40,7 +40,7 @@ def experiment(found: Json, workspace: str) -> Rows:
 
 
 def run(found: Json) -> Rows:
-    """A run with parameters, tags, last metrics, datasets and outputs; see `model_inputs`."""
+    """A run with parameters, tags, last metrics, datasets and outputs; see `models_of`."""
     rows = new_rows()
     info, data = found["info"], found.get("data", {})
     id_ = info.get("run_id") or info["run_uuid"]
@@ -109,12 +109,19 @@ def _inputs(rows: Rows, run_id: str, experiment_id: int, inputs: Json) -> None:
             rows["input_tags"].append({"input_uuid": edge, "name": key, "value": value})
 
 
-def model_inputs(found: Json) -> Rows:
-    """The logged models that a run used: a search does not show them, getting the run does."""
+def models_of(found: Json, *, outputs: bool) -> Rows:
+    """The logged models that a run used, which a search does not show: getting the run does.
+
+    Args:
+        found: The run.
+        outputs: Also those that it made, which a search of MLflow 3.1 does not show either.
+    """
     rows = new_rows()
-    info = found["info"]
+    id_ = found["info"]["run_id"]
     for model in found.get("inputs", {}).get("model_inputs", ()):
-        _edge(rows, ("MODEL_INPUT", model["model_id"]), ("RUN_INPUT", info["run_id"]))
+        _edge(rows, ("MODEL_INPUT", model["model_id"]), ("RUN_INPUT", id_))
+    if outputs:
+        _outputs(rows, id_, found.get("outputs", {}))
     return rows
 
 
