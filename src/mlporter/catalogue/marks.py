@@ -22,7 +22,7 @@ HELD = "version:"
 """Before the owner id of a model version, as the value of `LOGGED_MODEL`: a logged model that holds
 files which the version had of its own."""
 PLACEHOLDER = "mlporter.placeholder"
-"""On a version that only takes a number, until it is deleted."""
+"""On a version that only takes a number, until it is deleted; on a model, the last such number."""
 DELETED_MODEL = "mlporter.deleted_model."
 """Before the source's id of a deleted logged model, on its experiment; the value is the copy's."""
 

@@ -169,7 +169,7 @@ class Registry:
         for tag in version_tags:
             tags[tag["version"]][tag["key"]] = tag["value"] or ""
         made = set(there.versions)
-        last = max(made, default=0)
+        last = max(*made, int(there.tags.get(marks.PLACEHOLDER, 0)), 0)
         for number, version in there.versions.items():
             if marks.PLACEHOLDER in version.tags:
                 writer.delete_model_version(name, number)
@@ -183,6 +183,8 @@ class Registry:
             if self._make(writer, name, row, tags[number], last):
                 made.add(number)
                 last = number
+            else:
+                self._carry.skip("model_version_tags", len(tags[number]))
         for alias in aliases:
             if there.aliases.get(alias["alias"]) == alias["version"]:
                 self._carry.tallies["registered_model_aliases"].there += 1
@@ -265,6 +267,10 @@ class Registry:
         homes = [number for number, home in carry.homes.items() if home.workspace == workspace]
         if not homes:
             return replace(named, refused="no experiment is carried that could hold its files")
+        if not carry.server.can.may("logged models"):
+            return replace(
+                named, refused="the server has no logged model that could hold its files"
+            )
         home, tag = min(homes), (marks.LOGGED_MODEL, f"{marks.HELD}{owner}")
         model = writer.logged_model_tagged(str(home), tag)
         if model is None:
@@ -282,6 +288,8 @@ class Registry:
             body = {"name": name, "source": PLACEHOLDER_SOURCE,
                     "tags": tag_list({marks.PLACEHOLDER: str(last + 1)})}  # fmt: skip
             last = writer.create_model_version(body, last + 1)
+            # Deleted ones are not shown: without this mark, nobody would know what is used up.
+            writer.set_registered_model_tag(name, marks.PLACEHOLDER, str(last))
             writer.delete_model_version(name, last)
         return last == number - 1
 
