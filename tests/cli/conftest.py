@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import mlporter as api
-from mlporter.cli.app import run
+from tests.support.command_line import command_line
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = "MLPORTER_UPDATE_GOLDEN"
 
 
-@dataclass(frozen=True)
-class Finished:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-
 @pytest.fixture
 def mlporter(capsys, monkeypatch):
     """Run a command line as on a pipe, 80 columns wide: ``mlporter("diff", "a", "b")``."""
-    monkeypatch.setenv("COLUMNS", "80")
-    for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "NO_COLOR", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
-
-    def finished(*argv):
-        capsys.readouterr()
-        code = run([str(argument) for argument in argv])
-        return Finished(code, *capsys.readouterr())
-
-    return finished
+    return command_line(capsys, monkeypatch)
 
 
 @pytest.fixture

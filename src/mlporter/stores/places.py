@@ -33,6 +33,7 @@ from mlporter.artifacts.places import (
 from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_relative, scheme_of
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.redaction import redact
+from mlporter.stores.address import is_databricks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -258,6 +259,8 @@ def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] |
 def _repository(address: str, tracking_uri: str | None) -> ArtifactRepository:
     scheme = scheme_of(address)
     with translated(address):
+        if scheme == "dbfs" and tracking_uri and is_databricks(tracking_uri):
+            return _of_databricks(address, tracking_uri)
         from mlflow.store.artifact import artifact_repository_registry as registry
 
         if scheme in registry.get_registered_artifact_repositories():
@@ -267,6 +270,22 @@ def _repository(address: str, tracking_uri: str | None) -> ArtifactRepository:
         subject=redact(address),
         hint="install the MLflow plugin for it, or use --map-uri FROM=TO",
     )
+
+
+def _of_databricks(address: str, tracking_uri: str) -> ArtifactRepository:
+    """Files of a Databricks workspace, in the workspace that is meant.
+
+    Where MLflow has the choice, it first tries Databricks' SDK with the settings of the default
+    profile, which may be another workspace's; so it is not given the choice.
+    """
+    from mlflow.store.artifact import artifact_repository_registry as registry
+    from mlflow.store.artifact.databricks_artifact_repo import DatabricksArtifactRepository
+    from mlflow.utils import uri
+
+    named = uri.add_databricks_profile_info_to_artifact_uri(address, tracking_uri)
+    if uri.is_databricks_acled_artifacts_uri(named):
+        return DatabricksArtifactRepository(named, tracking_uri)
+    return registry.get_artifact_repository(named, tracking_uri=tracking_uri)
 
 
 class Places:

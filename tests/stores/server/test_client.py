@@ -209,7 +209,7 @@ def test_user_and_password_of_the_environment(
     assert sent(faulty)["Authorization"] == basic("ann:s3cret")
 
 
-def test_token_of_the_environment(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch):
+def test_66_token_of_the_environment(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
     assert sent(faulty)["Authorization"] == "Bearer t0ken"
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sqlite3
-import urllib.request
-from base64 import b64encode
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -15,6 +12,8 @@ import pytest
 
 import mlporter
 from mlporter.errors import AccessDeniedError, ExitCode, UnreachableError
+from tests.support import basic_auth
+from tests.support.basic_auth import ANN
 from tests.support.engines import copy_sqlite
 from tests.support.faulty_server import Answer, as_json
 from tests.support.mlflow_session import mlflow_at, sqlite_url
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
     from tests.support.faulty_server import FaultyServer
     from tests.support.rich_registry import RichRegistry
-
-ADMIN = "admin", "password12345"
-ANN = "ann", "annpassword12"
 
 
 def forget_rollups(path: Path) -> None:
@@ -66,43 +62,16 @@ def test_all_workspaces(rich_copy: RichRegistry, tmp_path: Path):
     assert report.tables["experiments"].same == 6
 
 
-def call(address: str, path: str, body: object, user: tuple[str, str]) -> None:
-    token = b64encode(":".join(user).encode()).decode()
-    headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
-    request = urllib.request.Request(  # noqa: S310 -- http
-        address + path, json.dumps(body).encode(), headers, method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-        assert answer.status == 200
-
-
 # MLflow's log-in hashes the password at each request, on purpose slowly.
 @pytest.mark.timeout(900)
 def test_behind_basic_auth(
     rich_copy: RichRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    (tmp_path / "auth.ini").write_text(
-        "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
-        f"database_uri = sqlite:///{tmp_path / 'auth.db'}\n"
-        f"admin_username = {ADMIN[0]}\nadmin_password = {ADMIN[1]}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    settings = {
-        "MLFLOW_AUTH_CONFIG_PATH": str(tmp_path / "auth.ini"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of these tests",
-    }
+    settings = basic_auth.settings(tmp_path)
     with mlflow_server(
-        rich_copy.tracking_uri, tmp_path / "files", "--app-name", "basic-auth", **settings
+        rich_copy.tracking_uri, tmp_path / "files", *basic_auth.OPTIONS, **settings
     ) as address:
-        call(address, "/api/2.0/mlflow/users/create",
-             {"username": ANN[0], "password": ANN[1]}, ADMIN)  # fmt: skip
-        granted = {
-            "username": ANN[0],
-            "resource_type": "experiment",
-            "resource_id": rich_copy.runs.experiment_id,
-            "permission": "READ",
-        }
-        call(address, "/api/3.0/mlflow/users/permissions/grant", granted, ADMIN)
+        basic_auth.make_ann(address, rich_copy.runs.experiment_id)
         with pytest.raises(AccessDeniedError, match="401"):
             mlporter.inspect(address)
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ANN[0])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
 
 import mlporter
 from tests.support.databases import execute
+from tests.support.faulty_server import HTML, LOGIN, Answer, as_json, faulty_server
+from tests.support.mlflow_session import sqlite_url
 
 
-def test_names_that_the_server_refuses_are_listed_and_the_rest_arrives(plain_sqlite, server):
+def test_names_that_the_server_refuses_are_listed_and_the_rest_arrives(plain_sqlite, server, cli):
     """`@`, `%` and `//` in keys of metrics, which older MLflows took."""
     run, bad = plain_sqlite.run_ids[0], ("a@b", "50%", "a//b")
     rows = (f"('{run}', '{key}', 1.0, 1, 0, 0)" for key in bad)
@@ -29,42 +28,67 @@ def test_names_that_the_server_refuses_are_listed_and_the_rest_arrives(plain_sql
     assert len(server.client().get_metric_history(copy, "metric 0")) == len(before)
     again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
     assert (again.exit_code, again.rows) == (3, 0)
+    done = cli("copy", plain_sqlite.tracking_uri, server.address)
+    assert done.code == 3
+    assert all(f"metrics/{key}" in done.err for key in bad)
 
 
-def test_nobody_is_there(plain_sqlite):
-    with pytest.raises(mlporter.MlporterError, match="cannot be reached") as refused:
-        mlporter.copy(plain_sqlite.tracking_uri, "http://127.0.0.1:9", retry_time=1)
-    assert refused.value.exit_code == 6
+SEARCH = "/api/2.0/mlflow/experiments/search"
+DENIED = {"error_code": "PERMISSION_DENIED", "message": "Permission denied"}
+
+PLACES = {
+    "nobody": ("http://127.0.0.1:9", None, "cannot be reached"),
+    "no TLS": ("https", None, "TLS failed"),
+    "401": ("http", Answer(401, b"You are not authenticated", kind="text/html"), "HTTP 401"),
+    "403": ("http", as_json(DENIED, 403), "HTTP 403: Permission denied"),
+    "another web server": ("http", Answer(404, b"<title>Shop</title>", kind="text/html"), "404"),
+    "a log-in page": ("http", LOGIN, "an HTML page and not with JSON: Log in"),
+    "an error page": ("http", HTML, "HTTP 502: Bad gateway"),
+    "hangs up": ("http", Answer(hang_up=True), "the connection failed"),
+    "half a body": ("http", Answer(200, b'{"a"', length=99), "connection failed"),
+    "half a document": ("http", Answer(200, b'{"a": [1, 2'), "cut short"),
+}
+"""Its address or scheme, what it answers, and what is said of it."""
 
 
-def test_a_web_server_that_is_not_mlflow(plain_sqlite):
-    class Page(BaseHTTPRequestHandler):
-        def answer(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(b"<html>Log in</html>")
-
-        def log_message(self, *_):
-            """Say nothing."""
-
-    for method in ("GET", "POST", "OPTIONS"):
-        setattr(Page, f"do_{method}", Page.answer)
-    with HTTPServer(("127.0.0.1", 0), Page) as page:
-        thread = threading.Thread(target=page.serve_forever)
-        thread.start()
-        try:
-            address = f"http://127.0.0.1:{page.server_address[1]}"
-            with pytest.raises(mlporter.MlporterError, match="HTML") as refused:
-                mlporter.copy(plain_sqlite.tracking_uri, address, retry_time=1)
-        finally:
-            page.shutdown()
-            thread.join()
-    assert refused.value.exit_code == 6
+@pytest.mark.parametrize("name", PLACES)
+def test_what_is_no_server_is_said_with_its_name_and_exit_code(name, cli, mlflow_sqlite, tmp_path):
+    """As a source and as a target, and a second time: there is nothing that stands in the way."""
+    scheme, answer, says = PLACES[name]
+    source = sqlite_url(mlflow_sqlite)
+    with faulty_server() as faulty:
+        address = scheme if "://" in scheme else faulty.address.replace("http", scheme, 1)
+        for path in (SEARCH, "/version"):
+            faulty.says(path, *([answer] if answer else []))
+        for words in (
+            ("export", address, tmp_path / "backup"),
+            ("copy", source, address),
+            ("copy", source, address),
+        ):
+            done = cli(*words, "--retry-time", "0.5")
+            told = " ".join(done.err.split())
+            assert done.code == 6, done.err
+            assert says in told
+            assert address in told
+            assert "Traceback" not in done.err
+    assert not (tmp_path / "backup" / "manifest.yaml").exists()
 
 
-def test_a_workspace_that_the_server_has_not(plain_sqlite, server, writes):
-    with pytest.raises(mlporter.MlporterError, match="workspaces") as refused:
-        mlporter.copy(plain_sqlite.tracking_uri, server.address, to_workspace="team-b")
-    assert refused.value.exit_code == 4
+def test_a_workspace_that_the_server_has_not(plain_sqlite, server, writes, cli):
+    done = cli("copy", plain_sqlite.tracking_uri, server.address, "--to-workspace", "team-b")
+    assert done.code == 4
+    assert "workspaces" in done.err
+    assert "team-b" in done.err
+    assert writes == []
+
+
+def test_a_deleted_experiment_that_holds_the_name(plain_sqlite, server, writes, cli):
+    client, name = server.client(), plain_sqlite.experiment_name
+    client.delete_experiment(client.create_experiment(name))
+    done = cli("copy", plain_sqlite.tracking_uri, server.address)
+    told = " ".join(done.err.split())
+    assert done.code == 4
+    assert name in told
+    assert "holds the name" in told
+    assert "--rename" in told
     assert writes == []

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import mlporter
+from tests.support.mlflow_session import environment
 from tests.support.processes import mlporter_process, wait_until_paused
 
 pytestmark = pytest.mark.timeout(400)
@@ -60,14 +61,15 @@ def test_killed_and_run_again(plain_sqlite, server, once, step):
 
 
 @contextmanager
-def cutting_proxy(address, cut):
-    """A proxy that passes requests on, and drops the answers to some after they were carried out.
+def cutting_proxy(address, cut, how="cut"):
+    """A proxy that passes requests on, and spoils the answers to some after they were carried out.
 
     Args:
         address: Where they go.
-        cut: Told method and path; whether the answer is dropped.
+        cut: Told method and path; whether the answer is spoilt.
+        how: ``cut`` (it hangs up), ``half`` (half an answer), ``late`` (later than anybody waits).
     """
-    there = urlsplit(address)
+    there, ended = urlsplit(address), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -81,7 +83,10 @@ def cutting_proxy(address, cut):
             answer = onward.getresponse()
             content = answer.read()
             onward.close()
-            if cut(self.command, self.path):
+            spoilt = cut(self.command, self.path)
+            if spoilt and how == "late":
+                ended.wait(60)
+            if spoilt and how != "half":
                 self.close_connection = True
                 return
             self.send_response(answer.status)
@@ -90,7 +95,8 @@ def cutting_proxy(address, cut):
                     self.send_header(key, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            self.close_connection = self.close_connection or spoilt
+            self.wfile.write(content[: len(content) // 2] if spoilt else content)
 
         def log_message(self, *_):
             """Say nothing."""
@@ -103,24 +109,31 @@ def cutting_proxy(address, cut):
     try:
         yield f"http://127.0.0.1:{proxy.server_address[1]}"
     finally:
+        ended.set()
         proxy.shutdown()
         proxy.server_close()
         thread.join()
 
 
-def test_answers_that_are_lost_make_nothing_twice(plain_sqlite, server, once):
+@pytest.mark.parametrize("how", ["cut", "half", "late"])
+def test_answers_that_are_lost_make_nothing_twice(plain_sqlite, server, once, how, cli):
     """Every first answer to a request that makes something is lost after it was carried out."""
     lost = []
+    most, seconds = (4, "3") if how == "late" else (1000, "60")  # late ones are waited for
 
     def cut(method, path):
-        first = method != "GET" and "search" not in path and path not in lost
-        if first:
+        first = method not in {"GET", "OPTIONS"} and "search" not in path and path not in lost
+        if first and len(lost) < most:
             lost.append(path)
-        return first
+            return True
+        return False
 
-    with cutting_proxy(server.address, cut) as address:
-        result = mlporter.copy(plain_sqlite.tracking_uri, address, retry_time=60)
-    assert result.exit_code == 0
-    assert {path.rpartition("/")[2] for path in lost} >= {"create", "logged-models", "log-batch"}
+    with (
+        cutting_proxy(server.address, cut, how) as address,
+        environment({"MLFLOW_HTTP_REQUEST_TIMEOUT": seconds}),
+    ):
+        done = cli("copy", plain_sqlite.tracking_uri, address, "--retry-time", "100")
+    assert done.code == 0, done.err
+    assert {path.rpartition("/")[2] for path in lost} >= {"create", "logged-models"}
     assert counts(server) == once
     assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,12 @@ RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 """Status codes that may be another one next time."""
 NOT_DONE = frozenset({429, 503})
 """Of these, the ones that say that the request was not carried out."""
+_BUSY = re.compile(
+    r"database is locked|QueuePool limit|deadlock|could not serialize|Lock wait timeout|"
+    r"too many (clients|connections)|sqlalche\.me/e/20/3o7r",
+    re.IGNORECASE,
+)
+"""What MLflow says of a database that is busy, at times as if the request were wrong (400)."""
 _LONGEST = 500
 
 
@@ -89,9 +96,10 @@ def refusal(response: requests.Response, subject: str) -> UnreachableError:
             else "ask for permission, or leave this out of the selection"
         )
         return AccessDeniedError(message, subject=subject, hint=hint)
-    if status in RETRIED:
+    if status in RETRIED or _BUSY.search(said):
         after = _seconds(response.headers.get("Retry-After"))
-        own = status == 500 and code  # noqa: PLR2004 -- of MLflow, and not of a proxy
+        # Of MLflow, and not of a proxy.
+        own = status == 500 and code and not _BUSY.search(said)  # noqa: PLR2004 -- as above
         failure = ApiError(message, status=status, code=code, subject=subject) if own else None
         done = status not in NOT_DONE
         return TransientError(message, subject=subject, done=done, after=after, failure=failure)

@@ -71,6 +71,11 @@ class Client:
         return self._transport.access.url
 
     @property
+    def tracking_uri(self) -> str:
+        """The address by which MLflow's own code finds this server."""
+        return self.subject if self.databricks else self.url
+
+    @property
     def databricks(self) -> bool:
         """Whether Databricks is behind it, whose rules are stricter."""
         return self._transport.access.databricks

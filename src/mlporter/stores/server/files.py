@@ -41,7 +41,7 @@ def server_files(
 ) -> StoreFiles:
     """The files behind the URIs that a server gives."""
     parsed = UriMap.parse(uri_map)
-    places = Places(uri_map=parsed, tracking_uri=client.url)
+    places = Places(uri_map=parsed, tracking_uri=client.tracking_uri)
 
     @lru_cache(_PLACES)
     def opened(uri: str) -> Place:

@@ -7,6 +7,7 @@ by that tag before it is sent again.
 
 from __future__ import annotations
 
+from posixpath import dirname
 from typing import TYPE_CHECKING, TypeVar
 
 from mlporter.errors import UnreachableError
@@ -94,16 +95,25 @@ class Writer:
 
     def create_experiment(self, name: str, tags: Mapping[str, str]) -> Json:
         """Make an experiment; as `experiments/get` gives it."""
-        body = {"name": name, "tags": tag_list(tags)}
-        self._create(
-            f"{API}/experiments/create",
-            body,
-            lambda answer: str(answer["experiment_id"]),
-            lambda: self._experiment_named(name),
-        )
+        try:
+            self._send_experiment(name, tags)
+        except ApiError as error:
+            if not self._client.databricks or error.code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            # There, an experiment is in a folder, which must be there.
+            self._client.post("/api/2.0/workspace/mkdirs", {"path": dirname(name)})
+            self._send_experiment(name, tags)
         answer = self._client.get(f"{API}/experiments/get-by-name", {"experiment_name": name})
         found: Json = answer["experiment"]
         return found
+
+    def _send_experiment(self, name: str, tags: Mapping[str, str]) -> None:
+        self._create(
+            f"{API}/experiments/create",
+            {"name": name, "tags": tag_list(tags)},
+            lambda answer: str(answer["experiment_id"]),
+            lambda: self._experiment_named(name),
+        )
 
     def _experiment_named(self, name: str) -> str | None:
         try:
@@ -199,6 +209,11 @@ class Writer:
             lambda answer: str(answer["model"]["info"]["model_id"]),
             lambda: self.logged_model_tagged(body["experiment_id"], tag),
         )
+
+    def logged_model_location(self, model: str) -> str:
+        """Where the files of a logged model are."""
+        answer = self._client.get(f"{API}/{quoted_path('logged-models', model)}")
+        return str(answer["model"]["info"]["artifact_uri"])
 
     def logged_model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:
         """The logged model of an experiment that has a tag."""

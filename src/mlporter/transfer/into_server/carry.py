@@ -45,6 +45,10 @@ _NAMED = 3
 """Of what is written to a table, so much is remembered by name."""
 
 
+_DATABRICKS_OWN = {"runs": frozenset({"user_id"})}
+"""Columns that Databricks fills in itself: whoever makes a run is its user."""
+
+
 @dataclass(frozen=True)
 class Home:
     """An experiment on the server: its workspace, and where its files go."""
@@ -83,6 +87,7 @@ class Carry:
         lacking: Runs (the source's ids) some of whose points were not on the server.
         awake: Deleted runs (the source's ids) that were restored to log to them.
         version_roots: Where files go that a model version has of its own, by owner id.
+        model_roots: Where Databricks has the files of logged models, by its ids.
         workspaces: Of runs and logged models (the source's ids); empty where there is only one.
     """
 
@@ -105,6 +110,7 @@ class Carry:
     awake: set[str] = field(default_factory=set)
     workspaces: dict[str, str] = field(default_factory=dict)
     version_roots: dict[str, str] = field(default_factory=dict)
+    model_roots: dict[str, str] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lock: Lock = field(default_factory=Lock)
@@ -156,6 +162,7 @@ class Carry:
         total, done = self.source.count(name), 0
         leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
         leave |= {place.column for place in mine.places if place.where is None}
+        leave |= _DATABRICKS_OWN.get(name, frozenset()) if self.is_databricks else frozenset()
         pair = pair_up(mine, theirs, leave)
         if pair is None or pair.right is None:
             return
@@ -206,8 +213,16 @@ class Carry:
 
     def root_in(self, experiment: int, kind: str, copy: str) -> str:
         """Where the files of an owner lie that is in an experiment of the source."""
-        location = self.homes[self.ids.experiments[experiment]].location
-        return layout.owner_root(location, kind, copy)
+        return self.root_at(self.homes[self.ids.experiments[experiment]], kind, copy)
+
+    def root_at(self, home: Home, kind: str, copy: str) -> str:
+        """Where the files of an owner lie that is in an experiment on the server."""
+        if self.is_databricks and kind == "logged_model":  # a layout of its own, which it tells
+            if copy not in self.model_roots:
+                writer = self.writer_of(home.workspace)
+                self.model_roots[copy] = writer.logged_model_location(copy)
+            return self.model_roots[copy]
+        return layout.owner_root(home.location, kind, copy)
 
     def carried(self, batch: pa.RecordBatch, column: str, entity: str) -> pa.RecordBatch:
         """Only rows whose `column` holds something that is on the server by now."""

@@ -76,7 +76,12 @@ def _by_run(carry: Carry, rows: pa.RecordBatch) -> dict[str, _Edges]:
         elif kind in ("RUN_INPUT", "RUN_OUTPUT") and source in runs:
             model = models.get(destination)
             if model is None:
-                _lost(carry, source, destination, "its logged model is not in the source")
+                _lost(
+                    carry,
+                    source,
+                    destination,
+                    "its logged model is not in the source, or not carried",
+                )
             elif kind == "RUN_INPUT":
                 found[source].inputs.append(model)
             else:

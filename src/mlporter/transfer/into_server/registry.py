@@ -9,7 +9,6 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlporter.artifacts import layout
 from mlporter.artifacts.anchors import DELETED_STAGE
 from mlporter.catalogue import marks
 from mlporter.stores.server.answers import ApiError
@@ -186,7 +185,7 @@ class Registry:
         for tag in version_tags:
             tags[tag["version"]][tag["key"]] = tag["value"] or ""
         made = set(there.versions)
-        last = max(made, default=0)
+        last = max(*made, int(there.tags.get(marks.PLACEHOLDER, 0)), 0)
         for number, version in there.versions.items():
             if marks.PLACEHOLDER in version.tags:
                 writer.delete_model_version(name, number)
@@ -200,6 +199,8 @@ class Registry:
             if self._make(writer, name, row, tags[number], last):
                 made.add(number)
                 last = number
+            else:
+                self._carry.skip("model_version_tags", len(tags[number]))
         wanted = {alias["alias"]: alias["version"] for alias in aliases}
         for alias, number in wanted.items():
             if number not in made:
@@ -291,7 +292,7 @@ class Registry:
             name = re.sub(r"[^\w -]", "_", row["name"])
             model = writer.create_logged_model({"experiment_id": str(home), "name": name}, tag)
             writer.finalize_logged_model(model, _READY)
-        root = layout.owner_root(carry.homes[home].location, "logged_model", model)
+        root = carry.root_at(carry.homes[home], "logged_model", model)
         carry.version_roots[owner] = root
         return replace(named, source=root, model=model)
 
@@ -302,6 +303,8 @@ class Registry:
             body = {"name": name, "source": PLACEHOLDER_SOURCE,
                     "tags": tag_list({marks.PLACEHOLDER: str(last + 1)})}  # fmt: skip
             last = writer.create_model_version(body, last + 1)
+            # Deleted ones are not shown: without this mark, nobody would know what is used up.
+            writer.set_registered_model_tag(name, marks.PLACEHOLDER, str(last))
             writer.delete_model_version(name, last)
         return last == number - 1
 

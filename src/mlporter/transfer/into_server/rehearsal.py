@@ -38,6 +38,7 @@ class Rehearsal(Writer):
 
     def __init__(self, client: Client) -> None:
         super().__init__(cast("Client", _Silent(client)))
+        self._planned: set[str] = set()
 
     def create_experiment(self, name: str, tags: Mapping[str, str]) -> Json:  # noqa: ARG002
         """An experiment with a number that no server gives."""
@@ -49,7 +50,12 @@ class Rehearsal(Writer):
 
     def create_logged_model(self, body: Json, tag: tuple[str, str]) -> str:  # noqa: ARG002
         """An id."""
-        return f"m-{uuid4().hex}"
+        self._planned.add(model := f"m-{uuid4().hex}")
+        return model
+
+    def logged_model_location(self, model: str) -> str:
+        """Where it is, or would be."""
+        return "planned:/" if model in self._planned else super().logged_model_location(model)
 
     def logged_model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:  # noqa: ARG002
         """None."""

@@ -16,10 +16,12 @@ from mlporter.stores.server.tracing import assessment_body, spans_body, trace_bo
 from mlporter.transfer.into_server.crew import Crew
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
 
+    from mlporter.stores.server.client import Json
+    from mlporter.stores.server.writing import Writer
     from mlporter.transfer.into_server.carry import Carry
 
 __all__ = ["restore_assessments", "write_traces"]
@@ -131,24 +133,54 @@ def _send(carry: Carry, trace: _Trace, counts: dict[str, dict[str, int]]) -> Non
         elsewhere = None if known else writer.experiment_of_trace(id_)
         if elsewhere not in (None, home):
             detail = f"the server has it in experiment {elsewhere}, from where it is not taken away"
-            carry.leave("trace", id_, "", "conflict", detail)
-            carry.skip("trace_info")
-            carry.lost_traces.add(id_)
+            _lose(carry, id_, counts[id_], "conflict", detail)
             return
-        issues = _has_issues(carry)
-        assessments = [
-            assessment_body(row)
-            for row in trace.assessments
-            if issues or row["assessment_type"] != _ISSUE
-        ]
-        writer.start_trace(trace_body(trace.row, trace.tags, trace.metadata, assessments))
+        refused = _start(carry, writer, trace)
     except ApiError as error:
-        carry.leave("trace", id_, "", "refused", error.message)
-        carry.skip("trace_info")
-        carry.lost_traces.add(id_)
+        _lose(carry, id_, counts[id_], "refused", error.message)
         return
     for table, rows in counts[id_].items():
-        carry.wrote(table, rows)
+        carry.wrote(table, max(0, rows - refused) if table == "assessments" else rows)
+
+
+def _lose(carry: Carry, trace: str, counts: dict[str, int], reason: str, detail: str) -> None:
+    """Note a trace that is not carried, with all that hangs on it."""
+    carry.leave("trace", trace, "", reason, detail)
+    for table, rows in counts.items():
+        carry.skip(table, rows)
+    carry.lost_traces.add(trace)
+
+
+def _start(carry: Carry, writer: Writer, trace: _Trace) -> int:
+    """Make a trace, or add to it; how many of its assessments are of a kind that is not taken."""
+
+    def start(assessments: list[Json]) -> None:
+        writer.start_trace(trace_body(trace.row, trace.tags, trace.metadata, assessments))
+
+    issues = _has_issues(carry)
+    taken = [row for row in trace.assessments if issues or row["assessment_type"] != _ISSUE]
+    bodies = [assessment_body(row) for row in taken]
+    try:
+        start(bodies)
+    except ApiError:
+        if not bodies:
+            raise
+    else:
+        return 0
+    start([])
+    pairs = zip(taken, bodies, strict=True)
+    return sum(not _one_taken(carry, row, partial(start, [body])) for row, body in pairs)
+
+
+def _one_taken(carry: Carry, row: dict[str, Any], send: Callable[[], None]) -> bool:
+    try:
+        send()
+    except ApiError as error:
+        what = f"assessments/{row['assessment_id']}"
+        carry.leave("trace", row["trace_id"], what, "refused", error.message)
+        carry.skip("assessments")
+        return False
+    return True
 
 
 def _has_issues(carry: Carry) -> bool:
@@ -191,6 +223,9 @@ def _write_spans(carry: Carry) -> set[str]:
         for missing in carry.missing("spans"):
             experiments = missing.rows.column("experiment_id").to_pylist()
             rows = carry.mapped("spans", missing.rows).to_pylist()
+            lost = sum(row["trace_id"] in carry.lost_traces for row in rows)
+            if lost:
+                carry.skip("spans", lost)
             pairs = [
                 (row["trace_id"], number, row["content"])
                 for row, number in zip(rows, experiments, strict=True)

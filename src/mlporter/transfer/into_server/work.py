@@ -317,9 +317,16 @@ class ServerWork:
             if self.carry.tallies[table].written
             for column in sorted(columns)
         )
-        if not told:
-            return ()
-        return (f"A server gives runs and logged models ids of its own, and fills in: {told}.",)
+        found = []
+        if told:
+            found.append(
+                f"A server gives runs and logged models ids of its own, and fills in: {told}."
+            )
+        if self.carry.is_databricks and self.carry.tallies["runs"].written:
+            found.append(
+                "Databricks names whoever makes a run as its user: you, and not who ran it."
+            )
+        return tuple(found)
 
     def files_result(self, mode: str) -> FilesResult:
         """Files."""

@@ -1,0 +1,75 @@
+"""Two servers: one with all the troubles that users of other tools had, and one to copy it to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+import mlporter
+from tests.peers.troubled import Troubled, fill
+from tests.support.command_line import command_line
+from tests.support.mlflow_session import forget_mlflow_state, mlflow_at
+from tests.support.target_server import TargetServer, target_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from mlporter.transfer.result import Result
+    from tests.support.command_line import Finished
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What came of one copy from server to server."""
+
+    source: TargetServer
+    target: TargetServer
+    registry: Troubled
+    result: Result
+
+
+@pytest.fixture(scope="package")
+def troubled(
+    mlflow_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[TargetServer, Troubled]]:
+    """A server with default settings (files behind its proxy), filled by MLflow's own client."""
+    with target_server(mlflow_sqlite_template, tmp_path_factory.mktemp("from")) as server:
+        with mlflow_at(server.address):
+            registry = fill(server)
+        forget_mlflow_state()
+        yield server, registry
+
+
+@pytest.fixture(scope="package")
+def target(
+    mlflow_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TargetServer]:
+    """A server that is empty at the start."""
+    with target_server(mlflow_sqlite_template, tmp_path_factory.mktemp("to")) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def carried(troubled: tuple[TargetServer, Troubled], target: TargetServer) -> Carried:
+    """The first, copied to the second. Do not change either."""
+    server, registry = troubled
+    result = mlporter.copy(server.address, target.address, workers=8)
+    return Carried(server, target, registry, result)
+
+
+@pytest.fixture
+def target_of_its_own(mlflow_sqlite_template: Path, tmp_path: Path) -> Iterator[TargetServer]:
+    """An empty server for one test."""
+    with target_server(mlflow_sqlite_template, tmp_path / "to") as server:
+        yield server
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Finished]:
+    """Run a command line: ``cli("copy", source, target).code``."""
+    return command_line(capsys, monkeypatch)
