@@ -40,6 +40,7 @@ class ServerSource:
         uri_map: See `server_files`.
         workers: Requests at a time.
         retry_time: See `Client`.
+        on_progress: Told how far fetching is.
         can: What it can do, where that is known already.
 
     Raises (when opened):
@@ -47,7 +48,7 @@ class ServerSource:
         AccessDeniedError: it does not know us.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- by keyword
         self,
         address: Address,
         *,
