@@ -40,6 +40,7 @@ class ServerSource:
         uri_map: See `server_files`.
         workers: Requests at a time.
         retry_time: See `Client`.
+        on_progress: Told how far fetching is.
         can: What it can do, where that is known already.
 
     Raises (when opened):
