@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["ANYWHERE", "BY_EXPERIMENT", "ID_COLUMNS", "OF_ACTIVE", "WHOLE"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlporter.stores.server.rows import Rows
+
+__all__ = ["ANYWHERE", "BY_EXPERIMENT", "ID_COLUMNS", "OF_ACTIVE", "WHOLE", "without"]
 
 ID_COLUMNS = {
     "runs": "run_uuid",
@@ -78,3 +83,16 @@ ANYWHERE = frozenset().union(*(WHOLE[f] for f in ("webhooks", "gateway", "MCP se
 """Tables of what lies in a workspace, and in no experiment."""
 OF_ACTIVE = frozenset({"scorers", "review queues"})
 """What MLflow does not show of deleted experiments."""
+
+_OWN_IDS = ("run_uuid", "model_id", "source_id", "destination_id")
+
+
+def without(rows: Rows, table: str, column: str, ids: set[str]) -> Rows:
+    """Rows of whole objects without those that are there already."""
+    twice = {row[column] for row in rows[table]} & ids
+    if not twice:
+        return rows
+    return {
+        name: [row for row in found if not twice & {row.get(k) for k in _OWN_IDS}]
+        for name, found in rows.items()
+    }

@@ -13,7 +13,7 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.server import calls
 from mlporter.stores.server.answers import ApiError, MissingEndpointError
 from mlporter.stores.server.edges import Edges
-from mlporter.stores.server.families import BY_EXPERIMENT, ID_COLUMNS, OF_ACTIVE, WHOLE
+from mlporter.stores.server.families import BY_EXPERIMENT, ID_COLUMNS, OF_ACTIVE, WHOLE, without
 from mlporter.stores.server.gathering import Gatherer
 from mlporter.stores.server.histories import Histories
 from mlporter.stores.server.rows import traces as trace_rows
@@ -255,7 +255,7 @@ class Filling:
 
         def fetch(asked: tuple[Client, Sequence[int]]) -> Iterator[Rows]:
             for rows in search(*asked):
-                yield _without(rows, table, column, tried) if tried else rows
+                yield without(rows, table, column, tried) if tried else rows
 
         self._gather.each(kind, self._batches(experiments), fetch, _experiments_of)
 
@@ -380,20 +380,6 @@ class Filling:
 
 
 _NOT_FOUND = 404
-
-
-def _without(rows: Rows, table: str, column: str, ids: set[str]) -> Rows:
-    """Rows of whole objects without those that are there already."""
-    twice = {row[column] for row in rows[table]} & ids
-    if not twice:
-        return rows
-    return {
-        name: [row for row in found if not twice & {row.get(k) for k in _OWN_IDS}]
-        for name, found in rows.items()
-    }
-
-
-_OWN_IDS = ("run_uuid", "model_id", "source_id", "destination_id")
 
 
 def _name(found: Any) -> str:  # noqa: ANN401 -- JSON
