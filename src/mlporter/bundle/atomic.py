@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import os
 import secrets
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.errors import AccessDeniedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
 
-__all__ = ["AtomicFile", "disk_errors", "make_folder", "sync_folder", "write_atomic"]
+__all__ = ["AtomicFile", "disk_errors", "make_folder", "sync_files", "sync_folder"]
+__all__ += ["write_atomic"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FEW = 10
+"""Files that are rather synced one by one."""
 _OWNER_FOLDER = 0o700
 _OWNER_FILE = 0o600
 
@@ -56,6 +62,31 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_files(folder: Path, files: Sequence[Path]) -> None:
+    """Make the content of many closed files of a folder durable, at once where that is possible.
+
+    On Linux ``syncfs`` writes out whatever waits for the disk that the folder is on; a thousand
+    small files take about as long as ten with ``fsync``.
+    """
+    if sys.platform == "linux" and len(files) > _FEW:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            if _libc().syncfs(descriptor):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(descriptor)
+        return
+    for file in files:
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def make_folder(folder: Path, *, private: bool = False) -> None:
@@ -142,11 +173,32 @@ class AtomicFile:
         with disk_errors(path):
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
-            self.temporary.replace(path)
-            self._committed = True
-            if sync:
+        self.close()
+        self.take_name(path)
+        if sync:
+            with disk_errors(path):
                 sync_folder(path.parent)
+
+    def close(self) -> None:
+        """Close the file under its temporary name, for somebody who syncs many at once.
+
+        Leaving the ``with`` block does not remove it then.
+
+        Raises:
+            UnreachableError: the disk is full or fails.
+        """
+        with disk_errors(self.temporary):
+            self._file.close()
+        self._committed = True
+
+    def take_name(self, path: Path) -> None:
+        """Rename the closed file, whose content is durable, to `path`.
+
+        Raises:
+            UnreachableError: the disk fails.
+        """
+        with disk_errors(path):
+            self.temporary.replace(path)
 
     def discard(self) -> None:
         """Close and remove the temporary file, unless it was committed."""

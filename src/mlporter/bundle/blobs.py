@@ -6,9 +6,10 @@ import hashlib
 import io
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, sync_folder
+from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, sync_files, sync_folder
 from mlporter.bundle.files import CHUNK, open_inside, walk
 from mlporter.bundle.layout import SHA256
 from mlporter.errors import BundleDamagedError
@@ -30,8 +31,16 @@ class Stored(NamedTuple):
     is_new: bool
 
 
+_WAITING_FILES = 1_000
+_WAITING_BYTES = 64 << 20
+"""Contents that wait for their names, at most: they are made durable together."""
+
+
 class BlobStore:
     """A folder of blobs, ``ab/abcdef…``: the one of a bundle, or a pool that many share.
+
+    What is added gets its name when its content is durable, some time before the end of `sync`:
+    a blob that has its name is never half of itself, whatever fails.
 
     Every method may be called from several threads at once.
     """
@@ -40,6 +49,10 @@ class BlobStore:
         """Use the blobs in `path`; the folder is made by the first `add`."""
         self.path = path
         self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        self._waiting: dict[str, AtomicFile] = {}
+        self._waiting_bytes = 0
+        self._leaving: dict[str, AtomicFile] = {}
         self._unsynced: set[Path] = set()
 
     def path_of(self, sha256: str) -> Path:
@@ -52,6 +65,10 @@ class BlobStore:
 
     def has(self, sha256: str, size: int) -> bool:
         """Whether a regular file of that name and size is there (its content is not read)."""
+        with self._lock:
+            waiting = self._waiting.get(sha256) or self._leaving.get(sha256)
+        if waiting is not None:
+            return waiting.size == size
         path = self.path_of(sha256)
         return not path.is_symlink() and path.is_file() and path.stat().st_size == size
 
@@ -69,22 +86,53 @@ class BlobStore:
         with temporary as file:
             while chunk := stream.read(CHUNK):
                 file.write(chunk)
-            sha256, size = file.sha256, file.size
-            is_new = not self.has(sha256, size)
-            if is_new:
-                path = self.path_of(sha256)
-                make_folder(path.parent)
-                file.commit(path, sync=False)
+            is_new = not self.has(file.sha256, file.size) and self._wait(file)
+        with self._lock:
+            many = len(self._waiting) >= _WAITING_FILES or self._waiting_bytes >= _WAITING_BYTES
+        if many:
+            self._settle()
+        return Stored(file.sha256, file.size, is_new)
+
+    def _wait(self, file: AtomicFile) -> bool:
+        """Keep a content until it gets its name, unless another thread has just brought it."""
+        with self._lock:
+            if file.sha256 in self._waiting or file.sha256 in self._leaving:
+                return False
+            file.close()
+            self._waiting[file.sha256] = file
+            self._waiting_bytes += file.size
+        return True
+
+    def _settle(self) -> None:
+        """Make what waits durable, and give it its names."""
+        with self._settling:
+            with self._lock:
+                self._leaving, self._waiting = self._waiting, {}
+                self._waiting_bytes = 0
+            files = self._leaving
+            try:
+                with disk_errors(self.path):
+                    sync_files(self.path, [file.temporary for file in files.values()])
+                for sha256, file in files.items():
+                    path = self.path_of(sha256)
+                    make_folder(path.parent)
+                    file.take_name(path)
+                    with self._lock:
+                        self._unsynced.add(path.parent)
+            finally:
+                for file in files.values():
+                    with suppress(OSError):
+                        file.temporary.unlink(missing_ok=True)
                 with self._lock:
-                    self._unsynced.add(path.parent)
-        return Stored(sha256, size, is_new)
+                    self._leaving = {}
 
     def sync(self) -> None:
-        """Make the names of all blobs added so far durable.
+        """Make all blobs added so far durable, and their names.
 
         Raises:
             UnreachableError: the disk fails.
         """
+        self._settle()
         with self._lock:
             folders, self._unsynced = self._unsynced, set()
         for folder in folders:

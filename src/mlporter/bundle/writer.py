@@ -7,7 +7,7 @@ only with it the directory is a bundle. Whatever happens before, ``--resume`` go
 from __future__ import annotations
 
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -231,8 +231,8 @@ class BundleWriter:
         if ARTIFACTS.name not in self._tables:
             self.write_artifacts(())
         self.write_table(LEFT_OUT, self._left_out.batches())
-        self._remove_stale()
         self._blobs.sync()
+        self._remove_stale()
         manifest = self._manifest(info, self._write_summaries(info))
         data = manifest_bytes(manifest)
         if len(data) > MAX_MANIFEST_BYTES:
@@ -246,7 +246,12 @@ class BundleWriter:
         return manifest
 
     def close(self) -> None:
-        """Free the lock. Unless `finish` was called, the bundle stays unfinished."""
+        """Free the lock. Unless `finish` was called, the bundle stays unfinished.
+
+        What was copied stays, so that `--resume` need not read it again.
+        """
+        with suppress(MlporterError):
+            self._blobs.sync()
         self._stack.close()
         self._lock.release()
 

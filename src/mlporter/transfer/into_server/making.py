@@ -6,10 +6,12 @@ All ids are known then before anything refers to them.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import marks
+from mlporter.errors import AccessDeniedError
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import rows_of
@@ -50,11 +52,15 @@ def make_experiments(carry: Carry, matching: Matching) -> None:
 
 
 def _mark(carry: Carry, matching: Matching, number: int) -> None:
-    """Say of an experiment that it holds copies, if it does not say so yet."""
+    """Say of an experiment that it holds copies, if it does not say so yet.
+
+    Who may only read it can import what is there already, and is told of anything else.
+    """
     match = matching.matches[number]
     there = match.there
     if there is not None and there.number not in matching.marked and there.stage != "deleted":
-        carry.writer_of(match.workspace).set_experiment_tag(there.number, marks.HOLDS, "true")
+        with suppress(AccessDeniedError):
+            carry.writer_of(match.workspace).set_experiment_tag(there.number, marks.HOLDS, "true")
 
 
 def _make(carry: Carry, matching: Matching, number: int) -> None:
