@@ -28,9 +28,8 @@ MOST = 1.1
 def test_what_a_million_points_take(mlflow_sqlite_template, tmp_path):
     first: dict[str, float] = {}
     for runs in SIZES:
-        for what, seconds in seconds_per_million(
-            tmp_path / str(runs), runs, mlflow_sqlite_template
-        ):
+        folder = tmp_path / str(runs)
+        for what, seconds in seconds_per_million(folder, runs, mlflow_sqlite_template):
             name = f"{what} of a million points, {runs:,} / {SIZES[0]:,} runs"
             ratios.add(name, seconds, first.setdefault(what, seconds), MOST)
 
