@@ -31,8 +31,9 @@ from tests.support.mlflow_session import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from tests.support.command_line import Finished
     from tests.support.plain_registry import PlainRegistry
     from tests.support.rich_registry import RichRegistry
 
@@ -280,3 +281,13 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     return s3_server
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Finished]:
+    """Run a command line: ``cli("copy", source, target).code``."""
+    from tests.support.command_line import command_line
+
+    return command_line(capsys, monkeypatch)

@@ -9,16 +9,14 @@ import pytest
 
 import mlporter
 from tests.peers.troubled import Troubled, fill
-from tests.support.command_line import command_line
 from tests.support.mlflow_session import forget_mlflow_state, mlflow_at
 from tests.support.target_server import TargetServer, target_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mlporter.transfer.result import Result
-    from tests.support.command_line import Finished
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,3 @@ def target_of_its_own(mlflow_sqlite_template: Path, tmp_path: Path) -> Iterator[
     """An empty server for one test."""
     with target_server(mlflow_sqlite_template, tmp_path / "to") as server:
         yield server
-
-
-@pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Finished]:
-    """Run a command line: ``cli("copy", source, target).code``."""
-    return command_line(capsys, monkeypatch)

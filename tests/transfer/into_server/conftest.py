@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.command_line import Finished
     from tests.support.target_server import TargetServer
 
 
@@ -50,13 +49,3 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(Client, name, recording)
     return sent
-
-
-@pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Finished]:
-    """Run a command line: ``cli("copy", source, target).code``."""
-    from tests.support.command_line import command_line
-
-    return command_line(capsys, monkeypatch)
