@@ -10,7 +10,7 @@ import secrets
 import stat
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
@@ -21,7 +21,7 @@ from mlporter.artifacts.writelog import sync_folder
 from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from mlporter.artifacts.writelog import WriteLog
 
@@ -30,6 +30,11 @@ __all__ = ["FoundFile", "Listing", "LocalPlace", "Place", "Problem", "Written", 
 TEMPORARY = ".mlporter-"
 """How the names of our unfinished files begin."""
 _READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Not blocking, so that a fifo that took a file's place is not waited for."""
+_FOR_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_FOLDERS = 16
+"""Folders of a place whose real paths are remembered: files come folder by folder."""
 MLFLOW_TEMPORARY = ".artifact.uploading."
 """How the names of MLflow's unfinished uploads begin (it hides them from listings too)."""
 
@@ -146,23 +151,35 @@ class LocalPlace:
         walk.files.sort(key=lambda file: file.path.encode())
         return Listing(tuple(walk.files), tuple(walk.problems))
 
-    @contextlib.contextmanager
-    def open(self, path: str) -> Iterator[BinaryIO]:
+    def open(self, path: str) -> BinaryIO:
         """A file's bytes; see `Place.open`."""
-        real = self._inside(path)
-        # A fifo that took the file's place must not block.
-        descriptor = os.open(real, _READ_ONLY)
-        with io.BufferedReader(SteadyFile(descriptor)) as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", path)
-            yield cast("BinaryIO", stream)
+        raw = SteadyFile(self._descriptor(path))
+        if not raw.is_regular:
+            raw.close()
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return cast("BinaryIO", io.BufferedReader(raw))
 
-    def _inside(self, path: str) -> str:
+    def _descriptor(self, path: str) -> int:
+        """A file open for reading, if it lies inside.
+
+        Resolving a whole path takes longer than reading a small file: that of the folder is kept.
+        """
         if safe_relative(path):
-            real = os.path.realpath(f"{self._base}/{path}")
+            folder, _, name = path.rpartition("/")
+            real = self._real_folder(folder)
             if _is_below(real, self._base):
-                return real
+                with contextlib.suppress(_IsLinkError):
+                    return _open_unlinked(f"{real}/{name}")
+                real = os.path.realpath(f"{real}/{name}")
+                if _is_below(real, self._base):
+                    return os.open(real, _READ_ONLY)
         raise PermissionError(errno.EACCES, "leads out of the artifact root", path)
+
+    @cached_property
+    def _real_folder(self) -> Callable[[str], str]:
+        """The real path of a folder below, remembered for a few."""
+        base = self._base
+        return lru_cache(_FOLDERS)(lambda folder: os.path.realpath(f"{base}/{folder}"))
 
     def put(self, path: str, stream: BinaryIO) -> Written:
         """Write a file; see `Place.put`. A file that is there and equal is left as it is."""
@@ -238,6 +255,22 @@ class LocalPlace:
         )
 
 
+class _IsLinkError(Exception):
+    """A symbolic link is in the place of a file, or nobody can say."""
+
+
+def _open_unlinked(path: str) -> int:
+    """Open a file for reading that is no symbolic link itself."""
+    if not _NO_LINK:
+        raise _IsLinkError
+    try:
+        return os.open(path, _READ_ONLY | _NO_LINK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _IsLinkError from None
+        raise
+
+
 def _publish(temporary: Path, final: Path) -> bool:
     """Give a finished file its name; False if the name is taken."""
     try:
@@ -304,7 +337,7 @@ class _Walk:
             if entry.is_symlink() and not _is_below(real, self.base):
                 self._problem(name, "unsafe-path", "a link that leads out of the artifact root")
                 return None
-            found = Path(real).stat()
+            found = entry.stat()
             if stat.S_ISDIR(found.st_mode):
                 return self._subfolder(name, real, above)
             self._file(name, real, found)
@@ -323,7 +356,7 @@ class _Walk:
     def _file(self, name: str, real: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
             self._problem(name, "unreadable", "neither a file nor a folder")
-        elif not os.access(real, os.R_OK):
+        elif found.st_mode & _FOR_ALL != _FOR_ALL and not os.access(real, os.R_OK):
             self._problem(name, "unreadable", "permission denied")
         else:
             stamp = f"{found.st_size}-{found.st_mtime_ns}"

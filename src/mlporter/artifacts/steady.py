@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class SteadyFile(io.FileIO):
     def __init__(self, descriptor: int) -> None:
         """Take over an open descriptor."""
         super().__init__(descriptor, "rb")
-        self._before = self._state()
+        found = os.fstat(descriptor)
+        self.is_regular = stat.S_ISREG(found.st_mode)
+        self._before = found.st_size, found.st_mtime_ns
 
     def readinto(self, buffer: Buffer) -> int:
         """Bytes read into `buffer`; 0 at the end."""

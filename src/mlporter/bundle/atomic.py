@@ -10,19 +10,21 @@ import os
 import secrets
 import sys
 from functools import cache
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.errors import AccessDeniedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
 
 __all__ = ["AtomicFile", "disk_errors", "make_folder", "sync_files", "sync_folder"]
-__all__ += ["write_atomic"]
+__all__ += ["write_atomic", "write_temporary"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -30,27 +32,51 @@ _FEW = 10
 """Files that are rather synced one by one."""
 _OWNER_FOLDER = 0o700
 _OWNER_FILE = 0o600
+_ANY_FILE = 0o666
+_FIRST_NAME = secrets.randbits(64)
+_names = count()
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NEW_FILE |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-@contextlib.contextmanager
-def disk_errors(path: Path, doing: str = "write") -> Iterator[None]:
+def disk_errors(path: Path, doing: str = "write") -> AbstractContextManager[None]:
     """Turn an `OSError` of the local disk into one of ours, naming `path`.
 
     Raises:
         AccessDeniedError: permission denied, or a read-only file system.
         UnreachableError: anything else; a full disk says so and how to go on.
     """
-    try:
-        yield
-    except OSError as error:
+    return _DiskErrors(path, doing)
+
+
+class _DiskErrors:
+    """What `disk_errors` returns: a generator would take as long as some of what it watches."""
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, path: Path, doing: str) -> None:
+        self._path = path
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, OSError):
+            return
         why = error.strerror or str(error)
-        subject = str(path)
+        subject = str(self._path)
         if error.errno in _FULL:
             hint = "free some space, then run the same command with --resume"
-            message = f"cannot {doing}: {why}"
+            message = f"cannot {self._doing}: {why}"
             raise UnreachableError(message, subject=subject, hint=hint) from error
-        kind = AccessDeniedError if error.errno in _DENIED else UnreachableError
-        raise kind(f"cannot {doing}: {why}", subject=subject) from error
+        kind_of_ours = AccessDeniedError if error.errno in _DENIED else UnreachableError
+        raise kind_of_ours(f"cannot {self._doing}: {why}", subject=subject) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -64,7 +90,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def sync_files(folder: Path, files: Sequence[Path]) -> None:
+def sync_files(folder: Path, files: Sequence[str]) -> None:
     """Make the content of many closed files of a folder durable, at once where that is possible.
 
     On Linux ``syncfs`` writes out whatever waits for the disk that the folder is on; a thousand
@@ -80,7 +106,7 @@ def sync_files(folder: Path, files: Sequence[Path]) -> None:
             os.close(descriptor)
         return
     for file in files:
-        with file.open("rb+") as stream:
+        with Path(file).open("rb+") as stream:
             os.fsync(stream.fileno())
 
 
@@ -111,6 +137,10 @@ def make_folder(folder: Path, *, private: bool = False) -> None:
         sync_folder(folder.parent)
 
 
+def _temporary_name() -> str:
+    return f".tmp-{(_FIRST_NAME + next(_names)) % 2**64:016x}"
+
+
 def _owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, _OWNER_FILE)
 
@@ -127,7 +157,7 @@ class AtomicFile:
 
         A `private` file is its owner's from the first byte on, and keeps that with its name.
         """
-        self.temporary = folder / f".tmp-{secrets.token_hex(8)}"
+        self.temporary = folder / _temporary_name()
         self.size = 0
         self._hash = hashlib.sha256()
         opener = _owner_only if private else None
@@ -219,6 +249,27 @@ class AtomicFile:
         trace: TracebackType | None,
     ) -> None:
         self.discard()
+
+
+def write_temporary(folder: str, content: bytes) -> str:
+    """Write a small content under a temporary name; returns its path. Not durable yet.
+
+    Raises:
+        OSError: the disk is full or fails; nothing is left then.
+    """
+    path = f"{folder}/{_temporary_name()}"
+    descriptor = os.open(path, _NEW_FILE, _ANY_FILE)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            Path(path).unlink()
+        raise
+    finally:
+        os.close(descriptor)
+    return path
 
 
 def write_atomic(path: Path, data: bytes) -> str:

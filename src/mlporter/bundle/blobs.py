@@ -5,18 +5,27 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import threading
 from contextlib import suppress
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, sync_files, sync_folder
+from mlporter.bundle.atomic import (
+    AtomicFile,
+    disk_errors,
+    make_folder,
+    sync_files,
+    sync_folder,
+    write_temporary,
+)
 from mlporter.bundle.files import CHUNK, open_inside, walk
 from mlporter.bundle.layout import SHA256
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from typing_extensions import Buffer
 
@@ -48,12 +57,14 @@ class BlobStore:
     def __init__(self, path: Path) -> None:
         """Use the blobs in `path`; the folder is made by the first `add`."""
         self.path = path
+        self._folder = os.fspath(path)
         self._lock = threading.Lock()
         self._settling = threading.Lock()
-        self._waiting: dict[str, AtomicFile] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._waiting_bytes = 0
-        self._leaving: dict[str, AtomicFile] = {}
-        self._unsynced: set[Path] = set()
+        self._leaving: dict[str, _Waiting] = {}
+        self._made: set[str] = set()
+        self._unsynced: set[str] = set()
 
     def path_of(self, sha256: str) -> Path:
         """Where a blob is, or would be.
@@ -69,8 +80,11 @@ class BlobStore:
             waiting = self._waiting.get(sha256) or self._leaving.get(sha256)
         if waiting is not None:
             return waiting.size == size
-        path = self.path_of(sha256)
-        return not path.is_symlink() and path.is_file() and path.stat().st_size == size
+        try:
+            found = os.lstat(f"{self._folder}/{_relative(sha256)}")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == size
 
     def add(self, stream: BinaryIO) -> Stored:
         """Copy a stream into the store, hashing on the way; a blob that is there is kept.
@@ -80,51 +94,83 @@ class BlobStore:
         Raises:
             UnreachableError: the disk is full or fails. What reading `stream` raises is passed on.
         """
-        make_folder(self.path)
+        self._make("")
+        head = stream.read(CHUNK)
+        chunk = stream.read(CHUNK) if head else b""
+        if not chunk:
+            return self._add_whole(head)
         with disk_errors(self.path):
             temporary = AtomicFile(self.path)
         with temporary as file:
-            while chunk := stream.read(CHUNK):
+            file.write(head)
+            while chunk:
                 file.write(chunk)
-            is_new = not self.has(file.sha256, file.size) and self._wait(file)
-        with self._lock:
-            many = len(self._waiting) >= _WAITING_FILES or self._waiting_bytes >= _WAITING_BYTES
-        if many:
-            self._settle()
+                chunk = stream.read(CHUNK)
+            is_new = not self.has(file.sha256, file.size)
+            if is_new:
+                file.close()
+                waiting = _Waiting(os.fspath(file.temporary), file.size)
+                is_new = self._wait(file.sha256, waiting)
         return Stored(file.sha256, file.size, is_new)
 
-    def _wait(self, file: AtomicFile) -> bool:
-        """Keep a content until it gets its name, unless another thread has just brought it."""
+    def _add_whole(self, content: bytes) -> Stored:
+        """Add what is in memory; nothing is written if it is there already."""
+        sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+        if self.has(sha256, size):
+            return Stored(sha256, size, is_new=False)
+        with disk_errors(self.path):
+            temporary = write_temporary(self._folder, content)
+        return Stored(sha256, size, self._wait(sha256, _Waiting(temporary, size)))
+
+    def _wait(self, sha256: str, file: _Waiting) -> bool:
+        """Keep a closed file until it gets its name, unless another thread has just brought it."""
         with self._lock:
-            if file.sha256 in self._waiting or file.sha256 in self._leaving:
-                return False
-            file.close()
-            self._waiting[file.sha256] = file
-            self._waiting_bytes += file.size
-        return True
+            is_new = sha256 not in self._waiting and sha256 not in self._leaving
+            if is_new:
+                self._waiting[sha256] = file
+                self._waiting_bytes += file.size
+            many = len(self._waiting) >= _WAITING_FILES or self._waiting_bytes >= _WAITING_BYTES
+        if not is_new:
+            _remove(file.temporary)
+        elif many:
+            self._settle()
+        return is_new
+
+    def _make(self, folder: str) -> None:
+        """Make the folder, or one in it, once: looking for it takes as long as writing a file."""
+        if folder not in self._made:
+            make_folder(self.path / folder)
+            self._made.add(folder)
 
     def _settle(self) -> None:
-        """Make what waits durable, and give it its names."""
+        """Give names to what waits."""
         with self._settling:
             with self._lock:
                 self._leaving, self._waiting = self._waiting, {}
                 self._waiting_bytes = 0
-            files = self._leaving
             try:
-                with disk_errors(self.path):
-                    sync_files(self.path, [file.temporary for file in files.values()])
-                for sha256, file in files.items():
-                    path = self.path_of(sha256)
-                    make_folder(path.parent)
-                    file.take_name(path)
-                    with self._lock:
-                        self._unsynced.add(path.parent)
+                self._name(self._leaving)
             finally:
-                for file in files.values():
-                    with suppress(OSError):
-                        file.temporary.unlink(missing_ok=True)
                 with self._lock:
                     self._leaving = {}
+
+    def _name(self, files: dict[str, _Waiting]) -> None:
+        """Make contents durable, and give them their names."""
+        named = 0
+        try:
+            with disk_errors(self.path):
+                sync_files(self.path, [file.temporary for file in files.values()])
+            folders = {sha256[:2] for sha256 in files}
+            self._unsynced |= folders
+            for folder in folders:
+                self._make(folder)
+            with disk_errors(self.path):
+                for sha256, file in files.items():
+                    os.replace(file.temporary, f"{self._folder}/{sha256[:2]}/{sha256}")  # noqa: PTH105 -- a Path each takes as long
+                    named += 1
+        finally:
+            for file in islice(files.values(), named, None):
+                _remove(file.temporary)
 
     def sync(self) -> None:
         """Make all blobs added so far durable, and their names.
@@ -133,11 +179,11 @@ class BlobStore:
             UnreachableError: the disk fails.
         """
         self._settle()
-        with self._lock:
+        with self._settling:
             folders, self._unsynced = self._unsynced, set()
         for folder in folders:
-            with disk_errors(folder):
-                sync_folder(folder)
+            with disk_errors(self.path / folder):
+                sync_folder(self.path / folder)
 
     def open(self, sha256: str, size: int | None = None) -> BinaryIO:
         """A blob for reading, checked as it is read.
@@ -183,6 +229,18 @@ class BlobStore:
                 message = f"{entry.path} is not a blob"
                 raise BundleDamagedError(message, subject=str(self.path))
             yield name, entry.size
+
+
+class _Waiting(NamedTuple):
+    """A closed file without its name: where it is, and its bytes."""
+
+    temporary: str
+    size: int
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        Path(path).unlink(missing_ok=True)
 
 
 class _Checked(io.RawIOBase):

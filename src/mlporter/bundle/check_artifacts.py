@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["ArtifactCheck"]
 
 
+_AT_A_TIME = 1_000
+
+
 class ArtifactCheck:
     """Holds rows of ``artifacts`` against blobs. Both are kept in a temporary file."""
 
@@ -33,6 +36,7 @@ class ArtifactCheck:
         self._blobs = blobs
         self._bytes = 0
         self._lost = False
+        self._seen: list[tuple[str, int]] = []
         self._scratch = Scratch(
             "CREATE TABLE named (sha256 TEXT, size INTEGER, PRIMARY KEY (sha256, size))"
             " WITHOUT ROWID",
@@ -42,20 +46,28 @@ class ArtifactCheck:
     def saw(self, sha256: str, size: int) -> None:
         """Take a blob that lies in the bundle."""
         self._report.blobs += 1
-        self._scratch.run("INSERT INTO blobs VALUES (?, ?)", sha256, size)
+        self._seen.append((sha256, size))
+        if len(self._seen) >= _AT_A_TIME:
+            self._note_seen()
+
+    def _note_seen(self) -> None:
+        seen, self._seen = self._seen, []
+        self._scratch.run_many("INSERT INTO blobs VALUES (?, ?)", seen)
 
     def take(self, path: str, batch: pa.RecordBatch) -> None:
         """Take rows of ``artifacts``, from the part at `path`."""
         named = []
-        for row in batch.to_pylist():
-            whose = f"{row['owner_kind']:.60} {row['owner_id']:.200}: {row['path']!r:.300}"
-            wrong = what_is_wrong(row["owner_kind"], row["path"], row["size"], row["sha256"])
+        columns = ("owner_kind", "owner_id", "path", "size", "sha256")
+        rows = zip(*(batch[name].to_pylist() for name in columns), strict=True)
+        for owner_kind, owner_id, name, size, sha256 in rows:
+            wrong = what_is_wrong(owner_kind, name, size, sha256)
             if wrong:
-                kind = "content" if is_safe_path(row["path"]) else "unsafe-path"
+                kind = "content" if is_safe_path(name) else "unsafe-path"
+                whose = f"{owner_kind:.60} {owner_id:.200}: {name!r:.300}"
                 self._report.add(path, kind, f"{whose} {wrong}")
             else:
-                named.append((row["sha256"], row["size"]))
-            self._bytes += row["size"]
+                named.append((sha256, size))
+            self._bytes += size
         self._report.files += batch.num_rows
         self._scratch.run_many("INSERT OR IGNORE INTO named VALUES (?, ?)", named)
 
@@ -65,17 +77,21 @@ class ArtifactCheck:
 
     def check_stored(self) -> None:
         """Without a look at the rows: as many blobs, and bytes in them, as the manifest says."""
+        self._note_seen()
         self._check_totals("blobs", files=None)
 
     def check_named(self) -> None:
         """Every row has its blob, of the right size; every blob has a row; the totals are right."""
+        self._note_seen()
         if self._lost:
             return
-        for sha256, size in self._scratch.rows("SELECT sha256, size FROM named"):
+        # Those that the walk has seen need no second look; blobs of a pool it has not seen.
+        query = "SELECT sha256, size FROM named EXCEPT SELECT sha256, size FROM blobs"
+        for sha256, size in self._scratch.rows(query):
             if not self._blobs.has(sha256, size):
                 detail = f"is missing, a link, or has not the {size:,} bytes that artifacts says"
                 self._report.add(blob_path(sha256), "blob", detail)
-        query = "SELECT sha256 FROM blobs WHERE sha256 NOT IN (SELECT sha256 FROM named)"
+        query = "SELECT sha256 FROM blobs EXCEPT SELECT sha256 FROM named"
         for (sha256,) in self._scratch.rows(query):
             self._report.add(blob_path(sha256), "unreferenced", "no artifact is this blob")
         self._check_totals("named", files=(self._report.files, self._bytes))

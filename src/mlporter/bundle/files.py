@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from mlporter.bundle.atomic import disk_errors
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 __all__ = ["CHUNK", "Entry", "check_size", "hash_stream", "open_inside", "read_inside", "walk"]
 
@@ -21,8 +21,7 @@ CHUNK = 2**20
 """Bytes that are read at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Something in a bundle's directory: ``kind`` is "file", "folder", "link" or "other"."""
 
     path: str
@@ -40,23 +39,25 @@ def open_inside(root: Path, path: str) -> BinaryIO:
             is no regular file.
         UnreachableError: it cannot be read.
     """
-    where = root
+    where = os.fspath(root)
     for segment in path.split("/"):
-        where = where / segment
-        if where.is_symlink():
-            raise _damaged(root, where, "is a symbolic link")
+        where = f"{where}/{segment}"
+        if os.path.islink(where):  # noqa: PTH114 -- a Path each takes as long as reading one
+            raise _damaged(root, Path(where), "is a symbolic link")
     # Not blocking, so that a pipe in the place of a file does not wait for its writer.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    with disk_errors(where, "read"):
-        try:
-            descriptor = os.open(where, flags)
-        except (FileNotFoundError, NotADirectoryError):
-            raise _damaged(root, where, "is missing") from None
+    try:
+        descriptor = os.open(where, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _damaged(root, Path(where), "is missing") from None
+    except OSError:
+        with disk_errors(Path(where), "read"):
+            raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _damaged(root, where, "is not a regular file")
-    return cast("BinaryIO", os.fdopen(descriptor, "rb", buffering=0))
+        raise _damaged(root, Path(where), "is not a regular file")
+    return cast("BinaryIO", io.FileIO(descriptor))
 
 
 def check_size(root: Path, path: str, file: BinaryIO, size: int) -> None:
@@ -91,7 +92,8 @@ def read_inside(root: Path, path: str, limit: int) -> bytes:
 def hash_stream(file: BinaryIO, seen: Callable[[int], None] | None = None) -> str:
     """SHA-256 (hex) of the rest of a file; `seen` gets the bytes of each chunk."""
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(CHUNK))
+    size = os.fstat(file.fileno()).st_size
+    buffer = memoryview(bytearray(max(1, min(size, CHUNK))))
     while size := file.readinto(buffer):  # type: ignore[attr-defined]
         digest.update(buffer[:size])
         if seen:

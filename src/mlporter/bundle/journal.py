@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Journal"]
 
 _VERSION = 1
+_quoted = json.encoder.encode_basestring_ascii
+"""A text as JSON: `json.dumps` takes a tenth of the time that copying a small file does."""
 
 
 class Journal:
@@ -41,15 +43,18 @@ class Journal:
             "CREATE TABLE copied (kind TEXT, id TEXT, path TEXT, size INTEGER, stamp TEXT,"
             " sha256 TEXT, PRIMARY KEY (kind, id, path)) WITHOUT ROWID"
         )
+        self._knows = resume
         if resume:
             self._load(source)
         with disk_errors(self._path):
             self._file = self._path.open("a" if resume else "w", encoding="utf-8", newline="\n")
-        self._append({"journal": _VERSION, "source": source})
+        self._append(json.dumps({"journal": _VERSION, "source": source}))
+        with disk_errors(self._path):
+            self._file.flush()
 
     def known(self, file: ArtifactFile) -> str | None:
         """The SHA-256 (hex) with which this very file was copied before, or None."""
-        if not file.stamp:
+        if not (file.stamp and self._knows):
             return None
         found = self._known.one(
             "SELECT sha256 FROM copied WHERE kind=? AND id=? AND path=? AND size=? AND stamp=?",
@@ -68,18 +73,19 @@ class Journal:
             UnreachableError: the disk is full or fails.
         """
         if file.stamp and size == file.size:
-            who = [file.owner_kind, file.owner_id, file.path]
-            self._append({"file": [*who, size, file.stamp, sha256]})
+            kind, owner, path, stamp = map(
+                _quoted, (file.owner_kind, file.owner_id, file.path, file.stamp)
+            )
+            self._append(f'{{"file": [{kind}, {owner}, {path}, {size}, {stamp}, "{sha256}"]}}')
 
     def close(self) -> None:
         """Close the journal; the file stays."""
         self._file.close()
         self._known.close()
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: str) -> None:
         with self._lock, disk_errors(self._path):
-            self._file.write(json.dumps(entry) + "\n")
-            self._file.flush()
+            self._file.write(f"{entry}\n")
 
     def _load(self, source: str) -> None:
         if not self._path.is_file():

@@ -130,4 +130,5 @@ def _lengths(column: pa.Array) -> pa.Array | None:
         lengths = pc.binary_length(column)
     else:
         return None
-    return pc.fill_null(lengths, 0).cast(pa.int64())
+    # A plain 0 would make Arrow import pandas.
+    return pc.fill_null(lengths, pa.scalar(0, lengths.type)).cast(pa.int64())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from mlporter.artifacts.files import ArtifactFile
 from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, sync_folder, write_atomic
 from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.files import walk
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from mlporter.bundle.summary import Anchored
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
-    from mlporter.stores.protocols import ArtifactFile, Description
+    from mlporter.stores.protocols import Description
 
 __all__ = ["BundleWriter", "ManifestInfo", "Mode"]
 
@@ -205,7 +206,8 @@ class BundleWriter:
         with opener() as stream:
             stored = self._blobs.add(stream)
         self._journal.copied(file, stored.sha256, stored.size)
-        return replace(file, sha256=stored.sha256, size=stored.size)
+        whose = file.owner_kind, file.owner_id
+        return ArtifactFile(*whose, file.path, stored.size, stored.sha256, file.token, file.stamp)
 
     def write_artifacts(self, files: Iterable[ArtifactFile]) -> int:
         """Write the rows of the table ``artifacts``: files that `add_file` returned, sorted.
@@ -232,7 +234,8 @@ class BundleWriter:
             self.write_artifacts(())
         self.write_table(LEFT_OUT, self._left_out.batches())
         self._blobs.sync()
-        self._remove_stale()
+        if self.resumed:
+            self._remove_stale()
         manifest = self._manifest(info, self._write_summaries(info))
         data = manifest_bytes(manifest)
         if len(data) > MAX_MANIFEST_BYTES:

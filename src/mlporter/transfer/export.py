@@ -231,7 +231,9 @@ class _Export:
             self._leave_out(unreadable(file, why))
 
         found = self.source.files(self._leave_out)
-        for _, copied in carry_files(found, carry, unread, workers=self.workers):
+        for _, copied in carry_files(
+            found, carry, unread, workers=self.workers, size=lambda file: file.size
+        ):
             done += copied.size
             self.on_progress("copying artifacts", done, None, "bytes")
             yield copied

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from mlporter.artifacts.steady import ChangedWhileReadError
 from mlporter.errors import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
     from mlporter.stores.protocols import ArtifactFile, Source
 
@@ -24,7 +28,15 @@ _ATTEMPTS = 3
 """How often a file is read that somebody writes to: a log that grows is soon read in peace."""
 
 _LOOK_AHEAD = 4
-"""Files submitted ahead of the one whose result is awaited, per worker."""
+"""Groups of files submitted ahead of the one whose result is awaited, per worker."""
+
+_GROUP_SECONDS = 0.02
+_GROUP_FILES = 64
+_GROUP_BYTES = 1 << 20
+"""What is carried at a time, at most: as long as that, so many files, about so many bytes."""
+
+_QUICK_SECONDS = 0.001
+"""Files that take less are carried without other threads."""
 
 
 class SourceFileError(Exception):
@@ -38,8 +50,30 @@ class ChangingFileError(SourceFileError):
 class _Guarded:
     """A stream whose read errors cannot be mistaken for errors of the one that writes."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, source: Source, file: ArtifactFile) -> None:
+        self._source = source
+        self._file = file
+
+    def __enter__(self) -> BinaryIO:
+        try:
+            self._opened = self._source.open_file(self._file)
+            self._stream = self._opened.__enter__()
+        except OSError as error:
+            raise SourceFileError(_text(error)) from error
+        return cast("BinaryIO", self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return self._opened.__exit__(kind, error, trace)
+        except OSError as failure:
+            if failure is error:
+                raise
+            raise SourceFileError(_text(failure)) from failure
 
     def read(self, size: int = -1) -> bytes:
         try:
@@ -54,28 +88,13 @@ def _text(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
-@contextmanager
-def open_guarded(source: Source, file: ArtifactFile) -> Iterator[BinaryIO]:
+def open_guarded(source: Source, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
     """The bytes of a file.
 
     Raises:
         SourceFileError: it cannot be opened or read.
     """
-    try:
-        manager = source.open_file(file)
-        stream = manager.__enter__()
-    except OSError as error:
-        raise SourceFileError(_text(error)) from error
-    try:
-        yield cast("BinaryIO", _Guarded(stream))
-    except BaseException as error:
-        if not manager.__exit__(type(error), error, error.__traceback__):
-            raise
-    else:
-        try:
-            manager.__exit__(None, None, None)
-        except OSError as error:
-            raise SourceFileError(_text(error)) from error
+    return _Guarded(source, file)
 
 
 def unreadable(file: ArtifactFile, why: str) -> LeftOut:
@@ -89,44 +108,106 @@ def carry_files(
     unread: Callable[[T, str], None],
     *,
     workers: int,
+    size: Callable[[T], int],
 ) -> Iterator[tuple[T, R]]:
     """Carry files in several threads; yield each with its result, in the order they came.
 
     A file that cannot be read (`SourceFileError`) goes to `unread` with the reason; one that is
     being written to is tried again before. Any other error ends the whole.
 
+    Small files that are quickly done, as those of a local disk, are carried in this thread:
+    handing them over takes as long as copying them, and they stand in each other's way.
+
     Args:
         items: What to carry: files, or files with their destinations.
         carry: Carries one; called in worker threads.
         unread: Takes what could not be read; called in this thread.
         workers: How many at a time.
+        size: The bytes of an item.
     """
-    pending: deque[tuple[T, Future[R]]] = deque()
+    pending: deque[Future[_Carried[T, R]]] = deque()
+    groups = _Groups(size)
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="artifacts") as pool:
         try:
-            for item in items:
-                pending.append((item, pool.submit(_carry_steady, carry, item)))
-                if len(pending) >= workers * _LOOK_AHEAD:
-                    yield from _result(*pending.popleft(), unread)
+            for group in groups.of(items):
+                enough = 0 if group.is_quick else workers * _LOOK_AHEAD - 1
+                while len(pending) > enough:
+                    yield from _results(groups.learn(pending.popleft().result()), unread)
+                if group.is_quick:
+                    yield from _results(groups.learn(_carry_group(carry, group.items)), unread)
+                else:
+                    pending.append(pool.submit(_carry_group, carry, group.items))
             while pending:
-                yield from _result(*pending.popleft(), unread)
+                yield from _results(pending.popleft().result(), unread)
         finally:
-            for _, future in pending:
+            for future in pending:
                 future.cancel()
 
 
-def _carry_steady(carry: Callable[[T], R], item: T) -> R:
+@dataclass(frozen=True, slots=True)
+class _Group(Generic[T]):
+    """Files that are carried one after another; `is_quick` if that hardly takes time."""
+
+    items: list[T]
+    is_quick: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried(Generic[T, R]):
+    """Files that were carried: each with its result, or why it could not be read."""
+
+    files: list[tuple[T, R | SourceFileError]]
+    seconds: float
+
+
+class _Groups(Generic[T]):
+    """Cuts files into groups, by what the last ones took: one that is slow is a group by itself."""
+
+    def __init__(self, size: Callable[[T], int]) -> None:
+        self._size = size
+        self._most = 1
+        self._is_quick = True
+
+    def of(self, items: Iterable[T]) -> Iterator[_Group[T]]:
+        group: list[T] = []
+        total = 0
+        for item in items:
+            group.append(item)
+            total += self._size(item)
+            if len(group) >= self._most or total >= _GROUP_BYTES:
+                yield _Group(group, self._is_quick and total < _GROUP_BYTES)
+                group, total = [], 0
+        if group:
+            yield _Group(group, self._is_quick)
+
+    def learn(self, carried: _Carried[T, R]) -> _Carried[T, R]:
+        """Make the next groups longer or shorter, as this one took little or much time."""
+        each = carried.seconds / len(carried.files)
+        self._is_quick = each < _QUICK_SECONDS
+        self._most = max(1, min(_GROUP_FILES, int(_GROUP_SECONDS / max(each, 1e-6))))
+        return carried
+
+
+def _carry_group(carry: Callable[[T], R], group: list[T]) -> _Carried[T, R]:
+    started = monotonic()
+    files = [(item, _carried(carry, item)) for item in group]
+    return _Carried(files, monotonic() - started)
+
+
+def _carried(carry: Callable[[T], R], item: T) -> R | SourceFileError:
     """Carry one file, in a moment in which nobody writes to it."""
-    for _ in range(_ATTEMPTS - 1):
-        with suppress(ChangingFileError):
-            return carry(item)
-    return carry(item)
-
-
-def _result(item: T, future: Future[R], unread: Callable[[T, str], None]) -> Iterator[tuple[T, R]]:
     try:
-        value = future.result()
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(ChangingFileError):
+                return carry(item)
+        return carry(item)
     except SourceFileError as error:
-        unread(item, str(error))
-    else:
-        yield item, value
+        return error
+
+
+def _results(carried: _Carried[T, R], unread: Callable[[T, str], None]) -> Iterator[tuple[T, R]]:
+    for item, result in carried.files:
+        if isinstance(result, SourceFileError):
+            unread(item, str(result))
+        else:
+            yield item, result

@@ -219,7 +219,9 @@ class Load:
 
         bounds = files.bind(self.work.source.files(self.left_out.add))
         count = size = there = stored = 0
-        for bound, written in carry_files(bounds, carry, unread, workers=self.workers):
+        for bound, written in carry_files(
+            bounds, carry, unread, workers=self.workers, size=lambda bound: bound.file.size
+        ):
             files.landed(bound, written)
             count += 1
             size += bound.file.size

@@ -91,10 +91,15 @@ def find_unreadable(source: Source, *, workers: int, on_progress: OnProgress) ->
 
     size = 0
     files = source.files(found.add)
-    for file, _ in carry_files(files, peek, unread, workers=workers):
+    for file, _ in carry_files(files, peek, unread, workers=workers, size=_nothing):
         size += file.size
         on_progress("checking artifacts", size, None, "bytes")
     return found
+
+
+def _nothing(_: ArtifactFile) -> int:
+    """The bytes of a file that are not read here."""
+    return 0
 
 
 def _lost_before(source: Source) -> Iterator[LeftOut]:
