@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlporter.artifacts import durable, writelog
 from mlporter.artifacts.copying import copy_and_hash, hash_stream
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.writelog import WriteLog
@@ -334,3 +335,36 @@ def test_a_long_log_lies_on_disk(tmp_path):
             tracemalloc.stop()
         assert peak < 4_000_000
         assert log.undo() == []
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_all_that_was_put_is_made_durable_together(tmp_path, monkeypatch, at_once):
+    """What a disk has cannot be seen from here: so which calls are made."""
+    if at_once and not durable.has_syncfs():
+        pytest.skip("only Linux can write out a whole disk")
+    synced, disks = [], []
+    fsync, whole = os.fsync, durable.sync_whole_disk
+    monkeypatch.setattr(writelog, "has_syncfs", lambda: at_once)
+    monkeypatch.setattr(writelog, "sync_whole_disk", lambda f: (disks.append(f), whole(f)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), fsync(fd)))
+    with WriteLog() as log:
+        place = LocalPlace(tmp_path / "root", log)
+        for number in range(20):
+            place.put(f"folder-{number % 3}/{number}", io.BytesIO(b"%d" % number))
+        assert (synced, disks) == ([], [])
+        log.sync()
+    root = tmp_path / "root"
+    everything = {p.stat().st_ino for p in (tmp_path, root, *root.rglob("*"))}
+    assert (set(synced), len(disks)) == ((set(), 1) if at_once else (everything, 0))
+
+
+def test_a_disk_that_fails_when_all_is_made_durable_is_an_error(tmp_path, monkeypatch):
+    def fail(_folder):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(writelog, "sync_whole_disk", fail)
+    monkeypatch.setattr(writelog, "sync_file", fail)
+    with WriteLog() as log:
+        LocalPlace(tmp_path, log).put("a", io.BytesIO(b"1"))
+        with pytest.raises(OSError, match="Input/output error"):
+            log.sync()

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
+from mlporter.artifacts.durable import sync_folder
 from mlporter.artifacts.steady import SteadyFile
 from mlporter.artifacts.uris import safe_relative
-from mlporter.artifacts.writelog import sync_folder
 from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from mlporter.artifacts.writelog import WriteLog
 
@@ -187,8 +187,7 @@ class LocalPlace:
             raise RefusedError("the path of an artifact is not safe", subject=path)
         source = Tapped(stream)
         try:
-            folder = self._make_folders(path.split("/")[:-1])
-            return self._write(folder, path, source)
+            return self._write(self._made_folder(path.rpartition("/")[0]), path, source)
         except OSError as error:
             if error is source.failure:
                 raise
@@ -198,11 +197,16 @@ class LocalPlace:
                 hint="free some space" if error.errno == errno.ENOSPC else None,
             ) from error
 
-    def _make_folders(self, parts: Sequence[str]) -> Path:
+    @cached_property
+    def _made_folder(self) -> Callable[[str], Path]:
+        """A folder below, made if it is not there; remembered for a few."""
+        return lru_cache(_FOLDERS)(self._make_folders)
+
+    def _make_folders(self, path: str) -> Path:
         self.create()
         base = self._base
         folder = Path(base)
-        for part in parts:
+        for part in filter(None, path.split("/")):
             folder /= part
             self._make(folder)
             if not _is_below(os.path.realpath(folder), base):
@@ -236,7 +240,8 @@ class LocalPlace:
             with temporary.open("xb") as out:
                 digest, size = copy_and_hash(stream, out)
                 out.flush()
-                os.fsync(out.fileno())
+                if self.log is None:
+                    os.fsync(out.fileno())
                 made = os.fstat(out.fileno())
             if self.log:
                 self.log.add_file(final, made.st_dev, made.st_ino)

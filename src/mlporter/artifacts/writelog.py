@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+from mlporter.artifacts.durable import has_syncfs, sync_file, sync_folder, sync_whole_disk
 from mlporter.errors import MlporterError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Stays", "Taker", "WriteLog", "sync_folder"]
+__all__ = ["Stays", "Taker", "WriteLog"]
 
 _IN_MEMORY = 1 << 20
 _FOLDERS = 4096
@@ -97,18 +98,29 @@ class WriteLog:
             yield kind, first, second
 
     def sync(self) -> None:
-        """Make the names of all local files and directories durable; their contents are already.
+        """Make all local files and directories durable, with their names.
 
-        Once at the end, and not with each file, as that would be half of the time.
+        Once at the end, and not with each file, as that would be most of the time.
 
         Raises:
             OSError: the disk fails, or somebody took a folder away.
         """
-        sync = lru_cache(_FOLDERS)(sync_folder)
+        sync_names = lru_cache(_FOLDERS)(sync_folder)
+        disks: set[str] = set()
         with self._lock:
-            for kind, where, _ in self._entries():
-                if kind != "remote":
-                    sync(Path(where).parent)
+            for kind, where, inode in self._entries():
+                if kind == "remote":
+                    continue
+                folder = Path(where).parent
+                if not has_syncfs():
+                    if kind == "file":
+                        sync_file(Path(where))
+                    sync_names(folder)
+                    continue
+                disk = inode.partition(":")[0] or str(folder.stat().st_dev)
+                if disk not in disks:
+                    sync_whole_disk(folder)
+                    disks.add(disk)
 
     def undo(self, open_place: Callable[[str], Taker] | None = None) -> list[Stays]:
         """Remove the files, then the directories that are empty.
@@ -133,17 +145,6 @@ class WriteLog:
             if stay := _rmdir(path):
                 stays.append(stay)
         return stays
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable; a no-op where folders cannot be opened (Windows)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _undo_group(entry: tuple[str, str, str]) -> tuple[str, str]:

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import os
 import secrets
-import sys
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.artifacts.durable import sync_folder
 from mlporter.errors import AccessDeniedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
 
-__all__ = ["AtomicFile", "disk_errors", "make_folder", "sync_files", "sync_folder"]
-__all__ += ["write_atomic", "write_temporary"]
+__all__ = ["AtomicFile", "disk_errors", "make_folder", "write_atomic", "write_temporary"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_FEW = 10
-"""Files that are rather synced one by one."""
 _OWNER_FOLDER = 0o700
 _OWNER_FILE = 0o600
 _ANY_FILE = 0o666
@@ -77,42 +71,6 @@ class _DiskErrors:
             raise UnreachableError(message, subject=subject, hint=hint) from error
         kind_of_ours = AccessDeniedError if error.errno in _DENIED else UnreachableError
         raise kind_of_ours(f"cannot {self._doing}: {why}", subject=subject) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable; a no-op where folders cannot be opened (Windows)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_files(folder: Path, files: Sequence[str]) -> None:
-    """Make the content of many closed files of a folder durable, at once where that is possible.
-
-    On Linux ``syncfs`` writes out whatever waits for the disk that the folder is on; a thousand
-    small files take about as long as ten with ``fsync``.
-    """
-    if sys.platform == "linux" and len(files) > _FEW:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            if _libc().syncfs(descriptor):
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-        finally:
-            os.close(descriptor)
-        return
-    for file in files:
-        with Path(file).open("rb+") as stream:
-            os.fsync(stream.fileno())
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
 
 
 def make_folder(folder: Path, *, private: bool = False) -> None:

@@ -12,14 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from mlporter.bundle.atomic import (
-    AtomicFile,
-    disk_errors,
-    make_folder,
-    sync_files,
-    sync_folder,
-    write_temporary,
-)
+from mlporter.artifacts.durable import sync_files, sync_folder
+from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, write_temporary
 from mlporter.bundle.files import CHUNK, open_inside, walk
 from mlporter.bundle.layout import SHA256
 from mlporter.errors import BundleDamagedError

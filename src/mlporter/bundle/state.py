@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
-from mlporter.bundle.atomic import disk_errors, sync_folder
+from mlporter.artifacts.durable import sync_folder
+from mlporter.bundle.atomic import disk_errors
 from mlporter.bundle.files import open_inside, walk
 from mlporter.bundle.layout import FORMAT, MANIFEST, SUMS, TEMPORARY, WORK, is_ours
 from mlporter.bundle.lock import check_not_in_use

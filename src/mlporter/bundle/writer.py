@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from mlporter.artifacts.durable import sync_folder
 from mlporter.artifacts.files import ArtifactFile
-from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, sync_folder, write_atomic
+from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, write_atomic
 from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.files import walk
 from mlporter.bundle.journal import Journal

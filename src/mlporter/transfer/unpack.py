@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from shlex import quote
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 from mlporter.artifacts.anchors import Where
 from mlporter.artifacts.places import LocalPlace
 from mlporter.artifacts.portable import NAMES, PortableNames
+from mlporter.artifacts.writelog import WriteLog
+from mlporter.bundle.atomic import disk_errors
 from mlporter.bundle.reader import BundleSource
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["unpack"]
+
+
+_PLACES = 16
+"""Folders of owners that are kept open: files come owner by owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +150,19 @@ def _write(
     on_progress: OnProgress,
 ) -> FilesResult:
     count = size = there = 0
+    log = WriteLog()
+    place_of = lru_cache(_PLACES)(lambda folder: LocalPlace(root / folder, log))
     for file in source.files(lambda _: None):
         for owner, below in _destinations(file, pieces):
             folder, path = names.place(owner, below)
             with source.open_file(file) as stream:
-                written = LocalPlace(root / folder).put(path, stream)
+                written = place_of(folder).put(path, stream)
             count += 1
             size += file.size
             there += not written.created
             on_progress("unpacking", size, None, "bytes")
+    with disk_errors(root):
+        log.sync()
     if pieces is not None and pieces and not count:
         raise RefusedError(
             "the bundle holds no files of it",
