@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import subprocess
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -54,38 +55,37 @@ def write_files(url, each, size):
 
 def measure(name, reach, source, template, tmp_path):
     url, root = source
-    bundle, copied, target = tmp_path / "bundle", tmp_path / "copied", tmp_path / "target.db"
-
-    def fresh():
-        for folder in (bundle, copied):
-            shutil.rmtree(folder, ignore_errors=True)
+    # Nothing is removed in between: ext4 takes ten times as long for a new file while there are
+    # many that were just removed.
+    new = (tmp_path / str(number) for number in count())
+    bundle = tmp_path
 
     def copy_and_hash():
+        copied = next(new)
         subprocess.run(["cp", "-r", root, copied], check=True)
         hash_all(copied)
 
-    ours, reference = ratios.side_by_side(
-        lambda: mlporter.export(url, str(bundle)), copy_and_hash, before=fresh
-    )
+    def export():
+        nonlocal bundle
+        bundle = next(new)
+        mlporter.export(url, str(bundle))
+
+    ours, reference = ratios.side_by_side(export, copy_and_hash)
     ratios.add(f"{name}: export / cp -r and sha256sum", ours, reference, reach)
-    mlporter.export(url, str(bundle), restart=True)
     ours, reference = ratios.side_by_side(
         lambda: mlporter.verify(str(bundle)), lambda: hash_all(bundle)
     )
     ratios.add(f"{name}: verify / sha256sum of the bundle", ours, reference, 1.5)
 
-    def empty_target():
-        shutil.rmtree(copied, ignore_errors=True)
-        target.unlink(missing_ok=True)
-        copy_sqlite(template, target)
+    def import_():
+        folder = next(new)
+        copy_sqlite(template, folder / "target.db")
+        target = sqlite_url(folder / "target.db")
+        mlporter.import_(str(bundle), target, artifact_root=str(folder / "artifacts"))
 
-    ours, reference = ratios.side_by_side(
-        lambda: mlporter.import_(str(bundle), sqlite_url(target), artifact_root=str(copied)),
-        copy_and_hash,
-        before=empty_target,
-        times=2,
-    )
+    ours, reference = ratios.side_by_side(import_, copy_and_hash, times=2)
     ratios.add(f"{name}: import / cp -r and sha256sum", ours, reference, reach)
+    shutil.rmtree(tmp_path)
 
 
 def hash_all(folder):

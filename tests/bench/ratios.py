@@ -68,5 +68,5 @@ def table() -> Table:
     for line in MEASURED:
         style = "green" if line.ratio <= line.reach else "red"
         ratio = f"[{style}]{line.ratio:.2f} x[/]"
-        made.add_row(line.measure, line.ours, line.reference, ratio, f"≤ {line.reach} x")
+        made.add_row(line.measure, line.ours, line.reference, ratio, f"≤ {line.reach:.3g} x")
     return made

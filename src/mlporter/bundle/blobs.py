@@ -194,8 +194,8 @@ class BlobStore:
             raw.close()
             message = f"blob {sha256} has {found:,} bytes, not {size:,}"
             raise BundleDamagedError(message, subject=str(self.path))
-        checked = io.BufferedReader(_Checked(raw, sha256, found, self.path), CHUNK)
-        return cast("BinaryIO", checked)
+        checked = _Checked(raw, sha256, found, self.path)
+        return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found, CHUNK))))
 
     def open_raw(self, sha256: str) -> BinaryIO:
         """A blob for reading, unbuffered and unchecked.
