@@ -221,19 +221,19 @@ def test_a_link_out_of_the_artifact_root_is_never_followed(awkward, mlflow_sqlit
 
 def test_a_file_that_vanishes_while_others_are_copied_is_named(plain_sqlite, tmp_path):
     folder = run_folder(plain_sqlite, plain_sqlite.run_ids[0])
-    for number in range(40):
-        (folder / f"{number:02}").write_text(f"number {number}")
+    for number in range(200):
+        (folder / f"{number:03}").write_text(f"number {number}")
 
     def vanish(step, done, total, unit="rows"):
         copied = (tmp_path / "bundle" / "blobs").rglob("*")  # it has no name yet
         if any(path.is_file() and path.read_bytes() == b"number 0" for path in copied):
-            (folder / "39").unlink(missing_ok=True)
+            (folder / "199").unlink(missing_ok=True)
 
     result = mlporter.export(
         plain_sqlite.tracking_uri, str(tmp_path / "bundle"), on_progress=vanish, workers=1
     )
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert unexpected(result) == {("artifact", "39", "unreadable")}
+    assert unexpected(result) == {("artifact", "199", "unreadable")}
     assert mlporter.verify(str(tmp_path / "bundle")).exit_code == 0
 
 

@@ -197,6 +197,8 @@ class _OpenPart:
             self._parquet.write_table(table, row_group_size=self._group_rows)
         self._rows += self._group_rows
         self._group, self._group_rows, self._group_bytes = [], 0, 0
+        # Else Arrow keeps what each thread has once used, and more of it the longer a table is.
+        pa.default_memory_pool().release_unused()
 
     def close(self, root: Path, path: str) -> Part:
         self._flush()
