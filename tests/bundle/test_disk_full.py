@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from mlporter.artifacts.files import ArtifactFile
 from mlporter.bundle.check import verify_bundle
 from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import UnreachableError
@@ -41,6 +42,27 @@ def test_a_disk_that_fills_up_with_files_leaves_a_bundle_to_resume(small_disk):
         fill(writer)
         writer.finish(INFO)
     assert verify_bundle(small_disk / "b").problems == []
+
+
+def test_a_disk_that_fills_up_with_small_files_is_said_though_the_journal_has_no_room(small_disk):
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 200_000)
+    with pytest.raises(UnreachableError, match="No space left on device"):
+        _add_small_files(small_disk / "b")
+    assert list(small_disk.glob("b/blobs/**/.tmp-*")) == []
+    with pytest.raises(UnreachableError, match="No space left on device"):
+        _add_small_files(small_disk / "b", "resume")
+    ballast.unlink()
+    with BundleWriter.create(small_disk / "b", "resume") as writer:
+        writer.finish(INFO)
+
+
+def _add_small_files(bundle, mode="new"):
+    with BundleWriter.create(bundle, mode) as writer:
+        for number in range(2_000):
+            content = b"%d" % number
+            file = ArtifactFile("run", "r", f"{number}", len(content), stamp="1")
+            writer.add_file(file, lambda content=content: io.BytesIO(content))
 
 
 @pytest.mark.parametrize("free", [0, 4096, 20_000, 45_000])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.atomic import disk_errors
 from mlporter.bundle.layout import JOURNAL, SHA256
 from mlporter.bundle.scratch import Scratch
-from mlporter.errors import RefusedError
+from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +49,13 @@ class Journal:
             self._load(source)
         with disk_errors(self._path):
             self._file = self._path.open("a" if resume else "w", encoding="utf-8", newline="\n")
-        self._append(json.dumps({"journal": _VERSION, "source": source}))
-        with disk_errors(self._path):
-            self._file.flush()
+        try:
+            self._append(json.dumps({"journal": _VERSION, "source": source}))
+            with disk_errors(self._path):
+                self._file.flush()
+        except UnreachableError:
+            self.close()
+            raise
 
     def known(self, file: ArtifactFile) -> str | None:
         """The SHA-256 (hex) with which this very file was copied before, or None."""
@@ -79,8 +84,12 @@ class Journal:
             self._append(f'{{"file": [{kind}, {owner}, {path}, {size}, {stamp}, "{sha256}"]}}')
 
     def close(self) -> None:
-        """Close the journal; the file stays."""
-        self._file.close()
+        """Close the journal; the file stays. On a full disk it may lack its last lines.
+
+        What it lacks is copied once more when the export is resumed.
+        """
+        with suppress(OSError):
+            self._file.close()
         self._known.close()
 
     def _append(self, entry: str) -> None:
