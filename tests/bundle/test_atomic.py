@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, write_atomic
+from mlporter.bundle.atomic import (
+    AtomicFile,
+    disk_errors,
+    make_folder,
+    write_atomic,
+    write_temporary,
+)
 from mlporter.errors import AccessDeniedError, UnreachableError
 
 
@@ -68,3 +74,13 @@ def test_a_folder_cannot_be_made_inside_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UnreachableError, match="cannot write"):
         make_folder(tmp_path / "file" / "folder")
+
+
+def test_a_small_file_that_is_interrupted_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(_descriptor, _data):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_temporary(str(tmp_path), b"1")
+    assert list(tmp_path.iterdir()) == []

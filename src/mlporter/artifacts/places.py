@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
 import secrets
 import stat
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,6 +20,7 @@ from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from mlporter.artifacts.writelog import WriteLog
 
@@ -168,8 +167,9 @@ class LocalPlace:
             folder, _, name = path.rpartition("/")
             real = self._real_folder(folder)
             if _is_below(real, self._base):
-                with contextlib.suppress(_IsLinkError):
-                    return _open_unlinked(f"{real}/{name}")
+                descriptor = _open_unlinked(f"{real}/{name}")
+                if descriptor is not None:
+                    return descriptor
                 real = os.path.realpath(f"{real}/{name}")
                 if _is_below(real, self._base):
                     return os.open(real, _READ_ONLY)
@@ -260,19 +260,15 @@ class LocalPlace:
         )
 
 
-class _IsLinkError(Exception):
-    """A symbolic link is in the place of a file, or nobody can say."""
-
-
-def _open_unlinked(path: str) -> int:
-    """Open a file for reading that is no symbolic link itself."""
+def _open_unlinked(path: str) -> int | None:
+    """Open a file for reading; None if it is a symbolic link, or nobody can say."""
     if not _NO_LINK:
-        raise _IsLinkError
+        return None
     try:
         return os.open(path, _READ_ONLY | _NO_LINK)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise _IsLinkError from None
+            return None
         raise
 
 

@@ -221,7 +221,7 @@ def write_temporary(folder: str, content: bytes) -> str:
         left = memoryview(content)
         while left:
             left = left[os.write(descriptor, left) :]
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             Path(path).unlink()
         raise
