@@ -44,9 +44,11 @@ def test_one_value_one_row_and_one_file_are_found(rich_sqlite_template, rich_sql
     with sqlite3.connect(rich_sqlite_private.database_path) as database:
         database.execute("UPDATE params SET value = 'other' WHERE rowid = 3")
         database.execute("DELETE FROM metrics WHERE rowid = 5")
+        (model,) = database.execute(
+            "SELECT artifact_location FROM logged_models LIMIT 1"
+        ).fetchone()
     database.close()
-    models = Path(rich_sqlite_private.artifact_root).rglob("MLmodel")
-    shutil.copyfile(__file__, next(models))
+    shutil.copyfile(__file__, Path(model) / "MLmodel")
     report = diff(rich_sqlite_template, rich_sqlite_private)
     found = {name: counts for name, counts in report.tables.items() if counts.different}
     assert found == {

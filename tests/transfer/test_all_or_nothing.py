@@ -9,8 +9,10 @@ import os
 import shutil
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg2
 import pytest
@@ -342,6 +344,48 @@ def test_an_interrupt_in_the_moment_of_commit_never_parts_rows_and_files(
     monkeypatch.undo()
     assert rows(target_url, "SELECT count(*) FROM runs") == [(24,)]
     assert mlporter.diff(str(rich_bundle), target_url).identical
+
+
+class Interrupted(ThreadPoolExecutor):
+    """Is interrupted around what it is given to do, in some moments."""
+
+    moments: ClassVar[list[str]] = []
+
+    def at(self, moment):
+        if moment in self.moments:
+            raise KeyboardInterrupt
+
+    def submit(self, *call):
+        self.at("before")
+        future = super().submit(*call)
+        future.exception()
+        self.at("while it starts")
+        return future
+
+    def __exit__(self, *raised):
+        super().__exit__(*raised)
+        self.at("while it ends")
+
+
+@both_engines
+@pytest.mark.parametrize("moment", ["while it starts", "while it ends"])
+def test_an_interrupt_around_the_commit_comes_too_late(
+    rich_bundle, target_url, tmp_path, monkeypatch, moment
+):
+    monkeypatch.setattr("mlporter.stores.database.target.ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(Interrupted, "moments", [moment])
+    root = tmp_path / "root"
+    assert mlporter.import_(str(rich_bundle), target_url, artifact_root=str(root)).exit_code == 0
+    assert mlporter.diff(str(rich_bundle), target_url).identical
+
+
+@both_engines
+def test_an_interrupt_before_the_commit_undoes_everything(rich_bundle, unchanged, monkeypatch):
+    url, root = unchanged
+    monkeypatch.setattr("mlporter.stores.database.target.ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(Interrupted, "moments", ["before"])
+    with pytest.raises(KeyboardInterrupt):
+        mlporter.import_(str(rich_bundle), url, artifact_root=root)
 
 
 # --- Two at a time --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mlporter.transfer.merge.inventory import Reader
 
@@ -33,12 +33,16 @@ class _Known:
         column: Their id.
         said: Columns that say what they are.
         refers: Columns among them that hold ids of another table's rows.
+        more: Columns that tell several apart of which the same is said.
+        below: A table and its columns whose rows tell them apart as well.
     """
 
     table: str
     column: str
     said: tuple[str, ...]
     refers: Mapping[str, str] = field(default_factory=dict)
+    more: tuple[str, ...] = ()
+    below: tuple[str, tuple[str, ...]] | None = None
 
 
 _IN_EXPERIMENTS = (
@@ -54,7 +58,13 @@ _IN_EXPERIMENTS = (
     ),
 )
 _ANYWHERE = (
-    _Known("webhooks", "webhook_id", ("workspace", "name", "url")),
+    _Known(
+        "webhooks",
+        "webhook_id",
+        ("workspace", "name", "url"),
+        more=("description", "status", "deleted_timestamp"),
+        below=("webhook_events", ("entity", "action")),
+    ),
     _Known("model_definitions", "model_definition_id", ("workspace", "name")),
     _Known("endpoints", "endpoint_id", ("workspace", "name")),
     _Known(
@@ -124,9 +134,9 @@ def _alike(
         refers = {column: {**found, **ids}.get(table, {}) for column, table in known.refers.items()}
         by_id = {column: _changing(changed) for column, changed in refers.items()}
         changes: Mapping[str, Callable[..., object]] = {**by_id, **seen_as}
-        mine = list(_counted(left, known, changes))
-        there = {said: id_ for id_, said in _counted(right, known, {})} if mine else {}
-        found[known.table] = {id_: there[said] for id_, said in mine if said in there}
+        mine = list(_said(left, known, changes))
+        there = list(_said(right, known, {})) if mine else []
+        found[known.table] = _paired(mine, there)
     return found
 
 
@@ -134,19 +144,56 @@ def _changing(changed: Mapping[str, str]) -> Callable[[str], str]:
     return lambda id_: changed.get(id_, id_)
 
 
-def _counted(
+def _said(
     reader: Reader, known: _Known, changes: Mapping[str, Callable[..., object]]
-) -> Iterator[tuple[str, Said]]:
-    """Ids with what they are known by; of several that are alike, which one it is."""
-    seen: Counter[Said] = Counter()
-    for id_, *values in rows_of(reader, known.table, (known.column, *known.said)):
-        said = tuple(
+) -> Iterator[tuple[str, Said, Said]]:
+    """Ids, what they are known by, and what tells them apart from others known by the same."""
+    below = _below(reader, known)
+    columns = (known.column, *known.said, *known.more)
+    for id_, *values in rows_of(reader, known.table, columns):
+        seen = [
             changes[column](value) if column in changes and value is not None else value
-            for column, value in zip(known.said, values, strict=True)
-        )
-        said = tuple(None if value == "" else value for value in said)
-        yield id_, (*said, seen[said])
+            for column, value in zip(columns[1:], values, strict=True)
+        ]
+        told = tuple(None if value == "" else value for value in seen)
+        said, more = told[: len(known.said)], told[len(known.said) :]
+        yield id_, said, (*more, *sorted(below.get(id_, ())))
+
+
+def _below(reader: Reader, known: _Known) -> dict[str, list[Said]]:
+    if known.below is None:
+        return {}
+    table, columns = known.below
+    found: dict[str, list[Said]] = {}
+    for id_, *values in rows_of(reader, table, (known.column, *columns)):
+        found.setdefault(id_, []).append(tuple(values))
+    return found
+
+
+def _paired(
+    mine: list[tuple[str, Said, Said]], there: list[tuple[str, Said, Said]]
+) -> dict[str, str]:
+    """Which is which: those that are alike in everything first, the others in their order."""
+    exact = _numbered((id_, (*said, more)) for id_, said, more in there)
+    found = {
+        id_: exact[key]
+        for key, id_ in _numbered((id_, (*said, more)) for id_, said, more in mine).items()
+        if key in exact
+    }
+    taken = set(found.values())
+    rest = _numbered((id_, said) for id_, said, _ in there if id_ not in taken)
+    left = _numbered((id_, said) for id_, said, _ in mine if id_ not in found)
+    return found | {id_: rest[key] for key, id_ in left.items() if key in rest}
+
+
+def _numbered(ids: Iterable[tuple[str, Said]]) -> dict[tuple[Said, int], str]:
+    """By what is said, and which one it is of several of which the same is said."""
+    seen: Counter[Said] = Counter()
+    found: dict[tuple[Said, int], str] = {}
+    for id_, said in ids:
+        found[said, seen[said]] = id_
         seen[said] += 1
+    return found
 
 
 def _records(left: Reader, right: Reader) -> Ids:

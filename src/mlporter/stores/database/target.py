@@ -153,14 +153,16 @@ class DatabaseTarget:
         is waited for what was begun, and if that succeeds, then the work is done.
 
         Raises:
+            KeyboardInterrupt: it was not too late; `rollback` undoes everything.
             UnreachableError: the database could not commit; nothing was kept.
         """
-        with ThreadPoolExecutor(1, thread_name_prefix="commit") as pool:
-            committed = pool.submit(self._commit)
-            try:
-                committed.result()
-            except KeyboardInterrupt:
-                committed.result()
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="commit") as pool:
+                pool.submit(self._commit).result()
+        except KeyboardInterrupt:
+            with self._ending:
+                if not self._committed:
+                    raise
 
     def _commit(self) -> None:
         with self._ending:
