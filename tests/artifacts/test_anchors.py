@@ -1,7 +1,6 @@
 # ruff: noqa: PLC0415 -- importing MLflow takes seconds, which the other tests can save
 import contextlib
 import sqlite3
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mlporter.artifacts.anchors import (
     find_anchors,
     locate_versions,
 )
+from tests.support.memory import traced_peak
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 
 MODEL = "m-" + "0" * 32
@@ -64,15 +64,11 @@ def test_relative_uris_with_a_base():
 
 
 def test_memory_does_not_grow_with_the_roots():
-    roots = (("run", f"{i:032x}", f"s3://bucket/1/{i:032x}/artifacts") for i in range(20_000))
-    tracemalloc.start()
-    try:
-        found = find_anchors([f"s3://bucket/1/{7:032x}/artifacts/model"], roots)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert len(found) == 1
-    assert peak < 200_000
+    def find():
+        roots = (("run", f"{i:032x}", f"s3://bucket/1/{i:032x}/artifacts") for i in range(20_000))
+        assert len(find_anchors([f"s3://bucket/1/{7:032x}/artifacts/model"], roots)) == 1
+
+    assert traced_peak(find) < 200_000
 
 
 @pytest.mark.parametrize(

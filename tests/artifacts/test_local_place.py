@@ -2,7 +2,6 @@ import hashlib
 import io
 import os
 import socket
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mlporter.artifacts.copying import copy_and_hash, hash_stream
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.writelog import WriteLog
 from mlporter.errors import RefusedError, UnreachableError
+from tests.support.memory import traced_peak
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX file systems")
 
@@ -325,16 +325,13 @@ def test_undo_says_what_stays(tmp_path, monkeypatch):
 
 
 def test_a_long_log_lies_on_disk(tmp_path):
-    with WriteLog() as log:
-        tracemalloc.start()
-        try:
+    def write():
+        with WriteLog() as log:
             for number in range(40_000):
                 log.add_file(tmp_path / f"{number:0200d}", 0, 0)
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        assert peak < 4_000_000
-        assert log.undo() == []
+            assert log.undo() == []
+
+    assert traced_peak(write) < 4_000_000
 
 
 @pytest.mark.parametrize("at_once", [False, True])

@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-__all__ = ["has_syncfs", "sync_file", "sync_files", "sync_folder", "sync_whole_disk"]
+__all__ = [
+    "has_syncfs",
+    "sync_file",
+    "sync_files",
+    "sync_folder",
+    "sync_folders",
+    "sync_whole_disk",
+]
 
 _FEW = 10
-"""Files that are rather synced one by one."""
+"""Files, or folders, that are rather synced one by one."""
 
 
 def has_syncfs() -> bool:
@@ -76,6 +83,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folders(root: Path, names: Collection[str]) -> None:
+    """Make the names in some folders of `root` durable.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    if has_syncfs() and len(names) > _FEW:
+        sync_whole_disk(root)
+        return
+    for name in names:
+        sync_folder(root / name)
 
 
 @cache

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from mlporter.artifacts.durable import sync_files, sync_folder
+from mlporter.artifacts.durable import sync_files, sync_folders
 from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, write_temporary
 from mlporter.bundle.files import CHUNK, open_inside, walk
 from mlporter.bundle.layout import SHA256
@@ -58,6 +58,7 @@ class BlobStore:
         self._waiting_bytes = 0
         self._leaving: dict[str, _Waiting] = {}
         self._made: set[str] = set()
+        self._real = ""
         self._unsynced: set[str] = set()
 
     def path_of(self, sha256: str) -> Path:
@@ -175,9 +176,8 @@ class BlobStore:
         self._settle()
         with self._settling:
             folders, self._unsynced = self._unsynced, set()
-        for folder in folders:
-            with disk_errors(self.path / folder):
-                sync_folder(self.path / folder)
+        with disk_errors(self.path):
+            sync_folders(self.path, folders)
 
     def open(self, sha256: str, size: int | None = None) -> BinaryIO:
         """A blob for reading, checked as it is read.
@@ -204,7 +204,10 @@ class BlobStore:
             BundleDamagedError: it is missing, or it or its folder is a link.
             UnreachableError: it cannot be read.
         """
-        return open_inside(self.path, _relative(sha256))
+        path = _relative(sha256)
+        opened = open_inside(self.path, path, folder_is_real=self._real == path[:2])
+        self._real = path[:2]
+        return opened
 
     def iterate(self) -> Iterator[tuple[str, int]]:
         """Every blob's SHA-256 and size, sorted. Memory grows with the fullest folder only.

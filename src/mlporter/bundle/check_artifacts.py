@@ -96,19 +96,23 @@ class ArtifactCheck:
             self._report.add(blob_path(sha256), "unreferenced", "no artifact is this blob")
         self._check_totals("named", files=(self._report.files, self._bytes))
 
-    def check_contents(self, choice: Iterator[bool]) -> None:
-        """Read those blobs that artifacts name, or that lie in the bundle, if `choice` says so."""
-        query = (
-            "SELECT sha256, max(size) FROM (SELECT * FROM blobs UNION SELECT * FROM named)"
-            " GROUP BY sha256 ORDER BY sha256"
+    def check_contents(self, choice: Iterator[bool] | None) -> None:
+        """Read blobs that artifacts name, or that lie in the bundle: all, or as `choice` says."""
+        found = (
+            "(SELECT sha256, max(size) AS size"
+            " FROM (SELECT * FROM blobs UNION SELECT * FROM named) GROUP BY sha256)"
         )
-        chosen = "CREATE TABLE chosen (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID"
-        self._scratch.run(chosen)
-        picked = (row for row, yes in zip(self._scratch.rows(query), choice, strict=False) if yes)
-        self._scratch.run_many("INSERT INTO chosen VALUES (?, ?)", picked)
-        total = self._scratch.one("SELECT coalesce(sum(size), 0) FROM chosen")
+        if choice is not None:
+            rows = self._scratch.rows(f"SELECT sha256, size FROM {found} ORDER BY sha256")  # noqa: S608
+            picked = (row for row, yes in zip(rows, choice, strict=False) if yes)
+            found = "chosen"
+            self._scratch.run(
+                "CREATE TABLE chosen (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID"
+            )
+            self._scratch.run_many("INSERT INTO chosen VALUES (?, ?)", picked)
+        total = self._scratch.one(f"SELECT coalesce(sum(size), 0) FROM {found}")  # noqa: S608
         self._report.expect(total[0] if total else 0)
-        for (sha256,) in self._scratch.rows("SELECT sha256 FROM chosen"):
+        for (sha256,) in self._scratch.rows(f"SELECT sha256 FROM {found} ORDER BY sha256"):  # noqa: S608
             self._check_content(sha256)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -20,6 +21,18 @@ __all__ = ["CHUNK", "Entry", "check_size", "hash_stream", "open_inside", "read_i
 CHUNK = 2**20
 """Bytes that are read at a time."""
 
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_READ = (
+    os.O_RDONLY
+    | _NO_LINK
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+"""Not blocking, so that a pipe in the place of a file does not wait for its writer."""
+_IS_LINK = (errno.ELOOP, errno.EMLINK)
+"""How opening a link fails: on Linux and macOS, and on FreeBSD."""
+
 
 class Entry(NamedTuple):
     """Something in a bundle's directory: ``kind`` is "file", "folder", "link" or "other"."""
@@ -29,35 +42,44 @@ class Entry(NamedTuple):
     size: int
 
 
-def open_inside(root: Path, path: str) -> BinaryIO:
+def open_inside(root: Path, path: str, *, folder_is_real: bool = False) -> BinaryIO:
     """Open a file of a bundle for reading, unbuffered.
 
-    `path` is relative with ``/``, and has been checked before; `root` itself may be a link.
+    `path` is relative with ``/``, and has been checked before; `root` itself may be a link. With
+    `folder_is_real`, the folder of the file was found to be none, and is not looked at again.
 
     Raises:
         BundleDamagedError: it is missing, or it or a folder on the way is a symbolic link, or it
             is no regular file.
         UnreachableError: it cannot be read.
     """
+    folder, _, name = path.rpartition("/")
     where = os.fspath(root)
-    for segment in path.split("/"):
+    for segment in folder.split("/") if folder else ():
         where = f"{where}/{segment}"
-        if os.path.islink(where):  # noqa: PTH114 -- a Path each takes as long as reading one
-            raise _damaged(root, Path(where), "is a symbolic link")
-    # Not blocking, so that a pipe in the place of a file does not wait for its writer.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        if not folder_is_real:
+            _refuse_link(root, where)
+    where = f"{where}/{name}"
+    if not _NO_LINK:
+        _refuse_link(root, where)
     try:
-        descriptor = os.open(where, flags)
+        descriptor = os.open(where, _READ)
     except (FileNotFoundError, NotADirectoryError):
         raise _damaged(root, Path(where), "is missing") from None
-    except OSError:
+    except OSError as error:
+        if _NO_LINK and error.errno in _IS_LINK:
+            raise _damaged(root, Path(where), "is a symbolic link") from None
         with disk_errors(Path(where), "read"):
             raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise _damaged(root, Path(where), "is not a regular file")
     return cast("BinaryIO", io.FileIO(descriptor))
+
+
+def _refuse_link(root: Path, where: str) -> None:
+    if os.path.islink(where):  # noqa: PTH114 -- a Path each takes as long as reading one
+        raise _damaged(root, Path(where), "is a symbolic link")
 
 
 def check_size(root: Path, path: str, file: BinaryIO, size: int) -> None:

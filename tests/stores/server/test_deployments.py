@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ import mlporter
 from mlporter.errors import AccessDeniedError, ExitCode, UnreachableError
 from tests.support import basic_auth
 from tests.support.basic_auth import ANN
-from tests.support.engines import copy_sqlite
 from tests.support.faulty_server import Answer, as_json
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.support.processes import mlflow_server
@@ -35,12 +33,9 @@ def forget_rollups(path: Path) -> None:
 
 
 @pytest.fixture
-def rich_copy(rich_sqlite_template: RichRegistry, tmp_path: Path) -> RichRegistry:
-    copy_sqlite(rich_sqlite_template.database_path, tmp_path / "served.db")
-    forget_rollups(tmp_path / "served.db")
-    return dataclasses.replace(
-        rich_sqlite_template, tracking_uri=sqlite_url(tmp_path / "served.db")
-    )
+def rich_copy(rich_sqlite_private: RichRegistry) -> RichRegistry:
+    forget_rollups(rich_sqlite_private.database_path)
+    return rich_sqlite_private
 
 
 def test_all_workspaces(rich_copy: RichRegistry, tmp_path: Path):
