@@ -46,8 +46,8 @@ def peaks(runs, template, postgres, folder):
     found = {
         "export from SQLite": peak_memory("export", sqlite_url(source), bundle),
         "verify": peak_memory("verify", bundle),
-        "import into SQLite": peak_memory("import_", bundle, sqlite_url(target), **without),
-        "import into PostgreSQL": peak_memory("import_", bundle, server, **without),
+        "import into SQLite": peak_memory("import", bundle, sqlite_url(target), **without),
+        "import into PostgreSQL": peak_memory("import", bundle, server, **without),
         "export from PostgreSQL": peak_memory("export", server, other),
         "copy from SQLite to PostgreSQL": peak_memory(
             "copy", sqlite_url(source), second, **without

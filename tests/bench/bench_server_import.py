@@ -138,7 +138,7 @@ def test_memory(bundle, targets, mlflow_sqlite_template, tmp_path):
     _, ours, other, _ = targets
     runs = max(1, RUNS // 10)
     small = make_bundle(mlflow_sqlite_template, tmp_path / "small", runs)
-    few = peak_memory("import_", str(small), other, workers=WORKERS)
-    many = peak_memory("import_", str(bundle), ours, workers=WORKERS)
+    few = peak_memory("import", str(small), other, workers=WORKERS)
+    many = peak_memory("import", str(bundle), ours, workers=WORKERS)
     ratios.add(f"server: peak memory of import, {RUNS} / {runs} runs", many, few, 1.2, unit="MB")
     ratios.add("server: peak memory of import / 400 MB", many, 400, 1.0, unit="MB")

@@ -104,8 +104,8 @@ def test_every_type_of_the_catalogue_is_named():
 
 def test_limits_are_those_of_the_code():
     text = section("Limits")
-    assert f"| rows of a row group | {layout.GROUP_ROWS:,} |" in text
+    assert f"| rows of a row group | {layout.MAX_GROUP_ROWS:,} |" in text
     assert f"| nesting of the manifest | {MAX_DEPTH} |" in text
     assert layout.MAX_GROUP_BYTES == 2**30
     assert layout.MAX_MANIFEST_BYTES == 2**20
-    assert (layout.GROUP_BYTES, layout.PART_BYTES) == (32 * 2**20, 256 * 2**20)
+    assert (layout.GROUP_BYTES, layout.PART_BYTES) == (16 * 2**20, 256 * 2**20)

@@ -7,31 +7,42 @@ import sys
 import tracemalloc
 from typing import TYPE_CHECKING
 
+from mlporter.errors import ExitCode
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CALL = """
-import sys
-import mlporter
+_COMMAND = """
+import atexit, sys
+from mlporter.cli import main
 
-verb, arguments, options = eval(sys.argv[1])
-getattr(mlporter, verb)(*arguments, **options)
-with open("/proc/self/status") as status:
-    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+def tell():
+    with open("/proc/self/status") as status:
+        peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+    print(peak, file=sys.stderr)
+
+atexit.register(tell)
+main()
 """
+_DONE = (ExitCode.OK, ExitCode.DIFFERENT, ExitCode.INCOMPLETE)
 
 
 def peak_memory(verb: str, *arguments: str, **options: object) -> float:
-    """Megabytes that a fresh process had in memory at most while it ran a verb of the API.
+    """Megabytes that a process of the command line had in memory at most.
 
     Read from ``/proc``, so on Linux only: `resource.getrusage` would count the memory of the
     process that started it too.
     """
-    call = repr((verb, arguments, options))
+    given = [f"--{name}={value}" for name, value in options.items()]
     done = subprocess.run(
-        [sys.executable, "-c", _CALL, call], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _COMMAND, verb, *arguments, *given],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
-    return int(done.stdout) / 1024
+    assert done.returncode in _DONE, done.stderr
+    return int(done.stderr.split()[-1]) / 1024
 
 
 def traced_peak(call: Callable[[], object], tries: int = 3) -> int:

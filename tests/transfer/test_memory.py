@@ -26,7 +26,7 @@ def peaks(source, bundle, target):
     return {
         "export": min(peak_memory("export", source, str(b)) for b in (bundle, again)),
         "verify": peak_memory("verify", str(bundle)),
-        "import_": peak_memory("import_", str(bundle), target, artifacts="none"),
+        "import": peak_memory("import", str(bundle), target, artifacts="none"),
         "diff": peak_memory("diff", str(bundle), target),
     }
 

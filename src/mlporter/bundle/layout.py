@@ -21,6 +21,7 @@ __all__ = [
     "LOCK",
     "MANIFEST",
     "MAX_GROUP_BYTES",
+    "MAX_GROUP_ROWS",
     "MAX_MANIFEST_BYTES",
     "MODELS",
     "OWNER",
@@ -59,9 +60,11 @@ LOCK: Final = f"{WORK}/lock"
 OWNER: Final = f"{WORK}/owner.json"
 JOURNAL: Final = f"{WORK}/journal.jsonl"
 
-GROUP_ROWS: Final = 131_072
-"""Rows after which a row group is closed, and the most that one may hold."""
-GROUP_BYTES: Final = 32 * 2**20
+GROUP_ROWS: Final = 65_536
+"""Rows after which a row group is closed."""
+MAX_GROUP_ROWS: Final = 131_072
+"""The most rows of a row group."""
+GROUP_BYTES: Final = 16 * 2**20
 """Raw bytes (see `mlporter.bundle.rows.row_sizes`) after which a row group is closed."""
 MAX_GROUP_BYTES: Final = 2**30
 """The most raw bytes a reader takes from one row group: the last row may be a long text."""

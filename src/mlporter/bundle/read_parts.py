@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from mlporter.bundle.atomic import disk_errors
 from mlporter.bundle.files import check_size, hash_stream, open_inside
-from mlporter.bundle.layout import GROUP_ROWS, MAX_GROUP_BYTES
+from mlporter.bundle.layout import MAX_GROUP_BYTES, MAX_GROUP_ROWS
 from mlporter.bundle.rows import first_reaching, row_sizes
 from mlporter.errors import BundleDamagedError
 
@@ -115,7 +115,7 @@ def _check_metadata(root: Path, table: Table, part: PartEntry, parquet: pq.Parqu
         sizes = [group.total_byte_size]
         sizes += [group.column(i).total_uncompressed_size for i in range(group.num_columns)]
         sound = 0 <= min(sizes) <= max(sizes) <= MAX_GROUP_BYTES
-        if not sound or not 0 < group.num_rows <= GROUP_ROWS:
+        if not sound or not 0 < group.num_rows <= MAX_GROUP_ROWS:
             raise _damaged(root, part, f"row group {index} is larger than the format allows")
 
 

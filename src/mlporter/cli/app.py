@@ -61,8 +61,9 @@ def mlporter() -> None:
     """Move MLflow registries, and prove that nothing was lost.
 
     A place (SOURCE, TARGET, ADDRESS) is a database (sqlite:///mlflow.db,
-    postgresql://user@host/mlflow, mysql://user@host/mlflow) or a bundle: a directory that `export`
-    wrote.
+    postgresql://user@host/mlflow, mysql://user@host/mlflow), a tracking server
+    (https://host:5000, databricks://profile), a file store (mlruns/) or a bundle: a directory
+    that `export` wrote.
     Sources are never changed.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mlporter.cli.failures import as_failure, short_traceback, write_crash_report
-from mlporter.cli.light import arrow_without_pandas
+from mlporter.cli.light import light_arrow
 from mlporter.cli.logs import logging_to
 from mlporter.cli.output import ConsoleOutput, JsonOutput, error_console, result_console
 from mlporter.cli.progress import TerminalProgress
@@ -91,7 +91,7 @@ class Session:
     @contextmanager
     def working(self) -> Iterator[OnProgress]:
         """Show how far the work inside is, on a terminal and unless options say no."""
-        arrow_without_pandas()
+        light_arrow()
         settings = self._settings
         if not settings.progress or settings.quiet or not self._stderr.file.isatty():
             yield silent
