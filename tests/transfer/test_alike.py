@@ -1,4 +1,4 @@
-"""What is known again: webhooks of which several have the same name and address."""
+"""What is known again: webhooks, and issues, of which several say the same of themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlporter.stores.opening import open_source
-from mlporter.transfer.alike import alike_anywhere
+from mlporter.transfer.alike import alike, alike_anywhere
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
 
@@ -79,3 +79,20 @@ def test_which_webhook_is_which(mlflow_sqlite_template, tmp_path, name):
         with_webhooks(tmp_path / side, webhooks)
     with opened(tmp_path / "left") as left, opened(tmp_path / "right") as right:
         assert alike_anywhere(left, right, lambda name: name, {})["webhooks"] == expected
+
+
+def test_issues_of_the_same_words_are_told_apart_by_the_rest(mlflow_sqlite_template, tmp_path):
+    sides = {
+        "left": (("a", "open"), ("b", "resolved")),
+        "right": (("1", "resolved"), ("2", "open")),
+    }
+    for side, issues in sides.items():
+        copy_sqlite(mlflow_sqlite_template, tmp_path / side)
+        with closing(sqlite3.connect(tmp_path / side)) as connection, connection:
+            connection.executemany(
+                "INSERT INTO issues (issue_id, experiment_id, name, description, status,"
+                " created_timestamp, last_updated_timestamp) VALUES (?, 0, 'slow', '', ?, 1, 1)",
+                issues,
+            )
+    with opened(tmp_path / "left") as left, opened(tmp_path / "right") as right:
+        assert alike(left, right, lambda id_: id_)["issues"] == {"a": "2", "b": "1"}

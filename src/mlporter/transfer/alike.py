@@ -46,7 +46,12 @@ class _Known:
 
 
 _IN_EXPERIMENTS = (
-    _Known("issues", "issue_id", ("experiment_id", "name", "description")),
+    _Known(
+        "issues",
+        "issue_id",
+        ("experiment_id", "name", "description"),
+        more=("status", "severity", "created_by"),
+    ),
     _Known("label_schemas", "schema_id", ("experiment_id", "name")),
     _Known("review_queues", "queue_id", ("experiment_id", "name_key")),
     _Known("scorers", "scorer_id", ("experiment_id", "scorer_name")),
