@@ -36,6 +36,7 @@ class ArtifactCheck:
         self._blobs = blobs
         self._bytes = 0
         self._lost = False
+        self._all_seen = False
         self._seen: list[tuple[str, int]] = []
         self._scratch = Scratch(
             "CREATE TABLE named (sha256 TEXT, size INTEGER, PRIMARY KEY (sha256, size))"
@@ -87,7 +88,9 @@ class ArtifactCheck:
             return
         # Those that the walk has seen need no second look; blobs of a pool it has not seen.
         query = "SELECT sha256, size FROM named EXCEPT SELECT sha256, size FROM blobs"
+        self._all_seen = True
         for sha256, size in self._scratch.rows(query):
+            self._all_seen = False
             if not self._blobs.has(sha256, size):
                 detail = f"is missing, a link, or has not the {size:,} bytes that artifacts says"
                 self._report.add(blob_path(sha256), "blob", detail)
@@ -98,10 +101,12 @@ class ArtifactCheck:
 
     def check_contents(self, choice: Iterator[bool] | None) -> None:
         """Read blobs that artifacts name, or that lie in the bundle: all, or as `choice` says."""
-        found = (
-            "(SELECT sha256, max(size) AS size"
-            " FROM (SELECT * FROM blobs UNION SELECT * FROM named) GROUP BY sha256)"
-        )
+        found = "blobs"
+        if not self._all_seen:
+            found = (
+                "(SELECT sha256, max(size) AS size"
+                " FROM (SELECT * FROM blobs UNION SELECT * FROM named) GROUP BY sha256)"
+            )
         if choice is not None:
             rows = self._scratch.rows(f"SELECT sha256, size FROM {found} ORDER BY sha256")  # noqa: S608
             picked = (row for row, yes in zip(rows, choice, strict=False) if yes)
