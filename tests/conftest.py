@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.engines import (
     S3,
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
 
 # Before anything imports MLflow, whose telemetry starts with the import.
 os.environ.update(QUIET_ENVIRONMENT)
+
+# A busy machine is no failure.
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlporter.artifacts import layout
@@ -90,7 +90,6 @@ def test_version_with_files_of_its_own():
     )
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
 def test_no_two_names_share_a_folder_and_none_climbs(one, other):
     folder = layout.quote_name(one)

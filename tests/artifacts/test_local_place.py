@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlporter.artifacts import durable, writelog
@@ -41,7 +41,6 @@ def tree(root):
     }
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.binary(max_size=300), st.integers(1, 64))
 def test_copy_and_hash(data, chunk):
     copied = io.BytesIO()

@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlporter.artifacts.uris import (
@@ -52,7 +52,6 @@ paths = st.lists(segments, min_size=1, max_size=4).map("/".join)
 plain = st.from_regex(r"[A-Za-z0-9_-]{1,8}(/[A-Za-z0-9_-]{1,8}){0,3}", fullmatch=True)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.sampled_from(ROOTS), st.lists(st.one_of(plain, plain.map(lambda p: f"/{p}")), max_size=3))
 def test_join_is_mlflows(root, parts):
     from mlflow.utils.uri import append_to_uri_path
@@ -66,20 +65,17 @@ def test_join_refuses_what_mlflow_refuses(query):
         join(f"s3://b/x?{query}", "y")
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.sampled_from(ROOTS), plain)
 def test_what_is_joined_is_stripped(root, path):
     assert strip_root(join(root, path), root) == path
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.sampled_from([root for root in ROOTS if "?" not in root]), paths)
 def test_any_path_below_a_local_root_comes_back(root, path):
     if scheme_of(root) in ("", "file"):
         assert strip_root(uri_below(root, path), root) == path
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(paths)
 def test_a_path_below_a_local_root_is_found_by_mlflow(path):
     from mlflow.utils.file_utils import local_file_uri_to_path
@@ -161,7 +157,6 @@ def test_other_uris_are_not_local(uri):
     assert local_path(uri) is None
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(paths)
 def test_the_uri_of_a_path_leads_to_it(path):
     assert local_path(uri_of_path(Path("/", path))) == Path("/", path)
@@ -211,7 +206,6 @@ def test_refusals_show_no_password():
     assert "hunter2" not in str(caught.value)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(plain, paths)
 def test_mapped_files_keep_their_path(root, path):
     moved = UriMap.parse([f"s3://{root.partition('/')[0]}x=/srv/new"])
@@ -260,7 +254,6 @@ def test_unsafe_paths(path):
     assert not safe_relative(path)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=30))
 def test_a_safe_path_stays_below_its_root(path):
     if safe_relative(path):

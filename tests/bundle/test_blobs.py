@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlporter.bundle.blobs import BlobStore
@@ -72,7 +72,6 @@ def test_many_threads_may_add_the_same(store):
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(1, 50), max_size=8))
-@settings(deadline=None)
 def test_reading_in_any_steps_gives_the_content(tmp_path_factory, content, steps):
     store = BlobStore(tmp_path_factory.mktemp("blobs"))
     sha256, size, _ = add(store, content)

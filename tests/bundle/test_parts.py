@@ -78,7 +78,7 @@ def exact(whole):
 
 
 @given(tables())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_rows_come_back_as_they_were(made):
     table, whole = made
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def test_rows_come_back_as_they_were(made):
 
 
 @given(tables(), st.lists(st.integers(0, 100), max_size=6))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_bytes_depend_on_the_rows_only(made, cuts):
     table, whole = made
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
@@ -128,7 +128,7 @@ def run_rows(lengths):
 
 
 @given(st.lists(st.integers(0, 30), max_size=20), st.lists(st.integers(0, 600), max_size=9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_cuts_lie_between_runs_however_the_rows_come(lengths, cuts):
     whole = run_rows(lengths)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:

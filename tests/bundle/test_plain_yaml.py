@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlporter.bundle.plain_yaml import emit, emit_items, scalar
@@ -35,7 +35,6 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(TEXTS | AWKWARD, VALUES, max_size=5))
-@settings(deadline=None)
 def test_every_reader_reads_back_what_was_written(mapping):
     text = "".join(emit(mapping)) or "{}"
     assert load_yaml(text.encode(), "x") == mapping

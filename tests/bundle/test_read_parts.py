@@ -164,7 +164,7 @@ def test_a_small_file_cannot_fill_the_memory(tmp_path):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_a_forged_part_is_read_or_refused_and_nothing_else(tmp_path_factory, data):
     """Changed by somebody who also gives it the right hash."""
     root = tmp_path_factory.mktemp("forged")

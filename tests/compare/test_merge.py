@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlporter.catalogue.types import Kind
@@ -82,7 +82,6 @@ def compare(table, left, right, left_sizes=None, right_sizes=None, **options):
     return counts, found
 
 
-@settings(deadline=None)
 @given(mixed_rows, mixed_rows, st.booleans(), st.tuples(sizes, sizes), st.booleans())
 def test_finds_what_a_naive_comparison_finds(left, changes, start_equal, cuts, strict):
     right = {**left, **changes} if start_equal else changes
@@ -99,7 +98,6 @@ def test_finds_what_a_naive_comparison_finds(left, changes, start_equal, cuts, s
     )
 
 
-@settings(deadline=None)  # thousands of batches, where they are cut small
 @given(st.data())
 def test_finds_random_edits_in_long_streams(data):
     size = data.draw(st.integers(600, 3000))
@@ -126,7 +124,6 @@ def test_finds_random_edits_in_long_streams(data):
     assert len(found) == counts.different
 
 
-@settings(deadline=None)
 @given(mixed_rows, mixed_rows, st.integers(0, 5))
 def test_a_limit_hands_over_the_first_and_counts_all(left, right, limit):
     counts, all_found = compare(MIXED, rows_of(left), rows_of(right))
@@ -309,7 +306,6 @@ def any_batches(rows, size):
     return batches(replace(ANY, key=()), dicts, [size], sort=False)
 
 
-@settings(deadline=None)
 @given(any_rows, any_rows, st.integers(1, 9), st.integers(1, 9))
 def test_rows_of_a_table_without_a_key_are_counted(left, right, left_size, right_size):
     found = []

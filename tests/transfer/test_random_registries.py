@@ -116,7 +116,7 @@ def exactly_the_same(source, target, folder):
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
-@settings(max_examples=8, deadline=None, phases=PHASES)
+@settings(max_examples=8, phases=PHASES)
 @given(registry=REGISTRY)
 def test_any_registry_moves_between_sqlite_files(mlflow_sqlite_template, registry):
     with TemporaryDirectory() as folder:
@@ -127,7 +127,7 @@ def test_any_registry_moves_between_sqlite_files(mlflow_sqlite_template, registr
         exactly_the_same(sqlite_url(source), sqlite_url(target), folder)
 
 
-@settings(max_examples=4, deadline=None, phases=PHASES)
+@settings(max_examples=4, phases=PHASES)
 @given(registry=REGISTRY)
 def test_any_registry_moves_to_postgresql(mlflow_sqlite_template, postgres, registry):
     with TemporaryDirectory() as folder:

@@ -171,7 +171,7 @@ def without_undecided(points):
     return [p for p in points if not math.isnan(p[0]) or p[1:] not in zeros]
 
 
-@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=25, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(batches=st.lists(st.lists(POINT, min_size=1, max_size=8), min_size=1, max_size=8))
 def test_latest_metrics_are_rebuilt_as_mlflow_keeps_them(
     latest_metrics_database, mlflow_sqlite_template, batches

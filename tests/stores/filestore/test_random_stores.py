@@ -127,7 +127,6 @@ def link(folder, kind):
     max_examples=20,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
-    deadline=None,
 )
 @given(st.lists(EXPERIMENT, min_size=1, max_size=3, unique_by=lambda e: (e["number"], e["trash"])))
 def test_what_is_not_carried_is_listed(experiments):

@@ -135,7 +135,7 @@ def wish(words):
         return None
 
 
-@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=12, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(registry=REGISTRY, wishes=st.lists(SELECTION, min_size=1, max_size=8))
 def test_any_part_of_any_registry_is_sound(mlflow_sqlite_template, registry, wishes):
     with TemporaryDirectory() as folder:

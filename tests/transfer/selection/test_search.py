@@ -196,7 +196,7 @@ def test_the_filters_tell_runs_apart(rich_copy):
     assert sum(0 < count < everything for count in counts) > len(FILTERS) * 0.6
 
 
-@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=15, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(runs=st.lists(RUN, min_size=1, max_size=5), texts=st.lists(FILTER, min_size=1, max_size=8))
 def test_any_filter_finds_what_mlflow_finds(mlflow_sqlite_template, runs, texts):
     with TemporaryDirectory() as folder:
