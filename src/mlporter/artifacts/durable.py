@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 __all__ = [
     "has_syncfs",
@@ -53,24 +53,20 @@ def sync_files(folder: Path, files: Sequence[str]) -> None:
     Raises:
         OSError: the disk fails.
     """
-    if has_syncfs() and len(files) > _FEW:
-        sync_whole_disk(folder)
-        return
-    for file in files:
-        sync_file(Path(file))
+    _sync(folder, files, sync_file)
 
 
-def sync_file(file: Path) -> None:
+def sync_file(file: str | Path) -> None:
     """Make the content of a closed file durable; it is opened for writing, as Windows wants.
 
     Raises:
         OSError: the disk fails.
     """
-    with file.open("rb+") as stream:
+    with Path(file).open("rb+") as stream:
         os.fsync(stream.fileno())
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Make the names in a folder durable; a no-op where folders cannot be opened (Windows).
 
     Raises:
@@ -91,11 +87,16 @@ def sync_folders(root: Path, names: Collection[str]) -> None:
     Raises:
         OSError: the disk fails.
     """
-    if has_syncfs() and len(names) > _FEW:
+    _sync(root, [f"{root}/{name}" for name in names], sync_folder)
+
+
+def _sync(root: Path, paths: Sequence[str], each: Callable[[str], None]) -> None:
+    """Make paths on the disk of `root` durable: few one by one, many with all that waits."""
+    if has_syncfs() and len(paths) > _FEW:
         sync_whole_disk(root)
         return
-    for name in names:
-        sync_folder(root / name)
+    for path in paths:
+        each(path)
 
 
 @cache
