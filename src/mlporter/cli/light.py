@@ -20,8 +20,8 @@ _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 def light_arrow() -> None:
     """Make pyarrow, before it is used, take little memory, and find no pandas.
 
-    Its own allocator keeps what threads have once used: with the system's, every verb took 30 to
-    60 MB less and as long (docs/performance.md). What the user has set stays. Source:
+    Its own allocator keeps what threads have once used: with the system's, verbs took 13 to 59
+    MB less and as long (docs/performance.md). What the user has set stays. Source:
     https://arrow.apache.org/docs/cpp/memory.html (overriding the default memory pool).
     """
     os.environ.setdefault(_POOL, "system")
