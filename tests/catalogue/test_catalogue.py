@@ -19,7 +19,9 @@ from mlporter.catalogue import (
     HEAD_REVISION,
     REVISIONS,
     TABLES,
+    USER_TABLES,
     is_older,
+    known_table,
     release_of,
     table,
 )
@@ -42,6 +44,10 @@ def test_no_other_table_is_in_it():
     with pytest.raises(KeyError):
         table("users")
     assert not (AUTH_TABLES | BOOKKEEPING_TABLES) & set(BY_NAME)
+    assert {entry.name for entry in USER_TABLES} < AUTH_TABLES
+    assert {entry.kind for entry in USER_TABLES} == {Kind.USERS}
+    assert known_table("users", "users") is USER_TABLES[0]
+    assert known_table("users", "unknown") is None
 
 
 def test_kinds():

@@ -214,14 +214,15 @@ def test_jobs_never_move_and_passwords_only_if_asked_for(target_url, tmp_path, i
     source, bundle = target_url, tmp_path / "bundle"
     execute(source, JOB, *USERS)
     result = mlporter.export(source, str(bundle), include_secrets=include_secrets)
-    left = {item.id: (item.reason, item.expected) for item in result.left_out.first}
+    left = {item.path or item.id: (item.reason, item.expected) for item in result.left_out.first}
     assert left.pop("jobs") == ("transient", True)
-    assert left == ({} if include_secrets else {"users": ("secret", False)})
+    assert left == ({} if include_secrets else {"password_hash": ("secret", False)})
     assert result.exit_code == (ExitCode.OK if include_secrets else ExitCode.INCOMPLETE)
     held = load_manifest(bundle).secrets
-    assert held == ({"users": 1} if include_secrets else {})
+    assert held == ({"users.password_hash": 1} if include_secrets else {})
     for path in bundle.rglob("*"):
         assert not path.is_file() or b"tokenhash" not in path.read_bytes()
+        assert include_secrets or not path.is_file() or b"pbkdf2" not in path.read_bytes()
 
     target = tmp_path / "target.db"
     url = sqlite_url(target)

@@ -10,7 +10,7 @@ from mlporter.bundle.files import check_size, hash_stream, open_inside
 from mlporter.bundle.layout import MANIFEST
 from mlporter.bundle.read_parts import decode_part
 from mlporter.bundle.rows import OrderCheck
-from mlporter.catalogue import TABLES
+from mlporter.catalogue import TABLES, USER_TABLES
 from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
 from mlporter.errors import BundleDamagedError, UnreachableError
 
@@ -138,6 +138,6 @@ class _TableCheck:
 
 def _in_order(manifest: Manifest) -> tuple[Table, ...]:
     """Tables of the bundle, each after those that it refers to."""
-    known = [table.name for table in TABLES if table.name in manifest.tables]
+    known = [t.name for t in (*TABLES, *USER_TABLES) if t.name in manifest.tables]
     names = known + sorted(set(manifest.tables) - set(known))
     return tuple(manifest.tables[name].table(name) for name in names)

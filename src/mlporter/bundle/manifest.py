@@ -20,7 +20,8 @@ from mlporter.bundle.layout import (
 from mlporter.bundle.parts import TYPES, Part
 from mlporter.bundle.plain_yaml import emit
 from mlporter.bundle.safe_yaml import load_yaml
-from mlporter.catalogue import BY_NAME
+from mlporter.catalogue import known_table
+from mlporter.catalogue.columns import looks_secret
 from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
 from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import BundleDamagedError, UnsupportedError
@@ -107,9 +108,12 @@ class TableEntry(_Entry):
 
     def table(self, name: str) -> Table:
         """This table in the catalogue's words: its entry, with the key and columns found here."""
-        known = BY_NAME.get(name) or OWN_TABLES.get(name)
+        known = known_table(name, self.kind) or OWN_TABLES.get(name)
         columns = tuple(_column(known, column) for column in self.columns)
         if known is None:
+            columns = tuple(
+                replace(c, secret=c.name not in self.key and looks_secret(c)) for c in columns
+            )
             return Table(name=name, key=self.key, columns=columns, kind=Kind.UNKNOWN)
         stored = tuple(column for column in known.columns if not column.generated)
         if columns == stored:
@@ -214,7 +218,7 @@ class Manifest(_Entry):
 
 def table_entry(table: Table, parts: list[Part]) -> TableEntry:
     """The manifest's entry for a table as it was written."""
-    known = BY_NAME.get(table.name) or OWN_TABLES.get(table.name)
+    known = known_table(table.name, table.kind.value) or OWN_TABLES.get(table.name)
     columns = tuple(
         ColumnEntry(
             name=field.name,

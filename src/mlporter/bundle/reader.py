@@ -10,7 +10,7 @@ from mlporter.bundle.layout import BLOBS, what_is_wrong
 from mlporter.bundle.manifest import OWN_TABLES, load_manifest
 from mlporter.bundle.read_parts import read_table
 from mlporter.bundle.state import check_finished
-from mlporter.catalogue import TABLES
+from mlporter.catalogue import TABLES, USER_TABLES
 from mlporter.catalogue.own import ARTIFACTS
 from mlporter.errors import BundleDamagedError
 from mlporter.stores.among import columns_with, rows_among
@@ -75,7 +75,7 @@ class BundleSource:
     @property
     def tables(self) -> tuple[Table, ...]:
         """Its tables in the catalogue's order, then those that the catalogue does not know."""
-        known = [table.name for table in TABLES if table.name in self._tables]
+        known = [t.name for t in (*TABLES, *USER_TABLES) if t.name in self._tables]
         rest = sorted(set(self._tables) - set(known) - set(OWN_TABLES))
         return tuple(self._tables[name] for name in (*known, *rest))
 

@@ -18,6 +18,7 @@ from mlporter.catalogue import (
     system,
     traces,
     tracking,
+    users,
 )
 from mlporter.catalogue.revisions import (
     HEAD_REVISION,
@@ -26,6 +27,7 @@ from mlporter.catalogue.revisions import (
     is_older,
     release_of,
 )
+from mlporter.catalogue.types import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +42,9 @@ __all__ = [
     "RETIRED_COLUMNS",
     "REVISIONS",
     "TABLES",
+    "USER_TABLES",
     "is_older",
+    "known_table",
     "release_of",
     "table",
 ]
@@ -61,26 +65,25 @@ TABLES: tuple[Table, ...] = (
 BY_NAME: Mapping[str, Table] = MappingProxyType({table.name: table for table in TABLES})
 """The same, by MLflow's name."""
 
-AUTH_TABLES: frozenset[str] = frozenset(
-    {
-        "experiment_permissions",
-        "gateway_endpoint_permissions",
-        "gateway_model_definition_permissions",
-        "gateway_secret_permissions",
-        "registered_model_permissions",
-        "role_permissions",
-        "roles",
-        "scorer_permissions",
-        "user_role_assignments",
-        "users",
-        "workspace_permissions",
-    }
-)
-"""Tables of MLflow's authentication, which may share a database with the rest. They hold password
-hashes and say who may do what on one server: always left out."""
+USER_TABLES: tuple[Table, ...] = users.TABLES
+"""Users and permissions, by names. They are in the same database as the rest, in one of their own
+(``basic_auth.db``), or nowhere; a server does not show them."""
+
+AUTH_TABLES: frozenset[str] = frozenset({t.name for t in USER_TABLES} | set(users.LEGACY_TABLES))
+"""MLflow's own names of the tables that `USER_TABLES` are read from."""
 
 BOOKKEEPING_TABLES: frozenset[str] = frozenset({"alembic_version", "alembic_version_auth"})
 """Tables that hold the revision of a schema, and nothing of the registry."""
+
+_USERS_BY_NAME = {table.name: table for table in USER_TABLES}
+
+
+def known_table(name: str, kind: str) -> Table | None:
+    """The catalogue's table of a name and kind; None if it is none of MLflow's.
+
+    Many a program has a table ``users``: it is MLflow's only where it was read as such.
+    """
+    return _USERS_BY_NAME.get(name) if kind == Kind.USERS.value else BY_NAME.get(name)
 
 
 def table(name: str) -> Table:

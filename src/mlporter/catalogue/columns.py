@@ -5,6 +5,8 @@ The names are SQL's, because MLflow's declarations are what these lines are read
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 
 from mlporter.catalogue.types import Column, Reference
@@ -20,6 +22,7 @@ __all__ = [
     "foreign_key",
     "integer",
     "json",
+    "looks_secret",
     "soft",
     "text",
 ]
@@ -91,3 +94,15 @@ def soft(
 
 WORKSPACE = soft("workspace", "workspaces", "name")
 """A row's workspace. It may dangle: `workspaces` is empty where another provider keeps them."""
+
+_SECRETS = re.compile(r"passw|secret|token|credential|api_?key|private_?key", re.IGNORECASE)
+
+
+def looks_secret(column: Column) -> bool:
+    """Whether a column of another program is called as one that holds passwords, and may.
+
+    >>> looks_secret(text("password_hash")), looks_secret(integer("tokens"))
+    (True, False)
+    """
+    may = pa.types.is_string(column.type) or pa.types.is_binary(column.type)
+    return may and _SECRETS.search(column.name) is not None

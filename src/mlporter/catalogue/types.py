@@ -22,6 +22,8 @@ class Kind(str, Enum):
     """Locks, leases, jobs, queues: true of one server at one moment; left out."""
     SECRET = "secret"  # noqa: S105 -- a word, not a password
     """Left out unless asked for."""
+    USERS = "users"
+    """Users and permissions: carried by names, and never by number."""
     UNKNOWN = "unknown"
     """Found by reflection, not in the catalogue; exported and marked."""
     OWN = "own"

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
 
-__all__ = ["same_rows"]
+__all__ = ["HIDDEN", "same_rows", "without_secrets"]
+
+HIDDEN = "(secret)"
+"""What is shown of a secret."""
 
 
 def same_rows(  # noqa: PLR0913 -- two streams, and what a target does to values
@@ -67,13 +70,13 @@ def same_rows(  # noqa: PLR0913 -- two streams, and what a target does to values
     )
     while not found and merge.step():
         pass
-    return _without_secrets(table, found[0]) if found else None
+    return without_secrets(table, found[0]) if found else None
 
 
-def _without_secrets(table: Table, difference: Difference) -> Difference:
+def without_secrets(table: Table, difference: Difference) -> Difference:
     """A difference as it may be shown: of secrets only that they differ."""
     secret = {c.name for c in table.columns if c.secret or table.kind is Kind.SECRET}
-    hidden = ("(secret)", "(secret)")
+    hidden = (HIDDEN, HIDDEN)
     columns = {n: hidden if n in secret else both for n, both in difference.columns.items()}
     return replace(difference, columns=columns)
 

@@ -50,9 +50,11 @@ class WithoutSecrets(Wrapped):
         return (_blank(batch, hidden) for batch in batches) if hidden else batches
 
     def left_out(self) -> Iterator[LeftOut]:
-        """An entry for each secret column of kept tables that holds something."""
+        """An entry for each secret column of tables that are carried, if it holds something."""
         for table in self.tables:
-            if table.kind is not Kind.KEPT or not _secret_columns(table):
+            if table.kind not in {Kind.KEPT, Kind.USERS, Kind.UNKNOWN} or not _secret_columns(
+                table
+            ):
                 continue
             for name in _secret_columns(table):
                 batches = self.inner.read(table.name, (name,))

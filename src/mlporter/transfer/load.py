@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue.types import Kind
 from mlporter.compare.check_written import same_rows
 from mlporter.errors import (
     BundleDamagedError,
@@ -168,7 +169,7 @@ class Load:
     ) -> None:
         """Compare a table, in the order in which it lies if that may be the order of its key."""
         difference = None
-        lying = self.work.fresh and rows >= WORTHWHILE_ROWS
+        lying = self.work.fresh and rows >= WORTHWHILE_ROWS and table.kind is not Kind.USERS
         if lying:
             try:
                 difference = self._difference(table, sent(), self._lying(table))
@@ -193,7 +194,9 @@ class Load:
             (b if b.schema.equals(schema) else b.cast(schema) for b in read_ahead(found)),
             signed_zeros=self.target.keeps_signed_zeros,
             json_as_text=self.target.keeps_json_text,
-            among_others=not self.work.fresh or table.name in _MLFLOWS_OWN,
+            among_others=not self.work.fresh
+            or table.name in _MLFLOWS_OWN
+            or table.kind is Kind.USERS,
         )
 
     def _lying(self, table: Table) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.catalogue import BY_NAME
+from mlporter.catalogue import known_table
 from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import LeftOut
 
@@ -73,8 +73,9 @@ def strange_tables(source: Iterable[Table], target: Iterable[Table]) -> tuple[st
     here = {table.name: table for table in source}
     lines: list[str] = []
     for table in target:
-        if table.name in here and table.name in BY_NAME:
-            lines += _strange_columns(here[table.name], table)
+        known = known_table(table.name, table.kind.value)
+        if known is not None and table.name in here and here[table.name].kind is table.kind:
+            lines += _strange_columns(here[table.name], table, known)
         elif table.name in _NEEDED and table.name not in here:
             lines.append(f"there is no table {table.name}")
     return tuple(lines)
@@ -83,10 +84,9 @@ def strange_tables(source: Iterable[Table], target: Iterable[Table]) -> tuple[st
 _NEEDED = {"experiments", "runs"}
 
 
-def _strange_columns(table: Table, target: Table) -> Iterator[str]:
-    known = BY_NAME[table.name].by_name
+def _strange_columns(table: Table, target: Table, known: Table) -> Iterator[str]:
     for column in target.columns:
-        if column.generated or column.name not in known:
+        if column.generated or column.name not in known.by_name:
             continue
         found = table.by_name.get(column.name)
         if found is None:
@@ -109,7 +109,9 @@ def _reason(
     if table.kind is Kind.SECRET and not include_secrets:
         return "secret"
     if there is not None and table.name not in there:
-        return "unknown"
+        return "no-users" if table.kind is Kind.USERS else "unknown"
+    if there is not None and Kind.USERS in {table.kind, there[table.name].kind}:
+        return None if table.kind is there[table.name].kind else "unmapped"
     return None
 
 
@@ -118,11 +120,16 @@ _SENTENCES = {
     "transient": "locks, leases and jobs are true of one server at one moment",
     "secret": "secrets are left out",
     "unknown": "the target has no such table",
+    "no-users": "the target has no users, or an older MLflow's: make it have them with "
+    "`python -m mlflow.server.auth db upgrade --url DATABASE`, or name the database that has "
+    "them with --target-auth",
+    "unmapped": "MLflow's users and another program's of the same name, or numbers without names",
 }
 
 
 def _left(table: Table, rows: int, reason: str) -> LeftOut:
     sentence = f"{rows} rows: {_SENTENCES[reason]}"
+    reason = "unknown" if reason == "no-users" else reason
     return LeftOut("table", table.name, "", reason, sentence, reason in {"derived", "transient"})
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
+from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut, RefusedError
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.kept import KeptRows
@@ -13,6 +14,7 @@ from mlporter.stores.protocols import Among
 from mlporter.transfer.merge.choice import Choice
 from mlporter.transfer.merge.mapped_source import MappedSource
 from mlporter.transfer.merge.resolve import resolve, resolve_fresh
+from mlporter.transfer.merge.users import merge_users
 from mlporter.transfer.plan import Plan, plan_transfer, strange_tables
 from mlporter.transfer.preflight import MAX_REASONS, misfits
 from mlporter.transfer.result import TableResult
@@ -142,7 +144,8 @@ class Prepared:
         reasons: list[str] = []
         limits = self.target.limits
         for table in self.plan.tables:
-            if limits is not None:
+            # Those of users have other columns here than there.
+            if limits is not None and table.kind is not Kind.USERS:
                 rows = partial(self.rows, table, "checking")
                 found = limits.misfits(table, rows, fresh=self.fresh)
             else:
@@ -217,6 +220,9 @@ def prepare(
         there = {} if fresh else {"places_there": _Places(target, merge).of}
         rewrite = Rewrite(whole, artifact_root, **there)
     carried = _mapped(source, merge, merge.choice)
+    users = merge_users(source, target, plan.tables, merge, policy)
+    if users is not None:
+        carried = users.instead(carried)
     return Prepared(carried, source, target, plan, merge, fresh, rewrite, on_progress)
 
 

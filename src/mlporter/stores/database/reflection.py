@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.catalogue import AUTH_TABLES, BOOKKEEPING_TABLES, BY_NAME, TABLES
+from mlporter.catalogue.columns import looks_secret
 from mlporter.catalogue.types import Column, Kind, Table
+from mlporter.stores.database.users import has_users
 
 if TYPE_CHECKING:
     from mlporter.stores.database.connection import Connection
@@ -82,8 +84,10 @@ def as_catalogue(actual: dict[str, tuple[ActualColumn, ...]]) -> tuple[Table, ..
     declares; a table or column that is not here (an older schema) is absent.
     """
     known = tuple(_known(table, actual[table.name]) for table in TABLES if table.name in actual)
-    others = sorted(set(actual) - set(BY_NAME) - BOOKKEEPING_TABLES)
-    return known + tuple(_unknown(name, actual[name]) for name in others)
+    others = set(actual) - set(BY_NAME) - BOOKKEEPING_TABLES
+    # Read in their own way; another program's table may be called so, too.
+    others -= AUTH_TABLES if has_users(actual) else set()
+    return known + tuple(_unknown(name, actual[name]) for name in sorted(others))
 
 
 def _known(table: Table, columns: tuple[ActualColumn, ...]) -> Table:
@@ -96,9 +100,12 @@ def _unknown(name: str, columns: tuple[ActualColumn, ...]) -> Table:
     key = tuple(c.name for c in sorted(columns, key=lambda c: c.key) if c.key)
     return Table(
         name=name,
-        kind=Kind.SECRET if name in AUTH_TABLES else Kind.UNKNOWN,
+        kind=Kind.UNKNOWN,
         key=key,
-        columns=tuple(_column(c) for c in columns),
+        columns=tuple(
+            replace(_column(c), secret=c.name not in key and looks_secret(_column(c)))
+            for c in columns
+        ),
         bulky=True,
     )
 

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.catalogue import HEAD_REVISION, TABLES
+from mlporter.catalogue.types import Kind
 from mlporter.errors import RefusedError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.among import columns_with, rows_among
@@ -19,6 +20,7 @@ from mlporter.stores.database.pushdown import where_clauses
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.revision import check_revision, is_as_it_is
 from mlporter.stores.database.sqlite_snapshot import SqliteSnapshot
+from mlporter.stores.database.users import UserRows, has_users
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class DatabaseReader:
             with self.borrowed() as connection:
                 self.actual = actual_tables(connection)
                 self.stored_revision = read_revision(connection, self.actual, address)
+                self.users = UserRows(self.actual, connection) if has_users(self.actual) else None
             check_revision(self.stored_revision, address, older=older)
             _check_whole(self.stored_revision, self.actual, address)
             self.revision = self.stored_revision
@@ -78,6 +81,8 @@ class DatabaseReader:
                 self.tables, self._relations = brought(
                     self.actual, self.tables, self.stored_revision, address
                 )
+            if self.users is not None and (older or self.users.is_writable):
+                self.tables += self.users.tables
         except BaseException:
             self.close()
             raise
@@ -100,6 +105,9 @@ class DatabaseReader:
 
     def count(self, table: str) -> int:
         """Rows of a table."""
+        if self.users is not None and self.is_of_users(table):
+            with self.borrowed() as connection:
+                return self.users.count(connection, table)
         relation = self._relations.get(table)
         if relation is not None and not relation.sql:
             return 0
@@ -112,6 +120,10 @@ class DatabaseReader:
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table, sorted by its key, as `Table.schema` types them."""
         entry = self.by_name[table]
+        if self.users is not None and self.is_of_users(table):
+            with self.borrowed() as connection:
+                yield from self.users.read(connection, entry, columns, among)
+            return
         if among is None:
             yield from self._rows(entry, _chosen(entry, columns))
             return
@@ -135,8 +147,15 @@ class DatabaseReader:
                     yield relation.complete(batch, columns)
 
     def losses(self) -> Iterator[LeftOut]:
-        """What of an older schema's values the newest schema has no room for."""
-        return losses(self._relations, self._raw)
+        """What of an older schema's values the newest schema has no room for; lost users."""
+        yield from losses(self._relations, self._raw)
+        if self.users is not None:
+            with self.borrowed() as connection:
+                yield from self.users.losses(connection)
+
+    def is_of_users(self, table: str) -> bool:
+        """Whether a table is read and written by names: see `UserRows`."""
+        return self.by_name[table].kind is Kind.USERS
 
     def _raw(self, table: str) -> Iterator[pa.RecordBatch]:
         entry, relation = self.by_name[table], self._relations[table]

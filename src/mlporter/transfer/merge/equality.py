@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Kind
+from mlporter.compare.check_written import HIDDEN, without_secrets
 from mlporter.compare.merge import OnDifference, compare_streams
 from mlporter.compare.report import DIFFER, ONLY_LEFT
 from mlporter.compare.scope import ANCHORED
@@ -138,7 +139,8 @@ class Comparison:
         if differing:
             owner = self._owner_of(mine, theirs, table, differing)
             for difference in differing:
-                found.setdefault(owner(difference.key), _what(difference, entity))
+                shown = without_secrets(self._tables[table], difference)
+                found.setdefault(owner(difference.key), _what(shown, entity))
         return found
 
     def _pair(self, table: str) -> Pair | None:
@@ -209,7 +211,7 @@ class Comparison:
         def take(difference: Difference) -> None:
             key = key_text(difference.key[name] for name in order)
             if difference.sigil == DIFFER:
-                differ[key] = _what(difference, table)
+                differ[key] = _what(without_secrets(self._tables[table], difference), table)
             elif difference.sigil == ONLY_LEFT:
                 only_left.add(key)
 
@@ -254,7 +256,12 @@ def _what(difference: Difference, kind: str) -> str:
     where = "" if difference.table == kind else f"{difference.table}: "
     if difference.sigil == DIFFER:
         first = list(difference.columns.items())[:_COLUMNS_NAMED]
-        said = [f"{name} is {mine!r} here and {theirs!r} there" for name, (mine, theirs) in first]
+        said = [
+            f"{name} is another secret"
+            if mine == HIDDEN
+            else f"{name} is {mine!r} here and {theirs!r} there"
+            for name, (mine, theirs) in first
+        ]
         more = len(difference.columns) - len(first)
         said += [f"and {more} more"] if more else []
         return where + ", ".join(said)

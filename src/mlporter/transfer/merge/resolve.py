@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
 from mlporter.transfer.merge.choice import Choice, Chosen
 from mlporter.transfer.merge.copies import CHILD_IDS, Copies
@@ -138,7 +139,8 @@ class _Resolver:
         return merge
 
     def _unknown(self) -> list[str]:
-        return [name for name in self.tables if name not in BY_NAME]
+        others = (table for table in self.tables.values() if table.kind is not Kind.USERS)
+        return [table.name for table in others if table.name not in BY_NAME]
 
     # --- Datasets -----------------------------------------------------------------------------
 

@@ -100,10 +100,13 @@ def _tables(source: Source, selection: Selection) -> tuple[tuple[Table, ...], li
     left: list[LeftOut] = []
     for table in source.tables:
         is_told = not selection.workspaces or "workspace" in table.by_name
-        if table.kind is not Kind.UNKNOWN or (comes and is_told):
+        is_known = table.kind not in {Kind.UNKNOWN, Kind.USERS}
+        if is_known or (table.kind is Kind.UNKNOWN and comes and is_told):
             tables.append(table)
         elif rows := source.count(table.name):
             sentence = f"{rows} rows: what they belong to is not known, so a selection has none"
+            if table.kind is Kind.USERS:
+                sentence = f"{rows} rows: users and permissions come with a whole registry only"
             left.append(LeftOut("table", table.name, "", "not-requested", sentence, expected=True))
     return tuple(tables), left
 

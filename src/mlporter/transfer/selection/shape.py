@@ -132,7 +132,7 @@ class Shape:
     @classmethod
     def of(cls, tables: Iterable[Table]) -> Shape:
         """The shape of these tables."""
-        shape = cls({t.name: t for t in tables if t.kind is not Kind.UNKNOWN})
+        shape = cls({t.name: t for t in tables if t.kind not in {Kind.UNKNOWN, Kind.USERS}})
         for table in shape.tables.values():
             for group in shape._groups_in(table):
                 shape.groups.setdefault(group.owner.entity, []).append(group)
