@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     artifact_root_option,
     artifacts_option,
+    auth_option,
     include_secrets_option,
     map_uri_option,
     merge_options,
@@ -21,6 +22,7 @@ from mlporter.cli.options import (
     selection_options,
     source_and,
     strict_artifacts_option,
+    target_auth_option,
     workers_option,
 )
 
@@ -41,6 +43,8 @@ __all__ = ["command"]
 @map_uri_option
 @orphans_option
 @include_secrets_option
+@auth_option
+@target_auth_option
 @merge_options
 @selection_options
 @workers_option
@@ -58,6 +62,8 @@ def command(
     uri_map: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
+    auth: str | None,
+    target_auth: str | None,
     dry_run: bool,
     on_conflict: OnConflict,
     rename: tuple[str, ...],
@@ -84,6 +90,8 @@ def command(
             uri_map=uri_map,
             orphans=orphans,
             include_secrets=include_secrets,
+            auth=auth,
+            target_auth=target_auth,
             dry_run=dry_run,
             on_conflict=on_conflict,
             rename=rename,

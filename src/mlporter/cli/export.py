@@ -10,6 +10,7 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     artifacts_option,
+    auth_option,
     include_secrets_option,
     map_uri_option,
     orphans_option,
@@ -37,6 +38,7 @@ __all__ = ["command"]
 @map_uri_option
 @orphans_option
 @include_secrets_option
+@auth_option
 @selection_options
 @workers_option
 @retry_time_option
@@ -54,6 +56,7 @@ def command(
     uri_map: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
+    auth: str | None,
     selection: Selection | None,
     workers: int,
     retry_time: float,
@@ -81,6 +84,7 @@ def command(
             uri_map=uri_map,
             orphans=orphans,
             include_secrets=include_secrets,
+            auth=auth,
             selection=selection,
             workers=workers,
             retry_time=retry_time,

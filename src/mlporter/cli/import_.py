@@ -19,6 +19,7 @@ from mlporter.cli.options import (
     said_when_interrupted,
     selection_options,
     strict_artifacts_option,
+    target_auth_option,
     workers_option,
 )
 
@@ -39,6 +40,7 @@ __all__ = ["command"]
 @strict_artifacts_option
 @map_uri_option
 @include_secrets_option
+@target_auth_option
 @merge_options
 @selection_options
 @workers_option
@@ -55,6 +57,7 @@ def command(
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
     include_secrets: bool,
+    target_auth: str | None,
     dry_run: bool,
     on_conflict: OnConflict,
     rename: tuple[str, ...],
@@ -83,6 +86,7 @@ def command(
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
             include_secrets=include_secrets,
+            target_auth=target_auth,
             dry_run=dry_run,
             on_conflict=on_conflict,
             rename=rename,

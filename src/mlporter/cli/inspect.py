@@ -18,15 +18,18 @@ __all__ = ["command"]
 
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
+@auth_option
 @retry_time_option
 @output_options
-def command(session: Session, /, *, address: str, retry_time: float) -> int:
+def command(session: Session, /, *, address: str, auth: str | None, retry_time: float) -> int:
     """Tell what ADDRESS holds.
 
     Experiments with their runs, models with their versions, stages and aliases, and the rows of
     every table.
     """
     with session.working() as on_progress:
-        inventory = mlporter.inspect(address, retry_time=retry_time, on_progress=on_progress)
+        inventory = mlporter.inspect(
+            address, auth=auth, retry_time=retry_time, on_progress=on_progress
+        )
     session.output.counted(inventory)
     return ExitCode.OK

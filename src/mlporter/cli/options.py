@@ -19,6 +19,7 @@ __all__ = [
     "CONTEXT",
     "artifact_root_option",
     "artifacts_option",
+    "auth_option",
     "include_secrets_option",
     "map_uri_option",
     "merge_options",
@@ -30,6 +31,7 @@ __all__ = [
     "selection_options",
     "source_and",
     "strict_artifacts_option",
+    "target_auth_option",
     "workers_option",
 ]
 
@@ -171,6 +173,24 @@ def include_secrets_option(command: _Command) -> _Command:
         "--include-secrets",
         is_flag=True,
         help="Carry secrets too, encrypted as they are, instead of listing them.",
+    )(command)
+
+
+def auth_option(command: _Command) -> _Command:
+    """Add ``--auth DATABASE``."""
+    return click.option(
+        "--auth",
+        metavar="DATABASE",
+        help="Where its users are, if elsewhere, such as sqlite:///basic_auth.db.",
+    )(command)
+
+
+def target_auth_option(command: _Command) -> _Command:
+    """Add ``--target-auth DATABASE``."""
+    return click.option(
+        "--target-auth",
+        metavar="DATABASE",
+        help="Where the users of TARGET are, if not in it.",
     )(command)
 
 

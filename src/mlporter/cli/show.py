@@ -48,6 +48,7 @@ def _names(
     type=click.IntRange(min=0),
     help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
 )
+@auth_option
 @retry_time_option
 @output_options
 def command(
@@ -59,6 +60,7 @@ def command(
     how: RowFormat,
     columns: tuple[str, ...] | None,
     limit: int | None,
+    auth: str | None,
     retry_time: float,
 ) -> int:
     """Show the rows of a table of ADDRESS, sorted by its key.
@@ -69,7 +71,7 @@ def command(
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
-    reader = mlporter.show(address, table, columns=columns, retry_time=retry_time)
+    reader = mlporter.show(address, table, columns=columns, auth=auth, retry_time=retry_time)
     if limit is None and how == "table":
         limit = _TABLE_LIMIT
     session.output.listed(Rows(redact(address), table, reader, limit), how)

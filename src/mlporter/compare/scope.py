@@ -44,6 +44,8 @@ _OWNERS = "By whose files they are, and not as text"
 _ALIKE = "Nothing and an empty text or list, 1 and 1.0, which are the same in MLflow's REST API"
 _HIDDEN = "What MLflow's REST API does not show"
 
+_NO_USERS = "Users and permissions, which a server does not show and a file store has not"
+
 _UNSETTABLE = "What a server fills in itself in a copy"
 
 _Ignored = dict[str, dict[str, None]]
@@ -89,6 +91,9 @@ def decide_scope(
         if reason:
             ignored.setdefault(f"Tables that are {reason}", {})[name] = None
             continue
+        if Kind.USERS in _kinds(one, two) and (left[0].has_no_users or right[0].has_no_users):
+            ignored.setdefault(_NO_USERS, {})[name] = None
+            continue
         if told and name in HIDDEN_TABLES:
             ignored.setdefault(_HIDDEN, {})[name] = None
             continue
@@ -107,6 +112,10 @@ def decide_scope(
     return Scope(tuple(pairs), not files, (*sentences, *([files] if files else [])))
 
 
+def _kinds(*tables: Table | None) -> set[Kind]:
+    return {table.kind for table in tables if table is not None}
+
+
 def _asked(names: list[str], options: CompareOptions) -> list[str]:
     return [name for name in names if options.tables is None or name in options.tables]
 
@@ -119,7 +128,7 @@ def _refuse_unknown(names: list[str], options: CompareOptions) -> None:
 
 def _why_not(one: Table | None, two: Table | None, *, strict: bool, bundles: bool) -> str:
     """Why a table is not compared, or ""."""
-    kinds = {table.kind for table in (one, two) if table is not None}
+    kinds = _kinds(one, two)
     kind = next(iter(kinds - {Kind.UNKNOWN}), Kind.UNKNOWN)
     if kind is Kind.DERIVED and strict and one is not None and two is not None:
         return "derived, which a bundle does not hold" if bundles else ""

@@ -29,6 +29,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     part: bool = False,
     orphans: bool = False,
     once: bool = False,
+    auth: str | None = None,
     on_progress: OnProgress = silent,
 ) -> Source:
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
@@ -42,6 +43,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         part: Only a part will be read, and no other source of the same file beside.
         once: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
+        auth: Address of the database of its users, where they have one of their own.
         on_progress: Told how far reading is, where a place is read before its rows are given.
 
     Raises:
@@ -59,7 +61,19 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         source = _open_server(place, uri_map, workers, retry_time, on_progress)
     else:
         source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
+    if auth is not None:
+        source = _with_users(source, auth)
     return source if include_secrets else WithoutSecrets(source)
+
+
+def _with_users(source: Source, auth: str) -> Source:
+    from mlporter.stores.database.auth import WithUsers, open_auth  # noqa: PLC0415 -- drivers
+
+    try:
+        return WithUsers(source, open_auth(auth))
+    except BaseException:
+        source.close()
+        raise
 
 
 def _open_bundle(place: Address, *, once: bool) -> Source:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
 
-__all__ = ["Among", "ArtifactFile", "Description", "Keep", "Report", "Source", "only_orphans"]
+__all__ = ["USERS_NOT_SEEN", "Among", "ArtifactFile", "Description", "Keep", "Report", "Source"]
+__all__ += ["only_orphans"]
+
+USERS_NOT_SEEN = (
+    "Users and permissions were not seen: a server does not show them. If they have to come, name "
+    "their database with --auth."
+)
+"""What is said of a server's users."""
 
 Keep = Callable[[str, str], bool]
 """Whether the files of an owner (kind, id) are wanted."""
@@ -63,6 +70,11 @@ class Description:
     selection: Mapping[str, object] | None = None
     stored_revision: str | None = None
     over_rest: bool = False
+
+    @property
+    def has_no_users(self) -> bool:
+        """Whether this kind of place has, or shows, no users and permissions."""
+        return self.over_rest or self.kind in {"server", "filestore"}
 
 
 class Source(Protocol):

@@ -70,6 +70,7 @@ def export(
     resume: bool = False,
     restart: bool = False,
     include_secrets: bool = False,
+    auth: str | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
     selection: Selection | None = None,
@@ -91,6 +92,7 @@ def export(
         restart: Begin again, removing the bundle in that directory first.
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
+        auth: Address of the database of its users, if they have one of their own.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
         selection: What to export, with all that it stands on; None is everything.
@@ -126,6 +128,7 @@ def export(
         retry_time=retry_time,
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
+        auth=auth,
         on_progress=on_progress,
     )
     try:

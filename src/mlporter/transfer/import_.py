@@ -46,6 +46,7 @@ def import_(
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
+    target_auth: str | None = None,
     strict_artifacts: bool = False,
     selection: Selection | None = None,
     on_conflict: OnConflict = "fail",
@@ -74,7 +75,9 @@ def import_(
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
-        include_secrets: Carry secrets too, if the bundle has them.
+        include_secrets: Carry secrets too, if the bundle has them; and so passwords of users,
+            without which users that the target has not are left out.
+        target_auth: Address of the target's database of users, if they have one of their own.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
         selection: What to carry, with all that it stands on; None is everything.
         on_conflict: What to do with what the target has another one of: ``fail`` refuses the
@@ -107,6 +110,7 @@ def import_(
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
         retry_time=retry_time,
+        target_auth=target_auth,
     )
     return _transfer("import", bundle, target, wishes, on_progress)
 
@@ -121,6 +125,8 @@ def copy(
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
+    auth: str | None = None,
+    target_auth: str | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
     selection: Selection | None = None,
@@ -135,7 +141,8 @@ def copy(
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
     of both sides are really found. `orphans` carries local files too that no row points to: they
-    go to the folder ``orphans`` of the artifact root. Other arguments and errors are those of
+    go to the folder ``orphans`` of the artifact root. `auth` is the address of the source's
+    database of users, if they have one of their own. Other arguments and errors are those of
     `import_`.
     """
     wishes = Wishes(
@@ -150,6 +157,8 @@ def copy(
         dry_run=dry_run,
         orphans=orphans,
         retry_time=retry_time,
+        auth=auth,
+        target_auth=target_auth,
     )
     return _transfer("copy", source, target, wishes, on_progress)
 
@@ -163,6 +172,8 @@ def _transfer(
     place = _target(target)
     origin = parse_address(source)
     check_apart(origin, place)
+    if wishes.auth is not None and wishes.target_auth is not None:
+        check_apart(parse_address(wishes.auth), parse_address(wishes.target_auth))
     check_outside(origin, place.path, "the target")
     check_outside(origin, wishes.artifact_root, "the artifact root")
     started = monotonic()
@@ -175,6 +186,7 @@ def _transfer(
         part=wishes.selection is not None and not wishes.selection.is_everything,
         orphans=wishes.orphans,
         once=True,
+        auth=wishes.auth,
         on_progress=on_progress,
     )
     try:
@@ -200,7 +212,9 @@ class _Work:
 
     def run(self, started: float) -> Result:
         """Carry it out."""
-        target = open_database_target(self.place, self.source.description.revision)
+        target = open_database_target(
+            self.place, self.source.description.revision, self.wishes.target_auth
+        )
         try:
             work = self._prepare(target)
             files = None
@@ -217,7 +231,7 @@ class _Work:
 
     def preview(self, started: float) -> Result:
         """Say what would be done."""
-        target = open_preview(self.place, self.source.description.revision)
+        target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
         try:
             work = self._prepare(target)
             left_out = LeftOutCollector()

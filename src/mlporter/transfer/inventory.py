@@ -11,8 +11,8 @@ from mlporter.catalogue import release_of
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.opening import RETRY_TIME, open_source
-from mlporter.stores.secrets import WithoutSecrets
 from mlporter.stores.versions import rows_of
+from mlporter.stores.wrapped import Wrapped
 from mlporter.transfer.orphans import Orphans, find_orphans
 from mlporter.transfer.result import LEFT_OUT_SHOWN
 
@@ -123,19 +123,26 @@ class Inventory:
 
 
 def inspect(
-    address: str, *, retry_time: float = RETRY_TIME, on_progress: OnProgress = silent
+    address: str,
+    *,
+    auth: str | None = None,
+    retry_time: float = RETRY_TIME,
+    on_progress: OnProgress = silent,
 ) -> Inventory:
     """Count what is in a bundle or a database; nothing is changed.
 
     Args:
         address: Where to look.
+        auth: Address of the database of its users, if they have one of their own.
         retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
-    source = open_source(address, retry_time=retry_time, orphans=True, on_progress=on_progress)
+    source = open_source(
+        address, retry_time=retry_time, orphans=True, auth=auth, on_progress=on_progress
+    )
     try:
         return _inventory(source, on_progress)
     finally:
@@ -173,7 +180,9 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
 
 
 def _manifest(source: Source) -> Manifest | None:
-    inner = source.inner if isinstance(source, WithoutSecrets) else source
+    inner = source
+    while isinstance(inner, Wrapped):
+        inner = inner.inner
     return inner.manifest if isinstance(inner, BundleSource) else None
 
 

@@ -119,9 +119,11 @@ class Registry:
             )
 
 
-def open(address: str, *, retry_time: float = RETRY_TIME) -> Registry:  # noqa: A001 -- as in `gzip.open`
+def open(  # noqa: A001 -- as in `gzip.open`
+    address: str, *, auth: str | None = None, retry_time: float = RETRY_TIME
+) -> Registry:
     """Open a bundle or a database for reading; see `mlporter.stores.opening.open_source`."""
-    return Registry(open_source(address, retry_time=retry_time))
+    return Registry(open_source(address, auth=auth, retry_time=retry_time))
 
 
 def show(
@@ -129,6 +131,7 @@ def show(
     table: str,
     *,
     columns: tuple[str, ...] | None = None,
+    auth: str | None = None,
     retry_time: float = RETRY_TIME,
 ) -> pa.RecordBatchReader:
     """Rows of a table as a stream of Arrow batches; the place is closed at its end.
@@ -137,12 +140,13 @@ def show(
         address: A bundle or a database.
         table: A table's name.
         columns: Only these, in this order.
+        auth: Address of the database of its users, if they have one of their own.
         retry_time: Seconds after which a server that keeps failing is given up.
 
     Raises:
         UsageError: there is no such table or column.
     """
-    registry = open(address, retry_time=retry_time)
+    registry = open(address, auth=auth, retry_time=retry_time)
     try:
         reader = registry.read(table, columns)
     except BaseException:

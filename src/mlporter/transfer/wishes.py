@@ -37,6 +37,8 @@ class Wishes:
     dry_run: bool
     retry_time: float
     orphans: bool = False
+    auth: str | None = None
+    target_auth: str | None = None
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -55,6 +57,11 @@ class Wishes:
 
     def check_for_server(self) -> None:
         """Refuse what a server does not let itself be told."""
+        if self.target_auth is not None:
+            raise UsageError(
+                "users and permissions go into a database together with the rest",
+                hint="name the server's database as the target, or leave --target-auth out",
+            )
         if self.artifact_root is not None:
             raise UsageError(
                 "a server decides itself where it keeps files",
@@ -76,6 +83,8 @@ class Wishes:
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
         yield "strict-artifacts", self.strict_artifacts
         yield "orphans", self.orphans
+        yield "auth", self.auth or ""
+        yield "target-auth", self.target_auth or ""
         yield from (("map-uri", pair) for pair in self.uri_map)
         yield "include-secrets", self.include_secrets
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict

@@ -8,6 +8,7 @@ from mlporter.catalogue import TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RevisionError
 from mlporter.stores.address import Address, AddressKind
+from mlporter.stores.database.auth import AuthDatabase, check_auth, check_writable, open_auth
 from mlporter.stores.database.reflection import actual_tables
 from mlporter.stores.database.schema import check_can_create
 from mlporter.stores.database.source import DatabaseSource, snapshot_of
@@ -53,10 +54,16 @@ class NothingThere:
 class Preview:
     """A database as an import would find it; nothing is written, nothing is locked."""
 
-    def __init__(self, address: Address, inner: DatabaseSource | NothingThere) -> None:
+    def __init__(
+        self,
+        address: Address,
+        inner: DatabaseSource | NothingThere,
+        auth: AuthDatabase | None = None,
+    ) -> None:
         self.address = address
         self._inner = inner
-        self.tables = inner.tables
+        self._auth = auth
+        self.tables = auth.among(inner.tables) if auth is not None else inner.tables
 
     @property
     def enforces_caps(self) -> bool:
@@ -77,28 +84,54 @@ class Preview:
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
+        if self._auth is not None and self._auth.has(table):
+            return self._auth.read(table, columns, among)
         return self._inner.read(table, columns, among)
 
     def count(self, table: str) -> int:
         """Rows of a table."""
+        if self._auth is not None and self._auth.has(table):
+            return self._auth.count(table)
         return self._inner.count(table)
 
     def close(self) -> None:
         """End the snapshot."""
+        if self._auth is not None:
+            self._auth.close()
         self._inner.close()
 
 
-def open_preview(address: Address, revision: str) -> Preview:
-    """Look at a database that rows of a schema revision would go to.
+def open_preview(address: Address, revision: str, auth: str | None = None) -> Preview:
+    """Look at a database that rows of a schema revision would go to, and at that of its users.
 
     Raises:
         RevisionError: it is at another revision, or MLflow would make one at another.
         UnreachableError: it cannot be reached.
     """
+    users = None if auth is None else _open_users(auth, address)
+    try:
+        return Preview(address, _open(address, revision), users)
+    except BaseException:
+        if users is not None:
+            users.close()
+        raise
+
+
+def _open_users(auth: str, address: Address) -> AuthDatabase:
+    check_auth(auth, address)
+    users = open_auth(auth)
+    try:
+        return check_writable(users)
+    except BaseException:
+        users.close()
+        raise
+
+
+def _open(address: Address, revision: str) -> DatabaseSource | NothingThere:
     if _has_nothing(address):
         check_can_create(revision, address)
         kept = tuple(table for table in TABLES if table.kind is not Kind.UNKNOWN)
-        return Preview(address, NothingThere(kept))
+        return NothingThere(kept)
     source = DatabaseSource(address, older=False)
     if source.description.revision != revision:
         source.close()
@@ -107,7 +140,7 @@ def open_preview(address: Address, revision: str) -> Preview:
             subject=str(address),
             hint="use the same MLflow release on both sides",
         )
-    return Preview(address, source)
+    return source
 
 
 def _has_nothing(address: Address) -> bool:

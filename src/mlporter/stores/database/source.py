@@ -194,6 +194,9 @@ def _check_whole(revision: str, actual: Mapping[str, object], address: Address) 
         )
 
 
+_VERSION_OF_USERS = "alembic_version_auth"
+
+
 def _chosen(table: Table, names: tuple[str, ...] | None) -> tuple[Column, ...]:
     if names is None:
         return tuple(c for c in table.columns if not c.generated)
@@ -213,7 +216,9 @@ def read_revision(connection: Connection, actual: Mapping[str, object], address:
             if actual
             else "is an empty database, not one of MLflow's",
             subject=str(address),
-            hint="name the database of `mlflow server --backend-store-uri`",
+            hint="this one is of MLflow's users: name it with --auth, beside the registry's own"
+            if _VERSION_OF_USERS in actual
+            else "name the database of `mlflow server --backend-store-uri`",
         )
     revisions = connection.rows("SELECT version_num FROM alembic_version")
     if len(revisions) != 1:

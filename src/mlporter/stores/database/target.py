@@ -18,6 +18,7 @@ from mlporter.errors import (
 )
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import mysql, postgresql, sqlite
+from mlporter.stores.database.auth import AuthDatabase, open_auth_for_writing
 from mlporter.stores.database.bulk import bulk_load
 from mlporter.stores.database.limits import Limits, limits_of
 from mlporter.stores.database.reflection import actual_tables
@@ -45,6 +46,7 @@ class DatabaseTarget:
     """
 
     def __init__(self, address: Address, connection: Connection, staged: Staging | None) -> None:
+        self._auth: AuthDatabase | None = None
         self.address = address
         self._connection = connection
         self._staged = staged
@@ -54,6 +56,12 @@ class DatabaseTarget:
         self.revision = self._reader.revision
         self.tables = self._reader.tables
         self._by_name = self._reader.by_name
+
+    def put_users_into(self, auth: AuthDatabase) -> None:
+        """Read and write users in another database, whose transaction is ended with this one's."""
+        self._auth = auth
+        self.tables = auth.among(self.tables)
+        self._by_name = {table.name: table for table in self.tables}
 
     @property
     def enforces_caps(self) -> bool:
@@ -106,6 +114,8 @@ class DatabaseTarget:
 
         `expected` is about how many will come. Into an empty table, many go in at once.
         """
+        if self._auth is not None and self._auth.has(table.name):
+            return self._auth.write(table, batches)
         users = self._reader.users
         if table.kind is Kind.USERS and users is not None:
             return users.write(self._connection, table, batches)
@@ -120,10 +130,14 @@ class DatabaseTarget:
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key, those written among them; one table at a time."""
+        if self._auth is not None and self._auth.has(table):
+            return self._auth.read(table, columns, among)
         return self._reader.read(table, columns, among)
 
     def count(self, table: str) -> int:
         """Rows of a table, those written among them."""
+        if self._auth is not None and self._auth.has(table):
+            return self._auth.count(table)
         return self._reader.count(table)
 
     def read_lying(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
@@ -175,10 +189,14 @@ class DatabaseTarget:
             if self._staged is not None:
                 self._staged.settle()
                 self._committed = True
+            if self._auth is not None:
+                self._auth.commit()
 
     def rollback(self) -> bool:
         """Undo everything, and say whether that was still possible; never fails."""
         with self._ending:
+            if self._auth is not None:
+                self._auth.rollback()
             if self._committed:
                 return False
             if not self._connection.closed:
@@ -212,12 +230,27 @@ def _is_fresh_row(reader: DatabaseReader | DatabaseSource, table: Table) -> bool
     return rows == [row]
 
 
-def open_database_target(address: Address, revision: str) -> DatabaseTarget:
+def open_database_target(
+    address: Address, revision: str, auth: str | None = None
+) -> DatabaseTarget:
     """Open a database for an import, creating MLflow's schema where there is none.
 
     Refuses before anything is created where the schema would not fit `revision`; the returned
-    target is in its transaction.
+    target is in its transaction. `auth` is the address of another database that users go to.
     """
+    if auth is None:
+        return _open(address, revision)
+    users = open_auth_for_writing(auth, address)
+    try:
+        target = _open(address, revision)
+    except BaseException:
+        users.rollback()
+        raise
+    target.put_users_into(users)
+    return target
+
+
+def _open(address: Address, revision: str) -> DatabaseTarget:
     if address.kind is AddressKind.SQLITE:
         target = _open_sqlite(address, revision)
     elif address.kind is AddressKind.MYSQL:

@@ -8,7 +8,7 @@ from mlporter.catalogue import HEAD_REVISION
 from mlporter.errors import LeftOut
 from mlporter.progress import silent
 from mlporter.stores.database.spool import Spool
-from mlporter.stores.protocols import Description
+from mlporter.stores.protocols import USERS_NOT_SEEN, Description
 from mlporter.stores.server.capabilities import Capabilities, find_capabilities, refuse_others
 from mlporter.stores.server.client import RETRY_TIME, Client
 from mlporter.stores.server.files import server_files
@@ -147,8 +147,8 @@ class ServerSource:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
+        """What a server keeps to itself."""
+        return (USERS_NOT_SEEN,)
 
     def close(self) -> None:
         """Forget what was read, and close all connections."""
