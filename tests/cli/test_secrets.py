@@ -89,3 +89,107 @@ def test_what_is_carried_is_counted_and_nothing_is_said_to_be_left_out(mlporter,
     assert {item["reason"] for item in left if not item["expected"]} == {"missing"}
     carried = {table["table"]: table["carried"] for table in finished.json["tables"]}
     assert carried["secrets"] == 1
+
+
+# --- Conflicts, plans and users -------------------------------------------------------------------
+
+_HASH = "scrypt:32768:8:1$planted${}-hash"
+_USERS = (
+    "CREATE TABLE alembic_version_auth (version_num VARCHAR(32))",
+    "INSERT INTO alembic_version_auth VALUES ('f1a2b3c4d5e6')",
+    (
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, username VARCHAR(255) UNIQUE,"
+        " password_hash VARCHAR(255), is_admin BOOLEAN)"
+    ),
+    (
+        "CREATE TABLE roles (id INTEGER PRIMARY KEY, name VARCHAR(255), workspace VARCHAR(63),"
+        " description VARCHAR(1024))"
+    ),
+    (
+        "CREATE TABLE role_permissions (id INTEGER PRIMARY KEY, role_id INTEGER,"
+        " resource_type VARCHAR(64), resource_pattern VARCHAR(255), permission VARCHAR(255))"
+    ),
+    "CREATE TABLE user_role_assignments (id INTEGER PRIMARY KEY, user_id INTEGER, role_id INTEGER)",
+    "INSERT INTO users VALUES (1, 'ann', '{hash}', {admin})",
+    "INSERT INTO users VALUES (2, 'of-{side}', '{hash}', 0)",
+)
+_OTHERS = (
+    # What each side has, and the other has otherwise.
+    (
+        "UPDATE webhooks SET secret = '{planted}', url = 'https://{side}.example.com/hook'"
+        " WHERE secret IS NOT NULL"
+    ),
+    "UPDATE secrets SET encrypted_value = x'{hex}', wrapped_dek = x'{hex}'",
+    (
+        "INSERT INTO jobs (id, creation_time, job_name, params, workspace, status, retry_count,"
+        " last_update_time, token_hash) VALUES ('j', 1, 'job', '{{}}', 'default', 0, 0, 1,"
+        " '{planted}')"
+    ),
+    "CREATE TABLE others (id INTEGER PRIMARY KEY, api_token TEXT, word TEXT)",
+    "INSERT INTO others VALUES (1, '{planted}', '{side}')",
+)
+
+
+def planted_in(url, side):
+    """Plant secrets that are other ones on each side; returns how they are spelt."""
+    planted, hash_ = f"planted-secret-{side}", _HASH.format(side)
+    words = {
+        "hash": hash_,
+        "admin": int(side == "left"),
+        "planted": planted,
+        "hex": planted.encode().hex(),
+        "side": side,
+    }
+    guards = rows(url, "SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    execute(url, *(f'DROP TRIGGER "{name}"' for (name,) in guards))
+    execute(url, *(sql.format(**words) for sql in (*_USERS, *_OTHERS)))
+    return {*spellings(planted), *spellings(hash_)}
+
+
+def test_no_secret_is_shown_by_any_verb_of_what_differs(
+    mlporter, rich_sqlite, mlflow_sqlite, tmp_path
+):
+    left, right = rich_sqlite.tracking_uri, sqlite_url(tmp_path / "right.db")
+    (tmp_path / "right.db").write_bytes(rich_sqlite.database_path.read_bytes())
+    planted = planted_in(left, "left") | planted_in(right, "right")
+    fresh, root = sqlite_url(mlflow_sqlite), ("--artifacts", "none")
+    auth = sqlite_url(tmp_path / "auth.db")
+    execute(auth, *(sql.format(hash=_HASH.format("left"), admin=0, side="x") for sql in _USERS))
+    every = ("--include-secrets",)
+    commands = [
+        ("copy", left, right, *root),
+        ("copy", left, right, *root, *every),
+        ("copy", left, right, *root, *every, "-n"),
+        ("copy", left, right, *root, *every, "-n", "--on-conflict", "skip"),
+        ("copy", left, right, *root, *every, "-n", "--on-conflict", "rename"),
+        ("copy", left, fresh, *root, *every, "-n", "--auth", auth),
+        ("copy", left, auth, *root, *every),
+        ("export", left, "with", *root, *every),
+        ("export", left, "without", *root),
+        ("import", "with", right, *root, *every),
+        ("import", "with", right, *root, *every, "-n"),
+        ("import", "with", fresh, *root, *every, "--target-auth", auth),
+        ("diff", left, right),
+        ("diff", left, right, "--strict"),
+        ("diff", "with", right, "--strict"),
+        ("verify", "with", "--against", right),
+        ("inspect", left),
+        ("inspect", "with"),
+        ("inspect", right, "--auth", auth),
+        *(("show", place, table) for place in (left, "with") for table in _SHOWN),
+        ("show", left, "users", "--auth", auth),
+    ]
+    commands = [(*words, *how) for words in commands for how in ((), ("--json", "-vv"))]
+
+    said = []
+    for words in commands:
+        finished = mlporter(*words, "--log-file", "all.log")
+        said += [(words, finished.out.encode()), (words, finished.err.encode())]
+    said.append((("the log",), Path("all.log").read_bytes()))
+
+    assert any(b"is_admin" in text for _, text in said)
+    shown = [(words, secret) for words, text in said for secret in planted if secret in text]
+    assert shown == []
+
+
+_SHOWN = ("users", "webhooks", "secrets", "jobs", "others", "model_definitions", "roles")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, retry_time_option
+from mlporter.cli.options import CONTEXT, auth_option, output_options, retry_time_option
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
