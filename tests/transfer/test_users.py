@@ -108,6 +108,18 @@ def test_everybody_may_do_there_what_they_may_here_and_nobody_else(old, in_use):
         ((shared,),) = rows(in_use, "SELECT experiment_id FROM experiments WHERE name = 'shared'")
         assert store.get_experiment_permission(str(shared), "bob").permission == "MANAGE"
 
+    found = mlporter.diff(old, in_use, artifacts="none")
+    tables = {"role_permissions", "roles", "user_role_assignments", "users"}
+    only_here = {
+        (d.table, *d.key.values())
+        for d in found.differences
+        if d.table in tables and d.sigil == "+"
+    }
+    assert only_here == {
+        ("role_permissions", "default", "__user:bob__", "experiment", "99"),
+    }
+    assert found.tables["role_permissions"].same == 4
+
     again = mlporter.copy(old, in_use, artifacts="none", include_secrets=True)
     assert again.rows == 0
     users = {t.table: t for t in again.tables}

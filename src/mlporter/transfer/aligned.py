@@ -8,6 +8,7 @@ from mlporter.transfer.counterparts import counterparts, has_marks
 from mlporter.transfer.merge.idmap import IdMap
 from mlporter.transfer.merge.inventory import experiments_of
 from mlporter.transfer.merge.mapped_source import MappedSource
+from mlporter.transfer.merge.users import with_followed_permissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +37,8 @@ def aligned(left: Source, right: Source) -> tuple[Source, list[str]]:
         said.append(_numbers(numbers))
     if not said:
         return left, []
-    return MappedSource(left, IdMap(experiments=numbers, ids=ids)), said
+    changed = IdMap(experiments=numbers, ids=ids)
+    return with_followed_permissions(MappedSource(left, changed), left, changed), said
 
 
 def _numbers(numbers: dict[int, int]) -> str:

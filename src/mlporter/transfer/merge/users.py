@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Rows = Mapping[str, list[Row]]
 
 __all__ = ["Decided", "UserTables", "decide_users", "merge_users"]
+__all__ += ["with_followed_permissions"]
 
 _SECRET = {column.name for table in USER_TABLES for column in table.columns if column.secret}
 _KEYS = {table.name: table.key for table in USER_TABLES}
@@ -200,6 +201,36 @@ def _rows(reader: Reader, table: str) -> list[Row]:
     return [row for batch in reader.read(table) for row in batch.to_pylist()]
 
 
+def _followed(ids: IdMap, workspace: str, kind: str, pattern: str) -> str:
+    """A pattern under the ids and names that things have in the target."""
+    table, column = RESOURCES.get(kind, ("", ""))
+    key, slash, rest = pattern.partition("/") if kind == "scorer" else (pattern, "", "")
+    if table == "experiments":
+        is_number = key.isascii() and key.isdigit()
+        return f"{ids.experiment(int(key))}{slash}{rest}" if is_number else pattern
+    if column == "name":
+        return ids.model(workspace, key) if table == "registered_models" else key
+    return ids.of(table).get(key, key)
+
+
+def with_followed_permissions(mapped: Source, origin: Source, ids: IdMap) -> Source:
+    """A source that is seen by other ids, whose permissions are for those ids, too."""
+    names = {table.name for table in origin.tables if table.kind is Kind.USERS}
+    if "role_permissions" not in names:
+        return mapped
+    rows = [
+        {
+            **row,
+            "workspace": ids.workspace(row["workspace"]),
+            "resource_pattern": _followed(
+                ids, row["workspace"], row["resource_type"], row["resource_pattern"]
+            ),
+        }
+        for row in _rows(origin, "role_permissions")
+    ]
+    return UserTables({"role_permissions": rows}).instead(mapped)
+
+
 class _Resources:
     """What permissions are for, as the target knows it."""
 
@@ -217,16 +248,11 @@ class _Resources:
         if kind not in RESOURCES:
             return None
         table, column = RESOURCES[kind]
-        key, slash, rest = pattern.partition("/") if kind == "scorer" else (pattern, "", "")
-        if column == "name":
-            is_there = (workspace, key) in self._names(table)
-            new = self._ids.model(workspace, key) if table == "registered_models" else key
-            return new if is_there else None
-        if ("", key) not in self._names(table, column):
+        key = pattern.partition("/")[0] if kind == "scorer" else pattern
+        known = (workspace if column == "name" else "", key)
+        if known not in self._names(table, "" if column == "name" else column):
             return None
-        if table == "experiments":
-            return f"{self._ids.experiment(int(key))}{slash}{rest}"
-        return self._ids.of(table).get(key, key)
+        return _followed(self._ids, workspace, kind, pattern)
 
     def _names(self, table: str, column: str = "") -> set[tuple[str, str]]:
         """Workspace and name, or the ids, of what is carried.
