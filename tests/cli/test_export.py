@@ -71,6 +71,8 @@ def test_options_reach_the_function(mlporter, fake):
         "--strict-artifacts",
         "--include-secrets",
         "--orphans",
+        "--auth",
+        "sqlite:///basic_auth.db",
     )
 
     ((args, options),) = calls
@@ -85,6 +87,7 @@ def test_options_reach_the_function(mlporter, fake):
         "restart": False,
         "strict_artifacts": True,
         "include_secrets": True,
+        "auth": "sqlite:///basic_auth.db",
         "orphans": True,
         "selection": None,
     }

@@ -19,6 +19,7 @@ def test_options_reach_the_function(mlporter, fake):
         "retry_time": 120.0,
         "rename_prefix": "",
         "include_secrets": False,
+        "target_auth": None,
         "strict_artifacts": False,
         "selection": None,
         "dry_run": False,

@@ -353,6 +353,35 @@ def test_another_permission_on_the_same_thing_is_a_conflict():
     assert decided(mine, there, skip=True).skipped == {"role_permissions": 1}
 
 
+def test_what_refers_to_nobody_is_left_out():
+    hash_ = {"password_hash": "h", "is_admin": False}
+    mine = {
+        "users": [{"username": "ann", **hash_}],
+        "roles": [
+            {"workspace": "w", "name": name, "description": None}
+            for name in ("__user:ann__", "__user:ghost__")
+        ],
+        "user_role_assignments": [
+            {"username": user, "workspace": "w", "role": role}
+            for user, role in (
+                ("ann", "__user:ann__"),
+                ("ghost", "__user:ann__"),
+                ("ann", "__user:ghost__"),
+                ("ann", "nowhere"),
+            )
+        ],
+    }
+    found = decided(mine, {})
+
+    assert {table: len(rows) for table, rows in found.new.items()} == {
+        "users": 1,
+        "roles": 1,
+        "role_permissions": 0,
+        "user_role_assignments": 1,
+    }
+    assert found.skipped == {"roles": 1, "user_role_assignments": 3}
+
+
 def test_another_programs_users_are_none_of_mlflows(mlflow_sqlite):
     url = sqlite_url(mlflow_sqlite)
     execute(

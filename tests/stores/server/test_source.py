@@ -52,6 +52,15 @@ def test_the_judge_on_postgresql(served_postgres: Served):
     assert report.tables["metrics"].same > 0
 
 
+def test_users_are_said_not_to_be_seen(served: Served):
+    source = open_source(served.address)
+    try:
+        assert [note for note in source.notes if "Users and permissions were not seen" in note]
+        assert "users" not in {table.name for table in source.tables}
+    finally:
+        source.close()
+
+
 def test_what_rest_hides_is_named_once_from_the_catalogue(served: Served):
     report = mlporter.diff(served.database, served.address, artifacts="none")
     (said,) = [text for text in report.ignored if "REST API does not show" in text]

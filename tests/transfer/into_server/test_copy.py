@@ -13,6 +13,7 @@ import mlporter
 from tests.support.mlflow_session import mlflow_at
 from tests.support.plain_registry import PLAIN_FACTORS
 from tests.support.rich_models import EXAMPLE_INPUT
+from tests.support.users import add_users
 
 
 def seen(run):
@@ -47,6 +48,20 @@ def test_a_registry_arrives_whole_and_the_second_time_nothing_changes(plain_sqli
     assert writes == []
     assert server.rows("SELECT count(*) FROM runs") == there
     assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical
+
+
+def test_users_stay_behind_and_are_named(plain_sqlite, server):
+    pytest.importorskip("flask_wtf", reason="MLflow's authentication needs mlflow[auth]")
+    url = plain_sqlite.tracking_uri
+    add_users(url, "admin", "bob")
+    for words in ({"dry_run": True}, {}, {"include_secrets": True}):
+        result = mlporter.copy(url, server.address, **words)
+        named = {(i.id, i.reason) for i in result.left_out.first if not i.expected}
+        assert ("users", "unsupported") in named
+        assert result.exit_code == 3
+    report = mlporter.diff(url, server.address)
+    assert report.identical
+    assert [said for said in report.ignored if "Users and permissions" in said]
 
 
 def test_models_predict_the_same_by_every_uri(plain_sqlite, server):

@@ -6,6 +6,7 @@ All is small, and held in memory. `decide_users` is a pure function of both side
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Decided", "UserTables", "decide_users", "merge_users"]
 __all__ += ["with_followed_permissions"]
 
+_PERSONAL = re.compile(PERSONAL.format("(.*)"), re.DOTALL)
 _SECRET = {column.name for table in USER_TABLES for column in table.columns if column.secret}
 _KEYS = {table.name: table.key for table in USER_TABLES}
 
@@ -78,31 +80,42 @@ def decide_users(
         resource: By workspace (the source's), type and pattern: the target's pattern, or None.
         skip: What the target has otherwise is left out, and is no conflict.
     """
-    decided = Decided()
-    gone = _Gone()
+    decided, known = Decided(), _Known()
     for table in (table.name for table in USER_TABLES):
         found = {_key(table, row): row for row in there.get(table, [])}
+        known.add(table, found)
         decided.new[table] = []
         for row in mine.get(table, []):
-            mapped = {**row, "workspace": workspace(row["workspace"])} if (
-                "workspace" in row
-            ) else dict(row)  # fmt: skip
-            if table == "role_permissions":
-                pattern = resource(row["workspace"], row["resource_type"], row["resource_pattern"])
-                if pattern is None:
-                    decided.leave(table, _name(table, row), "unmapped", _UNMAPPED)
-                    continue
-                mapped["resource_pattern"] = pattern
+            mapped = _mapped(row, workspace, resource)
+            if mapped is None:
+                decided.leave(table, _name(table, row), "unmapped", _UNMAPPED)
+                continue
             other = found.get(_key(table, mapped))
-            why = gone.why_not(table, mapped, is_new=other is None)
-            if why:
+            if other is not None:
+                if what := _difference(mapped, other):
+                    _differs(decided, table, _name(table, row), what, skip=skip)
+            elif why := known.why_not(table, mapped):
                 decided.leave(table, _name(table, row), "secret", why)
-            elif other is None:
+            else:
                 found[_key(table, mapped)] = mapped
+                known.add(table, [_key(table, mapped)])
                 decided.new[table].append(mapped)
-            elif what := _difference(mapped, other):
-                _differs(decided, table, _name(table, row), what, skip=skip)
     return decided
+
+
+def _mapped(
+    row: Row, workspace: Callable[[str], str], resource: Callable[[str, str, str], str | None]
+) -> Row | None:
+    """A row in the target's terms; None where nobody can tell what it is for."""
+    mapped = dict(row)
+    if "workspace" in row:
+        mapped["workspace"] = workspace(row["workspace"])
+    if "resource_pattern" in row:
+        pattern = resource(row["workspace"], row["resource_type"], row["resource_pattern"])
+        if pattern is None:
+            return None
+        mapped["resource_pattern"] = pattern
+    return mapped
 
 
 _UNMAPPED = (
@@ -117,22 +130,26 @@ _NOT_MADE = (
 
 
 @dataclass
-class _Gone:
-    """Users that cannot be made, and the roles that are theirs alone."""
+class _Known:
+    """Users and roles that the target has, or gets."""
 
-    users: set[str] = field(default_factory=set)
+    keys: dict[str, set[tuple[object, ...]]] = field(default_factory=dict)
 
-    def why_not(self, table: str, row: Row, *, is_new: bool) -> str:
-        """Why a row cannot be carried, or ""."""
+    def add(self, table: str, keys: Iterable[tuple[object, ...]]) -> None:
+        """Some more."""
+        self.keys.setdefault(table, set()).update(keys)
+
+    def why_not(self, table: str, row: Row) -> str:
+        """Why a new row cannot be carried, or ""."""
         if table == "users":
-            if is_new and row.get("password_hash") is None:
-                self.users.add(row["username"])
-                return _NOT_MADE
-            return ""
-        role = row.get("role", row.get("name"))
-        for user in self.users:
-            if row.get("username") == user or role == PERSONAL.format(user):
-                return f"user {user!r} is left out"
+            return _NOT_MADE if row.get("password_hash") is None else ""
+        role = row["name"] if table == "roles" else row["role"]
+        personal = _PERSONAL.fullmatch(role)
+        for user in (row.get("username"), personal and personal[1]):
+            if user and (user,) not in self.keys["users"]:
+                return f"user {user!r} is not carried, and the target has none of this name"
+        if table != "roles" and (row["workspace"], role) not in self.keys["roles"]:
+            return f"role {role!r} is not carried, and the target has none of this name"
         return ""
 
 
