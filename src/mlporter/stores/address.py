@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
 from shlex import quote
+from typing import Union
 from urllib.parse import unquote, urlsplit
 
 from mlporter.artifacts.uris import local_path
@@ -15,7 +17,10 @@ from mlporter.errors import UnsupportedError, UsageError
 from mlporter.redaction import redact
 from mlporter.stores.filestore.folders import is_file_store
 
-__all__ = ["Address", "AddressKind", "is_databricks", "parse_address"]
+__all__ = ["Address", "AddressKind", "Place", "is_databricks", "parse_address", "place_text"]
+
+Place = Union[str, "os.PathLike[str]"]
+"""What the functions of the API take for a place: an address, or the path of a folder."""
 
 _KINDS = (
     "bundle directories, mlruns folders, sqlite:///, postgresql:// and mysql:// databases, http:// "
@@ -75,6 +80,24 @@ class Address:
             return f"sqlite:///{self.path}"
         driver = "mysql+pymysql" if self.kind is AddressKind.MYSQL else "postgresql+psycopg2"
         return f"{driver}://" + self.text.partition("://")[2]
+
+
+def place_text(place: Place) -> str:
+    """A place as the text of its address.
+
+    Raises:
+        UsageError: it is neither a text nor a path.
+    """
+    try:
+        text = os.fspath(place)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise UsageError(
+            f"an address is a text or a path, not {type(place).__name__}",
+            hint="such as 'sqlite:///mlflow.db', 'http://host:5000' or Path('backup')",
+        )
+    return text
 
 
 def parse_address(text: str) -> Address:

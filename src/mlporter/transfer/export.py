@@ -14,7 +14,7 @@ from mlporter.artifacts.anchors import Where
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.errors import LeftOut, ReadBackError, UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.revision import installed_mlflow
 from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
@@ -25,7 +25,7 @@ from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
-from mlporter.transfer.selection import select
+from mlporter.transfer.selection import as_selection, select
 from mlporter.transfer.strict import check_strict, find_unreadable
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Table
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import ArtifactFile, Source
-    from mlporter.transfer.selection import Selection
+    from mlporter.transfer.selection import Asked
 
 __all__ = ["ArtifactsMode", "check_options", "export"]
 
@@ -60,8 +61,8 @@ def check_options(artifacts: str, workers: int) -> None:
 
 
 def export(
-    source: str,
-    bundle: str,
+    source: Place,
+    bundle: Place,
     *,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
@@ -72,7 +73,7 @@ def export(
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     orphans: bool = False,
-    selection: Selection | None = None,
+    selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Export a registry, or a part of it, to a directory.
@@ -81,8 +82,8 @@ def export(
     after the tables. What could not be carried is in the result and in the bundle's ``left_out``.
 
     Args:
-        source: Address of a database or a tracking server.
-        bundle: The directory; it must be new or empty.
+        source: Address of a database or a tracking server, or the path of a file store.
+        bundle: The directory, as a text or a path; it must be new or empty.
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: Tables and files that are read, and requests sent, at a time.
@@ -93,7 +94,8 @@ def export(
             its owner only.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
-        selection: What to export, with all that it stands on; None is everything.
+        selection: What to export, with all that it depends on: a `Selection`, or a mapping such
+            as ``{"models": ["churn*"]}``; None is everything.
         on_progress: Told how far it is.
 
     Raises:
@@ -102,6 +104,8 @@ def export(
         UnreachableError: the source cannot be reached, or the disk is full.
         BundleInUseError: another process writes into that directory.
     """
+    source, bundle = place_text(source), place_text(bundle)
+    selection = as_selection(selection)
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
     check_orphans(artifacts, selection, orphans=orphans)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.address import Address, AddressKind, parse_address, place_text
 from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.opening import RETRY_TIME, open_source
@@ -21,7 +21,7 @@ from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
 from mlporter.transfer.result import FilesResult, Result
-from mlporter.transfer.selection import select
+from mlporter.transfer.selection import as_selection, select
 from mlporter.transfer.strict import check_strict, find_unreadable
 from mlporter.transfer.target_files import TargetFiles
 from mlporter.transfer.wishes import Wishes
@@ -29,25 +29,26 @@ from mlporter.transfer.wishes import Wishes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
     from mlporter.transfer.prepare import Prepared, Target
-    from mlporter.transfer.selection import Selection
+    from mlporter.transfer.selection import Asked
 
 __all__ = ["copy", "import_"]
 
 
 def import_(
-    bundle: str,
-    target: str,
+    bundle: Place,
+    target: Place,
     *,
-    artifact_root: str | None = None,
+    artifact_root: Place | None = None,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
-    selection: Selection | None = None,
+    selection: Asked = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
     rename_prefix: str = "",
@@ -76,7 +77,8 @@ def import_(
         retry_time: Seconds after which a server that keeps failing is given up.
         include_secrets: Carry secrets too, if the bundle has them.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
-        selection: What to carry, with all that it stands on; None is everything.
+        selection: What to carry, with all that it depends on: a `Selection`, or a mapping such as
+            ``{"models": ["churn*"]}``; None is everything.
         on_conflict: What to do with what the target has another one of: ``fail`` refuses the
             whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
             or id.
@@ -92,17 +94,18 @@ def import_(
         BundleError: the bundle is damaged or unfinished.
         UnreachableError: the target cannot be reached, or refused a row; nothing was kept.
     """
+    bundle, target = place_text(bundle), place_text(target)
     if parse_address(bundle).kind is not AddressKind.BUNDLE:
         raise UsageError(
             "import reads a bundle", subject=str(parse_address(bundle)), hint="use mlporter copy"
         )
     wishes = Wishes(
-        artifact_root,
+        None if artifact_root is None else place_text(artifact_root),
         artifacts,
         tuple(uri_map),
         workers,
         Policy(on_conflict, tuple(rename), to_workspace, rename_prefix),
-        selection,
+        as_selection(selection),
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
@@ -112,10 +115,10 @@ def import_(
 
 
 def copy(
-    source: str,
-    target: str,
+    source: Place,
+    target: Place,
     *,
-    artifact_root: str | None = None,
+    artifact_root: Place | None = None,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
@@ -123,7 +126,7 @@ def copy(
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     orphans: bool = False,
-    selection: Selection | None = None,
+    selection: Asked = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
     rename_prefix: str = "",
@@ -139,19 +142,19 @@ def copy(
     `import_`.
     """
     wishes = Wishes(
-        artifact_root,
+        None if artifact_root is None else place_text(artifact_root),
         artifacts,
         tuple(uri_map),
         workers,
         Policy(on_conflict, tuple(rename), to_workspace, rename_prefix),
-        selection,
+        as_selection(selection),
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
         orphans=orphans,
         retry_time=retry_time,
     )
-    return _transfer("copy", source, target, wishes, on_progress)
+    return _transfer("copy", place_text(source), place_text(target), wishes, on_progress)
 
 
 def _transfer(

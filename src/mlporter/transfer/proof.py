@@ -12,17 +12,19 @@ from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.aligned import aligned
 from mlporter.transfer.counterparts import WithoutMarks, has_marks
-from mlporter.transfer.selection import Selection, select
+from mlporter.transfer.selection import Selection, as_selection, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlporter.compare.report import DiffReport
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
+    from mlporter.transfer.selection import Asked
 
 __all__ = ["diff"]
 
@@ -31,8 +33,8 @@ FilesCompared = Literal["content", "listing", "none"]
 
 
 def diff(
-    a: str,
-    b: str,
+    a: Place,
+    b: Place,
     *,
     strict: bool = False,
     artifacts: FilesCompared = "content",
@@ -40,7 +42,7 @@ def diff(
     uri_map: Sequence[str] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
-    selection: Selection | None = None,
+    selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> DiffReport:
     """Compare two places, field by field and file by file. Neither is changed.
@@ -62,6 +64,8 @@ def diff(
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
+    a, b = place_text(a), place_text(b)
+    selection = as_selection(selection)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     once = not strict and not all(_may_repeat(address) for address in (a, b))
     opened = partial(

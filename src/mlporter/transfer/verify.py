@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.opening import RETRY_TIME, bundle_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.compare.report import DiffReport
+    from mlporter.stores.address import Place
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -43,11 +44,11 @@ class VerifyResult:
 
 
 def verify(
-    bundle: str,
+    bundle: Place,
     *,
     quick: bool = False,
     sample: float | None = None,
-    against: str | None = None,
+    against: Place | None = None,
     uri_map: Sequence[str] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
@@ -68,7 +69,7 @@ def verify(
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
     """
-    place = parse_address(bundle)
+    place = parse_address(place_text(bundle))
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
