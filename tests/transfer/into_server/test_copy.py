@@ -204,3 +204,45 @@ def test_a_model_of_somebody_else_is_refused_left_out_or_renamed(plain_sqlite, s
     renamed = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="rename")
     assert renamed.exit_code == 0
     assert len(client.search_model_versions(f"name = '{name}-imported'")) == 3
+
+
+@pytest.mark.parametrize("on_conflict", ["fail", "skip", "rename"])
+def test_a_prompt_of_somebody_else_keeps_its_text(on_conflict, mlflow_sqlite, server):
+    """Prompts of one name share a placeholder as source: their text is in a tag."""
+    source = f"sqlite:///{mlflow_sqlite}"
+    with mlflow_at(source):
+        mlflow.genai.register_prompt("greeting", "Hello {{name}}, from dev")
+    with mlflow_at(server.address):
+        mlflow.genai.register_prompt("greeting", "Good day {{name}}, from prod")
+    if on_conflict == "fail":
+        with pytest.raises(mlporter.ConflictError, match="another version 1"):
+            mlporter.copy(source, server.address)
+    else:
+        result = mlporter.copy(source, server.address, on_conflict=on_conflict)
+        assert result.exit_code == (3 if on_conflict == "skip" else 0)
+    with mlflow_at(server.address):
+        assert "from prod" in mlflow.genai.load_prompt("prompts:/greeting/1").template
+
+
+@pytest.mark.parametrize("what", ["tag", "stage", "description", "model tag"])
+def test_a_version_without_our_mark_that_is_not_the_same_in_all_is_a_conflict(
+    what, mlflow_sqlite, server, writes
+):
+    source = f"sqlite:///{mlflow_sqlite}"
+    clients = (mlflow.MlflowClient(source), server.client())
+    for client in clients:
+        client.create_registered_model("clf", tags={"team": "a"})
+        client.create_model_version("clf", "s3://bucket/model", tags={"kind": "first"})
+    there = clients[1]
+    if what == "tag":
+        there.set_model_version_tag("clf", "1", "kind", "recalled")
+    elif what == "stage":
+        there.transition_model_version_stage("clf", "1", "Production")
+    elif what == "description":
+        there.update_model_version("clf", "1", "recalled")
+    else:
+        there.set_registered_model_tag("clf", "team", "b")
+    writes.clear()
+    with pytest.raises(mlporter.ConflictError):
+        mlporter.copy(source, server.address)
+    assert writes == []
