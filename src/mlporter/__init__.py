@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlporter.transfer.inventory import Inventory, inspect
     from mlporter.transfer.proof import diff
     from mlporter.transfer.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
+    from mlporter.transfer.relocate import Relocated, relocate
     from mlporter.transfer.result import Result
     from mlporter.transfer.selection import Selection
     from mlporter.transfer.unpack import unpack
@@ -39,6 +40,7 @@ __all__ = [
     "LeftOut",
     "MlporterError",
     "Registry",
+    "Relocated",
     "Result",
     "Selection",
     "VerifyResult",
@@ -49,6 +51,7 @@ __all__ = [
     "import_",
     "inspect",
     "open",
+    "relocate",
     "show",
     "unpack",
     "verify",
@@ -61,6 +64,7 @@ _HOMES = {
     "LeftOut": "mlporter.errors",
     "MlporterError": "mlporter.errors",
     "Registry": "mlporter.transfer.registry",
+    "Relocated": "mlporter.transfer.relocate",
     "Result": "mlporter.transfer.result",
     "Selection": "mlporter.transfer.selection",
     "VerifyResult": "mlporter.transfer.verify",
@@ -71,6 +75,7 @@ _HOMES = {
     "import_": "mlporter.transfer.import_",
     "inspect": "mlporter.transfer.inventory",
     "open": "mlporter.transfer.registry",
+    "relocate": "mlporter.transfer.relocate",
     "show": "mlporter.transfer.registry",
     "unpack": "mlporter.transfer.unpack",
     "verify": "mlporter.transfer.verify",
