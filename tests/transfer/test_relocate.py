@@ -68,3 +68,17 @@ def test_a_run_that_was_left_behind_is_named(moved):
     with pytest.raises(RefusedError) as caught:
         mlporter.relocate(registry.tracking_uri, [f"{old}={new}"])
     assert run in str(caught.value)
+
+
+@pytest.mark.parametrize("target_url", ["postgresql", "mysql"], indirect=True)
+def test_servers_of_databases_too(moved, target_url):
+    registry, old, new = moved
+    mlporter.copy(registry.tracking_uri, target_url, artifacts="reference")
+    before = places(target_url)
+    result = mlporter.relocate(target_url, [f"{old}={new}"], check=False)
+    changed = [uri.replace(f"{old}/", f"{new}/") for uri in before]
+    assert result.changed == sum(a != b for a, b in zip(before, changed, strict=True))
+    assert places(target_url) == sorted(changed)
+    with pytest.raises(RefusedError):
+        mlporter.relocate(target_url, [f"{new}=/{'x' * 300}"], check=False)
+    assert places(target_url) == sorted(changed)

@@ -13,7 +13,7 @@ PLACES = (
     "SELECT artifact_location FROM logged_models",
     "SELECT source FROM model_versions WHERE source NOT LIKE 'models:/%'",
     "SELECT storage_location FROM model_versions",
-    "SELECT value FROM trace_tags WHERE key = 'mlflow.artifactLocation'",
+    "SELECT value FROM trace_tags WHERE value LIKE '%artifacts'",
 )
 
 
