@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mlporter.transfer.inventory import Inventory, inspect
     from mlporter.transfer.proof import diff
     from mlporter.transfer.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
+    from mlporter.transfer.relocate import Relocated, relocate
     from mlporter.transfer.result import Result
     from mlporter.transfer.selection import Selection
     from mlporter.transfer.unpack import unpack
@@ -67,6 +68,7 @@ __all__ = [
     "ReadBackError",
     "RefusedError",
     "Registry",
+    "Relocated",
     "Result",
     "RevisionError",
     "Selection",
@@ -82,6 +84,7 @@ __all__ = [
     "import_",
     "inspect",
     "open",
+    "relocate",
     "show",
     "unpack",
     "verify",
@@ -103,6 +106,7 @@ _HOMES = {
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
     "Registry": "mlporter.transfer.registry",
+    "Relocated": "mlporter.transfer.relocate",
     "Result": "mlporter.transfer.result",
     "RevisionError": "mlporter.errors",
     "Selection": "mlporter.transfer.selection",
@@ -117,6 +121,7 @@ _HOMES = {
     "import_": "mlporter.transfer.import_",
     "inspect": "mlporter.transfer.inventory",
     "open": "mlporter.transfer.registry",
+    "relocate": "mlporter.transfer.relocate",
     "show": "mlporter.transfer.registry",
     "unpack": "mlporter.transfer.unpack",
     "verify": "mlporter.transfer.verify",

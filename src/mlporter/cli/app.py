@@ -28,6 +28,7 @@ VERBS = {
     "inspect": "mlporter.cli.inspect",
     "show": "mlporter.cli.show",
     "unpack": "mlporter.cli.unpack",
+    "relocate": "mlporter.cli.relocate",
     "doctor": "mlporter.cli.doctor",
     "demo": "mlporter.cli.demo",
 }

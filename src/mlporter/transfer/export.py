@@ -109,6 +109,11 @@ def export(
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
     check_orphans(artifacts, selection, orphans=orphans)
+    if uri_map and artifacts == "reference":
+        raise UsageError(
+            "a bundle keeps the artifact URIs as they are, and --map-uri would change nothing",
+            hint="give --map-uri to the import of the bundle",
+        )
     place = parse_address(bundle)
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(

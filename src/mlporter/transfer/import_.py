@@ -21,6 +21,7 @@ from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
 from mlporter.transfer.result import FilesResult, Result
+from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.selection import as_selection, select
 from mlporter.transfer.strict import check_strict, find_unreadable
 from mlporter.transfer.target_files import TargetFiles
@@ -207,7 +208,7 @@ class _Work:
         try:
             work = self._prepare(target)
             files = None
-            if work.rewrite is not None and self.wishes.copies(self.source):
+            if isinstance(work.rewrite, Rewrite) and self.wishes.copies(self.source):
                 files = TargetFiles(work.rewrite, self.wishes.uri_map)
             load = Load(work, target, files, self.wishes.workers, self.on_progress)
             for item in left_out_of(self.source):
@@ -238,6 +239,7 @@ class _Work:
             target,
             wishes.policy,
             wishes.artifact_root,
+            remap=wishes.uri_map if wishes.artifacts == "reference" else (),
             include_secrets=wishes.include_secrets,
             on_progress=self.on_progress,
         )

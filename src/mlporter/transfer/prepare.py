@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
+from mlporter.artifacts.uris import UriMap
 from mlporter.errors import LeftOut, RefusedError
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.kept import KeptRows
@@ -15,6 +16,7 @@ from mlporter.transfer.merge.mapped_source import MappedSource
 from mlporter.transfer.merge.resolve import resolve, resolve_fresh
 from mlporter.transfer.plan import Plan, plan_transfer, strange_tables
 from mlporter.transfer.preflight import MAX_REASONS, misfits
+from mlporter.transfer.remap import Remap
 from mlporter.transfer.result import TableResult
 from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.strict import Unreadable
@@ -91,7 +93,7 @@ class Prepared:
     plan: Plan
     merge: Merge
     fresh: bool
-    rewrite: Rewrite | None
+    rewrite: Rewrite | Remap | None
     on_progress: OnProgress
     unreadable: Unreadable = field(default_factory=Unreadable)
     _kept: dict[str, KeptRows] = field(default_factory=dict)
@@ -180,10 +182,13 @@ def prepare(
     policy: Policy,
     artifact_root: str | None,
     *,
+    remap: tuple[str, ...] = (),
     include_secrets: bool,
     on_progress: OnProgress,
 ) -> Prepared:
     """Plan what carrying `source` into `target` does.
+
+    `remap` are ``FROM=TO`` pairs by which URIs are rewritten where no file is copied.
 
     Raises:
         RefusedError: the source's tables are not those of its schema revision.
@@ -212,7 +217,7 @@ def prepare(
             on_progress=on_progress,
         )
     whole = _mapped(source, merge, Choice())
-    rewrite = None
+    rewrite: Rewrite | Remap | None = Remap(UriMap.parse(remap)) if remap else None
     if artifact_root is not None:
         there = {} if fresh else {"places_there": _Places(target, merge).of}
         rewrite = Rewrite(whole, artifact_root, **there)
