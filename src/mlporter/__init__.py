@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mlporter.transfer.import_ import copy, import_
     from mlporter.transfer.inventory import Inventory, inspect
     from mlporter.transfer.proof import diff
+    from mlporter.transfer.rebuild import rebuild
     from mlporter.transfer.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.transfer.relocate import Relocated, relocate
     from mlporter.transfer.result import Result
@@ -84,6 +85,7 @@ __all__ = [
     "import_",
     "inspect",
     "open",
+    "rebuild",
     "relocate",
     "show",
     "unpack",
@@ -121,6 +123,7 @@ _HOMES = {
     "import_": "mlporter.transfer.import_",
     "inspect": "mlporter.transfer.inventory",
     "open": "mlporter.transfer.registry",
+    "rebuild": "mlporter.transfer.rebuild",
     "relocate": "mlporter.transfer.relocate",
     "show": "mlporter.transfer.registry",
     "unpack": "mlporter.transfer.unpack",

@@ -29,6 +29,7 @@ VERBS = {
     "show": "mlporter.cli.show",
     "unpack": "mlporter.cli.unpack",
     "relocate": "mlporter.cli.relocate",
+    "rebuild": "mlporter.cli.rebuild",
     "doctor": "mlporter.cli.doctor",
     "demo": "mlporter.cli.demo",
 }
