@@ -34,6 +34,7 @@ def test_models_keep_ids_runs_and_times_and_load(plain_sqlite, lost, tmp_path, m
     target = f"sqlite:///{mlflow_sqlite}"
     result = mlporter.rebuild(lost, target)
     assert (result.verb, int(result.exit_code), result.source) == ("rebuild", 0, str(lost))
+    assert result.files.mode == "reference"
     assert any("metrics" in note for note in result.notes)
     with mlflow_at(target):
         client = mlflow.MlflowClient()

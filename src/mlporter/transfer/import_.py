@@ -217,7 +217,8 @@ class _Work:
             target.rollback()
             raise
         load.run()
-        return self._result(work, load.files_result, load.left_out, started)
+        files = load.files_result or FilesResult(self.wishes.artifacts)
+        return self._result(work, files, load.left_out, started)
 
     def preview(self, started: float) -> Result:
         """Say what would be done."""

@@ -191,7 +191,8 @@ def _describe(
 def _describe_experiment(experiment: Experiment, store: Path, root: str) -> None:
     number = experiment.number
     place, folder = experiment_root(root, number), store / str(number)
-    times = [t.first for t in (*experiment.runs.values(), *experiment.models.values()) if t.first]
+    times = [run.first for run in experiment.runs.values() if run.first]
+    times += [model.first for model in experiment.models.values() if model.first]
     _write(folder / "meta.yaml", {
         "artifact_location": place,
         "creation_time": min(times, default=None),
