@@ -217,8 +217,8 @@ class _Work:
             target.rollback()
             raise
         load.run()
-        files = load.files_result or FilesResult(self.wishes.artifacts)
-        return self._result(work, files, load.left_out, started)
+        moved = load.files_result or FilesResult(self.wishes.artifacts)
+        return self._result(work, moved, load.left_out, started)
 
     def preview(self, started: float) -> Result:
         """Say what would be done."""
