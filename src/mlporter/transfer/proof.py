@@ -14,6 +14,7 @@ from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.versions import rows_of
 from mlporter.transfer.aligned import aligned
 from mlporter.transfer.counterparts import WithoutMarks, has_marks
 from mlporter.transfer.selection import Selection, as_selection, select
@@ -119,6 +120,7 @@ def _alike(
     A place that lacks some of it is what a comparison is for, and no error.
     """
     if selection is not None and not selection.is_everything:
+        selection = _by_name(left, selection)
         chosen = [select(source, selection, partly=True) for source in (left, right)]
         return chosen[0], chosen[1], [f"Whatever was not asked for: {selection.options()}."]
     one, other = left.description.selection, right.description.selection
@@ -130,6 +132,19 @@ def _alike(
     if one:
         return left, select(right, recorded, partly=True), limits
     return select(left, recorded, partly=True), right, limits
+
+
+def _by_name(source: Source, selection: Selection) -> Selection:
+    """A selection with names in place of ids of A's experiments: B has other ids."""
+    names = dict(rows_of(source, "experiments", ("experiment_id", "name")))
+    taken = set(names.values())
+    asked = (
+        names.get(int(pattern), pattern)
+        if pattern.isdecimal() and pattern not in taken
+        else pattern
+        for pattern in selection.experiments
+    )
+    return replace(selection, experiments=tuple(asked))
 
 
 def _recorded(words: Mapping[str, object]) -> Selection | None:
