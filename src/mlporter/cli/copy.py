@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     artifact_root_option,
     artifacts_option,
     include_secrets_option,
+    include_table_option,
     map_uri_option,
     merge_options,
     orphans_option,
@@ -39,6 +40,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@include_table_option
 @orphans_option
 @include_secrets_option
 @merge_options
@@ -56,6 +58,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    include_tables: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
     dry_run: bool,
@@ -82,6 +85,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            include_tables=include_tables,
             orphans=orphans,
             include_secrets=include_secrets,
             dry_run=dry_run,

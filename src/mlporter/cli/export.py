@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     artifacts_option,
     include_secrets_option,
+    include_table_option,
     map_uri_option,
     orphans_option,
     output_options,
@@ -35,6 +36,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@include_table_option
 @orphans_option
 @include_secrets_option
 @selection_options
@@ -52,6 +54,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    include_tables: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
     selection: Selection | None,
@@ -79,6 +82,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            include_tables=include_tables,
             orphans=orphans,
             include_secrets=include_secrets,
             selection=selection,

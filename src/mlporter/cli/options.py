@@ -20,6 +20,7 @@ __all__ = [
     "artifact_root_option",
     "artifacts_option",
     "include_secrets_option",
+    "include_table_option",
     "map_uri_option",
     "merge_options",
     "orphans_option",
@@ -171,6 +172,17 @@ def include_secrets_option(command: _Command) -> _Command:
         "--include-secrets",
         is_flag=True,
         help="Carry secrets too, encrypted as they are, instead of listing them.",
+    )(command)
+
+
+def include_table_option(command: _Command) -> _Command:
+    """Add ``--include-table NAME``, repeatable."""
+    return click.option(
+        "--include-table",
+        "include_tables",
+        multiple=True,
+        metavar="NAME",
+        help="Take a table of another program in the same database, too. Repeatable.",
     )(command)
 
 

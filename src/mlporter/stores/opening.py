@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.progress import silent
 from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
 from mlporter.stores.secrets import WithoutSecrets
 
@@ -29,6 +30,8 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     part: bool = False,
     orphans: bool = False,
     once: bool = False,
+    include_tables: tuple[str, ...] | None = None,
+    users: bool = False,
     on_progress: OnProgress = silent,
 ) -> Source:
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
@@ -42,6 +45,8 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         part: Only a part will be read, and no other source of the same file beside.
         once: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
+        include_tables: Leave out tables that are not MLflow's, but for these; None keeps all.
+        users: Of these keep users and permissions: they go where nothing else is.
         on_progress: Told how far reading is, where a place is read before its rows are given.
 
     Raises:
@@ -59,6 +64,12 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         source = _open_server(place, uri_map, workers, retry_time, on_progress)
     else:
         source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
+    if include_tables is not None:
+        try:
+            source = without_foreign(source, include_tables, users=users)
+        except BaseException:
+            source.close()
+            raise
     return source if include_secrets else WithoutSecrets(source)
 
 

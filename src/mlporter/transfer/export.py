@@ -73,6 +73,7 @@ def export(
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     orphans: bool = False,
+    include_tables: Sequence[str] = (),
     selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -94,6 +95,7 @@ def export(
             its owner only.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
+        include_tables: Tables of other programs in the same database that are to come, too.
         selection: What to export, with all that it depends on: a `Selection`, or a mapping such
             as ``{"models": ["churn*"]}``; None is everything.
         on_progress: Told how far it is.
@@ -135,6 +137,8 @@ def export(
         retry_time=retry_time,
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
+        include_tables=tuple(include_tables),
+        users=True,
         on_progress=on_progress,
     )
     try:

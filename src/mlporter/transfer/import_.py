@@ -49,6 +49,7 @@ def import_(
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     strict_artifacts: bool = False,
+    include_tables: Sequence[str] = (),
     selection: Asked = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
@@ -78,6 +79,7 @@ def import_(
         retry_time: Seconds after which a server that keeps failing is given up.
         include_secrets: Carry secrets too, if the bundle has them.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
+        include_tables: Tables of other programs that are to come, too; the target's are empty.
         selection: What to carry, with all that it depends on: a `Selection`, or a mapping such as
             ``{"models": ["churn*"]}``; None is everything.
         on_conflict: What to do with what the target has another one of: ``fail`` refuses the
@@ -111,6 +113,7 @@ def import_(
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
         retry_time=retry_time,
+        include_tables=tuple(include_tables),
     )
     return _transfer("import", bundle, target, wishes, on_progress)
 
@@ -127,6 +130,7 @@ def copy(
     include_secrets: bool = False,
     strict_artifacts: bool = False,
     orphans: bool = False,
+    include_tables: Sequence[str] = (),
     selection: Asked = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
@@ -154,6 +158,7 @@ def copy(
         dry_run=dry_run,
         orphans=orphans,
         retry_time=retry_time,
+        include_tables=tuple(include_tables),
     )
     return _transfer("copy", place_text(source), place_text(target), wishes, on_progress)
 
@@ -179,6 +184,7 @@ def _transfer(
         part=wishes.selection is not None and not wishes.selection.is_everything,
         orphans=wishes.orphans,
         once=True,
+        include_tables=wishes.include_tables,
         on_progress=on_progress,
     )
     try:

@@ -7,7 +7,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 from mlporter.artifacts.uris import UriMap
-from mlporter.errors import LeftOut, RefusedError
+from mlporter.catalogue.types import Kind
+from mlporter.errors import ConflictError, LeftOut, RefusedError
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.kept import KeptRows
 from mlporter.stores.protocols import Among
@@ -222,7 +223,27 @@ def prepare(
         there = {} if fresh else {"places_there": _Places(target, merge).of}
         rewrite = Rewrite(whole, artifact_root, **there)
     carried = _mapped(source, merge, merge.choice)
+    _check_empty(carried, target, plan)
     return Prepared(carried, source, target, plan, merge, fresh, rewrite, on_progress)
+
+
+def _check_empty(carried: Source, target: Target, plan: Plan) -> None:
+    """Refuse to mix rows of another program's table with those that the target has.
+
+    Their numbers mean something there, and nobody but that program knows what.
+    """
+    mixed = [
+        f"table {table.name} has {target.count(table.name)} rows"
+        for table in plan.tables
+        if table.kind is Kind.UNKNOWN and carried.count(table.name) and target.count(table.name)
+    ]
+    if mixed:
+        raise ConflictError(
+            "the target has rows of its own in another program's table",
+            subject=str(target.address),
+            hint="leave --include-table out, or empty the table there",
+            reasons=tuple(mixed),
+        )
 
 
 @dataclass(frozen=True)

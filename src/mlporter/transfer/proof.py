@@ -13,6 +13,7 @@ from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address, place_text
+from mlporter.stores.foreign import WithoutForeign, is_foreign
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.aligned import aligned
@@ -43,6 +44,7 @@ def diff(
     uri_map: Sequence[str] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    include_tables: Sequence[str] = (),
     selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> DiffReport:
@@ -59,6 +61,7 @@ def diff(
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        include_tables: Compare these tables of other programs, too.
         selection: Compare only this part of both, of what each of them has of it.
         on_progress: Told how far it is.
 
@@ -80,7 +83,9 @@ def diff(
     with ExitStack() as stack:
         left = stack.enter_context(closing(opened(a)))
         right = stack.enter_context(closing(opened(b)))
+        left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)
+        limits += foreign
         if not strict:
             copied = has_marks(one) or has_marks(other)
             one, said = aligned(one, other)
@@ -94,6 +99,20 @@ def diff(
             one, other = _as_told(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])
+
+
+def _without_foreign(
+    left: Source, right: Source, include: tuple[str, ...]
+) -> tuple[Source, Source, list[str]]:
+    """Both sources without other programs' tables, but for some, and a sentence that says so."""
+    names = {t.name for source in (left, right) for t in source.tables if is_foreign(t)}
+    if unknown := [name for name in include if name not in names]:
+        raise UsageError(f"neither side has a table {unknown[0]!r} of another program")
+    names -= set(include)
+    if not names:
+        return left, right, []
+    one, other = (WithoutForeign(source, frozenset(names)) for source in (left, right))
+    return one, other, [f"Tables that are not MLflow's: {', '.join(sorted(names))}."]
 
 
 def _as_told(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Source]:

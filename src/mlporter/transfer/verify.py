@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
+from mlporter.bundle.manifest import load_manifest
+from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address, place_text
@@ -41,6 +44,12 @@ class VerifyResult:
             "diff": self.diff.as_dict() if self.diff else None,
             "exit_code": int(self.exit_code),
         }
+
+
+def _foreign(bundle: str) -> list[str]:
+    """Tables of other programs that a bundle holds: they were asked for."""
+    tables = load_manifest(Path(bundle)).tables
+    return [name for name, entry in tables.items() if entry.kind == Kind.UNKNOWN.value]
 
 
 def verify(
@@ -97,6 +106,7 @@ def verify(
             uri_map=uri_map,
             workers=workers,
             retry_time=retry_time,
+            include_tables=_foreign(bundle_address(place)),
             on_progress=on_progress,
         )
     return VerifyResult(check, compared)

@@ -37,6 +37,7 @@ class Wishes:
     dry_run: bool
     retry_time: float
     orphans: bool = False
+    include_tables: tuple[str, ...] = ()
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -78,6 +79,7 @@ class Wishes:
         yield "orphans", self.orphans
         yield from (("map-uri", pair) for pair in self.uri_map)
         yield "include-secrets", self.include_secrets
+        yield from (("include-table", name) for name in self.include_tables)
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
         yield from (("rename", pair) for pair in self.policy.renames)
         yield "rename-prefix", self.policy.rename_prefix

@@ -299,7 +299,8 @@ def test_an_experiment_that_was_renamed_at_the_source_is_not_copied_anew(
     ):
         pass
     other.create_run(plain_sqlite.experiment_id, run_name="of another source")
-    assert mlporter.copy(f"sqlite:///{mlflow_sqlite}", server.address).exit_code == 0
+    other_source = f"sqlite:///{mlflow_sqlite}"
+    assert mlporter.copy(other_source, server.address, artifacts="none").exit_code == 0
     assert server.rows("SELECT count(*) FROM runs") != there
 
 
