@@ -43,7 +43,7 @@ __all__ = ["command"]
 @workers_option
 @retry_time_option
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
-@click.option("--restart", is_flag=True, help="Begin an interrupted export anew.")
+@click.option("--restart", is_flag=True, help="Begin anew, and replace what is there.")
 @output_options
 def command(
     session: Session,

@@ -90,7 +90,7 @@ def export(
         workers: Tables and files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         resume: Continue an interrupted export in that directory.
-        restart: Begin again, removing the bundle in that directory first.
+        restart: Begin again; a finished bundle there is replaced once the new one is whole.
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
