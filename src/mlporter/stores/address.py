@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
-from mlporter.redaction import redact
+from mlporter.redaction import needs_encoding, redact, redact_address, remember_password
 from mlporter.stores.filestore.folders import is_file_store
 
 __all__ = ["Address", "AddressKind", "Place", "is_databricks", "parse_address", "place_text"]
@@ -57,7 +57,7 @@ class Address:
     path: Path | None = None
 
     def __str__(self) -> str:
-        return redact(self.text)
+        return redact_address(self.text)
 
     def __repr__(self) -> str:
         return f"Address({self})"
@@ -109,6 +109,14 @@ def parse_address(text: str) -> Address:
     """
     if not text.strip():
         raise UsageError("an address is empty", hint="name a bundle directory or a database URL")
+    remember_password(text)
+    if needs_encoding(text):
+        raise UsageError(
+            "the password in the address has signs that end it",
+            subject=redact_address(text),
+            hint="percent-encode them: @ is %40, : is %3A, / is %2F, # is %23, ? is %3F, % is %25, "
+            "a space is %20",
+        )
     scheme, separator, rest = text.partition("://")
     if is_databricks(text):
         return Address(AddressKind.SERVER, text)

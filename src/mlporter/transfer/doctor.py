@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
-from mlporter.redaction import redact
+from mlporter.redaction import redact, redact_address
 from mlporter.stores.address import place_text
 from mlporter.stores.database.revision import installed_head
 from mlporter.stores.distant import distant
@@ -117,7 +117,7 @@ def _settings() -> Iterator[Check]:
 
 
 def _place(address: str, retry_time: float) -> tuple[list[Check], ExitCode]:
-    shown = redact(address)
+    shown = redact_address(address)
     try:
         source = open_source(address, retry_time=retry_time)
     except MlporterError as error:

@@ -20,7 +20,7 @@ from mlporter.artifacts.uris import local_path
 from mlporter.bundle.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, LeftOut, UnreachableError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.redaction import redact
+from mlporter.redaction import redact, redact_address
 from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.filestore.folders import is_file_store
 from mlporter.stores.opening import RETRY_TIME
@@ -288,9 +288,9 @@ def _told(result: Result, root: str, target: str, lost: list[LeftOut]) -> Result
         found.unexpected + sum(not item.expected for item in lost),
         (*lost, *found.first)[: max(len(found.first), 1000)],
     )
-    following = f"mlporter inspect {redact(target)}"
+    following = f"mlporter inspect {redact_address(target)}"
     if result.dry_run:
-        following = f"mlporter rebuild {redact(root)} {redact(target)}"
+        following = f"mlporter rebuild {redact(root)} {redact_address(target)}"
     return replace(
         result,
         verb="rebuild",
