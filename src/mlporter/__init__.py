@@ -19,29 +19,65 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from mlporter.compare.report import DiffReport
-    from mlporter.errors import ExitCode, LeftOut, MlporterError
+    from mlporter.errors import (
+        AccessDeniedError,
+        BundleDamagedError,
+        BundleError,
+        BundleInUseError,
+        BundleUnfinishedError,
+        ConflictError,
+        ExitCode,
+        InterruptedByUserError,
+        LeftOut,
+        MlporterError,
+        ReadBackError,
+        RefusedError,
+        RevisionError,
+        UnreachableError,
+        UnsupportedError,
+        UsageError,
+    )
     from mlporter.transfer.doctor import doctor
     from mlporter.transfer.export import export
     from mlporter.transfer.import_ import copy, import_
     from mlporter.transfer.inventory import Inventory, inspect
     from mlporter.transfer.proof import diff
+    from mlporter.transfer.rebuild import rebuild
     from mlporter.transfer.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
+    from mlporter.transfer.relocate import Relocated, relocate
     from mlporter.transfer.result import Result
     from mlporter.transfer.selection import Selection
     from mlporter.transfer.unpack import unpack
     from mlporter.transfer.verify import VerifyResult, verify
 
 __all__ = [
+    "AccessDeniedError",
+    "BundleDamagedError",
+    "BundleError",
+    "BundleInUseError",
+    "BundleUnfinishedError",
+    "ConflictError",
     "DiffReport",
     "ExitCode",
+    "InterruptedByUserError",
     "Inventory",
     "LeftOut",
     "MlporterError",
+    "ReadBackError",
+    "RefusedError",
     "Registry",
+    "Relocated",
     "Result",
+    "RevisionError",
     "Selection",
+    "UnreachableError",
+    "UnsupportedError",
+    "UsageError",
     "VerifyResult",
+    "__version__",
     "copy",
     "diff",
     "doctor",
@@ -49,20 +85,36 @@ __all__ = [
     "import_",
     "inspect",
     "open",
+    "rebuild",
+    "relocate",
     "show",
     "unpack",
     "verify",
 ]
 
 _HOMES = {
+    "AccessDeniedError": "mlporter.errors",
+    "BundleDamagedError": "mlporter.errors",
+    "BundleError": "mlporter.errors",
+    "BundleInUseError": "mlporter.errors",
+    "BundleUnfinishedError": "mlporter.errors",
+    "ConflictError": "mlporter.errors",
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
+    "InterruptedByUserError": "mlporter.errors",
     "Inventory": "mlporter.transfer.inventory",
     "LeftOut": "mlporter.errors",
     "MlporterError": "mlporter.errors",
+    "ReadBackError": "mlporter.errors",
+    "RefusedError": "mlporter.errors",
     "Registry": "mlporter.transfer.registry",
+    "Relocated": "mlporter.transfer.relocate",
     "Result": "mlporter.transfer.result",
+    "RevisionError": "mlporter.errors",
     "Selection": "mlporter.transfer.selection",
+    "UnreachableError": "mlporter.errors",
+    "UnsupportedError": "mlporter.errors",
+    "UsageError": "mlporter.errors",
     "VerifyResult": "mlporter.transfer.verify",
     "copy": "mlporter.transfer.import_",
     "diff": "mlporter.transfer.proof",
@@ -71,6 +123,8 @@ _HOMES = {
     "import_": "mlporter.transfer.import_",
     "inspect": "mlporter.transfer.inventory",
     "open": "mlporter.transfer.registry",
+    "rebuild": "mlporter.transfer.rebuild",
+    "relocate": "mlporter.transfer.relocate",
     "show": "mlporter.transfer.registry",
     "unpack": "mlporter.transfer.unpack",
     "verify": "mlporter.transfer.verify",
@@ -78,9 +132,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 -- whatever has that name
-    if name not in _HOMES:
+    if name == "__version__":
+        value = import_module("importlib.metadata").version(__name__)
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

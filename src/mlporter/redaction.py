@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
-__all__ = ["hide_passwords", "redact"]
+__all__ = ["hide_passwords", "needs_encoding", "redact", "redact_address"]
+__all__ += ["remember_password"]
 
 _URL_PASSWORD = re.compile(
     # ://user:password@, where the password may hold any sign but white space; what follows a
     # port (://host:5000/path@alias) is no password.
-    r"(://[^:/@\s\"']*):(?!\d+(?:[/\s\"']|$))[^\s\"'<>]+@"
+    r"(://[^:/\s\"']*):(?!\d+(?:[/\s\"']|$))[^\s\"'<>]+@"
 )
+_SIGNS = re.compile(r"[@/#?:%\s]")
+"""Signs of a password that must be percent-encoded in an address."""
+_DATABASES = ("postgres", "mysql", "mariadb")
+_SHORTEST = 6
+"""Characters of a password from which on it is hidden wherever it stands."""
+_MOST_REMEMBERED = 1000
+_remembered: dict[str, None] = {}
 _WORDS = (
     r"password|passwd|pwd|token|secret|sig|signature|credential|access_?key|account_?key|"
     r"api_?key|auth|sas"
@@ -19,6 +28,75 @@ _PARAMETER = re.compile(rf"([?&;](?:[^=&#\s]*(?:{_WORDS})[^=&#\s]*))=[^&#\s\"']*
 _VALUE = re.compile(
     r"(\b[\w-]*(?:password|passwd|secret|token)[\w-]*\s*[=:]\s*)[^\s&'\",;]+", re.IGNORECASE
 )
+
+
+def _userinfo(address: str) -> str:
+    """What stands for user and password in an address, escaped as it should be or not; or ""."""
+    scheme, separator, rest = address.partition("://")
+    if not separator or "@" not in rest or scheme.startswith("sqlite"):
+        return ""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if _goes_on(scheme, authority, rest[len(authority) :]):
+        return rest.rpartition("@")[0]
+    return authority.rpartition("@")[0]
+
+
+def _goes_on(scheme: str, authority: str, behind: str) -> bool:
+    """Whether the password goes on behind the place where a parser ends user, host and port.
+
+    Args:
+        scheme: Of the address.
+        authority: What the parser takes for them.
+        behind: Path, query and fragment.
+    """
+    if "@" not in behind:
+        return False
+    port = authority.rpartition("@")[2].partition(":")[2]
+    if port and not port.isdecimal() and not port.endswith("]") and "]" not in authority:
+        return True
+    path = re.split(r"[?#]", behind, maxsplit=1)[0]
+    if "@" in path:
+        # A server's prefix and a bucket's key may hold one; a database's name hardly ever.
+        return "@" in authority or scheme.startswith(_DATABASES)
+    query = behind[len(path) :]
+    return "=" not in query.partition("@")[0] or query.startswith("#")
+
+
+def needs_encoding(address: str) -> bool:
+    """Whether the password in an address holds signs that end it for a URL's parser.
+
+    >>> needs_encoding("postgresql://me:p@ss/word@host/db")
+    True
+    >>> needs_encoding("postgresql://me:p%40ss%2Fword@host/db?options=a@b")
+    False
+    """
+    password = _userinfo(address).partition(":")[2]
+    return bool(re.search(r"[@/#?\s]|%(?![0-9A-Fa-f]{2})", password))
+
+
+def remember_password(address: str) -> None:
+    """Hide the password of an address from now on, as it reads when it is decoded.
+
+    Only one that has signs which must be encoded, and so is no word of any message. It is an
+    address that a driver may show as it understood it.
+    """
+    password = unquote(_userinfo(address).partition(":")[2])
+    if len(password) >= _SHORTEST and _SIGNS.search(password):
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[password] = None
+
+
+def redact_address(address: str) -> str:
+    """An address for people: its password is hidden whatever it holds, and so are parameters.
+
+    >>> redact_address("postgresql://me:a 'word'/@:@host/db?sslmode=require")
+    'postgresql://me:***@host/db?sslmode=require'
+    """
+    userinfo = _userinfo(address)
+    user, colon, password = userinfo.partition(":")
+    shown = f"{user}{colon}***" if password else userinfo
+    return redact(address.replace(userinfo, shown, 1) if userinfo else address)
 
 
 def hide_passwords(text: str) -> str:
@@ -36,4 +114,6 @@ def redact(text: str) -> str:
     >>> redact("s3://me:pass@bucket/x?token=abc&v=1 password=xyz")
     's3://me:***@bucket/x?token=***&v=1 password=***'
     """
+    for password in sorted(_remembered, key=len, reverse=True):
+        text = text.replace(password, "***")
     return _VALUE.sub(r"\1***", _PARAMETER.sub(r"\1=***", hide_passwords(text)))

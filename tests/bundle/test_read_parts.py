@@ -129,7 +129,7 @@ def test_text_that_is_not_utf8_is_refused(tmp_path):
         write_statistics=False,
     )
     path.write_bytes(path.read_bytes().replace(b"REPLACEME", b"REPLACE\xff\xfe"))
-    with pytest.raises(BundleDamagedError, match=r"cannot be decoded: .*UTF8"):
+    with pytest.raises(BundleDamagedError, match="cannot be decoded: "):
         read(tmp_path, entry(path, 1))
 
 

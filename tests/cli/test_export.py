@@ -81,6 +81,7 @@ def test_options_reach_the_function(mlporter, fake):
     assert options == {
         "artifacts": "none",
         "uri_map": ("s3://x=/y", "c=d=e"),
+        "include_tables": (),
         "workers": 9,
         "retry_time": 120.0,
         "resume": True,

@@ -15,6 +15,7 @@ def test_options_reach_the_function(mlporter, fake):
         "artifact_root": "s3://b/x",
         "artifacts": "copy",
         "uri_map": (),
+        "include_tables": (),
         "workers": 2,
         "retry_time": 120.0,
         "rename_prefix": "",

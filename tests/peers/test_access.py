@@ -79,7 +79,8 @@ def test_69_176_174_what_one_may_not_write_is_refused_by_name(
     as_user(monkeypatch, *ANN)
     words = ("--run", plain_sqlite.run_ids[0], "--artifacts", "none")
     renamed = ("--rename", f"{plain_sqlite.experiment_name}={EXPERIMENT}")
-    done = cli("copy", plain_sqlite.tracking_uri, guarded, *words, *renamed)
-    assert done.code == 6, done.err
-    assert "403" in done.err
-    assert "runs/create" in done.err
+    done = cli("copy", plain_sqlite.tracking_uri, guarded, *words, *renamed, "--json")
+    assert done.code == 3, done.err
+    denied = [item for item in done.json["left_out"]["first"] if item["reason"] == "denied"]
+    assert ("runs", plain_sqlite.run_ids[0]) in {(item["kind"], item["id"]) for item in denied}
+    assert not any(item["reason"] == "not-as-sent" for item in done.json["left_out"]["first"])

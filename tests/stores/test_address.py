@@ -95,7 +95,7 @@ def test_a_database_file_named_as_a_directory_says_how_to_name_it(tmp_path):
         "postgresql://me:s3cret@host/db",
         "postgresql://me:s3cret@host:5432/db?sslmode=require",
         "postgresql://host/db?password=s3cret&user=me",
-        "postgresql+psycopg2://me:p@s3cret@host/db",
+        "postgresql+psycopg2://me:p%40s3cret@host/db",
         "postgresql://me:%73s3cret@/db?host=/tmp",
     ],
 )

@@ -320,3 +320,15 @@ def test_unpack_writes_names_that_any_file_system_takes(plain_sqlite, tmp_path):
     before = tree(out)
     mlporter.unpack(str(bundle), str(out), run=run_id)
     assert tree(out) == before
+
+
+def test_orphans_are_found_beside_a_database_that_is_new(plain_sqlite, mlflow_sqlite, tmp_path):
+    folder = tmp_path / "lost"
+    folder.mkdir()
+    shutil.copy(mlflow_sqlite, folder / "mlflow.db")
+    orphaned(folder / "mlruns" / "1" / ("ab" * 16))
+    orphaned(folder / "mlruns" / "1" / "models" / "m-0123456789abcdef0123456789abcdef")
+    url = sqlite_url(folder / "mlflow.db")
+    assert mlporter.inspect(url).orphans.folders == 2
+    result = mlporter.export(url, str(tmp_path / "bundle"), orphans=True)
+    assert (result.exit_code, result.files.files) == (0, 4)

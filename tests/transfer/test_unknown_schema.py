@@ -61,7 +61,7 @@ def extended(request, plain_sqlite, tmp_path):
 
 def test_unknown_tables_and_columns_are_exported_and_marked(extended, tmp_path):
     bundle = tmp_path / "bundle"
-    result = mlporter.export(extended, str(bundle))
+    result = mlporter.export(extended, str(bundle), include_tables=["extra"])
     assert result.exit_code == 0
     assert {t.table: t.carried for t in result.tables}["extra"] == 3
     runs = pq.read_table(bundle / "tables" / "runs").to_pylist()
@@ -84,8 +84,9 @@ def test_unknown_tables_and_columns_are_exported_and_marked(extended, tmp_path):
 
 def test_what_the_target_has_no_place_for_is_named(extended, mlflow_sqlite, tmp_path):
     bundle = str(tmp_path / "bundle")
-    mlporter.export(extended, bundle)
-    result = mlporter.import_(bundle, sqlite_url(mlflow_sqlite), artifact_root=str(tmp_path / "r"))
+    mlporter.export(extended, bundle, include_tables=["extra"])
+    target, root = sqlite_url(mlflow_sqlite), str(tmp_path / "r")
+    result = mlporter.import_(bundle, target, artifact_root=root, include_tables=["extra"])
     assert result.exit_code == ExitCode.INCOMPLETE
     named = {(i.kind, i.id, i.path, i.reason) for i in result.left_out.first if not i.expected}
     assert named == {
@@ -102,16 +103,18 @@ def test_a_target_with_the_same_extras_takes_them(plain_sqlite, mlflow_sqlite, t
     execute(source, *everything)
     execute(target, *(s for s in everything if not s.strip().startswith(("INSERT", "UPDATE"))))
     bundle = str(tmp_path / "bundle")
-    mlporter.export(source, bundle)
-    result = mlporter.import_(bundle, target, artifact_root=str(tmp_path / "root"))
-    assert result.exit_code == 0
+    mlporter.export(source, bundle, include_tables=["extra"])
+    wanted = {"artifact_root": tmp_path / "root", "include_tables": ["extra"]}
+    assert mlporter.import_(bundle, target, **wanted).exit_code == 0
+    again = mlporter.import_(bundle, target, **wanted)
+    assert (again.exit_code, again.rows) == (0, 0)
     for query in (
         "SELECT * FROM extra ORDER BY a, b",
         "SELECT run_uuid, priority FROM runs ORDER BY 1",
         "SELECT run_uuid, key, note FROM params ORDER BY 1, 2",
     ):
         assert rows(target, query) == rows(source, query)
-    assert mlporter.diff(bundle, target).identical
+    assert mlporter.diff(bundle, target, include_tables=["extra"]).identical
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -127,7 +130,7 @@ def keyless(request):
 
 def test_no_row_of_a_table_without_a_key_is_lost(keyless, tmp_path):
     bundle = tmp_path / "bundle"
-    mlporter.export(keyless, str(bundle))
+    mlporter.export(keyless, str(bundle), include_tables=["no Key"])
     found = mlporter.show(str(bundle), "no Key").read_all().to_pylist()
     assert sorted((row["n"] or 0, row["select"]) for row in found) == [
         (0, "a"),
@@ -136,13 +139,13 @@ def test_no_row_of_a_table_without_a_key_is_lost(keyless, tmp_path):
         (2, "b"),
         (2, "b"),
     ]
-    mlporter.export(keyless, str(tmp_path / "again"))
+    mlporter.export(keyless, str(tmp_path / "again"), include_tables=["no Key"])
     (part,) = (bundle / "tables" / "no%20%4Bey").iterdir()
     assert (tmp_path / "again" / part.relative_to(bundle)).read_bytes() == part.read_bytes()
 
 
 def test_a_table_without_a_key_is_no_difference(keyless, tmp_path):
-    mlporter.export(keyless, str(tmp_path / "bundle"))
+    mlporter.export(keyless, str(tmp_path / "bundle"), include_tables=["no Key"])
     assert mlporter.verify(str(tmp_path / "bundle"), against=keyless).exit_code == 0
 
 
@@ -153,6 +156,6 @@ def test_a_target_with_the_same_table_without_a_key_takes_its_rows(
     copy_sqlite(mlflow_sqlite, target)
     (create, *_) = statements(WITHOUT_KEY)
     execute(sqlite_url(target), 'DROP TABLE IF EXISTS "no Key"', create)
-    mlporter.copy(keyless, sqlite_url(target), artifacts="none")
+    mlporter.copy(keyless, sqlite_url(target), artifacts="none", include_tables=["no Key"])
     found = rows(sqlite_url(target), 'SELECT n, "select" FROM "no Key" ORDER BY n IS NULL, 1, 2')
     assert found == [(1, "c"), (2, "a"), (2, "b"), (2, "b"), (None, "a")]

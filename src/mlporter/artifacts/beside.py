@@ -126,7 +126,9 @@ class Beside:
         real, base = os.path.realpath(path), os.path.realpath(self._folder)
         return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
 
-    def orphans(self, recorded: Iterable[tuple[str, Path]] = ()) -> list[Owner]:
+    def orphans(
+        self, recorded: Iterable[tuple[str, Path]] = (), *, is_empty: bool = False
+    ) -> list[Owner]:
         """Folders of artifacts that no row points to, sorted by id.
 
         Looked at are the experiments' recorded folders, as far as they are here, and those beside
@@ -136,12 +138,14 @@ class Beside:
         Args:
             recorded: The local folders that experiments' rows name, each with what the ids of
                 its orphans begin with.
+            is_empty: Whether the registry has nothing that could own files: a new database, of
+                which nothing says that the folders beside it are not its own.
         """
         folders = list(recorded)
         for root in self.roots:
             numbered = [name for name in folders_in(root.path) if name.isdecimal()]
             inside = [name for name in numbered if self._is_inside(root.path / name)]
-            if any(self.belongs(root.path / name) for name in inside):
+            if is_empty or any(self.belongs(root.path / name) for name in inside):
                 folders += [(f"{root.name}{name}/", root.path / name) for name in inside]
         return strays(folders, self._known)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
 from functools import cache
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
 __all__ = [
+    "exchange",
     "has_syncfs",
     "sync_file",
     "sync_files",
@@ -20,6 +22,13 @@ __all__ = [
     "sync_folders",
     "sync_whole_disk",
 ]
+
+_HERE = -100
+"""``AT_FDCWD``: paths are relative to the current folder."""
+_SWAP = 2
+"""``RENAME_EXCHANGE`` of Linux and ``RENAME_SWAP`` of macOS."""
+_NO_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV, errno.EPERM})
+"""How a system or a disk says that it cannot exchange two folders."""
 
 _FEW = 10
 """Files, or folders, that are rather synced one by one."""
@@ -45,6 +54,29 @@ def sync_whole_disk(folder: Path) -> None:
             raise OSError(number, os.strerror(number))
     finally:
         os.close(descriptor)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders take each other's names in one step; False if this disk cannot do that.
+
+    Linux: ``renameat2(2)`` with ``RENAME_EXCHANGE``; macOS: ``renamex_np(2)`` with ``RENAME_SWAP``.
+
+    Raises:
+        OSError: it can, and failed.
+    """
+    paths = os.fsencode(one), os.fsencode(other)
+    if sys.platform == "linux" and hasattr(_libc(), "renameat2"):
+        failed = _libc().renameat2(_HERE, paths[0], _HERE, paths[1], _SWAP)
+    elif sys.platform == "darwin" and hasattr(_libc(), "renamex_np"):
+        failed = _libc().renamex_np(*paths, _SWAP)
+    else:
+        return False
+    if not failed:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
 
 
 def sync_files(folder: Path, files: Sequence[str]) -> None:

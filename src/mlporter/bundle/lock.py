@@ -53,6 +53,15 @@ class BundleLock:
             (self._root / OWNER).unlink(missing_ok=True)
         self._lock.release()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it was acquired and not freed."""
+        return self._lock.is_locked
+
+    def moved_to(self, root: Path) -> None:
+        """Say that the directory was renamed; the lock is still held."""
+        self._root = root
+
     def remove(self) -> None:
         """Remove the working folder and free the lock: the bundle is finished."""
         for name in (JOURNAL, OWNER):

@@ -21,7 +21,15 @@ from mlporter.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Mode", "State", "check_finished", "prepare", "refuse_used", "state_of"]
+__all__ = [
+    "Mode",
+    "State",
+    "check_finished",
+    "check_only_ours",
+    "prepare",
+    "refuse_used",
+    "state_of",
+]
 
 _SHOWN = 10
 
@@ -90,7 +98,7 @@ def check_finished(root: Path) -> None:
     raise BundleUnfinishedError(message, subject=str(root), hint=hint)
 
 
-def _check_only_ours(root: Path) -> None:
+def check_only_ours(root: Path) -> None:
     """Make sure that a directory holds nothing that is not of a bundle.
 
     Raises:
@@ -140,7 +148,7 @@ def refuse_used(root: Path, mode: Mode) -> None:
     if refusal:
         raise RefusedError(refusal[0], subject=str(root), hint=refusal[1])
     if state is not State.EMPTY:
-        _check_only_ours(root)
+        check_only_ours(root)
 
 
 def prepare(root: Path, mode: Mode) -> None:
@@ -152,7 +160,7 @@ def prepare(root: Path, mode: Mode) -> None:
     """
     if mode != "restart" and (root / MANIFEST).exists():
         raise RefusedError("another process has just finished a bundle here", subject=str(root))
-    _check_only_ours(root)
+    check_only_ours(root)
     if mode == "restart" and (root / MANIFEST).exists():
         # First of all: without it, nobody takes the rest for a bundle.
         with disk_errors(root, "remove"):

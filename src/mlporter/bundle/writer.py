@@ -6,6 +6,7 @@ only with it the directory is a bundle. Whatever happens before, ``--resume`` go
 
 from __future__ import annotations
 
+import os
 import uuid
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -45,16 +46,23 @@ from mlporter.bundle.manifest import (
 )
 from mlporter.bundle.parts import PartWriter
 from mlporter.bundle.read_parts import read_table
+from mlporter.bundle.replacing import (
+    building_place,
+    check_built,
+    old_place,
+    remove_bundle,
+    take_place,
+)
 from mlporter.bundle.scratch import Scratch
 from mlporter.bundle.secret_rows import SecretCounter, has_secrets
-from mlporter.bundle.state import Mode, prepare, refuse_used
+from mlporter.bundle.state import Mode, check_only_ours, prepare, refuse_used
 from mlporter.bundle.summary import Reader, experiment_lines, model_lines
 from mlporter.bundle.sums import sums_bytes, sums_of
+from mlporter.bundle.untouched import Untouched
 from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
 from mlporter.errors import MlporterError, UnsupportedError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import TracebackType
@@ -113,6 +121,8 @@ class BundleWriter:
     ) -> None:
         """Use `create`."""
         self.path = path
+        self._replaces: Path | None = None
+        self._untouched: Untouched | None = None
         self._lock = lock
         self.resumed = resume
         self._started = utc_now()
@@ -147,7 +157,8 @@ class BundleWriter:
         Args:
             path: The directory; made if it is not there.
             mode: "new" takes none but an empty directory. "resume" goes on with an unfinished
-                bundle, or begins. "restart" removes the bundle in it first, finished or not.
+                bundle, or begins. "restart" removes an unfinished bundle in it first; a finished
+                one is replaced by `finish`, and is there whole until then.
             source: The redacted address of what is exported; "resume" insists on the same.
             blobs: A pool that holds the blobs of many bundles; else they lie in the bundle.
 
@@ -156,16 +167,18 @@ class BundleWriter:
             BundleInUseError: another process is writing there.
             UnreachableError: it cannot be written to.
         """
-        root = Path(path)
+        root, replaces = building_place(Path(path), mode)
         refuse_used(root, mode)
-        make_folder(root)
+        untouched = Untouched.of(root)
+        lock = BundleLock(root)
         with ExitStack() as stack:
-            lock = BundleLock(root)
+            stack.callback(untouched.give_up, lock)
+            make_folder(root)
             lock.acquire()
-            stack.callback(lock.release)
             prepare(root, mode)
             writer = cls(root, lock, source, resume=mode == "resume", blobs=blobs)
             stack.pop_all()
+        writer._replaces, writer._untouched = replaces, untouched
         return writer
 
     def write_table(
@@ -243,21 +256,37 @@ class BundleWriter:
             raise UnsupportedError("the manifest would be too long to be read", subject=MANIFEST)
         write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)))
         self._sync_folders()
+        if self._replaces is not None:
+            check_only_ours(self._replaces)
         write_atomic(self.path / MANIFEST, data)
+        self._untouched = None
         self._stack.close()
+        if self._replaces is not None:
+            self._replace(self._replaces)
         with disk_errors(self.path):
             self._lock.remove()
         return manifest
+
+    def _replace(self, root: Path) -> None:
+        check_built(self.path, self._blobs)
+        if os.name == "nt":  # no folder is renamed there while a file in it is open
+            self._lock.remove()
+        take_place(self.path, root)
+        self._lock.moved_to(root)
+        self.path = root
+        remove_bundle(old_place(root))
 
     def close(self) -> None:
         """Free the lock. Unless `finish` was called, the bundle stays unfinished.
 
         What was copied stays, so that `--resume` need not read it again.
         """
-        with suppress(MlporterError):
-            self._blobs.sync()
-        self._stack.close()
-        self._lock.release()
+        free = self._untouched.give_up if self._untouched else BundleLock.release
+        with ExitStack() as stack:
+            stack.callback(free, self._lock)
+            stack.callback(self._stack.close)
+            with suppress(MlporterError):
+                self._blobs.sync()
 
     def __enter__(self) -> Self:
         return self

@@ -28,6 +28,8 @@ VERBS = {
     "inspect": "mlporter.cli.inspect",
     "show": "mlporter.cli.show",
     "unpack": "mlporter.cli.unpack",
+    "relocate": "mlporter.cli.relocate",
+    "rebuild": "mlporter.cli.rebuild",
     "doctor": "mlporter.cli.doctor",
     "demo": "mlporter.cli.demo",
 }

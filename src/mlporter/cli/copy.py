@@ -13,6 +13,7 @@ from mlporter.cli.options import (
     artifacts_option,
     auth_option,
     include_secrets_option,
+    include_table_option,
     map_uri_option,
     merge_options,
     orphans_option,
@@ -41,6 +42,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@include_table_option
 @orphans_option
 @include_secrets_option
 @auth_option
@@ -60,6 +62,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    include_tables: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
     auth: str | None,
@@ -88,6 +91,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            include_tables=include_tables,
             orphans=orphans,
             include_secrets=include_secrets,
             auth=auth,

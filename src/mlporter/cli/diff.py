@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    include_table_option,
     map_uri_option,
     output_options,
     retry_time_option,
@@ -43,6 +44,7 @@ __all__ = ["command"]
     help="How many differences to name; all are counted.",
 )
 @map_uri_option
+@include_table_option
 @selection_options
 @workers_option
 @retry_time_option
@@ -57,6 +59,7 @@ def command(
     artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
+    include_tables: tuple[str, ...],
     selection: Selection | None,
     workers: int,
     retry_time: float,
@@ -75,6 +78,7 @@ def command(
             artifacts=artifacts,
             limit=limit,
             uri_map=uri_map,
+            include_tables=include_tables,
             selection=selection,
             workers=workers,
             retry_time=retry_time,

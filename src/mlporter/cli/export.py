@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     artifacts_option,
     auth_option,
     include_secrets_option,
+    include_table_option,
     map_uri_option,
     orphans_option,
     output_options,
@@ -36,6 +37,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@include_table_option
 @orphans_option
 @include_secrets_option
 @auth_option
@@ -43,7 +45,7 @@ __all__ = ["command"]
 @workers_option
 @retry_time_option
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
-@click.option("--restart", is_flag=True, help="Begin an interrupted export anew.")
+@click.option("--restart", is_flag=True, help="Begin anew, and replace what is there.")
 @output_options
 def command(
     session: Session,
@@ -54,6 +56,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    include_tables: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
     auth: str | None,
@@ -82,6 +85,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            include_tables=include_tables,
             orphans=orphans,
             include_secrets=include_secrets,
             auth=auth,

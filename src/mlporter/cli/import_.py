@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     artifact_root_option,
     artifacts_option,
     include_secrets_option,
+    include_table_option,
     map_uri_option,
     merge_options,
     output_options,
@@ -39,6 +40,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@include_table_option
 @include_secrets_option
 @target_auth_option
 @merge_options
@@ -56,6 +58,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    include_tables: tuple[str, ...],
     include_secrets: bool,
     target_auth: str | None,
     dry_run: bool,
@@ -85,6 +88,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            include_tables=include_tables,
             include_secrets=include_secrets,
             target_auth=target_auth,
             dry_run=dry_run,

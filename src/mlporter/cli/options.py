@@ -21,6 +21,7 @@ __all__ = [
     "artifacts_option",
     "auth_option",
     "include_secrets_option",
+    "include_table_option",
     "map_uri_option",
     "merge_options",
     "orphans_option",
@@ -191,6 +192,17 @@ def target_auth_option(command: _Command) -> _Command:
         "--target-auth",
         metavar="DATABASE",
         help="Where the users of TARGET are, if not in it.",
+    )(command)
+
+
+def include_table_option(command: _Command) -> _Command:
+    """Add ``--include-table NAME``, repeatable."""
+    return click.option(
+        "--include-table",
+        "include_tables",
+        multiple=True,
+        metavar="NAME",
+        help="Take a table of another program in the same database, too. Repeatable.",
     )(command)
 
 

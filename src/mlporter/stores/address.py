@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
 from shlex import quote
+from typing import Union
 from urllib.parse import unquote, urlsplit
 
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
-from mlporter.redaction import redact
+from mlporter.redaction import needs_encoding, redact, redact_address, remember_password
 from mlporter.stores.filestore.folders import is_file_store
 
-__all__ = ["Address", "AddressKind", "is_databricks", "parse_address"]
+__all__ = ["Address", "AddressKind", "Place", "is_databricks", "parse_address", "place_text"]
+
+Place = Union[str, "os.PathLike[str]"]
+"""What the functions of the API take for a place: an address, or the path of a folder."""
 
 _KINDS = (
     "bundle directories, mlruns folders, sqlite:///, postgresql:// and mysql:// databases, http:// "
@@ -52,7 +57,7 @@ class Address:
     path: Path | None = None
 
     def __str__(self) -> str:
-        return redact(self.text)
+        return redact_address(self.text)
 
     def __repr__(self) -> str:
         return f"Address({self})"
@@ -77,6 +82,24 @@ class Address:
         return f"{driver}://" + self.text.partition("://")[2]
 
 
+def place_text(place: Place) -> str:
+    """A place as the text of its address.
+
+    Raises:
+        UsageError: it is neither a text nor a path.
+    """
+    try:
+        text = os.fspath(place)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise UsageError(
+            f"an address is a text or a path, not {type(place).__name__}",
+            hint="such as 'sqlite:///mlflow.db', 'http://host:5000' or Path('backup')",
+        )
+    return text
+
+
 def parse_address(text: str) -> Address:
     """Tell what an address names.
 
@@ -86,6 +109,14 @@ def parse_address(text: str) -> Address:
     """
     if not text.strip():
         raise UsageError("an address is empty", hint="name a bundle directory or a database URL")
+    remember_password(text)
+    if needs_encoding(text):
+        raise UsageError(
+            "the password in the address has signs that end it",
+            subject=redact_address(text),
+            hint="percent-encode them: @ is %40, : is %3A, / is %2F, # is %23, ? is %3F, % is %25, "
+            "a space is %20",
+        )
     scheme, separator, rest = text.partition("://")
     if is_databricks(text):
         return Address(AddressKind.SERVER, text)

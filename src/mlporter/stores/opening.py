@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.progress import silent
 from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
 from mlporter.stores.secrets import WithoutSecrets
 
@@ -30,6 +31,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     orphans: bool = False,
     once: bool = False,
     auth: str | None = None,
+    include_tables: tuple[str, ...] | None = None,
     on_progress: OnProgress = silent,
 ) -> Source:
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
@@ -44,6 +46,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         once: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
         auth: Address of the database of its users, where they have one of their own.
+        include_tables: Leave out tables that are not MLflow's, but for these; None keeps all.
         on_progress: Told how far reading is, where a place is read before its rows are given.
 
     Raises:
@@ -63,7 +66,13 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
     if auth is not None:
         source = _with_users(source, auth)
-    return source if include_secrets else WithoutSecrets(source)
+    if include_tables is not None:
+        try:
+            source = without_foreign(source, include_tables)
+        except BaseException:
+            source.close()
+            raise
+    return source if include_secrets else WithoutSecrets(source, include_tables or ())
 
 
 def _with_users(source: Source, auth: str) -> Source:

@@ -25,10 +25,15 @@ class WithoutSecrets(Wrapped):
     """A source without its secrets: secret columns are NULL, secret tables cannot be read.
 
     Every source is wrapped in this when it is opened, whatever kind of place it is.
+
+    Args:
+        inner: The source.
+        asked: Tables of other programs that were asked for by name: they are carried whole.
     """
 
-    def __init__(self, inner: Source) -> None:
+    def __init__(self, inner: Source, asked: tuple[str, ...] = ()) -> None:
         super().__init__(inner)
+        self.asked = asked
         self._by_name = {table.name: table for table in inner.tables}
 
     def read(
@@ -45,23 +50,24 @@ class WithoutSecrets(Wrapped):
                 f"table {table} holds secrets, and is not shown",
                 subject=self.description.address,
             )
-        hidden = _secret_columns(entry) if entry is not None else ()
+        hidden = self._hidden(entry) if entry is not None else ()
         batches = self.inner.read(table, columns, among)
         return (_blank(batch, hidden) for batch in batches) if hidden else batches
 
     def left_out(self) -> Iterator[LeftOut]:
         """An entry for each secret column of tables that are carried, if it holds something."""
-        for table in self.tables:
-            if table.kind not in {Kind.KEPT, Kind.USERS, Kind.UNKNOWN} or not _secret_columns(
-                table
-            ):
-                continue
-            for name in _secret_columns(table):
+        carried = {Kind.KEPT, Kind.USERS, Kind.UNKNOWN}
+        for table in (table for table in self.tables if table.kind in carried):
+            for name in self._hidden(table):
                 batches = self.inner.read(table.name, (name,))
                 count = sum(batch.num_rows - batch.column(0).null_count for batch in batches)
                 if count:
                     sentence = f"{count} values: secrets are left out"
                     yield LeftOut("column", table.name, name, "secret", sentence)
+
+    def _hidden(self, table: Table) -> tuple[str, ...]:
+        is_asked = table.kind is Kind.UNKNOWN and table.name in self.asked
+        return () if is_asked else _secret_columns(table)
 
 
 def _secret_columns(table: Table) -> tuple[str, ...]:

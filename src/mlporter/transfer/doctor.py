@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
-from mlporter.redaction import redact
+from mlporter.redaction import redact, redact_address
+from mlporter.stores.address import place_text
 from mlporter.stores.database.revision import installed_head
 from mlporter.stores.distant import distant
 from mlporter.stores.opening import RETRY_TIME, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlporter.stores.address import Place
 
 __all__ = ["Check", "DoctorReport", "doctor"]
 
@@ -69,7 +72,7 @@ class DoctorReport:
         return {"checks": checks, "exit_code": int(self.exit_code)}
 
 
-def doctor(address: str | None = None, *, retry_time: float = RETRY_TIME) -> DoctorReport:
+def doctor(address: Place | None = None, *, retry_time: float = RETRY_TIME) -> DoctorReport:
     """Say which versions, drivers and settings are here; open a place if one is named.
 
     Nothing is changed, neither here nor there. Settings that may hold secrets are not shown.
@@ -84,7 +87,7 @@ def doctor(address: str | None = None, *, retry_time: float = RETRY_TIME) -> Doc
     ]
     failure = ExitCode.OK
     if address is not None:
-        place, failure = _place(address, retry_time)
+        place, failure = _place(place_text(address), retry_time)
         checks += place
     return DoctorReport(tuple(checks), failure)
 
@@ -114,7 +117,7 @@ def _settings() -> Iterator[Check]:
 
 
 def _place(address: str, retry_time: float) -> tuple[list[Check], ExitCode]:
-    shown = redact(address)
+    shown = redact_address(address)
     try:
         source = open_source(address, retry_time=retry_time)
     except MlporterError as error:

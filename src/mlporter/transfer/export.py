@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.artifacts.anchors import Where
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
+from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut, ReadBackError, UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.revision import installed_mlflow
 from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
@@ -25,7 +26,7 @@ from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.plan import Plan, plan_transfer
 from mlporter.transfer.result import FilesResult, Result, TableResult
-from mlporter.transfer.selection import select
+from mlporter.transfer.selection import as_selection, select
 from mlporter.transfer.strict import check_strict, find_unreadable
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Table
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import ArtifactFile, Source
-    from mlporter.transfer.selection import Selection
+    from mlporter.transfer.selection import Asked
 
 __all__ = ["ArtifactsMode", "check_options", "export"]
 
@@ -60,8 +62,8 @@ def check_options(artifacts: str, workers: int) -> None:
 
 
 def export(
-    source: str,
-    bundle: str,
+    source: Place,
+    bundle: Place,
     *,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
@@ -73,7 +75,8 @@ def export(
     auth: str | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
-    selection: Selection | None = None,
+    include_tables: Sequence[str] = (),
+    selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Export a registry, or a part of it, to a directory.
@@ -82,20 +85,22 @@ def export(
     after the tables. What could not be carried is in the result and in the bundle's ``left_out``.
 
     Args:
-        source: Address of a database or a tracking server.
-        bundle: The directory; it must be new or empty.
+        source: Address of a database or a tracking server, or the path of a file store.
+        bundle: The directory, as a text or a path; it must be new or empty.
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: Tables and files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         resume: Continue an interrupted export in that directory.
-        restart: Begin again, removing the bundle in that directory first.
+        restart: Begin again; a finished bundle there is replaced once the new one is whole.
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         auth: Address of the database of its users, if they have one of their own.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
-        selection: What to export, with all that it stands on; None is everything.
+        include_tables: Tables of other programs in the same database that are to come, too.
+        selection: What to export, with all that it depends on: a `Selection`, or a mapping such
+            as ``{"models": ["churn*"]}``; None is everything.
         on_progress: Told how far it is.
 
     Raises:
@@ -104,9 +109,16 @@ def export(
         UnreachableError: the source cannot be reached, or the disk is full.
         BundleInUseError: another process writes into that directory.
     """
+    source, bundle = place_text(source), place_text(bundle)
+    selection = as_selection(selection)
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
     check_orphans(artifacts, selection, orphans=orphans)
+    if uri_map and artifacts == "reference":
+        raise UsageError(
+            "a bundle keeps the artifact URIs as they are, and --map-uri would change nothing",
+            hint="give --map-uri to the import of the bundle",
+        )
     place = parse_address(bundle)
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
@@ -129,6 +141,7 @@ def export(
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
         auth=auth,
+        include_tables=tuple(include_tables),
         on_progress=on_progress,
     )
     try:
@@ -203,7 +216,9 @@ class _Export:
 
     def _write(self, table: Table, expected: int) -> int:
         batches = self._counted(table, expected)
-        rows = self.writer.write_table(table, batches, secrets=self.include_secrets)
+        # Another program's table was asked for by name, with whatever is in it.
+        secrets = self.include_secrets or table.kind is Kind.UNKNOWN
+        rows = self.writer.write_table(table, batches, secrets=secrets)
         if rows != expected:
             raise ReadBackError(
                 f"{rows} rows were read and {expected} counted in one snapshot",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.address import Address, AddressKind, parse_address, place_text
 from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.opening import RETRY_TIME, open_source
@@ -21,7 +21,8 @@ from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
 from mlporter.transfer.result import FilesResult, Result
-from mlporter.transfer.selection import select
+from mlporter.transfer.rewrite import Rewrite
+from mlporter.transfer.selection import as_selection, select
 from mlporter.transfer.strict import check_strict, find_unreadable
 from mlporter.transfer.target_files import TargetFiles
 from mlporter.transfer.wishes import Wishes
@@ -29,18 +30,19 @@ from mlporter.transfer.wishes import Wishes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
     from mlporter.transfer.prepare import Prepared, Target
-    from mlporter.transfer.selection import Selection
+    from mlporter.transfer.selection import Asked
 
 __all__ = ["copy", "import_"]
 
 
 def import_(
-    bundle: str,
-    target: str,
+    bundle: Place,
+    target: Place,
     *,
-    artifact_root: str | None = None,
+    artifact_root: Place | None = None,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
@@ -48,7 +50,8 @@ def import_(
     include_secrets: bool = False,
     target_auth: str | None = None,
     strict_artifacts: bool = False,
-    selection: Selection | None = None,
+    include_tables: Sequence[str] = (),
+    selection: Asked = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
     rename_prefix: str = "",
@@ -79,7 +82,9 @@ def import_(
             without which users that the target has not are left out.
         target_auth: Address of the target's database of users, if they have one of their own.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
-        selection: What to carry, with all that it stands on; None is everything.
+        include_tables: Tables of other programs that are to come, too; the target's are empty.
+        selection: What to carry, with all that it depends on: a `Selection`, or a mapping such as
+            ``{"models": ["churn*"]}``; None is everything.
         on_conflict: What to do with what the target has another one of: ``fail`` refuses the
             whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
             or id.
@@ -95,31 +100,33 @@ def import_(
         BundleError: the bundle is damaged or unfinished.
         UnreachableError: the target cannot be reached, or refused a row; nothing was kept.
     """
+    bundle, target = place_text(bundle), place_text(target)
     if parse_address(bundle).kind is not AddressKind.BUNDLE:
         raise UsageError(
             "import reads a bundle", subject=str(parse_address(bundle)), hint="use mlporter copy"
         )
     wishes = Wishes(
-        artifact_root,
+        None if artifact_root is None else place_text(artifact_root),
         artifacts,
         tuple(uri_map),
         workers,
         Policy(on_conflict, tuple(rename), to_workspace, rename_prefix),
-        selection,
+        as_selection(selection),
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
         retry_time=retry_time,
         target_auth=target_auth,
+        include_tables=tuple(include_tables),
     )
     return _transfer("import", bundle, target, wishes, on_progress)
 
 
 def copy(
-    source: str,
-    target: str,
+    source: Place,
+    target: Place,
     *,
-    artifact_root: str | None = None,
+    artifact_root: Place | None = None,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
@@ -129,7 +136,8 @@ def copy(
     target_auth: str | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
-    selection: Selection | None = None,
+    include_tables: Sequence[str] = (),
+    selection: Asked = None,
     on_conflict: OnConflict = "fail",
     rename: Sequence[str] = (),
     rename_prefix: str = "",
@@ -146,12 +154,12 @@ def copy(
     `import_`.
     """
     wishes = Wishes(
-        artifact_root,
+        None if artifact_root is None else place_text(artifact_root),
         artifacts,
         tuple(uri_map),
         workers,
         Policy(on_conflict, tuple(rename), to_workspace, rename_prefix),
-        selection,
+        as_selection(selection),
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
@@ -159,8 +167,9 @@ def copy(
         retry_time=retry_time,
         auth=auth,
         target_auth=target_auth,
+        include_tables=tuple(include_tables),
     )
-    return _transfer("copy", source, target, wishes, on_progress)
+    return _transfer("copy", place_text(source), place_text(target), wishes, on_progress)
 
 
 def _transfer(
@@ -187,6 +196,7 @@ def _transfer(
         orphans=wishes.orphans,
         once=True,
         auth=wishes.auth,
+        include_tables=wishes.include_tables,
         on_progress=on_progress,
     )
     try:
@@ -218,7 +228,7 @@ class _Work:
         try:
             work = self._prepare(target)
             files = None
-            if work.rewrite is not None and self.wishes.copies(self.source):
+            if isinstance(work.rewrite, Rewrite) and self.wishes.copies(self.source):
                 files = TargetFiles(work.rewrite, self.wishes.uri_map)
             load = Load(work, target, files, self.wishes.workers, self.on_progress)
             for item in left_out_of(self.source):
@@ -227,7 +237,8 @@ class _Work:
             target.rollback()
             raise
         load.run()
-        return self._result(work, load.files_result, load.left_out, started)
+        moved = load.files_result or FilesResult(self.wishes.artifacts)
+        return self._result(work, moved, load.left_out, started)
 
     def preview(self, started: float) -> Result:
         """Say what would be done."""
@@ -249,6 +260,7 @@ class _Work:
             target,
             wishes.policy,
             wishes.artifact_root,
+            remap=wishes.uri_map if wishes.artifacts == "reference" else (),
             include_secrets=wishes.include_secrets,
             on_progress=self.on_progress,
         )

@@ -10,6 +10,7 @@ from mlporter.bundle.reader import BundleSource
 from mlporter.catalogue import release_of
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.progress import OnProgress, silent
+from mlporter.stores.address import place_text
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.versions import rows_of
 from mlporter.stores.wrapped import Wrapped
@@ -19,6 +20,7 @@ from mlporter.transfer.result import LEFT_OUT_SHOWN
 if TYPE_CHECKING:
     from mlporter.bundle.manifest import Manifest
     from mlporter.errors import LeftOut
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
 
 __all__ = [
@@ -123,7 +125,7 @@ class Inventory:
 
 
 def inspect(
-    address: str,
+    address: Place,
     *,
     auth: str | None = None,
     retry_time: float = RETRY_TIME,
@@ -141,7 +143,11 @@ def inspect(
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
     source = open_source(
-        address, retry_time=retry_time, orphans=True, auth=auth, on_progress=on_progress
+        place_text(address),
+        retry_time=retry_time,
+        orphans=True,
+        auth=auth,
+        on_progress=on_progress,
     )
     try:
         return _inventory(source, on_progress)

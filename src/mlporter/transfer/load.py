@@ -67,7 +67,7 @@ class Load:
     on_progress: OnProgress
     latest: LatestMetrics = field(init=False)
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
-    files_result: FilesResult = field(default_factory=lambda: FilesResult("none"))
+    files_result: FilesResult | None = None
 
     def __post_init__(self) -> None:
         """Latest metrics are derived: the target is given what its metrics say."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
+from mlporter.artifacts.uris import UriMap
 from mlporter.catalogue.types import Kind
-from mlporter.errors import LeftOut, RefusedError
+from mlporter.errors import ConflictError, LeftOut, RefusedError
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.kept import KeptRows
 from mlporter.stores.protocols import Among
@@ -17,6 +18,7 @@ from mlporter.transfer.merge.resolve import resolve, resolve_fresh
 from mlporter.transfer.merge.users import merge_users
 from mlporter.transfer.plan import Plan, plan_transfer, strange_tables
 from mlporter.transfer.preflight import MAX_REASONS, misfits
+from mlporter.transfer.remap import Remap
 from mlporter.transfer.result import TableResult
 from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.strict import Unreadable
@@ -93,7 +95,7 @@ class Prepared:
     plan: Plan
     merge: Merge
     fresh: bool
-    rewrite: Rewrite | None
+    rewrite: Rewrite | Remap | None
     on_progress: OnProgress
     unreadable: Unreadable = field(default_factory=Unreadable)
     _kept: dict[str, KeptRows] = field(default_factory=dict)
@@ -183,10 +185,13 @@ def prepare(
     policy: Policy,
     artifact_root: str | None,
     *,
+    remap: tuple[str, ...] = (),
     include_secrets: bool,
     on_progress: OnProgress,
 ) -> Prepared:
     """Plan what carrying `source` into `target` does.
+
+    `remap` are ``FROM=TO`` pairs by which URIs are rewritten where no file is copied.
 
     Raises:
         RefusedError: the source's tables are not those of its schema revision.
@@ -215,7 +220,7 @@ def prepare(
             on_progress=on_progress,
         )
     whole = _mapped(source, merge, Choice())
-    rewrite = None
+    rewrite: Rewrite | Remap | None = Remap(UriMap.parse(remap)) if remap else None
     if artifact_root is not None:
         there = {} if fresh else {"places_there": _Places(target, merge).of}
         rewrite = Rewrite(whole, artifact_root, **there)
@@ -223,7 +228,27 @@ def prepare(
     users = merge_users(source, target, plan.tables, merge, policy)
     if users is not None:
         carried = users.instead(carried)
+    _check_empty(carried, target, plan)
     return Prepared(carried, source, target, plan, merge, fresh, rewrite, on_progress)
+
+
+def _check_empty(carried: Source, target: Target, plan: Plan) -> None:
+    """Refuse to mix rows of another program's table with those that the target has.
+
+    Their numbers mean something there, and nobody but that program knows what.
+    """
+    mixed = [
+        f"table {table.name} has {target.count(table.name)} rows"
+        for table in plan.tables
+        if table.kind is Kind.UNKNOWN and carried.count(table.name) and target.count(table.name)
+    ]
+    if mixed:
+        raise ConflictError(
+            "the target has rows of its own in another program's table",
+            subject=str(target.address),
+            hint="leave --include-table out, or empty the table there",
+            reasons=tuple(mixed),
+        )
 
 
 @dataclass(frozen=True)

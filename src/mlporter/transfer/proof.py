@@ -12,17 +12,21 @@ from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.address import AddressKind, parse_address, place_text
+from mlporter.stores.foreign import WithoutForeign, is_foreign
 from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.versions import rows_of
 from mlporter.transfer.aligned import aligned
 from mlporter.transfer.counterparts import WithoutMarks, has_marks
-from mlporter.transfer.selection import Selection, select
+from mlporter.transfer.selection import Selection, as_selection, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlporter.compare.report import DiffReport
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
+    from mlporter.transfer.selection import Asked
 
 __all__ = ["diff"]
 
@@ -31,8 +35,8 @@ FilesCompared = Literal["content", "listing", "none"]
 
 
 def diff(
-    a: str,
-    b: str,
+    a: Place,
+    b: Place,
     *,
     strict: bool = False,
     artifacts: FilesCompared = "content",
@@ -40,7 +44,8 @@ def diff(
     uri_map: Sequence[str] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
-    selection: Selection | None = None,
+    include_tables: Sequence[str] = (),
+    selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> DiffReport:
     """Compare two places, field by field and file by file. Neither is changed.
@@ -56,12 +61,15 @@ def diff(
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        include_tables: Compare these tables of other programs, too.
         selection: Compare only this part of both, of what each of them has of it.
         on_progress: Told how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
+    a, b = place_text(a), place_text(b)
+    selection = as_selection(selection)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     once = not strict and not all(_may_repeat(address) for address in (a, b))
     opened = partial(
@@ -75,7 +83,9 @@ def diff(
     with ExitStack() as stack:
         left = stack.enter_context(closing(opened(a)))
         right = stack.enter_context(closing(opened(b)))
+        left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)
+        limits += foreign
         if not strict:
             copied = has_marks(one) or has_marks(other)
             one, said = aligned(one, other)
@@ -89,6 +99,20 @@ def diff(
             one, other = _as_told(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])
+
+
+def _without_foreign(
+    left: Source, right: Source, include: tuple[str, ...]
+) -> tuple[Source, Source, list[str]]:
+    """Both sources without other programs' tables, but for some, and a sentence that says so."""
+    names = {t.name for source in (left, right) for t in source.tables if is_foreign(t)}
+    if unknown := [name for name in include if name not in names]:
+        raise UsageError(f"neither side has a table {unknown[0]!r} of another program")
+    names -= set(include)
+    if not names:
+        return left, right, []
+    one, other = (WithoutForeign(source, frozenset(names)) for source in (left, right))
+    return one, other, [f"Tables that are not MLflow's: {', '.join(sorted(names))}."]
 
 
 def _as_told(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Source]:
@@ -115,6 +139,7 @@ def _alike(
     A place that lacks some of it is what a comparison is for, and no error.
     """
     if selection is not None and not selection.is_everything:
+        selection = _by_name(left, selection)
         chosen = [select(source, selection, partly=True) for source in (left, right)]
         return chosen[0], chosen[1], [f"Whatever was not asked for: {selection.options()}."]
     one, other = left.description.selection, right.description.selection
@@ -126,6 +151,19 @@ def _alike(
     if one:
         return left, select(right, recorded, partly=True), limits
     return select(left, recorded, partly=True), right, limits
+
+
+def _by_name(source: Source, selection: Selection) -> Selection:
+    """A selection with names in place of ids of A's experiments: B has other ids."""
+    names = dict(rows_of(source, "experiments", ("experiment_id", "name")))
+    taken = set(names.values())
+    asked = (
+        names.get(int(pattern), pattern)
+        if pattern.isdecimal() and pattern not in taken
+        else pattern
+        for pattern in selection.experiments
+    )
+    return replace(selection, experiments=tuple(asked))
 
 
 def _recorded(words: Mapping[str, object]) -> Selection | None:

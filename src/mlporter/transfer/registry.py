@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.errors import UsageError
+from mlporter.stores.address import place_text
 from mlporter.stores.opening import RETRY_TIME, open_source
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Description, Source
 
 __all__ = ["Registry", "open", "show"]
@@ -120,14 +122,14 @@ class Registry:
 
 
 def open(  # noqa: A001 -- as in `gzip.open`
-    address: str, *, auth: str | None = None, retry_time: float = RETRY_TIME
+    address: Place, *, auth: str | None = None, retry_time: float = RETRY_TIME
 ) -> Registry:
     """Open a bundle or a database for reading; see `mlporter.stores.opening.open_source`."""
-    return Registry(open_source(address, auth=auth, retry_time=retry_time))
+    return Registry(open_source(place_text(address), auth=auth, retry_time=retry_time))
 
 
 def show(
-    address: str,
+    address: Place,
     table: str,
     *,
     columns: tuple[str, ...] | None = None,

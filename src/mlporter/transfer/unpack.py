@@ -18,7 +18,7 @@ from mlporter.bundle.atomic import disk_errors
 from mlporter.bundle.reader import BundleSource
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.opening import bundle_address
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 from mlporter.transfer.apart import check_outside
@@ -29,6 +29,7 @@ from mlporter.transfer.versions import VersionChoice, choose_versions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["unpack"]
@@ -49,8 +50,8 @@ class _Piece:
 
 
 def unpack(
-    bundle: str,
-    directory: str,
+    bundle: Place,
+    directory: Place,
     *,
     model: str | None = None,
     version: str | None = None,
@@ -77,6 +78,7 @@ def unpack(
         RefusedError: another file is in the way; what was written before it stays.
         BundleError: the bundle is damaged or unfinished.
     """
+    bundle, directory = place_text(bundle), place_text(directory)
     place = parse_address(bundle)
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError("unpack reads a bundle", subject=str(place))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
+from mlporter.bundle.manifest import load_manifest
+from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.opening import RETRY_TIME, bundle_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.compare.report import DiffReport
+    from mlporter.stores.address import Place
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -42,12 +46,18 @@ class VerifyResult:
         }
 
 
+def _foreign(bundle: str) -> list[str]:
+    """Tables of other programs that a bundle holds: they were asked for."""
+    tables = load_manifest(Path(bundle)).tables
+    return [name for name, entry in tables.items() if entry.kind == Kind.UNKNOWN.value]
+
+
 def verify(
-    bundle: str,
+    bundle: Place,
     *,
     quick: bool = False,
     sample: float | None = None,
-    against: str | None = None,
+    against: Place | None = None,
     uri_map: Sequence[str] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
@@ -68,7 +78,7 @@ def verify(
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
     """
-    place = parse_address(bundle)
+    place = parse_address(place_text(bundle))
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
@@ -96,6 +106,7 @@ def verify(
             uri_map=uri_map,
             workers=workers,
             retry_time=retry_time,
+            include_tables=_foreign(bundle_address(place)),
             on_progress=on_progress,
         )
     return VerifyResult(check, compared)

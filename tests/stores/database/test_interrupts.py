@@ -110,6 +110,6 @@ def test_an_ingest_ends_with_the_batch_at_which_it_was_interrupted(mlflow_sqlite
 
 def test_errors_of_the_database_stay_what_they_are(mlflow_sqlite):
     connection = sqlite.open_reader(mlflow_sqlite, "here")
-    with pytest.raises(UnreachableError, match="no such table"):
+    with pytest.raises(UnreachableError, match="no_such_table"):
         connection.rows("SELECT * FROM no_such_table")
     connection.close()

@@ -32,7 +32,7 @@ def test_tables_and_columns_may_be_called_anything(url, tmp_path):
     quoted = '"' + NAME.replace('"', '""') + '"'
     execute(url, f"CREATE TABLE {quoted} ({quoted} VARCHAR(9) PRIMARY KEY, b TEXT)")
     execute(url, f"INSERT INTO {quoted} VALUES ('a', 'b')")
-    mlporter.export(url, str(tmp_path / "bundle"))
+    mlporter.export(url, str(tmp_path / "bundle"), include_tables=[NAME])
     assert mlporter.verify(str(tmp_path / "bundle")).exit_code == 0
     with mlporter.open(str(tmp_path / "bundle")) as registry:
         assert registry.read(NAME).read_all().to_pylist() == [{NAME: "a", "b": "b"}]

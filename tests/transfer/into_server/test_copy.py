@@ -219,3 +219,113 @@ def test_a_model_of_somebody_else_is_refused_left_out_or_renamed(plain_sqlite, s
     renamed = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="rename")
     assert renamed.exit_code == 0
     assert len(client.search_model_versions(f"name = '{name}-imported'")) == 3
+
+
+@pytest.mark.parametrize("on_conflict", ["fail", "skip", "rename"])
+def test_a_prompt_of_somebody_else_keeps_its_text(on_conflict, mlflow_sqlite, server):
+    """Prompts of one name share a placeholder as source: their text is in a tag."""
+    source = f"sqlite:///{mlflow_sqlite}"
+    with mlflow_at(source):
+        mlflow.genai.register_prompt("greeting", "Hello {{name}}, from dev")
+    with mlflow_at(server.address):
+        mlflow.genai.register_prompt("greeting", "Good day {{name}}, from prod")
+    if on_conflict == "fail":
+        with pytest.raises(mlporter.ConflictError, match="another version 1"):
+            mlporter.copy(source, server.address)
+    else:
+        result = mlporter.copy(source, server.address, on_conflict=on_conflict)
+        assert result.exit_code == (3 if on_conflict == "skip" else 0)
+    with mlflow_at(server.address):
+        assert "from prod" in mlflow.genai.load_prompt("prompts:/greeting/1").template
+
+
+@pytest.mark.parametrize("what", ["tag", "stage", "description", "model tag"])
+def test_a_version_without_our_mark_that_is_not_the_same_in_all_is_a_conflict(
+    what, mlflow_sqlite, server, writes
+):
+    source = f"sqlite:///{mlflow_sqlite}"
+    clients = (mlflow.MlflowClient(source), server.client())
+    for client in clients:
+        client.create_registered_model("clf", tags={"team": "a"})
+        client.create_model_version("clf", "s3://bucket/model", tags={"kind": "first"})
+    there = clients[1]
+    if what == "tag":
+        there.set_model_version_tag("clf", "1", "kind", "recalled")
+    elif what == "stage":
+        there.transition_model_version_stage("clf", "1", "Production")
+    elif what == "description":
+        there.update_model_version("clf", "1", "recalled")
+    else:
+        there.set_registered_model_tag("clf", "team", "b")
+    writes.clear()
+    with pytest.raises(mlporter.ConflictError):
+        mlporter.copy(source, server.address)
+    assert writes == []
+
+
+def test_one_that_is_denied_is_one_entry_and_the_rest_arrives(plain_sqlite, server, monkeypatch):
+    """HTTP 403 on a write: of one run, and of one model."""
+    from mlporter.stores.server.answers import DeniedError  # noqa: PLC0415 -- of this test only
+    from mlporter.stores.server.client import Client  # noqa: PLC0415
+
+    really, sent = Client._json, []
+    name = plain_sqlite.client().get_run(plain_sqlite.run_ids[0]).info.run_name
+
+    def denying(self, method, path, *, body=None, **options):
+        if path.endswith("runs/create"):
+            sent.append(body["run_name"])
+        if path.endswith("registered-models/create") or (
+            path.endswith("runs/create") and body["run_name"] == name
+        ):
+            raise DeniedError("HTTP 403: Permission denied", subject=path)
+        return really(self, method, path, body=body, **options)
+
+    monkeypatch.setattr(Client, "_json", denying)
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    assert result.exit_code == 3
+    denied = {(i.kind, i.id) for i in result.left_out.first if i.reason == "denied"}
+    assert ("runs", plain_sqlite.run_ids[0]) in denied
+    assert ("registered_models", plain_sqlite.model_name) in denied
+    assert sent.count(name) == 1
+    monkeypatch.setattr(Client, "_json", really)
+    for run in plain_sqlite.run_ids[1:]:
+        assert seen(server.copy_of(run)) == seen(plain_sqlite.client().get_run(run))
+    assert mlporter.copy(plain_sqlite.tracking_uri, server.address).exit_code == 0
+    assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical
+
+
+def test_an_experiment_that_was_renamed_at_the_source_is_not_copied_anew(
+    plain_sqlite, mlflow_sqlite, server
+):
+    assert mlporter.copy(plain_sqlite.tracking_uri, server.address).exit_code == 0
+    there = server.rows("SELECT count(*) FROM runs")
+    client = plain_sqlite.client()
+    client.rename_experiment(plain_sqlite.experiment_id, "renamed at the source")
+    again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    assert (again.exit_code, again.rows) == (0, 0)
+    assert server.rows("SELECT count(*) FROM runs") == there
+    assert [(r.old, r.new) for r in again.renamed] == [
+        ("renamed at the source", plain_sqlite.experiment_name)
+    ]
+    # The same number of another source is another experiment.
+    other = mlflow.MlflowClient(f"sqlite:///{mlflow_sqlite}")
+    while other.create_experiment(f"other {len(other.search_experiments())}") != str(
+        plain_sqlite.experiment_id
+    ):
+        pass
+    other.create_run(plain_sqlite.experiment_id, run_name="of another source")
+    other_source = f"sqlite:///{mlflow_sqlite}"
+    assert mlporter.copy(other_source, server.address, artifacts="none").exit_code == 0
+    assert server.rows("SELECT count(*) FROM runs") != there
+
+
+def test_an_experiment_is_selected_by_its_id_too(plain_sqlite, server):
+    chosen = {"experiments": plain_sqlite.experiment_id}
+    source = plain_sqlite.tracking_uri
+    assert mlporter.copy(source, server.address, selection=chosen).exit_code == 0
+    assert server.client().get_experiment_by_name(plain_sqlite.experiment_name) is not None
+    report = mlporter.diff(source, server.address, selection=chosen)
+    assert report.identical
+    assert plain_sqlite.experiment_name in " ".join(report.ignored)
+    with pytest.raises(mlporter.RefusedError):
+        mlporter.copy(source, server.address, selection={"experiments": "987654"})

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _DONE = {"export": "Exported", "import": "Imported", "copy": "Copied", "unpack": "Unpacked"}
+_DONE |= {"rebuild": "Rebuilt"}
 _FIRST = (
     "experiments",
     "runs",

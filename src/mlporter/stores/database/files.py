@@ -102,13 +102,22 @@ class DatabaseFiles(StoreFiles):
         """Folders of files that no row points to."""
         recorded = list(self._experiments_here())
         beside = self._beside
-        found = beside.orphans(recorded) if beside else strays(recorded, self._known)
+        found = (
+            beside.orphans(recorded, is_empty=self._is_empty())
+            if beside
+            else strays(recorded, self._known)
+        )
         if self._homes:
             found += strays(self._homes, self._known, described=True)
             taken = {here_token(folder) for folder in self._folders.values()}
             mine = {owner.id: owner for owner in found if owner.uri not in taken}
             found = sorted(mine.values(), key=_id_bytes)
         return found
+
+    def _is_empty(self) -> bool:
+        """Whether the tables name no owner of files."""
+        owners = (rows_of(self._reader, table, (key,)) for table, key in _TABLES.values())
+        return not any(True for rows in owners for _ in rows)
 
     def _experiments_here(self) -> Iterator[tuple[str, Path]]:
         """The local folders of experiments, where they were recorded."""

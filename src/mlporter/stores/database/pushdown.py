@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Among
 
-__all__ = ["where_clauses"]
+__all__ = ["literal", "where_clauses"]
 
 _CHUNK = 500
 """Values of a statement where several are read one after the other."""
@@ -43,8 +43,8 @@ def where_clauses(table: Table, among: Among) -> list[str]:
 
 def _where(column: str, values: Sequence[str | int]) -> str:
     if len(values) == 1:
-        return f"WHERE {quoted(column)} = {_literal(values[0])}"
-    return f"WHERE {quoted(column)} IN ({', '.join(map(_literal, values))})"
+        return f"WHERE {quoted(column)} = {literal(values[0])}"
+    return f"WHERE {quoted(column)} IN ({', '.join(map(literal, values))})"
 
 
 def _is_plain(value: str | int) -> bool:
@@ -52,7 +52,8 @@ def _is_plain(value: str | int) -> bool:
     return isinstance(value, int) or (value.isascii() and "\\" not in value and "\0" not in value)
 
 
-def _literal(value: str | int) -> str:
+def literal(value: str | int) -> str:
+    """A value as SQL text; our sessions take backslashes as they are on every engine."""
     if isinstance(value, int):
         return str(int(value))
     return "'" + value.replace("'", "''") + "'"

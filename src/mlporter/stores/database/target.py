@@ -20,7 +20,9 @@ from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.auth import AuthDatabase, open_auth_for_writing
 from mlporter.stores.database.bulk import bulk_load
+from mlporter.stores.database.connection import quoted
 from mlporter.stores.database.limits import Limits, limits_of
+from mlporter.stores.database.pushdown import literal
 from mlporter.stores.database.reflection import actual_tables
 from mlporter.stores.database.schema import check_can_create, create_schema
 from mlporter.stores.database.sequences import set_sequences
@@ -146,6 +148,16 @@ class DatabaseTarget:
         They come in the order in which they were written, unless the table had gaps to fill.
         """
         return self._reader.read_lying(table, columns)
+
+    def set_text(self, table: Table, key: tuple[object, ...], column: str, text: str) -> None:
+        """Change one text of the row with this key."""
+        row = " AND ".join(
+            f"{quoted(name)} = {literal(value if isinstance(value, int) else str(value))}"
+            for name, value in zip(table.key, key, strict=True)
+        )
+        self._connection.execute(
+            f"UPDATE {quoted(table.name)} SET {quoted(column)} = {literal(text)} WHERE {row}"
+        )
 
     def finish(self) -> None:
         """Make the next experiment get a free id."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import requests
 
 __all__ = ["ApiError", "LostAnswerError", "MissingEndpointError", "TransientError", "json_of"]
-__all__ += ["check", "refusal"]
+__all__ += ["REFUSED", "DeniedError", "check", "reason_of", "refusal"]
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 """Status codes that may be another one next time."""
@@ -46,6 +46,19 @@ class ApiError(UnreachableError):
 
 class MissingEndpointError(ApiError):
     """The server has no such endpoint: it is older, or does not offer this."""
+
+
+class DeniedError(AccessDeniedError):
+    """The server knows who asks, and does not allow this one thing (HTTP 403)."""
+
+
+REFUSED = (ApiError, DeniedError)
+"""What a server says of one request, while others may go on."""
+
+
+def reason_of(error: UnreachableError) -> str:
+    """The slug of a refusal, as `mlporter.errors.LeftOut` has it."""
+    return "denied" if isinstance(error, AccessDeniedError) else "refused"
 
 
 class LostAnswerError(UnreachableError):
@@ -95,7 +108,9 @@ def refusal(response: requests.Response, subject: str) -> UnreachableError:
             if status == 401  # noqa: PLR2004 -- not known who it is
             else "ask for permission, or leave this out of the selection"
         )
-        return AccessDeniedError(message, subject=subject, hint=hint)
+        known = status != 401 and code != "UNAUTHENTICATED"  # noqa: PLR2004 -- as above
+        kind = DeniedError if known else AccessDeniedError
+        return kind(message, subject=subject, hint=hint)
     if status in RETRIED or _BUSY.search(said):
         after = _seconds(response.headers.get("Retry-After"))
         # Of MLflow, and not of a proxy.

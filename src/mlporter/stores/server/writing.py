@@ -149,10 +149,11 @@ class Writer:
             f"{API}/runs/create",
             body,
             lambda answer: str(answer["run"]["info"]["run_id"]),
-            lambda: self._run_tagged(body["experiment_id"], tag),
+            lambda: self.run_tagged(body["experiment_id"], tag),
         )
 
-    def _run_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:
+    def run_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:
+        """The id of a run that has a tag, if there is one."""
         body = {
             "experiment_ids": [experiment],
             "filter": f"tags.`{tag[0]}` = '{tag[1]}'",

@@ -17,7 +17,7 @@ from mlporter.compare.missing import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.stores.server.families import ANYWHERE
 from mlporter.stores.told import told_batch
 from mlporter.stores.versions import rows_of
@@ -77,6 +77,7 @@ class Carry:
         policy: What to do about conflicts.
         workers: Requests at a time.
         rehearsed: Whether nothing is really written.
+        refused: What the server did not take, by table and id: nothing below it is tried.
         ids: The server's ids by the source's, of all that is there or was made so far.
         back: The source's ids by the server's, of what was there at the start.
         homes: Experiments on the server that are written into, by the server's ids.
@@ -99,6 +100,7 @@ class Carry:
     on_progress: OnProgress
     rehearsed: bool = False
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
+    refused: set[tuple[str, str]] = field(default_factory=set)
     ids: IdMap = field(default_factory=IdMap)
     back: IdMap = field(default_factory=IdMap)
     homes: dict[int, Home] = field(default_factory=dict)
@@ -284,9 +286,10 @@ class Carry:
         """Do something; where the server refuses it, note that and go on."""
         try:
             work()
-        except ApiError as error:
-            self.leave(table, id_, "", "refused", error.message)
+        except REFUSED as error:
+            self.leave(table, id_, "", reason_of(error), error.message)
             self.skip(table)
+            self.refused.add((table, id_))
             return False
         return True
 

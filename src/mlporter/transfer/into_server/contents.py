@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from mlporter.errors import LeftOut
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, DeniedError, reason_of
 from mlporter.transfer.into_server.crew import Crew
 from mlporter.transfer.into_server.proved import leave_proved
 
@@ -143,8 +143,8 @@ def _send(carry: Carry, crew: Crew, batch: _Batch) -> None:
 
 
 def _log(carry: Carry, writer: Writer, run: str, batch: _Batch) -> None:
-    def refused(kind: str, item: Json, why: str) -> None:
-        carry.leave("run", batch.run, f"{kind}/{item['key']}", "refused", why)
+    def refused(kind: str, item: Json, reason: str, why: str) -> None:
+        carry.leave("run", batch.run, f"{kind}/{item['key']}", reason, why)
         carry.skip(kind)
 
     for kind, count in send_or_split(batch.items, partial(writer.log_batch, run), refused).items():
@@ -154,19 +154,22 @@ def _log(carry: Carry, writer: Writer, run: str, batch: _Batch) -> None:
 def send_or_split(
     items: dict[str, list[Json]],
     send: Callable[[dict[str, list[Json]]], None],
-    refused: Callable[[str, Json, str], None],
+    refused: Callable[[str, Json, str, str], None],
 ) -> dict[str, int]:
     """Send items together; where the server refuses one, the others all the same.
+
+    Where it does not allow it at all, the others are not tried: it would say the same of each.
 
     Returns:
         How many of each kind were taken.
     """
     try:
         send({kind: found for kind, found in items.items() if found})
-    except ApiError as error:
+    except REFUSED as error:
         flat = [(kind, item) for kind, found in items.items() for item in found]
-        if len(flat) == 1:
-            refused(*flat[0], error.message)
+        if len(flat) == 1 or isinstance(error, DeniedError):
+            for kind, item in flat:
+                refused(kind, item, reason_of(error), error.message)
             return {}
         middle = len(flat) // 2
         taken: dict[str, int] = {}
@@ -200,6 +203,6 @@ def _wake(carry: Carry, run: str) -> None:
     writer, copy = carry.writer_of_run(run)
     try:
         writer.restore_run(copy)
-    except ApiError as error:
-        carry.left_out.add(LeftOut("run", run, "", "refused", error.message))
+    except REFUSED as error:
+        carry.left_out.add(LeftOut("run", run, "", reason_of(error), error.message))
     carry.awake.add(run)

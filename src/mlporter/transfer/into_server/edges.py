@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, ApiError, reason_of
 from mlporter.transfer.into_server.contents import number
 from mlporter.transfer.into_server.crew import Crew
 
@@ -139,8 +139,8 @@ def _write(carry: Carry, run: str, edges: _Edges) -> None:
         for model, step in edges.outputs:
             writer.log_output(copy, model, step)
             carry.wrote("inputs")
-    except ApiError as error:
-        carry.leave("run", run, "inputs", "refused", error.message)
+    except REFUSED as error:
+        carry.leave("run", run, "inputs", reason_of(error), error.message)
         carry.skip("inputs")
 
 
@@ -191,8 +191,8 @@ def _log_points(carry: Carry, run: str, points: list[Json]) -> None:
     try:
         writer.log_batch(copy, {"metrics": points})
         carry.wrote("logged_model_metrics", len(points))
-    except ApiError as error:
-        carry.leave("run", run, "logged_model_metrics", "refused", error.message)
+    except REFUSED as error:
+        carry.leave("run", run, "logged_model_metrics", reason_of(error), error.message)
         carry.skip("logged_model_metrics", len(points))
 
 

@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import marks
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.into_server.crew import Crew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mlporter.stores.server.writing import Writer
     from mlporter.transfer.into_server.carry import Carry
     from mlporter.transfer.into_server.matching import Matching
 
@@ -32,8 +33,8 @@ def end_runs(carry: Carry) -> None:
         try:
             writer.update_run(copy, changes)
             carry.wrote("runs")
-        except ApiError as error:
-            carry.leave("run", row["run_uuid"], "", "refused", error.message)
+        except REFUSED as error:
+            carry.leave("run", row["run_uuid"], "", reason_of(error), error.message)
             carry.skip("runs")
 
     with Crew(carry.workers) as crew:
@@ -94,9 +95,14 @@ def _delete_models(carry: Carry) -> None:
         copy = carry.ids.of("logged_models").get(model)
         if stage == "deleted" and copy is not None and model not in carry.gone:
             writer, home = carry.writer_in(experiment)
-            writer.set_experiment_tag(home, f"{marks.DELETED_MODEL}{model}", copy)
-            if carry.attempt("logged_models", model, partial(writer.delete_logged_model, copy)):
+            delete = partial(_delete_model, writer, home, model, copy)
+            if carry.attempt("logged_models", model, delete):
                 carry.gone.add(model)
+
+
+def _delete_model(writer: Writer, home: int, model: str, copy: str) -> None:
+    writer.set_experiment_tag(home, f"{marks.DELETED_MODEL}{model}", copy)
+    writer.delete_logged_model(copy)
 
 
 def _delete_experiments(carry: Carry, matching: Matching) -> set[int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts import layout
 from mlporter.stores.lookup import SortedLookup
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.transfer.files import SourceFileError, open_guarded, unreadable
 from mlporter.transfer.into_server.crew import Crew
 from mlporter.transfer.merge.contents import names_ids, with_new_ids
@@ -172,13 +172,13 @@ class Files:
         except SourceFileError as error:
             with carry.lock:
                 carry.left_out.add(unreadable(file, str(error)))
-        except ApiError as error:
-            self._refuse(file, error.message)
+        except REFUSED as error:
+            self._refuse(file, error.message, reason_of(error))
             with self._lock:
                 self.refused += 1
 
-    def _refuse(self, file: ArtifactFile, why: str) -> None:
-        self._carry.leave("artifact", file.owner_id, file.path, "refused", why)
+    def _refuse(self, file: ArtifactFile, why: str, reason: str = "refused") -> None:
+        self._carry.leave("artifact", file.owner_id, file.path, reason, why)
 
     def _content(self, file: ArtifactFile) -> bytes | None:
         """The bytes of a file in which ids are other ones on the server; None of any other."""

@@ -44,8 +44,9 @@ def make_experiments(carry: Carry, matching: Matching) -> None:
         ):
             carry.on_progress("making experiments", len(carry.homes), len(matches))
 
+    wanted = [n for n, match in matches.items() if ("experiments", match.name) not in carry.refused]
     with Crew(carry.workers) as crew:
-        crew.each(list(matches), make)
+        crew.each(wanted, make)
     for number in new:
         if number not in carry.ids.experiments:
             del matching.matches[number]
@@ -98,7 +99,8 @@ def make_runs(carry: Carry) -> None:
 
     def new() -> Iterator[tuple[Any, ...]]:
         for row in rows_of(carry.source, "runs", _RUN):
-            if row[1] in carry.ids.experiments and row[0] not in known:
+            is_new = row[0] not in known and ("runs", row[0]) not in carry.refused
+            if row[1] in carry.ids.experiments and is_new:
                 carry.fresh.add(row[0])
                 yield row
 
@@ -146,6 +148,8 @@ def _new_models(carry: Carry) -> Iterator[tuple[tuple[Any, ...], list[tuple[str,
     known, rows = carry.ids.ids["logged_models"], []
     for row in rows_of(carry.source, "logged_models", _MODEL):
         if row[1] not in carry.ids.experiments or row[0] in known:
+            continue
+        if ("logged_models", row[0]) in carry.refused:
             continue
         if carry.is_databricks and row[5] == "deleted":
             detail = "Databricks keeps no deleted logged models"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue import marks
 from mlporter.errors import LeftOut, RefusedError
+from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.alike import alike, alike_anywhere, tagged
 from mlporter.transfer.into_server.carry import Home
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mlporter.transfer.into_server.carry import Carry
-    from mlporter.transfer.merge.inventory import Experiment
+    from mlporter.transfer.merge.inventory import Experiment, Reader
     from mlporter.transfer.merge.names import Match
 
 __all__ = ["Matching"]
 
 _LARGEST = 2**63 - 1
 _ROUNDS = 100
+_LOOKED_AT = 3
+"""Runs by which a renamed experiment is known."""
 _DEFAULT = "default"
 
 
@@ -65,12 +68,13 @@ class Matching:
     def _experiments(self) -> None:
         carry = self.carry
         mine, there = experiments_of(carry.source), experiments_of(carry.server)
-        marked = tagged(carry.server, "experiment_tags", "experiment_id", marks.EXPERIMENT)
-        self.ours = {int(number) for number, _ in marked}
+        marked = _numbered(carry.server)
+        self.ours = set(marked)
         held = tagged(carry.server, "experiment_tags", "experiment_id", marks.HOLDS)
         self.marked = self.ours | {int(number) for number, _ in held}
         asked = ((e.number, carry.policy.experiment_name(e.name)) for e in mine)
         new = {number: name for number, name in asked if name is not None}
+        new = self._known_by_tag(mine, there, marked) | new
         taken = {e.name for e in mine}
         trials = {e.number: free_name(new.get(e.number, e.name), taken) for e in mine}
         reasons: dict[int, str] = {}
@@ -82,6 +86,45 @@ class Matching:
             new.update({number: next(trials[number]) for number in reasons})
         self._check_paths()
         self._settle(reasons)
+
+    def _known_by_tag(
+        self, mine: list[Experiment], there: list[Experiment], marked: dict[int, str]
+    ) -> dict[int, str]:
+        """Experiments that were renamed since they were sent: what the server calls their copies.
+
+        The tag holds a number, which another source has as well: one of their runs must be there.
+        """
+        carry = self.carry
+        names = {(carry.ids.workspace(e.workspace), e.name) for e in mine}
+        free = {
+            (one.workspace, marked[one.number]): one
+            for one in there
+            if one.number in marked and (one.workspace, one.name) not in names
+        }
+        if not free:
+            return {}
+        held = {(one.workspace, one.name) for one in there}
+        origin = _numbered(carry.source)
+        found = {}
+        for one in mine:
+            workspace = carry.ids.workspace(one.workspace)
+            copy = free.get((workspace, origin.get(one.number, str(one.number))))
+            if copy is not None and (workspace, one.name) not in held and self._has_run(one, copy):
+                found[one.number] = copy.name
+        return found
+
+    def _has_run(self, one: Experiment, copy: Experiment) -> bool:
+        """Whether a run of the source's experiment has its copy in the server's."""
+        among = Among("experiment_id", (one.number,))
+        runs: list[str] = []
+        for batch in self.carry.source.read("runs", ("run_uuid",), among):
+            runs += batch.column(0).to_pylist()
+            if len(runs) >= _LOOKED_AT:
+                break
+        writer = self.carry.writer_of(copy.workspace)
+        return any(
+            writer.run_tagged(str(copy.number), (marks.RUN, run)) for run in runs[:_LOOKED_AT]
+        )
 
     def _match(
         self, mine: Iterable[Experiment], there: Iterable[Experiment], new: dict[int, str]
@@ -239,6 +282,12 @@ class Matching:
             if uuid is not None:
                 back[uuid] = one.uuid
         carry.back.ids["datasets"] = back
+
+
+def _numbered(reader: Reader) -> dict[int, str]:
+    """Experiments that are copies, and the number that each has where it comes from."""
+    found = tagged(reader, "experiment_tags", "experiment_id", marks.EXPERIMENT)
+    return {int(number): value for number, value in found}
 
 
 _DATASET_TAG = ("evaluation_dataset_tags", "dataset_id", marks.DATASET)

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue.marks import OF_VERSIONS
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.transfer.into_server.crew import Crew
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def _send(carry: Carry, table: str, model: str, pairs: list[tuple[str, str]]) ->
     try:
         send(copy, pairs)
         carry.wrote(table, len(pairs))
-    except ApiError as error:
-        carry.leave("logged_model", model, table, "refused", error.message)
+    except REFUSED as error:
+        carry.leave("logged_model", model, table, reason_of(error), error.message)
         carry.skip(table, len(pairs))
 
 

@@ -10,7 +10,7 @@ from mlporter.catalogue import marks
 from mlporter.stores.versions import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlporter.transfer.into_server.carry import Carry
     from mlporter.transfer.merge.inventory import Reader
@@ -21,6 +21,8 @@ __all__ += ["read_registered"]
 Key = tuple[str, str]
 """Workspace and name."""
 _KEY = ("workspace", "name")
+_SAID = ("run_id", "source", "description", "run_link")
+"""What is said of a version, besides stage and tags, and what a server shows of it."""
 
 
 @dataclass
@@ -30,14 +32,19 @@ class RegisteredVersion:
     row: dict[str, Any]
     tags: dict[str, str] = field(default_factory=dict)
 
-    def is_copy_of(self, row: dict[str, Any]) -> bool:
-        """Whether it is a copy of a version, or the version itself."""
+    def is_copy_of(self, row: dict[str, Any], tags: Mapping[str, str]) -> bool:
+        """Whether it is a copy of a version, or the version itself.
+
+        One without our mark is somebody's own, unless all that is said of it is the same: prompts
+        share a placeholder as their source and have their text in a tag, so that tags count, too.
+        """
         if self.tags.get(marks.VERSION) == f"{row['name']}/{row['version']}":
             return True
         if marks.VERSION in self.tags or marks.PLACEHOLDER in self.tags:
             return False
-        same = ("run_id", "source", "description")
-        return all((row[name] or None) == (self.row[name] or None) for name in same)
+        same = all((row[name] or None) == (self.row[name] or None) for name in _SAID)
+        stages = (row["current_stage"] or "None", self.row["current_stage"] or "None")
+        return same and stages[0] == stages[1] and _without_marks(tags) == _without_marks(self.tags)
 
 
 @dataclass
@@ -103,13 +110,16 @@ def conflicts_of(
         model = there.get(target(key))
         if model is not None and not model.is_ours() and text and text != model.description:
             found[key] = "the server describes it otherwise"
+    found |= _other_tags(source, there, target)
+    tags = _tags_of_versions(source, there, target)
     for row in dicts_of(source, "model_versions"):
         key = (row["workspace"], row["name"])
         model = there.get(target(key))
         if model is None or row["current_stage"] == DELETED_STAGE:
             continue
         version = model.versions.get(row["version"])
-        if version is not None and not version.is_copy_of(row):
+        said = tags.get((*key, row["version"]), {})
+        if version is not None and not version.is_copy_of(row, said):
             found[key] = f"the server has another version {row['version']}"
         elif version is None and row["version"] <= max(model.versions, default=0):
             found[key] = f"the server has given out number {row['version']} before"
@@ -120,6 +130,37 @@ def conflicts_of(
         if model is not None and is_other and not model.is_ours():
             found[workspace, name] = f"the server has its alias {alias!r} at another version"
     return found
+
+
+def _other_tags(
+    source: Reader, there: dict[Key, Registered], target: Callable[[Key], Key]
+) -> dict[Key, str]:
+    """Models that somebody else made on the server, with another value of one of our tags."""
+    found: dict[Key, str] = {}
+    columns = (*_KEY, "key", "value")
+    for workspace, name, tag, value in rows_of(source, "registered_model_tags", columns):
+        model = there.get(target((workspace, name)))
+        is_other = model is not None and model.tags.get(tag, value or "") != (value or "")
+        if model is not None and is_other and not model.is_ours():
+            found[workspace, name] = f"the server has another value of its tag {tag!r}"
+    return found
+
+
+def _tags_of_versions(
+    source: Reader, there: dict[Key, Registered], target: Callable[[Key], Key]
+) -> dict[tuple[str, str, int], dict[str, str]]:
+    """Tags of the source's versions whose number the server has given to a version, too."""
+    found: dict[tuple[str, str, int], dict[str, str]] = {}
+    columns = (*_KEY, "version", "key", "value")
+    for workspace, name, version, tag, value in rows_of(source, "model_version_tags", columns):
+        model = there.get(target((workspace, name)))
+        if model is not None and version in model.versions:
+            found.setdefault((workspace, name, version), {})[tag] = value or ""
+    return found
+
+
+def _without_marks(tags: Mapping[str, str]) -> dict[str, str]:
+    return {tag: value for tag, value in tags.items() if not tag.startswith(marks.OURS)}
 
 
 def dicts_of(reader: Reader, table: str) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlporter.artifacts.anchors import DELETED_STAGE
 from mlporter.catalogue import marks
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import locations_of, version_owner_id
 from mlporter.transfer.into_server.crew import Crew
@@ -208,8 +208,8 @@ class Registry:
         good = {alias: number for alias, number in wanted.items() if number in made}
         self._set(_ALIASES, good, there.aliases, partial(writer.set_alias, name))
 
-    def _refuse(self, key: Key, what: object, kind: str, why: str) -> None:
-        self._carry.leave("model_version", f"{key[0]}/{key[1]}/{what}", "", "refused", why)
+    def _refuse(self, key: Key, what: object, kind: str, why: str, reason: str = "refused") -> None:
+        self._carry.leave("model_version", f"{key[0]}/{key[1]}/{what}", "", reason, why)
         table = "registered_model_aliases" if kind == "alias" else "model_versions"
         self._carry.skip(table)
 
@@ -244,8 +244,8 @@ class Registry:
         body |= {"model_id": named.model} if named.model else {}
         try:
             got = writer.create_model_version(body, number)
-        except ApiError as error:
-            self._refuse(key, number, "version", error.message)
+        except REFUSED as error:
+            self._refuse(key, number, "version", error.message, reason_of(error))
             carry.skip("model_version_tags", len(tags))
             return False
         if got != number:

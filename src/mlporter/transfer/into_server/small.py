@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import marks
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.transfer.into_server.crew import Crew
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ def write_experiment_tags(carry: Carry, matching: Matching) -> None:
         try:
             writer.set_experiment_tag(home, row["key"], row["value"] or "")
             carry.wrote("experiment_tags")
-        except ApiError as error:
-            carry.leave("experiment", str(row["original"]), row["key"], "refused", error.message)
+        except REFUSED as error:
+            carry.leave(
+                "experiment", str(row["original"]), row["key"], reason_of(error), error.message
+            )
             carry.skip("experiment_tags")
 
     with Crew(carry.workers) as crew:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import ApiError
+from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.stores.server.tracing import assessment_body, spans_body, trace_body
 from mlporter.transfer.into_server.crew import Crew
 
@@ -136,8 +136,8 @@ def _send(carry: Carry, trace: _Trace, counts: dict[str, dict[str, int]]) -> Non
             _lose(carry, id_, counts[id_], "conflict", detail)
             return
         refused = _start(carry, writer, trace)
-    except ApiError as error:
-        _lose(carry, id_, counts[id_], "refused", error.message)
+    except REFUSED as error:
+        _lose(carry, id_, counts[id_], reason_of(error), error.message)
         return
     for table, rows in counts[id_].items():
         carry.wrote(table, max(0, rows - refused) if table == "assessments" else rows)
@@ -162,7 +162,7 @@ def _start(carry: Carry, writer: Writer, trace: _Trace) -> int:
     bodies = [assessment_body(row) for row in taken]
     try:
         start(bodies)
-    except ApiError:
+    except REFUSED:
         if not bodies:
             raise
     else:
@@ -175,9 +175,9 @@ def _start(carry: Carry, writer: Writer, trace: _Trace) -> int:
 def _one_taken(carry: Carry, row: dict[str, Any], send: Callable[[], None]) -> bool:
     try:
         send()
-    except ApiError as error:
+    except REFUSED as error:
         what = f"assessments/{row['assessment_id']}"
-        carry.leave("trace", row["trace_id"], what, "refused", error.message)
+        carry.leave("trace", row["trace_id"], what, reason_of(error), error.message)
         carry.skip("assessments")
         return False
     return True
@@ -245,7 +245,7 @@ def _send_spans(carry: Carry, trace: str, experiment: int, contents: list[str]) 
     try:
         writer.log_spans(home, spans_body(contents))
         carry.wrote("spans", len(contents))
-    except (ApiError, ValueError) as error:
+    except (*REFUSED, ValueError) as error:
         carry.leave("trace", trace, "spans", "refused", str(error))
         carry.skip("spans", len(contents))
 

@@ -114,6 +114,7 @@ class ServerWork:
         self.on_progress("reading back", 0, None)
         again = replace(self, dry=True, on_progress=silent, can=self.server.can)
         try:
+            again.carry.refused.update(self.carry.refused)
             again.rehearse()
             for table, tally in again.carry.tallies.items():
                 refused = self.carry.tallies[table].skipped - tally.skipped

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from mlporter.transfer.selection.choose import select
 from mlporter.transfer.selection.source import SelectedSource
-from mlporter.transfer.selection.words import KINDS, Selection
+from mlporter.transfer.selection.words import KINDS, Asked, Selection, as_selection
 
-__all__ = ["KINDS", "SelectedSource", "Selection", "select"]
+__all__ = ["KINDS", "Asked", "SelectedSource", "Selection", "as_selection", "select"]

@@ -109,8 +109,14 @@ class Roots:
         return {
             id_: name
             for id_, name in self._experiments.items()
-            if any(is_named(name, pattern) for pattern in self._wish.experiments)
+            if any(self._is_meant(id_, name, pattern) for pattern in self._wish.experiments)
         }
+
+    def _is_meant(self, id_: int, name: str, pattern: str) -> bool:
+        """Whether an experiment is asked for: by its name, or by its id where no name is that."""
+        if pattern.isdecimal() and pattern not in self._experiments.values():
+            return int(pattern) == id_
+        return is_named(name, pattern)
 
     def _is_in_workspace(self, workspace: str | None) -> bool:
         return not self._wish.workspaces or (workspace or _DEFAULT) in self._wish.workspaces
@@ -214,7 +220,8 @@ class Roots:
     def _named_experiments(self) -> None:
         """Choose experiments, without what is in them; say which are not there."""
         for pattern in self._wish.experiments:
-            if not any(is_named(name, pattern) for name in self._chosen_experiments.values()):
+            chosen = self._chosen_experiments.items()
+            if not any(self._is_meant(id_, name, pattern) for id_, name in chosen):
                 names = set(self._experiments.values())
                 self.missing.say(f"experiment {pattern!r}", nearest(pattern, names), there=names)
         if self._wish.experiments and self._wants("experiments"):

@@ -239,7 +239,7 @@ class SelectedSource:
         """The same rows, with what keeps secrets back outermost: it says what it keeps back."""
         if not isinstance(self.inner, WithoutSecrets):
             return self
-        return WithoutSecrets(replace(self, inner=self.inner.inner, _counts={}))
+        return WithoutSecrets(replace(self, inner=self.inner.inner, _counts={}), self.inner.asked)
 
 
 def _owner_of(item: LeftOut) -> tuple[str, str]:

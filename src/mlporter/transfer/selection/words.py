@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta, timezone
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any, Union
 
 from mlporter.errors import UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["KINDS", "Selection", "parse_time"]
+__all__ = ["KINDS", "Asked", "Selection", "as_selection", "parse_time"]
 
 KINDS = (
     "experiments",
@@ -131,6 +129,56 @@ class Selection:
         return cls(**{names[word]: _value(names[word], value) for word, value in words.items()})
 
 
+Asked = Union[Selection, "Mapping[str, Any]", None]
+"""What the functions of the API take for a selection."""
+
+
+def as_selection(asked: Asked) -> Selection | None:
+    """What is asked for as a `Selection`, also where it is said in plain words.
+
+    A mapping may use the names of `Selection`'s fields (``models``) or the words of the command
+    line (``model``), and one text for a list of one.
+
+    >>> as_selection({"models": "churn", "since": "1970-01-02"}).options()
+    "--model churn --since 1970-01-02T00:00:00.000Z"
+
+    Raises:
+        UsageError: it is neither, or a word or a value is not one of a selection.
+    """
+    if asked is None or isinstance(asked, Selection):
+        return asked
+    if not isinstance(asked, Mapping):
+        raise UsageError(
+            f"a selection is a Selection or a mapping, not {type(asked).__name__}",
+            hint="such as {'models': ['churn*'], 'versions': ['latest']}",
+        )
+    given: dict[str, Any] = {}
+    for word, value in asked.items():
+        name = _FIELDS.get(word, word)
+        if name in given:
+            raise UsageError(f"a selection says {word!r} twice")
+        given[name] = value
+    if strange := sorted(str(name) for name in given if name not in _WORDS):
+        raise UsageError(
+            f"a selection has no word {strange[0]!r}", hint=f"one of {', '.join(_WORDS)}"
+        )
+    return Selection(**{name: _given(name, value) for name, value in given.items()})
+
+
+def _given(name: str, value: Any) -> Any:  # noqa: ANN401 -- of the field of that name
+    if value is None:
+        return _DEFAULTS[name]
+    if name in {"since", "until"}:
+        if isinstance(value, datetime):
+            return _milliseconds(value if value.tzinfo else value.replace(tzinfo=timezone.utc))
+        return value if isinstance(value, int) else parse_time(str(value), end=name == "until")
+    if name in {"parents", "exclude_deleted"}:
+        return bool(value)
+    if name == "filter":
+        return str(value)
+    return _value(name, [value] if isinstance(value, str) else value)
+
+
 _WORDS = {
     "experiments": "experiment",
     "runs": "run",
@@ -144,6 +192,8 @@ _WORDS = {
     "only": "only",
     "parents": "no-parents",
 }
+_DEFAULTS = {field.name: field.default for field in fields(Selection)}
+_FIELDS = {word: name for name, word in _WORDS.items() if name != "parents"}
 
 
 def parse_time(text: str, *, end: bool = False) -> int:

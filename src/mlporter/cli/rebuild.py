@@ -1,0 +1,71 @@
+"""`mlporter rebuild`: a registry out of artifact files alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import mlporter
+from mlporter.cli.options import (
+    CONTEXT,
+    artifact_root_option,
+    output_options,
+    retry_time_option,
+    said_when_interrupted,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command(
+    "rebuild", context_settings=CONTEXT, short_help="Make a registry out of artifacts alone."
+)
+@click.argument("folder")
+@click.argument("target")
+@artifact_root_option
+@click.option(
+    "--register",
+    multiple=True,
+    metavar="NAME=MODEL_ID",
+    help="Make a logged model a version of NAME. Repeatable; versions are numbered in order.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
+@workers_option
+@retry_time_option
+@output_options
+def command(
+    session: Session,
+    /,
+    *,
+    folder: str,
+    target: str,
+    artifact_root: str | None,
+    register: tuple[str, ...],
+    dry_run: bool,
+    workers: int,
+    retry_time: float,
+) -> int:
+    """Make a registry in TARGET out of the artifacts in FOLDER, after its database was lost.
+
+    FOLDER is an artifact root in MLflow's layout, such as mlartifacts/ or s3://bucket/mlflow. The
+    files stay where they are, unless --artifact-root says where to copy them.
+    """
+    session.when_interrupted = said_when_interrupted(target)
+    with session.working() as on_progress:
+        result = mlporter.rebuild(
+            folder,
+            target,
+            artifact_root=artifact_root,
+            register=register,
+            dry_run=dry_run,
+            workers=workers,
+            retry_time=retry_time,
+            on_progress=on_progress,
+        )
+    session.output.transferred(result)
+    return result.exit_code
