@@ -5,12 +5,14 @@ import hashlib
 import os
 import random
 import shutil
+from io import BytesIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from mlporter.artifacts.files import ArtifactFile
 from mlporter.bundle import parts as parts_module
 from mlporter.bundle.check import verify_bundle
 from mlporter.bundle.layout import MANIFEST, SUMS, blob_path
@@ -116,7 +118,8 @@ def test_a_copy_that_lost_its_empty_folders_is_sound(bundle):
 
 
 def test_what_is_no_finished_bundle_cannot_be_verified(tmp_path, bundle):
-    BundleWriter.create(tmp_path / "unfinished").close()
+    with BundleWriter.create(tmp_path / "unfinished") as writer:
+        writer.add_file(ArtifactFile("run", "r", "a.txt", 1), lambda: BytesIO(b"x"))
     with pytest.raises(BundleUnfinishedError):
         verify_bundle(tmp_path / "unfinished")
     with pytest.raises(UnreachableError):

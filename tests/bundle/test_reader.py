@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from io import BytesIO
 
 import pyarrow as pa
 import pytest
 
+from mlporter.artifacts.files import ArtifactFile
 from mlporter.bundle.layout import blob_path
 from mlporter.bundle.reader import BundleSource
 from mlporter.bundle.writer import BundleWriter
@@ -100,7 +102,8 @@ def test_something_else_is_no_bundle(tmp_path, make):
 
 
 def test_an_unfinished_bundle_says_how_to_go_on(tmp_path):
-    BundleWriter.create(tmp_path / "b").close()
+    with BundleWriter.create(tmp_path / "b") as writer:
+        writer.add_file(ArtifactFile("run", "r", "a.txt", 1), lambda: BytesIO(b"x"))
     with pytest.raises(BundleUnfinishedError) as caught:
         BundleSource(tmp_path / "b")
     assert caught.value.hint == f"mlporter export SOURCE {tmp_path / 'b'} --resume"

@@ -329,6 +329,8 @@ def test_orphans_are_found_beside_a_database_that_is_new(plain_sqlite, mlflow_sq
     orphaned(folder / "mlruns" / "1" / ("ab" * 16))
     orphaned(folder / "mlruns" / "1" / "models" / "m-0123456789abcdef0123456789abcdef")
     url = sqlite_url(folder / "mlflow.db")
+    # All tests of a process share the folder that experiment 0 has otherwise.
+    execute(url, f"UPDATE experiments SET artifact_location = '{folder}/mlruns/0'")
     assert mlporter.inspect(url).orphans.folders == 2
     result = mlporter.export(url, str(tmp_path / "bundle"), orphans=True)
     assert (result.exit_code, result.files.files) == (0, 4)

@@ -13,7 +13,12 @@ from mlflow.tracking.request_header import registry as headers
 
 from mlporter.artifacts.ahead import ahead
 from mlporter.errors import AccessDeniedError, UnreachableError
-from mlporter.stores.server.answers import ApiError, LostAnswerError, MissingEndpointError
+from mlporter.stores.server.answers import (
+    ApiError,
+    DeniedError,
+    LostAnswerError,
+    MissingEndpointError,
+)
 from mlporter.stores.server.client import Client
 from tests.support.faulty_server import HTML, LOGIN, Answer, as_json
 
@@ -78,7 +83,7 @@ def test_a_server_that_asks_for_too_long_a_wait_is_given_up_at_once(faulty: Faul
         (Answer(404, b"<title>404 Not Found</title>", kind="text/html"), MissingEndpointError,
          "HTTP 404: 404 Not Found"),
         (Answer(401, b"You are not authenticated", kind="text/html"), AccessDeniedError, "401"),
-        (as_json({"error_code": "PERMISSION_DENIED", "message": "no"}, 403), AccessDeniedError,
+        (as_json({"error_code": "PERMISSION_DENIED", "message": "no"}, 403), DeniedError,
          "HTTP 403: no"),
         (LOGIN, UnreachableError, "answered with an HTML page and not with JSON: Log in"),
         (Answer(200, b"[1]"), UnreachableError, "and not with JSON"),
