@@ -182,8 +182,9 @@ class Prepared:
             left = self.merge.skipped_rows.get(table.name, 0)
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
-            there = self.origin.count(table.name) - new - left
-            results.append(TableResult(table.name, new, there, left))
+            changed = self.merge.changed.get(table.name, 0)
+            there = self.origin.count(table.name) - new - left - changed
+            results.append(TableResult(table.name, new, there, left, changed=changed))
         results += [TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()]
         return tuple(results)
 

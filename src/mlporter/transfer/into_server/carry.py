@@ -59,9 +59,10 @@ class Home:
 
 @dataclass
 class Tally:
-    """Rows of a table: written (new or changed), there already, left out."""
+    """Rows of a table: written, of these changed (they were there), there already, left out."""
 
     written: int = 0
+    changed: int = 0
     there: int = 0
     skipped: int = 0
 
@@ -178,6 +179,8 @@ class Carry:
             if self.rehearsed:
                 for row in found.rows.slice(0, _NAMED).select(list(mine.order)).to_pylist():
                     self.note(name, ", ".join(str(value) for value in row.values()))
+            if count and found.changed:
+                self.tallies[name].changed += found.rows.num_rows
             yield found
             done += found.rows.num_rows
             self.on_progress(f"writing {name}", done + rows.same, total)
@@ -265,10 +268,11 @@ class Carry:
 
     # --- What came of it --------------------------------------------------------------------------
 
-    def wrote(self, table: str, rows: int = 1) -> None:
-        """Count rows that were written."""
+    def wrote(self, table: str, rows: int = 1, changed: int = 0) -> None:
+        """Count rows that were written, and how many of them were there, and were other ones."""
         with self.lock:
             self.tallies[table].written += rows
+            self.tallies[table].changed += changed
 
     def note(self, table: str, what: str) -> None:
         """Remember some of what is written to a table, by name."""

@@ -72,7 +72,7 @@ def _restore(carry: Carry, matching: Matching, number: int) -> None:
     carry.writer_of(match.workspace).restore_experiment(match.there.number)
     rows = rows_of(carry.source, "runs", ("run_uuid", "experiment_id"))
     carry.awake.update(run for run, experiment in rows if experiment == number)
-    carry.wrote("experiments", 1)
+    carry.wrote("experiments", changed=1)
     _mark(carry, matching, number)
 
 

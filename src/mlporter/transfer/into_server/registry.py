@@ -145,8 +145,9 @@ class Registry:
         self._set("registered_model_tags", given, there.tags, set_tag)
 
     def _count(self, table: str, *, changed: bool) -> None:
+        """Count one that is there."""
         if changed:
-            self._carry.wrote(table)
+            self._carry.wrote(table, changed=1)
         else:
             self._carry.tallies[table].there += 1
 
@@ -162,7 +163,10 @@ class Registry:
             changed = there.get(name) != value
             if changed:
                 set_one(name, value)
-            self._count(table, changed=changed)
+            if name in there:
+                self._count(table, changed=changed)
+            else:
+                self._carry.wrote(table)
 
     def _versions(self) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
         """Versions of each model that are carried, by number; deleted ones are not."""
