@@ -392,3 +392,22 @@ def test_what_makes_no_sense_is_refused_with_a_reason(
     assert type(caught.value) is kind
     assert str(caught.value)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("engine", ["empty_postgres_url", "empty_mysql_url"])
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"rename": ["nothing of that name=other"]},
+        {"selection": {"models": ["nothing of that name"]}},
+        {"strict_artifacts": True},
+    ],
+)
+def test_a_refusal_leaves_an_empty_database_empty(plain_sqlite, tmp_path, request, engine, wishes):
+    target = request.getfixturevalue(engine)
+    shutil.rmtree(plain_sqlite.artifact_root)
+    with pytest.raises(MlporterError):
+        mlporter.copy(plain_sqlite.tracking_uri, target, artifact_root=tmp_path / "root", **wishes)
+    schema = "CURRENT_SCHEMA()" if "postgres" in engine else "DATABASE()"
+    tables = f"SELECT count(*) FROM information_schema.tables WHERE table_schema = {schema}"
+    assert rows(target, tables) == [(0,)]

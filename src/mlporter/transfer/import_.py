@@ -16,7 +16,7 @@ from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
-from mlporter.transfer.load import Load
+from mlporter.transfer.load import Load, check
 from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
@@ -226,6 +226,7 @@ class _Work:
 
     def run(self, started: float) -> Result:
         """Carry it out."""
+        self._refuse_early()
         target = open_database_target(
             self.place, self.source.description.revision, self.wishes.target_auth
         )
@@ -243,6 +244,20 @@ class _Work:
         load.run()
         moved = load.files_result or FilesResult(self.wishes.artifacts)
         return self._result(work, moved, load.left_out, started)
+
+    def _refuse_early(self) -> None:
+        """Refuse what needs no tables to be known, before an empty database gets some.
+
+        MLflow makes them in transactions of its own. A new SQLite file appears with the commit.
+        """
+        if self.place.kind is AddressKind.SQLITE:
+            return
+        target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
+        try:
+            if target.has_no_tables:
+                check(self._prepare(target), ())
+        finally:
+            target.close()
 
     def preview(self, started: float) -> Result:
         """Say what would be done."""
