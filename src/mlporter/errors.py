@@ -178,3 +178,8 @@ class LeftOut:
     reason: str
     detail: str
     expected: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is an artifact file, and not a row or a whole owner."""
+        return self.kind == "artifact"

@@ -216,6 +216,12 @@ class Writer:
         answer = self._client.get(f"{API}/{quoted_path('logged-models', model)}")
         return str(answer["model"]["info"]["artifact_uri"])
 
+    def logged_model_tags(self, model: str) -> dict[str, str]:
+        """The tags that a logged model has now."""
+        answer = self._client.get(f"{API}/{quoted_path('logged-models', model)}")
+        tags = answer["model"]["info"].get("tags", ())
+        return {str(tag["key"]): str(tag.get("value", "")) for tag in tags}
+
     def logged_model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:
         """The logged model of an experiment that has a tag."""
         body = {

@@ -25,6 +25,7 @@ def end_runs(carry: Carry) -> None:
 
     def end(row: dict[str, Any]) -> None:
         writer, copy = carry.writer_of_run(row["run_uuid"])
+        carry.wake(row["run_uuid"])
         changes = {"status": row["status"] or "RUNNING"}
         if row["end_time"] is not None:
             changes["end_time"] = row["end_time"]
@@ -35,7 +36,7 @@ def end_runs(carry: Carry) -> None:
             carry.wrote("runs")
         except REFUSED as error:
             carry.leave("run", row["run_uuid"], "", reason_of(error), error.message)
-            carry.skip("runs")
+            carry.fail("runs")
 
     with Crew(carry.workers) as crew:
         for missing in carry.missing("runs", leave=frozenset({"lifecycle_stage"})):
@@ -51,28 +52,17 @@ def delete_last(carry: Carry, matching: Matching) -> set[str]:
     Returns:
         The runs (the source's ids) that were deleted.
     """
-    there = _stages(carry)
     _delete_models(carry)
     gone = _delete_experiments(carry, matching)
     deleted: set[str] = set()
     with Crew(carry.workers) as crew:
-        crew.each(_changes(carry, there, gone, deleted), lambda change: change())
+        crew.each(_changes(carry, gone, deleted), lambda change: change())
     return deleted
 
 
-def _stages(carry: Carry) -> set[str]:
-    """Runs (the source's ids) that were deleted on the server at the start."""
-    if not carry.back.of("runs"):
-        return set()
-    columns = ("run_uuid", "lifecycle_stage")
-    return {run for run, stage in rows_of(carry.there, "runs", columns) if stage == "deleted"}
-
-
-def _changes(
-    carry: Carry, there: set[str], gone: set[int], deleted: set[str]
-) -> Iterator[Callable[[], object]]:
+def _changes(carry: Carry, gone: set[int], deleted: set[str]) -> Iterator[Callable[[], object]]:
     """Deletions and restorations of runs; notes which are deleted."""
-    known = carry.ids.of("runs")
+    known, there = carry.ids.of("runs"), carry.asleep
     for run, stage, experiment in rows_of(
         carry.source, "runs", ("run_uuid", "lifecycle_stage", "experiment_id")
     ):
@@ -83,7 +73,8 @@ def _changes(
         if stage == "deleted":
             deleted.update({run} if run not in there or run in carry.awake else ())
         if (stage == "deleted") != is_deleted:
-            carry.wrote("runs", 0 if run in carry.fresh else 1)
+            is_as_before = run in carry.fresh or (stage == "deleted" and run in carry.awake)
+            carry.wrote("runs", 0 if is_as_before else 1)
             change = partial(writer.restore_run if is_deleted else writer.delete_run, copy)
             yield partial(carry.attempt, "runs", run, change)
 

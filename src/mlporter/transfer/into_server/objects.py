@@ -86,7 +86,7 @@ def try_one(
     except (ApiError, LostAnswerError, AccessDeniedError) as error:
         reason = "denied" if isinstance(error, AccessDeniedError) else "refused"
         carry.leave(table, name, path, reason, error.message)
-        carry.skip(table, rows)
+        carry.fail(table, rows)
         return False
     carry.wrote(table, rows)
     return True

@@ -147,7 +147,7 @@ def _lose(carry: Carry, trace: str, counts: dict[str, int], reason: str, detail:
     """Note a trace that is not carried, with all that hangs on it."""
     carry.leave("trace", trace, "", reason, detail)
     for table, rows in counts.items():
-        carry.skip(table, rows)
+        carry.fail(table, rows)
     carry.lost_traces.add(trace)
 
 
@@ -178,7 +178,7 @@ def _one_taken(carry: Carry, row: dict[str, Any], send: Callable[[], None]) -> b
     except REFUSED as error:
         what = f"assessments/{row['assessment_id']}"
         carry.leave("trace", row["trace_id"], what, reason_of(error), error.message)
-        carry.skip("assessments")
+        carry.fail("assessments")
         return False
     return True
 
@@ -225,7 +225,7 @@ def _write_spans(carry: Carry) -> set[str]:
             rows = carry.mapped("spans", missing.rows).to_pylist()
             lost = sum(row["trace_id"] in carry.lost_traces for row in rows)
             if lost:
-                carry.skip("spans", lost)
+                carry.fail("spans", lost)
             pairs = [
                 (row["trace_id"], number, row["content"])
                 for row, number in zip(rows, experiments, strict=True)
@@ -247,7 +247,7 @@ def _send_spans(carry: Carry, trace: str, experiment: int, contents: list[str]) 
         carry.wrote("spans", len(contents))
     except (*REFUSED, ValueError) as error:
         carry.leave("trace", trace, "spans", "refused", str(error))
-        carry.skip("spans", len(contents))
+        carry.fail("spans", len(contents))
 
 
 def restore_assessments(carry: Carry, runs: set[str]) -> None:

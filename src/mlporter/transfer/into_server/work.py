@@ -117,7 +117,7 @@ class ServerWork:
             again.carry.refused.update(self.carry.refused)
             again.rehearse()
             for table, tally in again.carry.tallies.items():
-                refused = self.carry.tallies[table].skipped - tally.skipped
+                refused = self.carry.tallies[table].left - tally.left
                 self._tell(table, tally.written - refused, again.carry)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.carry)
@@ -305,9 +305,9 @@ class ServerWork:
         """Rows by table."""
         found = self.carry.tallies
         return tuple(
-            TableResult(t.name, found[t.name].written, found[t.name].there, found[t.name].skipped)
-            for t in self.source.tables
-            if t.name in found
+            TableResult(name, tally.written, tally.there, tally.skipped, tally.failed)
+            for name, tally in ((t.name, found.get(t.name)) for t in self.source.tables)
+            if tally is not None
         )
 
     def notes(self) -> tuple[str, ...]:
