@@ -301,6 +301,11 @@ class Carry:
         with self.lock:
             self.tallies[table].written += rows
 
+    def tell_there(self, table: str) -> None:
+        """Count a row that is there, but for what no server can be told."""
+        with self.lock:
+            self.tallies[table].there += 1
+
     def note(self, table: str, what: str) -> None:
         """Remember some of what is written to a table, by name."""
         with self.lock:

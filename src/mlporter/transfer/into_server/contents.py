@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from mlporter.stores.server.answers import REFUSED, DeniedError, reason_of
 from mlporter.transfer.into_server.crew import Crew
-from mlporter.transfer.into_server.keys import REFUSED_NAME, is_taken
+from mlporter.transfer.into_server.keys import LONGEST_TAG, REFUSED_NAME, is_taken
 from mlporter.transfer.into_server.proved import leave_proved
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ __all__ = ["LONGEST_PARAM", "LONGEST_TAG", "number", "write_contents"]
 
 LONGEST_PARAM = 6000
 """Characters; a server cuts longer ones in silence."""
-LONGEST_TAG = 8000
 
 _MOST = {"metrics": 1000, "params": 100, "tags": 100}
 """Of a request, by MLflow's limits (mlflow.utils.validation)."""

@@ -17,11 +17,13 @@ from mlporter.catalogue import marks
 if TYPE_CHECKING:
     from mlporter.transfer.merge.inventory import Reader
 
-__all__ = ["REFUSED_NAME", "is_taken", "odd_tags"]
+__all__ = ["LONGEST_TAG", "REFUSED_NAME", "is_taken", "odd_tags"]
 
+LONGEST_TAG = 8000
+"""Characters of a tag's value."""
 _LONGEST = 250
-_NAME = re.compile(r"[/\w.\- :]*")
-_EVER = re.compile(r"[/\w.\- ]*")
+_NAME = re.compile(r"[/\w.\- :]*$")
+_EVER = re.compile(r"[/\w.\- ]*$")
 """The same in MLflows of old."""
 REFUSED_NAME = "MLflow takes no such name here"
 """Why something is not sent to a run that is there."""
@@ -35,11 +37,14 @@ def is_taken(name: str) -> bool:
 def _is_like(pattern: re.Pattern[str], name: str) -> bool:
     plain = posixpath.normpath(name)
     is_path = plain == name and plain != "." and not plain.startswith(("..", "/"))
-    return is_path and len(name) <= _LONGEST and pattern.fullmatch(name) is not None
+    return is_path and len(name) <= _LONGEST and pattern.match(name) is not None
 
 
 def odd_tags(source: Reader) -> dict[str, dict[str, str]]:
-    """By run: its tags that only the request which makes a run takes. Few runs have any."""
+    """By run: its tags that only the request which makes a run takes. Few runs have any.
+
+    A server cuts, or refuses, longer ones.
+    """
     found: dict[str, dict[str, str]] = {}
     known: dict[str, bool] = {marks.RUN: False}
     for batch in source.read("tags", ("run_uuid", "key", "value")):
@@ -52,5 +57,6 @@ def odd_tags(source: Reader) -> dict[str, dict[str, str]]:
             continue
         rows = batch.filter(pc.is_in(batch.column(1), value_set=pa.array(odd, pa.string())))
         for run, key, value in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-            found.setdefault(run, {})[key] = value or ""
+            if len(value or "") <= LONGEST_TAG:
+                found.setdefault(run, {})[key] = value or ""
     return found
