@@ -58,6 +58,7 @@ class ExitCode(int, Enum):
     IN_USE = 7
     BUG = 70
     SIGINT = 130
+    SIGPIPE = 141
     SIGTERM = 143
 
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlporter import stopping
 from mlporter.cli.logs import calm_environment
 from mlporter.cli.options import CONTEXT
 from mlporter.cli.session import Session
 from mlporter.cli.signals import stopping_on_signals
+from mlporter.cli.streams import guard_streams
+from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +37,9 @@ VERBS = {
     "demo": "mlporter.cli.demo",
 }
 """Verbs and the modules whose `command` they are. `promote` and `run` are kept free for later."""
+
+
+_INTERRUPTED = (ExitCode.SIGINT, ExitCode.SIGPIPE, ExitCode.SIGTERM)
 
 
 class _Verbs(click.Group):
@@ -111,4 +117,11 @@ def main() -> None:
     calm_environment()
     if "_MLPORTER_COMPLETE" in os.environ:
         mlporter.main(prog_name="mlporter")
-    sys.exit(run(sys.argv[1:]))
+    guard_streams()
+    code = run(sys.argv[1:])
+    if code in _INTERRUPTED or stopping.has_left():
+        # All is closed. Python would wait for threads, and take apart what it has loaded.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from mlporter.cli.signals import Terminated
 from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError
 from mlporter.redaction import redact
 
@@ -53,7 +52,7 @@ def as_failure(error: BaseException, when_interrupted: str | None = None) -> Fai
     """
     interrupt = _interrupt_behind(error)
     if interrupt is not None:
-        code = ExitCode.SIGTERM if isinstance(interrupt, Terminated) else ExitCode.SIGINT
+        code = getattr(interrupt, "exit_code", ExitCode.SIGINT)
         name = InterruptedByUserError.__name__
         return Failure(name, "interrupted", hint=when_interrupted, exit_code=code)
     if isinstance(error, MlporterError):

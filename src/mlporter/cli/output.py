@@ -165,12 +165,9 @@ class ConsoleOutput:
         self._print(self._messages, _failure_lines(failure))
 
     def _print(self, console: Console, blocks: Iterable[RenderableType]) -> None:
-        try:
-            for block in blocks:
-                print_block(console, block)
-            console.file.flush()
-        except BrokenPipeError:
-            _drop_stdout()
+        for block in blocks:
+            print_block(console, block)
+        console.file.flush()
 
 
 class JsonOutput:
@@ -259,35 +256,18 @@ def _failure_lines(failure: Failure) -> Iterator[RenderableType]:
 
 
 def _write_bytes(chunks: Iterable[bytes]) -> None:
-    try:
-        sys.stdout.flush()
-        for chunk in chunks:
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        _drop_stdout()
-
-
-def _drop_stdout() -> None:
-    """A reader that has seen enough (`| head`) is no error; Python's own flush at exit is next."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.close(descriptor)
-
-
-class _Console(Console):
-    """Rich's, but for a reader who has gone: Rich would end the process with exit code 1."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+    sys.stdout.flush()
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
 
 
 def result_console() -> Console:
     """A console on stdout, as wide as its terminal."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _NO_END_OF_ROOM
-    return _Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 def error_console() -> Console:
     """A console on stderr, as wide as its terminal."""
-    return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
