@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from mlporter.cli.streams import reader_has_gone
 from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError
 from mlporter.redaction import redact
 
@@ -53,6 +54,7 @@ def as_failure(error: BaseException, when_interrupted: str | None = None) -> Fai
     interrupt = _interrupt_behind(error)
     if interrupt is not None:
         code = getattr(interrupt, "exit_code", ExitCode.SIGINT)
+        code = ExitCode.SIGPIPE if reader_has_gone() else code
         name = InterruptedByUserError.__name__
         return Failure(name, "interrupted", hint=when_interrupted, exit_code=code)
     if isinstance(error, MlporterError):

@@ -16,6 +16,7 @@ from mlporter.cli.render.layout import print_block
 from mlporter.cli.render.plan import render_plan, render_refusal
 from mlporter.cli.render.transfer import render_left_out, render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
+from mlporter.cli.streams import last_words
 from mlporter.cli.text import visible
 from mlporter.redaction import hide_passwords
 
@@ -150,7 +151,7 @@ class ConsoleOutput:
     def narrated(self, blocks: Iterable[RenderableType]) -> None:
         """The text, unless quiet."""
         if not self._quiet:
-            self._print(self._results, blocks)
+            _print_now(self._results, blocks)
 
     def told(
         self,
@@ -165,9 +166,8 @@ class ConsoleOutput:
         self._print(self._messages, _failure_lines(failure))
 
     def _print(self, console: Console, blocks: Iterable[RenderableType]) -> None:
-        for block in blocks:
-            print_block(console, block)
-        console.file.flush()
+        with last_words():
+            _print_now(console, blocks)
 
 
 class JsonOutput:
@@ -255,11 +255,18 @@ def _failure_lines(failure: Failure) -> Iterator[RenderableType]:
         yield Text.assemble(("hint: ", "bold"), visible(failure.hint))
 
 
+def _print_now(console: Console, blocks: Iterable[RenderableType]) -> None:
+    for block in blocks:
+        print_block(console, block)
+    console.file.flush()
+
+
 def _write_bytes(chunks: Iterable[bytes]) -> None:
-    sys.stdout.flush()
-    for chunk in chunks:
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+    with last_words():
+        sys.stdout.flush()
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
 
 def result_console() -> Console:

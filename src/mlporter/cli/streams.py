@@ -12,16 +12,18 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TextIO
 
     from _typeshed import ReadableBuffer
 
-__all__ = ["ReaderGone", "guard_streams", "reader_has_gone"]
+__all__ = ["ReaderGone", "guarded_streams", "last_words", "reader_has_gone"]
 
 
 class ReaderGone(KeyboardInterrupt):
@@ -68,14 +70,37 @@ def _main_thread() -> int:
     return found
 
 
-def guard_streams() -> None:
+@contextmanager
+def guarded_streams() -> Iterator[None]:
     """Guard stdout and stderr; terminals do not go away alone."""
-    if not hasattr(signal, "pthread_kill"):
-        return  # Windows has no such pipes
-    for name in ("stdout", "stderr"):
-        stream: TextIO = getattr(sys, name)
-        if not stream.isatty():
-            setattr(sys, name, _guarded(stream))
+    _gone.clear()
+    before = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    guarded = {name: _guarded(stream) for name, stream in before.items() if _is_pipe(stream)}
+    for name, stream in guarded.items():
+        setattr(sys, name, stream)
+    try:
+        yield
+    finally:
+        for name, stream in guarded.items():
+            with last_words():
+                stream.flush()
+            setattr(sys, name, before[name])
+
+
+@contextmanager
+def last_words() -> Iterator[None]:
+    """The last that a command writes: it ends as it would if somebody read all of it."""
+    with suppress(ReaderGone):
+        yield
+
+
+def _is_pipe(stream: TextIO) -> bool:
+    """Whether its reader may go away. Windows has no such pipes."""
+    try:
+        stream.fileno()
+    except OSError:
+        return False
+    return not stream.isatty() and hasattr(signal, "pthread_kill")
 
 
 def _guarded(stream: TextIO) -> TextIO:
@@ -84,6 +109,6 @@ def _guarded(stream: TextIO) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding,
-        errors="backslashreplace",
+        errors=stream.errors,
         line_buffering=stream is sys.stderr,
     )
