@@ -115,7 +115,7 @@ def _numbers(table: TableResult) -> tuple[int, ...]:
 def _file_numbers(result: Result) -> tuple[Text, ...]:
     # The named ones are only the first: with more of them, the count is a lower bound.
     left_out = result.left_out
-    failed = sum(bool(entry.path) and not entry.expected for entry in left_out.first)
+    failed = sum(entry.is_file and not entry.expected for entry in left_out.first)
     some = failed and left_out.total > len(left_out.first)
     shown = number(failed) + Text("+" if some else "")
     there = result.files.already_there

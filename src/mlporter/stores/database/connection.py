@@ -188,7 +188,7 @@ class AdbcConnection:
             cursor.adbc_statement.set_options(**self.dialect.statement_options(table))
             select = self.dialect.select(table, columns, where, relation, as_lying=as_lying)
             with self._lock:
-                interruptible(lambda: cursor.execute(select), cursor.adbc_cancel)
+                interruptible(lambda: cursor.execute(select), cursor.adbc_cancel, reads=True)
                 reader = cursor.fetch_record_batch()
             first = True
             while (batch := self._next(reader)) is not None:

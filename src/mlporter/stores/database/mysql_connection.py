@@ -157,7 +157,7 @@ class MysqlConnection:
 
             with self._lock:
                 try:
-                    interruptible(fetch, self._cancel)
+                    interruptible(fetch, self._cancel, reads=True)
                 except (pymysql.MySQLError, OSError) as error:
                     raise mysql_error(error, subject) from error
             kept.end()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlporter import stopping
 from mlporter.catalogue import is_older
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import (
@@ -194,6 +195,7 @@ class DatabaseTarget:
             with self._ending:
                 if not self._committed:
                     raise
+            stopping.let_go_on()
 
     def _commit(self) -> None:
         with self._ending:

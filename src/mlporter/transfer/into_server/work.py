@@ -117,7 +117,7 @@ class ServerWork:
             again.carry.refused.update(self.carry.refused)
             again.rehearse()
             for table, tally in again.carry.tallies.items():
-                refused = self.carry.tallies[table].skipped - tally.skipped
+                refused = self.carry.tallies[table].left - tally.left
                 self._tell(table, tally.written - refused, again.carry)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.carry)
@@ -333,7 +333,7 @@ class ServerWork:
 def _rows_of(table: str, tally: Tally) -> TableResult:
     changed = min(tally.changed, tally.written)
     new = tally.written - changed
-    return TableResult(table, new, tally.there, tally.skipped, changed=changed)
+    return TableResult(table, new, tally.there, tally.skipped, tally.failed, changed)
 
 
 def _in_turn(on_progress: OnProgress) -> OnProgress:
