@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.bundle.atomic import disk_errors
-from mlporter.bundle.check_references import ReferenceCheck
+from mlporter.bundle.check_references import DANGLING, REFERENCE, ReferenceCheck
 from mlporter.bundle.files import check_size, hash_stream, open_inside
-from mlporter.bundle.layout import MANIFEST
+from mlporter.bundle.layout import MANIFEST, table_folder
+from mlporter.bundle.layout import TABLES as PARTS
 from mlporter.bundle.read_parts import decode_part
 from mlporter.bundle.rows import OrderCheck
+from mlporter.bundle.scratch import Scratch
 from mlporter.catalogue import TABLES, USER_TABLES
 from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
 from mlporter.errors import BundleDamagedError, UnreachableError
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.bundle.check_artifacts import ArtifactCheck
+    from mlporter.bundle.check_references import Dangling
     from mlporter.bundle.findings import VerifyReport
     from mlporter.bundle.manifest import Manifest, PartEntry
     from mlporter.catalogue.types import Table
 
 __all__ = ["check_tables"]
+
+_SHOWN = 100
 
 
 def check_tables(
@@ -41,13 +46,56 @@ def check_tables(
     With `follow`, every reference that MLflow's schema enforces must have its row.
     """
     tables = _in_order(manifest)
-    references = ReferenceCheck(tables if follow else (), manifest)
+    counts = {name: entry.rows for name, entry in manifest.tables.items()}
+    references = ReferenceCheck(tables if follow else (), counts)
+    told = _Told()
     try:
         for table in tables:
-            _TableCheck(root, table, report, references, artifacts).run(manifest)
-        references.finish(report)
+            _TableCheck(root, table, report, references, artifacts, told).run(manifest)
+        _report_dangling(references, told, report)
     finally:
         references.close()
+        told.close()
+
+
+class _Told:
+    """References that have no row, and of which the export said so: nothing is damaged."""
+
+    def __init__(self) -> None:
+        self._scratch = Scratch("CREATE TABLE told (name TEXT, path TEXT, PRIMARY KEY (name, path))")
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        rows = zip(*(batch[name].to_pylist() for name in _NAMES), strict=True)
+        named = ((id_, path) for kind, id_, path, why in rows if (kind, why) == _DANGLES)
+        self._scratch.run_many("INSERT OR IGNORE INTO told VALUES (?, ?)", named)
+
+    def __contains__(self, dangling: Dangling) -> bool:
+        query = "SELECT 1 FROM told WHERE name = ? AND path = ?"
+        return self._scratch.one(query, dangling.table, dangling.path) is not None
+
+    def close(self) -> None:
+        self._scratch.close()
+
+
+_NAMES = ("kind", "id", "path", "reason")
+_DANGLES = (REFERENCE, DANGLING)
+
+
+def _report_dangling(references: ReferenceCheck, told: _Told, report: VerifyReport) -> None:
+    """Report what dangles: as told by the export, or as damage, the first of each reference."""
+    more: dict[tuple[str, tuple[str, ...]], int] = {}
+    for found in references.dangling():
+        if found in told:
+            report.tell(found.table, str(found))
+            continue
+        which = (found.table, found.reference.columns)
+        more[which] = more.get(which, 0) + 1
+        if more[which] <= _SHOWN:
+            report.add(f"{PARTS}/{table_folder(found.table)}", "reference", str(found))
+    for (table, columns), count in more.items():
+        if count > _SHOWN:
+            detail = f"{', '.join(columns)}: {count - _SHOWN:,} more like it"
+            report.add(f"{PARTS}/{table_folder(table)}", "reference", detail)
 
 
 class _TableCheck:
@@ -60,12 +108,14 @@ class _TableCheck:
         report: VerifyReport,
         references: ReferenceCheck,
         artifacts: ArtifactCheck,
+        told: _Told,
     ) -> None:
         self._root = root
         self._table = table
         self._report = report
         self._references = references
         self._artifacts = artifacts
+        self._told = told
         self._order = OrderCheck(table.key, repeats=table.repeats)
         self._reasons: dict[str, int] = {}
         self._expected = 0
@@ -119,6 +169,7 @@ class _TableCheck:
             self._artifacts.take(part.path, batch)
         elif self._table.name == LEFT_OUT.name:
             self._count(batch)
+            self._told.take(batch)
         return ordered and wrong is None
 
     def _count(self, batch: pa.RecordBatch) -> None:

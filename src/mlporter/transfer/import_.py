@@ -15,11 +15,13 @@ from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.export import ArtifactsMode, check_options
+from mlporter.transfer.dangling import WithoutDangling
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.load import Load
 from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
+from mlporter.transfer.remarks import look_through
 from mlporter.transfer.result import FilesResult, Result
 from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.selection import as_selection, select
@@ -30,6 +32,7 @@ from mlporter.transfer.wishes import Wishes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlporter.errors import LeftOut
     from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
     from mlporter.transfer.prepare import Prepared, Target
@@ -255,8 +258,9 @@ class _Work:
 
     def _prepare(self, target: Target) -> Prepared:
         wishes = self.wishes
+        source, remarks = self._looked_through(target)
         work = prepare(
-            self.source,
+            source,
             target,
             wishes.policy,
             wishes.artifact_root,
@@ -264,11 +268,23 @@ class _Work:
             include_secrets=wishes.include_secrets,
             on_progress=self.on_progress,
         )
+        work.remarks = remarks
         if wishes.strict_artifacts and wishes.copies(self.source):
             work.unreadable = find_unreadable(
                 work.source, workers=wishes.workers, on_progress=self.on_progress
             )
         return work
+
+    def _looked_through(self, target: Target) -> tuple[Source, tuple[LeftOut, ...]]:
+        """What of the source the target takes, and what there is to be said of its rows.
+
+        Beside rows of its own, a target has no place for rows of nobody.
+        """
+        seen = look_through(self.source, self.on_progress)
+        if seen.dangling and (target.enforces_caps or not target.is_fresh):
+            source = WithoutDangling(self.source, seen.dangling)
+            return source, (*source.entries(), *seen.others)
+        return self.source, seen.carried() if seen.is_news else ()
 
     def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
         """Count the files that would be copied."""
@@ -334,6 +350,11 @@ def _into_server(
     from mlporter.transfer.into_server.work import ServerWork  # noqa: PLC0415
 
     wishes.check_for_server()
+    seen = look_through(source, on_progress)
+    told = seen.others
+    if seen.dangling:
+        source = WithoutDangling(source, seen.dangling)
+        told += tuple(source.entries())
     work = ServerWork(
         source,
         place,
@@ -346,6 +367,8 @@ def _into_server(
         dry=wishes.dry_run,
     )
     try:
+        for item in told:
+            work.carry.left_out.add(item)
         work.run()
         places = (source.description.address, str(place))
         result = work.result(verb, wishes.artifacts)
