@@ -62,7 +62,9 @@ class _Told:
     """References that have no row, and of which the export said so: nothing is damaged."""
 
     def __init__(self) -> None:
-        self._scratch = Scratch("CREATE TABLE told (name TEXT, path TEXT, PRIMARY KEY (name, path))")
+        self._scratch = Scratch(
+            "CREATE TABLE told (name TEXT, path TEXT, PRIMARY KEY (name, path))"
+        )
 
     def take(self, batch: pa.RecordBatch) -> None:
         rows = zip(*(batch[name].to_pylist() for name in _NAMES), strict=True)

@@ -14,8 +14,8 @@ from mlporter.stores.database.target import open_database_target
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
-from mlporter.transfer.export import ArtifactsMode, check_options
 from mlporter.transfer.dangling import WithoutDangling
+from mlporter.transfer.export import ArtifactsMode, check_options
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.load import Load
 from mlporter.transfer.merge.policy import OnConflict, Policy

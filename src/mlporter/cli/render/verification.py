@@ -47,7 +47,7 @@ def render_verification(result: VerifyResult) -> Iterator[RenderableType]:
         yield Text()
         count = plural(check.told, "reference")
         yield Text(f"Refers to nothing, as it did at the source: {count}")
-        yield bullets((("-", line) for line in check.told_first[:_NAMED]))
+        yield bullets(("-", line) for line in check.told_first[:_NAMED])
         if check.told > _NAMED:
             yield Text(f"  …and {check.told - _NAMED:,} more (`mlporter show` of left_out has all)")
     if result.diff is not None:

@@ -20,6 +20,7 @@ from mlporter.stores.database.connection import conform
 from mlporter.stores.database.interrupts import interruptible
 from mlporter.stores.database.mysql_errors import connect_error, mysql_error
 from mlporter.stores.database.mysql_rows import Chunks, statements
+from mlporter.stores.database.values import as_number
 from mlporter.stores.kept import KeptRows
 
 if TYPE_CHECKING:
@@ -159,7 +160,10 @@ class MysqlConnection:
         """The same rows, as lists by column of values as they are stored."""
         select = self.dialect.select(table, columns, where, relation)
         for chunk in self._kept(table, select, columns, None):
-            yield [column.to_pylist() for column in chunk.columns]
+            yield [
+                [as_number(value, column) for value in values.to_pylist()]
+                for values, column in zip(chunk.columns, columns, strict=True)
+            ]
 
     def _kept(
         self,

@@ -16,7 +16,7 @@ from mlporter.errors import UnreachableError
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Column
 
-__all__ = ["Blob", "Fitted", "Raw", "StrangeValueError", "fitted", "raw_values"]
+__all__ = ["Blob", "Fitted", "Raw", "StrangeValueError", "as_number", "fitted", "raw_values"]
 
 _SHOWN = 80
 
@@ -107,18 +107,26 @@ def _bytes(raw: Raw) -> bytes:
 
 
 def _parsed(raw: Raw, kind: pa.DataType) -> int | float | None:
-    """A number, or what a date is counted in, if it is one."""
+    """A number, or what a date is counted in, if it is one; a text is no number."""
     if isinstance(raw, (bool, int, float)):
         return raw
-    if not isinstance(raw, bytes):
+    if not isinstance(raw, bytes) or not pa.types.is_date(kind):
         return None
     try:
-        text = raw.decode()
-        if pa.types.is_date(kind):
-            return int(pa.scalar(text).cast(kind).cast(pa.int32()).as_py())
-        return float(text) if pa.types.is_floating(kind) else int(text)
+        return int(pa.scalar(raw.decode()).cast(kind).cast(pa.int32()).as_py())
     except ValueError:  # Arrow's and UnicodeDecodeError are such, too
         return None
+
+
+def as_number(data: bytes | None, column: Column) -> Raw:
+    """What a driver gives as bytes, whatever it is: a number where the column has such."""
+    kind = column.type
+    if data is None or not pa.types.is_primitive(kind) or pa.types.is_date(kind):
+        return data
+    try:
+        return float(data) if pa.types.is_floating(kind) else int(data)
+    except ValueError:
+        return data
 
 
 def _flag(raw: Raw, value: float, column: Column) -> Fitted:
