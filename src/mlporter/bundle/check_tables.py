@@ -17,7 +17,7 @@ from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
 from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -47,57 +47,56 @@ def check_tables(
     """
     tables = _in_order(manifest)
     counts = {name: entry.rows for name, entry in manifest.tables.items()}
-    references = ReferenceCheck(tables if follow else (), counts)
-    told = _Told()
+    references = _References(tables if follow else (), counts)
     try:
         for table in tables:
-            _TableCheck(root, table, report, references, artifacts, told).run(manifest)
-        _report_dangling(references, told, report)
+            _TableCheck(root, table, report, references, artifacts).run(manifest)
+        references.report(report)
     finally:
         references.close()
-        told.close()
-
-
-class _Told:
-    """References that have no row, and of which the export said so: nothing is damaged."""
-
-    def __init__(self) -> None:
-        self._scratch = Scratch(
-            "CREATE TABLE told (name TEXT, path TEXT, PRIMARY KEY (name, path))"
-        )
-
-    def take(self, batch: pa.RecordBatch) -> None:
-        rows = zip(*(batch[name].to_pylist() for name in _NAMES), strict=True)
-        named = ((id_, path) for kind, id_, path, why in rows if (kind, why) == _DANGLES)
-        self._scratch.run_many("INSERT OR IGNORE INTO told VALUES (?, ?)", named)
-
-    def __contains__(self, dangling: Dangling) -> bool:
-        query = "SELECT 1 FROM told WHERE name = ? AND path = ?"
-        return self._scratch.one(query, dangling.table, dangling.path) is not None
-
-    def close(self) -> None:
-        self._scratch.close()
 
 
 _NAMES = ("kind", "id", "path", "reason")
 _DANGLES = (REFERENCE, DANGLING)
 
 
-def _report_dangling(references: ReferenceCheck, told: _Told, report: VerifyReport) -> None:
-    """Report what dangles: as told by the export, or as damage, the first of each reference."""
-    more: dict[tuple[str, tuple[str, ...]], int] = {}
-    for found in references.dangling():
-        if found in told:
-            report.tell(found.table, str(found))
-            continue
-        which = (found.table, found.reference.columns)
-        more[which] = more.get(which, 0) + 1
-        if more[which] <= _SHOWN:
-            report.add(f"{PARTS}/{table_folder(found.table)}", "reference", str(found))
-    for (table, columns), count in more.items():
-        if count > _SHOWN:
-            detail = f"{', '.join(columns)}: {count - _SHOWN:,} more like it"
-            report.add(f"{PARTS}/{table_folder(table)}", "reference", detail)
+class _References(ReferenceCheck):
+    """References that have no row: told of by the export, and so no damage, or not."""
+
+    def __init__(self, tables: Iterable[Table], counts: Mapping[str, int]) -> None:
+        super().__init__(tables, counts)
+        self._told = Scratch("CREATE TABLE told (name TEXT, path TEXT, PRIMARY KEY (name, path))")
+
+    def take_left_out(self, batch: pa.RecordBatch) -> None:
+        """Take what the export told of."""
+        rows = zip(*(batch[name].to_pylist() for name in _NAMES), strict=True)
+        named = ((id_, path) for kind, id_, path, why in rows if (kind, why) == _DANGLES)
+        self._told.run_many("INSERT OR IGNORE INTO told VALUES (?, ?)", named)
+
+    def _is_told(self, dangling: Dangling) -> bool:
+        query = "SELECT 1 FROM told WHERE name = ? AND path = ?"
+        return self._told.one(query, dangling.table, dangling.path) is not None
+
+    def report(self, report: VerifyReport) -> None:
+        """Report what dangles: as told by the export, or as damage, the first of each reference."""
+        counts: dict[tuple[str, tuple[str, ...]], int] = {}
+        for found in self.dangling():
+            if self._is_told(found):
+                report.tell(found.table, str(found))
+                continue
+            which = (found.table, found.reference.columns)
+            counts[which] = counts.get(which, 0) + 1
+            if counts[which] <= _SHOWN:
+                report.add(f"{PARTS}/{table_folder(found.table)}", "reference", str(found))
+        for (table, columns), count in counts.items():
+            if count > _SHOWN:
+                detail = f"{', '.join(columns)}: {count - _SHOWN:,} more like it"
+                report.add(f"{PARTS}/{table_folder(table)}", "reference", detail)
+
+    def close(self) -> None:
+        """Free the temporary space."""
+        super().close()
+        self._told.close()
 
 
 class _TableCheck:
@@ -108,16 +107,14 @@ class _TableCheck:
         root: Path,
         table: Table,
         report: VerifyReport,
-        references: ReferenceCheck,
+        references: _References,
         artifacts: ArtifactCheck,
-        told: _Told,
     ) -> None:
         self._root = root
         self._table = table
         self._report = report
         self._references = references
         self._artifacts = artifacts
-        self._told = told
         self._order = OrderCheck(table.key, repeats=table.repeats)
         self._reasons: dict[str, int] = {}
         self._expected = 0
@@ -171,7 +168,7 @@ class _TableCheck:
             self._artifacts.take(part.path, batch)
         elif self._table.name == LEFT_OUT.name:
             self._count(batch)
-            self._told.take(batch)
+            self._references.take_left_out(batch)
         return ordered and wrong is None
 
     def _count(self, batch: pa.RecordBatch) -> None:

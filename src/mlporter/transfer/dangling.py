@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.artifacts.files import ArtifactFile, Report
 from mlporter.bundle.check_references import DANGLING
 from mlporter.catalogue import BY_NAME
 from mlporter.errors import LeftOut
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.check_references import Dangling
     from mlporter.catalogue.types import Reference, Table
-    from mlporter.stores.protocols import Among, Keep, Source
+    from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report, Source
     from mlporter.transfer.selection.keys import Key
 
 __all__ = ["WithoutDangling"]

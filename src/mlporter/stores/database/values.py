@@ -59,12 +59,10 @@ class Fitted:
 def fitted(raw: Raw, column: Column) -> Fitted:
     """What is carried of a value of this column; secrets are not quoted."""
     kind = column.type
-    if raw is None:
-        return Fitted(None)
+    if raw is None or pa.types.is_binary(kind):
+        return Fitted(None if raw is None else _bytes(raw))
     if pa.types.is_string(kind):
         return _text(raw, column)
-    if pa.types.is_binary(kind):
-        return Fitted(_bytes(raw))
     value = _parsed(raw, kind)
     if value is None:
         return _lost(raw, column)
