@@ -237,7 +237,7 @@ def _write(place: Address, revision: str, pairs: UriMap, planned: list[_Change])
         changes = list(_changes(target, pairs))
         _check_same(changes, planned, place)
         for change in changes:
-            target.set_text(change.table, change.key, change.column, change.new)
+            target.update(change.table, change.key, ((change.column, change.new),))
         _check(target, changes, place)
         target.commit()
     except BaseException:
