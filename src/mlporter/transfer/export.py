@@ -74,6 +74,7 @@ def export(
     restart: bool = False,
     include_secrets: bool = False,
     auth: str | None = None,
+    registry: Place | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
     include_tables: Sequence[str] = (),
@@ -97,6 +98,7 @@ def export(
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
         include_tables: Tables of other programs in the same database that are to come, too.
@@ -142,6 +144,7 @@ def export(
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
         auth=auth,
+        registry=registry,
         include_tables=tuple(include_tables),
         on_progress=on_progress,
     )

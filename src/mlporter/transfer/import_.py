@@ -139,6 +139,7 @@ def copy(
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     auth: str | None = None,
+    registry: Place | None = None,
     target_auth: str | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
@@ -173,6 +174,7 @@ def copy(
         orphans=orphans,
         retry_time=retry_time,
         auth=auth,
+        registry=registry,
         target_auth=target_auth,
         include_tables=tuple(include_tables),
     )
@@ -187,6 +189,8 @@ def _transfer(
     check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
     place = _target(target)
     origin = parse_address(source)
+    if wishes.registry is not None:
+        check_apart(parse_address(place_text(wishes.registry)), place)
     check_apart(origin, place)
     if wishes.auth is not None and wishes.target_auth is not None:
         check_apart(parse_address(wishes.auth), parse_address(wishes.target_auth))
@@ -203,6 +207,7 @@ def _transfer(
         orphans=wishes.orphans,
         once=True,
         auth=wishes.auth,
+        registry=wishes.registry,
         include_tables=wishes.include_tables,
         on_progress=on_progress,
     )
@@ -343,7 +348,8 @@ def _following(verb: str, places: tuple[str, str], wishes: Wishes, *, renamed: b
         return command_line(verb, places, wishes.options(), part)
     if renamed:
         return command_line("inspect", places[1:], ())
-    return command_line("diff", places, (), part)
+    named = (option for option in wishes.options() if option[0] == "registry")
+    return command_line("diff", places, named, part)
 
 
 def _into_server(
