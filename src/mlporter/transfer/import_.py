@@ -16,6 +16,7 @@ from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.dangling import WithoutDangling
 from mlporter.transfer.export import ArtifactsMode, check_options
+from mlporter.transfer.held import with_held
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.load import Load
 from mlporter.transfer.merge.policy import OnConflict, Policy
@@ -268,6 +269,8 @@ class _Work:
     def _prepare(self, target: Target) -> Prepared:
         wishes = self.wishes
         source, remarks = self._looked_through(target)
+        if wishes.copies(source) and not target.is_fresh:
+            source = with_held(source, target, wishes.uri_map)
         work = prepare(
             source,
             target,
