@@ -69,6 +69,14 @@ class WithHeld(Wrapped):
         """Roots of what is in the target, as they were before."""
         return self._known
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know: whose files some versions have, too."""
+        count = len(self._versions)
+        which = "1 model version are" if count == 1 else f"{count} model versions are"
+        said = f"Files of {which} in the target already, as those of runs and logged models."
+        return (*self.inner.notes, said)
+
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that the target does not hold."""
 

@@ -323,7 +323,7 @@ class _Work:
             tables=work.counted,
             files=files,
             left_out=left_out.summary(),
-            notes=(*self.source.notes, *merge.notes),
+            notes=(*work.origin.notes, *merge.notes),
             seconds=monotonic() - started,
             next_command="" if refused else self._following(renamed=bool(merge.renamed)),
             dry_run=planned,
