@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from mlporter.errors import (
     MlporterError,
     ReadBackError,
     RefusedError,
+    RowRefusedError,
 )
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.bulk import WORTHWHILE_ROWS
@@ -27,6 +28,7 @@ from mlporter.transfer.left_out import LeftOutCollector
 from mlporter.transfer.merge.units import OWNED
 from mlporter.transfer.preflight import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.transfer.result import FilesResult
+from mlporter.transfer.rewrite import Rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,10 +86,17 @@ class Load:
             ConflictError, RefusedError: as `check` does.
         """
         with closing(self.work), closing(self.latest):
-            with suppress(MisfitFoundError):
+            try:
                 self._run()
+            except RowRefusedError:
+                # Only now is it worth a look at all rows: to say which.
+                if self.work.fits_or_stops:
+                    check(self.work, self.work.misfits())
+                raise
+            except MisfitFoundError:
+                check(self.work, self.work.misfits())
+            else:
                 return
-            check(self.work, self.work.misfits())
             raise RefusedError(
                 "had a value that did not fit, and has it no more",
                 subject=self.work.source.description.address,
@@ -118,13 +127,15 @@ class Load:
     def _write(self) -> None:
         if self.work.fresh:
             self._replace_fresh()
+        elif isinstance(self.work.rewrite, Rewrite):
+            self.work.rewrite.look()
         self._make_room()
         planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
             expected = planned[table.name].carried
             batches = self.work.rows(table, "writing")
             if self.work.fits_or_stops:
-                batches = stop_at_misfit(table, batches)
+                batches = stop_at_misfit(table, batches, self.work.demands(table))
             if table.name == "metrics":
                 batches = self.latest.watch(batches)
             rows = self.target.write(table, batches, expected)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.uris import UriMap
@@ -18,7 +19,7 @@ from mlporter.transfer.merge.mapped_source import MappedSource
 from mlporter.transfer.merge.resolve import resolve, resolve_fresh
 from mlporter.transfer.merge.users import merge_users
 from mlporter.transfer.plan import Plan, plan_transfer, strange_tables
-from mlporter.transfer.preflight import MAX_REASONS, misfits
+from mlporter.transfer.preflight import MAX_REASONS, Demands, misfits
 from mlporter.transfer.remap import Remap
 from mlporter.transfer.result import TableResult
 from mlporter.transfer.rewrite import Rewrite
@@ -140,22 +141,29 @@ class Prepared:
         Where the catalogue says what the target takes, each batch can be checked on its way, and
         the transaction be given up. That saves reading everything once more.
         """
-        return self.target.enforces_caps and self.target.limits is None
+        return self.target.limits is None
+
+    def demands(self, table: Table) -> Demands:
+        """What the target demands of the rows of a table."""
+        if table.kind is Kind.USERS:  # its columns are others there
+            return Demands(frozenset(), (), strict=self.target.enforces_caps)
+        there = next(entry for entry in self.target.tables if entry.name == table.name)
+        return Demands.of(there, strict=self.target.enforces_caps)
 
     def misfits(self) -> tuple[str, ...]:
         """What the target would not take, all reasons together."""
-        if not self.target.enforces_caps:
-            return ()
         reasons: list[str] = []
         limits = self.target.limits
         for table in self.plan.tables:
+            demands = self.demands(table)
+            found: Iterator[str] = iter(())
             # Those of users have other columns here than there.
             if limits is not None and table.kind is not Kind.USERS:
                 rows = partial(self.rows, table, "checking")
                 found = limits.misfits(table, rows, fresh=self.fresh)
-            else:
-                found = misfits(table, self.rows(table, "checking"))
-            for reason in found:
+                demands = replace(demands, strict=False)
+            known = misfits(table, self.rows(table, "checking"), demands)
+            for reason in chain(found, known):
                 reasons.append(reason)
                 if len(reasons) >= MAX_REASONS:
                     return tuple(reasons)
