@@ -175,12 +175,13 @@ class AdbcConnection:
                 raise driver_error(error, self.subject) from error
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a small result."""
+        """The rows of a small result; a text that is not UTF-8 is its bytes."""
         with self._handle.cursor() as cursor:
 
             def fetch() -> list[tuple[Any, ...]]:
                 cursor.execute(sql)
-                return [tuple(row) for row in cursor.fetchall()]
+                columns = cursor.fetch_arrow_table().columns
+                return list(zip(*(_values(column) for column in columns), strict=True))
 
             try:
                 return interruptible(fetch, cursor.adbc_cancel)
@@ -274,6 +275,20 @@ class AdbcConnection:
         if not self._closed:
             self._closed = True
             self._handle.close()
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        return [_text_or_bytes(value) for value in column.cast(pa.binary()).to_pylist()]
+
+
+def _text_or_bytes(value: bytes | None) -> str | bytes | None:
+    try:
+        return value if value is None else value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 class _Feed:
