@@ -73,6 +73,8 @@ def test_options_reach_the_function(mlporter, fake):
         "--orphans",
         "--auth",
         "sqlite:///basic_auth.db",
+        "--registry",
+        "sqlite:///models.db",
     )
 
     ((args, options),) = calls
@@ -89,6 +91,7 @@ def test_options_reach_the_function(mlporter, fake):
         "strict_artifacts": True,
         "include_secrets": True,
         "auth": "sqlite:///basic_auth.db",
+        "registry": "sqlite:///models.db",
         "orphans": True,
         "selection": None,
     }

@@ -129,14 +129,6 @@ def test_a_database_of_something_else(tmp_path):
 SAMPLE = next((Path(__file__).parents[2] / "samples").glob("*/manifest.yaml")).parent
 
 
-def test_a_value_of_another_type_is_named_and_never_guessed(plain_sqlite, tmp_path):
-    execute(plain_sqlite.tracking_uri, "UPDATE runs SET start_time = 'yesterday'")
-    with pytest.raises(UnreachableError, match="yesterday") as caught:
-        mlporter.export(plain_sqlite.tracking_uri, str(tmp_path / "bundle"))
-    assert "table runs" in str(caught.value)
-    assert not (tmp_path / "bundle" / "manifest.yaml").exists()
-
-
 # --- Revisions ------------------------------------------------------------------------------------
 
 

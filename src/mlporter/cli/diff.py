@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     include_table_option,
     map_uri_option,
     output_options,
+    registry_of_a_option,
     retry_time_option,
     selection_options,
     workers_option,
@@ -44,6 +45,7 @@ __all__ = ["command"]
     help="How many differences to name; all are counted.",
 )
 @map_uri_option
+@registry_of_a_option
 @include_table_option
 @selection_options
 @workers_option
@@ -59,6 +61,7 @@ def command(
     artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
+    registry: str | None,
     include_tables: tuple[str, ...],
     selection: Selection | None,
     workers: int,
@@ -78,6 +81,7 @@ def command(
             artifacts=artifacts,
             limit=limit,
             uri_map=uri_map,
+            registry=registry,
             include_tables=include_tables,
             selection=selection,
             workers=workers,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from mlporter.errors import UsageError
 from mlporter.progress import silent
-from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.address import Address, AddressKind, is_same_place, parse_address, place_text
 from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
+from mlporter.stores.registries import WithRegistry
 from mlporter.stores.secrets import WithoutSecrets
 
 if TYPE_CHECKING:
     from mlporter.progress import OnProgress
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
+
+    class _Opened(Protocol):
+        def __call__(self, place: Address, *, orphans: bool) -> Source: ...
+
 
 __all__ = ["RETRY_TIME", "bundle_address", "open_source"]
 
@@ -31,6 +38,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     orphans: bool = False,
     once: bool = False,
     auth: str | None = None,
+    registry: Place | None = None,
     include_tables: tuple[str, ...] | None = None,
     on_progress: OnProgress = silent,
 ) -> Source:
@@ -46,6 +54,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         once: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
         auth: Address of the database of its users, where they have one of their own.
+        registry: Where its registered models are, if not here: a place as `address`.
         include_tables: Leave out tables that are not MLflow's, but for these; None keeps all.
         on_progress: Told how far reading is, where a place is read before its rows are given.
 
@@ -55,15 +64,23 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         RefusedError: it is not a registry, or one that this release does not read.
         BundleError: it is a bundle that cannot be used.
     """
+
+    def opened(place: Address, *, orphans: bool) -> Source:
+        if place.kind is AddressKind.BUNDLE:
+            return _open_bundle(place, once=once)
+        if place.kind is AddressKind.FILESTORE:
+            return _open_file_store(
+                place, uri_map, workers, on_progress, orphans=orphans, once=once
+            )
+        if place.kind is AddressKind.SERVER:
+            return _open_server(place, uri_map, workers, retry_time, on_progress)
+        return _open_database(place, uri_map, workers, orphans=orphans, part=part)
+
     place = parse_address(address)
-    if place.kind is AddressKind.BUNDLE:
-        source = _open_bundle(place, once=once)
-    elif place.kind is AddressKind.FILESTORE:
-        source = _open_file_store(place, uri_map, workers, on_progress, orphans=orphans, once=once)
-    elif place.kind is AddressKind.SERVER:
-        source = _open_server(place, uri_map, workers, retry_time, on_progress)
+    if registry is None:
+        source = opened(place, orphans=orphans)
     else:
-        source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
+        source = _with_registry(place, parse_address(place_text(registry)), opened, orphans)
     if auth is not None:
         source = _with_users(source, auth)
     if include_tables is not None:
@@ -73,6 +90,31 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
             source.close()
             raise
     return source if include_secrets else WithoutSecrets(source, include_tables or ())
+
+
+def _with_registry(
+    place: Address,
+    registry: Address,
+    opened: _Opened,
+    orphans: bool,  # noqa: FBT001
+) -> Source:
+    """Two places as one; the registry is seen first, so that the runs of its versions are there.
+
+    Raises:
+        UsageError: they are the same.
+    """
+    if is_same_place(place, registry):
+        raise UsageError(
+            "the registered models are to be read from where everything is read",
+            subject=str(registry),
+            hint="leave --registry out, or name the database of `--registry-store-uri` with it",
+        )
+    models = opened(registry, orphans=False)
+    try:
+        return WithRegistry(opened(place, orphans=orphans), models)
+    except BaseException:
+        models.close()
+        raise
 
 
 def _with_users(source: Source, auth: str) -> Source:

@@ -128,6 +128,7 @@ def inspect(
     address: Place,
     *,
     auth: str | None = None,
+    registry: Place | None = None,
     retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> Inventory:
@@ -136,6 +137,7 @@ def inspect(
     Args:
         address: Where to look.
         auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
         retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
@@ -147,6 +149,7 @@ def inspect(
         retry_time=retry_time,
         orphans=True,
         auth=auth,
+        registry=registry,
         on_progress=on_progress,
     )
     try:

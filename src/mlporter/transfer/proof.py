@@ -44,6 +44,7 @@ def diff(
     uri_map: Sequence[str] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    registry: Place | None = None,
     include_tables: Sequence[str] = (),
     selection: Asked = None,
     on_progress: OnProgress = silent,
@@ -61,6 +62,7 @@ def diff(
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        registry: Where the registered models of A are, if they are in another place.
         include_tables: Compare these tables of other programs, too.
         selection: Compare only this part of both, of what each of them has of it.
         on_progress: Told how far it is.
@@ -81,7 +83,7 @@ def diff(
         on_progress=on_progress,
     )
     with ExitStack() as stack:
-        left = stack.enter_context(closing(opened(a)))
+        left = stack.enter_context(closing(opened(a, registry=registry)))
         right = stack.enter_context(closing(opened(b)))
         left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)
