@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     include_table_option,
     map_uri_option,
     output_options,
@@ -44,6 +45,7 @@ __all__ = ["command"]
     help="How many differences to name; all are counted.",
 )
 @map_uri_option
+@allow_root_option
 @include_table_option
 @selection_options
 @workers_option
@@ -59,6 +61,7 @@ def command(
     artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
+    allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
     selection: Selection | None,
     workers: int,
@@ -78,6 +81,7 @@ def command(
             artifacts=artifacts,
             limit=limit,
             uri_map=uri_map,
+            allow_root=allow_root,
             include_tables=include_tables,
             selection=selection,
             workers=workers,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import shlex
 import tempfile
 import threading
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.failures import reading_one_file, translated
+from mlporter.artifacts.looking import is_there
 from mlporter.artifacts.places import (
     FoundFile,
     Listing,
@@ -31,19 +33,20 @@ from mlporter.artifacts.places import (
     displayable,
 )
 from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_relative, scheme_of
-from mlporter.errors import RefusedError, UnreachableError
+from mlporter.errors import OutsideError, RefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.address import is_databricks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mlflow.entities import FileInfo
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+    from mlporter.artifacts.roots import Roots
     from mlporter.artifacts.writelog import Stays, WriteLog
 
-__all__ = ["MlflowPlace", "Places", "open_place"]
+__all__ = ["MlflowPlace", "Places", "open_local", "open_place"]
 
 _PLACES = 256
 _MISPLACED = "its name is not safe to use as a path, or the store lists it in another folder"
@@ -203,13 +206,14 @@ def _one_at_first(address: str) -> Iterator[None]:
         _used.add(scheme)
 
 
-def open_place(
+def open_place(  # noqa: PLR0913 -- where files may be, by keyword
     uri: str,
     *,
     base: Path | None = None,
     uri_map: UriMap | None = None,
     tracking_uri: str | None = None,
     log: WriteLog | None = None,
+    roots: Roots | None = None,
 ) -> Place:
     """The place that an artifact URI names.
 
@@ -219,19 +223,47 @@ def open_place(
         uri_map: Where to look instead.
         tracking_uri: The server behind ``mlflow-artifacts:`` URIs, if there is one.
         log: Notes what is written, for a rollback.
+        roots: What of this machine may be read; None where nobody but the user names places.
 
     Raises:
         UnreachableError: nothing can be looked for there: no server, a Windows path, an unknown
             scheme, a driver that is not installed. The hint says what to do.
+        OutsideError: it is of this machine, and may not be read.
     """
     address = uri_map.apply(uri) if uri_map else uri
     path = local_path(address, base)
     if path is not None:
-        return LocalPlace(path, log)
+        return open_local(path, roots, log)
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
     return MlflowPlace(address, _repository(address, tracking_uri), log)
+
+
+def open_local(path: Path, roots: Roots | None, log: WriteLog | None = None) -> LocalPlace:
+    """A folder of this machine.
+
+    Raises:
+        OutsideError: it may not be read.
+    """
+    place = LocalPlace(path, log, roots)
+    if roots is not None and not roots.holds(place.base):
+        is_link = place.base != os.path.normpath(path)
+        leads = f": it leads to {displayable(place.base)}" if is_link else ""
+        raise OutsideError(
+            f"lies outside of every artifact root{leads}",
+            subject=place.uri,
+            hint=f"--allow-root {shlex.quote(displayable(place.base))} takes its files",
+            is_there=_may_be_there(place.base),
+        )
+    return place
+
+
+def _may_be_there(real: str) -> bool:
+    try:
+        return is_there(real)
+    except UnreachableError:
+        return True
 
 
 def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] | None:
@@ -293,6 +325,7 @@ class Places:
 
     Args:
         base: As for `open_place`, like all the others.
+        roots: Asked at the first place that is opened: what rows record is not known before.
     """
 
     def __init__(
@@ -302,12 +335,20 @@ class Places:
         uri_map: UriMap | None = None,
         tracking_uri: str | None = None,
         log: WriteLog | None = None,
+        roots: Callable[[], Roots] | None = None,
     ) -> None:
         self._log = log
 
         @lru_cache(_PLACES)
         def cached(uri: str) -> Place:
-            return open_place(uri, base=base, uri_map=uri_map, tracking_uri=tracking_uri, log=log)
+            return open_place(
+                uri,
+                base=base,
+                uri_map=uri_map,
+                tracking_uri=tracking_uri,
+                log=log,
+                roots=roots() if roots else None,
+            )
 
         self._open = cached
         self._tracking_uri = tracking_uri

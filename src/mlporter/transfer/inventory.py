@@ -18,6 +18,8 @@ from mlporter.transfer.orphans import Orphans, find_orphans
 from mlporter.transfer.result import LEFT_OUT_SHOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlporter.bundle.manifest import Manifest
     from mlporter.errors import LeftOut
     from mlporter.stores.address import Place
@@ -128,6 +130,7 @@ def inspect(
     address: Place,
     *,
     auth: str | None = None,
+    allow_root: Sequence[Place] = (),
     retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> Inventory:
@@ -136,6 +139,8 @@ def inspect(
     Args:
         address: Where to look.
         auth: Address of the database of its users, if they have one of their own.
+        allow_root: Folders of this machine that files may be read from, though the registry keeps
+            none there.
         retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
@@ -147,6 +152,7 @@ def inspect(
         retry_time=retry_time,
         orphans=True,
         auth=auth,
+        allow_root=allow_root,
         on_progress=on_progress,
     )
     try:

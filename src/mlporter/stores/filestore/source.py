@@ -73,13 +73,14 @@ class FileStoreSource:
         RefusedError: it is no file store.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- as `open_source`, by keyword
         self,
         address: Address,
         *,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
         orphans: bool = False,
+        allowed: tuple[Path, ...] = (),
         on_progress: OnProgress = silent,
     ) -> None:
         path = _checked(address)
@@ -91,6 +92,8 @@ class FileStoreSource:
             self._reader,
             uri_map,
             workers,
+            allowed=allowed,
+            own=(folder,),
             base=folder.parent,
             beside=folder,
             orphans=orphans,

@@ -1,0 +1,197 @@
+"""Which folders of this machine files of a registry may be read from.
+
+An artifact URI stands in a row, and anybody who may write a run may write any URI. Who exports is
+often somebody who may read more. So a local place is only read if it lies below a folder that the
+registry keeps its files in, or one that the user named.
+
+Nothing here touches a file: all paths are real ones (`os.path.realpath`), on both sides.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Machine", "Roots", "is_below"]
+
+_SYSTEM = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/sbin",
+    "/usr/share",
+    "/var/backups",
+    "/var/log",
+    "/var/mail",
+    "/var/spool",
+    "/Library",
+    "/System",
+    "/var/db",
+    "/var/root",
+)
+"""Folders of the system on Linux and macOS; those that are not here do no harm."""
+_HOMES_IN = ("/home", "/Users")
+_LAYOUT = frozenset({"registered_models", "workspaces"})
+"""What lies beside the experiments' folders in an artifact root: see `artifacts.layout`."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Folders that are nobody's artifact root, whatever a row says. Real paths.
+
+    Attributes:
+        system: The operating system's.
+        homes: Of people: the folder itself is no root, and what begins with a dot in it is theirs.
+        homes_in: Folders whose folders are homes.
+    """
+
+    system: frozenset[str] = frozenset()
+    homes: frozenset[str] = frozenset()
+    homes_in: frozenset[str] = frozenset()
+
+    @classmethod
+    def here(cls) -> Machine:
+        """This one."""
+        system = {*_SYSTEM, *filter(None, [os.environ.get("SystemRoot")])}  # noqa: SIM112 -- Windows' name
+        homes = _reals(_own_homes())
+        # Root's home is the system's, but for root, who may keep a registry there.
+        return cls(_reals(system) - homes, homes, _reals(_HOMES_IN))
+
+    def private_part(self, real: str) -> str | None:
+        """The system's or somebody's own folder that a path lies in, the innermost; or None."""
+        below = real
+        for folder in _upwards(real):
+            is_home = folder in self.homes or os.path.dirname(folder) in self.homes_in  # noqa: PTH120
+            if is_home and folder != below and os.path.basename(below).startswith("."):  # noqa: PTH119
+                return below
+            if folder in self.system:
+                return folder
+            below = folder
+        return None
+
+    def is_wide(self, real: str) -> bool:
+        """Whether a folder is somebody's home, or holds homes: the whole disk, say."""
+        parent = os.path.dirname(real)  # noqa: PTH120
+        if real in self.homes or parent in self.homes_in or parent == real:
+            return True
+        return any(is_below(home, real) for home in (*self.homes, *self.homes_in))
+
+    def refuses(self, real: str) -> bool:
+        """Whether a folder is no artifact root, whatever a row says."""
+        return self.is_wide(real) or self.private_part(real) is not None
+
+    def has_private(self, real: str) -> bool:
+        """Whether a folder holds, or is, the system's or somebody's own."""
+        return self.is_wide(real) or any(is_below(folder, real) for folder in self.system)
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Folders that files may be read from. Real paths.
+
+    Attributes:
+        named: By the user, and those that the store's address implies: whatever they are, they
+            count, but for the system's and people's own folders further down.
+        recorded: By rows: where experiments and workspaces keep their files.
+        layouts: Folders that experiments lie in under their numbers, as MLflow puts them: what is
+            beside them under another number, or as we put it, belongs to the registry too.
+        machine: What is no root even where a row says so.
+    """
+
+    named: frozenset[str] = frozenset()
+    recorded: frozenset[str] = frozenset()
+    layouts: frozenset[str] = frozenset()
+    machine: Machine = field(default_factory=Machine.here)
+
+    @classmethod
+    def of(
+        cls,
+        named: Iterable[Path] = (),
+        experiments: Iterable[tuple[str, Path]] = (),
+        others: Iterable[Path] = (),
+    ) -> Roots:
+        """The roots of a registry.
+
+        Args:
+            named: As the user named them.
+            experiments: Ids, and recorded places.
+            others: What else rows record as a place for the files of many.
+        """
+        machine = Machine.here()
+        recorded, layouts = set(), set()
+        for id_, path in experiments:
+            recorded.add(os.path.realpath(path))
+            if path.name == id_:
+                layouts.add(os.path.realpath(path.parent))
+        recorded |= _reals(others)
+
+        def usable(found: Iterable[str]) -> frozenset[str]:
+            return frozenset(one for one in found if not machine.refuses(one))
+
+        return cls(_reals(named), usable(recorded), usable(layouts), machine)
+
+    def with_named(self, *folders: Path) -> Roots:
+        """The same, and some folders besides."""
+        return Roots(self.named | _reals(folders), self.recorded, self.layouts, self.machine)
+
+    def holds(self, real: str) -> bool:
+        """Whether what has this real path may be read."""
+        private = self.machine.private_part(real)
+        below = ""
+        for folder in _upwards(real):
+            if folder in self.named and (private is None or len(private) <= len(folder)):
+                return True
+            if private is None and (folder in self.recorded or self._is_laid_out(folder, below)):
+                return True
+            below = os.path.basename(folder)  # noqa: PTH119
+        return False
+
+    def _is_laid_out(self, folder: str, below: str) -> bool:
+        return folder in self.layouts and (below.isdecimal() or below in _LAYOUT)
+
+
+def is_below(real: str, base: str) -> bool:
+    """Whether a real path is another one, or lies below it."""
+    return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """A path, and all that it lies in."""
+    while True:
+        yield path
+        parent = os.path.dirname(path)  # noqa: PTH120 -- a plain text, and many of them
+        if parent == path:
+            return
+        path = parent
+
+
+def _reals(paths: Iterable[Path | str]) -> frozenset[str]:
+    return frozenset(os.path.realpath(path) for path in paths)
+
+
+def _own_homes() -> Iterator[Path]:
+    """Where the user's home is, and where it would be without ``HOME``."""
+    with suppress(RuntimeError):  # nobody knows
+        yield Path.home()
+    if hasattr(os, "getuid"):
+        import pwd  # noqa: PLC0415 -- not on Windows
+
+        with suppress(KeyError):  # a user of a container, say, who is in no list
+            yield Path(pwd.getpwuid(os.getuid()).pw_dir)
