@@ -16,7 +16,15 @@ from mlporter.errors import AccessDeniedError, UnreachableError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["cannot_look", "displayable", "folders_in", "is_folder", "is_there", "open_real"]
+__all__ = [
+    "cannot_look",
+    "displayable",
+    "folders_in",
+    "is_file",
+    "is_folder",
+    "is_there",
+    "open_real",
+]
 
 _READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Not blocking, so that a fifo that took a file's place is not waited for."""
@@ -61,6 +69,16 @@ def is_folder(path: Path | str) -> bool:
     """
     mode = _mode(path)
     return mode is not None and stat.S_ISDIR(mode)
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether it is a file, or leads to one.
+
+    Raises:
+        UnreachableError: nobody can say.
+    """
+    mode = _mode(path)
+    return mode is not None and stat.S_ISREG(mode)
 
 
 def _mode(path: Path | str) -> int | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.durable import sync_folder
 from mlporter.artifacts.listing import TEMPORARY, FoundFile, Listing, Problem, list_folder
-from mlporter.artifacts.looking import displayable, is_folder, open_real
+from mlporter.artifacts.looking import displayable, is_folder, is_there, open_real
 from mlporter.artifacts.roots import Roots, is_below
 from mlporter.artifacts.steady import SteadyFile
 from mlporter.artifacts.uris import safe_relative
@@ -125,7 +125,7 @@ class LocalPlace:
 
     def list(self) -> Listing:
         """All files below the directory; see `Place.list`."""
-        return list_folder(self.base, self._may_read) if is_folder(self.root) else Listing()
+        return list_folder(self.base, self._may_read) if is_there(self.root) else Listing()
 
     def open(self, path: str) -> BinaryIO:
         """A file's bytes; see `Place.open`."""

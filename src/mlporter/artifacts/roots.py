@@ -48,8 +48,6 @@ _SYSTEM = (
 )
 """Folders of the system on Linux and macOS; those that are not here do no harm."""
 _HOMES_IN = ("/home", "/Users")
-_LAYOUT = frozenset({"registered_models", "workspaces"})
-"""What lies beside the experiments' folders in an artifact root: see `artifacts.layout`."""
 
 
 @dataclass(frozen=True)
@@ -109,15 +107,13 @@ class Roots:
     Attributes:
         named: By the user, and those that the store's address implies: whatever they are, they
             count, but for the system's and people's own folders further down.
-        recorded: By rows: where experiments and workspaces keep their files.
-        layouts: Folders that experiments lie in under their numbers, as MLflow puts them: what is
-            beside them under another number, or as we put it, belongs to the registry too.
+        recorded: By rows: where experiments and workspaces keep their files. A folder that an
+            experiment lies in under its own number is where MLflow keeps files by default.
         machine: What is no root even where a row says so.
     """
 
     named: frozenset[str] = frozenset()
     recorded: frozenset[str] = frozenset()
-    layouts: frozenset[str] = frozenset()
     machine: Machine = field(default_factory=Machine.here)
 
     @classmethod
@@ -135,36 +131,24 @@ class Roots:
             others: What else rows record as a place for the files of many.
         """
         machine = Machine.here()
-        recorded, layouts = set(), set()
+        found = [*others]
         for id_, path in experiments:
-            recorded.add(os.path.realpath(path))
-            if path.name == id_:
-                layouts.add(os.path.realpath(path.parent))
-        recorded |= _reals(others)
-
-        def usable(found: Iterable[str]) -> frozenset[str]:
-            return frozenset(one for one in found if not machine.refuses(one))
-
-        return cls(_reals(named), usable(recorded), usable(layouts), machine)
+            found += [path, path.parent] if path.name == id_ else [path]
+        recorded = (real for real in _reals(found) if not machine.refuses(real))
+        return cls(_reals(named), frozenset(recorded), machine)
 
     def with_named(self, *folders: Path) -> Roots:
         """The same, and some folders besides."""
-        return Roots(self.named | _reals(folders), self.recorded, self.layouts, self.machine)
+        return Roots(self.named | _reals(folders), self.recorded, self.machine)
 
     def holds(self, real: str) -> bool:
         """Whether what has this real path may be read."""
+        above = tuple(_upwards(real))
         private = self.machine.private_part(real)
-        below = ""
-        for folder in _upwards(real):
-            if folder in self.named and (private is None or len(private) <= len(folder)):
-                return True
-            if private is None and (folder in self.recorded or self._is_laid_out(folder, below)):
-                return True
-            below = os.path.basename(folder)  # noqa: PTH119
-        return False
-
-    def _is_laid_out(self, folder: str, below: str) -> bool:
-        return folder in self.layouts and (below.isdecimal() or below in _LAYOUT)
+        if private is None and any(folder in self.recorded for folder in above):
+            return True
+        # The user may have named a private folder, or one in it, but not merely one above it.
+        return any(len(folder) >= len(private or "") for folder in above if folder in self.named)
 
 
 def is_below(real: str, base: str) -> bool:

@@ -164,7 +164,11 @@ def inspect(
 def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
     place = source.description
     manifest = _manifest(source)
-    losses = tuple(source.losses())
+    losses = list(source.losses())
+    unseen: list[LeftOut] = []
+    orphans = find_orphans(source, unseen.append)
+    if manifest is None:  # what a bundle left out is in a table of its own, which is counted
+        losses += unseen
     tables = []
     for done, table in enumerate(source.tables):
         on_progress("counting", done, len(source.tables), "tables")
@@ -183,9 +187,9 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         experiments=_experiments(source),
         models=_models(source),
         artifacts=_files(manifest),
-        orphans=find_orphans(source),
+        orphans=orphans,
         left_out=source.count(LEFT_OUT.name) if manifest else len(losses),
-        losses=losses[:LEFT_OUT_SHOWN],
+        losses=tuple(losses[:LEFT_OUT_SHOWN]),
         bundle_id=place.bundle_id,
         created=str(manifest.finished) if manifest else None,
     )

@@ -16,6 +16,7 @@ import yaml
 
 from mlporter.artifacts.described import tree_of
 from mlporter.artifacts.layout import experiment_root, logged_model_root, run_root, version_root
+from mlporter.artifacts.looking import is_folder
 from mlporter.artifacts.roots import Roots
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.safe_yaml import load_yaml
@@ -120,7 +121,7 @@ def _root(text: str) -> str:
     path = local_path(text)
     if path is None:
         return text.rstrip("/")
-    if not path.is_dir():
+    if not is_folder(path):
         raise UnreachableError("no such folder", subject=text)
     if is_file_store(path):
         raise UsageError(

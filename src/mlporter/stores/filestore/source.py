@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.artifacts.looking import is_there
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.catalogue.types import Kind
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
@@ -156,7 +157,7 @@ def _checked(address: Address) -> Path:
         RefusedError: it is no file store.
     """
     path = address.path
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         raise UnreachableError("there is no such folder", subject=str(address))
     try:
         next(path.iterdir(), None)
