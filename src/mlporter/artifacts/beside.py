@@ -210,14 +210,26 @@ def strays(
         if real in seen:
             continue
         seen.add(real)
-        for kind, below in _BELOW.items():
-            with _telling(lost, f"{label}{below}"):
-                for name in _unknown(folder / below, kind, known, described=described):
-                    found.setdefault(f"{label}{below}{name}/artifacts", folder / below / name)
+        here = _in_experiment(label, folder, known, lost, described=described)
+        found = {f"{name}/artifacts": path for name, path in here} | found
     return [
         Owner("orphan", owner, here_token(found[owner] / "artifacts"))
         for owner in sorted(found, key=str.encode)
     ]
+
+
+def _in_experiment(
+    label: str, folder: Path, known: Known, lost: Lost, *, described: bool
+) -> Iterator[tuple[str, Path]]:
+    """Folders of strays in an experiment's folder, each by its label."""
+    below = {kind: name for kind, name in _BELOW.items() if name}
+    with _telling(lost, label):
+        for name in _unknown(folder, "run", known, described=described):
+            yield f"{label}{name}", folder / name
+        for kind, within in below.items():
+            with _telling(lost, f"{label}{within}"):
+                for name in _unknown(folder / within, kind, known, described=described):
+                    yield f"{label}{within}{name}", folder / within / name
 
 
 def _unknown(folder: Path, kind: str, known: Known, *, described: bool) -> Iterator[str]:
