@@ -225,7 +225,7 @@ def allow_root_option(command: _Command) -> _Command:
         "--allow-root",
         multiple=True,
         metavar="DIR",
-        help="Read files from DIR too, where no artifact root of the source is. Repeatable.",
+        help="Read files below DIR too, though it is no artifact root of the source. Repeatable.",
     )(command)
 
 
