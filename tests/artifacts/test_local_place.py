@@ -431,3 +431,21 @@ def test_a_folder_that_may_not_be_looked_at_is_said_to_be_so(tmp_path):
             with pytest.raises(AccessDeniedError, match="cannot be looked at"):
                 ask()
     assert place.exists()
+
+
+@posix
+def test_files_are_read_where_the_system_does_not_say_what_was_opened(tmp_path, monkeypatch):
+    """Without /proc each folder on the way is looked at."""
+    write(tmp_path, root__a__b=b"1", secret__b=b"2")
+    place = LocalPlace(tmp_path / "root")
+    monkeypatch.setattr(os, "readlink", denying)
+    with place.open("a/b") as stream:
+        assert stream.read() == b"1"
+    (tmp_path / "root/a").rename(tmp_path / "away")
+    (tmp_path / "root/a").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError), place.open("a/b"):  # noqa: PT011
+        pytest.fail("opened")
+
+
+def denying(*_, **__):
+    raise PermissionError

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.failures import reading_one_file, translated
@@ -281,7 +281,9 @@ def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] |
         )
     if scheme in ("http", "https") and "/mlflow-artifacts/artifacts" not in address:
         return "a web address, and no artifact store of an MLflow server", None
-    if scheme in ("", "file"):
+    # On Databricks, MLflow reads dbfs: below /dbfs of this machine.
+    climbs = scheme == "dbfs" and ".." in unquote(urlsplit(address).path).split("/")
+    if climbs or scheme in ("", "file"):
         return "not a usable local path", f"--map-uri '{shown}=/folder/here'"
     if scheme in ("runs", "models"):
         return "names a run or a model, and not a place of files", None

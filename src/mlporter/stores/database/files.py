@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from mlporter.artifacts.beside import Beside, Moved, here_path, here_token, stra
 from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
-from mlporter.errors import AccessDeniedError, LeftOut, UnreachableError
+from mlporter.errors import LeftOut, UnreachableError
 from mlporter.stores.files import (
     EXPERIMENT_PLACES,
     READY,
@@ -163,15 +164,17 @@ class DatabaseFiles(StoreFiles):
     def _experiments_here(self) -> Iterator[tuple[str, Path]]:
         """The local folders of experiments, where they were recorded."""
         for experiment, uri in rows_of(self._reader, "experiments", EXPERIMENT_PLACES):
-            label = f"{experiment}/"
-            try:
+            with suppress(UnreachableError):  # elsewhere: its owners' entries say so
                 place = self._places.open(uri) if uri else None
-                if isinstance(place, LocalPlace) and place.exists():
-                    yield label, place.root
-            except AccessDeniedError as error:
-                self._note_unseen(label, error)
-            except UnreachableError:
-                continue
+                if isinstance(place, LocalPlace) and self._is_here(place, f"{experiment}/"):
+                    yield f"{experiment}/", place.root
+
+    def _is_here(self, place: LocalPlace, label: str) -> bool:
+        try:
+            return place.exists()
+        except UnreachableError as error:
+            self._note_unseen(label, error)
+            return False
 
     def _known(self, kind: str, ids: tuple[str, ...]) -> frozenset[str]:
         """Which of some ids the tables have."""
@@ -204,6 +207,5 @@ def _orphans_notes(folders: int, unseen: int) -> Iterator[str]:
     if unseen:
         yield (
             f"{unseen} folder{' was' if unseen == 1 else 's were'} not looked through for files "
-            "that no row points to, as access is denied: `mlporter inspect` lists "
-            f"{'it' if unseen == 1 else 'them'}."
+            "that no row points to, and cannot be: `mlporter inspect` says why."
         )
