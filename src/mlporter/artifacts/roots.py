@@ -30,7 +30,10 @@ _SYSTEM = (
     "/lib64",
     "/proc",
     "/root",
-    "/run",
+    "/run/credentials",
+    "/run/secrets",
+    "/run/systemd",
+    "/run/user",
     "/sbin",
     "/sys",
     "/usr/bin",
@@ -46,8 +49,12 @@ _SYSTEM = (
     "/var/db",
     "/var/root",
 )
-"""Folders of the system on Linux and macOS; those that are not here do no harm."""
-_HOMES_IN = ("/home", "/Users")
+"""Folders of the system on Linux and macOS; those that are not here do no harm.
+
+Disks of users may be mounted below ``/run/media``, so not the whole of ``/run``.
+"""
+_HOMES_IN = ("/home", "/Users", "/mnt/c/Users")
+"""Of people's homes on Linux, on macOS, and on Windows as its Linux shows them."""
 
 
 @dataclass(frozen=True)
