@@ -91,3 +91,33 @@ def test_below():
     assert is_below("/a", "/a")
     assert is_below("/a", "/")
     assert not is_below("/ab", "/a")
+
+
+@pytest.mark.parametrize("link", ["root", "root/1", "root/1/run", "root/1/run/artifacts", None])
+@pytest.mark.parametrize("inside", [True, False])
+def test_where_a_place_really_is(link, inside, tmp_path):
+    real = tmp_path.resolve()
+    place = tmp_path / "root/1/run/artifacts"
+    if link is None:
+        place.mkdir(parents=True)
+    else:
+        target = real / ("named/x" if inside else "elsewhere/x")
+        target.mkdir(parents=True)
+        (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / link).symlink_to(target)
+    found = Roots.of([tmp_path / "named"])
+    if link is None:
+        found = Roots.of([tmp_path / "root"])
+        inside = True
+    for path in (place, tmp_path / "root/1/../1/run/artifacts", place.parent / "../run/artifacts"):
+        assert found.locate(path) == (str(path.resolve()), inside)
+
+
+def test_a_place_that_leads_out_of_what_is_remembered(tmp_path):
+    (tmp_path / "root/1/a").mkdir(parents=True)
+    (tmp_path / "root/1/b").symlink_to(tmp_path)
+    found = Roots.of([tmp_path / "root"])
+    real = tmp_path.resolve()
+    assert found.locate(tmp_path / "root/1/a/x") == (f"{real}/root/1/a/x", True)
+    assert found.locate(tmp_path / "root/1/b/x") == (f"{real}/x", False)
+    assert found.locate(tmp_path / "root/1/../..") == (str(real), False)

@@ -93,11 +93,13 @@ class LocalPlace:
         root: The directory.
         log: Notes what is written.
         roots: What else may be read, and what in it may not; None for nothing else, and all.
+        real: Its real path, where that is known.
     """
 
     root: Path
     log: WriteLog | None = field(default=None, compare=False)
     roots: Roots | None = field(default=None, compare=False)
+    real: str = field(default="", compare=False)
 
     @property
     def uri(self) -> str:
@@ -107,7 +109,7 @@ class LocalPlace:
     @cached_property
     def base(self) -> str:
         """The real path of the directory, which all that is opened and written must lie below."""
-        return os.path.realpath(self.root)
+        return self.real or os.path.realpath(self.root)
 
     @cached_property
     def _has_private(self) -> bool:

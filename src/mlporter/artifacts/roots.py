@@ -4,7 +4,7 @@ An artifact URI stands in a row, and anybody who may write a run may write any U
 often somebody who may read more. So a local place is only read if it lies below a folder that the
 registry keeps its files in, or one that the user named.
 
-Nothing here touches a file: all paths are real ones (`os.path.realpath`), on both sides.
+Compared are real paths (`os.path.realpath`), on both sides.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Machine", "Roots", "is_below"]
 
@@ -53,6 +54,8 @@ _SYSTEM = (
 
 Disks of users may be mounted below ``/run/media``, so not the whole of ``/run``.
 """
+_FOLDERS = 4096
+"""Folders that are remembered: those of experiments, mostly."""
 _HOMES_IN = ("/home", "/Users", "/mnt/c/Users")
 """Of people's homes on Linux, on macOS, and on Windows as its Linux shows them."""
 
@@ -148,6 +151,29 @@ class Roots:
         """The same, and some folders besides."""
         return Roots(self.named | _reals(folders), self.recorded, self.machine)
 
+    def locate(self, path: Path) -> tuple[str, bool]:
+        """The real path of a place, and whether it may be read.
+
+        Runs lie side by side: what can be said of all that is in a folder is remembered.
+        """
+        text = os.fspath(path)
+        above, _, last = text.rpartition(os.sep)
+        above, _, name = above.rpartition(os.sep)
+        if above and ".." not in {name, last} and not _has_link(f"{above}{os.sep}{name}", text):
+            real, is_open = self._folder(above)
+            if is_open:
+                return f"{real}{os.sep}{name}{os.sep}{last}", True
+        real = os.path.realpath(text)
+        return real, self.holds(real)
+
+    @cached_property
+    def _folder(self) -> Callable[[str], tuple[str, bool]]:
+        def look(folder: str) -> tuple[str, bool]:
+            real = os.path.realpath(folder)
+            return real, self.holds(real) and not self.machine.has_private(real)
+
+        return lru_cache(_FOLDERS)(look)
+
     def holds(self, real: str) -> bool:
         """Whether what has this real path may be read."""
         above = tuple(_upwards(real))
@@ -173,8 +199,12 @@ def _upwards(path: str) -> Iterator[str]:
         path = parent
 
 
+def _has_link(*paths: str) -> bool:
+    return any(map(os.path.islink, paths))
+
+
 def _reals(paths: Iterable[Path | str]) -> frozenset[str]:
-    return frozenset(os.path.realpath(path) for path in paths)
+    return frozenset(map(os.path.realpath, {os.fspath(path) for path in paths}))
 
 
 def _own_homes() -> Iterator[Path]:

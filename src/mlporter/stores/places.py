@@ -246,8 +246,9 @@ def open_local(path: Path, roots: Roots | None, log: WriteLog | None = None) -> 
     Raises:
         OutsideError: it may not be read.
     """
-    place = LocalPlace(path, log, roots)
-    if roots is not None and not roots.holds(place.base):
+    real, may_be_read = roots.locate(path) if roots else ("", True)
+    place = LocalPlace(path, log, roots, real)
+    if not may_be_read:
         is_link = place.base != os.path.normpath(path)
         leads = f": it leads to {displayable(place.base)}" if is_link else ""
         raise OutsideError(
