@@ -156,6 +156,10 @@ class OutsideError(UnreachableError):
         self.is_there = is_there
 
 
+class RowRefusedError(UnreachableError):
+    """A database refused a row, which breaks a rule of its schema; nothing was kept."""
+
+
 class BundleInUseError(MlporterError):
     """Another process holds the bundle's lock."""
 
