@@ -328,3 +328,25 @@ def test_a_folder_that_a_server_names_is_looked_for_there_and_not_here(
     straight = mlporter.export(plain_sqlite.tracking_uri, tmp_path / "straight")
     assert result.files.files == straight.files.files > 0
     assert len(stolen(tmp_path / "allowed/blobs")) == 1
+
+
+# --- Artifacts alone ------------------------------------------------------------------------------
+
+
+def test_a_link_among_artifacts_that_a_registry_is_rebuilt_from(secret, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    # The user names the folder, wherever it is.
+    folder = home / ".cache/artifacts"
+    put(folder / "1" / ("a" * 32) / "artifacts/x", "x")
+    (folder / "1" / ("a" * 32) / "artifacts/out").symlink_to(secret)
+    target, root = sqlite_url(tmp_path / "new.db"), tmp_path / "root"
+    result = mlporter.rebuild(folder, target, artifact_root=root)
+    assert {(item.path.rpartition("/")[2], item.reason) for item in unexpected(result)} == {
+        ("out", "unsafe-path")
+    }
+    assert stolen(root) == []
+    assert any(root.rglob("x"))
+    other = sqlite_url(tmp_path / "other.db")
+    allowed = mlporter.rebuild(folder, other, artifact_root=tmp_path / "two", allow_root=[secret])
+    assert (allowed.exit_code, len(stolen(tmp_path / "two"))) == (0, 1)
