@@ -65,6 +65,10 @@ def test_options_reach_the_function(mlporter, fake):
         "s3://x=/y",
         "--map-uri",
         "c=d=e",
+        "--allow-root",
+        "/srv/one",
+        "--allow-root",
+        "/srv/two",
         "--workers",
         9,
         "--resume",
@@ -83,6 +87,7 @@ def test_options_reach_the_function(mlporter, fake):
     assert options == {
         "artifacts": "none",
         "uri_map": ("s3://x=/y", "c=d=e"),
+        "allow_root": ("/srv/one", "/srv/two"),
         "include_tables": (),
         "workers": 9,
         "retry_time": 120.0,

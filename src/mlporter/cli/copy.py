@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     artifact_root_option,
     artifacts_option,
     auth_option,
@@ -43,6 +44,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@allow_root_option
 @include_table_option
 @orphans_option
 @include_secrets_option
@@ -64,6 +66,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
@@ -95,6 +98,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            allow_root=allow_root,
             include_tables=include_tables,
             orphans=orphans,
             include_secrets=include_secrets,

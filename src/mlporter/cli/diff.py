@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     include_table_option,
     map_uri_option,
     output_options,
@@ -46,6 +47,7 @@ __all__ = ["command"]
 )
 @map_uri_option
 @registry_of_a_option
+@allow_root_option
 @include_table_option
 @selection_options
 @workers_option
@@ -62,6 +64,7 @@ def command(
     limit: int,
     uri_map: tuple[str, ...],
     registry: str | None,
+    allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
     selection: Selection | None,
     workers: int,
@@ -82,6 +85,7 @@ def command(
             limit=limit,
             uri_map=uri_map,
             registry=registry,
+            allow_root=allow_root,
             include_tables=include_tables,
             selection=selection,
             workers=workers,

@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     artifacts_option,
     auth_option,
     include_secrets_option,
@@ -38,6 +39,7 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@allow_root_option
 @include_table_option
 @orphans_option
 @include_secrets_option
@@ -58,6 +60,7 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
@@ -88,6 +91,7 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            allow_root=allow_root,
             include_tables=include_tables,
             orphans=orphans,
             include_secrets=include_secrets,

@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     auth_option,
     output_options,
     registry_option,
@@ -25,11 +26,19 @@ __all__ = ["command"]
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
 @registry_option
+@allow_root_option
 @auth_option
 @retry_time_option
 @output_options
 def command(
-    session: Session, /, *, address: str, registry: str | None, auth: str | None, retry_time: float
+    session: Session,
+    /,
+    *,
+    address: str,
+    registry: str | None,
+    allow_root: tuple[str, ...],
+    auth: str | None,
+    retry_time: float,
 ) -> int:
     """Tell what ADDRESS holds.
 
@@ -38,7 +47,12 @@ def command(
     """
     with session.working() as on_progress:
         inventory = mlporter.inspect(
-            address, registry=registry, auth=auth, retry_time=retry_time, on_progress=on_progress
+            address,
+            registry=registry,
+            allow_root=allow_root,
+            auth=auth,
+            retry_time=retry_time,
+            on_progress=on_progress,
         )
     session.output.counted(inventory)
     return ExitCode.OK

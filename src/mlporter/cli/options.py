@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTEXT",
+    "allow_root_option",
     "artifact_root_option",
     "artifacts_option",
     "auth_option",
@@ -235,6 +236,16 @@ def map_uri_option(command: _Command) -> _Command:
         metavar="FROM=TO",
         callback=_has_both_sides("FROM=TO"),
         help="Look for files under TO where their recorded URI begins with FROM. Repeatable.",
+    )(command)
+
+
+def allow_root_option(command: _Command) -> _Command:
+    """Add ``--allow-root DIR``, repeatable."""
+    return click.option(
+        "--allow-root",
+        multiple=True,
+        metavar="DIR",
+        help="Read files below DIR too, though it is no artifact root of the source. Repeatable.",
     )(command)
 
 

@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     artifact_root_option,
     output_options,
     retry_time_option,
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.argument("folder")
 @click.argument("target")
 @artifact_root_option
+@allow_root_option
 @click.option(
     "--register",
     multiple=True,
@@ -45,6 +47,7 @@ def command(
     folder: str,
     target: str,
     artifact_root: str | None,
+    allow_root: tuple[str, ...],
     register: tuple[str, ...],
     dry_run: bool,
     workers: int,
@@ -61,6 +64,7 @@ def command(
             folder,
             target,
             artifact_root=artifact_root,
+            allow_root=allow_root,
             register=register,
             dry_run=dry_run,
             workers=workers,

@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     map_uri_option,
     output_options,
     retry_time_option,
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @sample_option
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
 @map_uri_option
+@allow_root_option
 @workers_option
 @retry_time_option
 @output_options
@@ -40,6 +42,7 @@ def command(
     sample: float | None,
     against: str | None,
     uri_map: tuple[str, ...],
+    allow_root: tuple[str, ...],
     workers: int,
     retry_time: float,
 ) -> int:
@@ -56,6 +59,7 @@ def command(
             sample=sample,
             against=against,
             uri_map=uri_map,
+            allow_root=allow_root,
             workers=workers,
             retry_time=retry_time,
             on_progress=on_progress,

@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Union
 from urllib.parse import unquote, urlsplit
 
+from mlporter.artifacts.looking import is_file, is_there
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
@@ -154,7 +155,7 @@ def _file_uri(text: str) -> Address:
             subject=redact(text),
             hint="file:///folder/mlruns, or just the folder",
         )
-    kind = AddressKind.BUNDLE if (path / MANIFEST).exists() else AddressKind.FILESTORE
+    kind = AddressKind.BUNDLE if is_there(path / MANIFEST) else AddressKind.FILESTORE
     return Address(kind, text, path)
 
 
@@ -185,13 +186,13 @@ def _directory(text: str) -> Address:
             subject=redact(text),
             hint=f"it knows {_KINDS}",
         )
-    if path.is_file():
+    if is_file(path):
         raise UsageError(
             "is a file, not a bundle directory",
             subject=text,
             hint=f"if it is an SQLite database, its address is sqlite:///{text}",
         )
-    if not (path / MANIFEST).exists() and is_file_store(path):
+    if not is_there(path / MANIFEST) and is_file_store(path):
         return Address(AddressKind.FILESTORE, text, path)
     return Address(AddressKind.BUNDLE, text, path)
 
@@ -214,7 +215,7 @@ def _sqlite(text: str, rest: str) -> Address:
 def _file(name: str) -> Path:
     """The file that MLflow would open: SQLAlchemy decodes ``%20`` in its name since release 2.1."""
     path = Path(name)
-    if "%" in name and not path.exists() and _sqlalchemy() >= (2, 1):
+    if "%" in name and not is_there(path) and _sqlalchemy() >= (2, 1):
         return Path(unquote(name))
     return path
 

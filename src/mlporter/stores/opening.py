@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from mlporter.artifacts.looking import is_folder
+from mlporter.artifacts.uris import local_path
 from mlporter.errors import UsageError
 from mlporter.progress import silent
+from mlporter.redaction import redact
 from mlporter.stores.address import Address, AddressKind, is_same_place, parse_address, place_text
 from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
@@ -13,6 +16,9 @@ from mlporter.stores.registries import WithRegistry
 from mlporter.stores.secrets import WithoutSecrets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
         def __call__(self, place: Address, *, orphans: bool) -> Source: ...
 
 
-__all__ = ["RETRY_TIME", "bundle_address", "open_source"]
+__all__ = ["RETRY_TIME", "allowed_folder", "bundle_address", "open_source"]
 
 RETRY_TIME = 120.0
 """Seconds after which a server that keeps failing is given up, unless told otherwise."""
@@ -40,6 +46,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     auth: str | None = None,
     registry: Place | None = None,
     include_tables: tuple[str, ...] | None = None,
+    allow_root: Sequence[Place] = (),
     on_progress: OnProgress = silent,
 ) -> Source:
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
@@ -55,6 +62,8 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         orphans: List also files that no row points to; a bundle lists those that it holds.
         auth: Address of the database of its users, where they have one of their own.
         registry: Where its registered models are, if not here: a place as `address`.
+        allow_root: Folders of this machine that files may be read from, though they are no
+            artifact roots of the registry.
         include_tables: Leave out tables that are not MLflow's, but for these; None keeps all.
         on_progress: Told how far reading is, where a place is read before its rows are given.
 
@@ -64,17 +73,18 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         RefusedError: it is not a registry, or one that this release does not read.
         BundleError: it is a bundle that cannot be used.
     """
+    allowed = tuple(map(allowed_folder, allow_root))
 
     def opened(place: Address, *, orphans: bool) -> Source:
         if place.kind is AddressKind.BUNDLE:
             return _open_bundle(place, once=once)
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
-                place, uri_map, workers, on_progress, orphans=orphans, once=once
+                place, uri_map, workers, allowed, on_progress, orphans=orphans, once=once
             )
         if place.kind is AddressKind.SERVER:
-            return _open_server(place, uri_map, workers, retry_time, on_progress)
-        return _open_database(place, uri_map, workers, orphans=orphans, part=part)
+            return _open_server(place, uri_map, workers, allowed, retry_time, on_progress)
+        return _open_database(place, uri_map, workers, allowed, orphans=orphans, part=part)
 
     place = parse_address(address)
     if registry is None:
@@ -117,6 +127,23 @@ def _with_registry(
         raise
 
 
+def allowed_folder(folder: Place) -> Path:
+    """A folder that the user named.
+
+    Raises:
+        UsageError: there is none.
+    """
+    text = place_text(folder)
+    path = local_path(text)
+    if path is None or not is_folder(path):
+        raise UsageError(
+            "is no folder of this machine, as --allow-root takes one",
+            subject=redact(text),
+            hint="for files that are elsewhere: --map-uri FROM=TO",
+        )
+    return path
+
+
 def _with_users(source: Source, auth: str) -> Source:
     from mlporter.stores.database.auth import WithUsers, open_auth  # noqa: PLC0415 -- drivers
 
@@ -139,6 +166,7 @@ def _open_file_store(  # noqa: PLR0913 -- as `open_source`
     place: Address,
     uri_map: tuple[str, ...],
     workers: int,
+    allowed: tuple[Path, ...],
     on_progress: OnProgress,
     *,
     orphans: bool,
@@ -147,24 +175,38 @@ def _open_file_store(  # noqa: PLR0913 -- as `open_source`
     from mlporter.stores.filestore.source import FileStoreSource  # noqa: PLC0415
 
     source = FileStoreSource(
-        place, uri_map=uri_map, workers=workers, orphans=orphans, on_progress=on_progress
+        place,
+        uri_map=uri_map,
+        workers=workers,
+        orphans=orphans,
+        allowed=allowed,
+        on_progress=on_progress,
     )
     return Once(source) if once and source.repeats else source
 
 
-def _open_database(
-    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool, part: bool
+def _open_database(  # noqa: PLR0913 -- as `open_source`
+    place: Address,
+    uri_map: tuple[str, ...],
+    workers: int,
+    allowed: tuple[Path, ...],
+    *,
+    orphans: bool,
+    part: bool,
 ) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(place, uri_map=uri_map, workers=workers, orphans=orphans, part=part)
+    return DatabaseSource(
+        place, uri_map=uri_map, workers=workers, orphans=orphans, part=part, allowed=allowed
+    )
 
 
-def _open_server(
+def _open_server(  # noqa: PLR0913, PLR0917 -- as `open_source`
     place: Address,
     uri_map: tuple[str, ...],
     workers: int,
+    allowed: tuple[Path, ...],
     retry_time: float,
     on_progress: OnProgress,
 ) -> Source:
@@ -172,7 +214,12 @@ def _open_server(
     from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
 
     return ServerSource(
-        place, uri_map=uri_map, workers=workers, retry_time=retry_time, on_progress=on_progress
+        place,
+        uri_map=uri_map,
+        workers=workers,
+        retry_time=retry_time,
+        allowed=allowed,
+        on_progress=on_progress,
     )
 
 

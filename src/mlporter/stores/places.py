@@ -11,16 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import shlex
 import tempfile
 import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.failures import reading_one_file, translated
+from mlporter.artifacts.looking import is_there
 from mlporter.artifacts.places import (
     FoundFile,
     Listing,
@@ -31,19 +33,20 @@ from mlporter.artifacts.places import (
     displayable,
 )
 from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_relative, scheme_of
-from mlporter.errors import RefusedError, UnreachableError
+from mlporter.errors import OutsideError, RefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.address import is_databricks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mlflow.entities import FileInfo
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+    from mlporter.artifacts.roots import Roots
     from mlporter.artifacts.writelog import Stays, WriteLog
 
-__all__ = ["MlflowPlace", "Places", "open_place"]
+__all__ = ["MlflowPlace", "Places", "open_local", "open_place"]
 
 _PLACES = 256
 _MISPLACED = "its name is not safe to use as a path, or the store lists it in another folder"
@@ -203,13 +206,14 @@ def _one_at_first(address: str) -> Iterator[None]:
         _used.add(scheme)
 
 
-def open_place(
+def open_place(  # noqa: PLR0913 -- where files may be, by keyword
     uri: str,
     *,
     base: Path | None = None,
     uri_map: UriMap | None = None,
     tracking_uri: str | None = None,
     log: WriteLog | None = None,
+    roots: Roots | None = None,
 ) -> Place:
     """The place that an artifact URI names.
 
@@ -219,19 +223,48 @@ def open_place(
         uri_map: Where to look instead.
         tracking_uri: The server behind ``mlflow-artifacts:`` URIs, if there is one.
         log: Notes what is written, for a rollback.
+        roots: What of this machine may be read; None where nobody but the user names places.
 
     Raises:
         UnreachableError: nothing can be looked for there: no server, a Windows path, an unknown
             scheme, a driver that is not installed. The hint says what to do.
+        OutsideError: it is of this machine, and may not be read.
     """
     address = uri_map.apply(uri) if uri_map else uri
     path = local_path(address, base)
     if path is not None:
-        return LocalPlace(path, log)
+        return open_local(path, roots, log)
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
     return MlflowPlace(address, _repository(address, tracking_uri), log)
+
+
+def open_local(path: Path, roots: Roots | None, log: WriteLog | None = None) -> LocalPlace:
+    """A folder of this machine.
+
+    Raises:
+        OutsideError: it may not be read.
+    """
+    real, may_be_read = roots.locate(path) if roots else ("", True)
+    place = LocalPlace(path, log, roots, real)
+    if not may_be_read:
+        is_link = place.base != os.path.normpath(path)
+        leads = f": it leads to {displayable(place.base)}" if is_link else ""
+        raise OutsideError(
+            f"lies outside of every artifact root{leads}",
+            subject=place.uri,
+            hint=f"--allow-root {shlex.quote(displayable(place.base))} takes its files",
+            is_there=_may_be_there(place.base),
+        )
+    return place
+
+
+def _may_be_there(real: str) -> bool:
+    try:
+        return is_there(real)
+    except UnreachableError:
+        return True
 
 
 def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] | None:
@@ -249,7 +282,9 @@ def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] |
         )
     if scheme in ("http", "https") and "/mlflow-artifacts/artifacts" not in address:
         return "a web address, and no artifact store of an MLflow server", None
-    if scheme in ("", "file"):
+    # On Databricks, MLflow reads dbfs: below /dbfs of this machine.
+    climbs = scheme == "dbfs" and ".." in unquote(urlsplit(address).path).split("/")
+    if climbs or scheme in ("", "file"):
         return "not a usable local path", f"--map-uri '{shown}=/folder/here'"
     if scheme in ("runs", "models"):
         return "names a run or a model, and not a place of files", None
@@ -293,6 +328,7 @@ class Places:
 
     Args:
         base: As for `open_place`, like all the others.
+        roots: Asked at the first place that is opened: what rows record is not known before.
     """
 
     def __init__(
@@ -302,12 +338,20 @@ class Places:
         uri_map: UriMap | None = None,
         tracking_uri: str | None = None,
         log: WriteLog | None = None,
+        roots: Callable[[], Roots] | None = None,
     ) -> None:
         self._log = log
 
         @lru_cache(_PLACES)
         def cached(uri: str) -> Place:
-            return open_place(uri, base=base, uri_map=uri_map, tracking_uri=tracking_uri, log=log)
+            return open_place(
+                uri,
+                base=base,
+                uri_map=uri_map,
+                tracking_uri=tracking_uri,
+                log=log,
+                roots=roots() if roots else None,
+            )
 
         self._open = cached
         self._tracking_uri = tracking_uri

@@ -68,6 +68,7 @@ def export(
     *,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     resume: bool = False,
@@ -91,6 +92,8 @@ def export(
         bundle: The directory, as a text or a path; it must be new or empty.
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        allow_root: Folders of this machine that files may be read from, though the registry keeps
+            none there.
         workers: Tables and files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         resume: Continue an interrupted export in that directory.
@@ -138,6 +141,7 @@ def export(
     opened = open_source(
         source,
         uri_map=tuple(uri_map),
+        allow_root=allow_root,
         workers=workers,
         include_secrets=include_secrets,
         retry_time=retry_time,

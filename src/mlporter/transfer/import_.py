@@ -136,6 +136,7 @@ def copy(
     artifact_root: Place | None = None,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
@@ -157,10 +158,11 @@ def copy(
     """Copy a registry straight into a database or a tracking server.
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
-    of both sides are really found. `orphans` carries local files too that no row points to: they
-    go to the folder ``orphans`` of the artifact root. `auth` is the address of the source's
-    database of users, if they have one of their own. Other arguments and errors are those of
-    `import_`.
+    of both sides are really found. `allow_root` names folders of this machine that the source's
+    files may be read from, though it keeps none there. `orphans` carries local files too that no
+    row points to: they go to the folder ``orphans`` of the artifact root. `auth` is the address of
+    the source's database of users, if they have one of their own. Other arguments and errors are
+    those of `import_`.
     """
     wishes = Wishes(
         None if artifact_root is None else place_text(artifact_root),
@@ -178,6 +180,7 @@ def copy(
         registry=registry,
         target_auth=target_auth,
         include_tables=tuple(include_tables),
+        allow_root=tuple(map(place_text, allow_root)),
     )
     return _transfer("copy", place_text(source), place_text(target), wishes, on_progress)
 
@@ -201,6 +204,7 @@ def _transfer(
     opened = open_source(
         source,
         uri_map=wishes.uri_map,
+        allow_root=wishes.allow_root,
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
         retry_time=wishes.retry_time,

@@ -42,6 +42,7 @@ def diff(
     artifacts: FilesCompared = "content",
     limit: int = 1000,
     uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     registry: Place | None = None,
@@ -60,6 +61,8 @@ def diff(
         artifacts: How files are compared.
         limit: How many differences are kept by name; all are counted.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        allow_root: Folders of this machine that files may be read from, though the registry keeps
+            none there.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         registry: Where the registered models of A are, if they are in another place.
@@ -77,6 +80,7 @@ def diff(
     opened = partial(
         open_source,
         uri_map=tuple(uri_map),
+        allow_root=allow_root,
         workers=workers,
         retry_time=retry_time,
         once=once,

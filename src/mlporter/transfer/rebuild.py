@@ -16,6 +16,8 @@ import yaml
 
 from mlporter.artifacts.described import tree_of
 from mlporter.artifacts.layout import experiment_root, logged_model_root, run_root, version_root
+from mlporter.artifacts.looking import is_folder
+from mlporter.artifacts.roots import Roots
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, LeftOut, UnreachableError, UsageError
@@ -23,7 +25,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact, redact_address
 from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.filestore.folders import is_file_store
-from mlporter.stores.opening import RETRY_TIME
+from mlporter.stores.opening import RETRY_TIME, allowed_folder
 from mlporter.stores.places import open_place
 from mlporter.transfer.import_ import copy
 from mlporter.transfer.result import LeftOutSummary, Result
@@ -50,6 +52,7 @@ def rebuild(
     target: Place,
     *,
     artifact_root: Place | None = None,
+    allow_root: Sequence[Place] = (),
     register: Sequence[str] = (),
     dry_run: bool = False,
     workers: int = 4,
@@ -64,6 +67,7 @@ def rebuild(
         folder: An artifact root in MLflow's layout: a folder, or a URI of an object store.
         target: Address of a database or a server.
         artifact_root: Copy the files there; without it a database names them where they are.
+        allow_root: Folders of this machine that links in the folder may lead to.
         register: ``NAME=MODEL_ID`` pairs: logged models that become versions of NAME, in order.
         dry_run: Plan, and write nothing.
         workers: Files that are written at a time.
@@ -77,7 +81,8 @@ def rebuild(
         ConflictError: the target has something else under an id or a name.
     """
     root, to = _root(place_text(folder)), place_text(target)
-    place = open_place(root)
+    allowed = (*allow_root, *([root] if local_path(root) else []))
+    place = open_place(root, roots=Roots.of(map(allowed_folder, allowed)))
     listing = place.list()
     lost = [
         LeftOut("artifact", root, p.path, p.reason, p.detail, p.expected) for p in listing.problems
@@ -102,6 +107,7 @@ def rebuild(
             scratch,
             to,
             artifact_root=artifact_root,
+            allow_root=allowed,
             artifacts="copy" if copies else "reference",
             workers=workers,
             retry_time=retry_time,
@@ -115,7 +121,7 @@ def _root(text: str) -> str:
     path = local_path(text)
     if path is None:
         return text.rstrip("/")
-    if not path.is_dir():
+    if not is_folder(path):
         raise UnreachableError("no such folder", subject=text)
     if is_file_store(path):
         raise UsageError(

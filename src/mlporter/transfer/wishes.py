@@ -43,6 +43,7 @@ class Wishes:
     target_auth: str | None = None
     include_tables: tuple[str, ...] = ()
     registry: Place | None = None
+    allow_root: tuple[str, ...] = ()
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -91,6 +92,7 @@ class Wishes:
         yield "auth", self.auth or ""
         yield "target-auth", self.target_auth or ""
         yield from (("map-uri", pair) for pair in self.uri_map)
+        yield from (("allow-root", folder) for folder in self.allow_root)
         yield "include-secrets", self.include_secrets
         yield from (("include-table", name) for name in self.include_tables)
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict

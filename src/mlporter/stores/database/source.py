@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.artifacts.beside import FOLDERS
 from mlporter.catalogue import HEAD_REVISION, TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RefusedError
@@ -264,6 +265,7 @@ class DatabaseSource:
         orphans: bool = False,
         older: bool = True,
         part: bool = False,
+        allowed: tuple[Path, ...] = (),
     ) -> None:
         """Begin a snapshot.
 
@@ -274,6 +276,7 @@ class DatabaseSource:
             orphans: List also files that no row points to.
             older: Read a database of an older MLflow as if it had been upgraded.
             part: Only a part will be read; see `SqliteSnapshot`.
+            allowed: Folders of this machine that rows may name, besides its own.
         """
         self._snapshot = snapshot_of(address, part=part)
         try:
@@ -283,7 +286,14 @@ class DatabaseSource:
             raise
         folder = _folder(address)
         self._files = DatabaseFiles(
-            self._reader, uri_map, workers, base=folder, beside=folder, orphans=orphans
+            self._reader,
+            uri_map,
+            workers,
+            allowed=allowed,
+            own=tuple(folder / name for name in FOLDERS) if folder else (),
+            base=folder,
+            beside=folder,
+            orphans=orphans,
         )
 
     @property

@@ -12,6 +12,7 @@ import adbc_driver_manager
 import adbc_driver_sqlite.dbapi
 import pyarrow as pa
 
+from mlporter.artifacts.looking import is_there
 from mlporter.errors import (
     AccessDeniedError,
     MlporterError,
@@ -157,11 +158,11 @@ class WalFiles:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
-        self._was_there = self._wal.exists()
+        self._was_there = is_there(self._wal)
 
     def tidy(self) -> None:
         """Remove what reading left behind."""
-        if self._was_there or not self._wal.exists() or self._wal.stat().st_size:
+        if self._was_there or not is_there(self._wal) or self._wal.stat().st_size:
             return
         with closing(sqlite3.connect(_uri(self._path, "rw"), uri=True)) as last:
             last.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -204,14 +205,14 @@ def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:
     if "locked" in message:
         hint = "wait until it has ended, or stop it"
         return UnreachableError("another process holds a lock on it", subject=subject, hint=hint)
-    if "readonly" in message and journal.exists():
+    if "readonly" in message and is_there(journal):
         return RefusedError(
             "its last writer stopped in the middle of a transaction",
             subject=subject,
             hint=f"SQLite takes it back with {journal.name} when it may write: copy both files, "
             "open the copy once with `sqlite3 COPY .tables`, and export the copy",
         )
-    if "unable to open" in message and wal.exists():
+    if "unable to open" in message and is_there(wal):
         return RefusedError(
             f"cannot be read here together with {wal.name}, which holds its last changes",
             subject=subject,
@@ -308,6 +309,6 @@ def _is_wal(path: Path) -> bool:
 
 
 def _can_share(path: Path) -> bool:
-    if path.with_name(path.name + "-shm").exists() or path.with_name(path.name + "-wal").exists():
+    if any(is_there(path.with_name(path.name + suffix)) for suffix in ("-shm", "-wal")):
         return True
     return os.access(path.parent, os.W_OK)

@@ -18,6 +18,7 @@ from mlporter.stores.server.hidden import hidden
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -57,6 +58,7 @@ class ServerSource:
         retry_time: float = RETRY_TIME,
         on_progress: OnProgress = silent,
         can: Capabilities | None = None,
+        allowed: tuple[Path, ...] = (),
     ) -> None:
         self._client = Client(address.text, retry_time=retry_time)
         try:
@@ -67,7 +69,7 @@ class ServerSource:
             self._client.close()
             raise
         self._filling = Filling(self._client, self.can, self._spool, workers, on_progress)
-        self._files = server_files(self, self._client, uri_map, workers)
+        self._files = server_files(self, self._client, uri_map, workers, allowed)
 
     @property
     def description(self) -> Description:
