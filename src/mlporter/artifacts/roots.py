@@ -151,6 +151,10 @@ class Roots:
         """The same, and some folders besides."""
         return Roots(self.named | _reals(folders), self.recorded, self.machine)
 
+    def and_those(self, other: Roots) -> Roots:
+        """These and others."""
+        return Roots(self.named | other.named, self.recorded | other.recorded, self.machine)
+
     def locate(self, path: Path) -> tuple[str, bool]:
         """The real path of a place, and whether it may be read.
 

@@ -89,12 +89,20 @@ class DatabaseFiles(StoreFiles):
         shows_files = lru_cache(1)(self._shows_files)
         self._moved = Moved(self._beside, self._pairs, folders, shows_files)
         self._unseen: dict[str, LeftOut] = {}
+        self._tracking: TableReader | None = None
         self.notes: tuple[str, ...] = ()
+
+    def share_roots(self, tracking: TableReader) -> None:
+        """Files lie in the roots of another place, too: that of a registry's runs."""
+        self._tracking = tracking
 
     @cached_property
     def _roots(self) -> Roots:
         """What may be read of what rows name."""
-        return recorded_roots(self._reader, self._named, self._pairs, self._base)
+        roots = recorded_roots(self._reader, self._named, self._pairs, self._base)
+        if self._tracking is None:
+            return roots
+        return roots.and_those(recorded_roots(self._tracking, (), self._pairs, self._base))
 
     @cached_property
     def _roots_here(self) -> Roots:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.stores.database.connection import Connection
     from mlporter.stores.database.limits import Limits
+    from mlporter.stores.protocols import Source
 
 __all__ = ["DatabaseReader", "DatabaseSource", "read_revision", "snapshot_of"]
 
@@ -337,6 +338,10 @@ class DatabaseSource:
     def limits(self) -> Limits | None:
         """What the database says itself of what it can hold, or None."""
         return limits_of(self._reader)
+
+    def share_roots(self, tracking: Source) -> None:
+        """Read files also where another place keeps them: that of a registry's runs."""
+        self._files.share_roots(tracking)
 
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""

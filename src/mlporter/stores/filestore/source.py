@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
+    from mlporter.stores.protocols import Source
 
 __all__ = ["FileStoreSource"]
 
@@ -130,6 +131,10 @@ class FileStoreSource:
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
         return self._reader.read(table, columns, among)
+
+    def share_roots(self, tracking: Source) -> None:
+        """Read files also where another place keeps them: that of a registry's runs."""
+        self._files.share_roots(tracking)
 
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""
