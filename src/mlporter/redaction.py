@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
-__all__ = ["hide_passwords", "needs_encoding", "redact", "redact_address"]
-__all__ += ["remember_password"]
+__all__ = ["has_password", "hide_passwords", "needs_encoding", "redact", "redact_address"]
+__all__ += ["remember_password", "remember_secret"]
 
 _URL_PASSWORD = re.compile(
     # ://user:password@, where the password may hold any sign but white space; what follows a
@@ -25,9 +25,15 @@ _WORDS = (
     r"api_?key|auth|sas"
 )
 _PARAMETER = re.compile(rf"([?&;](?:[^=&#\s]*(?:{_WORDS})[^=&#\s]*))=[^&#\s\"']*", re.IGNORECASE)
+_WHOLE_PARAMETER = re.compile(rf"([?&;][^=&]*(?:{_WORDS})[^=&]*)=([^&]*)", re.IGNORECASE)
+"""The same in a text that is an address and nothing else, whatever signs the value has."""
 _VALUE = re.compile(
-    r"(\b[\w-]*(?:password|passwd|secret|token)[\w-]*\s*[=:]\s*)[^\s&'\",;]+", re.IGNORECASE
+    r"(\b[\w-]*(?:password|passwd|secret|token)[\w-]*\s*[=:]\s*)"
+    r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s&'\",;]+)",
+    re.IGNORECASE,
 )
+_TOKEN_AS_USER = re.compile(r"(https?://)[^\s/@:?#\"'<>]{20,}@", re.IGNORECASE)
+"""A token in the place of a user's name, without a password."""
 
 
 def _userinfo(address: str) -> str:
@@ -80,11 +86,45 @@ def remember_password(address: str) -> None:
     Only one that has signs which must be encoded, and so is no word of any message. It is an
     address that a driver may show as it understood it.
     """
-    password = unquote(_userinfo(address).partition(":")[2])
-    if len(password) >= _SHORTEST and _SIGNS.search(password):
-        if len(_remembered) >= _MOST_REMEMBERED:
-            _remembered.clear()
-        _remembered[password] = None
+    found = (
+        unquote(_userinfo(address).partition(":")[2]),
+        *map(unquote_plus, _parameters(address)),
+    )
+    for password in found:
+        if len(password) >= _SHORTEST and _SIGNS.search(password):
+            _remember(password)
+
+
+def remember_secret(value: str) -> None:
+    """Hide a value from now on: one of a variable that holds a secret, and nothing else.
+
+    One that is short, or a mere word, would be found in messages that are about something else.
+    """
+    if len(value) >= _SHORTEST and not value.isalpha():
+        _remember(value)
+
+
+def _remember(secret: str) -> None:
+    if len(_remembered) >= _MOST_REMEMBERED:
+        _remembered.clear()
+    _remembered[secret] = None
+
+
+def _parameters(address: str) -> list[str]:
+    """The values of an address's parameters that are credentials by their names."""
+    return [value for _, value in _WHOLE_PARAMETER.findall(address) if value]
+
+
+def has_password(address: str) -> bool:
+    """Whether an address holds a password or another secret, wherever in it.
+
+    >>> has_password("postgresql://me:x@host/db"), has_password("postgresql://me@host/db?password=x")
+    (True, True)
+    >>> has_password("postgresql://me@host:5432/db?options=a")
+    False
+    """
+    password = _userinfo(address).partition(":")[2]
+    return bool(password or _parameters(address) or _TOKEN_AS_USER.search(address))
 
 
 def redact_address(address: str) -> str:
@@ -96,7 +136,10 @@ def redact_address(address: str) -> str:
     userinfo = _userinfo(address)
     user, colon, password = userinfo.partition(":")
     shown = f"{user}{colon}***" if password else userinfo
-    return redact(address.replace(userinfo, shown, 1) if userinfo else address)
+    text = address.replace(userinfo, shown, 1) if userinfo else address
+    if "://" in text:
+        text = _WHOLE_PARAMETER.sub(r"\1=***", text)
+    return redact(text)
 
 
 def hide_passwords(text: str) -> str:
@@ -105,7 +148,7 @@ def hide_passwords(text: str) -> str:
     >>> hide_passwords("s3://me:pass@bucket/x")
     's3://me:***@bucket/x'
     """
-    return _URL_PASSWORD.sub(r"\1:***@", text)
+    return _TOKEN_AS_USER.sub(r"\1***@", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
 def redact(text: str) -> str:

@@ -24,6 +24,7 @@ from mlporter.cli.options import (
     source_and,
     strict_artifacts_option,
     target_auth_option,
+    target_env_option,
     workers_option,
 )
 
@@ -38,6 +39,7 @@ __all__ = ["command"]
 
 @click.command("copy", context_settings=CONTEXT, short_help="Copy a registry into another.")
 @source_and("TARGET")
+@target_env_option
 @artifact_root_option
 @artifacts_option
 @strict_artifacts_option
@@ -63,6 +65,8 @@ def command(
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
     include_tables: tuple[str, ...],
+    source_env: str | None,
+    target_env: str | None,
     orphans: bool,
     include_secrets: bool,
     auth: str | None,
@@ -92,6 +96,8 @@ def command(
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
             include_tables=include_tables,
+            source_env=source_env,
+            target_env=target_env,
             orphans=orphans,
             include_secrets=include_secrets,
             auth=auth,

@@ -14,6 +14,8 @@ from mlporter.cli.options import (
     output_options,
     retry_time_option,
     selection_options,
+    source_env_option,
+    target_env_option,
     workers_option,
 )
 
@@ -28,6 +30,8 @@ __all__ = ["command"]
 @click.command("diff", context_settings=CONTEXT, short_help="Compare two places, field by field.")
 @click.argument("a")
 @click.argument("b")
+@source_env_option
+@target_env_option
 @click.option("--strict", is_flag=True, help="Compare places, JSON texts and derived tables too.")
 @click.option(
     "--artifacts",
@@ -60,6 +64,8 @@ def command(
     limit: int,
     uri_map: tuple[str, ...],
     include_tables: tuple[str, ...],
+    source_env: str | None,
+    target_env: str | None,
     selection: Selection | None,
     workers: int,
     retry_time: float,
@@ -79,6 +85,8 @@ def command(
             limit=limit,
             uri_map=uri_map,
             include_tables=include_tables,
+            source_env=source_env,
+            target_env=target_env,
             selection=selection,
             workers=workers,
             retry_time=retry_time,

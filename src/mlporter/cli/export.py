@@ -22,7 +22,7 @@ from mlporter.cli.options import (
     strict_artifacts_option,
     workers_option,
 )
-from mlporter.redaction import redact
+from mlporter.redaction import redact_address
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -57,6 +57,7 @@ def command(
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
     include_tables: tuple[str, ...],
+    source_env: str | None,
     orphans: bool,
     include_secrets: bool,
     auth: str | None,
@@ -74,7 +75,7 @@ def command(
     code is then 3.
     """
     if "://" in bundle:
-        raise click.UsageError(f"BUNDLE is a directory, not an address: {redact(bundle)}")
+        raise click.UsageError(f"BUNDLE is a directory, not an address: {redact_address(bundle)}")
     if resume and restart:
         raise click.UsageError("--resume and --restart exclude each other.")
     session.when_interrupted = "the same command with --resume continues it"
@@ -86,6 +87,7 @@ def command(
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
             include_tables=include_tables,
+            source_env=source_env,
             orphans=orphans,
             include_secrets=include_secrets,
             auth=auth,

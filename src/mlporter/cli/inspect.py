@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, auth_option, output_options, retry_time_option
+from mlporter.cli.options import (
+    CONTEXT,
+    auth_option,
+    output_options,
+    retry_time_option,
+    source_env_option,
+)
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -18,10 +24,19 @@ __all__ = ["command"]
 
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
+@source_env_option
 @auth_option
 @retry_time_option
 @output_options
-def command(session: Session, /, *, address: str, auth: str | None, retry_time: float) -> int:
+def command(
+    session: Session,
+    /,
+    *,
+    address: str,
+    auth: str | None,
+    retry_time: float,
+    source_env: str | None,
+) -> int:
     """Tell what ADDRESS holds.
 
     Experiments with their runs, models with their versions, stages and aliases, and the rows of
@@ -29,7 +44,11 @@ def command(session: Session, /, *, address: str, auth: str | None, retry_time: 
     """
     with session.working() as on_progress:
         inventory = mlporter.inspect(
-            address, auth=auth, retry_time=retry_time, on_progress=on_progress
+            address,
+            auth=auth,
+            retry_time=retry_time,
+            source_env=source_env,
+            on_progress=on_progress,
         )
     session.output.counted(inventory)
     return ExitCode.OK

@@ -13,6 +13,8 @@ from mlporter.cli.options import (
     output_options,
     retry_time_option,
     said_when_interrupted,
+    source_env_option,
+    target_env_option,
     workers_option,
 )
 
@@ -27,6 +29,8 @@ __all__ = ["command"]
 )
 @click.argument("folder")
 @click.argument("target")
+@source_env_option
+@target_env_option
 @artifact_root_option
 @click.option(
     "--register",
@@ -49,6 +53,8 @@ def command(
     dry_run: bool,
     workers: int,
     retry_time: float,
+    source_env: str | None,
+    target_env: str | None,
 ) -> int:
     """Make a registry in TARGET out of the artifacts in FOLDER, after its database was lost.
 
@@ -65,6 +71,8 @@ def command(
             dry_run=dry_run,
             workers=workers,
             retry_time=retry_time,
+            source_env=source_env,
+            target_env=target_env,
             on_progress=on_progress,
         )
     session.output.transferred(result)

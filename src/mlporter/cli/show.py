@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, auth_option, output_options, retry_time_option
+from mlporter.cli.options import (
+    CONTEXT,
+    auth_option,
+    output_options,
+    retry_time_option,
+    source_env_option,
+)
 from mlporter.errors import ExitCode
-from mlporter.redaction import redact
+from mlporter.redaction import redact_address
 
 if TYPE_CHECKING:
     from mlporter.cli.output import RowFormat
@@ -48,6 +54,7 @@ def _names(
     type=click.IntRange(min=0),
     help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
 )
+@source_env_option
 @auth_option
 @retry_time_option
 @output_options
@@ -62,6 +69,7 @@ def command(
     limit: int | None,
     auth: str | None,
     retry_time: float,
+    source_env: str | None,
 ) -> int:
     """Show the rows of a table of ADDRESS, sorted by its key.
 
@@ -71,8 +79,10 @@ def command(
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
-    reader = mlporter.show(address, table, columns=columns, auth=auth, retry_time=retry_time)
+    reader = mlporter.show(
+        address, table, columns=columns, auth=auth, retry_time=retry_time, source_env=source_env
+    )
     if limit is None and how == "table":
         limit = _TABLE_LIMIT
-    session.output.listed(Rows(redact(address), table, reader, limit), how)
+    session.output.listed(Rows(redact_address(address), table, reader, limit), how)
     return ExitCode.OK

@@ -13,6 +13,7 @@ from mlporter.cli.options import (
     output_options,
     retry_time_option,
     sample_option,
+    source_env_option,
     workers_option,
 )
 
@@ -27,6 +28,7 @@ __all__ = ["command"]
 @click.option("--quick", is_flag=True, help="Look at names and sizes only; read no file's content.")
 @sample_option
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
+@source_env_option
 @map_uri_option
 @workers_option
 @retry_time_option
@@ -42,6 +44,7 @@ def command(
     uri_map: tuple[str, ...],
     workers: int,
     retry_time: float,
+    source_env: str | None,
 ) -> int:
     """Check that BUNDLE is complete, and that every part of it is what was written.
 
@@ -58,6 +61,7 @@ def command(
             uri_map=uri_map,
             workers=workers,
             retry_time=retry_time,
+            source_env=source_env,
             on_progress=on_progress,
         )
     session.output.verified(result)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
 from mlporter.stores.address import Address, AddressKind, parse_address
 from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
 from mlporter.stores.secrets import WithoutSecrets
+from mlporter.stores.spellings import said_of_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 
-__all__ = ["RETRY_TIME", "bundle_address", "open_source"]
+__all__ = ["RETRY_TIME", "bundle_address", "open_source", "saying_what_is_there"]
 
 RETRY_TIME = 120.0
 """Seconds after which a server that keeps failing is given up, unless told otherwise."""
 
 
 def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
-    address: str,
+    address: Address | str,
     *,
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
@@ -30,14 +35,14 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     part: bool = False,
     orphans: bool = False,
     once: bool = False,
-    auth: str | None = None,
+    auth: Address | None = None,
     include_tables: tuple[str, ...] | None = None,
     on_progress: OnProgress = silent,
 ) -> Source:
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
 
     Args:
-        address: Where; see `mlporter.stores.address`.
+        address: Where, and by which variables; see `mlporter.stores.address`.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed, and requests sent, at a time.
         include_secrets: Read secret columns and tables too.
@@ -55,7 +60,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         RefusedError: it is not a registry, or one that this release does not read.
         BundleError: it is a bundle that cannot be used.
     """
-    place = parse_address(address)
+    place = parse_address(address) if isinstance(address, str) else address
     if place.kind is AddressKind.BUNDLE:
         source = _open_bundle(place, once=once)
     elif place.kind is AddressKind.FILESTORE:
@@ -75,7 +80,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     return source if include_secrets else WithoutSecrets(source, include_tables or ())
 
 
-def _with_users(source: Source, auth: str) -> Source:
+def _with_users(source: Source, auth: Address) -> Source:
     from mlporter.stores.database.auth import WithUsers, open_auth  # noqa: PLC0415 -- drivers
 
     try:
@@ -88,7 +93,8 @@ def _with_users(source: Source, auth: str) -> Source:
 def _open_bundle(place: Address, *, once: bool) -> Source:
     from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
 
-    source = BundleSource(bundle_address(place))
+    with saying_what_is_there(place):
+        source = BundleSource(bundle_address(place))
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
     return Once(source) if once and not has_keys else source
 
@@ -132,6 +138,17 @@ def _open_server(
     return ServerSource(
         place, uri_map=uri_map, workers=workers, retry_time=retry_time, on_progress=on_progress
     )
+
+
+@contextmanager
+def saying_what_is_there(place: Address) -> Iterator[None]:
+    """Open a bundle; where it is none, the error says what its folder holds instead."""
+    try:
+        yield
+    except (UsageError, UnreachableError) as error:
+        if error.hint is None and place.path is not None:
+            error.hint = said_of_folder(place.path)
+        raise
 
 
 def bundle_address(place: Address) -> str:

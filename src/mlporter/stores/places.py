@@ -34,6 +34,8 @@ from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_re
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.address import is_databricks
+from mlporter.stores.environment import AZURE, GOOGLE, LOGIN, PROCESS, S3, Environment
+from mlporter.stores.s3 import s3_repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -203,13 +205,14 @@ def _one_at_first(address: str) -> Iterator[None]:
         _used.add(scheme)
 
 
-def open_place(
+def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
     uri: str,
     *,
     base: Path | None = None,
     uri_map: UriMap | None = None,
     tracking_uri: str | None = None,
     log: WriteLog | None = None,
+    environment: Environment = PROCESS,
 ) -> Place:
     """The place that an artifact URI names.
 
@@ -219,6 +222,7 @@ def open_place(
         uri_map: Where to look instead.
         tracking_uri: The server behind ``mlflow-artifacts:`` URIs, if there is one.
         log: Notes what is written, for a rollback.
+        environment: The variables by which stores are reached.
 
     Raises:
         UnreachableError: nothing can be looked for there: no server, a Windows path, an unknown
@@ -231,7 +235,7 @@ def open_place(
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
-    return MlflowPlace(address, _repository(address, tracking_uri), log)
+    return MlflowPlace(address, _repository(address, tracking_uri, environment), log)
 
 
 def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] | None:
@@ -256,9 +260,21 @@ def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] |
     return None
 
 
-def _repository(address: str, tracking_uri: str | None) -> ArtifactRepository:
+def _repository(
+    address: str, tracking_uri: str | None, environment: Environment
+) -> ArtifactRepository:
     scheme = scheme_of(address)
+    own = environment.own & _VARIABLES_OF.get(scheme, frozenset())
+    if own and scheme != "s3":
+        name = environment.named(min(own))
+        raise UnreachableError(
+            f"MLflow's store for {scheme}: reads the variables of the process, and not {name}",
+            subject=redact(address),
+            hint=f"set {min(own)} itself, if both sides can use it; or move one side at a time",
+        )
     with translated(address):
+        if own:
+            return s3_repository(address, environment)
         if scheme == "dbfs" and tracking_uri and is_databricks(tracking_uri):
             return _of_databricks(address, tracking_uri)
         from mlflow.store.artifact import artifact_repository_registry as registry
@@ -288,6 +304,20 @@ def _of_databricks(address: str, tracking_uri: str) -> ArtifactRepository:
     return registry.get_artifact_repository(named, tracking_uri=tracking_uri)
 
 
+_VARIABLES_OF = {
+    "s3": S3,
+    "r2": S3,
+    "b2": S3,
+    "gs": GOOGLE,
+    "wasbs": AZURE,
+    "abfss": AZURE,
+    "http": LOGIN,
+    "https": LOGIN,
+    "mlflow-artifacts": LOGIN,
+}
+"""By scheme the variables by which a store is reached."""
+
+
 class Places:
     """Opens artifact URIs of one registry, and keeps the last few open. Thread-safe.
 
@@ -302,15 +332,24 @@ class Places:
         uri_map: UriMap | None = None,
         tracking_uri: str | None = None,
         log: WriteLog | None = None,
+        environment: Environment = PROCESS,
     ) -> None:
         self._log = log
 
         @lru_cache(_PLACES)
         def cached(uri: str) -> Place:
-            return open_place(uri, base=base, uri_map=uri_map, tracking_uri=tracking_uri, log=log)
+            return open_place(
+                uri,
+                base=base,
+                uri_map=uri_map,
+                tracking_uri=tracking_uri,
+                log=log,
+                environment=environment,
+            )
 
         self._open = cached
         self._tracking_uri = tracking_uri
+        self._environment = environment
 
     @classmethod
     def of(
@@ -338,4 +377,5 @@ class Places:
 
     def _taker(self, address: str) -> MlflowPlace:
         """The log holds addresses, to which the URI map was already applied."""
-        return MlflowPlace(address, _repository(address, self._tracking_uri))
+        repository = _repository(address, self._tracking_uri, self._environment)
+        return MlflowPlace(address, repository)

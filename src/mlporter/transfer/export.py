@@ -18,6 +18,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import AddressKind, parse_address, place_text
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.revision import installed_mlflow
+from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
@@ -72,10 +73,11 @@ def export(
     resume: bool = False,
     restart: bool = False,
     include_secrets: bool = False,
-    auth: str | None = None,
+    auth: Place | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
     include_tables: Sequence[str] = (),
+    source_env: str | None = None,
     selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -99,6 +101,7 @@ def export(
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
         include_tables: Tables of other programs in the same database that are to come, too.
+        source_env: What the names of the source's own variables begin with, such as ``DEV_``.
         selection: What to export, with all that it depends on: a `Selection`, or a mapping such
             as ``{"models": ["churn*"]}``; None is everything.
         on_progress: Told how far it is.
@@ -109,7 +112,7 @@ def export(
         UnreachableError: the source cannot be reached, or the disk is full.
         BundleInUseError: another process writes into that directory.
     """
-    source, bundle = place_text(source), place_text(bundle)
+    bundle = place_text(bundle)
     selection = as_selection(selection)
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
@@ -132,15 +135,16 @@ def export(
         raise UsageError("resume and restart exclude each other")
     started = monotonic()
     mode: Mode = "resume" if resume else "restart" if restart else "new"
+    origin = locate(source, source_env)
     opened = open_source(
-        source,
+        origin,
         uri_map=tuple(uri_map),
         workers=workers,
         include_secrets=include_secrets,
         retry_time=retry_time,
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
-        auth=auth,
+        auth=None if auth is None else locate_users(auth, origin),
         include_tables=tuple(include_tables),
         on_progress=on_progress,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.errors import UsageError
-from mlporter.stores.address import place_text
+from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
 
 if TYPE_CHECKING:
@@ -122,10 +122,16 @@ class Registry:
 
 
 def open(  # noqa: A001 -- as in `gzip.open`
-    address: Place, *, auth: str | None = None, retry_time: float = RETRY_TIME
+    address: Place,
+    *,
+    auth: Place | None = None,
+    retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
 ) -> Registry:
-    """Open a bundle or a database for reading; see `mlporter.stores.opening.open_source`."""
-    return Registry(open_source(place_text(address), auth=auth, retry_time=retry_time))
+    """Open a place for reading; arguments are those of `show`."""
+    place = locate(address, source_env)
+    users = None if auth is None else locate_users(auth, place)
+    return Registry(open_source(place, auth=users, retry_time=retry_time))
 
 
 def show(
@@ -133,8 +139,9 @@ def show(
     table: str,
     *,
     columns: tuple[str, ...] | None = None,
-    auth: str | None = None,
+    auth: Place | None = None,
     retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
 ) -> pa.RecordBatchReader:
     """Rows of a table as a stream of Arrow batches; the place is closed at its end.
 
@@ -144,11 +151,12 @@ def show(
         columns: Only these, in this order.
         auth: Address of the database of its users, if they have one of their own.
         retry_time: Seconds after which a server that keeps failing is given up.
+        source_env: What the names of the place's own variables begin with, such as ``DEV_``.
 
     Raises:
         UsageError: there is no such table or column.
     """
-    registry = open(address, auth=auth, retry_time=retry_time)
+    registry = open(address, auth=auth, retry_time=retry_time, source_env=source_env)
     try:
         reader = registry.read(table, columns)
     except BaseException:

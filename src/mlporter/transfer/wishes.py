@@ -11,6 +11,7 @@ from mlporter.stores.opening import RETRY_TIME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlporter.stores.address import Address
     from mlporter.stores.protocols import Source
     from mlporter.transfer.export import ArtifactsMode
     from mlporter.transfer.merge.policy import Policy
@@ -37,9 +38,11 @@ class Wishes:
     dry_run: bool
     retry_time: float
     orphans: bool = False
-    auth: str | None = None
-    target_auth: str | None = None
+    auth: Address | None = None
+    target_auth: Address | None = None
     include_tables: tuple[str, ...] = ()
+    source_env: str | None = None
+    target_env: str | None = None
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -78,14 +81,20 @@ class Wishes:
         """Whether files are to be copied, and the source has any to copy."""
         return self.artifacts == "copy" and source.description.artifacts == "copy"
 
+    def sides(self) -> Iterator[tuple[str, str | bool]]:
+        """Where the variables of each side are, in the words of the command line."""
+        yield "source-env", self.source_env or ""
+        yield "target-env", self.target_env or ""
+
     def options(self) -> Iterator[tuple[str, str | bool]]:
         """What was asked for, in the words of the command line; the selection has its own."""
         yield "artifact-root", self.artifact_root or ""
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
         yield "strict-artifacts", self.strict_artifacts
         yield "orphans", self.orphans
-        yield "auth", self.auth or ""
-        yield "target-auth", self.target_auth or ""
+        yield "auth", self.auth.as_typed if self.auth else ""
+        yield "target-auth", self.target_auth.as_typed if self.target_auth else ""
+        yield from self.sides()
         yield from (("map-uri", pair) for pair in self.uri_map)
         yield "include-secrets", self.include_secrets
         yield from (("include-table", name) for name in self.include_tables)

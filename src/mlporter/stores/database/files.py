@@ -12,6 +12,7 @@ from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
 from mlporter.errors import UnreachableError
+from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.files import EXPERIMENT_PLACES, StoreFiles
 from mlporter.stores.places import Places
 from mlporter.stores.protocols import Among, only_orphans
@@ -36,6 +37,7 @@ class DatabaseFiles(StoreFiles):
         workers: How many places are listed at a time.
         base: What relative URIs are relative to; None for the current directory.
         beside: The folder where files are looked for that are not where they were recorded.
+        environment: The variables by which stores are reached.
         orphans: List also what no row points to.
         homes: Folders of a file store's own experiments, each with what the ids of its orphans
             begin with.
@@ -54,6 +56,7 @@ class DatabaseFiles(StoreFiles):
         *,
         base: Path | None = None,
         beside: Path | None = None,
+        environment: Environment = PROCESS,
         orphans: bool = False,
         homes: tuple[tuple[str, Path], ...] = (),
         folders: Mapping[tuple[str, str], Path] = MappingProxyType({}),
@@ -64,7 +67,7 @@ class DatabaseFiles(StoreFiles):
         self._homes = homes
         self._folders = folders
         pairs = UriMap.parse(uri_map)
-        self._places = Places(base=base, uri_map=pairs)
+        self._places = Places(base=base, uri_map=pairs, environment=environment)
         self._beside = Beside(beside, self._known) if beside is not None else None
         self._moved = Moved(self._beside, pairs)
         self.notes: tuple[str, ...] = ()

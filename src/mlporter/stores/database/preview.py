@@ -101,7 +101,7 @@ class Preview:
         self._inner.close()
 
 
-def open_preview(address: Address, revision: str, auth: str | None = None) -> Preview:
+def open_preview(address: Address, revision: str, auth: Address | None = None) -> Preview:
     """Look at a database that rows of a schema revision would go to, and at that of its users.
 
     Raises:
@@ -117,7 +117,7 @@ def open_preview(address: Address, revision: str, auth: str | None = None) -> Pr
         raise
 
 
-def _open_users(auth: str, address: Address) -> AuthDatabase:
+def _open_users(auth: Address, address: Address) -> AuthDatabase:
     check_auth(auth, address)
     users = open_auth(auth)
     try:

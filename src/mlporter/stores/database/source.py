@@ -266,7 +266,13 @@ class DatabaseSource:
             raise
         folder = _folder(address)
         self._files = DatabaseFiles(
-            self._reader, uri_map, workers, base=folder, beside=folder, orphans=orphans
+            self._reader,
+            uri_map,
+            workers,
+            base=folder,
+            beside=folder,
+            environment=address.environment,
+            orphans=orphans,
         )
 
     @property

@@ -243,7 +243,7 @@ def _is_fresh_row(reader: DatabaseReader | DatabaseSource, table: Table) -> bool
 
 
 def open_database_target(
-    address: Address, revision: str, auth: str | None = None
+    address: Address, revision: str, auth: Address | None = None
 ) -> DatabaseTarget:
     """Open a database for an import, creating MLflow's schema where there is none.
 

@@ -15,6 +15,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from urllib3.exceptions import HTTPError
 
 from mlporter.errors import UnreachableError
+from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.opening import RETRY_TIME
 from mlporter.stores.server.access import access_to
 from mlporter.stores.server.answers import check, json_of
@@ -48,6 +49,7 @@ class Client:
     Args:
         address: ``http(s)://…``, ``databricks`` or ``databricks://profile``; credentials are
             found as MLflow finds them.
+        environment: The variables that its side sees.
         retry_time: Seconds after which something that keeps failing is given up.
 
     Raises (from all methods that send):
@@ -56,8 +58,14 @@ class Client:
         ApiError: it refused (`.code` says why); MissingEndpointError: it has no such endpoint.
     """
 
-    def __init__(self, address: str, *, retry_time: float = RETRY_TIME) -> None:
-        self._transport = Transport(access_to(address), retry_time)
+    def __init__(
+        self,
+        address: str,
+        *,
+        environment: Environment = PROCESS,
+        retry_time: float = RETRY_TIME,
+    ) -> None:
+        self._transport = Transport(access_to(address, environment), retry_time)
         self.workspace: str | None = None
 
     @property
@@ -74,6 +82,11 @@ class Client:
     def tracking_uri(self) -> str:
         """The address by which MLflow's own code finds this server."""
         return self.subject if self.databricks else self.url
+
+    @property
+    def environment(self) -> Environment:
+        """The variables that its side sees."""
+        return self._transport.access.environment
 
     @property
     def databricks(self) -> bool:

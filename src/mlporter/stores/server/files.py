@@ -41,7 +41,9 @@ def server_files(
 ) -> StoreFiles:
     """The files behind the URIs that a server gives."""
     parsed = UriMap.parse(uri_map)
-    places = Places(uri_map=parsed, tracking_uri=client.tracking_uri)
+    places = Places(
+        uri_map=parsed, tracking_uri=client.tracking_uri, environment=client.environment
+    )
 
     @lru_cache(_PLACES)
     def opened(uri: str) -> Place:

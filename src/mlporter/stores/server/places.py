@@ -34,7 +34,9 @@ class ServerPlaces:
     def __init__(self, client: Client, uri_map: tuple[str, ...] = ()) -> None:
         self._client = client
         self._map = UriMap.parse(uri_map)
-        self._places = Places(uri_map=self._map, tracking_uri=client.tracking_uri)
+        self._places = Places(
+            uri_map=self._map, tracking_uri=client.tracking_uri, environment=client.environment
+        )
         self._open = lru_cache(_PLACES)(self._opened)
 
     def _opened(self, root: str) -> Place:

@@ -58,7 +58,7 @@ class ServerSource:
         on_progress: OnProgress = silent,
         can: Capabilities | None = None,
     ) -> None:
-        self._client = Client(address.text, retry_time=retry_time)
+        self._client = Client(address.text, environment=address.environment, retry_time=retry_time)
         try:
             self.can = can.renewed(self._client) if can else find_capabilities(self._client)
             refuse_others(self._client, self.can)
