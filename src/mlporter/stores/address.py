@@ -219,10 +219,20 @@ def _file_uri(text: str) -> Address:
         raise UnsupportedError(
             "names a file of another machine",
             subject=redact(text),
-            hint="file:///folder/mlruns, or just the folder",
+            hint=_without_host(text),
         )
+    if path.is_file():
+        return _directory(str(path))
     kind = AddressKind.BUNDLE if (path / MANIFEST).exists() else AddressKind.FILESTORE
     return Address(kind, text, path)
+
+
+def _without_host(text: str) -> str:
+    """What is meant by ``file://folder``, whose folder is a host to everybody else."""
+    folder = Path(text.partition("://")[2])
+    if folder.exists():
+        return folder.absolute().as_uri()
+    return "file:///folder/mlruns, or just the folder"
 
 
 def is_databricks(text: str) -> bool:

@@ -24,7 +24,10 @@ LOCAL = "mlporter.toml"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _TAKEN = ("databricks", "databricks-uc")
 _KEYS = ("address", "env")
-_EXAMPLE = '[places.prod] address = "https://mlflow.example.com", env = "PROD_"'
+_HINT = (
+    'a place reads [places.prod], and below it address = "https://mlflow.example.com" and, where '
+    'it has variables of its own, env = "PROD_"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +112,7 @@ def _place(name: str, said: object, file: Path) -> NamedPlace:
 
 
 def _wrong(file: Path, what: str) -> UsageError:
-    return UsageError(
-        what, subject=str(file), hint=f"a place reads {_EXAMPLE}, on lines of its own"
-    )
+    return UsageError(what, subject=str(file), hint=_HINT)
 
 
 def _check_without_password(name: str, address: str, env: str, file: Path) -> None:

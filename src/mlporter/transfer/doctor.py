@@ -16,6 +16,7 @@ from mlporter.stores.database.revision import installed_head
 from mlporter.stores.distant import distant
 from mlporter.stores.locating import locate
 from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +138,7 @@ def _place(address: Address, retry_time: float) -> tuple[list[Check], ExitCode]:
         place = source.description
         runs = source.count("runs")
         revision = place.stored_revision or place.revision
-        value = f"{place.kind}, revision {revision}, {runs} runs"
+        value = f"{place.kind}, revision {revision}, {plural(runs, 'run')}"
         return [Check(shown, value)], ExitCode.OK
     finally:
         source.close()

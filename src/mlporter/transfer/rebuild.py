@@ -30,6 +30,7 @@ from mlporter.stores.places import open_place
 from mlporter.transfer.command import command_line
 from mlporter.transfer.import_ import copy
 from mlporter.transfer.result import LeftOutSummary, Result
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,7 @@ def rebuild(
             name,
             "",
             "unknown",
-            f"{count} files are of nothing that MLflow's layout tells",
+            f"{plural(count, 'file is', 'files are')} of nothing that MLflow's layout tells",
         )
         for name, count in sorted(tree.unknown.items())
     ]

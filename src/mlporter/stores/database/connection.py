@@ -16,6 +16,7 @@ import pyarrow as pa
 from mlporter.errors import MlporterError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.database.interrupts import interruptible
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -288,8 +289,8 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str) 
             raise misfit(error, f"{subject} table {table} column {field.name}") from error
         if not field.nullable and array.null_count:
             raise UnreachableError(
-                f"column {field.name} holds NULL in {array.null_count} rows, and MLflow's schema "
-                "forbids it there",
+                f"column {field.name} holds NULL in {plural(array.null_count, 'row')}, and the "
+                "schema of MLflow forbids it there",
                 subject=f"{subject} table {table}",
                 hint="the database was edited by hand or is damaged; mend these rows first",
             )

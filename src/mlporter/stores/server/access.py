@@ -21,11 +21,12 @@ from mlflow.tracking.request_header.registry import resolve_request_headers
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.databricks_utils import get_databricks_host_creds
 from mlflow.utils.rest_utils import MlflowHostCreds
+from requests.utils import should_bypass_proxies
 
 from mlporter.errors import AccessDeniedError, UsageError
 from mlporter.redaction import redact
 from mlporter.stores.address import is_databricks
-from mlporter.stores.environment import DATABRICKS, LOGIN, PROCESS, TLS, Environment
+from mlporter.stores.environment import DATABRICKS, LOGIN, PROCESS, PROXIES, TLS, Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
 __all__ = ["Access", "access_to"]
+
+_WEB = ("http", "https")
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,17 @@ class Access:
     def is_anonymous(self) -> bool:
         """Whether MLflow's settings and the address name nobody."""
         return not (self._authorization or self.creds.use_databricks_sdk or self.creds.auth)
+
+    def proxies(self) -> dict[str, str]:
+        """The proxies of a side that has its own; empty where those of the process count."""
+        side = self.environment
+        if not side.owns(PROXIES):
+            return {}
+        skipped = side.get("NO_PROXY")
+        if skipped and should_bypass_proxies(self.url, skipped):
+            return {"no_proxy": skipped}
+        named = {s: side.get(f"{s.upper()}_PROXY") or side.get("ALL_PROXY") for s in _WEB}
+        return {scheme: proxy for scheme, proxy in named.items() if proxy} or {"no_proxy": "*"}
 
     @property
     def verify(self) -> bool | str:

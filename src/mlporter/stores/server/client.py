@@ -300,7 +300,8 @@ class Client:
                 with response:
                     yield response
         except (requests.RequestException, HTTPError) as error:
-            raise way_error(error, self._named(path), reached=transport.reached) from None
+            unreached = "" if transport.reached else transport.access.url
+            raise way_error(error, self._named(path), url=unreached) from None
 
     def _persist(self, ask: Callable[[], _T], *, again: bool) -> _T:
         transport = self._transport

@@ -32,6 +32,7 @@ from mlporter.transfer.merge.units import (
     ROWWISE,
     key_text,
 )
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
@@ -326,7 +327,7 @@ class _Resolver:
             count = sum(parent in new for parent in taken.values())
             if count:
                 self.merge.notes.append(
-                    f"{count} rows of {table} get new ids: the target has theirs for another."
+                    f"{plural(count, 'row')} of {table} with new ids: these are taken there."
                 )
 
     def _single_rows(self, table: str) -> None:
