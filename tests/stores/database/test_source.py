@@ -126,7 +126,7 @@ def test_nulls_where_the_schema_forbids_them_are_named(mlflow_sqlite):
     execute(url, "UPDATE experiments SET name = NULL")
     with (
         closing(open_source(url)) as source,
-        pytest.raises(UnreachableError, match="name holds NULL in 1 rows") as caught,
+        pytest.raises(UnreachableError, match="name holds NULL in 1 row,") as caught,
     ):
         read(source, "experiments")
     assert "table experiments" in str(caught.value)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.connection import Connection
     from mlporter.stores.database.limits import Limits
 
-__all__ = ["DatabaseReader", "DatabaseSource", "read_revision", "snapshot_of"]
+__all__ = ["DatabaseReader", "DatabaseSource", "snapshot_of"]
 
 
 class DatabaseReader:
