@@ -209,6 +209,7 @@ DIFFERENT = DiffReport(
     ignored=["Places, where files are rather than what they are: runs.artifact_uri."],
     left_out_left=[MISSING],
     left_out_truncated=3,
+    not_given=(4, 0),
 )
 
 INVENTORY = Inventory(

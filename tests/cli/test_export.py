@@ -82,6 +82,7 @@ def test_options_reach_the_function(mlporter, fake):
         "artifacts": "none",
         "uri_map": ("s3://x=/y", "c=d=e"),
         "include_tables": (),
+        "source_env": None,
         "workers": 9,
         "retry_time": 120.0,
         "resume": True,

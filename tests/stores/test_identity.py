@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,6 @@ def test_the_way_round_works(cli, plain_sqlite):
     done = cli("copy", url, url, "--rename", "plain=copied", "--artifacts", "none", "--json")
     hint = done.json["error"]["hint"].replace(" DIR", " files")
     assert "--rename plain=copied" in hint
-    import shlex  # noqa: PLC0415
-
     for command in hint.partition(": ")[2].split(" && "):
         followed = cli(*shlex.split(command)[1:])
         assert followed.code == 0, (command, followed.err)

@@ -10,6 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from mlporter.cli.app import run
+from mlporter.stores.environment import environment_of
+from mlporter.stores.server.access import access_to
 from tests.support import basic_auth
 from tests.support.engines import copy_sqlite
 from tests.support.guarded_s3 import GuardedS3, guarded_s3
@@ -110,7 +112,7 @@ def test_from_server_to_server_with_a_bucket_each(variables, cli):
     done = cli("copy", source.address, target.address, *WORDS, "--experiment", "e", "-vv")
     assert done.code == 0, done.err
     assert seen() == before
-    (key,) = target.s3.keys()
+    (key,) = target.s3.stored()
     assert key.endswith("/a.txt")
     assert not any(secret in done.out + done.err for s in variables for secret in s.secrets)
 
@@ -125,7 +127,7 @@ def test_from_database_to_database_with_a_bucket_each(variables, cli, mlflow_sql
     done = cli("copy", *words, "--artifact-root", root, "--json")
     assert done.code == 0, done.err
     assert done.json["files"]["files"] == 1
-    (key,) = [key for key in target.s3.keys() if key.startswith("from-database/")]
+    (key,) = [key for key in target.s3.stored() if key.startswith("from-database/")]
     with closing(target.s3.client()) as bucket:
         assert bucket.get_object(Bucket=target.s3.bucket, Key=key)["Body"].read() == b"the file"
     assert cli("diff", *words).code == 0
@@ -160,9 +162,6 @@ def test_every_verb_reaches_a_guarded_side(variables, cli, tmp_path, monkeypatch
 
 def test_a_token_in_the_place_of_a_user(variables, monkeypatch):
     """A side with a token asks with it, whatever user and password the process has."""
-    from mlporter.stores.environment import environment_of
-    from mlporter.stores.server.access import access_to
-
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "of-neither-side")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "of-neither-side")
     monkeypatch.setenv("TOK_MLFLOW_TRACKING_TOKEN", "t0ken-of-side")

@@ -39,7 +39,7 @@ __all__ = ["command"]
 
 @click.command("copy", context_settings=CONTEXT, short_help="Copy a registry into another.")
 @source_and("TARGET")
-@target_env_option
+@target_env_option("TARGET")
 @artifact_root_option
 @artifacts_option
 @strict_artifacts_option

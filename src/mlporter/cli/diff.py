@@ -30,8 +30,8 @@ __all__ = ["command"]
 @click.command("diff", context_settings=CONTEXT, short_help="Compare two places, field by field.")
 @click.argument("a")
 @click.argument("b")
-@source_env_option
-@target_env_option
+@source_env_option("A")
+@target_env_option("B")
 @click.option("--strict", is_flag=True, help="Compare places, JSON texts and derived tables too.")
 @click.option(
     "--artifacts",

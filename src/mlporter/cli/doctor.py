@@ -22,7 +22,7 @@ __all__ = ["command"]
 
 @click.command("doctor", context_settings=CONTEXT, short_help="Versions, drivers, settings.")
 @click.argument("address", required=False)
-@source_env_option
+@source_env_option("ADDRESS")
 @retry_time_option
 @output_options
 def command(

@@ -37,7 +37,7 @@ __all__ = ["command"]
 @click.command("import", context_settings=CONTEXT, short_help="Import a bundle into a registry.")
 @click.argument("bundle")
 @click.argument("target")
-@target_env_option
+@target_env_option("TARGET")
 @artifact_root_option
 @artifacts_option
 @strict_artifacts_option

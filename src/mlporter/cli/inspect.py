@@ -24,7 +24,7 @@ __all__ = ["command"]
 
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
-@source_env_option
+@source_env_option("ADDRESS")
 @auth_option
 @retry_time_option
 @output_options

@@ -131,7 +131,7 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
             return command(*args, **options)
 
         argument = click.argument("places", nargs=-1, metavar=f"[SOURCE] {second}", required=False)
-        return argument(source_env_option(named))
+        return argument(source_env_option("SOURCE")(named))
 
     return decorate
 
@@ -203,22 +203,17 @@ def target_auth_option(command: _Command) -> _Command:
     )(command)
 
 
-def source_env_option(command: _Command) -> _Command:
-    """Add ``--source-env PREFIX``."""
-    return click.option(
-        "--source-env",
-        metavar="PREFIX",
-        help="Variables that are for this place alone begin so: DEV_ for DEV_AWS_ACCESS_KEY_ID.",
-    )(command)
+def source_env_option(place: str) -> Callable[[_Command], _Command]:
+    """Add ``--source-env PREFIX``, for the place that is called so."""
+    return click.option("--source-env", metavar="PREFIX", help=_OF_ONE_SIDE.format(place, "DEV_"))
 
 
-def target_env_option(command: _Command) -> _Command:
-    """Add ``--target-env PREFIX``."""
-    return click.option(
-        "--target-env",
-        metavar="PREFIX",
-        help="The same for the second place: PROD_ for PROD_MLFLOW_TRACKING_TOKEN.",
-    )(command)
+def target_env_option(place: str) -> Callable[[_Command], _Command]:
+    """Add ``--target-env PREFIX``, for the place that is called so."""
+    return click.option("--target-env", metavar="PREFIX", help=_OF_ONE_SIDE.format(place, "PROD_"))
+
+
+_OF_ONE_SIDE = "Variables for {0} alone begin with this: {1} for {1}AWS_ACCESS_KEY_ID."
 
 
 def include_table_option(command: _Command) -> _Command:

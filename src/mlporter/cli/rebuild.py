@@ -29,8 +29,8 @@ __all__ = ["command"]
 )
 @click.argument("folder")
 @click.argument("target")
-@source_env_option
-@target_env_option
+@source_env_option("FOLDER")
+@target_env_option("TARGET")
 @artifact_root_option
 @click.option(
     "--register",

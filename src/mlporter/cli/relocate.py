@@ -28,7 +28,7 @@ __all__ = ["command"]
 
 @click.command("relocate", context_settings=CONTEXT, short_help="Change artifact URIs in place.")
 @click.argument("database")
-@source_env_option
+@source_env_option("DATABASE")
 @map_uri_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would change, and write nothing.")
 @click.option("--no-check", is_flag=True, help="Do not look for the files in their new places.")

@@ -54,7 +54,7 @@ def _names(
     type=click.IntRange(min=0),
     help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
 )
-@source_env_option
+@source_env_option("ADDRESS")
 @auth_option
 @retry_time_option
 @output_options

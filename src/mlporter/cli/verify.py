@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.option("--quick", is_flag=True, help="Look at names and sizes only; read no file's content.")
 @sample_option
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
-@source_env_option
+@source_env_option("that place")
 @map_uri_option
 @workers_option
 @retry_time_option

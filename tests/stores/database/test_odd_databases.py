@@ -64,10 +64,15 @@ def test_a_view_in_the_place_of_a_table_is_not_left_out_in_silence(mlflow_sqlite
     [
         (["DELETE FROM alembic_version"], "0 rows"),
         (["INSERT INTO alembic_version VALUES ('7d34483879f0')"], "2 rows"),
-        (["UPDATE alembic_version SET version_num = 'a'", "INSERT INTO alembic_version VALUES ('b')"],
-         "2 rows"),
+        (
+            [
+                "UPDATE alembic_version SET version_num = 'a'",
+                "INSERT INTO alembic_version VALUES ('b')",
+            ],
+            "2 rows",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_revision_that_is_none_or_two_is_refused(url, statements, found):
     execute(url, *statements)
     with pytest.raises(RefusedError, match=f"alembic_version has {found}"):
