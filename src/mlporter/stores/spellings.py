@@ -23,7 +23,7 @@ _HOST_AND_PORT = re.compile(rf"(?:[^@/\s]+@)?{_HOST}:\d{{1,5}}(?:/\S*)?")
 _HOST_NAME = re.compile(
     rf"(?:[^@/\s]+@)?(?:localhost|\d+(?:\.\d+){{3}}|{_HOST}\.[a-z]{{2,}})(?:/\S*)?"
 )
-_USER_AND_HOST = re.compile(rf"[^@/\s:]+:[^/\s]+@{_HOST}(?::\d+)?(?:/\S*)?")
+_USER_AND_HOST = re.compile(rf"[^@/\s:]{{2,}}:\S+@{_HOST}(?::\d+)?(?:/\S*)?")
 _DATABASE_PORTS = {"5432": "postgresql", "3306": "mysql+pymysql"}
 _FEW = 3
 _NO_FOLDER = "is a file, not a bundle directory"

@@ -37,7 +37,7 @@ def log_in_hint(response: requests.Response) -> str:
 
 def is_of_others(response: requests.Response) -> str | None:
     """What to do about a 403 that is not MLflow's word on one thing; None if it is."""
-    if response.headers.get("Server", "").startswith("AirTunes"):
+    if "AirTunes" in response.headers.get("Server", ""):
         return "macOS itself has this port (AirPlay): start MLflow on another one, or switch it off"
     if _HOST_REFUSED.search(response.text):
         host = urlsplit(str(response.url)).netloc
