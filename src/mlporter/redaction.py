@@ -18,6 +18,8 @@ _SIGNS = re.compile(r"[@/#?:%\s]")
 _DATABASES = ("postgres", "mysql", "mariadb")
 _SHORTEST = 6
 """Characters of a password from which on it is hidden wherever it stands."""
+_LONGER = 8
+"""The same of one without signs that are rare in words."""
 _MOST_REMEMBERED = 1000
 _remembered: dict[str, None] = {}
 _WORDS = (
@@ -81,26 +83,29 @@ def needs_encoding(address: str) -> bool:
 
 
 def remember_password(address: str) -> None:
-    """Hide the password of an address from now on, as it reads when it is decoded.
+    """Hide the passwords of an address from now on, as they read when they are decoded.
 
-    Only one that has signs which must be encoded, and so is no word of any message. It is an
-    address that a driver may show as it understood it.
+    A driver may show them as it understood them. One that is a word of the rest of the address,
+    as a user or database of the same name, is found in too many messages.
     """
-    found = (
-        unquote(_userinfo(address).partition(":")[2]),
-        *map(unquote_plus, _parameters(address)),
-    )
-    for password in found:
-        if len(password) >= _SHORTEST and _SIGNS.search(password):
-            _remember(password)
+    userinfo = _userinfo(address)
+    said = userinfo.partition(":")[2]
+    rest = address.replace(f":{said}@", "@", 1) if said else address
+    if said and said not in rest:
+        remember_secret(unquote(said))
+    for value in _parameters(address):
+        remember_secret(unquote_plus(value))
 
 
 def remember_secret(value: str) -> None:
-    """Hide a value from now on: one of a variable that holds a secret, and nothing else.
+    """Hide a value from now on: a password, or what a variable holds that is for secrets.
 
-    One that is short, or a mere word, would be found in messages that are about something else.
+    One that is short, a mere word or a mere number would be found in messages that are about
+    something else.
     """
-    if len(value) >= _SHORTEST and not value.isalpha():
+    is_odd = len(value) >= _SHORTEST and _SIGNS.search(value)
+    is_mixed = len(value) >= _LONGER and not value.isalpha() and not value.isdecimal()
+    if is_odd or is_mixed:
         _remember(value)
 
 

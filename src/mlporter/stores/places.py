@@ -32,7 +32,7 @@ from mlporter.artifacts.places import (
 )
 from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_relative, scheme_of
 from mlporter.errors import RefusedError, UnreachableError
-from mlporter.redaction import redact
+from mlporter.redaction import redact, remember_password
 from mlporter.stores.address import is_databricks
 from mlporter.stores.environment import AZURE, GOOGLE, LOGIN, PROCESS, S3, Environment
 from mlporter.stores.s3 import s3_repository
@@ -232,6 +232,8 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
     path = local_path(address, base)
     if path is not None:
         return LocalPlace(path, log)
+    # Drivers name parts of it as they understood them.
+    remember_password(address)
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
