@@ -16,9 +16,11 @@ from mlporter.redaction import (
     needs_encoding,
     redact,
     redact_address,
+    redact_argument,
     remember_password,
 )
 from mlporter.stores.address import parse_address
+from mlporter.stores.environment import environment_of
 
 
 @pytest.fixture(autouse=True)
@@ -206,3 +208,35 @@ def test_no_option_of_the_command_line_shows_its_secrets(cli, plain_sqlite, tmp_
         done = cli(*words, "-vv", "--log-file", log)
         for text in (done.out, done.err, log.read_text()):
             assert "s3cret-w" not in text, words
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "me:s3cret-w@host:5000",
+        "http:me:s3cret-w@host",
+        "https:/me:s3/cret-w@host/x",
+        "--auth=me:s3cret-w@host/db",
+        "--auth=postgresql://me:s3@cret/w@host/db",
+        "--map-uri=/x=s3://key:s3cret-w@bucket",
+        "s3://key:s3cret-w@bucket=/x",
+    ],
+)
+def test_half_an_address_on_the_command_line_is_hidden(argument):
+    shown = redact_argument(argument)
+    assert not any(part in shown for part in ("s3cret", "cret-w", "s3/", "cret/"))
+    assert "host" in shown or "bucket" in shown
+
+
+@pytest.mark.parametrize(
+    "argument", ["--experiment", "a:b", "me@host", "--rename=a=b@c", "x@latest"]
+)
+def test_other_arguments_stay(argument):
+    assert redact_argument(argument) == argument
+
+
+def test_secrets_of_the_process_are_hidden_too(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken-of-all")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws/s3cret")
+    environment_of("")
+    assert redact("it said t0ken-of-all, aws/s3cret") == "it said ***, ***"

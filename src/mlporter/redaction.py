@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote, unquote_plus
 
 __all__ = ["has_password", "hide_passwords", "needs_encoding", "redact", "redact_address"]
-__all__ += ["remember_password", "remember_secret"]
+__all__ += ["redact_argument", "remember_password", "remember_secret"]
 
 _URL_PASSWORD = re.compile(
     # ://user:password@, where the password may hold any sign but white space; what follows a
@@ -29,6 +29,8 @@ _WORDS = (
 _PARAMETER = re.compile(rf"([?&;](?:[^=&#\s]*(?:{_WORDS})[^=&#\s]*))=[^&#\s\"']*", re.IGNORECASE)
 _WHOLE_PARAMETER = re.compile(rf"([?&;][^=&]*(?:{_WORDS})[^=&]*)=([^&]*)", re.IGNORECASE)
 """The same in a text that is an address and nothing else, whatever signs the value has."""
+_WITHOUT_SCHEME = re.compile(r"^(--[\w-]+=)?((?:[a-z+\d]+:/?)?[^@/\s:=]{2,}):\S.*@", re.DOTALL)
+"""User and password of an address that lacks its scheme, or slashes behind it."""
 _VALUE = re.compile(
     r"(\b[\w-]*(?:password|passwd|secret|token)[\w-]*\s*[=:]\s*)"
     r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s&'\",;]+)",
@@ -145,6 +147,17 @@ def redact_address(address: str) -> str:
     if "://" in text:
         text = _WHOLE_PARAMETER.sub(r"\1=***", text)
     return redact(text)
+
+
+def redact_argument(text: str) -> str:
+    """An argument of a command line, which may be an address, an option with one, or half of one.
+
+    >>> redact_argument("--auth=me:pass@host:5432/db"), redact_argument("http:me:pass@host")
+    ('--auth=me:***@host:5432/db', 'http:me:***@host')
+    """
+    if "://" in text:
+        return redact_address(text)
+    return redact(_WITHOUT_SCHEME.sub(r"\1\2:***@", text, count=1))
 
 
 def hide_passwords(text: str) -> str:

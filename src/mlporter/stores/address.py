@@ -15,7 +15,13 @@ from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
-from mlporter.redaction import needs_encoding, redact, redact_address, remember_password
+from mlporter.redaction import (
+    needs_encoding,
+    redact,
+    redact_address,
+    redact_argument,
+    remember_password,
+)
 from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.filestore.folders import is_file_store
 from mlporter.stores.spellings import mistyped
@@ -270,9 +276,7 @@ def _directory(text: str) -> Address:
         )
     found = mistyped(text)
     if found:
-        # As an address, so that its password is seen as one.
-        shown = redact_address(f"://{text}").removeprefix("://")
-        raise UsageError(found[0], subject=shown, hint=found[1])
+        raise UsageError(found[0], subject=redact_argument(text), hint=found[1])
     if not (path / MANIFEST).exists() and is_file_store(path):
         return Address(AddressKind.FILESTORE, text, path)
     return Address(AddressKind.BUNDLE, text, path)

@@ -128,8 +128,12 @@ password that is meant for the other are no pair."""
 _KNOWN = frozenset(
     {TRACKING_URI, "MLFLOW_TRACKING_CLIENT_CERT_PATH", *S3, *LIBPQ, *_MYSQL, *GOOGLE, *DATABRICKS}
 ).union(*_TOGETHER)
+_SECRETS = frozenset(
+    name
+    for name in _KNOWN
+    if re.search(r"PASSWORD|TOKEN|SECRET|ACCESS_KEY$|MYSQL_PWD|CONNECTION_STRING", name)
+)
 _FAMILIES = ("MLFLOW_", "AWS_", "PG", "MYSQL_", "AZURE_", "GOOGLE_", "DATABRICKS_")
-_SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|_KEY$|MYSQL_PWD|CONNECTION_STRING")
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXAMPLE = "MLFLOW_TRACKING_TOKEN"
 
@@ -196,6 +200,7 @@ def environment_of(prefix: str, variables: Mapping[str, str] | None = None) -> E
     >>> sorted(side.variables), sorted(side.own)
     (['DEV_PGPASSWORD', 'PGPASSWORD', 'PGPORT'], ['PGPASSWORD'])
     """
+    _remember_secrets(os.environ)
     if not prefix:
         return PROCESS
     if not _PREFIX.fullmatch(prefix):
@@ -215,12 +220,16 @@ def environment_of(prefix: str, variables: Mapping[str, str] | None = None) -> E
         rest = name.removeprefix(prefix)
         if name.startswith(prefix) and rest.startswith(_FAMILIES) and rest not in _KNOWN:
             _log.warning("%s is not used: a side cannot have %s of its own", name, rest)
-    for name, value in own.items():
-        if _SECRET.search(name):
-            remember_secret(value)
+    _remember_secrets(own)
     hidden = frozenset[str]().union(*(names for names in _TOGETHER if not names.isdisjoint(own)))
     seen = {name: value for name, value in given.items() if name not in hidden}
     return Environment(seen | own, prefix, frozenset(own))
+
+
+def _remember_secrets(variables: Mapping[str, str]) -> None:
+    for name in _SECRETS:
+        if value := variables.get(name):
+            remember_secret(value)
 
 
 def _nothing_set(prefix: str, given: Mapping[str, str]) -> UsageError:
