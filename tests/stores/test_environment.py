@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mlporter import redaction
-from mlporter.errors import UsageError
+from mlporter.errors import UnreachableError, UsageError
 from mlporter.redaction import redact
 from mlporter.stores.address import parse_address
 from mlporter.stores.environment import PROCESS, environment_of
+from mlporter.stores.places import open_place
+from mlporter.stores.server.access import access_to
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +112,25 @@ def test_postgresql_is_told_what_the_address_does_not_say():
         "sslmode": "require",
     }
     assert parse_address("postgresql://ann:pw@db/mlflow").libpq == "postgresql://ann:pw@db/mlflow"
+
+
+@pytest.mark.parametrize(
+    ("uri", "variable"),
+    [
+        ("gs://bucket/x", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("wasbs://c@a.blob.core.windows.net/x", "AZURE_STORAGE_ACCESS_KEY"),
+        ("b2://bucket/x", "AWS_ACCESS_KEY_ID"),
+        ("http://host/api/2.0/mlflow-artifacts/artifacts/1", "MLFLOW_TRACKING_TOKEN"),
+    ],
+)
+def test_a_store_that_cannot_be_told_is_refused_and_not_reached_as_another(uri, variable):
+    side = environment_of("DEV_", {f"DEV_{variable}": "mine-123"})
+    with pytest.raises(UnreachableError, match=f"DEV_{variable}"):
+        open_place(uri, environment=side)
+
+
+def test_databricks_has_profiles_of_its_own():
+    side = environment_of("DEV_", {"DEV_DATABRICKS_TOKEN": "mine-123"})
+    with pytest.raises(UsageError) as refused:
+        access_to("databricks", side)
+    assert "databricks://PROFILE" in str(refused.value.hint)

@@ -121,6 +121,24 @@ def test_a_schema_that_is_not_searched_is_named(mlflow_postgres_url, cli):
     assert found.code == 0, found.err
 
 
+def test_a_second_registry_is_not_made_because_a_schema_is_not_searched(
+    mlflow_postgres_url, cli, plain_sqlite
+):
+    url = mlflow_postgres_url
+    execute(url, "ALTER SCHEMA public RENAME TO ml", "CREATE SCHEMA public", "CREATE SCHEMA second")
+    words = ("copy", plain_sqlite.tracking_uri, url, "--artifacts", "none")
+    for more in ((), ("--dry-run",)):
+        done = cli(*words, *more, "--json")
+        assert done.code == 4, done.err
+        assert "search_path%3Dml" in done.json["error"]["hint"]
+    found = "SELECT count(*) FROM pg_class WHERE relname = 'runs'"
+    assert rows(url, found) == [(1,)]
+    named = f"{url}&options=-csearch_path%3Dsecond"
+    done = cli("copy", plain_sqlite.tracking_uri, named, "--artifacts", "none")
+    assert done.code == 0, done.err
+    assert rows(url, found) == [(2,)]
+
+
 def test_another_database_of_the_server_is_named(mlflow_mysql_url, empty_mysql_url, cli):
     name = mlflow_mysql_url.partition("?")[0].rpartition("/")[2]
     done = cli("inspect", empty_mysql_url, "--json")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mlporter.errors import MlporterError
+from mlporter.errors import MlporterError, RefusedError
 
 if TYPE_CHECKING:
+    from mlporter.stores.address import Address
     from mlporter.stores.database.connection import Connection
 
-__all__ = ["tables_beside"]
+__all__ = ["check_not_beside", "tables_beside"]
 
 _NAMED = 3
 
@@ -49,6 +50,27 @@ def tables_beside(connection: Connection) -> str | None:
         f"MLflow's tables are in the schema {names}, which is not searched: add ?{option} to the "
         f"address (or &{option}, behind other options)"
     )
+
+
+def check_not_beside(address: Address, connection: Connection) -> None:
+    """Refuse to make MLflow's tables anew where they are in a schema that was not searched.
+
+    Whoever names the schema means it: there may be several registries in one database.
+
+    Raises:
+        RefusedError: naming the schema.
+    """
+    named = f"{address.text} {address.environment.get('PGOPTIONS') or ''}"
+    if connection.dialect.name != "postgresql" or "search_path" in named:
+        return
+    found = tables_beside(connection)
+    if found:
+        own = connection.scalar("SELECT current_schema()::text")
+        raise RefusedError(
+            f"has none of MLflow's tables in the schema {own}, and has them in another one",
+            subject=str(address),
+            hint=f"{found}; for another registry in {own}, name {own} there",
+        )
 
 
 _SQL = {"postgresql": _POSTGRESQL, "mysql": _MYSQL}

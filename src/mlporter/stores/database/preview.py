@@ -9,6 +9,7 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import RevisionError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database.auth import AuthDatabase, check_auth, check_writable, open_auth
+from mlporter.stores.database.beside import check_not_beside
 from mlporter.stores.database.reflection import actual_tables
 from mlporter.stores.database.schema import check_can_create
 from mlporter.stores.database.source import DatabaseSource, snapshot_of
@@ -151,7 +152,10 @@ def _has_nothing(address: Address) -> bool:
     try:
         connection = snapshot.connect()
         try:
-            return not actual_tables(connection)
+            nothing = not actual_tables(connection)
+            if nothing:
+                check_not_beside(address, connection)
+            return nothing
         finally:
             connection.close()
     finally:
