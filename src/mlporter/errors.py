@@ -140,6 +140,10 @@ class AccessDeniedError(UnreachableError):
     """A source or target was reached, and denied access."""
 
 
+class RowRefusedError(UnreachableError):
+    """A database refused a row, which breaks a rule of its schema; nothing was kept."""
+
+
 class BundleInUseError(MlporterError):
     """Another process holds the bundle's lock."""
 

@@ -26,6 +26,7 @@ def test_options_reach_the_function(mlporter, fake):
         "selection": None,
         "dry_run": False,
         "on_conflict": "fail",
+        "undelete": False,
         "rename": (),
         "to_workspace": None,
     }

@@ -326,6 +326,11 @@ _MERGE = (
         "another name or id.",
     ),
     click.option(
+        "--undelete",
+        is_flag=True,
+        help="Restore what the target has only marked as deleted, and the source has not.",
+    ),
+    click.option(
         "--rename",
         multiple=True,
         metavar="OLD=NEW",

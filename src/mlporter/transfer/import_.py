@@ -56,6 +56,7 @@ def import_(
     target_env: str | None = None,
     selection: Asked = None,
     on_conflict: OnConflict = "fail",
+    undelete: bool = False,
     rename: Sequence[str] = (),
     rename_prefix: str = "",
     to_workspace: str | None = None,
@@ -92,6 +93,8 @@ def import_(
         on_conflict: What to do with what the target has another one of: ``fail`` refuses the
             whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
             or id.
+        undelete: Restore what the target has only marked as deleted, and the source has not. What
+            it purged (``mlflow gc``) is carried anew, and needs no such wish.
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         rename_prefix: What goes before the names of experiments: a folder, on Databricks.
         to_workspace: The workspace that everything goes to; None keeps them.
@@ -112,7 +115,7 @@ def import_(
         artifacts,
         tuple(uri_map),
         workers,
-        Policy(on_conflict, tuple(rename), to_workspace, rename_prefix),
+        Policy(on_conflict, tuple(rename), to_workspace, rename_prefix, undelete=undelete),
         as_selection(selection),
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,
@@ -144,6 +147,7 @@ def copy(
     target_env: str | None = None,
     selection: Asked = None,
     on_conflict: OnConflict = "fail",
+    undelete: bool = False,
     rename: Sequence[str] = (),
     rename_prefix: str = "",
     to_workspace: str | None = None,
@@ -165,7 +169,7 @@ def copy(
         artifacts,
         tuple(uri_map),
         workers,
-        Policy(on_conflict, tuple(rename), to_workspace, rename_prefix),
+        Policy(on_conflict, tuple(rename), to_workspace, rename_prefix, undelete=undelete),
         as_selection(selection),
         include_secrets=include_secrets,
         strict_artifacts=strict_artifacts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from mlporter.errors import (
     MlporterError,
     ReadBackError,
     RefusedError,
+    RowRefusedError,
 )
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.bulk import WORTHWHILE_ROWS
@@ -27,6 +28,7 @@ from mlporter.transfer.left_out import LeftOutCollector
 from mlporter.transfer.merge.units import OWNED
 from mlporter.transfer.preflight import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.transfer.result import FilesResult
+from mlporter.transfer.rewrite import Rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from mlporter.compare.report import Difference
     from mlporter.progress import OnProgress
     from mlporter.stores.database.target import DatabaseTarget
+    from mlporter.transfer.merge.gone import Update
     from mlporter.transfer.prepare import Prepared
     from mlporter.transfer.target_files import Bound, TargetFiles
 
@@ -83,10 +86,17 @@ class Load:
             ConflictError, RefusedError: as `check` does.
         """
         with closing(self.work), closing(self.latest):
-            with suppress(MisfitFoundError):
+            try:
                 self._run()
+            except RowRefusedError:
+                # Only now is it worth a look at all rows: to say which.
+                if self.work.fits_or_stops:
+                    check(self.work, self.work.misfits())
+                raise
+            except MisfitFoundError:
+                check(self.work, self.work.misfits())
+            else:
                 return
-            check(self.work, self.work.misfits())
             raise RefusedError(
                 "had a value that did not fit, and has it no more",
                 subject=self.work.source.description.address,
@@ -101,6 +111,7 @@ class Load:
                 self.files.prepare()
             self._write()
             self._write_latest()
+            self._update()
             self.target.finish()
             self._read_back()
             self._copy_files()
@@ -116,12 +127,15 @@ class Load:
     def _write(self) -> None:
         if self.work.fresh:
             self._replace_fresh()
+        elif isinstance(self.work.rewrite, Rewrite):
+            self.work.rewrite.look()
+        self._make_room()
         planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
             expected = planned[table.name].carried
             batches = self.work.rows(table, "writing")
             if self.work.fits_or_stops:
-                batches = stop_at_misfit(table, batches)
+                batches = stop_at_misfit(table, batches, self.work.demands(table))
             if table.name == "metrics":
                 batches = self.latest.watch(batches)
             rows = self.target.write(table, batches, expected)
@@ -132,6 +146,32 @@ class Load:
                 )
         for item in self.work.left_out():
             self.left_out.add(item)
+
+    def _make_room(self) -> None:
+        """Remove what is left over of things that were purged, and that come back."""
+        for left, expected in self.work.merge.leftovers.items():
+            self.target.remove(left.table, left.columns, left.key)
+            _log.debug("removed %d rows of %s: %s", expected, left.table, left.key)
+
+    def _update(self) -> None:
+        """Change rows that are there, as planned, when all is there that they may refer to.
+
+        Raises:
+            ReadBackError: a row reads back otherwise.
+        """
+        tables = {table.name: table for table in self.target.tables}
+        for update in self.work.merge.updates:
+            table = tables[update.table]
+            self.target.update(table, update.key, update.values)
+            columns = tuple(name for name, _ in update.values)
+            batches = self.target.read(table.name, (*table.key, *columns), _of_key(table, update))
+            rows = (row for b in batches for row in zip(*b.to_pydict().values(), strict=True))
+            wanted = (*update.key, *(value for _, value in update.values))
+            if wanted not in rows:
+                raise ReadBackError(
+                    f"reads back otherwise than {update.values}",
+                    subject=f"{self.target.address} table {table.name} {update.key}",
+                )
 
     def _write_latest(self) -> None:
         """The latest metrics of the runs that were written, as MLflow would have kept them."""
@@ -205,7 +245,8 @@ class Load:
     def _written(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Rows of the target, with those that were written among them."""
         owned, among = OWNED.get(table.name), None
-        if not self.work.fresh and owned is not None and len(owned.columns) == 1:
+        besides = table.name in self.work.merge.choice.besides
+        if not (self.work.fresh or besides) and owned is not None and len(owned.columns) == 1:
             among = Among(owned.columns[0], self._new(owned.entity))
         return self.target.read(table.name, tuple(table.schema.names), among)
 
@@ -233,6 +274,11 @@ class Load:
             self.on_progress("copying artifacts", size, None, "bytes")
         files.settle()
         self.files_result = FilesResult("copy", count, size, there, count - there, stored)
+
+
+def _of_key(table: Table, update: Update) -> Among:
+    first = update.key[0]
+    return Among(table.key[0], (first,) if isinstance(first, int) else (str(first),))
 
 
 def check(work: Prepared, misfits: tuple[str, ...]) -> None:

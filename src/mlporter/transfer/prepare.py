@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.uris import UriMap
 from mlporter.catalogue.types import Kind
@@ -13,11 +14,12 @@ from mlporter.stores.ahead import read_ahead
 from mlporter.stores.kept import KeptRows
 from mlporter.stores.protocols import Among
 from mlporter.transfer.merge.choice import Choice
+from mlporter.transfer.merge.gone import Update
 from mlporter.transfer.merge.mapped_source import MappedSource
 from mlporter.transfer.merge.resolve import resolve, resolve_fresh
 from mlporter.transfer.merge.users import merge_users
 from mlporter.transfer.plan import Plan, plan_transfer, strange_tables
-from mlporter.transfer.preflight import MAX_REASONS, misfits
+from mlporter.transfer.preflight import MAX_REASONS, Demands, misfits
 from mlporter.transfer.remap import Remap
 from mlporter.transfer.result import TableResult
 from mlporter.transfer.rewrite import Rewrite
@@ -138,22 +140,29 @@ class Prepared:
         Where the catalogue says what the target takes, each batch can be checked on its way, and
         the transaction be given up. That saves reading everything once more.
         """
-        return self.target.enforces_caps and self.target.limits is None
+        return self.target.limits is None
+
+    def demands(self, table: Table) -> Demands:
+        """What the target demands of the rows of a table."""
+        if table.kind is Kind.USERS:  # its columns are others there
+            return Demands(frozenset(), (), strict=self.target.enforces_caps)
+        there = next(entry for entry in self.target.tables if entry.name == table.name)
+        return Demands.of(there, strict=self.target.enforces_caps)
 
     def misfits(self) -> tuple[str, ...]:
         """What the target would not take, all reasons together."""
-        if not self.target.enforces_caps:
-            return ()
         reasons: list[str] = []
         limits = self.target.limits
         for table in self.plan.tables:
+            demands = self.demands(table)
+            found: Iterator[str] = iter(())
             # Those of users have other columns here than there.
             if limits is not None and table.kind is not Kind.USERS:
                 rows = partial(self.rows, table, "checking")
                 found = limits.misfits(table, rows, fresh=self.fresh)
-            else:
-                found = misfits(table, self.rows(table, "checking"))
-            for reason in found:
+                demands = replace(demands, strict=False)
+            known = misfits(table, self.rows(table, "checking"), demands)
+            for reason in chain(found, known):
                 reasons.append(reason)
                 if len(reasons) >= MAX_REASONS:
                     return tuple(reasons)
@@ -218,6 +227,7 @@ def prepare(
             plan.tables,
             policy=policy,
             largest_experiment=largest,
+            holds_references=target.enforces_caps,
             on_progress=on_progress,
         )
     whole = _mapped(source, merge, Choice())
@@ -225,6 +235,7 @@ def prepare(
     if artifact_root is not None:
         there = {} if fresh else {"places_there": _Places(target, merge).of}
         rewrite = Rewrite(whole, artifact_root, **there)
+    merge.updates += _mended(source, target, merge, rewrite)
     carried = _mapped(source, merge, merge.choice)
     users = merge_users(source, target, plan.tables, merge, policy)
     if users is not None:
@@ -250,6 +261,30 @@ def _check_empty(carried: Source, target: Target, plan: Plan) -> None:
             hint="leave --include-table out, or empty the table there",
             reasons=tuple(mixed),
         )
+
+
+def _mended(
+    source: Source, target: Target, merge: Merge, rewrite: Rewrite | Remap | None
+) -> Iterator[Update]:
+    """What makes rows of the target name again what it had purged, and what comes back."""
+    yield from (Update(i.table, i.key, ((i.column, i.value),)) for i in merge.links if i.value)
+    places = {(i.key, i.column): i.table for i in merge.links if not i.value}
+    for name in sorted(set(places.values())):
+        entry = next(table for table in target.tables if table.name == name)
+        mine = _mapped(source, merge, Choice()).read(name, tuple(entry.schema.names))
+        now = dict(_rows_by_key(entry, target.read(name)))
+        for key, row in _rows_by_key(entry, rewrite.apply(entry, mine) if rewrite else mine):
+            for column in ("source", "storage_location"):
+                if (key, column) in places and row[column] != now[key][column]:
+                    yield Update(name, key, ((column, row[column]),))
+
+
+def _rows_by_key(
+    entry: Table, batches: Iterator[pa.RecordBatch]
+) -> Iterator[tuple[tuple[object, ...], dict[str, Any]]]:
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield tuple(row[name] for name in entry.key), row
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mlporter.stores.address import AddressKind
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.database.target import DatabaseTarget, open_database_target
 from mlporter.stores.locating import locate
-from mlporter.transfer.preflight import MAX_REASONS, misfits
+from mlporter.transfer.preflight import MAX_REASONS, Demands, misfits
 from mlporter.transfer.remap import Remap
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def _misfits(source: DatabaseSource, pairs: UriMap) -> tuple[str, ...]:
     reasons: list[str] = []
     for table in source.tables:
         if table.places:
-            reasons += misfits(table, remap.apply(table, source.read(table.name)))
+            demands = Demands.of(table, strict=True)
+            reasons += misfits(table, remap.apply(table, source.read(table.name)), demands)
     return tuple(reasons)
 
 
@@ -240,7 +241,7 @@ def _write(place: Address, revision: str, pairs: UriMap, planned: list[_Change])
         changes = list(_changes(target, pairs))
         _check_same(changes, planned, place)
         for change in changes:
-            target.set_text(change.table, change.key, change.column, change.new)
+            target.update(change.table, change.key, ((change.column, change.new),))
         _check(target, changes, place)
         target.commit()
     except BaseException:

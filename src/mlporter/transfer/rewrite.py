@@ -68,6 +68,10 @@ class Rewrite:
         handler = self._handlers.get(table.name)
         return handler(batches) if handler else batches
 
+    def look(self) -> None:
+        """Ask now where the target has files, while it can be asked: once, for all versions."""
+        _ = self._anchored
+
     def workspace_roots(self) -> set[str]:
         """Where the experiments of each workspace lie."""
         names = {name for (name,) in rows_of(self._source, "workspaces", ("name",))}

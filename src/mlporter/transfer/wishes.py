@@ -99,6 +99,7 @@ class Wishes:
         yield "include-secrets", self.include_secrets
         yield from (("include-table", name) for name in self.include_tables)
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
+        yield "undelete", self.policy.undelete
         yield from (("rename", pair) for pair in self.policy.renames)
         yield "rename-prefix", self.policy.rename_prefix
         yield "to-workspace", self.policy.to_workspace or ""

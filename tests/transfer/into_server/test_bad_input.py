@@ -89,6 +89,7 @@ def test_a_deleted_experiment_that_holds_the_name(plain_sqlite, server, writes, 
     told = " ".join(done.err.split())
     assert done.code == 4
     assert name in told
-    assert "holds the name" in told
+    assert "mlflow experiments restore --experiment-id 1" in told
+    assert "--undelete" in told
     assert "--rename" in told
     assert writes == []

@@ -10,6 +10,7 @@ import pytest
 from mlflow.entities import Metric, ViewType
 
 import mlporter
+from tests.support.databases import rows
 from tests.support.mlflow_session import mlflow_at
 from tests.support.plain_registry import PLAIN_FACTORS
 from tests.support.rich_models import EXAMPLE_INPUT
@@ -194,7 +195,7 @@ def test_a_plan_writes_nothing(plain_sqlite, server, writes):
 def test_a_deleted_experiment_that_holds_the_name_is_refused(plain_sqlite, server, writes):
     client = server.client()
     client.delete_experiment(client.create_experiment(plain_sqlite.experiment_name))
-    with pytest.raises(mlporter.MlporterError, match="holds the name") as refused:
+    with pytest.raises(mlporter.MlporterError, match="marked as deleted") as refused:
         mlporter.copy(plain_sqlite.tracking_uri, server.address)
     assert refused.value.exit_code == 4
     assert writes == []
@@ -203,6 +204,23 @@ def test_a_deleted_experiment_that_holds_the_name_is_refused(plain_sqlite, serve
     )
     assert result.exit_code == 0
     assert client.get_experiment_by_name("other") is not None
+
+
+def test_an_experiment_that_is_deleted_only_there_is_restored_if_asked_for(plain_sqlite, server):
+    mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    client = server.client()
+    there = client.get_experiment_by_name(plain_sqlite.experiment_name).experiment_id
+    client.delete_experiment(there)
+    planned = mlporter.copy(plain_sqlite.tracking_uri, server.address, undelete=True, dry_run=True)
+    assert client.get_experiment(there).lifecycle_stage == "deleted"
+    done = mlporter.copy(plain_sqlite.tracking_uri, server.address, undelete=True)
+    assert done.exit_code == 0
+    assert done.tables == planned.tables
+    assert client.get_experiment(there).lifecycle_stage == "active"
+    stages = "SELECT DISTINCT lifecycle_stage FROM runs"
+    assert server.rows(stages) == rows(plain_sqlite.tracking_uri, stages)
+    again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    assert sum(table.carried for table in again.tables) == 0
 
 
 def test_a_model_of_somebody_else_is_refused_left_out_or_renamed(plain_sqlite, server, writes):

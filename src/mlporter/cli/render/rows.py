@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from mlporter.cli.render.layout import columns
-from mlporter.cli.text import visible
+from mlporter.cli.text import plural, visible
 from mlporter.compare.report import json_safe
 from mlporter.redaction import hide_passwords
 
@@ -177,7 +177,7 @@ def _footer(count: int, hidden: list[str], *, more: bool) -> Iterator[Renderable
         names = ", ".join(visible(name) for name in hidden)
         yield Text(f"not shown (--columns, or --format csv|json): {names}", style="dim")
     if more:
-        yield Text(f"the first {count:,} rows; --limit N shows more", style="dim")
+        yield Text(f"the first {plural(count, 'row')}; --limit N shows more", style="dim")
 
 
 def _widths(cells: dict[str, list[Text]], room: int | None) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import adbc_driver_manager
 import pyarrow as pa
 
-from mlporter.errors import MlporterError, UnreachableError
+from mlporter.errors import MlporterError, RowRefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.database.interrupts import interruptible
 from mlporter.wording import plural
@@ -78,7 +78,9 @@ def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterErro
         hint = "free some space and run it again"
     elif "constraint" in message.lower() or "datatype mismatch" in message.lower():
         hint = "the rows break a rule of MLflow's schema; of a bundle, `mlporter verify` tells more"
-    return UnreachableError(message, subject=subject, hint=hint)
+    broken = isinstance(error, adbc_driver_manager.IntegrityError)
+    kind = RowRefusedError if broken or "constraint" in message.lower() else UnreachableError
+    return kind(message, subject=subject, hint=hint)
 
 
 class Connection(Protocol):

@@ -31,7 +31,7 @@ from mlporter.stores.database.source import DatabaseReader, DatabaseSource
 from mlporter.stores.database.staging import Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mlporter.stores.database.connection import Connection
     from mlporter.stores.protocols import Among
@@ -150,15 +150,17 @@ class DatabaseTarget:
         """
         return self._reader.read_lying(table, columns)
 
-    def set_text(self, table: Table, key: tuple[object, ...], column: str, text: str) -> None:
-        """Change one text of the row with this key."""
-        row = " AND ".join(
-            f"{quoted(name)} = {literal(value if isinstance(value, int) else str(value))}"
-            for name, value in zip(table.key, key, strict=True)
-        )
-        self._connection.execute(
-            f"UPDATE {quoted(table.name)} SET {quoted(column)} = {literal(text)} WHERE {row}"
-        )
+    def update(
+        self, table: Table, key: tuple[object, ...], values: Iterable[tuple[str, object]]
+    ) -> None:
+        """Change some columns of the row with this key."""
+        changes = ", ".join(f"{quoted(name)} = {_literal(value)}" for name, value in values)
+        where = _where(table.key, key)
+        self._connection.execute(f"UPDATE {quoted(table.name)} SET {changes} WHERE {where}")
+
+    def remove(self, table: str, columns: tuple[str, ...], key: tuple[object, ...]) -> None:
+        """Delete the rows in which these columns hold these values."""
+        self._connection.execute(f"DELETE FROM {quoted(table)} WHERE {_where(columns, key)}")
 
     def finish(self) -> None:
         """Make the next experiment get a free id."""
@@ -219,6 +221,18 @@ class DatabaseTarget:
             if self._staged is not None:
                 self._staged.remove()
             return True
+
+
+def _where(columns: tuple[str, ...], key: tuple[object, ...]) -> str:
+    pairs = zip(columns, key, strict=True)
+    return " AND ".join(f"{quoted(name)} = {_literal(value)}" for name, value in pairs)
+
+
+def _literal(value: object) -> str:
+    """A value of a key, a name or a time, as SQL."""
+    if value is None:
+        return "NULL"
+    return literal(value if isinstance(value, int) else str(value))
 
 
 def is_fresh(reader: DatabaseReader | DatabaseSource) -> bool:

@@ -20,10 +20,11 @@ from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.into_server.crew import Crew
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlporter.transfer.into_server.carry import Carry
     from mlporter.transfer.into_server.matching import Matching
+    from mlporter.transfer.merge.names import Match
 
 __all__ = ["make_experiments", "make_logged_models", "make_runs"]
 
@@ -32,13 +33,17 @@ _AT_ONCE = 500
 
 
 def make_experiments(carry: Carry, matching: Matching) -> None:
-    """Make experiments that are not there; of the others, say that they hold copies."""
+    """Make experiments that are not there, and restore those that are deleted only there.
+
+    Of the others, say that they hold copies.
+    """
     matches = dict(matching.matches)
     new = [number for number, match in matches.items() if match.there is None]
-    carry.tallies["experiments"].there += len(matches) - len(new)
+    restored = [match for match in matches.values() if _step(match) is _restore]
+    carry.tallies["experiments"].there += len(matches) - len(new) - len(restored)
 
     def make(number: int) -> None:
-        step = _make if matches[number].there is None else _mark
+        step = _step(matches[number])
         if carry.attempt(
             "experiments", matches[number].name, partial(step, carry, matching, number)
         ):
@@ -52,6 +57,25 @@ def make_experiments(carry: Carry, matching: Matching) -> None:
             del matching.matches[number]
 
 
+def _step(match: Match) -> Callable[[Carry, Matching, int], None]:
+    if match.there is None:
+        return _make
+    restored = match.there.stage == "deleted" and match.source.stage != "deleted"
+    return _restore if restored else _mark
+
+
+def _restore(carry: Carry, matching: Matching, number: int) -> None:
+    """Restore an experiment; MLflow restores all of its runs with it."""
+    match = matching.matches[number]
+    if match.there is None:
+        return
+    carry.writer_of(match.workspace).restore_experiment(match.there.number)
+    rows = rows_of(carry.source, "runs", ("run_uuid", "experiment_id"))
+    carry.awake.update(run for run, experiment in rows if experiment == number)
+    carry.wrote("experiments", 1)
+    _mark(carry, matching, number)
+
+
 def _mark(carry: Carry, matching: Matching, number: int) -> None:
     """Say of an experiment that it holds copies, if it does not say so yet.
 
@@ -59,7 +83,8 @@ def _mark(carry: Carry, matching: Matching, number: int) -> None:
     """
     match = matching.matches[number]
     there = match.there
-    if there is not None and there.number not in matching.marked and there.stage != "deleted":
+    gone = match.source.stage == "deleted"
+    if there is not None and there.number not in matching.marked and not gone:
         with suppress(AccessDeniedError):
             carry.writer_of(match.workspace).set_experiment_tag(there.number, marks.HOLDS, "true")
 

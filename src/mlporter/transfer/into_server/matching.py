@@ -11,6 +11,7 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.alike import alike, alike_anywhere, tagged
 from mlporter.transfer.into_server.carry import Home
+from mlporter.transfer.merge.gone import how_to_restore
 from mlporter.transfer.merge.inventory import datasets_of, experiments_of
 from mlporter.transfer.merge.names import free_name, match_experiments
 from mlporter.transfer.merge.policy import Conflict, Renamed
@@ -140,10 +141,11 @@ class Matching:
             if match.there is None or match.there.stage == match.source.stage:
                 continue
             if match.there.stage == "deleted":
-                found[number] = (
-                    "the server has a deleted one of this name, which holds the name: "
-                    "restore it, or choose another name with --rename"
-                )
+                if not self.carry.policy.undelete:
+                    found[number] = (
+                        f"{how_to_restore('experiments', str(match.there.number))}, "
+                        "or choose another name with --rename"
+                    )
             elif match.there.number not in self.ours:
                 found[number] = "it is active on the server, and deleted here"
         return found | self._tags()

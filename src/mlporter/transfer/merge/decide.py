@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlporter.transfer.merge.gone import how_to_restore
 from mlporter.transfer.merge.policy import Conflict
 from mlporter.transfer.merge.units import REIDENTIFIED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from mlporter.transfer.merge.policy import Policy
 
@@ -79,28 +80,38 @@ class Fate:
     """What becomes of the units of a kind, by the source's keys; the rest is carried.
 
     ``twins`` are there as well, under the id that they are mapped to; ``copied`` get a new id.
+    ``restored`` are there, and were marked as deleted. Of those ``skipped``, it is said why.
     """
 
     there: set[str] = field(default_factory=set)
-    skipped: set[str] = field(default_factory=set)
+    restored: set[str] = field(default_factory=set)
+    skipped: dict[str, str] = field(default_factory=dict)
     copied: set[str] = field(default_factory=set)
     twins: dict[str, str] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
 
 
-def decide_units(given: Given, unequal: Mapping[str, str], policy: Policy) -> Fate:
+def decide_units(
+    given: Given, unequal: Mapping[str, str], policy: Policy, deleted: Collection[str] = ()
+) -> Fate:
     """Decide for every unit of a kind.
 
     Args:
         given: What both sides have.
         unequal: Which of `Given.to_compare` and `Given.twins` differ, and in what.
         policy: What to do about conflicts.
+        deleted: Which are the same, but that the target has marked them as deleted.
     """
     fate = Fate()
     twins = given.twins()
     for key, new in sorted(given.keys.items()):
         twin = twins.get(key)
-        if new in given.target.units:
+        if key in deleted and policy.undelete:
+            fate.restored.add(key)
+            why = None
+        elif key in deleted:
+            why = how_to_restore(given.entity, new)
+        elif new in given.target.units:
             why = _why(given, key, unequal)
         elif twin is not None:
             why = f"the target has {twin!r} of the same name" if key in unequal else None
@@ -111,7 +122,7 @@ def decide_units(given: Given, unequal: Mapping[str, str], policy: Policy) -> Fa
         if why is None:
             fate.there.add(key)
         elif policy.on_conflict == "skip":
-            fate.skipped.add(key)
+            fate.skipped[key] = why
         elif (
             policy.on_conflict == "rename"
             and given.entity in REIDENTIFIED

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue.rest import HIDDEN_COLUMNS, HIDDEN_TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.compare.check_written import HIDDEN, without_secrets
 from mlporter.compare.merge import OnDifference, compare_streams
@@ -13,8 +14,17 @@ from mlporter.compare.report import DIFFER, ONLY_LEFT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import Shaper, blank_places, pair_up
 from mlporter.compare.versions import anchored_places
+from mlporter.stores.told import told_batch
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.merge.choice import Choice, Chosen
+from mlporter.transfer.merge.gone import (
+    Lost,
+    Update,
+    asked,
+    is_time_of_deletion,
+    is_undeletion,
+    undeletion,
+)
 from mlporter.transfer.merge.idmap import IdMap
 from mlporter.transfer.merge.mapped import MappedReader, edge_owner
 from mlporter.transfer.merge.units import OWNED, key_text, tables_of
@@ -22,13 +32,15 @@ from mlporter.transfer.merge.units import OWNED, key_text, tables_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pyarrow as pa
+
     from mlporter.catalogue.types import Column, Table
     from mlporter.compare.report import Difference
     from mlporter.compare.shape import Normalise, Pair
     from mlporter.stores.protocols import Source
     from mlporter.transfer.merge.inventory import Reader
 
-__all__ = ["Comparison", "RowStates"]
+__all__ = ["Comparison", "RowStates", "Unequal"]
 
 _NOT_COMPARED = {
     "model_versions": frozenset({"last_updated_time"}),
@@ -41,6 +53,20 @@ _COLUMNS_NAMED = 2
 
 _BY_KEY_ALONE = {"entity_associations": frozenset({"association_id", "created_time"})}
 """Rows that say no more than their key does."""
+
+
+@dataclass(frozen=True)
+class Unequal:
+    """Units that are not the same on both sides, by the source's keys.
+
+    Attributes:
+        why: What differs first.
+        deleted: Those that the target has marked as deleted and that are the same but for that:
+            the update that would take it back.
+    """
+
+    why: Mapping[str, str]
+    deleted: Mapping[str, Update]
 
 
 @dataclass(frozen=True)
@@ -64,14 +90,22 @@ class Comparison:
             A thing that refers to a copy is the same as one that refers to the original.
     """
 
-    def __init__(self, source: Source, target: Reader, tables: tuple[Table, ...]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        target: Reader,
+        tables: tuple[Table, ...],
+        lost: Lost | None = None,
+    ) -> None:
         self._source = source
         self._target = target
         self._tables = {table.name: table for table in tables}
         self._there = {table.name: table for table in target.tables}
+        self._over_rest = source.description.over_rest
+        self.lost = lost or Lost(lambda _: frozenset())
         self.back = IdMap()
 
-    def unequal(self, entity: str, keys: dict[str, str], ids: IdMap) -> dict[str, str]:
+    def unequal(self, entity: str, keys: dict[str, str], ids: IdMap) -> Unequal:
         """Which units are not the same on both sides.
 
         Args:
@@ -79,21 +113,24 @@ class Comparison:
             keys: The source's key of each unit, and the target's: its own, or that of a copy.
             ids: What else of the source is other in the target, but for copies.
 
-        Returns:
-            What differs first, by the source's keys.
+        What the target lost with something that comes back (`Lost`) makes nothing unequal.
         """
         originals = self.back.of(entity)
         old = {originals.get(new, new): key for key, new in keys.items()}
         left, unequal = set(keys), dict[str, str]()
+        deleted: dict[str, Update] = {}
         for table in tables_of(entity):
             if not left or table not in self._tables or table not in self._there:
+                continue
+            if self._over_rest and table in HIDDEN_TABLES:
                 continue
             mine = self._some(self._source, entity, left, ids)
             theirs = self._some(self._target, entity, {keys[key] for key in left}, self.back)
             found = self._differing(mine, theirs, table, entity)
-            unequal |= {old[key]: why for key, why in found.items() if key in old}
+            unequal |= {old[key]: why for key, why in found.why.items() if key in old}
+            deleted |= {old[key]: update for key, update in found.deleted.items() if key in old}
             left -= unequal.keys()
-        return unequal
+        return Unequal(unequal, {k: u for k, u in deleted.items() if k not in unequal})
 
     @staticmethod
     def _some(reader: Reader, entity: str, keys: set[str], ids: IdMap) -> MappedReader:
@@ -128,25 +165,37 @@ class Comparison:
 
     def _differing(
         self, mine: MappedReader, theirs: MappedReader, table: str, entity: str
-    ) -> dict[str, str]:
+    ) -> Unequal:
         """Keys of the units of which rows of a table differ, and what differs first."""
         pair = self._pair(table)
         if pair is None or pair.left is None or pair.right is None:
-            return {}
+            return Unequal({}, {})
         differing: list[Difference] = []
         self._compare(pair, mine, theirs, differing.append)
-        found: dict[str, str] = {}
+        differing = [one for one in differing if not is_time_of_deletion(one)]
         if differing:
-            owner = self._owner_of(mine, theirs, table, differing)
-            for difference in differing:
-                shown = without_secrets(self._tables[table], difference)
-                found.setdefault(owner(difference.key), _what(shown, entity))
-        return found
+            said = self._said(mine, table, differing)
+            differing = [one for one in differing if not self.lost.explains(one, said(one))]
+        if not differing:
+            return Unequal({}, {})
+        found: dict[str, str] = {}
+        deleted: dict[str, Update] = {}
+        owner = self._owner_of(mine, theirs, table, differing)
+        for difference in differing:
+            key = owner(difference.key)
+            if table == entity and is_undeletion(difference):
+                deleted[key] = undeletion(difference)
+                continue
+            shown = without_secrets(self._tables[table], difference)
+            found.setdefault(key, _what(shown, entity))
+        return Unequal(found, deleted)
 
     def _pair(self, table: str) -> Pair | None:
         mine, theirs = self._tables[table], self._there[table]
         leave = set(_NOT_COMPARED.get(table, ())) | set(_BY_KEY_ALONE.get(table, ()))
         leave |= {c.name for c in mine.columns if c.secret}
+        if self._over_rest:
+            leave |= set(HIDDEN_COLUMNS.get(table, ()))
         if table not in ANCHORED:
             leave |= {place.column for place in mine.places if place.where is None}
         return pair_up(mine, theirs, frozenset(leave))
@@ -165,6 +214,9 @@ class Comparison:
         elif any(place.where is not None for place in mine.places):
             for side in normalisers:
                 side.append(blank_places(mine.places))
+        if self._over_rest:
+            for side in normalisers:
+                side.append(_as_told)
         left = source.read(name, tuple(mine.schema.names))
         right = target.read(name, tuple(other.schema.names))
         compare_streams(
@@ -173,6 +225,21 @@ class Comparison:
             Shaper(pair, other, mine).shape(right, normalisers[1]),
             on_difference,
         )
+
+    def _said(
+        self, mine: MappedReader, table: str, differing: list[Difference]
+    ) -> Callable[[Difference], Mapping[str, object]]:
+        """What tells of the source's row that differs whose it is, and what it names."""
+        columns, order = asked(table), self._tables[table].order
+        if set(columns) <= set(order):
+            return lambda difference: difference.key
+        wanted = {tuple(one.key[name] for name in order) for one in differing}
+        rows = {
+            row[: len(order)]: dict(zip(columns, row[len(order) :], strict=True))
+            for row in rows_of(mine, table, (*order, *columns))
+            if row[: len(order)] in wanted
+        }
+        return lambda one: rows.get(tuple(one.key[name] for name in order), {})
 
     def _owner_of(
         self, mine: MappedReader, theirs: MappedReader, table: str, differing: list[Difference]
@@ -222,6 +289,11 @@ class Comparison:
     def is_carried(self, table: str) -> bool:
         """Whether a table is among those that are carried, and the target has it."""
         return table in self._tables and table in self._there and _is_kept(self._tables[table])
+
+
+def _as_told(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows as a server tells them, which does not tell an empty text from none."""
+    return told_batch(table.name, batch)
 
 
 def _is_own(column: Column, owner: tuple[str, ...], key: tuple[str, ...]) -> bool:

@@ -98,6 +98,8 @@ class MappedReader:
 
     def _is_empty(self, entry: Table) -> bool:
         """Whether nothing of a table is carried, known without a look at it."""
+        if entry.name in self._choice.besides:
+            return False
         entity = OWNED[entry.name].entity if entry.name in OWNED else entry.name
         entity = "runs" if entry.name in {"inputs", "input_tags"} else entity
         chosen = self._choice.units.get(entity)
@@ -109,7 +111,7 @@ class MappedReader:
         chosen = self._choice.units.get(owned.entity) if owned else None
         if owned is None or chosen is None or chosen.without or len(owned.columns) > 1:
             return None
-        if len(chosen.keys) > _FEW:
+        if len(chosen.keys) > _FEW or entry.name in self._choice.besides:
             return None
         return Among(owned.columns[0], tuple(sorted(chosen.keys)))
 
@@ -117,8 +119,10 @@ class MappedReader:
         owned, units = OWNED.get(entry.name), self._choice.units
         for batch in batches:
             if owned is not None and owned.entity in units:
-                keys = key_array(batch, owned.columns)
-                yield batch.filter(units[owned.entity].mask(keys))
+                keep = units[owned.entity].mask(key_array(batch, owned.columns))
+                if besides := self._choice.besides.get(entry.name):
+                    keep = pc.or_(keep, is_among(key_array(batch, entry.key), besides))
+                yield batch.filter(keep)
             elif entry.name == "inputs" and "runs" in units:
                 yield batch.filter(units["runs"].mask(edge_owner(batch)))
             elif entry.name == "input_tags" and "runs" in units:

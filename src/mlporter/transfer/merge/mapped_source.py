@@ -53,7 +53,8 @@ class MappedSource(MappedReader):
         return self._counts[table]
 
     def _count(self, entry: Table) -> int:
-        if entry.name in self._choice.rows or entry.name not in OWNED:
+        alone = entry.name in self._choice.rows or entry.name in self._choice.besides
+        if alone or entry.name not in OWNED:
             return sum(batch.num_rows for batch in self.read(entry.name, entry.order))
         owned = OWNED[entry.name]
         chosen = self._choice.units[owned.entity]

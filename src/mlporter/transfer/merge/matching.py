@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.merge.choice import Chosen
+from mlporter.transfer.merge.gone import Update, how_to_restore
 from mlporter.transfer.merge.idmap import IdMap
 from mlporter.transfer.merge.inventory import experiments_of, models_of
 from mlporter.transfer.merge.names import Match, free_name, is_model_name, match_experiments, twice
@@ -48,7 +49,9 @@ class Matching:
         self._policy = policy
         self._largest = largest
         self._matches: dict[int, Match] = {}
+        self.restored: dict[int, int] = {}
         self._renamed_models: dict[tuple[str, str], str] = {}
+        self.new_models: frozenset[str] = frozenset()
         merge.ids.workspaces.update(self._workspaces())
         if policy.new_names:
             self._check_renames()
@@ -123,10 +126,18 @@ class Matching:
     def _conflicts(self) -> dict[int, list[str]]:
         """Why an experiment cannot be put into the one of its name."""
         found: dict[int, list[str]] = {}
+        self.restored = {}
         for number, match in self._matches.items():
-            if match.there is not None and match.there.stage != match.source.stage:
-                why = f"it is {match.there.stage} in the target, and {match.source.stage} here"
-                found.setdefault(number, []).append(why)
+            if match.there is None or match.there.stage == match.source.stage:
+                continue
+            deleted = match.there.stage == "deleted"
+            if deleted and self._policy.undelete:
+                self.restored[number] = match.number
+                continue
+            why = f"it is {match.there.stage} in the target, and {match.source.stage} here"
+            if deleted:
+                why = how_to_restore("experiments", str(match.number))
+            found.setdefault(number, []).append(why)
         if self._policy.on_conflict == "rename":
             states = self._comparison.rows("experiment_tags", self._merge.ids)
             back = {m.number: number for number, m in self._matches.items()}
@@ -172,6 +183,16 @@ class Matching:
         """Experiments of the source that the target has."""
         return frozenset(n for n, m in self._matches.items() if m.there is not None)  # type: ignore[misc]
 
+    @property
+    def new_experiments(self) -> frozenset[str]:
+        """The ids that experiments get which the target has not."""
+        return frozenset(str(m.number) for m in self._matches.values() if m.there is None)
+
+    def restorations(self) -> list[Update]:
+        """What makes experiments active again that the target has marked as deleted."""
+        stage = (("lifecycle_stage", "active"),)
+        return [Update("experiments", (number,), stage) for number in self.restored.values()]
+
     def salt(self, experiment: int | None) -> str:
         """What a new id of something in an experiment is made from, besides the old one."""
         match = self._matches.get(experiment) if experiment is not None else None
@@ -204,6 +225,9 @@ class Matching:
         self._refuse_same_model(mine)
         self._renamed_models = dict(ids.models)
         self._report_models(conflicts)
+        self.new_models = frozenset(
+            key_text(new) for new in map(self._mapped, mine) if new not in there
+        )
         old = (key for key in mine if self._mapped(key) in there)
         return Chosen(frozenset(key_text(key) for key in old), without=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
@@ -13,6 +14,7 @@ from mlporter.transfer.merge.idmap import IdMap
 
 if TYPE_CHECKING:
     from mlporter.errors import LeftOut
+    from mlporter.transfer.merge.gone import Leftover, Link, Update
 
 __all__ = ["Conflict", "Merge", "OnConflict", "Policy", "Renamed", "UnitCount"]
 
@@ -33,6 +35,7 @@ class Policy:
         renames: ``OLD=NEW`` pairs: names that experiments and registered models get.
         to_workspace: The workspace that everything goes to, or None to keep them.
         rename_prefix: What goes before the names of experiments that are not renamed.
+        undelete: Restore what the target has only marked as deleted, and the source has not.
 
     Raises:
         UsageError: an unknown policy, a rename that is none, or no name for a workspace.
@@ -42,6 +45,7 @@ class Policy:
     renames: tuple[str, ...] = ()
     to_workspace: str | None = None
     rename_prefix: str = ""
+    undelete: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -96,12 +100,16 @@ class Renamed:
 
 @dataclass(frozen=True, slots=True)
 class UnitCount:
-    """Things of a kind: carried, already there and the same, left out as they conflict."""
+    """Things of a kind: carried, already there and the same, left out as they conflict.
+
+    Of those that are there, `restored` were marked as deleted, and are active again.
+    """
 
     kind: str
     new: int = 0
     there: int = 0
     skipped: int = 0
+    restored: int = 0
 
 
 @dataclass
@@ -117,6 +125,10 @@ class Merge:
         conflicts: Why it is refused; empty if it is not.
         renamed: What gets another name or id, experiments and names first.
         units: Counts by kind.
+        leftovers: Rows of the target below things that it purged and that are carried: they make
+            room. Children come first.
+        updates: Rows of the target that change: what is restored (`Policy.undelete`).
+        links: Columns of the target that named what it purged, and are to name it again.
         left_out: What is left out by the policy.
         notes: Sentences for people.
     """
@@ -129,5 +141,8 @@ class Merge:
     conflicts: list[Conflict] = field(default_factory=list)
     renamed: list[Renamed] = field(default_factory=list)
     units: list[UnitCount] = field(default_factory=list)
+    leftovers: Counter[Leftover] = field(default_factory=Counter)
+    updates: list[Update] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -5,6 +5,7 @@ The decisions are pure functions (`names`, `decide`); this asks both sides what 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from mlporter.errors import LeftOut
 from mlporter.transfer.merge.choice import Choice, Chosen
 from mlporter.transfer.merge.copies import CHILD_IDS, Copies
 from mlporter.transfer.merge.decide import Fate, Given, Side, decide_units
-from mlporter.transfer.merge.equality import Comparison
+from mlporter.transfer.merge.equality import Comparison, RowStates
+from mlporter.transfer.merge.gone import Lost, Update, leftovers, marked, tombstones
 from mlporter.transfer.merge.idmap import fresh_id, keeps_order
 from mlporter.transfer.merge.inventory import (
     Nothing,
@@ -28,13 +30,17 @@ from mlporter.transfer.merge.matching import Matching
 from mlporter.transfer.merge.policy import Conflict, Merge, Policy, Renamed, UnitCount
 from mlporter.transfer.merge.units import (
     ENTITIES,
+    KEY_OF,
     REIDENTIFIED,
     ROWWISE,
+    key_array,
     key_text,
 )
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Container, Mapping
+
     from mlporter.catalogue.types import Table
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
@@ -51,6 +57,7 @@ def resolve(
     *,
     policy: Policy,
     largest_experiment: int,
+    holds_references: bool,
     on_progress: OnProgress,
 ) -> Merge:
     """What carrying `tables` of `source` into `target` will do.
@@ -61,6 +68,7 @@ def resolve(
         tables: The tables that are carried, with the columns that are.
         policy: What to do about conflicts.
         largest_experiment: The largest experiment id that the target can hold.
+        holds_references: Whether the target never had a row that refers to nothing.
         on_progress: Told what is being compared.
     """
     work = _Resolver(
@@ -69,6 +77,7 @@ def resolve(
         tables,
         policy=policy,
         largest=largest_experiment,
+        holds_references=holds_references,
         on_progress=on_progress,
     )
     return work.run()
@@ -97,15 +106,17 @@ class _Resolver:
         *,
         policy: Policy,
         largest: int,
+        holds_references: bool,
         on_progress: OnProgress,
     ) -> None:
         self.source = source
         self.target = target
         self.tables = {table.name: table for table in tables}
         self.policy = policy
+        self.holds_references = holds_references
         self.on_progress = on_progress
         self.merge = Merge()
-        self.comparison = Comparison(source, target, tables)
+        self.comparison = Comparison(source, target, tables, Lost(self._lacking))
         self.matching = Matching(
             source, target, self.comparison, self.merge, policy=policy, largest=largest
         )
@@ -115,6 +126,8 @@ class _Resolver:
         self._mine: dict[str, dict[str, int | None]] = {}
         self._decided: dict[str, tuple[Given, Fate]] = {}
         self._taken: dict[str, dict[str, str]] = {}
+        self._lacking_of: dict[str, frozenset[str]] = {}
+        self._updates: dict[str, Mapping[str, Update]] = {}
 
     def run(self) -> Merge:
         """Names first, then what belongs to an experiment, then models, then single rows."""
@@ -123,6 +136,7 @@ class _Resolver:
         self.units["workspaces"] = self.matching.workspaces()
         self.units["experiments"] = Chosen(self.matching.old_experiments, without=True)
         self._datasets()
+        self._edges()
         self._look_for_copies()
         for entity in ENTITIES:
             if entity == "model_versions":
@@ -131,11 +145,19 @@ class _Resolver:
                 self._units(entity)
         self._settle_all()
         self._note_children()
+        self._make_room()
         for table in (*ROWWISE, *self._unknown()):
             if table in self.tables:
                 self._single_rows(table)
-        merge.choice = Choice({k: v for k, v in self.units.items() if v.keys or not v.without},
-                              {k: v for k, v in self.rows.items() if v})  # fmt: skip
+        besides, links = self.comparison.lost.mendable(self._is_there, self._comes)
+        merge.choice = Choice(
+            {k: v for k, v in self.units.items() if v.keys or not v.without},
+            {k: v for k, v in self.rows.items() if v},
+            besides,
+        )
+        merge.updates += self.matching.restorations()
+        merge.links = links
+        self._note_changes(len(links))
         merge.renamed = self.matching.renamed() + merge.renamed
         return merge
 
@@ -166,6 +188,14 @@ class _Resolver:
         if changed:
             ids.ids["datasets"] = changed
 
+    def _edges(self) -> None:
+        """Edges are called as the target calls them, where the source could not tell their ids."""
+        if "inputs" not in self.tables or not self.source.description.over_rest:
+            return
+        mine = _edge_ids(MappedReader(self.source, self.merge.ids))
+        there = _edge_ids(self.target, frozenset(mine))
+        self.merge.ids.change("inputs", {mine[key]: uuid for key, uuid in there.items()})
+
     # --- Units --------------------------------------------------------------------------------
 
     def _units_of(self, entity: str) -> dict[str, int | None]:
@@ -184,9 +214,10 @@ class _Resolver:
     def _versions(self) -> set[str]:
         """Versions that both sides have under one name and number, and that differ."""
         keys = self._mapped_keys("model_versions", set(self._units_of("model_versions")))
-        there = unit_keys(self.target, "model_versions", set(keys.values()))
+        there = self._there("model_versions", keys).units
         both = {old: new for old, new in keys.items() if new in there}
-        return set(self.comparison.unequal("model_versions", both, self.merge.ids))
+        unequal = self.comparison.unequal("model_versions", both, self.merge.ids)
+        return set(unequal.why) - self._dead_alike(keys)
 
     def _units(self, entity: str) -> None:
         self.on_progress(f"comparing {entity}", 0, None)
@@ -199,14 +230,18 @@ class _Resolver:
             entity=entity,
             keys=keys,
             source=Side(mine, {}),
-            target=self._there(entity, set(keys.values())),
+            target=self._there(entity, keys),
             experiments=ids.experiment,
             taken=self._twins(entity),
         )
         self._move_children(entity)
-        unequal = self.comparison.unequal(entity, given.to_compare(), ids)
+        found = self.comparison.unequal(entity, given.to_compare(), ids)
+        unequal = dict(found.why)
         unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, given.twins(), ids), "")
-        fate = decide_units(given, unequal, self.policy)
+        if entity == "model_versions":
+            unequal = {k: why for k, why in unequal.items() if k not in self._dead_alike(keys)}
+        fate = decide_units(given, unequal, self.policy, found.deleted)
+        self._updates[entity] = found.deleted
         self.merge.ids.change(entity, fate.twins)
         self._decided[entity] = (given, fate)
 
@@ -242,8 +277,53 @@ class _Resolver:
             mapped[key] = key_text((ids.workspace(workspace), new, *rest))
         return mapped
 
-    def _there(self, entity: str, keys: set[str]) -> Side:
-        return Side(unit_keys(self.target, entity, keys), self._unique(entity, self.target))
+    def _there(self, entity: str, keys: Mapping[str, str]) -> Side:
+        """What the target has of some units, whose keys there are given by the source's.
+
+        A tombstone is nothing that is there, unless the source has one as well.
+        """
+        found = unit_keys(self.target, entity, set(keys.values()))
+        if entity == "model_versions" and self._dead_there:
+            alive = {new for old, new in keys.items() if old not in self._dead_here}
+            found = {k: v for k, v in found.items() if k not in alive & self._dead_there}
+        return Side(found, self._unique(entity, self.target))
+
+    @cached_property
+    def _dead_there(self) -> frozenset[str]:
+        return tombstones(self.target)
+
+    @cached_property
+    def _dead_here(self) -> frozenset[str]:
+        return tombstones(self.source)
+
+    def _dead_alike(self, keys: Mapping[str, str]) -> set[str]:
+        """Versions that are deleted on both sides: nothing is left of them that could differ."""
+        dead = self._dead_there and self._dead_here
+        return {old for old in dead if keys.get(old) in self._dead_there}
+
+    def _lacking(self, entity: str) -> frozenset[str]:
+        """What the source has of a kind, and the target has not or has marked as deleted."""
+        if entity == "experiments":
+            return self.matching.new_experiments
+        if entity not in self._lacking_of:
+            mine = set(self._units_of(entity)) if entity in KEY_OF else set()
+            there = unit_keys(self.target, entity, mine).keys() - marked(self.target, entity, mine)
+            self._lacking_of[entity] = frozenset(mine - there)
+        return self._lacking_of[entity]
+
+    def _is_there(self, entity: str, key: str) -> bool:
+        """Whether the target has a unit, and it is the same."""
+        given, fate = self._decided.get(entity, (None, None))
+        back = {new: old for old, new in given.keys.items()} if given is not None else {}
+        return fate is not None and back.get(key) in fate.there
+
+    def _comes(self, entity: str, key: str) -> bool:
+        """Whether a unit is carried, or restored."""
+        if entity == "experiments":
+            return key in self.matching.new_experiments
+        _, fate = self._decided.get(entity, (None, None))
+        restored = fate is not None and key in fate.restored
+        return restored or key in self.merge.new.get(entity, ())
 
     def _unique(self, entity: str, reader: Reader) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -276,14 +356,14 @@ class _Resolver:
             entity=entity,
             keys=new,
             source=Side({key: given.source.units[key] for key in new}, {}),
-            target=self._there(entity, set(new.values())),
+            target=self._there(entity, new),
             experiments=given.experiments,
             taken={},
         )
         ids = self.merge.ids
         plain = replace(ids, ids={t: m for t, m in ids.ids.items() if t not in CHILD_IDS})
         unequal = self.comparison.unequal(entity, again.to_compare(), plain)
-        second = decide_units(again, unequal, Policy())
+        second = decide_units(again, unequal.why, Policy(), unequal.deleted)
         for conflict in second.conflicts:
             why = f"the copy that an earlier import made of it, {new[conflict.id]}, differs"
             fate.conflicts.append(Conflict(conflict.kind, conflict.id, why))
@@ -304,7 +384,7 @@ class _Resolver:
     def _settle(self, entity: str, fate: Fate, given: Given) -> None:
         merge, keys = self.merge, given.keys
         merge.conflicts += fate.conflicts
-        out = frozenset(fate.there | fate.skipped)
+        out = frozenset(fate.there | fate.skipped.keys())
         new = frozenset(set(keys) - out)
         few = len(new) < len(out)
         self.units[entity] = Chosen(new) if few else Chosen(out, without=True)
@@ -312,11 +392,51 @@ class _Resolver:
             merge.skipped[entity] = Chosen(frozenset(fate.skipped))
         renamed = merge.ids.of(entity)
         merge.new[entity] = frozenset(renamed.get(key, keys[key]) for key in new)
-        count = UnitCount(entity, len(new), len(fate.there), len(fate.skipped))
+        restored = [self._updates[entity][key] for key in sorted(fate.restored)]
+        merge.updates += restored
+        count = UnitCount(entity, len(new), len(fate.there), len(fate.skipped), len(restored))
         merge.units.append(count)
-        for key in sorted(fate.skipped):
-            why = "the target has another one under this id, and keeps it (--on-conflict skip)"
-            merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", why))
+        for key, why in sorted(fate.skipped.items()):
+            what = f"{why}; the target keeps its own (--on-conflict skip)"
+            merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", what))
+
+    # --- What the target purged ---------------------------------------------------------------
+
+    def _make_room(self) -> None:
+        """Find rows that the target has of things which it purged, and which come back."""
+        new: dict[str, Collection[str]] = dict(self.merge.new)
+        if not self.holds_references:
+            new["experiments"] = self.matching.new_experiments
+            new["registered_models"] = self.matching.new_models
+        else:
+            new["model_versions"] = self.merge.new.get("model_versions", frozenset()) & (
+                self._dead_there
+            )
+        self.merge.leftovers = leftovers(self.target, new, everywhere=not self.holds_references)
+
+    def _note_changes(self, links: int) -> None:
+        """Say what the target had deleted, and what becomes of it."""
+        merge = self.merge
+        counts: Counter[str] = Counter()
+        for left, rows in merge.leftovers.items():
+            counts[left.table] += rows
+        for table, count in counts.items():
+            merge.notes.append(
+                f"{plural(count, 'row')} of {table} that the target had left over of what it purged "
+                f"{'gives' if count == 1 else 'give'} way to the source's."
+            )
+        if links:
+            merge.notes.append(
+                f"{plural(links, 'row')} of the target {'names' if links == 1 else 'name'} again what was "
+                "purged there and comes back."
+            )
+        restored = {u.kind: u.restored for u in merge.units if u.restored}
+        for kind, count in {"experiments": len(self.matching.restored), **restored}.items():
+            if not count:
+                continue
+            merge.notes.append(
+                f"{count} {kind} that the target had marked as deleted: active again (--undelete)."
+            )
 
     # --- Rows below them ----------------------------------------------------------------------
 
@@ -336,6 +456,11 @@ class _Resolver:
             return
         self.on_progress(f"comparing {table}", 0, None)
         states = self.comparison.rows(table, self.merge.ids)
+        # What is left over of something else is no row of what comes.
+        left = {key_text(one.key) for one in self.merge.leftovers if one.table == table}
+        states = RowStates(
+            states.there - left, {k: v for k, v in states.differ.items() if k not in left}
+        )
         self.rows[table] = states.there.union(states.differ)
         if not states.differ:
             return
@@ -348,3 +473,13 @@ class _Resolver:
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, what))
+
+
+def _edge_ids(reader: Reader, keys: Container[str] | None = None) -> dict[str, str]:
+    """The id of each input, by what it connects."""
+    key = BY_NAME["inputs"].key
+    found: dict[str, str] = {}
+    for batch in reader.read("inputs", (*key, "input_uuid")):
+        edges = key_array(batch, key).to_pylist()
+        found.update(zip(edges, batch.column("input_uuid").to_pylist(), strict=True))
+    return found if keys is None else {k: v for k, v in found.items() if k in keys}

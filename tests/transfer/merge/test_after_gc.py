@@ -1,0 +1,227 @@
+"""What `mlflow gc` purged, or people marked as deleted, comes back from a backup, and whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import mlflow
+import pytest
+from click.testing import CliRunner
+from mlflow.entities import ViewType
+
+import mlporter
+from mlporter.errors import ConflictError, ExitCode
+from tests.support.databases import rows
+from tests.support.mlflow_session import mlflow_at
+from tests.support.rich_models import EXAMPLE_INPUT
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from tests.support.rich_registry import RichRegistry
+
+
+def gc(address: str, *more: str) -> None:
+    """Run MLflow's own command."""
+    from mlflow.cli import gc as command  # noqa: PLC0415 -- takes seconds
+
+    with mlflow_at(address):
+        done = CliRunner().invoke(command, ["--backend-store-uri", address, *more])
+    assert done.exit_code == 0, done.output
+
+
+def everything(client: MlflowClient) -> list[str]:
+    """The ids of all experiments."""
+    return [e.experiment_id for e in client.search_experiments(view_type=ViewType.ALL)]
+
+
+def purge_runs(rich: RichRegistry) -> None:
+    """Delete every run, and let MLflow purge them."""
+    client = rich.client()
+    for run in client.search_runs(everything(client), run_view_type=ViewType.ACTIVE_ONLY):
+        client.delete_run(run.info.run_id)
+    gc(rich.tracking_uri)
+
+
+def purge_experiments(rich: RichRegistry) -> None:
+    """Delete every experiment but the default one, and let MLflow purge them."""
+    # It cannot where a scorer is a guardrail's.
+    with closing(sqlite3.connect(rich.database_path)) as database:
+        database.execute("DELETE FROM guardrail_configs")
+        database.execute("DELETE FROM guardrails")
+        database.commit()
+    client = rich.client()
+    for experiment in client.search_experiments(view_type=ViewType.ACTIVE_ONLY):
+        if experiment.experiment_id != "0":
+            client.delete_experiment(experiment.experiment_id)
+    gc(rich.tracking_uri)
+
+
+def purge_logged_models(rich: RichRegistry) -> None:
+    """Delete every logged model, and let MLflow purge them."""
+    client = rich.client()
+    for model in client.search_logged_models(everything(client)):
+        client.delete_logged_model(model.model_id)
+    gc(rich.tracking_uri)
+
+
+def delete_versions(rich: RichRegistry) -> None:
+    """Delete every version: MLflow leaves a row without source and run."""
+    client = rich.client()
+    for version in client.search_model_versions():
+        client.delete_model_version(version.name, version.version)
+
+
+def delete_models(rich: RichRegistry) -> None:
+    """Delete every registered model."""
+    client = rich.client()
+    for model in client.search_registered_models():
+        client.delete_registered_model(model.name)
+
+
+PURGES = [purge_runs, purge_experiments, purge_logged_models, delete_versions, delete_models]
+
+
+@pytest.mark.parametrize("purge", PURGES, ids=lambda purge: purge.__name__)
+def test_what_was_purged_comes_back_whole(rich_sqlite_private, tmp_path, purge):
+    rich = rich_sqlite_private
+    mlporter.export(rich.tracking_uri, tmp_path / "backup")
+    before = mlporter.diff(tmp_path / "backup", rich.tracking_uri)
+    assert before.exit_code == ExitCode.OK
+    with mlflow_at(rich.tracking_uri):
+        purge(rich)
+    wanted = {"artifact_root": rich.artifact_root, "include_secrets": True}
+    planned = mlporter.import_(tmp_path / "backup", rich.tracking_uri, dry_run=True, **wanted)
+    assert planned.conflicts == ()
+    done = mlporter.import_(tmp_path / "backup", rich.tracking_uri, **wanted)
+    assert done.tables == planned.tables
+    after = mlporter.diff(tmp_path / "backup", rich.tracking_uri)
+    # MLflow moves a model's time when a version is deleted; that is the target's own.
+    told = [d for d in after.differences if d.columns.keys() != {"last_updated_time"}]
+    assert told == []
+    again = mlporter.import_(tmp_path / "backup", rich.tracking_uri, **wanted)
+    assert sum(table.carried for table in again.tables) == 0
+
+
+def delete_runs(rich: RichRegistry) -> None:
+    """Mark every run as deleted: with it MLflow deletes the assessments that it made."""
+    client = rich.client()
+    for run in client.search_runs(everything(client), run_view_type=ViewType.ACTIVE_ONLY):
+        client.delete_run(run.info.run_id)
+
+
+def delete_experiments(rich: RichRegistry) -> None:
+    """Mark every experiment as deleted, and so their runs."""
+    client = rich.client()
+    for experiment in client.search_experiments(view_type=ViewType.ACTIVE_ONLY):
+        if experiment.experiment_id != "0":
+            client.delete_experiment(experiment.experiment_id)
+
+
+def delete_logged_models(rich: RichRegistry) -> None:
+    """Mark every logged model as deleted."""
+    client = rich.client()
+    for model in client.search_logged_models(everything(client)):
+        client.delete_logged_model(model.model_id)
+
+
+@pytest.mark.parametrize(
+    ("delete", "command"),
+    [
+        (delete_runs, "mlflow runs restore --run-id"),
+        (delete_experiments, "mlflow experiments restore --experiment-id"),
+        (delete_logged_models, "--undelete"),
+    ],
+)
+def test_what_is_only_marked_as_deleted_is_restored_if_asked_for(
+    rich_sqlite_private, tmp_path, delete, command
+):
+    rich = rich_sqlite_private
+    mlporter.export(rich.tracking_uri, tmp_path / "backup")
+    with mlflow_at(rich.tracking_uri):
+        delete(rich)
+    wanted = {"artifact_root": rich.artifact_root, "include_secrets": True}
+    with pytest.raises(ConflictError) as refused:
+        mlporter.import_(tmp_path / "backup", rich.tracking_uri, **wanted)
+    assert any(command in reason for reason in refused.value.reasons)
+    wanted["undelete"] = True
+    planned = mlporter.import_(tmp_path / "backup", rich.tracking_uri, dry_run=True, **wanted)
+    done = mlporter.import_(tmp_path / "backup", rich.tracking_uri, **wanted)
+    assert (done.tables, done.units) == (planned.tables, planned.units)
+    assert any("--undelete" in note for note in done.notes)
+    after = mlporter.diff(tmp_path / "backup", rich.tracking_uri)
+    times = ({"last_update_time"}, {"deleted_time"})
+    assert [d for d in after.differences if d.columns.keys() not in times] == []
+
+
+def test_a_change_besides_the_deletion_is_still_a_conflict(rich_sqlite_private, tmp_path):
+    rich = rich_sqlite_private
+    mlporter.export(rich.tracking_uri, tmp_path / "backup", artifacts="none")
+    client = rich.client()
+    run = client.search_runs(everything(client), run_view_type=ViewType.ACTIVE_ONLY)[0].info.run_id
+    client.set_tag(run, "seen", "by the target's people")
+    client.delete_run(run)
+    with pytest.raises(ConflictError, match="seen"):
+        mlporter.import_(
+            tmp_path / "backup", rich.tracking_uri, artifacts="none", undelete=True,
+            include_secrets=True,
+        )  # fmt: skip
+    assert client.get_run(run).info.lifecycle_stage == "deleted"
+
+
+def test_left_over_inputs_of_another_run_stay(rich_sqlite_private, tmp_path):
+    rich = rich_sqlite_private
+    mlporter.export(rich.tracking_uri, tmp_path / "backup", artifacts="none")
+    with mlflow_at(rich.tracking_uri):
+        purge_runs(rich)
+    left = rows(rich.tracking_uri, "SELECT destination_id FROM inputs WHERE source_type='DATASET'")
+    assert len(left) > 1
+    one = left[0][0]
+    result = mlporter.import_(
+        tmp_path / "backup", rich.tracking_uri, artifacts="none", selection={"runs": [one]}
+    )
+    assert any("inputs" in note for note in result.notes)
+    after = rows(rich.tracking_uri, "SELECT destination_id FROM inputs WHERE source_type='DATASET'")
+    assert sorted(after) == sorted(left)
+    assert rich.client().get_run(one).info.lifecycle_stage == "active"
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+def test_on_other_engines_too(rich_sqlite, tmp_path, request, engine):
+    names = {"postgresql": "mlflow_postgres_url", "mysql": "mlflow_mysql_url"}
+    address = request.getfixturevalue(names[engine])
+    wanted = {"artifact_root": str(tmp_path / "root"), "include_secrets": True}
+    mlporter.copy(rich_sqlite.tracking_uri, address, **wanted)
+    mlporter.export(address, tmp_path / "backup", include_secrets=True)
+    there = dataclasses.replace(rich_sqlite, tracking_uri=address)
+    with mlflow_at(address):
+        purge_runs(there)
+        purge_logged_models(there)
+        delete_versions(there)
+    planned = mlporter.import_(tmp_path / "backup", address, dry_run=True, **wanted)
+    done = mlporter.import_(tmp_path / "backup", address, **wanted)
+    assert (done.tables, done.units) == (planned.tables, planned.units)
+    after = mlporter.diff(tmp_path / "backup", address)
+    assert [d for d in after.differences if d.columns.keys() != {"last_updated_time"}] == []
+
+
+def test_a_version_that_stayed_loads_again(rich_sqlite_private, tmp_path):
+    """The files of its logged model come to another place than they were at."""
+    rich = rich_sqlite_private
+    mlporter.export(rich.tracking_uri, tmp_path / "backup")
+    with mlflow_at(rich.tracking_uri):
+        before = predictions(rich)
+        purge_runs(rich)
+        purge_logged_models(rich)
+    mlporter.import_(tmp_path / "backup", rich.tracking_uri, artifact_root=tmp_path / "new root")
+    with mlflow_at(rich.tracking_uri):
+        assert predictions(rich) == before
+
+
+def predictions(rich: RichRegistry) -> list[object]:
+    """What MLflow's own code loads from the registry, and what that says."""
+    uris = [f"models:/{rich.models.name}/{version}" for version in (1, 3, 4)]
+    return [list(mlflow.pyfunc.load_model(uri).predict(EXAMPLE_INPUT)) for uri in uris]
