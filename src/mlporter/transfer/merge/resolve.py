@@ -421,15 +421,15 @@ class _Resolver:
         for left, rows in merge.leftovers.items():
             counts[left.table] += rows
         for table, count in counts.items():
-            rows = plural(count, "row")
+            counted = plural(count, "row")
             merge.notes.append(
-                f"{rows} of {table} that the target had left over of what it purged "
+                f"{counted} of {table} that the target had left over of what it purged "
                 f"{'gives' if count == 1 else 'give'} way to the source's."
             )
         if links:
-            rows = plural(links, "row")
+            counted = plural(links, "row")
             merge.notes.append(
-                f"{rows} of the target {'names' if links == 1 else 'name'} again what was "
+                f"{counted} of the target {'names' if links == 1 else 'name'} again what was "
                 "purged there and comes back."
             )
         restored = {u.kind: u.restored for u in merge.units if u.restored}
