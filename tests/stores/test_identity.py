@@ -35,6 +35,8 @@ OTHERS = [
     ("postgresql://me@h/a", "mysql://me@h/a"),
     ("mysql://me@h/a", "mysql://me@h:3307/a"),
     ("databricks://a", "databricks://b"),
+    ("postgresql://me@h:port/a", "postgresql://me@h:5432/a"),
+    ("postgresql://me@[h/a", "postgresql://me@h/a"),
 ]
 
 

@@ -130,7 +130,7 @@ def test_every_verb_takes_a_name(config, cli, plain_sqlite):
     )
     none = ("--artifacts", "none")
     for words in (
-        ("export", "dev", "b", *none),
+        ("export", "dev", "saved", *none),
         ("verify", "saved", "--against", "dev"),
         ("import", "saved", "new", *none),
         ("copy", "dev", "copied", *none),

@@ -28,7 +28,13 @@ def is_same_place(one: Address, other: Address) -> bool:
     Passwords, default ports, drivers, upper case in host names and the slash at the end make no
     difference, and neither do the names of this machine.
     """
-    return one.kind is other.kind and _identity(one) == _identity(other)
+    if one.kind is not other.kind:
+        return False
+    try:
+        return _identity(one) == _identity(other)
+    except ValueError:
+        # No port, or no host, that a parser would understand.
+        return one.text == other.text
 
 
 def _identity(address: Address) -> tuple[object, ...]:

@@ -15,12 +15,13 @@ from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut, ReadBackError, UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address, place_text
+from mlporter.stores.address import AddressKind
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.revision import installed_mlflow
 from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
+from mlporter.transfer.command import command_line
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Table
-    from mlporter.stores.address import Place
+    from mlporter.stores.address import Address, Place
     from mlporter.stores.protocols import ArtifactFile, Source
     from mlporter.transfer.selection import Asked
 
@@ -112,7 +113,6 @@ def export(
         UnreachableError: the source cannot be reached, or the disk is full.
         BundleInUseError: another process writes into that directory.
     """
-    bundle = place_text(bundle)
     selection = as_selection(selection)
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
@@ -122,7 +122,7 @@ def export(
             "a bundle keeps the artifact URIs as they are, and --map-uri would change nothing",
             hint="give --map-uri to the import of the bundle",
         )
-    place = parse_address(bundle)
+    place = locate(bundle)
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
             "is a file store, into which nothing is written",
@@ -161,7 +161,7 @@ def export(
             work.run()
     finally:
         opened.close()
-    return work.result(bundle, monotonic() - started)
+    return work.result(place, monotonic() - started)
 
 
 @dataclass
@@ -281,15 +281,15 @@ class _Export:
             },
         )
 
-    def result(self, bundle: str, seconds: float) -> Result:
+    def result(self, place: Address, seconds: float) -> Result:
         """What was done; the manifest is there."""
         if self.manifest is None:
-            raise ReadBackError("the export did not finish", subject=bundle)
+            raise ReadBackError("the export did not finish", subject=str(place))
         totals = self.manifest.artifacts
         return Result(
             verb="export",
             source=self.source.description.address,
-            target=bundle,
+            target=str(place),
             tables=tuple(self.tables),
             files=FilesResult(
                 self.artifacts,
@@ -301,5 +301,5 @@ class _Export:
             left_out=self.left_out.summary(),
             notes=self.source.notes,
             seconds=seconds,
-            next_command=f"mlporter verify {bundle}",
+            next_command=command_line("verify", [place.as_typed], ()),
         )
