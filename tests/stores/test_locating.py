@@ -185,3 +185,14 @@ def test_functions_take_names_and_prefixes_too(config, plain_sqlite):
         assert registry.count("runs") > 0
     with pytest.raises(UsageError, match="DEV_"):
         mlporter.inspect("dev", source_env="DEV_")
+
+
+def test_a_word_that_is_no_name_is_told_the_names(config, cli, plain_sqlite):
+    config(PROD + '[places.dev]\naddress = "sqlite:///dev.db"\n')
+    for words in (
+        ("inspect", "prdo"),
+        ("verify", "prdo"),
+        ("copy", plain_sqlite.tracking_uri, "prdo"),
+    ):
+        assert "dev, prod" in cli(*words).err
+    assert cli("export", plain_sqlite.tracking_uri, "prdo", "--artifacts", "none").code == 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
 from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.config import said_of_names
 from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
 from mlporter.stores.secrets import WithoutSecrets
@@ -147,7 +148,7 @@ def saying_what_is_there(place: Address) -> Iterator[None]:
         yield
     except (UsageError, UnreachableError) as error:
         if error.hint is None and place.path is not None:
-            error.hint = said_of_folder(place.path)
+            error.hint = said_of_folder(place.path) or said_of_names(place.text)
         raise
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, place_text
+from mlporter.stores.config import said_of_names
 from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.locating import locate, locate_users
@@ -384,6 +385,7 @@ def _check_target(place: Address) -> None:
             "the target is a database or a server; a directory is written by `mlporter export`",
             subject=str(place),
             hint=(said_of_folder(place.path) if place.path is not None else None)
+            or said_of_names(place.text)
             or "name it as sqlite:///name.db, postgresql://user@host/name, "
             "mysql://user@host/name or http://host:5000",
         )

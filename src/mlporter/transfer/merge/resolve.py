@@ -449,7 +449,7 @@ class _Resolver:
             count = sum(parent in new for parent in taken.values())
             if count:
                 self.merge.notes.append(
-                    f"{plural(count, 'row')} of {table} with new ids: these are taken there."
+                    f"New ids for {plural(count, 'row')} of {table}, whose own are taken there."
                 )
 
     def _single_rows(self, table: str) -> None:
