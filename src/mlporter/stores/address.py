@@ -78,6 +78,8 @@ class Address:
     @property
     def as_typed(self) -> str:
         """What a user types to name it again; redacted."""
+        if self.kind is AddressKind.BUNDLE and self.path is not None and not self.typed:
+            return str(self.path)
         return self.typed or str(self)
 
     @property

@@ -301,5 +301,5 @@ class _Export:
             left_out=self.left_out.summary(),
             notes=self.source.notes,
             seconds=seconds,
-            next_command=command_line("verify", [place.as_typed], ()),
+            next_command=command_line("verify", [place.typed or str(place)], ()),
         )
