@@ -10,7 +10,8 @@
     │   ├── BundleDamagedError        5  something in it is not what the manifest says
     │   └── BundleUnfinishedError     5  it has no manifest: the export never finished
     ├── UnreachableError              6  a source or target cannot be reached, read or written
-    │   └── AccessDeniedError         6  reached, but not allowed
+    │   ├── AccessDeniedError         6  reached, but not allowed
+    │   └── OutsideError              6  a place of files that is nobody's artifact root
     ├── BundleInUseError              7  another process is working in the bundle
     ├── ReadBackError                70  what was written is not what was read back (rolled back)
     └── InterruptedByUserError  130, 143  SIGINT or SIGTERM
@@ -36,6 +37,7 @@ __all__ = [
     "InterruptedByUserError",
     "LeftOut",
     "MlporterError",
+    "OutsideError",
     "ReadBackError",
     "RefusedError",
     "RevisionError",
@@ -58,6 +60,7 @@ class ExitCode(int, Enum):
     IN_USE = 7
     BUG = 70
     SIGINT = 130
+    SIGPIPE = 141
     SIGTERM = 143
 
 
@@ -140,6 +143,20 @@ class AccessDeniedError(UnreachableError):
     """A source or target was reached, and denied access."""
 
 
+class OutsideError(UnreachableError):
+    """A row names a folder of this machine in which its registry keeps no files: it is not read.
+
+    Args:
+        is_there: Whether there is such a folder, or nobody can say.
+    """
+
+    def __init__(
+        self, message: str, *, subject: str, hint: str | None = None, is_there: bool = True
+    ) -> None:
+        super().__init__(message, subject=subject, hint=hint)
+        self.is_there = is_there
+
+
 class RowRefusedError(UnreachableError):
     """A database refused a row, which breaks a rule of its schema; nothing was kept."""
 
@@ -170,7 +187,8 @@ class LeftOut:
         path: For an artifact its path below the owner's root, ``/`` separated; else "".
         reason: A short slug: ``missing``, ``unreadable``, ``unreachable``, ``secret``,
             ``transient``, ``derived``, ``unknown``, ``unsafe-path``, ``not-requested``,
-            ``hidden`` (MLflow's REST API does not show it), ``denied``.
+            ``hidden`` (MLflow's REST API does not show it), ``denied``,
+            ``outside`` (a place that is nobody's artifact root).
         detail: One sentence for people.
         expected: True where leaving it out is the rule or the user's wish (transient tables,
             ``--artifacts none``): said, but no reason for exit code 3.
@@ -182,3 +200,8 @@ class LeftOut:
     reason: str
     detail: str
     expected: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is an artifact file, and not a row or a whole owner."""
+        return self.kind == "artifact"

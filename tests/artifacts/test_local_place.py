@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from mlporter.artifacts import durable, writelog
 from mlporter.artifacts.copying import copy_and_hash, hash_stream
 from mlporter.artifacts.places import LocalPlace, Written
+from mlporter.artifacts.roots import Roots
 from mlporter.artifacts.writelog import WriteLog
-from mlporter.errors import RefusedError, UnreachableError
+from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
+from tests.support.denied import denied
 from tests.support.memory import traced_peak
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX file systems")
@@ -364,3 +366,86 @@ def test_a_disk_that_fails_when_all_is_made_durable_is_an_error(tmp_path, monkey
         LocalPlace(tmp_path, log).put("a", io.BytesIO(b"1"))
         with pytest.raises(OSError, match="Input/output error"):
             log.sync()
+
+
+# --- what else may be read, and what may not ------------------------------------------------------
+
+
+@posix
+def test_links_into_other_roots_are_followed(tmp_path):
+    write(tmp_path, root__1__a=b"1", root__2__b=b"2", elsewhere__c=b"3", outside__d=b"4")
+    place = LocalPlace(
+        tmp_path / "root/1", roots=Roots.of([tmp_path / "root", tmp_path / "elsewhere"])
+    )
+    for name, target in {"two": "../2", "c": "../../elsewhere/c", "out": "../../outside"}.items():
+        (place.root / name).symlink_to(target)
+    assert names(place) == ["a", "c", "two/b"]
+    assert problems(place) == {"out": "unsafe-path"}
+    for path, data in {"c": b"3", "two/b": b"2"}.items():
+        with place.open(path) as stream:
+            assert stream.read() == data
+    with pytest.raises(PermissionError), place.open("out/d"):
+        pytest.fail("opened")
+
+
+@posix
+def test_what_is_private_in_a_root_is_not_listed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, **{"a": b"1", ".netrc": b"2", ".ssh__id": b"3"})
+    place = LocalPlace(tmp_path, roots=Roots.of([tmp_path]))
+    assert names(place) == ["a"]
+    assert problems(place) == {".netrc": "unsafe-path", ".ssh": "unsafe-path"}
+    for path in (".netrc", ".ssh/id"):
+        with pytest.raises(PermissionError), place.open(path):
+            pytest.fail("opened")
+
+
+@posix
+@pytest.mark.parametrize("swapped", ["folder", "folder/deep", "folder/deep/file"])
+def test_a_link_that_took_a_place_after_it_was_checked_is_not_followed(
+    tmp_path, monkeypatch, swapped
+):
+    write(tmp_path, root__folder__deep__file=b"mine", secret__deep__file=b"theirs")
+    place = LocalPlace(tmp_path / "root")
+    really = os.path.realpath
+
+    def checked_then_swapped(path, *arguments, **options):
+        real = really(path, *arguments, **options)
+        here = tmp_path / "root" / swapped
+        if not here.is_symlink():
+            here.rename(tmp_path / "away")
+            here.symlink_to(tmp_path / "secret" / swapped.partition("/")[2])
+        return real
+
+    assert place.base
+    monkeypatch.setattr(os.path, "realpath", checked_then_swapped)
+    with pytest.raises(OSError), place.open("folder/deep/file"):  # noqa: PT011
+        pytest.fail("opened")
+
+
+def test_a_folder_that_may_not_be_looked_at_is_said_to_be_so(tmp_path):
+    write(tmp_path, closed__place__a=b"1")
+    place = LocalPlace(tmp_path / "closed/place")
+    with denied(tmp_path / "closed"):
+        for ask in (place.exists, place.list):
+            with pytest.raises(AccessDeniedError, match="cannot be looked at"):
+                ask()
+    assert place.exists()
+
+
+@posix
+def test_files_are_read_where_the_system_does_not_say_what_was_opened(tmp_path, monkeypatch):
+    """Without /proc each folder on the way is looked at."""
+    write(tmp_path, root__a__b=b"1", secret__b=b"2")
+    place = LocalPlace(tmp_path / "root")
+    monkeypatch.setattr(os, "readlink", denying)
+    with place.open("a/b") as stream:
+        assert stream.read() == b"1"
+    (tmp_path / "root/a").rename(tmp_path / "away")
+    (tmp_path / "root/a").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError), place.open("a/b"):  # noqa: PT011
+        pytest.fail("opened")
+
+
+def denying(*_, **__):
+    raise PermissionError

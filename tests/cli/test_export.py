@@ -65,6 +65,10 @@ def test_options_reach_the_function(mlporter, fake):
         "s3://x=/y",
         "--map-uri",
         "c=d=e",
+        "--allow-root",
+        "/srv/one",
+        "--allow-root",
+        "/srv/two",
         "--workers",
         9,
         "--resume",
@@ -73,6 +77,8 @@ def test_options_reach_the_function(mlporter, fake):
         "--orphans",
         "--auth",
         "sqlite:///basic_auth.db",
+        "--registry",
+        "sqlite:///models.db",
     )
 
     ((args, options),) = calls
@@ -81,6 +87,7 @@ def test_options_reach_the_function(mlporter, fake):
     assert options == {
         "artifacts": "none",
         "uri_map": ("s3://x=/y", "c=d=e"),
+        "allow_root": ("/srv/one", "/srv/two"),
         "include_tables": (),
         "source_env": None,
         "workers": 9,
@@ -90,6 +97,7 @@ def test_options_reach_the_function(mlporter, fake):
         "strict_artifacts": True,
         "include_secrets": True,
         "auth": "sqlite:///basic_auth.db",
+        "registry": "sqlite:///models.db",
         "orphans": True,
         "selection": None,
     }

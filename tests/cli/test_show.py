@@ -97,16 +97,16 @@ def test_with_json_there_is_one_object(shown):
 def test_columns_reach_the_function(mlporter, monkeypatch):
     asked = []
 
-    def show(address, table, *, columns, auth, retry_time, source_env):
-        asked.append((columns, auth, source_env))
+    def show(address, table, *, columns, registry, auth, retry_time, source_env):
+        asked.append((columns, registry, auth, source_env))
         return pa.RecordBatchReader.from_batches(TABLE.schema, [])
 
     monkeypatch.setattr(api, "show", show, raising=False)
 
-    words = ("--columns", "key, value", "--auth", "sqlite:///basic_auth.db")
+    words = ("--columns", "key, value", "--auth", "sqlite:///a.db", "--registry", "sqlite:///r.db")
     words += ("--source-env", "DEV_")
     assert mlporter("show", "backup", "metrics", *words).code == 0
-    assert asked == [(("key", "value"), "sqlite:///basic_auth.db", "DEV_")]
+    assert asked == [(("key", "value"), "sqlite:///r.db", "sqlite:///a.db", "DEV_")]
     assert mlporter("show", "backup", "metrics", "--columns", "key,").code == 2
 
 

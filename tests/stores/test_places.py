@@ -323,6 +323,8 @@ def test_a_driver_that_is_not_installed(monkeypatch):
         ("models:/m-1", ""),
         ("https://example.com/x", ""),
         ("file://nas/x", "--map-uri"),
+        ("dbfs:/a/../../etc", ""),
+        ("dbfs:/a/%2e%2e/%2E./etc", ""),
         ("", "--map-uri"),
         pytest.param("C:\\x", "--map-uri 'C:\\x=",
                      marks=pytest.mark.skipif(os.name == "nt", reason="local there")),

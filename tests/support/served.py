@@ -41,6 +41,11 @@ class Served:
         """The database's address."""
         return self.rich.tracking_uri
 
+    @property
+    def folders(self) -> tuple[str]:
+        """Folders of the server's machine that are on this one, as it is the same."""
+        return (self.rich.artifact_root,)
+
     def call(self, path: str, body: object = None, method: str = "GET") -> dict:
         """What the server answers, with no code of ours in between."""
         data = None if body is None else json.dumps(body).encode()

@@ -8,6 +8,7 @@ import pytest
 from mlflow.tracking._tracking_service.utils import _get_store
 
 import mlporter
+from tests.support.databases import execute
 from tests.support.mlflow_session import mlflow_at
 
 archival = pytest.importorskip(
@@ -42,9 +43,11 @@ def test_the_payload_of_an_archived_trace_moves_with_it(
 ) -> None:
     source, target = f"sqlite:///{mlflow_sqlite}", f"sqlite:///{tmp_path}/new.db"
     bundle = str(tmp_path / "bundle")
-    assert mlporter.export(source, bundle).exit_code == 0
+    # Only MLflow's settings, which are not in the database, say where it archives.
+    allow_root = [tmp_path / "archive"]
+    assert mlporter.export(source, bundle, allow_root=allow_root).exit_code == 0
     assert mlporter.import_(bundle, target, artifact_root=str(tmp_path / "new")).exit_code == 0
-    assert mlporter.diff(source, target).identical
+    assert mlporter.diff(source, target, allow_root=allow_root).identical
     (tmp_path / "archive").rename(tmp_path / "away")
     with mlflow_at(target):
         trace = mlflow.get_trace(archived)
@@ -59,8 +62,24 @@ def test_a_payload_that_is_gone_is_named(
     for file in (tmp_path / "archive").rglob("*"):
         if file.is_file():
             file.unlink()
-    result = mlporter.export(f"sqlite:///{mlflow_sqlite}", str(tmp_path / "bundle"))
+    url = f"sqlite:///{mlflow_sqlite}"
+    execute(url, f"UPDATE workspaces SET trace_archival_location = '{tmp_path}/archive'")
+    result = mlporter.export(url, str(tmp_path / "bundle"))
     assert result.exit_code == 3
     assert [(item.kind, item.id, item.reason) for item in result.left_out.first][:1] == [
         ("trace_archive", archived, "missing")
     ]
+
+
+def test_the_archive_of_a_workspace_is_an_artifact_root(
+    archived: str, mlflow_sqlite: Path, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{mlflow_sqlite}"
+    result = mlporter.export(url, str(tmp_path / "outside"))
+    assert result.exit_code == 3
+    assert [(item.kind, item.id, item.reason) for item in result.left_out.first][:1] == [
+        ("trace_archive", archived, "outside")
+    ]
+    archive = (tmp_path / "archive").as_uri()
+    execute(url, f"UPDATE workspaces SET trace_archival_location = '{archive}'")
+    assert mlporter.export(url, str(tmp_path / "inside")).exit_code == 0

@@ -11,19 +11,30 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 
-from mlporter.artifacts.places import displayable
+from mlporter.artifacts.looking import displayable, folders_in, is_folder, is_there
+from mlporter.artifacts.roots import is_below
 from mlporter.artifacts.scan import Owner
-from mlporter.artifacts.uris import UriMap, canonical, is_windows_path, safe_relative, scheme_of
+from mlporter.artifacts.uris import (
+    UriMap,
+    canonical,
+    is_windows_path,
+    local_path,
+    safe_relative,
+    scheme_of,
+)
+from mlporter.errors import UnreachableError
 from mlporter.redaction import redact
 
-__all__ = ["ORPHANS", "Beside", "Known", "Moved", "Root", "folders_in", "here_path", "here_token"]
-__all__ += ["strays"]
+__all__ = ["FOLDERS", "ORPHANS", "Beside", "Known", "Lost", "Moved", "Root", "here_path"]
+__all__ += ["here_token", "strays"]
 
 Known = Callable[[str, tuple[str, ...]], frozenset[str]]
 """Of some ids (sorted) of owners of a kind (``run``, ``logged_model``, ``trace``), those that the
@@ -32,7 +43,10 @@ registry has."""
 ORPHANS = "orphans"
 """The folder of an artifact root that files go to which no row points to."""
 
-_FOLDERS = ("mlruns", "mlartifacts")
+Lost = Callable[[str, UnreachableError], None]
+"""Told of a folder that cannot be looked at, and what the ids of its orphans would begin with."""
+
+FOLDERS = ("mlruns", "mlartifacts")
 """What MLflow calls its artifact roots unless told: of a client, and of a server."""
 _BELOW = {"run": "", "logged_model": "models/", "trace": "traces/"}
 """Where owners of a kind lie in their experiment's folder."""
@@ -40,6 +54,8 @@ _DESCRIBED = ("meta.yaml", "trace_info.yaml")
 """What a file store keeps in the folders of its own runs, models and traces."""
 _OWNED = re.compile(r"(?:^|/)([^/]+/(?:[0-9a-f]{32}|models/m-[0-9a-z]+)/artifacts(?:/.*)?)$")
 """The end of a URI that leads into a run or a logged model: it is below any root."""
+_RANDOM = re.compile(r"(?:m-|tr-)?[0-9a-f]{32}")
+"""The ids that MLflow makes: nothing else is called so, and a folder that is, is theirs."""
 _HERE = "here:"
 _SAMPLE = 2_000
 _CHUNK = 5_000
@@ -80,7 +96,7 @@ class Beside:
         found = [Root("", self._folder)]
         found += [
             Root(f"{name}/", self._folder / name)
-            for name in _FOLDERS
+            for name in FOLDERS
             if self._is_inside(self._folder / name)
         ]
         for root in tuple(found):
@@ -105,6 +121,14 @@ class Beside:
         """Whether the files of an owner's experiment lie here: then it simply has none itself."""
         return bool(owner.experiment) and self._is_home(owner.experiment or "")
 
+    def would_hold(self, uri: str) -> bool:
+        """Whether a place lies in this folder as it was recorded: so the store was not moved.
+
+        A relative one says nothing: it goes wherever the store does.
+        """
+        path = None if canonical(uri).store else local_path(uri)
+        return path is not None and is_below(os.path.realpath(path), os.path.realpath(self._folder))
+
     def _holds_known(self, experiment: str) -> bool:
         return any(
             self.belongs(root.path / experiment)
@@ -121,13 +145,10 @@ class Beside:
 
     def _is_inside(self, path: Path) -> bool:
         """Whether it is a folder here: a link that leads out of the store is not followed."""
-        if not path.is_dir():
-            return False
-        real, base = os.path.realpath(path), os.path.realpath(self._folder)
-        return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
+        return is_folder(path) and is_below(os.path.realpath(path), os.path.realpath(self._folder))
 
     def orphans(
-        self, recorded: Iterable[tuple[str, Path]] = (), *, is_empty: bool = False
+        self, recorded: Iterable[tuple[str, Path]], lost: Lost, *, is_empty: bool = False
     ) -> list[Owner]:
         """Folders of artifacts that no row points to, sorted by id.
 
@@ -138,26 +159,47 @@ class Beside:
         Args:
             recorded: The local folders that experiments' rows name, each with what the ids of
                 its orphans begin with.
+            lost: Told of folders that cannot be looked at.
             is_empty: Whether the registry has nothing that could own files: a new database, of
                 which nothing says that the folders beside it are not its own.
         """
         folders = list(recorded)
-        for root in self.roots:
-            numbered = [name for name in folders_in(root.path) if name.isdecimal()]
-            inside = [name for name in numbered if self._is_inside(root.path / name)]
-            if is_empty or any(self.belongs(root.path / name) for name in inside):
-                folders += [(f"{root.name}{name}/", root.path / name) for name in inside]
-        return strays(folders, self._known)
+        with _telling(lost, ""):
+            for root in self.roots:
+                with _telling(lost, root.name):
+                    folders += self._numbered(root, lost, is_empty=is_empty)
+        return strays(folders, self._known, lost)
+
+    def _numbered(self, root: Root, lost: Lost, *, is_empty: bool) -> list[tuple[str, Path]]:
+        """The experiments' folders in a root, if one is of this registry."""
+        found: list[tuple[str, Path]] = []
+        is_ours = is_empty
+        for name in filter(str.isdecimal, folders_in(root.path)):
+            label, folder = f"{root.name}{name}/", root.path / name
+            with _telling(lost, label):
+                if self._is_inside(folder):
+                    found.append((label, folder))
+                    is_ours = is_ours or self.belongs(folder)
+        return found if is_ours else []
+
+
+@contextmanager
+def _telling(lost: Lost, label: str) -> Iterator[None]:
+    try:
+        yield
+    except UnreachableError as error:
+        lost(label, error)
 
 
 def strays(
-    folders: Iterable[tuple[str, Path]], known: Known, *, described: bool = False
+    folders: Iterable[tuple[str, Path]], known: Known, lost: Lost, *, described: bool = False
 ) -> list[Owner]:
     """Folders of artifacts in experiments' folders whose ids are not known, sorted by id.
 
     Args:
         folders: Experiments' folders, each with what the ids of its orphans begin with.
         known: Tells which ids the registry has.
+        lost: Told of folders that cannot be looked at.
         described: Whether a folder with a description of its own is one too: the registry is
             the file store that it belongs to, and the description could not be read.
     """
@@ -165,16 +207,29 @@ def strays(
     found: dict[str, Path] = {}
     for label, folder in folders:
         real = os.path.realpath(folder)
-        if real in seen or not folder.is_dir():
+        if real in seen:
             continue
         seen.add(real)
-        for kind, below in _BELOW.items():
-            for name in _unknown(folder / below, kind, known, described=described):
-                found.setdefault(f"{label}{below}{name}/artifacts", folder / below / name)
+        here = _in_experiment(label, folder, known, lost, described=described)
+        found = {f"{name}/artifacts": path for name, path in here} | found
     return [
         Owner("orphan", owner, here_token(found[owner] / "artifacts"))
         for owner in sorted(found, key=str.encode)
     ]
+
+
+def _in_experiment(
+    label: str, folder: Path, known: Known, lost: Lost, *, described: bool
+) -> Iterator[tuple[str, Path]]:
+    """Folders of strays in an experiment's folder, each by its label."""
+    below = {kind: name for kind, name in _BELOW.items() if name}
+    with _telling(lost, label):
+        for name in _unknown(folder, "run", known, described=described):
+            yield f"{label}{name}", folder / name
+        for kind, within in below.items():
+            with _telling(lost, f"{label}{within}"):
+                for name in _unknown(folder / within, kind, known, described=described):
+                    yield f"{label}{within}{name}", folder / within / name
 
 
 def _unknown(folder: Path, kind: str, known: Known, *, described: bool) -> Iterator[str]:
@@ -182,30 +237,28 @@ def _unknown(folder: Path, kind: str, known: Known, *, described: bool) -> Itera
     for start in range(0, len(names), _CHUNK):
         chunk = tuple(names[start : start + _CHUNK])
         for name in sorted(frozenset(chunk) - known(kind, chunk)):
-            if _has_something(folder / name / "artifacts") and (
+            if _may_have_something(folder / name / "artifacts") and (
                 described or not _is_described(folder / name)
             ):
                 yield name
 
 
-def _has_something(folder: Path) -> bool:
+def _may_have_something(folder: Path) -> bool:
+    """Whether there are files; one that cannot be looked at is listed, to say so."""
     try:
         return any(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError:
-        return folder.is_dir()
+        return True
 
 
 def _is_described(folder: Path) -> bool:
-    return any((folder / name).exists() for name in _DESCRIBED)
-
-
-def folders_in(folder: Path) -> list[str]:
-    """Names of the folders in a folder, links to folders not among them; none if it is absent."""
+    """Whether it is a file store's; one that cannot be looked at is listed, to say so."""
     try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
+        return any(is_there(folder / name) for name in _DESCRIBED)
+    except UnreachableError:
+        return False
 
 
 def _tails(owner: Owner) -> Iterator[str]:
@@ -214,7 +267,7 @@ def _tails(owner: Owner) -> Iterator[str]:
         yield from _version_tails(owner)
         return
     below = _BELOW.get(owner.kind)
-    if below is None or not safe_relative(owner.id) or "/" in owner.id:
+    if below is None or not _RANDOM.fullmatch(owner.id):
         return
     parts = canonical(owner.uri or "").path.split("/")
     if owner.id in parts:
@@ -242,17 +295,33 @@ class Moved:
     Args:
         beside: Where to look, or None to look nowhere.
         uri_map: What the user said.
+        homes: By kind and id of owners in a file store the folders of their files there.
+        shows_files: Tells whether anything in the registry shows that files were ever logged.
 
     Attributes:
         owners: How many owners' files were found so, by kind.
     """
 
-    def __init__(self, beside: Beside | None, uri_map: UriMap) -> None:
+    def __init__(
+        self,
+        beside: Beside | None,
+        uri_map: UriMap,
+        homes: Mapping[tuple[str, str], Path] = MappingProxyType({}),
+        shows_files: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._beside = beside
         self._uri_map = uri_map
+        self._homes = homes
+        self._shows_files = shows_files
         self._lock = Lock()
         self.owners: Counter[str] = Counter()
         self._example: tuple[str, str] | None = None
+        self._without: set[str] = set()
+
+    def home(self, owner: Owner) -> str | None:
+        """See `Elsewhere.home`."""
+        folder = self._homes.get((owner.kind, owner.id))
+        return None if folder is None or not self.is_asked(owner) else here_token(folder)
 
     def find(self, owner: Owner) -> str | None:
         """The place of an owner's files, counted; or None."""
@@ -268,7 +337,17 @@ class Moved:
 
     def is_home(self, owner: Owner) -> bool:
         """See `Elsewhere.is_home`."""
-        return self._beside is not None and self.is_asked(owner) and self._beside.is_home(owner)
+        if self._beside is None or not self.is_asked(owner):
+            return False
+        if (owner.kind, owner.id) in self._homes or self._beside.is_home(owner):
+            return True
+        if owner.kind != "run" or not self._beside.would_hold(owner.experiment_uri or ""):
+            return False
+        if self._shows_files():
+            return False
+        with self._lock:
+            self._without.add(owner.id)
+        return True
 
     def is_asked(self, owner: Owner) -> bool:
         """Whether an owner's files may lie here, unless the user says that they are elsewhere."""
@@ -277,20 +356,30 @@ class Moved:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One sentence, if files were found so."""
+        """What people should know: where files were found, and where none are."""
+        return (*self._found_beside(), *self._found_none())
+
+    def _found_beside(self) -> Iterator[str]:
         if self._example is None:
-            return ()
+            return
         counted = ", ".join(
             f"{count} {kind.replace('_', ' ')}{'s' if count > 1 else ''}"
             for kind, count in sorted(self.owners.items())
         )
         recorded, path = self._example
-        sentence = (
+        yield (
             f"The files of {counted} are not where they were recorded, and were found beside the "
             f"store: of {redact(recorded)}, say, in {displayable(path)}. "
             "--map-uri FROM=FOLDER takes them from elsewhere."
         )
-        return (sentence,)
+
+    def _found_none(self) -> Iterator[str]:
+        count = len(self._without)
+        if count:
+            yield (
+                f"{count} {'run has' if count == 1 else 'runs have'} no files: the artifact folder "
+                "beside the store was never made, or it is gone."
+            )
 
 
 def _may_lie_beside(uri: str) -> bool:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.durable import sync_folder
+from mlporter.artifacts.listing import TEMPORARY, FoundFile, Listing, Problem, list_folder
+from mlporter.artifacts.looking import displayable, is_folder, is_there, open_real
+from mlporter.artifacts.roots import Roots, is_below
 from mlporter.artifacts.steady import SteadyFile
 from mlporter.artifacts.uris import safe_relative
 from mlporter.errors import RefusedError, UnreachableError
@@ -26,46 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FoundFile", "Listing", "LocalPlace", "Place", "Problem", "Written", "displayable"]
 
-TEMPORARY = ".mlporter-"
-"""How the names of our unfinished files begin."""
-_READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""Not blocking, so that a fifo that took a file's place is not waited for."""
-_FOR_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _FOLDERS = 16
 """Folders of a place whose real paths are remembered: files come folder by folder."""
-MLFLOW_TEMPORARY = ".artifact.uploading."
-"""How the names of MLflow's unfinished uploads begin (it hides them from listings too)."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A file of a place: its path below the root (``/`` separated), bytes, and a stamp.
-
-    The stamp changes if the file does (size and mtime in nanoseconds); "" where unknown.
-    """
-
-    path: str
-    size: int
-    stamp: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A file or folder that could not be listed; `reason` and `expected` as in `LeftOut`."""
-
-    path: str
-    reason: str
-    detail: str
-    expected: bool = False
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The files of a place, sorted by their path's UTF-8 bytes, and what could not be listed."""
-
-    files: tuple[FoundFile, ...] = ()
-    problems: tuple[Problem, ...] = ()
+_OVER_A_LINK = (errno.ELOOP, errno.ENOTDIR)
+"""What is said where a link may not be followed: at the end of a path, and on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +52,11 @@ class Place(Protocol):
         """Its URI, redacted, for people."""
 
     def exists(self) -> bool:
-        """Whether there is anything: for a directory, the directory itself."""
+        """Whether there is anything: for a directory, the directory itself.
+
+        Raises:
+            UnreachableError: nobody can say.
+        """
 
     def list(self) -> Listing:
         """All files below it. An absent place has none.
@@ -111,21 +82,24 @@ class Place(Protocol):
         """
 
 
-def displayable(name: str) -> str:
-    r"""A name as valid text: undecodable bytes, which are surrogates, are spelt ``\udcff``."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 @dataclass(frozen=True)
 class LocalPlace:
     """A local directory.
 
-    Symbolic links are followed only if they lead to something inside the directory; nothing
-    outside of it is ever read or written.
+    Symbolic links are followed only if they lead to something inside the directory, or in another
+    one that may be read; nothing outside of it is ever written.
+
+    Attributes:
+        root: The directory.
+        log: Notes what is written.
+        roots: What else may be read, and what in it may not; None for nothing else, and all.
+        real: Its real path, where that is known.
     """
 
     root: Path
     log: WriteLog | None = field(default=None, compare=False)
+    roots: Roots | None = field(default=None, compare=False)
+    real: str = field(default="", compare=False)
 
     @property
     def uri(self) -> str:
@@ -133,22 +107,27 @@ class LocalPlace:
         return displayable(os.fspath(self.root))
 
     @cached_property
-    def _base(self) -> str:
+    def base(self) -> str:
         """The real path of the directory, which all that is opened and written must lie below."""
-        return os.path.realpath(self.root)
+        return self.real or os.path.realpath(self.root)
+
+    @cached_property
+    def _has_private(self) -> bool:
+        return self.roots is not None and self.roots.machine.has_private(self.base)
+
+    def _may_read(self, real: str) -> bool:
+        """Whether what has this real path may be read."""
+        if is_below(real, self.base) and not self._has_private:
+            return True
+        return self.roots is not None and self.roots.holds(real)
 
     def exists(self) -> bool:
-        """Whether the directory is there."""
-        return self.root.is_dir()
+        """Whether the directory is there; see `Place.exists`."""
+        return is_folder(self.root)
 
     def list(self) -> Listing:
         """All files below the directory; see `Place.list`."""
-        if not self.root.exists():
-            return Listing()
-        walk = _Walk(os.path.realpath(self.root))
-        walk.folder("", walk.base, ())
-        walk.files.sort(key=lambda file: file.path.encode())
-        return Listing(tuple(walk.files), tuple(walk.problems))
+        return list_folder(self.base, self._may_read) if is_there(self.root) else Listing()
 
     def open(self, path: str) -> BinaryIO:
         """A file's bytes; see `Place.open`."""
@@ -165,20 +144,22 @@ class LocalPlace:
         """
         if safe_relative(path):
             folder, _, name = path.rpartition("/")
-            real = self._real_folder(folder)
-            if _is_below(real, self._base):
-                descriptor = _open_unlinked(f"{real}/{name}")
-                if descriptor is not None:
-                    return descriptor
-                real = os.path.realpath(f"{real}/{name}")
-                if _is_below(real, self._base):
-                    return os.open(real, _READ_ONLY)
+            real = f"{self._real_folder(folder)}/{name}"
+            if self._may_read(real):
+                try:
+                    return open_real(real)
+                except OSError as error:
+                    if error.errno not in _OVER_A_LINK:
+                        raise
+            real = os.path.realpath(real)
+            if self._may_read(real):
+                return open_real(real)
         raise PermissionError(errno.EACCES, "leads out of the artifact root", path)
 
     @cached_property
     def _real_folder(self) -> Callable[[str], str]:
         """The real path of a folder below, remembered for a few."""
-        base = self._base
+        base = self.base
         return lru_cache(_FOLDERS)(lambda folder: os.path.realpath(f"{base}/{folder}"))
 
     def put(self, path: str, stream: BinaryIO) -> Written:
@@ -204,12 +185,12 @@ class LocalPlace:
 
     def _make_folders(self, path: str) -> Path:
         self.create()
-        base = self._base
+        base = self.base
         folder = Path(base)
         for part in filter(None, path.split("/")):
             folder /= part
             self._make(folder)
-            if not _is_below(os.path.realpath(folder), base):
+            if not is_below(os.path.realpath(folder), base):
                 raise RefusedError("a link leads out of the artifact root", subject=str(folder))
         return folder
 
@@ -260,18 +241,6 @@ class LocalPlace:
         )
 
 
-def _open_unlinked(path: str) -> int | None:
-    """Open a file for reading; None if it is a symbolic link, or nobody can say."""
-    if not _NO_LINK:
-        return None
-    try:
-        return os.open(path, _READ_ONLY | _NO_LINK)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return None
-        raise
-
-
 def _publish(temporary: Path, final: Path) -> bool:
     """Give a finished file its name; False if the name is taken."""
     try:
@@ -292,84 +261,3 @@ def _same(path: Path, digest: str, size: int) -> bool:
         return False
     with path.open("rb") as stream:
         return hash_stream(stream) == (digest, size)
-
-
-def _is_below(real: str, base: str) -> bool:
-    return real == base or real.startswith(base.rstrip(os.sep) + os.sep)
-
-
-@dataclass
-class _Walk:
-    """One listing of a local directory. `base` is its real path."""
-
-    base: str
-    files: list[FoundFile] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def folder(self, path: str, real: str, above: tuple[str, ...]) -> None:
-        """List a folder and those below it. `above` are the real paths that led here."""
-        pending = [(path, real, above)]
-        while pending:
-            path, real, above = pending.pop()
-            for entry in self._entries(path, real):
-                name = f"{path}/{entry.name}" if path else entry.name
-                below = self._entry(name, entry, (*above, real))
-                if below:
-                    pending.append((name, below, (*above, real)))
-
-    def _entries(self, path: str, real: str) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(real) as entries:
-                return list(entries)
-        except OSError as error:
-            self._problem(path, "unreadable", f"cannot be listed: {error.strerror or error}")
-            return []
-
-    def _entry(self, name: str, entry: os.DirEntry[str], above: tuple[str, ...]) -> str | None:
-        """Note a file or a problem; the real path of a folder to go into."""
-        if entry.name.startswith((TEMPORARY, MLFLOW_TEMPORARY)):
-            self._problem(name, "transient", "an unfinished upload", expected=True)
-            return None
-        if not safe_relative(name):
-            self._problem(name, "unsafe-path", _why_unsafe(name))
-            return None
-        try:
-            real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-            if entry.is_symlink() and not _is_below(real, self.base):
-                self._problem(name, "unsafe-path", "a link that leads out of the artifact root")
-                return None
-            found = entry.stat()
-            if stat.S_ISDIR(found.st_mode):
-                return self._subfolder(name, real, above)
-            self._file(name, real, found)
-        except FileNotFoundError:
-            self._problem(name, "missing", "a link to nothing, or removed while it was listed")
-        except OSError as error:
-            self._problem(name, "unreadable", f"cannot be read: {error.strerror or error}")
-        return None
-
-    def _subfolder(self, name: str, real: str, above: tuple[str, ...]) -> str | None:
-        if real in above:
-            self._problem(name, "unsafe-path", "a link to a folder that it lies in")
-            return None
-        return real
-
-    def _file(self, name: str, real: str, found: os.stat_result) -> None:
-        if not stat.S_ISREG(found.st_mode):
-            self._problem(name, "unreadable", "neither a file nor a folder")
-        elif found.st_mode & _FOR_ALL != _FOR_ALL and not os.access(real, os.R_OK):
-            self._problem(name, "unreadable", "permission denied")
-        else:
-            stamp = f"{found.st_size}-{found.st_mtime_ns}"
-            self.files.append(FoundFile(name, found.st_size, stamp))
-
-    def _problem(self, path: str, reason: str, detail: str, *, expected: bool = False) -> None:
-        self.problems.append(Problem(displayable(path), reason, detail, expected))
-
-
-def _why_unsafe(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return "its name is not valid UTF-8"
-    return "its name is not safe to use as a path on other machines"

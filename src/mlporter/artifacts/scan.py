@@ -9,8 +9,9 @@ from typing import Protocol
 
 from mlporter.artifacts.ahead import ahead
 from mlporter.artifacts.files import ArtifactFile, Report
+from mlporter.artifacts.looking import is_there
 from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
-from mlporter.errors import LeftOut, UnreachableError
+from mlporter.errors import LeftOut, OutsideError, UnreachableError
 from mlporter.redaction import redact
 
 __all__ = ["Elsewhere", "OpenPlace", "Owner", "scan_owners"]
@@ -49,6 +50,9 @@ class Owner:
 class Elsewhere(Protocol):
     """Where to look for files that are not where they were recorded."""
 
+    def home(self, owner: Owner) -> str | None:
+        """The place that its files have in the store, whatever was recorded, or None."""
+
     def find(self, owner: Owner) -> str | None:
         """A place of an owner's files that `OpenPlace` opens, or None."""
 
@@ -69,7 +73,8 @@ def scan_owners(
     only called from the iterating thread. `ArtifactFile.token` is the owner's URI, or what
     `elsewhere` gave for it, so that ``open_place(file.token).open(file.path)`` are its bytes.
 
-    Reported: ``unreachable`` (the root cannot be looked at), ``missing`` (files were expected),
+    Reported: ``unreachable`` (the root cannot be looked at), ``outside`` (it is nobody's artifact
+    root, and not looked at), ``missing`` (files were expected),
     ``unreadable``, ``unsafe-path`` and unfinished uploads (``transient``, expected).
     """
     looker = _Looker(open_place, elsewhere)
@@ -101,25 +106,31 @@ class _Looker:
 
     def look(self, owner: Owner) -> _Looked:
         """The owner's files and problems; never raises for what is merely not there."""
+        try:
+            return self._listed(owner)
+        except OutsideError as error:
+            return owner.uri or "", _problem("outside", _said(error))
+        except UnreachableError as error:
+            return owner.uri or "", _problem("unreachable", _said(error))
+        except OSError as error:
+            return owner.uri or "", _problem("unreadable", str(error))
+
+    def _listed(self, owner: Owner) -> _Looked:
+        home = self._elsewhere.home(owner) if self._elsewhere else None
+        if home is not None and not self._is_absent(place := self._open_place(home)):
+            return home, self._complete(owner, _without_load_marks(place.list()))
         if not owner.uri:
             return "", self._complete(owner, Listing())
         try:
-            return self._listed(owner, owner.uri)
+            place = self._open_place(owner.uri)
         except UnreachableError as error:
-            detail = f"{error} ({error.hint})" if error.hint else str(error)
-            return owner.uri, _problem("unreachable", detail)
-        except OSError as error:
-            return owner.uri, _problem("unreadable", str(error))
-
-    def _listed(self, owner: Owner, uri: str) -> _Looked:
-        try:
-            place = self._open_place(uri)
-        except UnreachableError as error:
+            if isinstance(error, OutsideError) and error.is_there:
+                raise
             return self._instead(owner, error)
         if self._is_absent(place):
             problem = _not_here(owner, place) if self._is_elsewhere(owner) else None
             return self._instead(owner, problem)
-        return uri, self._complete(owner, _without_load_marks(place.list()))
+        return owner.uri, self._complete(owner, _without_load_marks(place.list()))
 
     def _instead(self, owner: Owner, problem: UnreachableError | None) -> _Looked:
         """The files of an owner that are not where they were recorded.
@@ -132,7 +143,8 @@ class _Looker:
         if found is not None:
             listing = _without_load_marks(self._open_place(found).list())
             return found, self._complete(owner, listing)
-        if problem is not None and not (known and known.is_home(owner)):
+        is_outside = isinstance(problem, OutsideError)
+        if problem is not None and (is_outside or not (known and known.is_home(owner))):
             raise problem
         return owner.uri or "", self._complete(owner, Listing())
 
@@ -157,8 +169,12 @@ class _Looker:
         except UnreachableError:
             return False
         return not isinstance(place, LocalPlace) or (
-            place.root.exists() or place.root.parent.exists()
+            is_there(place.root) or is_there(place.root.parent)
         )
+
+
+def _said(error: UnreachableError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 def _not_here(owner: Owner, place: Place) -> UnreachableError:

@@ -261,6 +261,11 @@ class UriMap:
         longest = sorted(seen, key=lambda c: (-len(c.path), c.path, c.store))
         return cls(tuple(seen[key] for key in longest))
 
+    def folders(self, base: Path | None = None) -> tuple[Path, ...]:
+        """The folders of this machine that files are to be found in."""
+        found = (local_path(target, base) for _, target in self.pairs)
+        return tuple(folder for folder in found if folder is not None)
+
     def apply(self, uri: str) -> str:
         """The URI to look at instead of `uri`: itself where nothing maps it."""
         if not self.pairs:

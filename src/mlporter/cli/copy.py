@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     artifact_root_option,
     artifacts_option,
     auth_option,
@@ -18,6 +19,7 @@ from mlporter.cli.options import (
     merge_options,
     orphans_option,
     output_options,
+    registry_option,
     retry_time_option,
     said_when_interrupted,
     selection_options,
@@ -44,9 +46,11 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@allow_root_option
 @include_table_option
 @orphans_option
 @include_secrets_option
+@registry_option
 @auth_option
 @target_auth_option
 @merge_options
@@ -64,11 +68,13 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
     source_env: str | None,
     target_env: str | None,
     orphans: bool,
     include_secrets: bool,
+    registry: str | None,
     auth: str | None,
     target_auth: str | None,
     dry_run: bool,
@@ -96,11 +102,13 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            allow_root=allow_root,
             include_tables=include_tables,
             source_env=source_env,
             target_env=target_env,
             orphans=orphans,
             include_secrets=include_secrets,
+            registry=registry,
             auth=auth,
             target_auth=target_auth,
             dry_run=dry_run,

@@ -9,9 +9,11 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     include_table_option,
     map_uri_option,
     output_options,
+    registry_of_a_option,
     retry_time_option,
     selection_options,
     source_env_option,
@@ -48,6 +50,8 @@ __all__ = ["command"]
     help="How many differences to name; all are counted.",
 )
 @map_uri_option
+@registry_of_a_option
+@allow_root_option
 @include_table_option
 @selection_options
 @workers_option
@@ -63,6 +67,8 @@ def command(
     artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
+    registry: str | None,
+    allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
     source_env: str | None,
     target_env: str | None,
@@ -84,6 +90,8 @@ def command(
             artifacts=artifacts,
             limit=limit,
             uri_map=uri_map,
+            registry=registry,
+            allow_root=allow_root,
             include_tables=include_tables,
             source_env=source_env,
             target_env=target_env,

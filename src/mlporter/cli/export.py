@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     artifacts_option,
     auth_option,
     include_secrets_option,
@@ -16,6 +17,7 @@ from mlporter.cli.options import (
     map_uri_option,
     orphans_option,
     output_options,
+    registry_option,
     retry_time_option,
     selection_options,
     source_and,
@@ -37,9 +39,11 @@ __all__ = ["command"]
 @artifacts_option
 @strict_artifacts_option
 @map_uri_option
+@allow_root_option
 @include_table_option
 @orphans_option
 @include_secrets_option
+@registry_option
 @auth_option
 @selection_options
 @workers_option
@@ -56,10 +60,12 @@ def command(
     artifacts: ArtifactsMode,
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
+    allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
     source_env: str | None,
     orphans: bool,
     include_secrets: bool,
+    registry: str | None,
     auth: str | None,
     selection: Selection | None,
     workers: int,
@@ -86,10 +92,12 @@ def command(
             artifacts=artifacts,
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
+            allow_root=allow_root,
             include_tables=include_tables,
             source_env=source_env,
             orphans=orphans,
             include_secrets=include_secrets,
+            registry=registry,
             auth=auth,
             selection=selection,
             workers=workers,

@@ -9,8 +9,10 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     auth_option,
     output_options,
+    registry_option,
     retry_time_option,
     source_env_option,
 )
@@ -25,6 +27,8 @@ __all__ = ["command"]
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
 @source_env_option("ADDRESS")
+@registry_option
+@allow_root_option
 @auth_option
 @retry_time_option
 @output_options
@@ -36,6 +40,8 @@ def command(
     auth: str | None,
     retry_time: float,
     source_env: str | None,
+    registry: str | None,
+    allow_root: tuple[str, ...],
 ) -> int:
     """Tell what ADDRESS holds.
 
@@ -48,6 +54,8 @@ def command(
             auth=auth,
             retry_time=retry_time,
             source_env=source_env,
+            registry=registry,
+            allow_root=allow_root,
             on_progress=on_progress,
         )
     session.output.counted(inventory)

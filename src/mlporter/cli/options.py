@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTEXT",
+    "allow_root_option",
     "artifact_root_option",
     "artifacts_option",
     "auth_option",
@@ -25,6 +26,8 @@ __all__ = [
     "merge_options",
     "orphans_option",
     "output_options",
+    "registry_of_a_option",
+    "registry_option",
     "retry_time_option",
     "said_when_interrupted",
     "sample_option",
@@ -194,6 +197,24 @@ def auth_option(command: _Command) -> _Command:
     )(command)
 
 
+def registry_option(command: _Command) -> _Command:
+    """Add ``--registry ADDRESS``."""
+    return click.option(
+        "--registry",
+        metavar="ADDRESS",
+        help="Where its registered models are, if elsewhere (--registry-store-uri).",
+    )(command)
+
+
+def registry_of_a_option(command: _Command) -> _Command:
+    """Add ``--registry ADDRESS`` where there are two sides."""
+    return click.option(
+        "--registry",
+        metavar="ADDRESS",
+        help="Where the registered models of A are, if elsewhere.",
+    )(command)
+
+
 def target_auth_option(command: _Command) -> _Command:
     """Add ``--target-auth DATABASE``."""
     return click.option(
@@ -236,6 +257,16 @@ def map_uri_option(command: _Command) -> _Command:
         metavar="FROM=TO",
         callback=_has_both_sides("FROM=TO"),
         help="Look for files under TO where their recorded URI begins with FROM. Repeatable.",
+    )(command)
+
+
+def allow_root_option(command: _Command) -> _Command:
+    """Add ``--allow-root DIR``, repeatable."""
+    return click.option(
+        "--allow-root",
+        multiple=True,
+        metavar="DIR",
+        help="Read files below DIR too, though it is no artifact root of the source. Repeatable.",
     )(command)
 
 

@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     artifact_root_option,
     output_options,
     retry_time_option,
@@ -32,6 +33,7 @@ __all__ = ["command"]
 @source_env_option("FOLDER")
 @target_env_option("TARGET")
 @artifact_root_option
+@allow_root_option
 @click.option(
     "--register",
     multiple=True,
@@ -49,6 +51,7 @@ def command(
     folder: str,
     target: str,
     artifact_root: str | None,
+    allow_root: tuple[str, ...],
     register: tuple[str, ...],
     dry_run: bool,
     workers: int,
@@ -67,6 +70,7 @@ def command(
             folder,
             target,
             artifact_root=artifact_root,
+            allow_root=allow_root,
             register=register,
             dry_run=dry_run,
             workers=workers,

@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     auth_option,
     output_options,
+    registry_option,
     retry_time_option,
     source_env_option,
 )
@@ -55,6 +56,7 @@ def _names(
     help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
 )
 @source_env_option("ADDRESS")
+@registry_option
 @auth_option
 @retry_time_option
 @output_options
@@ -67,6 +69,7 @@ def command(
     how: RowFormat,
     columns: tuple[str, ...] | None,
     limit: int | None,
+    registry: str | None,
     auth: str | None,
     retry_time: float,
     source_env: str | None,
@@ -80,7 +83,13 @@ def command(
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
     reader = mlporter.show(
-        address, table, columns=columns, auth=auth, retry_time=retry_time, source_env=source_env
+        address,
+        table,
+        columns=columns,
+        registry=registry,
+        auth=auth,
+        retry_time=retry_time,
+        source_env=source_env,
     )
     if limit is None and how == "table":
         limit = _TABLE_LIMIT

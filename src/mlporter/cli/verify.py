@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    allow_root_option,
     map_uri_option,
     output_options,
     retry_time_option,
@@ -30,6 +31,7 @@ __all__ = ["command"]
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
 @source_env_option("that place")
 @map_uri_option
+@allow_root_option
 @workers_option
 @retry_time_option
 @output_options
@@ -42,6 +44,7 @@ def command(
     sample: float | None,
     against: str | None,
     uri_map: tuple[str, ...],
+    allow_root: tuple[str, ...],
     workers: int,
     retry_time: float,
     source_env: str | None,
@@ -59,6 +62,7 @@ def command(
             sample=sample,
             against=against,
             uri_map=uri_map,
+            allow_root=allow_root,
             workers=workers,
             retry_time=retry_time,
             source_env=source_env,

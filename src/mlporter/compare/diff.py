@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DiffReport", "diff_sources"]
 
-_UNPROVEN = ("unreadable", "unreachable", "unsafe-path", "unknown", "denied")
+_UNPROVEN = ("unreadable", "unreachable", "outside", "unsafe-path", "unknown", "denied")
 """Reasons for which something may be there, so that nobody can say it is the same."""
 
 

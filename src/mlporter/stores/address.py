@@ -12,6 +12,7 @@ from shlex import quote
 from typing import Union
 from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 
+from mlporter.artifacts.looking import is_file, is_there
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
@@ -26,7 +27,8 @@ from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.filestore.folders import is_file_store
 from mlporter.stores.spellings import mistyped
 
-__all__ = ["Address", "AddressKind", "Place", "is_databricks", "parse_address", "place_text"]
+__all__ = ["Address", "AddressKind", "Place", "is_databricks", "parse_address"]
+__all__ += ["place_text"]
 
 Place = Union[str, "os.PathLike[str]"]
 """What the functions of the API take for a place: an address, or the path of a folder."""
@@ -229,9 +231,9 @@ def _file_uri(text: str) -> Address:
             subject=redact(text),
             hint=_without_host(text),
         )
-    if path.is_file():
+    if is_file(path):
         return _directory(str(path))
-    kind = AddressKind.BUNDLE if (path / MANIFEST).exists() else AddressKind.FILESTORE
+    kind = AddressKind.BUNDLE if is_there(path / MANIFEST) else AddressKind.FILESTORE
     return Address(kind, text, path)
 
 
@@ -279,7 +281,7 @@ def _directory(text: str) -> Address:
     found = mistyped(text)
     if found:
         raise UsageError(found[0], subject=redact_argument(text), hint=found[1])
-    if not (path / MANIFEST).exists() and is_file_store(path):
+    if not is_there(path / MANIFEST) and is_file_store(path):
         return Address(AddressKind.FILESTORE, text, path)
     return Address(AddressKind.BUNDLE, text, path)
 
@@ -302,7 +304,7 @@ def _sqlite(text: str, rest: str) -> Address:
 def _file(name: str) -> Path:
     """The file that MLflow would open: SQLAlchemy decodes ``%20`` in its name since release 2.1."""
     path = Path(name)
-    if "%" in name and not path.exists() and _sqlalchemy() >= (2, 1):
+    if "%" in name and not is_there(path) and _sqlalchemy() >= (2, 1):
         return Path(unquote(name))
     return path
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.anchors import Where
+from mlporter.artifacts.roots import Roots
 from mlporter.artifacts.scan import Owner, scan_owners
+from mlporter.artifacts.uris import local_path
 from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.protocols import Among
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
@@ -13,20 +15,40 @@ from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from mlporter.artifacts.scan import OpenPlace
+    from mlporter.artifacts.uris import UriMap
     from mlporter.stores.protocols import ArtifactFile, Keep, Report
     from mlporter.stores.versions import TableReader
 
-__all__ = ["EXPERIMENT_PLACES", "StoreFiles"]
+__all__ = ["EXPERIMENT_PLACES", "READY", "TRACE_LOCATION", "StoreFiles", "recorded_roots"]
 
-_READY = 2
+READY = 2
 """`mlflow.entities.LoggedModelStatus.READY` as the database stores it."""
-_TRACE_LOCATION = "mlflow.artifactLocation"
+TRACE_LOCATION = "mlflow.artifactLocation"
 _ARCHIVE_LOCATION = "mlflow.trace.archiveLocation"
 
 EXPERIMENT_PLACES = ("experiment_id", "artifact_location")
 """Columns of `experiments`."""
+_WORKSPACE_PLACES = ("default_artifact_root", "trace_archival_location")
+
+
+def recorded_roots(
+    reader: TableReader, named: Iterable[Path], uri_map: UriMap, base: Path | None
+) -> Roots:
+    """The folders that a registry keeps files in, as its rows say, and those that were named."""
+
+    def here(uri: str | None) -> Path | None:
+        return local_path(uri_map.apply(uri), base) if uri else None
+
+    found = (
+        (str(id_), here(uri)) for id_, uri in rows_of(reader, "experiments", EXPERIMENT_PLACES)
+    )
+    experiments = [(id_, path) for id_, path in found if path is not None]
+    uris = (uri for row in rows_of(reader, "workspaces", _WORKSPACE_PLACES) for uri in row)
+    others = [path for path in map(here, uris) if path is not None]
+    return Roots.of(named, experiments, others)
 
 
 class StoreFiles:
@@ -78,7 +100,7 @@ class StoreFiles:
         for model, uri, status, stage, number in rows_of(
             self._reader, "logged_models", _LOGGED_MODEL
         ):
-            ready = status == _READY and stage != "deleted"
+            ready = status == READY and stage != "deleted"
             yield _owner("logged_model", model, uri, number, experiments, expects_files=ready)
 
     def _model_versions(self) -> Iterator[Owner]:
@@ -94,7 +116,7 @@ class StoreFiles:
         lookup = SortedLookup(
             lambda: self._reader.read("trace_info", ("request_id", "experiment_id"))
         )
-        for trace, uri in self._tagged(_TRACE_LOCATION):
+        for trace, uri in self._tagged(TRACE_LOCATION):
             found = lookup.get(trace)
             yield _owner("trace", trace, uri, found[0] if found else None, experiments)
 

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from mlporter.artifacts.looking import is_folder
+from mlporter.artifacts.uris import local_path
 from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
-from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.redaction import redact
+from mlporter.stores.address import Address, AddressKind, parse_address, place_text
 from mlporter.stores.config import said_of_names
 from mlporter.stores.foreign import without_foreign
+from mlporter.stores.identity import is_same_place
 from mlporter.stores.once import Once
+from mlporter.stores.registries import WithRegistry
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.stores.spellings import said_of_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from mlporter.progress import OnProgress
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
 
-__all__ = ["RETRY_TIME", "bundle_address", "open_source", "saying_what_is_there"]
+    class _Opened(Protocol):
+        def __call__(self, place: Address, *, orphans: bool) -> Source: ...
+
+
+__all__ = ["RETRY_TIME", "allowed_folder", "bundle_address", "open_source", "saying_what_is_there"]
 
 RETRY_TIME = 120.0
 """Seconds after which a server that keeps failing is given up, unless told otherwise."""
@@ -37,7 +48,9 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     orphans: bool = False,
     once: bool = False,
     auth: Address | None = None,
+    registry: Address | None = None,
     include_tables: tuple[str, ...] | None = None,
+    allow_root: Sequence[Place] = (),
     on_progress: OnProgress = silent,
 ) -> Source:
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
@@ -52,6 +65,9 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         once: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
         auth: Address of the database of its users, where they have one of their own.
+        registry: Where its registered models are, if not here: a place as `address`.
+        allow_root: Folders of this machine that files may be read from, though they are no
+            artifact roots of the registry.
         include_tables: Leave out tables that are not MLflow's, but for these; None keeps all.
         on_progress: Told how far reading is, where a place is read before its rows are given.
 
@@ -61,15 +77,24 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         RefusedError: it is not a registry, or one that this release does not read.
         BundleError: it is a bundle that cannot be used.
     """
+    allowed = tuple(map(allowed_folder, allow_root))
+
+    def opened(place: Address, *, orphans: bool) -> Source:
+        if place.kind is AddressKind.BUNDLE:
+            return _open_bundle(place, once=once)
+        if place.kind is AddressKind.FILESTORE:
+            return _open_file_store(
+                place, uri_map, workers, allowed, on_progress, orphans=orphans, once=once
+            )
+        if place.kind is AddressKind.SERVER:
+            return _open_server(place, uri_map, workers, allowed, retry_time, on_progress)
+        return _open_database(place, uri_map, workers, allowed, orphans=orphans, part=part)
+
     place = parse_address(address) if isinstance(address, str) else address
-    if place.kind is AddressKind.BUNDLE:
-        source = _open_bundle(place, once=once)
-    elif place.kind is AddressKind.FILESTORE:
-        source = _open_file_store(place, uri_map, workers, on_progress, orphans=orphans, once=once)
-    elif place.kind is AddressKind.SERVER:
-        source = _open_server(place, uri_map, workers, retry_time, on_progress)
+    if registry is None:
+        source = opened(place, orphans=orphans)
     else:
-        source = _open_database(place, uri_map, workers, orphans=orphans, part=part)
+        source = _with_registry(place, registry, opened, orphans)
     if auth is not None:
         source = _with_users(source, auth)
     if include_tables is not None:
@@ -79,6 +104,48 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
             source.close()
             raise
     return source if include_secrets else WithoutSecrets(source, include_tables or ())
+
+
+def _with_registry(
+    place: Address,
+    registry: Address,
+    opened: _Opened,
+    orphans: bool,  # noqa: FBT001
+) -> Source:
+    """Two places as one; the registry is seen first, so that the runs of its versions are there.
+
+    Raises:
+        UsageError: they are the same.
+    """
+    if is_same_place(place, registry):
+        raise UsageError(
+            "the registered models are to be read from where everything is read",
+            subject=str(registry),
+            hint="leave --registry out, or name the database of `--registry-store-uri` with it",
+        )
+    models = opened(registry, orphans=False)
+    try:
+        return WithRegistry(opened(place, orphans=orphans), models)
+    except BaseException:
+        models.close()
+        raise
+
+
+def allowed_folder(folder: Place) -> Path:
+    """A folder that the user named.
+
+    Raises:
+        UsageError: there is none.
+    """
+    text = place_text(folder)
+    path = local_path(text)
+    if path is None or not is_folder(path):
+        raise UsageError(
+            "is no folder of this machine, as --allow-root takes one",
+            subject=redact(text),
+            hint="for files that are elsewhere: --map-uri FROM=TO",
+        )
+    return path
 
 
 def _with_users(source: Source, auth: Address) -> Source:
@@ -104,6 +171,7 @@ def _open_file_store(  # noqa: PLR0913 -- as `open_source`
     place: Address,
     uri_map: tuple[str, ...],
     workers: int,
+    allowed: tuple[Path, ...],
     on_progress: OnProgress,
     *,
     orphans: bool,
@@ -112,24 +180,38 @@ def _open_file_store(  # noqa: PLR0913 -- as `open_source`
     from mlporter.stores.filestore.source import FileStoreSource  # noqa: PLC0415
 
     source = FileStoreSource(
-        place, uri_map=uri_map, workers=workers, orphans=orphans, on_progress=on_progress
+        place,
+        uri_map=uri_map,
+        workers=workers,
+        orphans=orphans,
+        allowed=allowed,
+        on_progress=on_progress,
     )
     return Once(source) if once and source.repeats else source
 
 
-def _open_database(
-    place: Address, uri_map: tuple[str, ...], workers: int, *, orphans: bool, part: bool
+def _open_database(  # noqa: PLR0913 -- as `open_source`
+    place: Address,
+    uri_map: tuple[str, ...],
+    workers: int,
+    allowed: tuple[Path, ...],
+    *,
+    orphans: bool,
+    part: bool,
 ) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
-    return DatabaseSource(place, uri_map=uri_map, workers=workers, orphans=orphans, part=part)
+    return DatabaseSource(
+        place, uri_map=uri_map, workers=workers, orphans=orphans, part=part, allowed=allowed
+    )
 
 
-def _open_server(
+def _open_server(  # noqa: PLR0913, PLR0917 -- as `open_source`
     place: Address,
     uri_map: tuple[str, ...],
     workers: int,
+    allowed: tuple[Path, ...],
     retry_time: float,
     on_progress: OnProgress,
 ) -> Source:
@@ -137,7 +219,12 @@ def _open_server(
     from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
 
     return ServerSource(
-        place, uri_map=uri_map, workers=workers, retry_time=retry_time, on_progress=on_progress
+        place,
+        uri_map=uri_map,
+        workers=workers,
+        retry_time=retry_time,
+        allowed=allowed,
+        on_progress=on_progress,
     )
 
 

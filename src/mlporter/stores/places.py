@@ -11,16 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import shlex
 import tempfile
 import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.failures import reading_one_file, translated
+from mlporter.artifacts.looking import is_there
 from mlporter.artifacts.places import (
     FoundFile,
     Listing,
@@ -31,21 +33,22 @@ from mlporter.artifacts.places import (
     displayable,
 )
 from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_relative, scheme_of
-from mlporter.errors import RefusedError, UnreachableError
+from mlporter.errors import OutsideError, RefusedError, UnreachableError
 from mlporter.redaction import redact, remember_password
 from mlporter.stores.address import is_databricks
 from mlporter.stores.environment import AZURE, GOOGLE, LOGIN, PROCESS, S3, Environment
 from mlporter.stores.s3 import s3_repository
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mlflow.entities import FileInfo
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+    from mlporter.artifacts.roots import Roots
     from mlporter.artifacts.writelog import Stays, WriteLog
 
-__all__ = ["MlflowPlace", "Places", "open_place"]
+__all__ = ["MlflowPlace", "Places", "open_local", "open_place"]
 
 _PLACES = 256
 _MISPLACED = "its name is not safe to use as a path, or the store lists it in another folder"
@@ -213,6 +216,7 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
     tracking_uri: str | None = None,
     log: WriteLog | None = None,
     environment: Environment = PROCESS,
+    roots: Roots | None = None,
 ) -> Place:
     """The place that an artifact URI names.
 
@@ -223,21 +227,50 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
         tracking_uri: The server behind ``mlflow-artifacts:`` URIs, if there is one.
         log: Notes what is written, for a rollback.
         environment: The variables by which stores are reached.
+        roots: What of this machine may be read; None where nobody but the user names places.
 
     Raises:
         UnreachableError: nothing can be looked for there: no server, a Windows path, an unknown
             scheme, a driver that is not installed. The hint says what to do.
+        OutsideError: it is of this machine, and may not be read.
     """
     address = uri_map.apply(uri) if uri_map else uri
     path = local_path(address, base)
     if path is not None:
-        return LocalPlace(path, log)
+        return open_local(path, roots, log)
     # Drivers name parts of it as they understood them.
     remember_password(address)
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
     return MlflowPlace(address, _repository(address, tracking_uri, environment), log)
+
+
+def open_local(path: Path, roots: Roots | None, log: WriteLog | None = None) -> LocalPlace:
+    """A folder of this machine.
+
+    Raises:
+        OutsideError: it may not be read.
+    """
+    real, may_be_read = roots.locate(path) if roots else ("", True)
+    place = LocalPlace(path, log, roots, real)
+    if not may_be_read:
+        is_link = place.base != os.path.normpath(path)
+        leads = f": it leads to {displayable(place.base)}" if is_link else ""
+        raise OutsideError(
+            f"lies outside of every artifact root{leads}",
+            subject=place.uri,
+            hint=f"--allow-root {shlex.quote(displayable(place.base))} takes its files",
+            is_there=_may_be_there(place.base),
+        )
+    return place
+
+
+def _may_be_there(real: str) -> bool:
+    try:
+        return is_there(real)
+    except UnreachableError:
+        return True
 
 
 def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] | None:
@@ -255,7 +288,9 @@ def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] |
         )
     if scheme in ("http", "https") and "/mlflow-artifacts/artifacts" not in address:
         return "a web address, and no artifact store of an MLflow server", None
-    if scheme in ("", "file"):
+    # On Databricks, MLflow reads dbfs: below /dbfs of this machine.
+    climbs = scheme == "dbfs" and ".." in unquote(urlsplit(address).path).split("/")
+    if climbs or scheme in ("", "file"):
         return "not a usable local path", f"--map-uri '{shown}=/folder/here'"
     if scheme in ("runs", "models"):
         return "names a run or a model, and not a place of files", None
@@ -325,9 +360,10 @@ class Places:
 
     Args:
         base: As for `open_place`, like all the others.
+        roots: Asked at the first place that is opened: what rows record is not known before.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- as `open_place`
         self,
         *,
         base: Path | None = None,
@@ -335,6 +371,7 @@ class Places:
         tracking_uri: str | None = None,
         log: WriteLog | None = None,
         environment: Environment = PROCESS,
+        roots: Callable[[], Roots] | None = None,
     ) -> None:
         self._log = log
 
@@ -347,6 +384,7 @@ class Places:
                 tracking_uri=tracking_uri,
                 log=log,
                 environment=environment,
+                roots=roots() if roots else None,
             )
 
         self._open = cached

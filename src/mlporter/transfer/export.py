@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
@@ -27,6 +27,7 @@ from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.plan import Plan, plan_transfer
+from mlporter.transfer.remarks import Remarks
 from mlporter.transfer.result import FilesResult, Result, TableResult
 from mlporter.transfer.selection import as_selection, select
 from mlporter.transfer.strict import check_strict, find_unreadable
@@ -69,12 +70,14 @@ def export(
     *,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     resume: bool = False,
     restart: bool = False,
     include_secrets: bool = False,
     auth: Place | None = None,
+    registry: Place | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
     include_tables: Sequence[str] = (),
@@ -92,6 +95,8 @@ def export(
         bundle: The directory, as a text or a path; it must be new or empty.
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        allow_root: Folders of this machine that files may be read from, though the registry keeps
+            none there.
         workers: Tables and files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         resume: Continue an interrupted export in that directory.
@@ -99,6 +104,7 @@ def export(
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
         include_tables: Tables of other programs in the same database that are to come, too.
@@ -139,12 +145,14 @@ def export(
     opened = open_source(
         origin,
         uri_map=tuple(uri_map),
+        allow_root=allow_root,
         workers=workers,
         include_secrets=include_secrets,
         retry_time=retry_time,
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
         auth=None if auth is None else locate_users(auth, origin),
+        registry=None if registry is None else locate_users(registry, origin),
         include_tables=tuple(include_tables),
         on_progress=on_progress,
     )
@@ -178,6 +186,7 @@ class _Export:
     tables: list[TableResult] = field(default_factory=list)
     manifest: Manifest | None = None
     _latest: LatestMetrics | None = None
+    _remarks: Remarks | None = None
     _stopped: Event = field(default_factory=Event)
 
     def run(self) -> None:
@@ -186,8 +195,11 @@ class _Export:
         plan = plan_transfer(self.source.tables, counts, include_secrets=self.include_secrets)
         with ExitStack() as stack:
             self._watch_latest(counts, stack)
+            self._remarks = stack.enter_context(closing(Remarks(plan.tables, counts)))
             self._write_tables(plan, counts)
             self._check_latest()
+            for item in self._remarks.entries():
+                self._leave_out(item)
         for item in (*plan.left_out, *left_out_of(self.source)):
             self._leave_out(item)
         if self.artifacts == "copy":
@@ -224,6 +236,10 @@ class _Export:
         secrets = self.include_secrets or table.kind is Kind.UNKNOWN
         rows = self.writer.write_table(table, batches, secrets=secrets)
         if rows != expected:
+            # What does not fit was met while it was read; such rows were counted before.
+            again = self.source.read(table.name, table.order)
+            expected = sum(batch.num_rows for batch in again)
+        if rows != expected:
             raise ReadBackError(
                 f"{rows} rows were read and {expected} counted in one snapshot",
                 subject=f"{self.source.description.address} table {table.name}",
@@ -235,6 +251,8 @@ class _Export:
         batches: Iterator[pa.RecordBatch] = read_ahead(self.source.read(table.name))
         if table.name == _METRICS and self._latest is not None:
             batches = self._latest.watch(batches)
+        if self._remarks is not None:
+            batches = self._remarks.watch(table.name, batches)
         for batch in batches:
             if self._stopped.is_set():
                 raise CancelledError

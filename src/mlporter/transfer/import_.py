@@ -17,12 +17,15 @@ from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.spellings import said_of_folder
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
+from mlporter.transfer.dangling import WithoutDangling
 from mlporter.transfer.export import ArtifactsMode, check_options
+from mlporter.transfer.held import with_held
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
-from mlporter.transfer.load import Load
+from mlporter.transfer.load import Load, check
 from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
+from mlporter.transfer.remarks import look_through
 from mlporter.transfer.result import FilesResult, Result
 from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.selection import as_selection, select
@@ -33,6 +36,7 @@ from mlporter.transfer.wishes import Wishes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlporter.errors import LeftOut
     from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
     from mlporter.transfer.prepare import Prepared, Target
@@ -136,10 +140,12 @@ def copy(
     artifact_root: Place | None = None,
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     auth: Place | None = None,
+    registry: Place | None = None,
     target_auth: Place | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
@@ -158,11 +164,12 @@ def copy(
     """Copy a registry straight into a database or a tracking server.
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
-    of both sides are really found. `orphans` carries local files too that no row points to: they
-    go to the folder ``orphans`` of the artifact root. `auth` is the address of the source's
-    database of users, if they have one of their own. `source_env` is what the names of the
-    source's own variables begin with, such as ``DEV_``. Other arguments and errors are those of
-    `import_`.
+    of both sides are really found. `allow_root` names folders of this machine that the source's
+    files may be read from, though it keeps none there. `orphans` carries local files too that no
+    row points to: they go to the folder ``orphans`` of the artifact root. `auth` is the address of
+    the source's database of users, if they have one of their own. `source_env` is what the names
+    of the source's own variables begin with, such as ``DEV_``. Other arguments and errors are
+    those of `import_`.
     """
     origin, place = locate(source, source_env), locate(target, target_env)
     wishes = Wishes(
@@ -178,10 +185,12 @@ def copy(
         orphans=orphans,
         retry_time=retry_time,
         auth=None if auth is None else locate_users(auth, origin),
+        registry=None if registry is None else locate_users(registry, origin),
         target_auth=None if target_auth is None else locate_users(target_auth, place),
         include_tables=tuple(include_tables),
         source_env=source_env,
         target_env=target_env,
+        allow_root=tuple(map(place_text, allow_root)),
     )
     return _transfer("copy", origin, place, wishes, on_progress)
 
@@ -193,6 +202,8 @@ def _transfer(
     check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
     check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
     _check_target(place)
+    if wishes.registry is not None:
+        check_apart(wishes.registry, place)
     check_apart(origin, place, wishes)
     if wishes.auth is not None and wishes.target_auth is not None:
         check_apart(wishes.auth, wishes.target_auth)
@@ -202,6 +213,7 @@ def _transfer(
     opened = open_source(
         origin,
         uri_map=wishes.uri_map,
+        allow_root=wishes.allow_root,
         workers=wishes.workers,
         include_secrets=wishes.include_secrets,
         retry_time=wishes.retry_time,
@@ -209,6 +221,7 @@ def _transfer(
         orphans=wishes.orphans,
         once=True,
         auth=wishes.auth,
+        registry=wishes.registry,
         include_tables=wishes.include_tables,
         on_progress=on_progress,
     )
@@ -236,6 +249,7 @@ class _Work:
 
     def run(self, started: float) -> Result:
         """Carry it out."""
+        self._refuse_early()
         target = open_database_target(
             self.place, self.source.description.revision, self.wishes.target_auth
         )
@@ -255,6 +269,20 @@ class _Work:
         moved = load.files_result or FilesResult(self.wishes.artifacts)
         return self._result(work, moved, load.left_out, started)
 
+    def _refuse_early(self) -> None:
+        """Refuse what needs no tables to be known, before an empty database gets some.
+
+        MLflow makes them in transactions of its own. A new SQLite file appears with the commit.
+        """
+        if self.place.kind is AddressKind.SQLITE:
+            return
+        target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
+        try:
+            if target.has_no_tables:
+                check(self._prepare(target), ())
+        finally:
+            target.close()
+
     def preview(self, started: float) -> Result:
         """Say what would be done."""
         target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
@@ -270,8 +298,11 @@ class _Work:
 
     def _prepare(self, target: Target) -> Prepared:
         wishes = self.wishes
+        source, remarks = self._looked_through(target)
+        if wishes.copies(source) and not target.is_fresh:
+            source = with_held(source, target, wishes.uri_map)
         work = prepare(
-            self.source,
+            source,
             target,
             wishes.policy,
             wishes.artifact_root,
@@ -279,11 +310,23 @@ class _Work:
             include_secrets=wishes.include_secrets,
             on_progress=self.on_progress,
         )
+        work.remarks = remarks
         if wishes.strict_artifacts and wishes.copies(self.source):
             work.unreadable = find_unreadable(
                 work.source, workers=wishes.workers, on_progress=self.on_progress
             )
         return work
+
+    def _looked_through(self, target: Target) -> tuple[Source, tuple[LeftOut, ...]]:
+        """What of the source the target takes, and what there is to be said of its rows.
+
+        Beside rows of its own, a target has no place for rows of nobody.
+        """
+        seen = look_through(self.source, self.on_progress)
+        if seen.dangling and (target.enforces_caps or not target.is_fresh):
+            source = WithoutDangling(self.source, seen.dangling)
+            return source, (*source.entries(), *seen.others)
+        return self.source, seen.carried() if seen.is_news else ()
 
     def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
         """Count the files that would be copied."""
@@ -310,7 +353,7 @@ class _Work:
             tables=work.counted,
             files=files,
             left_out=left_out.summary(),
-            notes=(*self.source.notes, *merge.notes),
+            notes=(*work.origin.notes, *merge.notes),
             seconds=monotonic() - started,
             next_command="" if refused else self._following(renamed=bool(merge.renamed)),
             dry_run=planned,
@@ -338,7 +381,8 @@ def _following(verb: str, places: tuple[Address, Address], wishes: Wishes, *, re
         return command_line(verb, typed, wishes.options(), part)
     if renamed:
         return command_line("inspect", typed[1:], [("source-env", wishes.target_env or "")])
-    return command_line("diff", typed, wishes.sides(), part)
+    named = [option for option in wishes.options() if option[0] == "registry"]
+    return command_line("diff", typed, [*named, *wishes.sides()], part)
 
 
 def _into_server(
@@ -353,6 +397,11 @@ def _into_server(
     from mlporter.transfer.into_server.work import ServerWork  # noqa: PLC0415
 
     wishes.check_for_server()
+    seen = look_through(source, on_progress)
+    told = seen.others
+    if seen.dangling:
+        source = WithoutDangling(source, seen.dangling)
+        told += tuple(source.entries())
     work = ServerWork(
         source,
         places[1],
@@ -365,6 +414,8 @@ def _into_server(
         dry=wishes.dry_run,
     )
     try:
+        for item in told:
+            work.carry.left_out.add(item)
         work.run()
         result = work.result(verb, wishes.artifacts)
         following = _following(verb, places, wishes, renamed=bool(result.renamed))

@@ -18,6 +18,8 @@ from mlporter.transfer.orphans import Orphans, find_orphans
 from mlporter.transfer.result import LEFT_OUT_SHOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlporter.bundle.manifest import Manifest
     from mlporter.errors import LeftOut
     from mlporter.stores.address import Place
@@ -128,6 +130,8 @@ def inspect(
     address: Place,
     *,
     auth: Place | None = None,
+    registry: Place | None = None,
+    allow_root: Sequence[Place] = (),
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
     on_progress: OnProgress = silent,
@@ -137,6 +141,9 @@ def inspect(
     Args:
         address: Where to look.
         auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
+        allow_root: Folders of this machine that files may be read from, though the registry keeps
+            none there.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the place's own variables begin with, such as ``DEV_``.
         on_progress: Told how far it is.
@@ -150,6 +157,8 @@ def inspect(
         retry_time=retry_time,
         orphans=True,
         auth=None if auth is None else locate_users(auth, place),
+        registry=None if registry is None else locate_users(registry, place),
+        allow_root=allow_root,
         on_progress=on_progress,
     )
     try:
@@ -161,7 +170,11 @@ def inspect(
 def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
     place = source.description
     manifest = _manifest(source)
-    losses = tuple(source.losses())
+    losses = list(source.losses())
+    unseen: list[LeftOut] = []
+    orphans = find_orphans(source, unseen.append)
+    if manifest is None:  # what a bundle left out is in a table of its own, which is counted
+        losses += unseen
     tables = []
     for done, table in enumerate(source.tables):
         on_progress("counting", done, len(source.tables), "tables")
@@ -180,9 +193,9 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         experiments=_experiments(source),
         models=_models(source),
         artifacts=_files(manifest),
-        orphans=find_orphans(source),
+        orphans=orphans,
         left_out=source.count(LEFT_OUT.name) if manifest else len(losses),
-        losses=losses[:LEFT_OUT_SHOWN],
+        losses=tuple(losses[:LEFT_OUT_SHOWN]),
         bundle_id=place.bundle_id,
         created=str(manifest.finished) if manifest else None,
     )

@@ -9,7 +9,7 @@ from mlporter.errors import UsageError
 from mlporter.stores.protocols import only_orphans
 
 if TYPE_CHECKING:
-    from mlporter.stores.protocols import Source
+    from mlporter.stores.protocols import Report, Source
     from mlporter.transfer.selection import Selection
 
 __all__ = ["OrphanFolder", "Orphans", "check_orphans", "find_orphans"]
@@ -57,12 +57,17 @@ def check_orphans(artifacts: str, selection: Selection | None, *, orphans: bool)
         )
 
 
-def find_orphans(source: Source) -> Orphans:
-    """Count the files that no row of a source points to."""
+def find_orphans(source: Source, report: Report) -> Orphans:
+    """Count the files that no row of a source points to.
+
+    Args:
+        source: Where; opened so that it lists them.
+        report: Takes what cannot be looked at.
+    """
     folders: dict[str, tuple[int, int]] = {}
     last, count_of_folders = "", 0
     files = size = 0
-    for file in source.files(lambda _: None, only_orphans):
+    for file in source.files(report, only_orphans):
         files, size = files + 1, size + file.size
         count_of_folders += file.owner_id != last
         last = file.owner_id

@@ -14,7 +14,7 @@ from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.foreign import WithoutForeign, is_foreign
-from mlporter.stores.locating import locate
+from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.aligned import aligned
@@ -43,8 +43,10 @@ def diff(
     artifacts: FilesCompared = "content",
     limit: int = 1000,
     uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    registry: Place | None = None,
     include_tables: Sequence[str] = (),
     source_env: str | None = None,
     target_env: str | None = None,
@@ -62,8 +64,11 @@ def diff(
         artifacts: How files are compared.
         limit: How many differences are kept by name; all are counted.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        allow_root: Folders of this machine that files may be read from, though the registry keeps
+            none there.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        registry: Where the registered models of A are, if they are in another place.
         include_tables: Compare these tables of other programs, too.
         source_env: What the names of the variables of `a` alone begin with, such as ``DEV_``.
         target_env: The same of `b`.
@@ -80,13 +85,15 @@ def diff(
     opened = partial(
         open_source,
         uri_map=tuple(uri_map),
+        allow_root=allow_root,
         workers=workers,
         retry_time=retry_time,
         once=once,
         on_progress=on_progress,
     )
     with ExitStack() as stack:
-        left = stack.enter_context(closing(opened(one_place)))
+        models = None if registry is None else locate_users(registry, one_place)
+        left = stack.enter_context(closing(opened(one_place, registry=models)))
         right = stack.enter_context(closing(opened(other_place)))
         left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)

@@ -16,6 +16,8 @@ import yaml
 
 from mlporter.artifacts.described import tree_of
 from mlporter.artifacts.layout import experiment_root, logged_model_root, run_root, version_root
+from mlporter.artifacts.looking import is_folder
+from mlporter.artifacts.roots import Roots
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, LeftOut, UnreachableError, UsageError
@@ -25,7 +27,7 @@ from mlporter.stores.address import AddressKind, place_text
 from mlporter.stores.environment import environment_of
 from mlporter.stores.filestore.folders import is_file_store
 from mlporter.stores.locating import locate
-from mlporter.stores.opening import RETRY_TIME
+from mlporter.stores.opening import RETRY_TIME, allowed_folder
 from mlporter.stores.places import open_place
 from mlporter.transfer.command import command_line
 from mlporter.transfer.import_ import copy
@@ -54,6 +56,7 @@ def rebuild(
     target: Place,
     *,
     artifact_root: Place | None = None,
+    allow_root: Sequence[Place] = (),
     register: Sequence[str] = (),
     dry_run: bool = False,
     workers: int = 4,
@@ -70,6 +73,7 @@ def rebuild(
         folder: An artifact root in MLflow's layout: a folder, or a URI of an object store.
         target: Address of a database or a server.
         artifact_root: Copy the files there; without it a database names them where they are.
+        allow_root: Folders of this machine that links in the folder may lead to.
         register: ``NAME=MODEL_ID`` pairs: logged models that become versions of NAME, in order.
         dry_run: Plan, and write nothing.
         workers: Files that are written at a time.
@@ -85,7 +89,12 @@ def rebuild(
         ConflictError: the target has something else under an id or a name.
     """
     root, to = _root(place_text(folder)), locate(target, target_env)
-    place = open_place(root, environment=environment_of(source_env or ""))
+    allowed = (*allow_root, *([root] if local_path(root) else []))
+    place = open_place(
+        root,
+        roots=Roots.of(map(allowed_folder, allowed)),
+        environment=environment_of(source_env or ""),
+    )
     listing = place.list()
     lost = [
         LeftOut("artifact", root, p.path, p.reason, p.detail, p.expected) for p in listing.problems
@@ -110,6 +119,7 @@ def rebuild(
             scratch,
             target,
             artifact_root=artifact_root,
+            allow_root=allowed,
             artifacts="copy" if copies else "reference",
             workers=workers,
             retry_time=retry_time,
@@ -128,7 +138,7 @@ def _root(text: str) -> str:
     path = local_path(text)
     if path is None:
         return text.rstrip("/")
-    if not path.is_dir():
+    if not is_folder(path):
         raise UnreachableError("no such folder", subject=text)
     if is_file_store(path):
         raise UsageError(

@@ -125,13 +125,15 @@ def open(  # noqa: A001 -- as in `gzip.open`
     address: Place,
     *,
     auth: Place | None = None,
+    registry: Place | None = None,
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
 ) -> Registry:
     """Open a place for reading; arguments are those of `show`."""
     place = locate(address, source_env)
     users = None if auth is None else locate_users(auth, place)
-    return Registry(open_source(place, auth=users, retry_time=retry_time))
+    models = None if registry is None else locate_users(registry, place)
+    return Registry(open_source(place, auth=users, registry=models, retry_time=retry_time))
 
 
 def show(
@@ -140,6 +142,7 @@ def show(
     *,
     columns: tuple[str, ...] | None = None,
     auth: Place | None = None,
+    registry: Place | None = None,
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
 ) -> pa.RecordBatchReader:
@@ -150,23 +153,26 @@ def show(
         table: A table's name.
         columns: Only these, in this order.
         auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the place's own variables begin with, such as ``DEV_``.
 
     Raises:
         UsageError: there is no such table or column.
     """
-    registry = open(address, auth=auth, retry_time=retry_time, source_env=source_env)
+    opened = open(
+        address, auth=auth, registry=registry, retry_time=retry_time, source_env=source_env
+    )
     try:
-        reader = registry.read(table, columns)
+        reader = opened.read(table, columns)
     except BaseException:
-        registry.close()
+        opened.close()
         raise
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             yield from reader
         finally:
-            registry.close()
+            opened.close()
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())

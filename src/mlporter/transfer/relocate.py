@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from mlporter.transfer.remap import Remap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
@@ -118,7 +120,7 @@ def relocate(
         revision = source.description.revision
         changes = list(_changes(source, pairs))
         long = _misfits(source, pairs) if place.kind is not AddressKind.SQLITE else ()
-        missing = _missing(source, changes, on_progress) if check else ()
+        missing = _missing(source, place, changes, on_progress) if check else ()
     finally:
         source.close()
     result = _result(place, changes, dry_run=dry_run, looked=check)
@@ -192,12 +194,13 @@ _OWNERS = {
 
 
 def _missing(
-    source: DatabaseSource, changes: list[_Change], on_progress: OnProgress
+    source: DatabaseSource, place: Address, changes: list[_Change], on_progress: OnProgress
 ) -> tuple[str, ...]:
     """What has no files in its new place, and should: `source` looks where the pairs say.
 
     A run may have no files; one that has some in its old place was left behind.
     """
+    base = place.path.absolute().parent if place.path else None
     olds = {_owner(c): c.old for c in changes if c.table.name in _OWNERS}
     found: dict[tuple[str, str], str] = {}
     seen: set[tuple[str, str]] = set()
@@ -211,8 +214,10 @@ def _missing(
         seen.add((file.owner_kind, file.owner_id))
         on_progress("looking for artifacts", count, None, "files")
     for (kind, owner), old in olds.items():
-        if (kind, owner) not in seen and kind != "model_version" and _has_files(old):
-            found.setdefault((kind, owner), f"{kind} {owner}: its files are still at {redact(old)}")
+        if (kind, owner) in seen or kind == "model_version":
+            continue
+        if left := _left_behind(old, base):
+            found.setdefault((kind, owner), f"{kind} {owner}: {left}")
     return tuple(found.values())
 
 
@@ -221,9 +226,16 @@ def _first(reasons: tuple[str, ...]) -> tuple[str, ...]:
     return (*reasons[:MAX_REASONS], *((f"and {more} more",) if more > 0 else ()))
 
 
-def _has_files(uri: str) -> bool:
-    path = local_path(uri)
-    return path is not None and path.is_dir() and any(path.iterdir())
+def _left_behind(uri: str, base: Path | None) -> str:
+    """What keeps an owner from being said to have no files: those in its old place, or ""."""
+    path = local_path(uri, base)
+    try:
+        with os.scandir(path or "") as entries:
+            return f"its files are still at {redact(uri)}" if any(True for _ in entries) else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return f"nobody can say whether files are still at {redact(uri)}: {error.strerror}"
 
 
 def _owner(change: _Change) -> tuple[str, str]:

@@ -60,6 +60,7 @@ def verify(
     sample: float | None = None,
     against: Place | None = None,
     uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
@@ -73,6 +74,8 @@ def verify(
         sample: Fraction of the blobs whose content is read, over 0 and up to 1.
         against: Compare it with another place as well, as `diff` does.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        allow_root: Folders of this machine that files may be read from, though that place keeps
+            none there.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the variables of `against` alone begin with.
@@ -110,6 +113,7 @@ def verify(
             bundle,
             against,
             uri_map=uri_map,
+            allow_root=allow_root,
             workers=workers,
             retry_time=retry_time,
             target_env=source_env,

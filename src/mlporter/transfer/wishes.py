@@ -43,6 +43,8 @@ class Wishes:
     include_tables: tuple[str, ...] = ()
     source_env: str | None = None
     target_env: str | None = None
+    registry: Address | None = None
+    allow_root: tuple[str, ...] = ()
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -92,10 +94,12 @@ class Wishes:
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
         yield "strict-artifacts", self.strict_artifacts
         yield "orphans", self.orphans
+        yield "registry", self.registry.as_typed if self.registry else ""
         yield "auth", self.auth.as_typed if self.auth else ""
         yield "target-auth", self.target_auth.as_typed if self.target_auth else ""
         yield from self.sides()
         yield from (("map-uri", pair) for pair in self.uri_map)
+        yield from (("allow-root", folder) for folder in self.allow_root)
         yield "include-secrets", self.include_secrets
         yield from (("include-table", name) for name in self.include_tables)
         yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict

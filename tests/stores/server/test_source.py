@@ -38,7 +38,7 @@ def lines(report: mlporter.DiffReport) -> list[str]:
 
 
 def test_the_judge_on_sqlite(served: Served):
-    report = mlporter.diff(served.database, served.address)
+    report = mlporter.diff(served.database, served.address, allow_root=served.folders)
     assert lines(report) == []
     assert report.exit_code == ExitCode.OK
     compared = {name for name, counts in report.tables.items() if counts.same}
@@ -47,7 +47,9 @@ def test_the_judge_on_sqlite(served: Served):
 
 
 def test_the_judge_on_postgresql(served_postgres: Served):
-    report = mlporter.diff(served_postgres.database, served_postgres.address)
+    report = mlporter.diff(
+        served_postgres.database, served_postgres.address, allow_root=served_postgres.folders
+    )
     assert lines(report) == []
     assert report.tables["metrics"].same > 0
 
@@ -100,7 +102,7 @@ def test_a_difference_is_found(served: Served, tmp_path: Path):
 
 
 def test_export_names_what_is_not_visible(served: Served, tmp_path: Path):
-    result = mlporter.export(served.address, str(tmp_path / "backup"))
+    result = mlporter.export(served.address, str(tmp_path / "backup"), allow_root=served.folders)
     # The rich registry has one model without files, and secrets, in a database too.
     unexpected = [item for item in result.left_out.first if not item.expected]
     assert {(item.kind, item.reason) for item in unexpected} == {
@@ -118,9 +120,11 @@ def test_export_names_what_is_not_visible(served: Served, tmp_path: Path):
 
 
 def test_a_bundle_from_a_server_is_the_database(served: Served, tmp_path: Path):
-    mlporter.export(served.address, str(tmp_path / "backup"))
+    mlporter.export(served.address, str(tmp_path / "backup"), allow_root=served.folders)
     assert lines(mlporter.diff(served.database, str(tmp_path / "backup"))) == []
-    verified = mlporter.verify(str(tmp_path / "backup"), against=served.address)
+    verified = mlporter.verify(
+        str(tmp_path / "backup"), against=served.address, allow_root=served.folders
+    )
     assert verified.exit_code == ExitCode.OK
 
 
@@ -134,11 +138,11 @@ def test_two_exports_of_one_server_are_the_same_rows(served: Served, tmp_path: P
 def test_a_copy_into_a_database_is_what_mlflow_shows(served: Served, tmp_path: Path):
     target = f"sqlite:///{tmp_path / 'copy.db'}"
     root = str(tmp_path / "copied")
-    result = mlporter.copy(served.address, target, artifact_root=root)
+    result = mlporter.copy(served.address, target, artifact_root=root, allow_root=served.folders)
     assert result.exit_code in (ExitCode.OK, ExitCode.INCOMPLETE)
-    again = mlporter.copy(served.address, target, artifact_root=root)
+    again = mlporter.copy(served.address, target, artifact_root=root, allow_root=served.folders)
     assert sum(table.carried for table in again.tables) == 0
-    assert lines(mlporter.diff(served.address, target)) == []
+    assert lines(mlporter.diff(served.address, target, allow_root=served.folders)) == []
     with mlflow_at(target):
         client = mlflow.MlflowClient()
         history = client.get_metric_history(served.rich.runs.metrics_id, "history")
@@ -153,7 +157,7 @@ def test_the_source_is_not_changed(served: Served, tmp_path: Path):
             return list(connection.iterdump())
 
     before = content()
-    mlporter.export(served.address, str(tmp_path / "backup"))
+    mlporter.export(served.address, str(tmp_path / "backup"), allow_root=served.folders)
     mlporter.inspect(served.address)
     assert content() == before
 

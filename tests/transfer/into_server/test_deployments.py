@@ -93,3 +93,25 @@ def test_a_prefix_goes_before_the_names_of_experiments(plain_sqlite, server):
     assert result.exit_code == 0
     names = {e.name for e in server.client().search_experiments()}
     assert names == {"Default", "/Shared/Default", f"/Shared/{plain_sqlite.experiment_name}"}
+
+
+def test_a_server_that_keeps_files_in_somebodys_own_folder(
+    plain_sqlite, mlflow_sqlite, tmp_path, monkeypatch
+):
+    """A server may name any folder of this machine; into ~/.ssh and its like nothing is written."""
+    home = tmp_path / "home"
+    root = home / ".config"
+    root.mkdir(parents=True)
+    options = ("--no-serve-artifacts", "--default-artifact-root", str(root))
+    with mlflow_server(sqlite_url(mlflow_sqlite), tmp_path / "unused", *options) as address:
+        monkeypatch.setenv("HOME", str(home))
+        one = mlporter.Selection(runs=(plain_sqlite.run_ids[0],))
+        result = mlporter.copy(plain_sqlite.tracking_uri, address, selection=one)
+        lost = [item for item in result.left_out.first if not item.expected]
+        assert (result.exit_code, {item.reason for item in lost}) == (3, {"outside"})
+        assert not [path for path in root.rglob("*") if path.is_file()]
+        mapped = mlporter.copy(
+            plain_sqlite.tracking_uri, address, selection=one, uri_map=[f"{root}={root}"]
+        )
+        assert mapped.exit_code == 0
+        assert any(root.rglob("report.txt"))

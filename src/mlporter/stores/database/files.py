@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.anchors import Where
 from mlporter.artifacts.beside import Beside, Moved, here_path, here_token, strays
 from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
-from mlporter.errors import UnreachableError
+from mlporter.errors import LeftOut, UnreachableError
 from mlporter.stores.environment import PROCESS, Environment
-from mlporter.stores.files import EXPERIMENT_PLACES, StoreFiles
-from mlporter.stores.places import Places
+from mlporter.stores.files import (
+    EXPERIMENT_PLACES,
+    READY,
+    TRACE_LOCATION,
+    StoreFiles,
+    recorded_roots,
+)
+from mlporter.stores.places import Places, open_local
 from mlporter.stores.protocols import Among, only_orphans
-from mlporter.stores.versions import rows_of
+from mlporter.stores.versions import locations_of, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    import pyarrow as pa
+
+    from mlporter.artifacts.roots import Roots
     from mlporter.stores.protocols import ArtifactFile, Keep, Report
     from mlporter.stores.versions import TableReader
 
 __all__ = ["DatabaseFiles"]
+
+_HISTORY = "mlflow.log-model.history"
+"""The tag of a run that logged a model, before MLflow 3."""
 
 
 class DatabaseFiles(StoreFiles):
@@ -35,6 +48,8 @@ class DatabaseFiles(StoreFiles):
         reader: The tables.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed at a time.
+        allowed: Folders that the user named: files may be read from there, too.
+        own: Folders that are the store's own because of where it is.
         base: What relative URIs are relative to; None for the current directory.
         beside: The folder where files are looked for that are not where they were recorded.
         environment: The variables by which stores are reached.
@@ -54,6 +69,8 @@ class DatabaseFiles(StoreFiles):
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
         *,
+        allowed: tuple[Path, ...] = (),
+        own: tuple[Path, ...] = (),
         base: Path | None = None,
         beside: Path | None = None,
         environment: Environment = PROCESS,
@@ -66,69 +83,103 @@ class DatabaseFiles(StoreFiles):
         self._with_orphans = orphans
         self._homes = homes
         self._folders = folders
-        pairs = UriMap.parse(uri_map)
-        self._places = Places(base=base, uri_map=pairs, environment=environment)
+        self._base = base
+        self._pairs = UriMap.parse(uri_map)
+        self._named = (*allowed, *own, *self._pairs.folders(base))
+        self._places = Places(
+            base=base, uri_map=self._pairs, roots=lambda: self._roots, environment=environment
+        )
+        self._folder = beside
         self._beside = Beside(beside, self._known) if beside is not None else None
-        self._moved = Moved(self._beside, pairs)
+        shows_files = lru_cache(1)(self._shows_files)
+        self._moved = Moved(self._beside, self._pairs, folders, shows_files)
+        self._unseen: dict[str, LeftOut] = {}
         self.notes: tuple[str, ...] = ()
+
+    @cached_property
+    def _roots(self) -> Roots:
+        """What may be read of what rows name."""
+        return recorded_roots(self._reader, self._named, self._pairs, self._base)
+
+    @cached_property
+    def _roots_here(self) -> Roots:
+        """What may be read of what was found by ids in the store's own folder."""
+        return self._roots.with_named(self._folder) if self._folder else self._roots
 
     def scan(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""
-        owners = self._wanted(keep)
-        if keep is only_orphans:
-            owners = iter(self._strangers())
-        owners = map(self._at_home, owners)
+        self._unseen.clear()
+        owners = iter(self._strangers()) if keep is only_orphans else self._wanted(keep)
         yield from scan_owners(owners, self._place, report, self._workers, self._moved)
+        if self._with_orphans:
+            for item in self._unseen.values():
+                report(item)
         is_told = self._with_orphans or keep is not None
         orphans = 0 if is_told else len(self.orphans())
-        self.notes = (*self._moved.notes, *([_orphans_note(orphans)] if orphans else []))
+        unseen = 0 if is_told else len(self._unseen)
+        self.notes = (*self._moved.notes, *_orphans_notes(orphans, unseen))
 
     def _strangers(self) -> Iterable[Owner]:
         return self.orphans() if self._with_orphans else ()
 
-    def _at_home(self, owner: Owner) -> Owner:
-        """An owner in a file store, with the place that its files really have there."""
-        folder = self._folders.get((owner.kind, owner.id))
-        if folder is None or not self._moved.is_asked(owner):
-            return owner
-        if folder.is_dir():
-            return replace(owner, uri=here_token(folder))
-        recorded = self._places.open(owner.uri) if owner.uri else None
-        is_there = recorded is not None and recorded.exists()
-        return owner if is_there else replace(owner, uri=None)
-
     def _place(self, uri: str) -> Place:
         path = here_path(uri)
-        return self._places.open(uri) if path is None else LocalPlace(path)
+        return self._places.open(uri) if path is None else open_local(path, self._roots_here)
 
     def orphans(self) -> list[Owner]:
-        """Folders of files that no row points to."""
+        """Folders of files that no row points to; those that cannot be looked at are noted."""
         recorded = list(self._experiments_here())
-        beside = self._beside
+        beside, lost = self._beside, self._note_unseen
         found = (
-            beside.orphans(recorded, is_empty=self._is_empty())
+            beside.orphans(recorded, lost, is_empty=self._is_empty())
             if beside
-            else strays(recorded, self._known)
+            else strays(recorded, self._known, lost)
         )
         if self._homes:
-            found += strays(self._homes, self._known, described=True)
+            found += strays(self._homes, self._known, lost, described=True)
             taken = {here_token(folder) for folder in self._folders.values()}
             mine = {owner.id: owner for owner in found if owner.uri not in taken}
             found = sorted(mine.values(), key=_id_bytes)
         return found
+
+    def _note_unseen(self, label: str, error: UnreachableError) -> None:
+        detail = f"nobody can say whether files that no row points to lie there: {error}"
+        name = label.rstrip("/") or "."
+        self._unseen[str(error)] = LeftOut("orphan", name, "", "unreachable", detail)
 
     def _is_empty(self) -> bool:
         """Whether the tables name no owner of files."""
         owners = (rows_of(self._reader, table, (key,)) for table, key in _TABLES.values())
         return not any(True for rows in owners for _ in rows)
 
+    def _shows_files(self) -> bool:
+        """Whether anything in the tables shows that files were ever logged."""
+        models = rows_of(self._reader, "logged_models", ("status",))
+        versions = locations_of(self._reader).values()
+        return (
+            any(status == READY for (status,) in models)
+            or any(location.where is not Where.NONE for location in versions)
+            or any(batch.num_rows for batch in self._tagged_runs())
+            or any(True for _ in self._tagged(TRACE_LOCATION))
+        )
+
+    def _tagged_runs(self) -> Iterator[pa.RecordBatch]:
+        return self._reader.read("tags", ("run_uuid",), Among("key", (_HISTORY,)))
+
     def _experiments_here(self) -> Iterator[tuple[str, Path]]:
         """The local folders of experiments, where they were recorded."""
         for experiment, uri in rows_of(self._reader, "experiments", EXPERIMENT_PLACES):
-            with suppress(UnreachableError):
+            with suppress(UnreachableError):  # elsewhere: its owners' entries say so
                 place = self._places.open(uri) if uri else None
-                if isinstance(place, LocalPlace) and place.exists():
+                if isinstance(place, LocalPlace) and self._is_here(place, f"{experiment}/"):
                     yield f"{experiment}/", place.root
+
+    def _is_here(self, place: LocalPlace, label: str) -> bool:
+        try:
+            return place.exists()
+        except UnreachableError as error:
+            self._note_unseen(label, error)
+            return False
 
     def _known(self, kind: str, ids: tuple[str, ...]) -> frozenset[str]:
         """Which of some ids the tables have."""
@@ -150,10 +201,16 @@ _TABLES = {
 }
 
 
-def _orphans_note(folders: int) -> str:
+def _orphans_notes(folders: int, unseen: int) -> Iterator[str]:
     is_one = folders == 1
-    return (
-        f"{folders} folder{' holds' if is_one else 's hold'} files that no row points to: "
-        f"`mlporter inspect` lists {'it' if is_one else 'them'}, --orphans carries "
-        f"{'it' if is_one else 'them'}."
-    )
+    if folders:
+        yield (
+            f"{folders} folder{' holds' if is_one else 's hold'} files that no row points to: "
+            f"`mlporter inspect` lists {'it' if is_one else 'them'}, --orphans carries "
+            f"{'it' if is_one else 'them'}."
+        )
+    if unseen:
+        yield (
+            f"{unseen} folder{' was' if unseen == 1 else 's were'} not looked through for files "
+            "that no row points to, and cannot be: `mlporter inspect` says why."
+        )

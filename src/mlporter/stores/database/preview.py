@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.looking import is_folder, is_there
 from mlporter.catalogue import TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RevisionError
@@ -77,6 +78,11 @@ class Preview:
         return self._inner.limits
 
     @property
+    def has_no_tables(self) -> bool:
+        """Whether MLflow has not made its tables yet."""
+        return isinstance(self._inner, NothingThere)
+
+    @property
     def is_fresh(self) -> bool:
         """Whether it holds nothing but what MLflow puts into a new database."""
         return isinstance(self._inner, NothingThere) or is_fresh(self._inner)
@@ -147,7 +153,7 @@ def _open(address: Address, revision: str) -> DatabaseSource | NothingThere:
 def _has_nothing(address: Address) -> bool:
     path = address.path
     if address.kind is AddressKind.SQLITE and path is not None:
-        return path.parent.is_dir() and not (path.exists() and path.stat().st_size)
+        return is_folder(path.parent) and not (is_there(path) and path.stat().st_size)
     snapshot = snapshot_of(address)
     try:
         connection = snapshot.connect()

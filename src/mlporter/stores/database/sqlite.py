@@ -12,6 +12,7 @@ import adbc_driver_manager
 import adbc_driver_sqlite.dbapi
 import pyarrow as pa
 
+from mlporter.artifacts.looking import is_there
 from mlporter.errors import (
     AccessDeniedError,
     MlporterError,
@@ -19,13 +20,16 @@ from mlporter.errors import (
     UnreachableError,
 )
 from mlporter.stores.database.connection import AdbcConnection, driver_error, quoted
+from mlporter.stores.database.values import Blob
 from mlporter.stores.spellings import said_of_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mlporter.catalogue.types import Column, Table
     from mlporter.stores.database.connection import Connection
+    from mlporter.stores.database.values import Raw
 
 __all__ = ["SqliteDialect", "WalFiles", "begin_writing", "open_reader", "open_writer"]
 __all__ += ["check_file", "needs_copy", "open_scratch", "why_unreadable"]
@@ -77,6 +81,25 @@ class SqliteDialect:
         """Drop the made-up first row."""
         return batch.slice(1) if first else batch
 
+    def select_raw(
+        self, table: Table, columns: tuple[Column, ...], where: str, relation: str
+    ) -> str:
+        """The same rows in the same order: of each value how it is stored, and it as that."""
+        parts = [part for n, c in enumerate(columns) for part in _parts(n, c)]
+        order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in table.order)
+        rows = f"{relation or quoted(table.name)} {where}"
+        inner = f"SELECT {', '.join(parts)} FROM {rows} ORDER BY {order} LIMIT -1"
+        examples = ", ".join("'', 0, 0.0, x'00'" for _ in columns)
+        return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"
+
+    def raw(self, batch: pa.RecordBatch, columns: tuple[Column, ...]) -> list[list[Raw]]:
+        """The values by column, as they are stored."""
+        lists = [column.to_pylist() for column in batch.columns]
+        return [
+            [_raw(*value) for value in zip(*lists[n * 4 : n * 4 + 4], strict=True)]
+            for n in range(len(columns))
+        ]
+
     def statement_options(self, table: Table) -> dict[str, str]:
         """Batches whose size is bounded, as the driver counts rows and not bytes."""
         return {"adbc.sqlite.query.batch_rows": str(_batch_rows(table))}
@@ -91,6 +114,22 @@ def _batch_rows(table: Table) -> int:
 def _name(column: Column) -> str:
     name = quoted(column.name)
     return f"CAST({name} AS TEXT) AS {name}" if column.json else name
+
+
+def _parts(number: int, column: Column) -> Iterator[str]:
+    """What `_raw` makes a value of: its kind, and columns for each kind of value."""
+    name = f"CAST({quoted(column.name)} AS TEXT)" if column.json else quoted(column.name)
+    yield f"typeof({name}) AS kind{number}"
+    yield f"CASE typeof({name}) WHEN 'integer' THEN {name} END AS integer{number}"
+    yield f"CASE typeof({name}) WHEN 'real' THEN {name} END AS real{number}"
+    bytes_of = f"CAST({name} AS BLOB)"
+    yield f"CASE WHEN typeof({name}) IN ('text', 'blob') THEN {bytes_of} END AS bytes{number}"
+
+
+def _raw(kind: str, integer: int | None, real: float | None, data: bytes | None) -> Raw:
+    if kind == "blob":
+        return Blob(data or b"")
+    return {"integer": integer, "real": real, "text": data, "null": None}[kind]
 
 
 def _nulls(table: Table) -> str:
@@ -120,11 +159,11 @@ class WalFiles:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
-        self._was_there = self._wal.exists()
+        self._was_there = is_there(self._wal)
 
     def tidy(self) -> None:
         """Remove what reading left behind."""
-        if self._was_there or not self._wal.exists() or self._wal.stat().st_size:
+        if self._was_there or not is_there(self._wal) or self._wal.stat().st_size:
             return
         with closing(sqlite3.connect(_uri(self._path, "rw"), uri=True)) as last:
             last.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -167,14 +206,14 @@ def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:
     if "locked" in message:
         hint = "wait until it has ended, or stop it"
         return UnreachableError("another process holds a lock on it", subject=subject, hint=hint)
-    if "readonly" in message and journal.exists():
+    if "readonly" in message and is_there(journal):
         return RefusedError(
             "its last writer stopped in the middle of a transaction",
             subject=subject,
             hint=f"SQLite takes it back with {journal.name} when it may write: copy both files, "
             "open the copy once with `sqlite3 COPY .tables`, and export the copy",
         )
-    if "unable to open" in message and wal.exists():
+    if "unable to open" in message and is_there(wal):
         return RefusedError(
             f"cannot be read here together with {wal.name}, which holds its last changes",
             subject=subject,
@@ -273,6 +312,6 @@ def _is_wal(path: Path) -> bool:
 
 
 def _can_share(path: Path) -> bool:
-    if path.with_name(path.name + "-shm").exists() or path.with_name(path.name + "-wal").exists():
+    if any(is_there(path.with_name(path.name + suffix)) for suffix in ("-shm", "-wal")):
         return True
     return os.access(path.parent, os.W_OK)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from mlporter.artifacts.looking import is_folder, is_there
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Staging:
             RefusedError: another process is making it, or has made it meanwhile.
             UnreachableError: there is no such folder, or it cannot be written.
         """
-        if not name.parent.is_dir():
+        if not is_folder(name.parent):
             raise UnreachableError(
                 f"there is no folder {name.parent}", subject=subject, hint="create it first"
             )
@@ -91,7 +92,7 @@ class Staging:
             raise UnreachableError(str(error.strerror), subject=self._subject) from error
 
     def _check(self) -> None:
-        if self._name.exists() and self._name.stat().st_size:
+        if is_there(self._name) and self._name.stat().st_size:
             raise RefusedError(
                 "was created by somebody else meanwhile",
                 subject=self._subject,

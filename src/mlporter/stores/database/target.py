@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlporter import stopping
+from mlporter.artifacts.looking import is_there
 from mlporter.catalogue import is_older
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import (
@@ -195,6 +197,7 @@ class DatabaseTarget:
             with self._ending:
                 if not self._committed:
                     raise
+            stopping.let_go_on()
 
     def _commit(self) -> None:
         with self._ending:
@@ -296,7 +299,7 @@ def _open_sqlite(address: Address, revision: str) -> DatabaseTarget:
     path = address.path
     if path is None:
         raise RefusedError("has no file", subject=str(address))
-    if path.exists() and path.stat().st_size:
+    if is_there(path) and path.stat().st_size:
         connection = sqlite.open_writer(path, str(address))
         return _begin(address, connection)
     check_can_create(revision, address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.artifacts.looking import is_there
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.catalogue.types import Kind
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
@@ -74,13 +75,14 @@ class FileStoreSource:
         RefusedError: it is no file store.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- as `open_source`, by keyword
         self,
         address: Address,
         *,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
         orphans: bool = False,
+        allowed: tuple[Path, ...] = (),
         on_progress: OnProgress = silent,
     ) -> None:
         path = _checked(address)
@@ -92,6 +94,8 @@ class FileStoreSource:
             self._reader,
             uri_map,
             workers,
+            allowed=allowed,
+            own=(folder,),
             base=folder.parent,
             beside=folder,
             environment=address.environment,
@@ -155,7 +159,7 @@ def _checked(address: Address) -> Path:
         RefusedError: it is no file store.
     """
     path = address.path
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         raise UnreachableError("there is no such folder", subject=str(address))
     try:
         next(path.iterdir(), None)

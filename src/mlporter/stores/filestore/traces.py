@@ -46,7 +46,7 @@ def read_trace(tree: Tree, path: str, experiment: int, spot: Spot, rows: Rows) -
         spot.lost(f"{key} does not fit the columns that MLflow 3.17 has for it", "truncated")
     row = {**_row(meta, trace, experiment), **columns}
     rows.add("trace_info", row)
-    spans = _spans(f"{path}/artifacts/{_SPANS}", trace, experiment, spot.at(f"artifacts/{_SPANS}"))
+    spans = _spans(tree, path, trace, experiment, spot.at(f"artifacts/{_SPANS}"))
     if spans:
         tags[_LOCATION] = "TRACKING_STORE"
     for table, values in (("trace_tags", tags), ("trace_request_metadata", metadata)):
@@ -60,12 +60,15 @@ def read_trace(tree: Tree, path: str, experiment: int, spot: Spot, rows: Rows) -
     return trace
 
 
-def _spans(path: str, trace: str, experiment: int, spot: Spot) -> list[dict[str, object]]:
+def _spans(
+    tree: Tree, path: str, trace: str, experiment: int, spot: Spot
+) -> list[dict[str, object]]:
     """The spans of a trace whose file lies here; it stays an artifact as well."""
-    if not os.path.isfile(path) or os.path.islink(path):  # noqa: PTH113, PTH114 -- texts
+    file = f"{path}/artifacts/{_SPANS}"
+    if not os.path.isfile(file) or not tree.holds(file):  # noqa: PTH113 -- a text
         return []
     try:
-        return rows_of_spans(json.loads(read_bytes(path)), trace, experiment)
+        return rows_of_spans(json.loads(read_bytes(file)), trace, experiment)
     except OSError as error:
         detail = f"cannot be read: {error.strerror or error}"
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.places import displayable
+from mlporter.artifacts.looking import displayable
+from mlporter.artifacts.roots import is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,8 @@ class Tree:
 
     def entries(self, path: str, spot: Spot) -> list[Entry]:
         """What is in a folder, sorted by name: nothing if it cannot be listed."""
+        if not self._leads_in(path, spot):
+            return []
         try:
             with os.scandir(path) as found:
                 listed = [entry for item in found if (entry := self._entry(item, spot))]
@@ -93,7 +96,7 @@ class Tree:
         except OSError as error:
             here.lost(f"is a link that leads nowhere: {error.strerror or error}", "unsafe-path")
             return None
-        if not _is_below(real, self.root):
+        if not is_below(real, self.root):
             here.lost("is a link that leads out of the store", "unsafe-path")
             return None
         if not stat.S_ISREG(found.st_mode):
@@ -136,6 +139,8 @@ class Tree:
 
     def read(self, path: str, spot: Spot) -> bytes | None:
         """The bytes of a file, or None if it cannot be read."""
+        if not self._leads_in(path, spot):
+            return None
         try:
             return read_bytes(path)
         except FileNotFoundError:
@@ -143,6 +148,17 @@ class Tree:
         except OSError as error:
             spot.lost(f"cannot be read: {error.strerror or error}")
         return None
+
+    def _leads_in(self, path: str, spot: Spot) -> bool:
+        """Whether a path that was put together, and not listed, is no link out of the store."""
+        if not os.path.islink(path) or self.holds(path):  # noqa: PTH114 -- one of thousands
+            return True
+        spot.lost("is a link that leads out of the store", "unsafe-path")
+        return False
+
+    def holds(self, path: str) -> bool:
+        """Whether what a path leads to lies in the store."""
+        return is_below(os.path.realpath(path), self.root)
 
     def relative(self, path: str) -> str:
         """A path below the root, as valid text."""
@@ -169,7 +185,3 @@ def read_bytes(path: str) -> bytes:
         return b"".join(parts)
     finally:
         os.close(descriptor)
-
-
-def _is_below(real: str, base: str) -> bool:
-    return real == base or real.startswith(base.rstrip(os.sep) + os.sep)

@@ -10,9 +10,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
-from mlporter.artifacts.places import FoundFile, Listing, Problem
-from mlporter.artifacts.uris import UriMap, local_path, safe_relative, scheme_of
-from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
+from mlporter.artifacts.places import FoundFile, Listing, LocalPlace, Problem
+from mlporter.artifacts.roots import Roots
+from mlporter.artifacts.uris import UriMap, canonical, safe_relative, scheme_of
+from mlporter.errors import AccessDeniedError, OutsideError, RefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.files import StoreFiles
 from mlporter.stores.places import Places
@@ -22,27 +23,41 @@ from mlporter.stores.server.client import quoted_path
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from mlporter.artifacts.places import Place, Written
     from mlporter.stores.server.client import Client
     from mlporter.stores.versions import TableReader
 
-__all__ = ["ProxyPlace", "RunPlace", "proxied_path", "server_files"]
+__all__ = ["ModelPlace", "ProxyPlace", "RunPlace", "proxied_path", "server_files"]
 
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _PLACES = 256
 _NOT_FOUND = 404
-_RUN = re.compile(r"/([0-9a-f]{32})/artifacts/?$")
+_RUN = re.compile(r"/([0-9a-f]{32})/artifacts$")
+_MODEL = re.compile(r"/models/(m-[0-9a-z]+)/artifacts$")
 _UNSAFE = "its name is not safe to use as a path"
 
 
 def server_files(
-    reader: TableReader, client: Client, uri_map: tuple[str, ...], workers: int
+    reader: TableReader,
+    client: Client,
+    uri_map: tuple[str, ...],
+    workers: int,
+    allowed: tuple[Path, ...] = (),
 ) -> StoreFiles:
-    """The files behind the URIs that a server gives."""
+    """The files behind the URIs that a server gives.
+
+    A server is another machine, or may say so: a folder that it names is only looked for on this
+    one if the user says that it is here.
+    """
     parsed = UriMap.parse(uri_map)
+    roots = Roots.of((*allowed, *parsed.folders()))
     places = Places(
-        uri_map=parsed, tracking_uri=client.tracking_uri, environment=client.environment
+        uri_map=parsed,
+        tracking_uri=client.tracking_uri,
+        roots=lambda: roots,
+        environment=client.environment,
     )
 
     @lru_cache(_PLACES)
@@ -51,9 +66,28 @@ def server_files(
         path = proxied_path(address, client)
         if path is not None:
             return ProxyPlace(client, path)
-        return _served(client, address) or places.open(uri)
+        return _here_or_sent(client, places, address)
 
     return StoreFiles(reader, opened, workers)
+
+
+def _here_or_sent(client: Client, places: Places, uri: str) -> Place:
+    """A place that is not behind the proxy: here, in an object store, or sent by the server."""
+    served = _served(client, uri)
+    try:
+        place = places.open(uri)
+    except UnreachableError as error:
+        if served is not None:
+            return served
+        if isinstance(error, OutsideError):
+            raise OutsideError(
+                "a folder of the server's machine, which does not send what is in it",
+                subject=error.subject or "",
+                hint=f"if it is on this machine too, {error.hint}",
+            ) from None
+        raise
+    is_here = not isinstance(place, LocalPlace) or place.exists()
+    return place if is_here or served is None else served
 
 
 def proxied_path(uri: str, client: Client) -> str | None:
@@ -67,12 +101,15 @@ def proxied_path(uri: str, client: Client) -> str | None:
 
 
 def _served(client: Client, uri: str) -> Place | None:
-    """A run's files in a folder of the server's machine, which is not this one; or None."""
-    folder = local_path(uri, None)
-    if folder is None or folder.exists():
+    """The files in a folder of the server's machine, where it sends them; or None."""
+    if scheme_of(uri) not in {"", "file"}:
         return None
-    found = _RUN.search(uri)
-    return RunPlace(client, found[1]) if found else None
+    path = canonical(uri).path
+    if found := _RUN.search(path):
+        return RunPlace(client, found[1])
+    if found := _MODEL.search(path):
+        return ModelPlace(client, found[1])
+    return None
 
 
 class ServedPlace(ABC):
@@ -194,3 +231,31 @@ class RunPlace(ServedPlace):
 
     def _download(self, path: str) -> AbstractContextManager[BinaryIO]:
         return self._client.download("/get-artifact", {"path": path, "run_uuid": self._run})
+
+
+class ModelPlace(ServedPlace):
+    """The files of a logged model on the server's own machine, of a server without a proxy.
+
+    Args:
+        client: Of the server.
+        model: The logged model's id.
+    """
+
+    def __init__(self, client: Client, model: str) -> None:
+        super().__init__(client)
+        self._model = model
+
+    @property
+    def uri(self) -> str:
+        """What it is, for people."""
+        return f"logged model {self._model} on {self._client.subject}"
+
+    def _children(self, folder: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+        query = {"artifact_directory_path": folder} if folder else {}
+        path = f"/api/2.0/mlflow/logged-models/{self._model}/artifacts/directories"
+        for found in self._asked(path, query):
+            yield str(found.get("path", "")), found
+
+    def _download(self, path: str) -> AbstractContextManager[BinaryIO]:
+        where = f"/ajax-api/2.0/mlflow/logged-models/{self._model}/artifacts/files"
+        return self._client.download(where, {"artifact_file_path": path})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
+from mlporter.artifacts.roots import Roots
 from mlporter.artifacts.uris import UriMap, safe_relative
-from mlporter.errors import RefusedError
+from mlporter.errors import OutsideError, RefusedError
+from mlporter.redaction import redact
 from mlporter.stores.places import Places
 from mlporter.stores.server.client import quoted_path
 from mlporter.stores.server.files import PROXY, ProxyPlace, proxied_path
@@ -34,14 +37,28 @@ class ServerPlaces:
     def __init__(self, client: Client, uri_map: tuple[str, ...] = ()) -> None:
         self._client = client
         self._map = UriMap.parse(uri_map)
+        # A server may name any folder of this machine: not one that is nobody's artifact root.
+        anywhere = Roots.of([Path(Path.cwd().anchor), *self._map.folders()])
         self._places = Places(
-            uri_map=self._map, tracking_uri=client.tracking_uri, environment=client.environment
+            uri_map=self._map,
+            tracking_uri=client.tracking_uri,
+            roots=lambda: anywhere,
+            environment=client.environment,
         )
         self._open = lru_cache(_PLACES)(self._opened)
 
     def _opened(self, root: str) -> Place:
         path = proxied_path(self._map.apply(root), self._client)
-        return ProxyPlace(self._client, path) if path is not None else self._places.open(root)
+        if path is not None:
+            return ProxyPlace(self._client, path)
+        try:
+            return self._places.open(root)
+        except OutsideError as error:
+            raise OutsideError(
+                f"the server keeps them in {error.subject}, which is the system's or somebody's "
+                "own (--map-uri FOLDER=FOLDER writes into it)",
+                subject=redact(root),
+            ) from None
 
     def sizes(self, root: str) -> Mapping[str, int]:
         """The files at a place, and their bytes."""
@@ -64,6 +81,7 @@ class ServerPlaces:
         Raises:
             RefusedError: the path is not safe; or the place is not behind the proxy, and has
                 another file there.
+            OutsideError: the place is not behind the proxy, and nobody's artifact root here.
         """
         if not safe_relative(path):
             raise RefusedError("the path of an artifact is not safe", subject=path)

@@ -19,6 +19,7 @@ from mlporter.wording import plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -58,6 +59,7 @@ class ServerSource:
         retry_time: float = RETRY_TIME,
         on_progress: OnProgress = silent,
         can: Capabilities | None = None,
+        allowed: tuple[Path, ...] = (),
     ) -> None:
         self._client = Client(address.text, environment=address.environment, retry_time=retry_time)
         try:
@@ -68,7 +70,7 @@ class ServerSource:
             self._client.close()
             raise
         self._filling = Filling(self._client, self.can, self._spool, workers, on_progress)
-        self._files = server_files(self, self._client, uri_map, workers)
+        self._files = server_files(self, self._client, uri_map, workers, allowed)
 
     @property
     def description(self) -> Description:

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts import layout
+from mlporter.errors import OutsideError
 from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.transfer.files import SourceFileError, open_guarded, unreadable
@@ -172,6 +173,8 @@ class Files:
         except SourceFileError as error:
             with carry.lock:
                 carry.left_out.add(unreadable(file, str(error)))
+        except OutsideError as error:
+            self._refuse(file, error.message, "outside")
         except REFUSED as error:
             self._refuse(file, error.message, reason_of(error))
             with self._lock:
