@@ -16,6 +16,8 @@ from mlporter.cli.options import (
     registry_of_a_option,
     retry_time_option,
     selection_options,
+    source_env_option,
+    target_env_option,
     workers_option,
 )
 
@@ -30,6 +32,8 @@ __all__ = ["command"]
 @click.command("diff", context_settings=CONTEXT, short_help="Compare two places, field by field.")
 @click.argument("a")
 @click.argument("b")
+@source_env_option("A")
+@target_env_option("B")
 @click.option("--strict", is_flag=True, help="Compare places, JSON texts and derived tables too.")
 @click.option(
     "--artifacts",
@@ -66,6 +70,8 @@ def command(
     registry: str | None,
     allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
+    source_env: str | None,
+    target_env: str | None,
     selection: Selection | None,
     workers: int,
     retry_time: float,
@@ -87,6 +93,8 @@ def command(
             registry=registry,
             allow_root=allow_root,
             include_tables=include_tables,
+            source_env=source_env,
+            target_env=target_env,
             selection=selection,
             workers=workers,
             retry_time=retry_time,

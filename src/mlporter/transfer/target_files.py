@@ -11,6 +11,7 @@ from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris import UriMap
 from mlporter.artifacts.writelog import Stays, WriteLog
 from mlporter.errors import ReadBackError, UnreachableError
+from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.places import Places
 
 if TYPE_CHECKING:
@@ -38,13 +39,23 @@ class TargetFiles:
     error. `undo` removes what was written, and nothing else.
     """
 
-    def __init__(self, rewrite: Rewrite, uri_map: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        rewrite: Rewrite,
+        uri_map: tuple[str, ...] = (),
+        environment: Environment = PROCESS,
+    ) -> None:
         self._rewrite = rewrite
         self._log = WriteLog()
         self._root = ""
         self._sizes: dict[str, int] = {}
         # A relative root was made absolute with the current folder, not with the database's.
-        self._places = Places(base=Path.cwd(), uri_map=UriMap.parse(uri_map), log=self._log)
+        self._places = Places(
+            base=Path.cwd(),
+            uri_map=UriMap.parse(uri_map),
+            log=self._log,
+            environment=environment,
+        )
 
     def prepare(self) -> None:
         """Make the local folders that experiments lie in, as MLflow does for its own root.

@@ -13,6 +13,7 @@ from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris import UriMap
 from mlporter.errors import LeftOut, UnreachableError
+from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.files import (
     EXPERIMENT_PLACES,
     READY,
@@ -51,6 +52,7 @@ class DatabaseFiles(StoreFiles):
         own: Folders that are the store's own because of where it is.
         base: What relative URIs are relative to; None for the current directory.
         beside: The folder where files are looked for that are not where they were recorded.
+        environment: The variables by which stores are reached.
         orphans: List also what no row points to.
         homes: Folders of a file store's own experiments, each with what the ids of its orphans
             begin with.
@@ -71,6 +73,7 @@ class DatabaseFiles(StoreFiles):
         own: tuple[Path, ...] = (),
         base: Path | None = None,
         beside: Path | None = None,
+        environment: Environment = PROCESS,
         orphans: bool = False,
         homes: tuple[tuple[str, Path], ...] = (),
         folders: Mapping[tuple[str, str], Path] = MappingProxyType({}),
@@ -83,7 +86,9 @@ class DatabaseFiles(StoreFiles):
         self._base = base
         self._pairs = UriMap.parse(uri_map)
         self._named = (*allowed, *own, *self._pairs.folders(base))
-        self._places = Places(base=base, uri_map=self._pairs, roots=lambda: self._roots)
+        self._places = Places(
+            base=base, uri_map=self._pairs, roots=lambda: self._roots, environment=environment
+        )
         self._folder = beside
         self._beside = Beside(beside, self._known) if beside is not None else None
         shows_files = lru_cache(1)(self._shows_files)

@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from mlporter import stopping
 from mlporter.errors import UnreachableError
+from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.opening import RETRY_TIME
 from mlporter.stores.server.access import access_to
 from mlporter.stores.server.answers import check, json_of
@@ -49,6 +50,7 @@ class Client:
     Args:
         address: ``http(s)://…``, ``databricks`` or ``databricks://profile``; credentials are
             found as MLflow finds them.
+        environment: The variables that its side sees.
         retry_time: Seconds after which something that keeps failing is given up.
 
     Raises (from all methods that send):
@@ -57,8 +59,14 @@ class Client:
         ApiError: it refused (`.code` says why); MissingEndpointError: it has no such endpoint.
     """
 
-    def __init__(self, address: str, *, retry_time: float = RETRY_TIME) -> None:
-        self._transport = Transport(access_to(address), retry_time)
+    def __init__(
+        self,
+        address: str,
+        *,
+        environment: Environment = PROCESS,
+        retry_time: float = RETRY_TIME,
+    ) -> None:
+        self._transport = Transport(access_to(address, environment), retry_time)
         self.workspace: str | None = None
 
     @property
@@ -75,6 +83,11 @@ class Client:
     def tracking_uri(self) -> str:
         """The address by which MLflow's own code finds this server."""
         return self.subject if self.databricks else self.url
+
+    @property
+    def environment(self) -> Environment:
+        """The variables that its side sees."""
+        return self._transport.access.environment
 
     @property
     def databricks(self) -> bool:
@@ -288,7 +301,8 @@ class Client:
                 with response:
                     yield response
         except (requests.RequestException, HTTPError) as error:
-            raise way_error(error, self._named(path), reached=transport.reached) from None
+            unreached = "" if transport.reached else transport.access.url
+            raise way_error(error, self._named(path), url=unreached) from None
 
     def _persist(self, ask: Callable[[], _T], *, again: bool) -> _T:
         transport = self._transport

@@ -53,7 +53,12 @@ def server_files(
     """
     parsed = UriMap.parse(uri_map)
     roots = Roots.of((*allowed, *parsed.folders()))
-    places = Places(uri_map=parsed, tracking_uri=client.tracking_uri, roots=lambda: roots)
+    places = Places(
+        uri_map=parsed,
+        tracking_uri=client.tracking_uri,
+        roots=lambda: roots,
+        environment=client.environment,
+    )
 
     @lru_cache(_PLACES)
     def opened(uri: str) -> Place:

@@ -40,7 +40,10 @@ class ServerPlaces:
         # A server may name any folder of this machine: not one that is nobody's artifact root.
         anywhere = Roots.of([Path(Path.cwd().anchor), *self._map.folders()])
         self._places = Places(
-            uri_map=self._map, tracking_uri=client.tracking_uri, roots=lambda: anywhere
+            uri_map=self._map,
+            tracking_uri=client.tracking_uri,
+            roots=lambda: anywhere,
+            environment=client.environment,
         )
         self._open = lru_cache(_PLACES)(self._opened)
 

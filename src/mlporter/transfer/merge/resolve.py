@@ -36,6 +36,7 @@ from mlporter.transfer.merge.units import (
     key_array,
     key_text,
 )
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Mapping
@@ -420,13 +421,15 @@ class _Resolver:
         for left, rows in merge.leftovers.items():
             counts[left.table] += rows
         for table, count in counts.items():
+            counted = plural(count, "row")
             merge.notes.append(
-                f"{_rows(count)} of {table} that the target had left over of what it purged "
+                f"{counted} of {table} that the target had left over of what it purged "
                 f"{'gives' if count == 1 else 'give'} way to the source's."
             )
         if links:
+            counted = plural(links, "row")
             merge.notes.append(
-                f"{_rows(links)} of the target {'names' if links == 1 else 'name'} again what was "
+                f"{counted} of the target {'names' if links == 1 else 'name'} again what was "
                 "purged there and comes back."
             )
         restored = {u.kind: u.restored for u in merge.units if u.restored}
@@ -446,7 +449,7 @@ class _Resolver:
             count = sum(parent in new for parent in taken.values())
             if count:
                 self.merge.notes.append(
-                    f"{count} rows of {table} get new ids: the target has theirs for another."
+                    f"New ids for {plural(count, 'row')} of {table}, whose own are taken there."
                 )
 
     def _single_rows(self, table: str) -> None:
@@ -472,10 +475,6 @@ class _Resolver:
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, what))
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _edge_ids(reader: Reader, keys: Container[str] | None = None) -> dict[str, str]:
