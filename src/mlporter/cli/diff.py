@@ -10,6 +10,8 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
+    auth_of_a_option,
+    auth_of_b_option,
     include_table_option,
     map_uri_option,
     output_options,
@@ -50,6 +52,8 @@ __all__ = ["command"]
     help="How many differences to name; all are counted.",
 )
 @map_uri_option
+@auth_of_a_option
+@auth_of_b_option
 @registry_of_a_option
 @allow_root_option
 @include_table_option
@@ -67,6 +71,8 @@ def command(
     artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
+    auth: str | None,
+    target_auth: str | None,
     registry: str | None,
     allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
@@ -90,6 +96,8 @@ def command(
             artifacts=artifacts,
             limit=limit,
             uri_map=uri_map,
+            auth=auth,
+            target_auth=target_auth,
             registry=registry,
             allow_root=allow_root,
             include_tables=include_tables,

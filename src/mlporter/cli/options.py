@@ -19,6 +19,8 @@ __all__ = [
     "allow_root_option",
     "artifact_root_option",
     "artifacts_option",
+    "auth_of_a_option",
+    "auth_of_b_option",
     "auth_option",
     "include_secrets_option",
     "include_table_option",
@@ -212,6 +214,20 @@ def registry_of_a_option(command: _Command) -> _Command:
         "--registry",
         metavar="ADDRESS",
         help="Where the registered models of A are, if elsewhere.",
+    )(command)
+
+
+def auth_of_a_option(command: _Command) -> _Command:
+    """Add ``--auth DATABASE``, of A."""
+    return click.option(
+        "--auth", metavar="DATABASE", help="Where the users of A are, if elsewhere."
+    )(command)
+
+
+def auth_of_b_option(command: _Command) -> _Command:
+    """Add ``--target-auth DATABASE``, of B."""
+    return click.option(
+        "--target-auth", metavar="DATABASE", help="Where the users of B are, if elsewhere."
     )(command)
 
 

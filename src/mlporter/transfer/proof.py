@@ -46,6 +46,8 @@ def diff(
     allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    auth: Place | None = None,
+    target_auth: Place | None = None,
     registry: Place | None = None,
     include_tables: Sequence[str] = (),
     source_env: str | None = None,
@@ -68,6 +70,8 @@ def diff(
             none there.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        auth: Where the users of A are, if they have a database of their own.
+        target_auth: The same of B.
         registry: Where the registered models of A are, if they are in another place.
         include_tables: Compare these tables of other programs, too.
         source_env: What the names of the variables of `a` alone begin with, such as ``DEV_``.
@@ -93,8 +97,10 @@ def diff(
     )
     with ExitStack() as stack:
         models = None if registry is None else locate_users(registry, one_place)
-        left = stack.enter_context(closing(opened(one_place, registry=models)))
-        right = stack.enter_context(closing(opened(other_place)))
+        users = None if auth is None else locate_users(auth, one_place)
+        theirs = None if target_auth is None else locate_users(target_auth, other_place)
+        left = stack.enter_context(closing(opened(one_place, auth=users, registry=models)))
+        right = stack.enter_context(closing(opened(other_place, auth=theirs)))
         left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)
         limits += foreign
