@@ -322,8 +322,11 @@ class _Work:
 
         Beside rows of its own, a target has no place for rows of nobody.
         """
+        takes_all = target.is_fresh and not target.enforces_caps
+        if takes_all and self.source.description.kind == AddressKind.BUNDLE.value:
+            return self.source, ()  # its export told of them
         seen = look_through(self.source, self.on_progress)
-        if seen.dangling and (target.enforces_caps or not target.is_fresh):
+        if seen.dangling and not takes_all:
             source = WithoutDangling(self.source, seen.dangling)
             return source, (*source.entries(), *seen.others)
         return self.source, seen.carried() if seen.is_news else ()
