@@ -158,6 +158,11 @@ def copy_with_artifacts(registry: Registry, folder: Path) -> Registry:
                 f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
                 (registry.artifact_root, root),
             )
+        # MLflow's own is in the folder that the template was made in, where other tests log to.
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0",
+            (f"{root}/0",),
+        )
     connection.close()
     return moved
 

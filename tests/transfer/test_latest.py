@@ -47,4 +47,4 @@ def test_a_source_whose_latest_metrics_are_not_its_metrics(
         database.commit()
     result = mlporter.export(f"sqlite:///{path}", str(tmp_path / "edited"))
     assert result.exit_code == 3
-    assert "1 of the source's latest metrics" in result.left_out.first[0].detail
+    assert "1 latest metric of the source" in result.left_out.first[0].detail

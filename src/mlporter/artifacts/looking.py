@@ -22,6 +22,7 @@ __all__ = [
     "folders_in",
     "is_file",
     "is_folder",
+    "is_seen",
     "is_there",
     "open_real",
 ]
@@ -79,6 +80,14 @@ def is_file(path: Path | str) -> bool:
     """
     mode = _mode(path)
     return mode is not None and stat.S_ISREG(mode)
+
+
+def is_seen(path: Path | str) -> bool:
+    """Whether there is surely something: for a hint, and never for what is carried."""
+    try:
+        return is_there(path)
+    except (UnreachableError, ValueError):
+        return False
 
 
 def _mode(path: Path | str) -> int | None:

@@ -12,7 +12,7 @@ from shlex import quote
 from typing import Union
 from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 
-from mlporter.artifacts.looking import is_file, is_there
+from mlporter.artifacts.looking import is_file, is_seen, is_there
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
@@ -171,7 +171,7 @@ def parse_address(text: str, environment: Environment = PROCESS) -> Address:
 def _without_margins(text: str) -> str:
     """Without white space around it, as it comes out of a clipboard; a folder's may be its own."""
     stripped = text.strip()
-    return text if stripped and stripped != text and Path(text).exists() else stripped
+    return text if stripped and stripped != text and is_seen(text) else stripped
 
 
 def _parsed(text: str) -> Address:
@@ -240,7 +240,7 @@ def _file_uri(text: str) -> Address:
 def _without_host(text: str) -> str:
     """What is meant by ``file://folder``, whose folder is a host to everybody else."""
     folder = Path(text.partition("://")[2])
-    if folder.exists():
+    if is_seen(folder):
         return folder.absolute().as_uri()
     return "file:///folder/mlruns, or just the folder"
 

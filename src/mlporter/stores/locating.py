@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.looking import is_seen
 from mlporter.errors import UsageError
 from mlporter.stores.address import parse_address, place_text
 from mlporter.stores.config import is_name, named_places
@@ -76,7 +76,7 @@ def _named(place: Place) -> tuple[str, str, str]:
     named = named_places().get(text)
     if named is None:
         return text, "", ""
-    if Path(text).exists():
+    if is_seen(text):
         raise UsageError(
             f"is the name of a place in {named.file}, and a folder here",
             subject=text,

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from shlex import quote
 
+from mlporter.artifacts.looking import is_file, is_folder, is_seen
 from mlporter.bundle.layout import MANIFEST
 from mlporter.redaction import redact_address
 from mlporter.stores.filestore.folders import stores_in
@@ -41,11 +42,16 @@ def mistyped(text: str) -> tuple[str, str] | None:
     ('has no scheme', 'http://localhost:5000')
     >>> mistyped("sqlite:mlflow.db")
     ('lacks slashes behind the scheme', 'sqlite:///mlflow.db')
+
+    Raises:
+        UnreachableError: it may not be looked at.
     """
     path = Path(text)
-    if path.is_dir():
+    if "\0" in text:
+        return _of_nothing(text, path)
+    if is_folder(path):
         return None
-    if path.is_file():
+    if is_file(path):
         is_database = is_sqlite_file(path) or path.suffix.lower() in _SQLITE_NAMES
         return _NO_FOLDER, _sqlite_hint(text) if is_database else _WHAT
     return _of_nothing(text, path)
@@ -66,7 +72,7 @@ def _of_nothing(text: str, path: Path) -> tuple[str, str] | None:
 
 def _with_slashes(text: str, scheme: str, rest: str) -> str:
     if scheme.startswith("sqlite"):
-        absolute = text.partition(":")[2].startswith("/") and not Path(rest).exists()
+        absolute = text.partition(":")[2].startswith("/") and not is_seen(rest)
         return f"sqlite:///{'/' if absolute else ''}{rest}"
     return _shown(f"{scheme}://{rest}")
 
@@ -103,15 +109,11 @@ def held_in(folder: Path) -> list[str]:
     except OSError:
         return []
     stores = set(stores_in(folder))
-    found = [
-        str(entry)
-        for entry in entries
-        if entry.name in stores or (entry.is_dir() and (entry / MANIFEST).is_file())
-    ]
+    found = [str(entry) for entry in entries if entry.name in stores or is_seen(entry / MANIFEST)]
     databases = [
         f"sqlite:///{entry}"
         for entry in entries
-        if entry.suffix.lower() in _SQLITE_NAMES and entry.is_file() and is_sqlite_file(entry)
+        if entry.suffix.lower() in _SQLITE_NAMES and is_sqlite_file(entry)
     ]
     return databases + found
 
@@ -121,7 +123,7 @@ def said_of_folder(folder: Path) -> str | None:
 
     It holds one, or is not there and looks like a server's name.
     """
-    if folder.is_dir():
+    if is_seen(folder / "."):
         found = held_in(folder)
         if not found:
             return None
@@ -129,6 +131,6 @@ def said_of_folder(folder: Path) -> str | None:
         places = ", ".join(quote(place) for place in found[:_FEW])
         return f"it holds {places}{more}: name {'it' if len(found) == 1 else 'one of them'}"
     text = str(folder)
-    if not folder.exists() and _HOST_NAME.fullmatch(text):
+    if not is_seen(folder) and _HOST_NAME.fullmatch(text):
         return _shown(f"a server's address begins with its scheme: http://{text}")
     return None
