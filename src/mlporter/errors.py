@@ -60,6 +60,7 @@ class ExitCode(int, Enum):
     IN_USE = 7
     BUG = 70
     SIGINT = 130
+    SIGPIPE = 141
     SIGTERM = 143
 
 
@@ -199,3 +200,8 @@ class LeftOut:
     reason: str
     detail: str
     expected: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is an artifact file, and not a row or a whole owner."""
+        return self.kind == "artifact"

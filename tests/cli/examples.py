@@ -22,7 +22,7 @@ from mlporter.transfer.result import FilesResult, LeftOutSummary, Result, TableR
 from mlporter.transfer.verify import VerifyResult
 
 RUN = "0123456789abcdef0123456789abcdef"
-MISSING = LeftOut("run", RUN, "plots/a.png", "missing", "The file is not where its URI says.")
+MISSING = LeftOut("artifact", RUN, "plots/a.png", "missing", "The file is not where its URI says.")
 BY_RULE = LeftOut("table", "job_locks", "", "transient", "True of one server only.", expected=True)
 
 COMPLETE = Result(
@@ -49,7 +49,7 @@ COMPLETE = Result(
 def incomplete(count, verb="export"):
     """A result with so many files that could not be carried (at most 1,000 by name)."""
     entries = tuple(
-        LeftOut("run", RUN, f"plots/{n}.png", "missing", "The file is not where its URI says.")
+        LeftOut("artifact", RUN, f"plots/{n}.png", "missing", "The file is not where its URI says.")
         for n in range(min(count, 1000))
     )
     return Result(

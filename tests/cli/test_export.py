@@ -77,6 +77,8 @@ def test_options_reach_the_function(mlporter, fake):
         "--orphans",
         "--auth",
         "sqlite:///basic_auth.db",
+        "--registry",
+        "sqlite:///models.db",
     )
 
     ((args, options),) = calls
@@ -94,6 +96,7 @@ def test_options_reach_the_function(mlporter, fake):
         "strict_artifacts": True,
         "include_secrets": True,
         "auth": "sqlite:///basic_auth.db",
+        "registry": "sqlite:///models.db",
         "orphans": True,
         "selection": None,
     }

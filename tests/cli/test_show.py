@@ -95,15 +95,15 @@ def test_with_json_there_is_one_object(shown):
 def test_columns_reach_the_function(mlporter, monkeypatch):
     asked = []
 
-    def show(address, table, *, columns, auth, retry_time):
-        asked.append((columns, auth))
+    def show(address, table, *, columns, registry, auth, retry_time):
+        asked.append((columns, registry, auth))
         return pa.RecordBatchReader.from_batches(TABLE.schema, [])
 
     monkeypatch.setattr(api, "show", show, raising=False)
 
-    words = ("--columns", "key, value", "--auth", "sqlite:///basic_auth.db")
+    words = ("--columns", "key, value", "--auth", "sqlite:///a.db", "--registry", "sqlite:///r.db")
     assert mlporter("show", "backup", "metrics", *words).code == 0
-    assert asked == [(("key", "value"), "sqlite:///basic_auth.db")]
+    assert asked == [(("key", "value"), "sqlite:///r.db", "sqlite:///a.db")]
     assert mlporter("show", "backup", "metrics", "--columns", "key,").code == 2
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from time import monotonic
 
 import psycopg2
 import pytest
@@ -21,6 +22,7 @@ from tests.support.engines import Postgres
 from tests.support.mlflow_session import QUIET_ENVIRONMENT, sqlite_url
 from tests.support.others import Gate
 from tests.support.plain_registry import build_plain_registry
+from tests.support.processes import mlflow_server
 
 
 @pytest.fixture
@@ -178,3 +180,24 @@ def wait_until_somebody_waits(url, process):
     )
     while not rows(url, waiting):
         assert process.poll() is None, process.communicate()
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(plain_sqlite, tmp_path):
+    """Several threads wait for it, for as long as MLflow's own timeout would have it."""
+    with mlflow_server(plain_sqlite.tracking_uri, tmp_path / "files") as address:
+        host, _, port = address.removeprefix("http://").partition(":")
+        for words, text in (
+            (("export", "GATE", tmp_path / "bundle"), b"/metrics/get-history"),
+            (("copy", "GATE", sqlite_url(tmp_path / "new.db")), b"/runs/search"),
+            (("diff", "GATE", plain_sqlite.tracking_uri), b"/metrics/get-history"),
+            (("copy", plain_sqlite.tracking_uri, "GATE", "--rename-prefix", "b/"), b"/runs/create"),
+        ):
+            closed = Gate(host, int(port), text)
+            ours = [closed.address if word == "GATE" else word for word in words]
+            process = mlporter_process(*ours, "--workers", "8")
+            closed.wait()
+            start = monotonic()
+            returned, said = stop(process, signal.SIGINT)
+            assert returned == 130, said
+            assert monotonic() - start < 10  # a tenth of a second, if nobody else needs the machine
+            closed.close()

@@ -129,14 +129,6 @@ def test_a_database_of_something_else(tmp_path):
 SAMPLE = next((Path(__file__).parents[2] / "samples").glob("*/manifest.yaml")).parent
 
 
-def test_a_value_of_another_type_is_named_and_never_guessed(plain_sqlite, tmp_path):
-    execute(plain_sqlite.tracking_uri, "UPDATE runs SET start_time = 'yesterday'")
-    with pytest.raises(UnreachableError, match="yesterday") as caught:
-        mlporter.export(plain_sqlite.tracking_uri, str(tmp_path / "bundle"))
-    assert "table runs" in str(caught.value)
-    assert not (tmp_path / "bundle" / "manifest.yaml").exists()
-
-
 # --- Revisions ------------------------------------------------------------------------------------
 
 
@@ -392,3 +384,22 @@ def test_what_makes_no_sense_is_refused_with_a_reason(
     assert type(caught.value) is kind
     assert str(caught.value)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("engine", ["empty_postgres_url", "empty_mysql_url"])
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"rename": ["nothing of that name=other"]},
+        {"selection": {"models": ["nothing of that name"]}},
+        {"strict_artifacts": True},
+    ],
+)
+def test_a_refusal_leaves_an_empty_database_empty(plain_sqlite, tmp_path, request, engine, wishes):
+    target = request.getfixturevalue(engine)
+    shutil.rmtree(plain_sqlite.artifact_root)
+    with pytest.raises(MlporterError):
+        mlporter.copy(plain_sqlite.tracking_uri, target, artifact_root=tmp_path / "root", **wishes)
+    schema = "CURRENT_SCHEMA()" if "postgres" in engine else "DATABASE()"
+    tables = f"SELECT count(*) FROM information_schema.tables WHERE table_schema = {schema}"
+    assert rows(target, tables) == [(0,)]

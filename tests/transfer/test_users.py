@@ -392,3 +392,26 @@ def test_another_programs_users_are_none_of_mlflows(mlflow_sqlite):
     )
     kinds = {table.name: table.kind for table in mlporter.inspect(url).tables}
     assert kinds.get("users", "unknown") == "unknown"
+
+
+def test_values_that_do_not_fit_are_named_and_make_nobody_an_administrator(old, tmp_path):
+    execute(
+        old,
+        "PRAGMA ignore_check_constraints = ON",
+        "UPDATE users SET is_admin = 'yes' WHERE username = 'ann'",
+        "UPDATE users SET username = CAST(x'ff' AS TEXT) WHERE username = 'bob'",
+        "UPDATE role_permissions SET permission = CAST(x'fe' AS TEXT)"
+        " WHERE id = (SELECT min(id) FROM role_permissions)",
+        "UPDATE user_role_assignments SET role_id = 'word'"
+        " WHERE id = (SELECT min(id) FROM user_role_assignments)",
+    )
+    result = mlporter.export(old, tmp_path / "bundle", include_secrets=True)
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert {("users", "wrong-type"), ("users", "unreadable")} <= left(result)
+    assert {("role_permissions", "wrong-type"), ("user_role_assignments", "wrong-type")} <= left(
+        result
+    )
+    with mlporter.open(tmp_path / "bundle") as bundle:
+        names = [row["username"] for row in bundle.read("users").read_all().to_pylist()]
+    assert names == ["admin"]
+    assert mlporter.verify(tmp_path / "bundle").exit_code == 0

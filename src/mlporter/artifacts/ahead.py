@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from mlporter.errors import InterruptedByUserError
+from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
 __all__ = ["ahead"]
 
@@ -24,7 +24,6 @@ def ahead(
     workers: int,
     *,
     each: int = 4,
-    stop: Callable[[], None] | None = None,
 ) -> Iterator[tuple[_Item, _Result]]:
     """Items with what became of them, in their order.
 
@@ -33,14 +32,13 @@ def ahead(
         work: Done in other threads, unless there is one worker only.
         workers: Threads; at least 1.
         each: How many items a worker may be ahead of the caller: what bounds memory.
-        stop: Called when somebody stops the whole work, to end what the workers wait for.
     """
     if workers <= 1:
         yield from ((item, work(item)) for item in items)
         return
     waiting: deque[tuple[_Item, Future[_Result]]] = deque()
     remaining = iter(items)
-    with ThreadPoolExecutor(workers, thread_name_prefix="mlporter-ahead") as pool:
+    with Pool(workers, thread_name_prefix="mlporter-ahead") as pool:
         try:
             while True:
                 room = workers * each - len(waiting)
@@ -49,10 +47,6 @@ def ahead(
                     return
                 item, future = waiting.popleft()
                 yield item, future.result()
-        except (KeyboardInterrupt, InterruptedByUserError):
-            if stop is not None:
-                stop()
-            raise
         finally:
             for _, future in waiting:
                 future.cancel()

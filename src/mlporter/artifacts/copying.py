@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import BinaryIO
 
+from mlporter.stopping import check
+
 __all__ = ["CHUNK", "Tapped", "copy_and_hash", "hash_stream"]
 
 CHUNK = 1 << 20
@@ -23,6 +25,7 @@ def copy_and_hash(src: BinaryIO | Tapped, dst: BinaryIO, chunk: int = CHUNK) -> 
     digest = hashlib.sha256()
     size = 0
     while block := src.read(chunk):
+        check()
         digest.update(block)
         dst.write(block)
         size += len(block)
@@ -50,6 +53,7 @@ def hash_stream(src: BinaryIO, chunk: int = CHUNK) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
     while block := src.read(chunk):
+        check()
         digest.update(block)
         size += len(block)
     return digest.hexdigest(), size

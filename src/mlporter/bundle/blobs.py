@@ -17,6 +17,7 @@ from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, write_t
 from mlporter.bundle.files import CHUNK, open_inside, walk
 from mlporter.bundle.layout import SHA256
 from mlporter.errors import BundleDamagedError
+from mlporter.stopping import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +100,7 @@ class BlobStore:
         with temporary as file:
             file.write(head)
             while chunk:
+                check()
                 file.write(chunk)
                 chunk = stream.read(CHUNK)
             is_new = not self.has(file.sha256, file.size)

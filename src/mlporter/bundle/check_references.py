@@ -1,40 +1,66 @@
-"""Verify: every reference that MLflow's schema enforces has the row that it refers to.
+"""Whether every reference that MLflow's schema enforces has the row that it refers to.
 
 Keys that are referred to are kept in a temporary file, so that memory does not grow with them.
 """
 
 from __future__ import annotations
 
-from itertools import islice
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from mlporter.bundle.layout import TABLES, table_folder
 from mlporter.bundle.rows import distinct_rows
 from mlporter.bundle.scratch import Scratch
 from mlporter.catalogue.types import Kind
+from mlporter.errors import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
-    from mlporter.bundle.findings import VerifyReport
-    from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Reference, Table
 
-__all__ = ["ReferenceCheck"]
+__all__ = ["DANGLING", "REFERENCE", "Dangling", "ReferenceCheck"]
 
-_SHOWN = 100
+REFERENCE, DANGLING = "reference", "dangling"
+"""The kind and the reason of an entry about a reference that has no row."""
 _NOT_CARRIED = {Kind.SECRET, Kind.TRANSIENT, Kind.DERIVED}
+
+
+@dataclass(frozen=True)
+class Dangling:
+    """A reference of some rows of a table for which there is no row: all with the same value."""
+
+    table: str
+    reference: Reference
+    values: tuple[object, ...]
+
+    @property
+    def path(self) -> str:
+        """What is lacking, in one word: ``runs.run_uuid=0a1b``."""
+        pairs = zip(self.reference.targets, self.values, strict=True)
+        named = ", ".join(f"{name}={value}" for name, value in pairs)
+        return f"{self.reference.table}.{named}"
+
+    def __str__(self) -> str:
+        named = ", ".join(
+            f"{name} {value!r:.100}"
+            for name, value in zip(self.reference.columns, self.values, strict=True)
+        )
+        return f"{named}: no such row in {self.reference.table}"
+
+    def entry(self, became: str) -> LeftOut:
+        """It as something that people must know of; `became` is a clause."""
+        return LeftOut(REFERENCE, self.table, self.path, DANGLING, f"{self}; {became}")
 
 
 class ReferenceCheck:
     """Takes the rows of all tables, those referred to preferably first, and says what dangles."""
 
-    def __init__(self, tables: Iterable[Table], manifest: Manifest) -> None:
-        """Follow the references between these tables of a bundle."""
+    def __init__(self, tables: Iterable[Table], counts: Mapping[str, int]) -> None:
+        """Follow the references between these tables, of so many rows."""
         self._scratch = Scratch()
         self._keys: dict[tuple[str, tuple[str, ...]], _Keys] = {}
         self._followed: list[_Followed] = []
@@ -42,7 +68,7 @@ class ReferenceCheck:
         by_name = {table.name: table for table in tables}
         for table in by_name.values():
             for reference in table.references:
-                if _is_checked(table, reference, by_name, manifest):
+                if _is_checked(table, reference, by_name, counts):
                     self._follow(table.name, reference)
 
     def _follow(self, table: str, reference: Reference) -> None:
@@ -53,8 +79,19 @@ class ReferenceCheck:
         keys = self._keys[target]
         self._followed.append(_Followed(self._scratch, name, table, reference, keys))
 
+    def columns_of(self, table: Table) -> tuple[str, ...]:
+        """The columns that `take` needs of a table."""
+        names: dict[str, None] = {}
+        for keys in self._keys.values():
+            names.update(dict.fromkeys(keys.columns if keys.table == table.name else ()))
+        for followed in self._followed:
+            if followed.table == table.name:
+                where = followed.reference.where
+                names.update(dict.fromkeys((*followed.reference.columns, *(where or ())[:1])))
+        return tuple(names)
+
     def take(self, table: str, batch: pa.RecordBatch) -> None:
-        """Take rows of a table."""
+        """Take rows of a table; those of several tables may come from several threads."""
         for keys in self._keys.values():
             if keys.table == table:
                 keys.take(batch)
@@ -66,11 +103,11 @@ class ReferenceCheck:
         """Say that some rows of a table could not be read: nothing is said to be lacking there."""
         self._lost.add(table)
 
-    def finish(self, report: VerifyReport) -> None:
-        """Report every reference that has no row."""
+    def dangling(self) -> Iterator[Dangling]:
+        """Every value of a reference for which there is no row, now that all were taken."""
         for followed in self._followed:
             if followed.reference.table not in self._lost:
-                followed.finish(report)
+                yield from followed.dangling()
 
     def close(self) -> None:
         """Free the temporary space."""
@@ -83,12 +120,12 @@ class _Keys:
     def __init__(self, scratch: Scratch, name: str, table: str, columns: tuple[str, ...]) -> None:
         self.name = name
         self.table = table
-        self._columns = columns
+        self.columns = columns
         self._scratch = scratch
         self._insert = _create(scratch, name, len(columns))
 
     def take(self, batch: pa.RecordBatch) -> None:
-        self._scratch.run_many(self._insert, distinct_rows(batch, self._columns))
+        self._scratch.run_many(self._insert, distinct_rows(batch, self.columns))
 
 
 class _Followed:
@@ -118,15 +155,10 @@ class _Followed:
         )
         self._scratch.run(f"DELETE FROM {new}")  # noqa: S608
 
-    def finish(self, report: VerifyReport) -> None:
-        to = self.reference
-        path = f"{TABLES}/{table_folder(self.table)}"
+    def dangling(self) -> Iterator[Dangling]:
         unmet = self._scratch.rows(f"SELECT * FROM {self._name} u {self._lacking}")  # noqa: S608
-        for row in islice(unmet, _SHOWN):
-            value = ", ".join(f"{c} {v!r:.100}" for c, v in zip(to.columns, row, strict=True))
-            report.add(path, "reference", f"{value}: no such row in {to.table}")
-        if more := sum(1 for _ in unmet):
-            report.add(path, "reference", f"{', '.join(to.columns)}: {more:,} more like it")
+        for row in unmet:
+            yield Dangling(self.table, self.reference, row)
 
 
 def _create(scratch: Scratch, name: str, width: int) -> str:
@@ -137,13 +169,13 @@ def _create(scratch: Scratch, name: str, width: int) -> str:
 
 
 def _is_checked(
-    table: Table, reference: Reference, tables: dict[str, Table], manifest: Manifest
+    table: Table, reference: Reference, tables: dict[str, Table], counts: Mapping[str, int]
 ) -> bool:
-    """Whether a reference must have its row in this bundle."""
+    """Whether a reference must have its row here."""
     target = tables.get(reference.table)
     if target is None or not reference.enforced or reference.may_dangle:
         return False
-    if target.kind in _NOT_CARRIED and not manifest.tables[target.name].rows:
+    if target.kind in _NOT_CARRIED and not counts[target.name]:
         return False
     where = (reference.where[0],) if reference.where else ()
     has = set(table.schema.names) >= {*reference.columns, *where}

@@ -5,27 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.bundle.atomic import disk_errors
-from mlporter.bundle.check_references import ReferenceCheck
+from mlporter.bundle.check_references import DANGLING, REFERENCE, ReferenceCheck
 from mlporter.bundle.files import check_size, hash_stream, open_inside
-from mlporter.bundle.layout import MANIFEST
+from mlporter.bundle.layout import MANIFEST, table_folder
+from mlporter.bundle.layout import TABLES as PARTS
 from mlporter.bundle.read_parts import decode_part
 from mlporter.bundle.rows import OrderCheck
+from mlporter.bundle.scratch import Scratch
 from mlporter.catalogue import TABLES, USER_TABLES
 from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
 from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
 
     from mlporter.bundle.check_artifacts import ArtifactCheck
+    from mlporter.bundle.check_references import Dangling
     from mlporter.bundle.findings import VerifyReport
     from mlporter.bundle.manifest import Manifest, PartEntry
     from mlporter.catalogue.types import Table
 
 __all__ = ["check_tables"]
+
+_SHOWN = 100
 
 
 def check_tables(
@@ -41,13 +46,57 @@ def check_tables(
     With `follow`, every reference that MLflow's schema enforces must have its row.
     """
     tables = _in_order(manifest)
-    references = ReferenceCheck(tables if follow else (), manifest)
+    counts = {name: entry.rows for name, entry in manifest.tables.items()}
+    references = _References(tables if follow else (), counts)
     try:
         for table in tables:
             _TableCheck(root, table, report, references, artifacts).run(manifest)
-        references.finish(report)
+        references.report(report)
     finally:
         references.close()
+
+
+_NAMES = ("kind", "id", "path", "reason")
+_DANGLES = (REFERENCE, DANGLING)
+
+
+class _References(ReferenceCheck):
+    """References that have no row: told of by the export, and so no damage, or not."""
+
+    def __init__(self, tables: Iterable[Table], counts: Mapping[str, int]) -> None:
+        super().__init__(tables, counts)
+        self._told = Scratch("CREATE TABLE told (name TEXT, path TEXT, PRIMARY KEY (name, path))")
+
+    def take_left_out(self, batch: pa.RecordBatch) -> None:
+        """Take what the export told of."""
+        rows = zip(*(batch[name].to_pylist() for name in _NAMES), strict=True)
+        named = ((id_, path) for kind, id_, path, why in rows if (kind, why) == _DANGLES)
+        self._told.run_many("INSERT OR IGNORE INTO told VALUES (?, ?)", named)
+
+    def _is_told(self, dangling: Dangling) -> bool:
+        query = "SELECT 1 FROM told WHERE name = ? AND path = ?"
+        return self._told.one(query, dangling.table, dangling.path) is not None
+
+    def report(self, report: VerifyReport) -> None:
+        """Report what dangles: as told by the export, or as damage, the first of each reference."""
+        counts: dict[tuple[str, tuple[str, ...]], int] = {}
+        for found in self.dangling():
+            if self._is_told(found):
+                report.tell(found.table, str(found))
+                continue
+            which = (found.table, found.reference.columns)
+            counts[which] = counts.get(which, 0) + 1
+            if counts[which] <= _SHOWN:
+                report.add(f"{PARTS}/{table_folder(found.table)}", "reference", str(found))
+        for (table, columns), count in counts.items():
+            if count > _SHOWN:
+                detail = f"{', '.join(columns)}: {count - _SHOWN:,} more like it"
+                report.add(f"{PARTS}/{table_folder(table)}", "reference", detail)
+
+    def close(self) -> None:
+        """Free the temporary space."""
+        super().close()
+        self._told.close()
 
 
 class _TableCheck:
@@ -58,7 +107,7 @@ class _TableCheck:
         root: Path,
         table: Table,
         report: VerifyReport,
-        references: ReferenceCheck,
+        references: _References,
         artifacts: ArtifactCheck,
     ) -> None:
         self._root = root
@@ -119,6 +168,7 @@ class _TableCheck:
             self._artifacts.take(part.path, batch)
         elif self._table.name == LEFT_OUT.name:
             self._count(batch)
+            self._references.take_left_out(batch)
         return ordered and wrong is None
 
     def _count(self, batch: pa.RecordBatch) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from mlporter.bundle.atomic import disk_errors
 from mlporter.errors import BundleDamagedError
+from mlporter.stopping import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,6 +118,7 @@ def hash_stream(file: BinaryIO, seen: Callable[[int], None] | None = None) -> st
     size = os.fstat(file.fileno()).st_size
     buffer = memoryview(bytearray(max(1, min(size, CHUNK))))
     while size := file.readinto(buffer):  # type: ignore[attr-defined]
+        check()
         digest.update(buffer[:size])
         if seen:
             seen(size)

@@ -15,6 +15,7 @@ Progress = Callable[[int, int], None]
 """Called with the bytes read so far and the bytes that will be read."""
 
 _MOST = 10_000
+_TOLD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class VerifyReport:
 
     ``more`` counts the problems after the first 10,000, which are not listed. ``files`` are rows of
     the table ``artifacts``; ``blobs`` are blobs found, ``blobs_read`` those whose content was read;
-    ``bytes_read`` counts contents of parts and blobs.
+    ``bytes_read`` counts contents of parts and blobs. ``told`` counts references that had no row
+    at the source either, as the export said: no damage; ``told_first`` names the first.
     """
 
     address: str
@@ -54,6 +56,8 @@ class VerifyReport:
     blobs: int = 0
     blobs_read: int = 0
     bytes_read: int = 0
+    told: int = 0
+    told_first: list[str] = field(default_factory=list)
     _bytes_expected: int = 0
 
     @property
@@ -70,6 +74,7 @@ class VerifyReport:
             "ok": not self.problems,
             "problems": [asdict(problem) for problem in self.problems],
             "more": self.more,
+            "told": {"total": self.told, "first": list(self.told_first)},
             "checked": {
                 "tables": self.tables,
                 "parts": self.parts,
@@ -87,6 +92,12 @@ class VerifyReport:
             self.problems.append(Finding(path, what, detail))
         else:
             self.more += 1
+
+    def tell(self, table: str, detail: str) -> None:
+        """Note something that the export told of, and that is no damage."""
+        self.told += 1
+        if len(self.told_first) < _TOLD:
+            self.told_first.append(f"{table}: {detail}")
 
     def expect(self, size: int) -> None:
         """Say that so many more bytes will be read."""

@@ -131,13 +131,15 @@ class CreatedBy(_Entry):
 class SourceEntry(_Entry):
     """Where it came from: redacted address, kind of place, "snapshot" or "live".
 
-    ``schema_revision`` is the source's own, where its tables were brought to the bundle's.
+    ``schema_revision`` is the source's own, where its tables were brought to the bundle's;
+    ``registry`` the redacted address of its registered models, where these were elsewhere.
     """
 
     address: str
     kind: str
     consistency: str
     schema_revision: str | None = None
+    registry: str | None = None
 
 
 class ArtifactTotals(_Entry):

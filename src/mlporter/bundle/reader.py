@@ -68,6 +68,7 @@ class BundleSource:
             artifacts=manifest.artifacts.mode,
             bundle_id=manifest.bundle_id,
             stored_revision=manifest.source.schema_revision,
+            registry=manifest.source.registry,
             selection=manifest.selection if isinstance(manifest.selection, dict) else None,
             over_rest=manifest.source.kind == "server",
         )

@@ -352,6 +352,7 @@ class BundleWriter:
                 kind=source.kind,
                 consistency=source.consistency,
                 schema_revision=source.stored_revision,
+                registry=source.registry,
             ),
             workspaces=tuple(sorted(info.workspaces)[:_WORKSPACES_SHOWN]),
             workspace_count=len(info.workspaces),

@@ -26,7 +26,7 @@ UNSETTABLE: dict[str, frozenset[str]] = {
     "registered_models": _TIMES,
     "model_versions": _TIMES | {"user_id", "status", "status_message"},
     "trace_info": frozenset({"db_payload_generation"}),
-    "assessments": frozenset({"valid", "aggregate_value", "is_numeric_value"}),
+    "assessments": frozenset({"aggregate_value", "is_numeric_value"}),
     "evaluation_datasets": frozenset(
         {"created_time", "last_update_time", "digest", "schema", "profile", "created_by"}
         | {"last_updated_by"}

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlporter import stopping
 from mlporter.cli.logs import calm_environment
 from mlporter.cli.options import CONTEXT
 from mlporter.cli.session import Session
 from mlporter.cli.signals import stopping_on_signals
+from mlporter.cli.streams import guarded_streams
+from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +37,9 @@ VERBS = {
     "demo": "mlporter.cli.demo",
 }
 """Verbs and the modules whose `command` they are. `promote` and `run` are kept free for later."""
+
+
+_INTERRUPTED = (ExitCode.SIGINT, ExitCode.SIGPIPE, ExitCode.SIGTERM)
 
 
 class _Verbs(click.Group):
@@ -73,7 +79,7 @@ def mlporter() -> None:
 def run(argv: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit code."""
     arguments = list(argv)
-    with Session(arguments) as session, stopping_on_signals():
+    with guarded_streams(), Session(arguments) as session, stopping_on_signals():
         try:
             with mlporter.make_context("mlporter", arguments.copy(), obj=session) as context:
                 return int(mlporter.invoke(context))
@@ -111,4 +117,10 @@ def main() -> None:
     calm_environment()
     if "_MLPORTER_COMPLETE" in os.environ:
         mlporter.main(prog_name="mlporter")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code in _INTERRUPTED or stopping.has_left():
+        # All is closed. Python would wait for threads, and take apart what it has loaded.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -19,6 +19,7 @@ from mlporter.cli.options import (
     merge_options,
     orphans_option,
     output_options,
+    registry_option,
     retry_time_option,
     said_when_interrupted,
     selection_options,
@@ -47,6 +48,7 @@ __all__ = ["command"]
 @include_table_option
 @orphans_option
 @include_secrets_option
+@registry_option
 @auth_option
 @target_auth_option
 @merge_options
@@ -68,6 +70,7 @@ def command(
     include_tables: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
+    registry: str | None,
     auth: str | None,
     target_auth: str | None,
     dry_run: bool,
@@ -99,6 +102,7 @@ def command(
             include_tables=include_tables,
             orphans=orphans,
             include_secrets=include_secrets,
+            registry=registry,
             auth=auth,
             target_auth=target_auth,
             dry_run=dry_run,

@@ -13,6 +13,7 @@ from mlporter.cli.options import (
     include_table_option,
     map_uri_option,
     output_options,
+    registry_of_a_option,
     retry_time_option,
     selection_options,
     workers_option,
@@ -46,6 +47,7 @@ __all__ = ["command"]
 )
 @map_uri_option
 @allow_root_option
+@registry_of_a_option
 @include_table_option
 @selection_options
 @workers_option
@@ -62,6 +64,7 @@ def command(
     limit: int,
     uri_map: tuple[str, ...],
     allow_root: tuple[str, ...],
+    registry: str | None,
     include_tables: tuple[str, ...],
     selection: Selection | None,
     workers: int,
@@ -82,6 +85,7 @@ def command(
             limit=limit,
             uri_map=uri_map,
             allow_root=allow_root,
+            registry=registry,
             include_tables=include_tables,
             selection=selection,
             workers=workers,

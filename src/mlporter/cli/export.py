@@ -17,6 +17,7 @@ from mlporter.cli.options import (
     map_uri_option,
     orphans_option,
     output_options,
+    registry_option,
     retry_time_option,
     selection_options,
     source_and,
@@ -42,6 +43,7 @@ __all__ = ["command"]
 @include_table_option
 @orphans_option
 @include_secrets_option
+@registry_option
 @auth_option
 @selection_options
 @workers_option
@@ -62,6 +64,7 @@ def command(
     include_tables: tuple[str, ...],
     orphans: bool,
     include_secrets: bool,
+    registry: str | None,
     auth: str | None,
     selection: Selection | None,
     workers: int,
@@ -92,6 +95,7 @@ def command(
             include_tables=include_tables,
             orphans=orphans,
             include_secrets=include_secrets,
+            registry=registry,
             auth=auth,
             selection=selection,
             workers=workers,

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mlporter.cli.signals import Terminated
+from mlporter.cli.streams import reader_has_gone
 from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError
 from mlporter.redaction import redact
 
@@ -53,7 +53,8 @@ def as_failure(error: BaseException, when_interrupted: str | None = None) -> Fai
     """
     interrupt = _interrupt_behind(error)
     if interrupt is not None:
-        code = ExitCode.SIGTERM if isinstance(interrupt, Terminated) else ExitCode.SIGINT
+        code = getattr(interrupt, "exit_code", ExitCode.SIGINT)
+        code = ExitCode.SIGPIPE if reader_has_gone() else code
         name = InterruptedByUserError.__name__
         return Failure(name, "interrupted", hint=when_interrupted, exit_code=code)
     if isinstance(error, MlporterError):

@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     allow_root_option,
     auth_option,
     output_options,
+    registry_option,
     retry_time_option,
 )
 from mlporter.errors import ExitCode
@@ -25,6 +26,7 @@ __all__ = ["command"]
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
 @allow_root_option
+@registry_option
 @auth_option
 @retry_time_option
 @output_options
@@ -34,6 +36,7 @@ def command(
     *,
     address: str,
     allow_root: tuple[str, ...],
+    registry: str | None,
     auth: str | None,
     retry_time: float,
 ) -> int:
@@ -46,6 +49,7 @@ def command(
         inventory = mlporter.inspect(
             address,
             allow_root=allow_root,
+            registry=registry,
             auth=auth,
             retry_time=retry_time,
             on_progress=on_progress,

@@ -27,6 +27,8 @@ __all__ = [
     "merge_options",
     "orphans_option",
     "output_options",
+    "registry_of_a_option",
+    "registry_option",
     "retry_time_option",
     "said_when_interrupted",
     "sample_option",
@@ -184,6 +186,24 @@ def auth_option(command: _Command) -> _Command:
         "--auth",
         metavar="DATABASE",
         help="Where its users are, if elsewhere, such as sqlite:///basic_auth.db.",
+    )(command)
+
+
+def registry_option(command: _Command) -> _Command:
+    """Add ``--registry ADDRESS``."""
+    return click.option(
+        "--registry",
+        metavar="ADDRESS",
+        help="Where its registered models are, if elsewhere (--registry-store-uri).",
+    )(command)
+
+
+def registry_of_a_option(command: _Command) -> _Command:
+    """Add ``--registry ADDRESS`` where there are two sides."""
+    return click.option(
+        "--registry",
+        metavar="ADDRESS",
+        help="Where the registered models of A are, if elsewhere.",
     )(command)
 
 

@@ -16,6 +16,7 @@ from mlporter.cli.render.layout import print_block
 from mlporter.cli.render.plan import render_plan, render_refusal
 from mlporter.cli.render.transfer import render_left_out, render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
+from mlporter.cli.streams import last_words
 from mlporter.cli.text import visible
 from mlporter.redaction import hide_passwords
 
@@ -150,7 +151,7 @@ class ConsoleOutput:
     def narrated(self, blocks: Iterable[RenderableType]) -> None:
         """The text, unless quiet."""
         if not self._quiet:
-            self._print(self._results, blocks)
+            _print_now(self._results, blocks)
 
     def told(
         self,
@@ -165,12 +166,8 @@ class ConsoleOutput:
         self._print(self._messages, _failure_lines(failure))
 
     def _print(self, console: Console, blocks: Iterable[RenderableType]) -> None:
-        try:
-            for block in blocks:
-                print_block(console, block)
-            console.file.flush()
-        except BrokenPipeError:
-            _drop_stdout()
+        with last_words():
+            _print_now(console, blocks)
 
 
 class JsonOutput:
@@ -258,36 +255,26 @@ def _failure_lines(failure: Failure) -> Iterator[RenderableType]:
         yield Text.assemble(("hint: ", "bold"), visible(failure.hint))
 
 
+def _print_now(console: Console, blocks: Iterable[RenderableType]) -> None:
+    for block in blocks:
+        print_block(console, block)
+    console.file.flush()
+
+
 def _write_bytes(chunks: Iterable[bytes]) -> None:
-    try:
+    with last_words():
         sys.stdout.flush()
         for chunk in chunks:
             sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        _drop_stdout()
-
-
-def _drop_stdout() -> None:
-    """A reader that has seen enough (`| head`) is no error; Python's own flush at exit is next."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.close(descriptor)
-
-
-class _Console(Console):
-    """Rich's, but for a reader who has gone: Rich would end the process with exit code 1."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
 
 
 def result_console() -> Console:
     """A console on stdout, as wide as its terminal."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _NO_END_OF_ROOM
-    return _Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 def error_console() -> Console:
     """A console on stderr, as wide as its terminal."""
-    return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)

@@ -105,6 +105,8 @@ class Session:
     def fail(self, error: BaseException) -> ExitCode:
         """Tell people (or a program) what went wrong, and return the exit code."""
         failure = as_failure(error, self.when_interrupted)
+        if failure.exit_code == ExitCode.SIGPIPE:
+            return ExitCode.SIGPIPE
         if failure.exit_code == ExitCode.BUG:
             failure = self._with_evidence(failure, error)
         else:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, auth_option, output_options, retry_time_option
+from mlporter.cli.options import (
+    CONTEXT,
+    auth_option,
+    output_options,
+    registry_option,
+    retry_time_option,
+)
 from mlporter.errors import ExitCode
 from mlporter.redaction import redact
 
@@ -48,6 +54,7 @@ def _names(
     type=click.IntRange(min=0),
     help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
 )
+@registry_option
 @auth_option
 @retry_time_option
 @output_options
@@ -60,6 +67,7 @@ def command(
     how: RowFormat,
     columns: tuple[str, ...] | None,
     limit: int | None,
+    registry: str | None,
     auth: str | None,
     retry_time: float,
 ) -> int:
@@ -71,7 +79,9 @@ def command(
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
-    reader = mlporter.show(address, table, columns=columns, auth=auth, retry_time=retry_time)
+    reader = mlporter.show(
+        address, table, columns=columns, registry=registry, auth=auth, retry_time=retry_time
+    )
     if limit is None and how == "table":
         limit = _TABLE_LIMIT
     session.output.listed(Rows(redact(address), table, reader, limit), how)

@@ -6,14 +6,14 @@ whose hash a side does not know. Several are read at once; results come in order
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.copying import hash_stream
 from mlporter.catalogue.own import ARTIFACTS
 from mlporter.compare.report import (
     DIFFER,
@@ -24,6 +24,7 @@ from mlporter.compare.report import (
     TableCounts,
 )
 from mlporter.errors import BundleDamagedError
+from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
     from mlporter.compare.merge import OnDifference
@@ -34,9 +35,6 @@ __all__ = ["OnFiles", "compare_files", "hash_file"]
 
 OnFiles = Callable[[int], None]
 """Told how many files were compared so far."""
-
-_CHUNK = 1 << 20
-"""Bytes read at a time."""
 
 _AHEAD = 8
 """Pairs in flight, for each worker."""
@@ -111,11 +109,8 @@ def hash_file(source: Source, file: ArtifactFile) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    digest = hashlib.sha256()
     with source.open_file(file) as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hash_stream(stream)[0]
 
 
 def _owned(files: Iterator[ArtifactFile], *, orphans: bool) -> Iterator[ArtifactFile]:
@@ -161,20 +156,17 @@ def _summed(
 ) -> Iterator[tuple[_Pair, _Sum, _Sum]]:
     """The pairs in order, with the hashes where they decide."""
     pending: deque[_Pending] = deque()
-    pool = ThreadPoolExecutor(options.workers, thread_name_prefix="mlporter-hash")
-    try:
+    with Pool(options.workers, thread_name_prefix="mlporter-hash") as pool:
         for pair in pairs:
             pending.append(_submit(pool, left, right, pair, options))
             if len(pending) >= options.workers * _AHEAD:
                 yield _settled(pending.popleft())
         while pending:
             yield _settled(pending.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _submit(
-    pool: ThreadPoolExecutor, left: Source, right: Source, pair: _Pair, options: CompareOptions
+    pool: Pool, left: Source, right: Source, pair: _Pair, options: CompareOptions
 ) -> _Pending:
     mine, theirs = pair.left, pair.right
     decides = mine is not None and theirs is not None and mine.size == theirs.size

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.artifacts.anchors import Anchor, find_anchors
+from mlporter.stores.versions import owner_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +25,6 @@ __all__ = ["OWN_FILES", "anchored_places", "anchored_text"]
 OWN_FILES = "(files of its own)"
 """What a place is compared as that lies in no run's and no logged model's root."""
 
-_ROOTS = (
-    ("logged_model", "logged_models", "model_id", "artifact_location"),
-    ("run", "runs", "run_uuid", "artifact_uri"),
-)
 _BY_NAME = ("runs:/", "models:/")
 
 
@@ -38,7 +35,7 @@ def anchored_places(source: TableReader, table: Table) -> Normalise:
     memory grows with the number of places (model versions), not of runs.
     """
     places = tuple(place.column for place in table.places if place.column in table.by_name)
-    anchors = find_anchors(_uris(source, table.name, places), _roots(source)) if places else {}
+    anchors = find_anchors(_uris(source, table.name, places), owner_roots(source)) if places else {}
 
     def replace_places(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:  # noqa: ARG001
         for name in places:
@@ -70,13 +67,3 @@ def _uris(source: TableReader, table: str, places: tuple[str, ...]) -> Iterator[
     for batch in source.read(table, places):
         for column in batch.columns:
             yield from (uri for uri in column.to_pylist() if uri and not uri.startswith(_BY_NAME))
-
-
-def _roots(source: TableReader) -> Iterator[tuple[str, str, str]]:
-    here = {table.name: table for table in source.tables}
-    for kind, name, key, place in _ROOTS:
-        if name not in here or place not in here[name].by_name:
-            continue
-        for batch in source.read(name, (key, place)):
-            ids, roots = (column.to_pylist() for column in batch.columns)
-            yield from ((kind, i, root) for i, root in zip(ids, roots, strict=True) if root)

@@ -18,7 +18,8 @@ from mlporter.errors import UnsupportedError, UsageError
 from mlporter.redaction import needs_encoding, redact, redact_address, remember_password
 from mlporter.stores.filestore.folders import is_file_store
 
-__all__ = ["Address", "AddressKind", "Place", "is_databricks", "parse_address", "place_text"]
+__all__ = ["Address", "AddressKind", "Place", "is_databricks", "is_same_place", "parse_address"]
+__all__ += ["place_text"]
 
 Place = Union[str, "os.PathLike[str]"]
 """What the functions of the API take for a place: an address, or the path of a folder."""
@@ -81,6 +82,13 @@ class Address:
             return f"sqlite:///{self.path}"
         driver = "mysql+pymysql" if self.kind is AddressKind.MYSQL else "postgresql+psycopg2"
         return f"{driver}://" + self.text.partition("://")[2]
+
+
+def is_same_place(one: Address, other: Address) -> bool:
+    """Whether two addresses name the same file, or are the same text."""
+    if one.path is not None and other.path is not None:
+        return one.path.resolve() == other.path.resolve()
+    return one.text == other.text
 
 
 def place_text(place: Place) -> str:

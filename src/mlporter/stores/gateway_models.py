@@ -6,10 +6,14 @@ MLflow stores an endpoint's id there, and its API says and takes the name.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlporter.stores.json_text import with_strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from mlporter.stores.json_text import Path
 
 __all__ = ["endpoints_in", "with_endpoints"]
 
@@ -26,12 +30,11 @@ def with_endpoints(text: str, endpoints: Mapping[str, str]) -> str:
     """
     if not endpoints or _GATEWAY not in text:
         return text
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return text
-    changed = _walk(document, endpoints)
-    return text if changed == document else json.dumps(changed)
+
+    def change(path: Path, value: str) -> str:
+        return _named(value, endpoints) if path[-1:] == (_FIELD,) else value
+
+    return with_strings(text, change)
 
 
 def endpoints_in(text: str) -> Iterator[str]:
@@ -51,19 +54,6 @@ def endpoints_in(text: str) -> Iterator[str]:
             model = value.get(_FIELD)
             if isinstance(model, str) and model.startswith(_GATEWAY):
                 yield model.removeprefix(_GATEWAY)
-
-
-def _walk(value: Any, endpoints: Mapping[str, str]) -> Any:  # noqa: ANN401 -- JSON
-    if isinstance(value, list):
-        return [_walk(item, endpoints) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: _named(item, endpoints)
-        if key == _FIELD and isinstance(item, str)
-        else _walk(item, endpoints)
-        for key, item in value.items()
-    }
 
 
 def _named(model: str, endpoints: Mapping[str, str]) -> str:

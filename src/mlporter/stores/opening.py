@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mlporter.artifacts.looking import is_folder
 from mlporter.artifacts.uris import local_path
 from mlporter.errors import UsageError
 from mlporter.progress import silent
 from mlporter.redaction import redact
-from mlporter.stores.address import Address, AddressKind, parse_address, place_text
+from mlporter.stores.address import Address, AddressKind, is_same_place, parse_address, place_text
 from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
+from mlporter.stores.registries import WithRegistry
 from mlporter.stores.secrets import WithoutSecrets
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
+
+    class _Opened(Protocol):
+        def __call__(self, place: Address, *, orphans: bool) -> Source: ...
+
 
 __all__ = ["RETRY_TIME", "allowed_folder", "bundle_address", "open_source"]
 
@@ -39,6 +44,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     orphans: bool = False,
     once: bool = False,
     auth: str | None = None,
+    registry: Place | None = None,
     include_tables: tuple[str, ...] | None = None,
     allow_root: Sequence[Place] = (),
     on_progress: OnProgress = silent,
@@ -57,6 +63,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         auth: Address of the database of its users, where they have one of their own.
         allow_root: Folders of this machine that files may be read from, though they are no
             artifact roots of the registry.
+        registry: Where its registered models are, if not here: a place as `address`.
         include_tables: Leave out tables that are not MLflow's, but for these; None keeps all.
         on_progress: Told how far reading is, where a place is read before its rows are given.
 
@@ -66,18 +73,24 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         RefusedError: it is not a registry, or one that this release does not read.
         BundleError: it is a bundle that cannot be used.
     """
+
+    def opened(place: Address, *, orphans: bool) -> Source:
+        if place.kind is AddressKind.BUNDLE:
+            return _open_bundle(place, once=once)
+        if place.kind is AddressKind.FILESTORE:
+            return _open_file_store(
+                place, uri_map, workers, allowed, on_progress, orphans=orphans, once=once
+            )
+        if place.kind is AddressKind.SERVER:
+            return _open_server(place, uri_map, workers, allowed, retry_time, on_progress)
+        return _open_database(place, uri_map, workers, allowed, orphans=orphans, part=part)
+
     place = parse_address(address)
     allowed = tuple(map(allowed_folder, allow_root))
-    if place.kind is AddressKind.BUNDLE:
-        source = _open_bundle(place, once=once)
-    elif place.kind is AddressKind.FILESTORE:
-        source = _open_file_store(
-            place, uri_map, workers, allowed, on_progress, orphans=orphans, once=once
-        )
-    elif place.kind is AddressKind.SERVER:
-        source = _open_server(place, uri_map, workers, allowed, retry_time, on_progress)
+    if registry is None:
+        source = opened(place, orphans=orphans)
     else:
-        source = _open_database(place, uri_map, workers, allowed, orphans=orphans, part=part)
+        source = _with_registry(place, parse_address(place_text(registry)), opened, orphans)
     if auth is not None:
         source = _with_users(source, auth)
     if include_tables is not None:
@@ -104,6 +117,31 @@ def allowed_folder(folder: Place) -> Path:
             hint="for files that are elsewhere: --map-uri FROM=TO",
         )
     return path
+
+
+def _with_registry(
+    place: Address,
+    registry: Address,
+    opened: _Opened,
+    orphans: bool,  # noqa: FBT001
+) -> Source:
+    """Two places as one; the registry is seen first, so that the runs of its versions are there.
+
+    Raises:
+        UsageError: they are the same.
+    """
+    if is_same_place(place, registry):
+        raise UsageError(
+            "the registered models are to be read from where everything is read",
+            subject=str(registry),
+            hint="leave --registry out, or name the database of `--registry-store-uri` with it",
+        )
+    models = opened(registry, orphans=False)
+    try:
+        return WithRegistry(opened(place, orphans=orphans), models)
+    except BaseException:
+        models.close()
+        raise
 
 
 def _with_users(source: Source, auth: str) -> Source:

@@ -58,6 +58,7 @@ class Description:
     ``artifacts`` "copy" where the place holds files of its own, else "reference" or "none";
     ``bundle_id`` of a bundle;
     ``selection`` what was asked for, where it is only a part of a registry, as plain values;
+    ``registry`` the address of its registered models, where these are somewhere else;
     ``over_rest`` where the rows came over MLflow's REST API, which does not show everything.
     """
 
@@ -70,6 +71,7 @@ class Description:
     selection: Mapping[str, object] | None = None
     stored_revision: str | None = None
     over_rest: bool = False
+    registry: str | None = None
 
     @property
     def has_no_users(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mlporter.artifacts.anchors import Location, Root, VersionKey, VersionRow, locate_versions
 
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Among
 
-__all__ = ["TableReader", "locations_of", "owner_roots", "rows_of", "version_owner_id"]
+__all__ = [
+    "KnowsRoots",
+    "TableReader",
+    "known_roots",
+    "locations_of",
+    "owner_roots",
+    "rows_of",
+    "version_owner_id",
+]
 
 _PROMPT_TAG = "mlflow.prompt.is_prompt"
 _VERSION = ("workspace", "name", "version", "source", "storage_location", "run_id",
@@ -48,8 +56,23 @@ def rows_of(source: TableReader, table: str, columns: tuple[str, ...]) -> Iterat
         yield from zip(*(values.get(name, absent) for name in columns), strict=True)
 
 
+@runtime_checkable
+class KnowsRoots(Protocol):
+    """A reader that knows roots of runs and logged models that it does not have itself."""
+
+    @property
+    def known_roots(self) -> tuple[Root, ...]:
+        """Kind, id and artifact root of each."""
+
+
+def known_roots(reader: object) -> tuple[Root, ...]:
+    """What a reader knows of the roots of others, if it knows any."""
+    return reader.known_roots if isinstance(reader, KnowsRoots) else ()
+
+
 def owner_roots(source: TableReader) -> Iterator[Root]:
     """The recorded artifact root of every run and logged model."""
+    yield from known_roots(source)
     for run, uri in rows_of(source, "runs", ("run_uuid", "artifact_uri")):
         yield "run", run, uri or ""
     for model, uri in rows_of(source, "logged_models", ("model_id", "artifact_location")):

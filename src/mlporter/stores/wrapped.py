@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.stores.versions import known_roots
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlporter.artifacts.anchors import Root
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
@@ -60,6 +63,11 @@ class Wrapped:
     def notes(self) -> tuple[str, ...]:
         """What people should know of how it was read."""
         return self.inner.notes
+
+    @property
+    def known_roots(self) -> tuple[Root, ...]:
+        """Roots that it knows of others."""
+        return known_roots(self.inner)
 
     def close(self) -> None:
         """End the snapshot."""

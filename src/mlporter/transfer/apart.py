@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.uris import local_path
 from mlporter.errors import UsageError
-from mlporter.stores.address import AddressKind
+from mlporter.stores.address import AddressKind, is_same_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +22,7 @@ def check_apart(source: Address, target: Address) -> None:
     Raises:
         UsageError: both addresses name the same file, or are the same text.
     """
-    same = source.text == target.text
-    if source.path is not None and target.path is not None:
-        same = source.path.resolve() == target.path.resolve()
-    if same:
+    if is_same_place(source, target):
         raise UsageError("source and target are the same", subject=str(target))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
@@ -25,6 +25,7 @@ from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.plan import Plan, plan_transfer
+from mlporter.transfer.remarks import Remarks
 from mlporter.transfer.result import FilesResult, Result, TableResult
 from mlporter.transfer.selection import as_selection, select
 from mlporter.transfer.strict import check_strict, find_unreadable
@@ -74,6 +75,7 @@ def export(
     restart: bool = False,
     include_secrets: bool = False,
     auth: str | None = None,
+    registry: Place | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
     include_tables: Sequence[str] = (),
@@ -99,6 +101,7 @@ def export(
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
         include_tables: Tables of other programs in the same database that are to come, too.
@@ -145,6 +148,7 @@ def export(
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
         auth=auth,
+        registry=registry,
         include_tables=tuple(include_tables),
         on_progress=on_progress,
     )
@@ -178,6 +182,7 @@ class _Export:
     tables: list[TableResult] = field(default_factory=list)
     manifest: Manifest | None = None
     _latest: LatestMetrics | None = None
+    _remarks: Remarks | None = None
     _stopped: Event = field(default_factory=Event)
 
     def run(self) -> None:
@@ -186,8 +191,11 @@ class _Export:
         plan = plan_transfer(self.source.tables, counts, include_secrets=self.include_secrets)
         with ExitStack() as stack:
             self._watch_latest(counts, stack)
+            self._remarks = stack.enter_context(closing(Remarks(plan.tables, counts)))
             self._write_tables(plan, counts)
             self._check_latest()
+            for item in self._remarks.entries():
+                self._leave_out(item)
         for item in (*plan.left_out, *left_out_of(self.source)):
             self._leave_out(item)
         if self.artifacts == "copy":
@@ -224,6 +232,10 @@ class _Export:
         secrets = self.include_secrets or table.kind is Kind.UNKNOWN
         rows = self.writer.write_table(table, batches, secrets=secrets)
         if rows != expected:
+            # What does not fit was met while it was read; such rows were counted before.
+            again = self.source.read(table.name, table.order)
+            expected = sum(batch.num_rows for batch in again)
+        if rows != expected:
             raise ReadBackError(
                 f"{rows} rows were read and {expected} counted in one snapshot",
                 subject=f"{self.source.description.address} table {table.name}",
@@ -235,6 +247,8 @@ class _Export:
         batches: Iterator[pa.RecordBatch] = read_ahead(self.source.read(table.name))
         if table.name == _METRICS and self._latest is not None:
             batches = self._latest.watch(batches)
+        if self._remarks is not None:
+            batches = self._remarks.watch(table.name, batches)
         for batch in batches:
             if self._stopped.is_set():
                 raise CancelledError

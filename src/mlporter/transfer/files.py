@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from mlporter.artifacts.steady import ChangedWhileReadError
 from mlporter.errors import LeftOut
+from mlporter.stopping import Pool, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -109,6 +110,7 @@ def carry_files(
     *,
     workers: int,
     size: Callable[[T], int],
+    threads: type[ThreadPoolExecutor] = Pool,
 ) -> Iterator[tuple[T, R]]:
     """Carry files in several threads; yield each with its result, in the order they came.
 
@@ -124,10 +126,12 @@ def carry_files(
         unread: Takes what could not be read; called in this thread.
         workers: How many at a time.
         size: The bytes of an item.
+        threads: What gives the threads: after an interrupt, those of `Pool` are left where they
+            are, and those of others waited for.
     """
     pending: deque[Future[_Carried[T, R]]] = deque()
     groups = _Groups(size)
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="artifacts") as pool:
+    with threads(max_workers=workers, thread_name_prefix="artifacts") as pool:
         try:
             for group in groups.of(items):
                 enough = 0 if group.is_quick else workers * _LOOK_AHEAD - 1
@@ -190,7 +194,10 @@ class _Groups(Generic[T]):
 
 def _carry_group(carry: Callable[[T], R], group: list[T]) -> _Carried[T, R]:
     started = monotonic()
-    files = [(item, _carried(carry, item)) for item in group]
+    files = []
+    for item in group:
+        check()
+        files.append((item, _carried(carry, item)))
     return _Carried(files, monotonic() - started)
 
 

@@ -14,12 +14,15 @@ from mlporter.stores.database.target import open_database_target
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
+from mlporter.transfer.dangling import WithoutDangling
 from mlporter.transfer.export import ArtifactsMode, check_options
+from mlporter.transfer.held import with_held
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
-from mlporter.transfer.load import Load
+from mlporter.transfer.load import Load, check
 from mlporter.transfer.merge.policy import OnConflict, Policy
 from mlporter.transfer.orphans import check_orphans
 from mlporter.transfer.prepare import prepare
+from mlporter.transfer.remarks import look_through
 from mlporter.transfer.result import FilesResult, Result
 from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.selection import as_selection, select
@@ -30,6 +33,7 @@ from mlporter.transfer.wishes import Wishes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlporter.errors import LeftOut
     from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
     from mlporter.transfer.prepare import Prepared, Target
@@ -137,6 +141,7 @@ def copy(
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     auth: str | None = None,
+    registry: Place | None = None,
     target_auth: str | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
@@ -172,6 +177,7 @@ def copy(
         orphans=orphans,
         retry_time=retry_time,
         auth=auth,
+        registry=registry,
         target_auth=target_auth,
         include_tables=tuple(include_tables),
         allow_root=tuple(map(place_text, allow_root)),
@@ -187,6 +193,8 @@ def _transfer(
     check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
     place = _target(target)
     origin = parse_address(source)
+    if wishes.registry is not None:
+        check_apart(parse_address(place_text(wishes.registry)), place)
     check_apart(origin, place)
     if wishes.auth is not None and wishes.target_auth is not None:
         check_apart(parse_address(wishes.auth), parse_address(wishes.target_auth))
@@ -204,6 +212,7 @@ def _transfer(
         orphans=wishes.orphans,
         once=True,
         auth=wishes.auth,
+        registry=wishes.registry,
         include_tables=wishes.include_tables,
         on_progress=on_progress,
     )
@@ -230,6 +239,7 @@ class _Work:
 
     def run(self, started: float) -> Result:
         """Carry it out."""
+        self._refuse_early()
         target = open_database_target(
             self.place, self.source.description.revision, self.wishes.target_auth
         )
@@ -248,6 +258,20 @@ class _Work:
         moved = load.files_result or FilesResult(self.wishes.artifacts)
         return self._result(work, moved, load.left_out, started)
 
+    def _refuse_early(self) -> None:
+        """Refuse what needs no tables to be known, before an empty database gets some.
+
+        MLflow makes them in transactions of its own. A new SQLite file appears with the commit.
+        """
+        if self.place.kind is AddressKind.SQLITE:
+            return
+        target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
+        try:
+            if target.has_no_tables:
+                check(self._prepare(target), ())
+        finally:
+            target.close()
+
     def preview(self, started: float) -> Result:
         """Say what would be done."""
         target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
@@ -263,8 +287,11 @@ class _Work:
 
     def _prepare(self, target: Target) -> Prepared:
         wishes = self.wishes
+        source, remarks = self._looked_through(target)
+        if wishes.copies(source) and not target.is_fresh:
+            source = with_held(source, target, wishes.uri_map)
         work = prepare(
-            self.source,
+            source,
             target,
             wishes.policy,
             wishes.artifact_root,
@@ -272,11 +299,23 @@ class _Work:
             include_secrets=wishes.include_secrets,
             on_progress=self.on_progress,
         )
+        work.remarks = remarks
         if wishes.strict_artifacts and wishes.copies(self.source):
             work.unreadable = find_unreadable(
                 work.source, workers=wishes.workers, on_progress=self.on_progress
             )
         return work
+
+    def _looked_through(self, target: Target) -> tuple[Source, tuple[LeftOut, ...]]:
+        """What of the source the target takes, and what there is to be said of its rows.
+
+        Beside rows of its own, a target has no place for rows of nobody.
+        """
+        seen = look_through(self.source, self.on_progress)
+        if seen.dangling and (target.enforces_caps or not target.is_fresh):
+            source = WithoutDangling(self.source, seen.dangling)
+            return source, (*source.entries(), *seen.others)
+        return self.source, seen.carried() if seen.is_news else ()
 
     def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
         """Count the files that would be copied."""
@@ -303,7 +342,7 @@ class _Work:
             tables=work.counted,
             files=files,
             left_out=left_out.summary(),
-            notes=(*self.source.notes, *merge.notes),
+            notes=(*work.origin.notes, *merge.notes),
             seconds=monotonic() - started,
             next_command="" if refused else self._following(renamed=bool(merge.renamed)),
             dry_run=planned,
@@ -331,7 +370,8 @@ def _following(verb: str, places: tuple[str, str], wishes: Wishes, *, renamed: b
         return command_line(verb, places, wishes.options(), part)
     if renamed:
         return command_line("inspect", places[1:], ())
-    return command_line("diff", places, (), part)
+    named = (option for option in wishes.options() if option[0] == "registry")
+    return command_line("diff", places, named, part)
 
 
 def _into_server(
@@ -342,6 +382,11 @@ def _into_server(
     from mlporter.transfer.into_server.work import ServerWork  # noqa: PLC0415
 
     wishes.check_for_server()
+    seen = look_through(source, on_progress)
+    told = seen.others
+    if seen.dangling:
+        source = WithoutDangling(source, seen.dangling)
+        told += tuple(source.entries())
     work = ServerWork(
         source,
         place,
@@ -354,6 +399,8 @@ def _into_server(
         dry=wishes.dry_run,
     )
     try:
+        for item in told:
+            work.carry.left_out.add(item)
         work.run()
         places = (source.description.address, str(place))
         result = work.result(verb, wishes.artifacts)

@@ -131,6 +131,7 @@ def inspect(
     *,
     auth: str | None = None,
     allow_root: Sequence[Place] = (),
+    registry: Place | None = None,
     retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> Inventory:
@@ -141,6 +142,7 @@ def inspect(
         auth: Address of the database of its users, if they have one of their own.
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
+        registry: Where its registered models are, if they are in another place.
         retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
@@ -153,6 +155,7 @@ def inspect(
         orphans=True,
         auth=auth,
         allow_root=allow_root,
+        registry=registry,
         on_progress=on_progress,
     )
     try:

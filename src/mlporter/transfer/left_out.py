@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.errors import LeftOut
 from mlporter.stores.secrets import WithoutSecrets
+from mlporter.transfer.dangling import WithoutDangling
 from mlporter.transfer.result import LEFT_OUT_SHOWN, LeftOutSummary
 from mlporter.transfer.selection.source import SelectedSource
 
@@ -48,6 +49,8 @@ def left_out_of(source: Source) -> Iterator[LeftOut]:
     for: those that the export left out. Of a selection also what it left outside.
     """
     yield from source.losses()
+    if isinstance(source, WithoutDangling):
+        source = source.inner
     if isinstance(source, SelectedSource):
         yield from source.left_out
         source = source.inside_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -264,7 +265,12 @@ class Load:
         bounds = files.bind(self.work.source.files(self.left_out.add))
         count = size = there = stored = 0
         for bound, written in carry_files(
-            bounds, carry, unread, workers=self.workers, size=lambda bound: bound.file.size
+            bounds,
+            carry,
+            unread,
+            workers=self.workers,
+            size=lambda bound: bound.file.size,
+            threads=ThreadPoolExecutor,  # what was written is taken back, once nobody writes
         ):
             files.landed(bound, written)
             count += 1

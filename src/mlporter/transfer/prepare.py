@@ -89,6 +89,7 @@ class Prepared:
         fresh: Whether the target was found with nothing in it.
         rewrite: New places for artifacts, or None to keep the URIs.
         unreadable: Files that cannot be read, if they were looked at.
+        remarks: What else people must know of the rows.
     """
 
     source: Source
@@ -100,6 +101,7 @@ class Prepared:
     rewrite: Rewrite | Remap | None
     on_progress: OnProgress
     unreadable: Unreadable = field(default_factory=Unreadable)
+    remarks: tuple[LeftOut, ...] = ()
     _kept: dict[str, KeptRows] = field(default_factory=dict)
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
@@ -171,6 +173,7 @@ class Prepared:
         """What is left out, as far as that is known before any file is read."""
         yield from self.plan.left_out
         yield from self.merge.left_out
+        yield from self.remarks
 
     @cached_property
     def counted(self) -> tuple[TableResult, ...]:
@@ -182,8 +185,9 @@ class Prepared:
             left = self.merge.skipped_rows.get(table.name, 0)
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
-            there = self.origin.count(table.name) - new - left
-            results.append(TableResult(table.name, new, there, left))
+            changed = self.merge.changed.get(table.name, 0)
+            there = self.origin.count(table.name) - new - left - changed
+            results.append(TableResult(table.name, new, there, left, changed=changed))
         results += [TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()]
         return tuple(results)
 

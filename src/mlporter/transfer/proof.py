@@ -45,6 +45,7 @@ def diff(
     allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    registry: Place | None = None,
     include_tables: Sequence[str] = (),
     selection: Asked = None,
     on_progress: OnProgress = silent,
@@ -64,6 +65,7 @@ def diff(
             none there.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        registry: Where the registered models of A are, if they are in another place.
         include_tables: Compare these tables of other programs, too.
         selection: Compare only this part of both, of what each of them has of it.
         on_progress: Told how far it is.
@@ -85,7 +87,7 @@ def diff(
         on_progress=on_progress,
     )
     with ExitStack() as stack:
-        left = stack.enter_context(closing(opened(a)))
+        left = stack.enter_context(closing(opened(a, registry=registry)))
         right = stack.enter_context(closing(opened(b)))
         left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)

@@ -122,10 +122,15 @@ class Registry:
 
 
 def open(  # noqa: A001 -- as in `gzip.open`
-    address: Place, *, auth: str | None = None, retry_time: float = RETRY_TIME
+    address: Place,
+    *,
+    auth: str | None = None,
+    registry: Place | None = None,
+    retry_time: float = RETRY_TIME,
 ) -> Registry:
     """Open a bundle or a database for reading; see `mlporter.stores.opening.open_source`."""
-    return Registry(open_source(place_text(address), auth=auth, retry_time=retry_time))
+    place = place_text(address)
+    return Registry(open_source(place, auth=auth, registry=registry, retry_time=retry_time))
 
 
 def show(
@@ -134,6 +139,7 @@ def show(
     *,
     columns: tuple[str, ...] | None = None,
     auth: str | None = None,
+    registry: Place | None = None,
     retry_time: float = RETRY_TIME,
 ) -> pa.RecordBatchReader:
     """Rows of a table as a stream of Arrow batches; the place is closed at its end.
@@ -143,22 +149,23 @@ def show(
         table: A table's name.
         columns: Only these, in this order.
         auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
         retry_time: Seconds after which a server that keeps failing is given up.
 
     Raises:
         UsageError: there is no such table or column.
     """
-    registry = open(address, auth=auth, retry_time=retry_time)
+    opened = open(address, auth=auth, registry=registry, retry_time=retry_time)
     try:
-        reader = registry.read(table, columns)
+        reader = opened.read(table, columns)
     except BaseException:
-        registry.close()
+        opened.close()
         raise
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             yield from reader
         finally:
-            registry.close()
+            opened.close()
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())

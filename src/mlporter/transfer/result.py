@@ -30,13 +30,18 @@ NAMED_IN_JSON = 1000
 
 @dataclass(frozen=True, slots=True)
 class TableResult:
-    """Rows of one table: carried now, already there and equal, skipped by rule, failed."""
+    """Rows of one table: new, already there and equal, skipped by rule, failed, and changed.
+
+    ``changed`` are rows that the target has and that get other values: on a server what our own
+    copies lack since, in a database what is restored. They are among no other number.
+    """
 
     table: str
     carried: int
     already_there: int = 0
     skipped: int = 0
     failed: int = 0
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,8 @@ class Result:
 
     @property
     def rows(self) -> int:
-        """Rows carried, all tables together."""
-        return sum(table.carried for table in self.tables)
+        """Rows written, new or changed, all tables together."""
+        return sum(table.carried + table.changed for table in self.tables)
 
     @property
     def exit_code(self) -> ExitCode:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UsageError
+from mlporter.stores.address import place_text
 from mlporter.stores.opening import RETRY_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
     from mlporter.transfer.export import ArtifactsMode
     from mlporter.transfer.merge.policy import Policy
@@ -41,6 +43,7 @@ class Wishes:
     target_auth: str | None = None
     include_tables: tuple[str, ...] = ()
     allow_root: tuple[str, ...] = ()
+    registry: Place | None = None
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""
@@ -85,6 +88,7 @@ class Wishes:
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
         yield "strict-artifacts", self.strict_artifacts
         yield "orphans", self.orphans
+        yield "registry", "" if self.registry is None else place_text(self.registry)
         yield "auth", self.auth or ""
         yield "target-auth", self.target_auth or ""
         yield from (("map-uri", pair) for pair in self.uri_map)

@@ -3,16 +3,22 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 
+import psycopg2
 import pyarrow as pa
 import pytest
 
-from mlporter.errors import UnreachableError
+from mlporter import stopping
+from mlporter.catalogue import BY_NAME
+from mlporter.errors import InterruptedByUserError, UnreachableError
 from mlporter.stores.address import parse_address
 from mlporter.stores.database import postgresql, sqlite
 from mlporter.stores.database.interrupts import interruptible
 from tests.support.databases import rows
+from tests.support.engines import Postgres
 from tests.support.mlflow_session import sqlite_url
 
 
@@ -60,6 +66,62 @@ def test_other_threads_make_their_calls_themselves():
     thread.start()
     thread.join()
     assert seen == [thread]
+
+
+@pytest.fixture
+def going_on():
+    yield
+    stopping.let_go_on()
+
+
+@pytest.mark.usefixtures("going_on")
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_reads_is_cancelled_in_other_threads_too(reads):
+    """A commit that has begun is not: whoever waits for it hears how it ended."""
+    begun, cancelled, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def call():
+        begun.set()
+        assert go_on.wait(60)
+        return "ended"
+
+    def cancel():
+        cancelled.set()
+        go_on.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(interruptible, call, cancel, reads=reads)
+        assert begun.wait(60)
+        stopping.stop()
+        assert cancelled.is_set() is reads
+        go_on.set()
+        assert ending.result() == "ended"
+        cancelled.clear()
+        stopping.stop()
+        assert not cancelled.is_set()
+        if reads:
+            with pytest.raises(InterruptedByUserError):
+                pool.submit(interruptible, call, cancel, reads=reads).result()
+
+
+@pytest.mark.usefixtures("going_on")
+def test_a_thread_that_waits_for_postgresql_is_woken(mlflow_postgres_url):
+    address = parse_address(mlflow_postgres_url)
+    connection = postgresql.connect(address.libpq, "here")
+    table = BY_NAME["metrics"]
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with closing(psycopg2.connect(Postgres.plain(mlflow_postgres_url))) as other:
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE metrics IN ACCESS EXCLUSIVE MODE")
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(lambda: list(connection.read(table, table.columns)))
+            while not rows(mlflow_postgres_url, waiting):
+                assert not reading.done()
+            # The lock is still held.
+            stopping.stop()
+            with pytest.raises(UnreachableError):
+                reading.result(30)
+    connection.close()
 
 
 def test_a_statement_of_postgresql_is_an_interrupt_and_no_error_of_the_database(

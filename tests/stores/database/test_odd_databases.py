@@ -65,21 +65,6 @@ def test_a_revision_that_is_none_or_two_is_refused(url, statements, found):
         open_source(url)
 
 
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [("name", "CAST(x'ff61' AS TEXT)"), ("start_time", "'yesterday'"), ("end_time", "1.5")],
-)
-def test_a_value_that_does_not_fit_is_refused_with_its_column(
-    plain_sqlite, tmp_path, column, value
-):
-    """Text that is not UTF-8 most of all: nobody could read the bundle."""
-    url = plain_sqlite.tracking_uri
-    execute(url, f"UPDATE runs SET {column} = {value} WHERE run_uuid = '{plain_sqlite.run_ids[0]}'")
-    with pytest.raises(UnreachableError, match="does not fit") as caught:
-        mlporter.export(url, str(tmp_path / "bundle"))
-    assert caught.value.subject == f"{url} table runs column {column}"
-
-
 # --- States of a SQLite file ----------------------------------------------------------------------
 
 CRASH = """

@@ -166,7 +166,7 @@ def test_an_interrupt_ends_what_workers_wait_for(faulty: FaultyServer, client: C
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        list(ahead(["/ok", PATH, PATH], ask, 3, stop=client.close))
+        list(ahead(["/ok", PATH, PATH], ask, 3))
     assert time.monotonic() - start < 10
 
 

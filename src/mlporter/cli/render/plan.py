@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.render.layout import bullets, columns, facts, heading, number
+from mlporter.cli.render.layout import bullets, facts, heading, number
 from mlporter.cli.render.transfer import (
+    numbered,
     render_files,
     render_left_out,
     render_next,
@@ -146,13 +147,14 @@ def _counts(result: Result) -> Iterator[RenderableType]:
     if not result.conflicts:
         rows.append([Text("all rows", style="bold"), *_all_rows(result)])
         if result.files.mode == "copy":
-            files = (number(result.files.files), number(0), number(0), number(0))
-            rows.append([Text("files", style="bold"), *files])
-    names = ["new", "already there", "skipped", "in conflict"]
+            there = result.files.already_there
+            files = (result.files.files - there, 0, there, 0, 0)
+            rows.append([Text("files", style="bold"), *map(number, files)])
+    names = ["new", "would change", "already there", "skipped", "in conflict"]
     if not result.conflicts:
         names.pop()
-    sides: list[tuple[str, str]] = [("", "left"), *((name, "right") for name in names)]
-    yield columns(sides, [row[: len(sides)] for row in rows])  # type: ignore[arg-type]
+    changes = any(table.changed for table in result.tables)
+    yield from numbered(names, rows, changes=changes)
     if not result.conflicts:
         yield from render_files(result.files)
 
@@ -166,18 +168,19 @@ def _in_conflict(conflicts: tuple[Conflict, ...]) -> Counter[str]:
     return Counter(kind for kind, _ in {(conflict.kind, conflict.id) for conflict in conflicts})
 
 
-def _numbers(table: TableResult, conflicts: int) -> tuple[int, int, int, int]:
-    """New, already there, skipped, in conflict; each thing is counted once."""
+def _numbers(table: TableResult, conflicts: int) -> tuple[int, ...]:
+    """New, would change, already there, skipped, in conflict; each thing is counted once."""
     new, there = table.carried, table.already_there
     if table.table in COUNTED_AS_THERE:
-        return new, max(there - conflicts, 0), table.skipped, conflicts
-    return max(new - conflicts, 0), there, table.skipped, conflicts
+        there = max(there - conflicts, 0)
+    else:
+        new = max(new - conflicts, 0)
+    return new, table.changed, there, table.skipped, conflicts
 
 
 def _all_rows(result: Result) -> Iterator[Cell]:
-    yield number(result.rows)
-    yield number(sum(table.already_there for table in result.tables))
-    yield number(sum(table.skipped for table in result.tables))
+    for name in ("carried", "changed", "already_there", "skipped"):
+        yield number(sum(getattr(table, name) for table in result.tables))
 
 
 # --- Why it would be refused --------------------------------------------------------------------

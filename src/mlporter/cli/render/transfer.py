@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "name_left_out",
+    "numbered",
     "render_files",
     "render_left_out",
     "render_next",
@@ -51,7 +52,9 @@ _NAMED = 15
 _TOLD = frozenset({"renamed", "nested", "duplicate"})
 """Reasons for which something is carried otherwise than it is stored, which people should know."""
 
-_NUMBERS = ("carried", "already there", "skipped", "failed")
+_NUMBERS = ("carried", "changed", "already there", "skipped", "failed")
+_CHANGED = 2
+"""Which column says what changes."""
 _LEFT_ALONE = {
     "reference": "Files stay where they are, and so do their URIs (--artifacts reference).",
     "none": "Files were left out (--artifacts none).",
@@ -65,7 +68,7 @@ def render_transfer(result: Result) -> Iterator[RenderableType]:
     yield heading(f"{done} {result.source} to {result.target} in {took}")
     yield Text()
     yield from _counts(result)
-    yield from render_files(result.files)
+    yield from render_files(result.files, once=result.verb == "export")
     yield from render_renamed(result)
     yield from render_left_out(result)
     yield from render_notes(result)
@@ -76,11 +79,12 @@ def render_transfer(result: Result) -> Iterator[RenderableType]:
 
 
 def _all_there(result: Result) -> bool:
-    return not (result.fresh or result.rows or result.files.files or result.exit_code)
+    new_files = result.files.files - result.files.already_there
+    return not (result.fresh or result.rows or new_files or result.exit_code)
 
 
 def _counts(result: Result) -> Iterator[RenderableType]:
-    shown = [table for table in result.tables if _numbers(table) != (0, 0, 0, 0)]
+    shown = [table for table in result.tables if any(_numbers(table))]
     shown.sort(key=lambda t: _FIRST.index(t.table) if t.table in _FIRST else len(_FIRST))
     rows: list[list[Cell]] = [[t.table, *map(number, _numbers(t))] for t in shown]
     if result.tables:
@@ -88,35 +92,48 @@ def _counts(result: Result) -> Iterator[RenderableType]:
         rows.append([Text("all rows", style="bold"), *map(number, total)])
     if result.files.mode == "copy":
         rows.append([Text("files", style="bold"), *_file_numbers(result)])
-    yield columns([("", "left"), *((name, "right") for name in _NUMBERS)], rows)
+    yield from numbered(_NUMBERS, rows, changes=any(table.changed for table in result.tables))
     empty = len(result.tables) - len(shown)
     if empty:
         yield Text(f"  {plural(empty, 'other table')} empty", style="dim")
 
 
-def _numbers(table: TableResult) -> tuple[int, int, int, int]:
-    return table.carried, table.already_there, table.skipped, table.failed
+def numbered(
+    names: Sequence[str], rows: Sequence[Sequence[Cell]], *, changes: bool
+) -> Iterator[RenderableType]:
+    """A table of counts; the one of what changes (the second) only where something does."""
+    left = [index for index in range(len(names) + 1) if changes or index != _CHANGED]
+    sides: list[tuple[str, Literal["left", "right"]]] = [("", "left")]
+    sides += [(name, "right") for name in names]
+    yield columns([sides[i] for i in left], [[row[i] for i in left] for row in rows])
+
+
+def _numbers(table: TableResult) -> tuple[int, ...]:
+    return table.carried, table.changed, table.already_there, table.skipped, table.failed
 
 
 def _file_numbers(result: Result) -> tuple[Text, ...]:
     # The named ones are only the first: with more of them, the count is a lower bound.
     left_out = result.left_out
-    failed = sum(bool(entry.path) and not entry.expected for entry in left_out.first)
+    failed = sum(entry.is_file and not entry.expected for entry in left_out.first)
     some = failed and left_out.total > len(left_out.first)
     shown = number(failed) + Text("+" if some else "")
     there = result.files.already_there
-    return number(result.files.files - there), number(there), number(0), shown
+    return number(result.files.files - there), number(0), number(there), number(0), shown
 
 
-def render_files(files: FilesResult) -> Iterator[RenderableType]:
-    """How many bytes in how many files; or why there are none."""
+def render_files(files: FilesResult, *, once: bool = False) -> Iterator[RenderableType]:
+    """How many bytes in how many files; or why there are none.
+
+    A bundle holds each content `once`, however many files have it.
+    """
     if files.mode in _LEFT_ALONE:
         yield Text(f"  {_LEFT_ALONE[files.mode]}")
     elif files.files or files.already_there:
         text = f"  {human_bytes(files.bytes)} in {plural(files.files, 'file')}"
-        if files.stored_files not in {0, files.files}:
-            once = f"{plural(files.stored_files, 'file')}, {human_bytes(files.stored_bytes)}"
-            text += f"; each content once: {once}"
+        if once and files.stored_files not in {0, files.files}:
+            stored = f"{plural(files.stored_files, 'file')}, {human_bytes(files.stored_bytes)}"
+            text += f"; each content once: {stored}"
         yield Text(text)
 
 

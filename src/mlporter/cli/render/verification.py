@@ -43,6 +43,13 @@ def render_verification(result: VerifyResult) -> Iterator[RenderableType]:
         more = _problems(check) - min(_NAMED, len(check.problems))
         if more:
             yield Text(f"  …and {more:,} more (--json names the first ten thousand)")
+    if check.told:
+        yield Text()
+        count = plural(check.told, "reference")
+        yield Text(f"Refers to nothing, as it did at the source: {count}")
+        yield bullets(("-", line) for line in check.told_first[:_NAMED])
+        if check.told > _NAMED:
+            yield Text(f"  …and {check.told - _NAMED:,} more (`mlporter show` of left_out has all)")
     if result.diff is not None:
         yield Text()
         yield from render_diff(result.diff)

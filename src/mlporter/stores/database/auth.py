@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlporter.errors import MlporterError, RefusedError, RevisionError, UnreachableError, UsageError
-from mlporter.stores.address import Address, AddressKind, parse_address
+from mlporter.stores.address import Address, AddressKind, is_same_place, parse_address
 from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.reflection import actual_tables
 from mlporter.stores.database.source import snapshot_of
@@ -185,10 +185,7 @@ def check_auth(text: str, registry: Address) -> Address:
         UsageError: it is no address of a database, or the registry's own.
     """
     address = _address(text)
-    same = address.text == registry.text
-    if address.path is not None and registry.path is not None:
-        same = address.path.resolve() == registry.path.resolve()
-    if same:
+    if is_same_place(address, registry):
         raise UsageError(
             "the users' database is the target itself",
             subject=str(address),

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import adbc_driver_manager
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlporter.errors import MlporterError, RowRefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.database.interrupts import interruptible
+from mlporter.stores.database.values import StrangeValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from adbc_driver_manager import dbapi
 
     from mlporter.catalogue.types import Column, Table
+    from mlporter.stores.database.values import Raw
 
 __all__ = ["AdbcConnection", "AdbcDialect", "Connection", "Dialect"]
 __all__ += ["conform", "driver_error", "misfit", "quoted"]
@@ -56,6 +59,14 @@ class AdbcDialect(Dialect, Protocol):
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:
         """Take out what `select` put in only to steer the driver."""
+
+    def select_raw(
+        self, table: Table, columns: tuple[Column, ...], where: str, relation: str
+    ) -> str:
+        """SQL for the same rows in the same order, of which no value stops the driver."""
+
+    def raw(self, batch: pa.RecordBatch, columns: tuple[Column, ...]) -> list[list[Raw]]:
+        """The values by column, as they are stored, of a batch that `select_raw` gave."""
 
     def statement_options(self, table: Table) -> dict[str, str]:
         """ADBC options for reading this table (batch sizes)."""
@@ -116,7 +127,16 @@ class Connection(Protocol):
         *,
         as_lying: bool = False,
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them."""
+        """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them.
+
+        Raises:
+            StrangeValueError: a value does not fit; those before its batch were given.
+        """
+
+    def read_raw(
+        self, table: Table, columns: tuple[Column, ...], where: str, relation: str
+    ) -> Iterator[list[list[Raw]]]:
+        """The same rows in the same order, as lists by column of values as they are stored."""
 
     def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
         """Append batches to a table, within the transaction at hand; return the rows appended.
@@ -155,12 +175,13 @@ class AdbcConnection:
                 raise driver_error(error, self.subject) from error
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a small result."""
+        """The rows of a small result; a text that is not UTF-8 is its bytes."""
         with self._handle.cursor() as cursor:
 
             def fetch() -> list[tuple[Any, ...]]:
                 cursor.execute(sql)
-                return [tuple(row) for row in cursor.fetchall()]
+                columns = cursor.fetch_arrow_table().columns
+                return list(zip(*(_values(column) for column in columns), strict=True))
 
             try:
                 return interruptible(fetch, cursor.adbc_cancel)
@@ -183,19 +204,31 @@ class AdbcConnection:
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
+        select = self.dialect.select(table, columns, where, relation, as_lying=as_lying)
+        for rows in self._batches(table, select):
+            yield conform(rows, schema, table.name, self.subject)
+
+    def read_raw(
+        self, table: Table, columns: tuple[Column, ...], where: str, relation: str
+    ) -> Iterator[list[list[Raw]]]:
+        """The same rows, as lists by column of values as they are stored."""
+        select = self.dialect.select_raw(table, columns, where, relation)
+        for rows in self._batches(table, select):
+            yield self.dialect.raw(rows, columns)
+
+    def _batches(self, table: Table, select: str) -> Iterator[pa.RecordBatch]:
         cursor = self._handle.cursor()
         try:
             cursor.adbc_statement.set_options(**self.dialect.statement_options(table))
-            select = self.dialect.select(table, columns, where, relation, as_lying=as_lying)
             with self._lock:
-                interruptible(lambda: cursor.execute(select), cursor.adbc_cancel)
+                interruptible(lambda: cursor.execute(select), cursor.adbc_cancel, reads=True)
                 reader = cursor.fetch_record_batch()
             first = True
             while (batch := self._next(reader)) is not None:
                 rows = self.dialect.strip(batch, first=first)
                 first = False
                 if rows.num_rows:
-                    yield conform(rows, schema, table.name, self.subject)
+                    yield rows
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
             raise _read_error(error, table.name, self.subject) from error
         finally:
@@ -244,6 +277,20 @@ class AdbcConnection:
             self._handle.close()
 
 
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        return [_text_or_bytes(value) for value in column.cast(pa.binary()).to_pylist()]
+
+
+def _text_or_bytes(value: bytes | None) -> str | bytes | None:
+    try:
+        return value if value is None else value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
 class _Feed:
     """Batches on their way through a C stream, which would turn their errors into plain text."""
 
@@ -271,10 +318,15 @@ class _Feed:
         return batch
 
 
-def conform(batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str) -> pa.RecordBatch:
-    """A driver's batch in the catalogue's types.
+def conform(
+    batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str, *, parse: bool = False
+) -> pa.RecordBatch:
+    """A driver's batch in the catalogue's types; `parse` where it gives numbers as texts.
 
     SQLite has one integer type and no boolean; PostgreSQL marks JSON as an extension type.
+
+    Raises:
+        StrangeValueError: a value is none of its column's.
     """
     arrays = []
     for index, field in enumerate(schema):
@@ -283,20 +335,37 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, table: str, subject: str) 
             array = array.storage
         try:
             if array.type != field.type:
+                if not parse:
+                    _check_family(array, field.type)
                 array = array.cast(field.type)
             # SQLite takes any bytes for text, and so does a PostgreSQL in SQL_ASCII.
             array.validate(full=pa.types.is_string(field.type))
         except pa.ArrowInvalid as error:
             raise misfit(error, f"{subject} table {table} column {field.name}") from error
         if not field.nullable and array.null_count:
-            raise UnreachableError(
-                f"column {field.name} holds NULL in {array.null_count} rows, and MLflow's schema "
-                "forbids it there",
-                subject=f"{subject} table {table}",
-                hint="the database was edited by hand or is damaged; mend these rows first",
-            )
+            what = ValueError(f"NULL in {array.null_count} rows, which MLflow's schema forbids")
+            raise misfit(what, f"{subject} table {table} column {field.name}")
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _check_family(array: pa.Array, kind: pa.DataType) -> None:
+    """Refuse to convert what is another kind of value: `0x10` is no 16, and 1.5 neither 1 nor 2.
+
+    SQLite's driver turns a whole column into texts, say, for a single one in it.
+    """
+    given = array.type
+    if pa.types.is_integer(given) and pa.types.is_boolean(kind):
+        least, most = pc.min_max(array).as_py().values()
+        fits = least is None or (least >= 0 and most <= 1)
+    elif pa.types.is_integer(kind):
+        fits = pa.types.is_integer(given)
+    elif pa.types.is_floating(kind):
+        fits = pa.types.is_floating(given) or pa.types.is_integer(given)
+    else:
+        fits = not pa.types.is_binary(given) and not pa.types.is_boolean(kind)
+    if not fits:
+        raise pa.ArrowInvalid(f"a value that is no {kind}")
 
 
 def _read_error(error: Exception, table: str, subject: str) -> MlporterError:
@@ -305,12 +374,12 @@ def _read_error(error: Exception, table: str, subject: str) -> MlporterError:
     return misfit(error, f"{subject} table {table}")
 
 
-def misfit(error: Exception, subject: str) -> MlporterError:
+def misfit(error: Exception, subject: str) -> StrangeValueError:
     """A value that its column's type does not have; `error` is Arrow's."""
     text = redact(" ".join(str(error).split()))
     hint = "the database was edited by hand or is damaged; find and mend it with SQL"
     if subject.startswith("sqlite"):
         hint = "SQLite lets any value into any column; find and mend it with the sqlite3 shell"
-    return UnreachableError(
+    return StrangeValueError(
         f"a value does not fit the column's type: {text[:200]}", subject=subject, hint=hint
     )

@@ -20,13 +20,15 @@ from mlporter.stores.database.connection import conform
 from mlporter.stores.database.interrupts import interruptible
 from mlporter.stores.database.mysql_errors import connect_error, mysql_error
 from mlporter.stores.database.mysql_rows import Chunks, statements
+from mlporter.stores.database.values import as_number
 from mlporter.stores.kept import KeptRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlporter.catalogue.types import Column, Table
     from mlporter.stores.database.connection import Dialect
+    from mlporter.stores.database.values import Raw
 
 __all__ = ["MysqlConnection", "open_connection"]
 
@@ -146,18 +148,43 @@ class MysqlConnection:
         """Rows of a table sorted by its key, as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
         select = self.dialect.select(table, columns, where, relation, as_lying=as_lying)
+
+        def typed(chunk: pa.RecordBatch) -> pa.RecordBatch:
+            return conform(chunk, schema, table.name, self.subject, parse=True)
+
+        yield from self._kept(table, select, columns, typed)
+
+    def read_raw(
+        self, table: Table, columns: tuple[Column, ...], where: str, relation: str
+    ) -> Iterator[list[list[Raw]]]:
+        """The same rows, as lists by column of values as they are stored."""
+        select = self.dialect.select(table, columns, where, relation)
+        for chunk in self._kept(table, select, columns, None):
+            yield [
+                [as_number(value, column) for value in values.to_pylist()]
+                for values, column in zip(chunk.columns, columns, strict=True)
+            ]
+
+    def _kept(
+        self,
+        table: Table,
+        select: str,
+        columns: tuple[Column, ...],
+        typed: Callable[[pa.RecordBatch], pa.RecordBatch] | None,
+    ) -> Iterator[pa.RecordBatch]:
+        """A whole result, fetched at once; as the bytes that MySQL sends where it is not typed."""
         subject = f"{self.subject} table {table.name}"
         with closing(KeptRows()) as kept:
 
             def fetch() -> None:
                 with closing(self._handle.cursor(_RawCursor)) as cursor:
                     cursor.execute(select)
-                    for chunk in Chunks(columns, cursor):
-                        kept.add(conform(chunk, schema, table.name, self.subject))
+                    for chunk in Chunks(columns, cursor, subject, raw=typed is None):
+                        kept.add(typed(chunk) if typed is not None else chunk)
 
             with self._lock:
                 try:
-                    interruptible(fetch, self._cancel)
+                    interruptible(fetch, self._cancel, reads=True)
                 except (pymysql.MySQLError, OSError) as error:
                     raise mysql_error(error, subject) from error
             kept.end()

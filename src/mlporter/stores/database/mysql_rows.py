@@ -33,13 +33,18 @@ class _Rows(Protocol):
 class Chunks:
     """The rows of a cursor as record batches of bounded size.
 
-    Texts and numbers are all text here, as MySQL sends them; `conform` parses them.
+    Texts and numbers are all text here, as MySQL sends them; `conform` parses them. If `raw` is
+    asked for they are bytes, whatever they are.
     """
 
-    def __init__(self, columns: tuple[Column, ...], cursor: _Rows) -> None:
+    def __init__(
+        self, columns: tuple[Column, ...], cursor: _Rows, subject: str, *, raw: bool = False
+    ) -> None:
         self._cursor = cursor
+        self._subject = subject
         self._names = [c.name for c in columns]
-        self._types = [pa.binary() if pa.types.is_binary(c.type) else pa.string() for c in columns]
+        are_bytes = (raw or pa.types.is_binary(c.type) for c in columns)
+        self._types = [pa.binary() if is_bytes else pa.string() for is_bytes in are_bytes]
         self._long = [n for n, c in enumerate(columns) if c.cap is None and not _fixed(c.type)]
         longest = sum(c.cap or 0 for c in columns) + 16 * len(columns)
         self._most = max(_LEAST_ROWS, min(_MOST_ROWS, _CHUNK_BYTES // longest))
@@ -47,9 +52,13 @@ class Chunks:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         while rows := self._take():
             columns: Iterator[tuple[Any, ...]] = zip(*rows, strict=True)
-            arrays = [
-                pa.array(values, kind) for values, kind in zip(columns, self._types, strict=True)
-            ]
+            try:
+                arrays = [
+                    pa.array(values, kind)
+                    for values, kind in zip(columns, self._types, strict=True)
+                ]
+            except pa.ArrowInvalid as error:  # a BLOB where there should be a TEXT
+                raise misfit(error, self._subject) from error
             yield pa.RecordBatch.from_arrays(arrays, names=self._names)
 
     def _take(self) -> Sequence[tuple[bytes | None, ...]]:

@@ -10,10 +10,12 @@ import pyarrow as pa
 
 from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
 from mlporter.stores.database.connection import AdbcConnection, driver_error, quoted
+from mlporter.stores.database.values import raw_values
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Column, Table
     from mlporter.stores.database.connection import Connection
+    from mlporter.stores.database.values import Raw
 
 __all__ = ["PostgresqlDialect", "begin_writing", "connect"]
 
@@ -65,6 +67,20 @@ class PostgresqlDialect:
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:  # noqa: ARG002
         """Nothing was put in."""
         return batch
+
+    def select_raw(
+        self, table: Table, columns: tuple[Column, ...], where: str, relation: str
+    ) -> str:
+        """As `select`: the driver takes texts of any bytes."""
+        return self.select(table, columns, where, relation)
+
+    def raw(
+        self,
+        batch: pa.RecordBatch,
+        columns: tuple[Column, ...],  # noqa: ARG002 -- they are those of the batch
+    ) -> list[list[Raw]]:
+        """The values by column, as they are stored."""
+        return [raw_values(column) for column in batch.columns]
 
     def statement_options(self, table: Table) -> dict[str, str]:  # noqa: ARG002
         """PostgreSQL's batches are bounded in bytes, whatever the rows hold."""

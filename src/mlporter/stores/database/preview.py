@@ -77,6 +77,11 @@ class Preview:
         return self._inner.limits
 
     @property
+    def has_no_tables(self) -> bool:
+        """Whether MLflow has not made its tables yet."""
+        return isinstance(self._inner, NothingThere)
+
+    @property
     def is_fresh(self) -> bool:
         """Whether it holds nothing but what MLflow puts into a new database."""
         return isinstance(self._inner, NothingThere) or is_fresh(self._inner)

@@ -13,6 +13,7 @@ from mlporter.errors import RefusedError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.among import columns_with, rows_among
 from mlporter.stores.database import mysql, postgresql
+from mlporter.stores.database.careful import Asked, CarefulReader
 from mlporter.stores.database.connection import quoted
 from mlporter.stores.database.files import DatabaseFiles
 from mlporter.stores.database.history import Relation, brought, losses
@@ -64,6 +65,7 @@ class DatabaseReader:
         """
         self.address = address
         self._connect = connections
+        self._careful = CarefulReader()
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()
@@ -105,7 +107,7 @@ class DatabaseReader:
                 self._free.append(connection)
 
     def count(self, table: str) -> int:
-        """Rows of a table."""
+        """Rows of a table: those that `read` gives, as far as it has met what does not fit."""
         if self.users is not None and self.is_of_users(table):
             with self.borrowed() as connection:
                 return self.users.count(connection, table)
@@ -114,7 +116,8 @@ class DatabaseReader:
             return 0
         rows = relation.rows if relation is not None else quoted(table)
         with self.borrowed() as connection:
-            return int(connection.scalar(f"SELECT count(*) FROM {rows}"))
+            found = int(connection.scalar(f"SELECT count(*) FROM {rows}"))
+            return found - self._careful.rows_left_out(connection, self._asked(table, ()))
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -140,16 +143,30 @@ class DatabaseReader:
         relation = self._relations.get(entry.name)
         if relation is None:
             with self.borrowed() as connection:
-                yield from connection.read(entry, columns, where)
+                asked = self._asked(entry.name, columns, where)
+                yield from self._careful.read(connection, asked)
         elif relation.sql:
             with self.borrowed() as connection:
-                asked = relation.asked(columns)
-                for batch in connection.read(entry, asked, where, relation.sql):
+                asked = self._asked(entry.name, relation.asked(columns), where)
+                for batch in self._careful.read(connection, asked):
                     yield relation.complete(batch, columns)
 
+    def _asked(self, table: str, columns: tuple[Column, ...], where: str = "") -> Asked:
+        relation = self._relations.get(table)
+        entry = self.by_name[table]
+        if relation is None:
+            return Asked(entry, columns, where)
+        there = frozenset(c.name for c in entry.columns if not relation.is_computed(c.name))
+        return Asked(entry.only(there), columns, where, relation.sql)
+
     def losses(self) -> Iterator[LeftOut]:
-        """What of an older schema's values the newest schema has no room for; lost users."""
+        """What could not be carried as it is stored.
+
+        That is what the newest schema has no room for of an older one's values, lost users, and
+        values that did not fit, of all that was read.
+        """
         yield from losses(self._relations, self._raw)
+        yield from self._careful.entries()
         if self.users is not None:
             with self.borrowed() as connection:
                 yield from self.users.losses(connection)
@@ -162,7 +179,7 @@ class DatabaseReader:
         entry, relation = self.by_name[table], self._relations[table]
         key = tuple(entry.by_name[name] for name in entry.key)
         with self.borrowed() as connection:
-            yield from connection.read(entry, (*key, *relation.raw), "", relation.sql)
+            yield from self._careful.read(connection, self._asked(table, (*key, *relation.raw)))
 
     def read_lying(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         """Rows of a table, maybe in the order in which they were written."""

@@ -20,12 +20,15 @@ from mlporter.errors import (
     UnreachableError,
 )
 from mlporter.stores.database.connection import AdbcConnection, driver_error, quoted
+from mlporter.stores.database.values import Blob
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mlporter.catalogue.types import Column, Table
     from mlporter.stores.database.connection import Connection
+    from mlporter.stores.database.values import Raw
 
 __all__ = ["SqliteDialect", "WalFiles", "begin_writing", "open_reader", "open_writer"]
 __all__ += ["check_file", "needs_copy", "open_scratch", "why_unreadable"]
@@ -77,6 +80,25 @@ class SqliteDialect:
         """Drop the made-up first row."""
         return batch.slice(1) if first else batch
 
+    def select_raw(
+        self, table: Table, columns: tuple[Column, ...], where: str, relation: str
+    ) -> str:
+        """The same rows in the same order: of each value how it is stored, and it as that."""
+        parts = [part for n, c in enumerate(columns) for part in _parts(n, c)]
+        order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in table.order)
+        rows = f"{relation or quoted(table.name)} {where}"
+        inner = f"SELECT {', '.join(parts)} FROM {rows} ORDER BY {order} LIMIT -1"
+        examples = ", ".join("'', 0, 0.0, x'00'" for _ in columns)
+        return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"
+
+    def raw(self, batch: pa.RecordBatch, columns: tuple[Column, ...]) -> list[list[Raw]]:
+        """The values by column, as they are stored."""
+        lists = [column.to_pylist() for column in batch.columns]
+        return [
+            [_raw(*value) for value in zip(*lists[n * 4 : n * 4 + 4], strict=True)]
+            for n in range(len(columns))
+        ]
+
     def statement_options(self, table: Table) -> dict[str, str]:
         """Batches whose size is bounded, as the driver counts rows and not bytes."""
         return {"adbc.sqlite.query.batch_rows": str(_batch_rows(table))}
@@ -91,6 +113,22 @@ def _batch_rows(table: Table) -> int:
 def _name(column: Column) -> str:
     name = quoted(column.name)
     return f"CAST({name} AS TEXT) AS {name}" if column.json else name
+
+
+def _parts(number: int, column: Column) -> Iterator[str]:
+    """What `_raw` makes a value of: its kind, and columns for each kind of value."""
+    name = f"CAST({quoted(column.name)} AS TEXT)" if column.json else quoted(column.name)
+    yield f"typeof({name}) AS kind{number}"
+    yield f"CASE typeof({name}) WHEN 'integer' THEN {name} END AS integer{number}"
+    yield f"CASE typeof({name}) WHEN 'real' THEN {name} END AS real{number}"
+    bytes_of = f"CAST({name} AS BLOB)"
+    yield f"CASE WHEN typeof({name}) IN ('text', 'blob') THEN {bytes_of} END AS bytes{number}"
+
+
+def _raw(kind: str, integer: int | None, real: float | None, data: bytes | None) -> Raw:
+    if kind == "blob":
+        return Blob(data or b"")
+    return {"integer": integer, "real": real, "text": data, "null": None}[kind]
 
 
 def _nulls(table: Table) -> str:

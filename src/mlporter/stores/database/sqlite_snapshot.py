@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Column, Table
     from mlporter.stores.address import Address
     from mlporter.stores.database.connection import AdbcConnection, Connection
+    from mlporter.stores.database.values import Raw
 
 __all__ = ["SqliteSnapshot"]
 
@@ -143,6 +144,12 @@ class _Reader:
         if self._copy is not None and not where and self._is_large(table):
             self.get_out_of_the_way()
         yield from self._now().read(table, columns, where, relation, as_lying=as_lying)
+
+    def read_raw(
+        self, table: Table, columns: tuple[Column, ...], where: str, relation: str
+    ) -> Iterator[list[list[Raw]]]:
+        """The same rows, as lists by column of values as they are stored."""
+        yield from self._now().read_raw(table, columns, where, relation)
 
     def _is_large(self, table: Table) -> bool:
         # Ids of rows are counted up: the greatest is found at once, and is about their number.

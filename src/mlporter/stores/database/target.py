@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlporter import stopping
 from mlporter.artifacts.looking import is_there
 from mlporter.catalogue import is_older
 from mlporter.catalogue.types import Kind, Table
@@ -195,6 +196,7 @@ class DatabaseTarget:
             with self._ending:
                 if not self._committed:
                     raise
+            stopping.let_go_on()
 
     def _commit(self) -> None:
         with self._ending:

@@ -89,6 +89,7 @@ class UserRows:
     ) -> None:
         """Look how old they are; the database `has_users`."""
         self.tables = USER_TABLES
+        self._odd: dict[tuple[str, str], LeftOut] = {}
         self._columns = {name: {c.name for c in columns} for name, columns in actual.items()}
         version = connection.rows(f"SELECT version_num FROM {_VERSION}") if (
             _VERSION in actual
@@ -146,7 +147,18 @@ class UserRows:
         if table not in self._columns:
             return []
         names = ", ".join(quoted(name) for name in columns)
-        return connection.rows(f"SELECT {names} FROM {quoted(table)} ORDER BY {names}")
+        rows = connection.rows(f"SELECT {names} FROM {quoted(table)} ORDER BY {names}")
+        fine = []
+        for row in rows:
+            odd = [name for name, value in zip(columns, row, strict=True) if not _fits(name, value)]
+            if odd:
+                numbers = (value for name, value in zip(columns, row, strict=True) if "id" in name)
+                key = "/".join(f"number {value!s:.40}" for value in numbers)
+                why = f"{odd[0]} does not fit its column: the row is left out"
+                self._odd[table, key] = LeftOut(table, key, odd[0], "wrong-type", why)
+            else:
+                fine.append(row)
+        return fine
 
     def _read(self, connection: Connection) -> _Found:
         found = _Found()
@@ -158,6 +170,7 @@ class UserRows:
             self._read_legacy(connection, users, found)
         if self._revision in _BEFORE_PROMPTS:
             _tell_prompts(found.rows["role_permissions"], self._prompts(connection))
+        found.losses += self._odd.values()
         return found
 
     def _users(self, connection: Connection, found: _Found) -> dict[int, str]:
@@ -170,7 +183,7 @@ class UserRows:
                 found.lose("users", f"number {id_}", "unreadable", why, expected=False)
                 continue
             users[int(id_)] = name
-            is_admin = None if admin is None else bool(admin)
+            is_admin = None if admin is None else _FLAGS[admin]
             row = {"username": name, "password_hash": hash_, "is_admin": is_admin}
             found.rows["users"].append(row)
         return users
@@ -311,6 +324,21 @@ class UserRows:
 
 
 _TYPES = {"is_admin": pa.bool_(), "user_id": pa.int32(), "role_id": pa.int32()}
+
+
+_FLAGS: Mapping[object, bool] = {0: False, 1: True, "0": False, "1": True}
+"""As databases have them; SQLite's driver makes texts of numbers beside which there is a word."""
+
+
+def _fits(column: str, value: object) -> bool:
+    """Whether a value is one that its column has: an odd flag makes nobody an administrator."""
+    if column in {"username", "password_hash"}:
+        return True  # looked at where they are read
+    if column == "is_admin":
+        return value is None or value in _FLAGS
+    if column in {"id", "user_id", "role_id"}:
+        return isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+    return value is None or isinstance(value, (str, int))
 
 
 def _shown(name: str, users: Mapping[int, str]) -> str | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlporter.stopping import Pool
 from mlporter.stores.database.spool import Spool
 from mlporter.stores.filestore.datasets import read_datasets
 from mlporter.stores.filestore.experiments import Experiment, find_experiments, settle
@@ -27,6 +27,7 @@ from mlporter.stores.filestore.values import texts_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
     from mlporter.progress import OnProgress
 
@@ -219,7 +220,7 @@ def _ahead(
     """The results of work on chunks, in their order; some chunks are worked on ahead."""
     remaining = iter(chunks)
     waiting: deque[Future[RunBatch]] = deque()
-    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="mlporter-read") as pool:
+    with Pool(max(1, workers), thread_name_prefix="mlporter-read") as pool:
         try:
             for chunk in islice(remaining, workers + _AHEAD):
                 waiting.append(pool.submit(work, chunk))

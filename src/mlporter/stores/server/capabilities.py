@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UnreachableError
+from mlporter.stopping import Pool
 from mlporter.stores.server.answers import ApiError, MissingEndpointError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def find_capabilities(client: Client) -> Capabilities:
     def ask(family: str) -> bool | None:
         return None if client.databricks else _has(client, family)
 
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlporter-ask") as pool:
+    with Pool(_AT_ONCE, thread_name_prefix="mlporter-ask") as pool:
         has = dict(zip(FAMILIES, pool.map(ask, FAMILIES), strict=True))
     if not has["runs"] and not client.databricks:
         # Not every proxy lets the question through: only the answer to a real one counts.

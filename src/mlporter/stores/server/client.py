@@ -14,6 +14,7 @@ import requests
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from urllib3.exceptions import HTTPError
 
+from mlporter import stopping
 from mlporter.errors import UnreachableError
 from mlporter.stores.opening import RETRY_TIME
 from mlporter.stores.server.access import access_to
@@ -291,7 +292,12 @@ class Client:
 
     def _persist(self, ask: Callable[[], _T], *, again: bool) -> _T:
         transport = self._transport
-        return persist(ask, again=again, seconds=transport.retry_time, stopped=transport.closed)
+
+        def once() -> _T:
+            stopping.check()
+            return ask()
+
+        return persist(once, again=again, seconds=transport.retry_time, stopped=transport.closed)
 
 
 def quoted_path(*parts: object) -> str:

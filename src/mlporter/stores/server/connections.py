@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -20,14 +22,35 @@ if TYPE_CHECKING:
     from urllib3 import ProxyManager
     from urllib3.response import HTTPResponse
 
-__all__ = ["PromptAdapter"]
+__all__ = ["PromptAdapter", "cut_all"]
 
 _AT_ONCE: int | None = getattr(socket, "TCP_QUICKACK", None)
 """Linux only. It holds for a few packets, so it is set for each answer."""
 
 
+_sockets: WeakSet[socket.socket] = WeakSet()
+_lock = Lock()
+
+
+def cut_all() -> None:
+    """Cut all connections: whoever waits for an answer gets none, at once."""
+    with _lock:
+        found = list(_sockets)
+    for one in found:
+        # Of what is gone already. TLS would say good-bye first, and wait.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
 class _Prompt(HTTPConnection):
     """A connection that acknowledges answers at once, where the system can do it."""
+
+    def connect(self) -> None:
+        """As `HTTPConnection` has it."""
+        super().connect()
+        if self.sock is not None:
+            with _lock:
+                _sockets.add(self.sock)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
         """As `HTTPConnection` has it."""

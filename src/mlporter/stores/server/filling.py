@@ -59,7 +59,7 @@ class Filling:
         self._client = client
         self._can = can
         self._spool = spool
-        self._gather = Gatherer(spool, workers, client.close, on_progress)
+        self._gather = Gatherer(spool, workers, on_progress)
         self._lock = RLock()
         self._done: set[str] = set()
         self._experiments: dict[str, set[int]] = defaultdict(set)

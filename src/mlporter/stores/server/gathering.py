@@ -36,18 +36,14 @@ class Gatherer:
     Args:
         spool: Where the rows go.
         workers: Requests at a time.
-        stop: Ends requests that wait to be tried again, when somebody stops the whole work.
         on_progress: Told how many rows have come.
 
     Attributes:
         failed: What could not be read, by name and reason.
     """
 
-    def __init__(
-        self, spool: Spool, workers: int, stop: Callable[[], None], on_progress: OnProgress
-    ) -> None:
+    def __init__(self, spool: Spool, workers: int, on_progress: OnProgress) -> None:
         self._spool = spool
-        self._stop = stop
         self._on_progress = on_progress
         self._rows = 0
         self._workers = workers
@@ -84,7 +80,7 @@ class Gatherer:
                 self.fail(kind, name(item), "unreadable", error.message)
 
         step, before = f"fetching {kind.removesuffix('s')}s", self._rows
-        for _ in ahead(items, work, self._workers, stop=self._stop):
+        for _ in ahead(items, work, self._workers):
             self._on_progress(step, self._rows - before, None)
         rows = self._rows - before
         self._on_progress(step, rows, rows)

@@ -11,8 +11,9 @@ import requests
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from mlporter.errors import UnreachableError
+from mlporter.stopping import when_stopped
 from mlporter.stores.server.answers import TransientError, shortened
-from mlporter.stores.server.connections import PromptAdapter
+from mlporter.stores.server.connections import PromptAdapter, cut_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Transport", "way_error"]
 
 
-@dataclass
+@dataclass(eq=False)
 class Transport:
     """Connections to one server, for all threads and workspaces."""
 
@@ -32,6 +33,9 @@ class Transport:
     lock: Lock = field(default_factory=Lock)
     closed: Event = field(default_factory=Event)
     reached: bool = False
+
+    def __post_init__(self) -> None:
+        when_stopped(self)
 
     @contextmanager
     def session(self) -> Iterator[requests.Session]:
@@ -62,6 +66,11 @@ class Transport:
         for scheme in ("http://", "https://"):
             session.mount(scheme, PromptAdapter(pool_connections=1, pool_maxsize=1))
         return session
+
+    def abort(self) -> None:
+        """Cut all connections; nothing is tried again."""
+        self.closed.set()
+        cut_all()
 
     def close(self) -> None:
         """Close all connections; whoever waits to try again gives up."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from posixpath import dirname
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 from mlporter.errors import UnreachableError
 from mlporter.stores.server.answers import ApiError, LostAnswerError
@@ -216,6 +217,12 @@ class Writer:
         answer = self._client.get(f"{API}/{quoted_path('logged-models', model)}")
         return str(answer["model"]["info"]["artifact_uri"])
 
+    def logged_model_tags(self, model: str) -> dict[str, str]:
+        """The tags that a logged model has now."""
+        answer = self._client.get(f"{API}/{quoted_path('logged-models', model)}")
+        tags = answer["model"]["info"].get("tags", ())
+        return {str(tag["key"]): str(tag.get("value", "")) for tag in tags}
+
     def logged_model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:
         """The logged model of an experiment that has a tag."""
         body = {
@@ -273,6 +280,25 @@ class Writer:
             "x-mlflow-experiment-id": str(experiment),
         }
         self._client.send(TRACES_PATH, body, headers)
+
+    def create_assessment(self, trace: str, assessment: Json) -> None:
+        """Make an assessment of a trace; the one that it overrides becomes invalid."""
+        path = f"{API3}/{quoted_path('traces', trace)}/assessments"
+        id_ = str(assessment["assessment_id"])
+
+        def found() -> bool | None:
+            try:
+                self._client.get(f"{path}/{quote(id_, safe='')}")
+            except ApiError:
+                return None
+            return True
+
+        self._create(path, {"assessment": assessment}, lambda _: True, found)
+
+    def delete_assessment(self, trace: str, assessment: str) -> None:
+        """Delete an assessment, if it is there; the one that it overrides becomes valid again."""
+        path = f"{API3}/{quoted_path('traces', trace)}/assessments/{quote(assessment, safe='')}"
+        self._client.delete(path)
 
     def link_traces(self, traces: Sequence[str], run: str) -> None:
         """Link at most 100 traces to a run."""

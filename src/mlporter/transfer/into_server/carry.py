@@ -59,11 +59,18 @@ class Home:
 
 @dataclass
 class Tally:
-    """Rows of a table: written (new or changed), there already, left out."""
+    """Rows of a table: written, of these changed, there already, left out by rule, not taken."""
 
     written: int = 0
+    changed: int = 0
     there: int = 0
     skipped: int = 0
+    failed: int = 0
+
+    @property
+    def left(self) -> int:
+        """Rows that are not carried, whyever."""
+        return self.skipped + self.failed
 
 
 @dataclass
@@ -86,6 +93,7 @@ class Carry:
         lost_traces: Traces that could not be carried.
         proved: Runs (the source's ids) all of whose points are known to be on the server.
         lacking: Runs (the source's ids) some of whose points were not on the server.
+        odd: Tags (the source's ids of runs, and keys) that went with the request that made the run.
         awake: Deleted runs (the source's ids) that were restored to log to them.
         version_roots: Where files go that a model version has of its own, by owner id.
         model_roots: Where Databricks has the files of logged models, by its ids.
@@ -109,6 +117,7 @@ class Carry:
     lost_traces: set[str] = field(default_factory=set)
     proved: frozenset[str] = frozenset()
     lacking: set[str] = field(default_factory=set)
+    odd: set[tuple[str, str]] = field(default_factory=set)
     awake: set[str] = field(default_factory=set)
     workspaces: dict[str, str] = field(default_factory=dict)
     version_roots: dict[str, str] = field(default_factory=dict)
@@ -116,6 +125,7 @@ class Carry:
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lock: Lock = field(default_factory=Lock)
+    waking: Lock = field(default_factory=Lock)
 
     @cached_property
     def is_databricks(self) -> bool:
@@ -178,6 +188,8 @@ class Carry:
             if self.rehearsed:
                 for row in found.rows.slice(0, _NAMED).select(list(mine.order)).to_pylist():
                     self.note(name, ", ".join(str(value) for value in row.values()))
+            if count and found.changed:
+                self.tallies[name].changed += found.rows.num_rows
             yield found
             done += found.rows.num_rows
             self.on_progress(f"writing {name}", done + rows.same, total)
@@ -263,12 +275,40 @@ class Carry:
             return self.workspaces[id_]
         return next(iter(self.homes.values())).workspace
 
+    # --- What is deleted there --------------------------------------------------------------------
+
+    @cached_property
+    def asleep(self) -> set[str]:
+        """Runs (the source's ids) whose copies were deleted at the start: nothing can be logged."""
+        if not self.back.of("runs"):
+            return set()
+        columns = ("run_uuid", "lifecycle_stage")
+        return {run for run, stage in rows_of(self.there, "runs", columns) if stage == "deleted"}
+
+    def wake(self, run: str) -> None:
+        """Restore a run that something is to be logged to; it is deleted again at the end."""
+        with self.waking:
+            if run not in self.asleep or run in self.awake:
+                return
+            self.awake.add(run)
+            writer, copy = self.writer_of_run(run)
+            try:
+                writer.restore_run(copy)
+            except REFUSED as error:
+                self.leave("run", run, "", reason_of(error), error.message)
+
     # --- What came of it --------------------------------------------------------------------------
 
-    def wrote(self, table: str, rows: int = 1) -> None:
-        """Count rows that were written."""
+    def wrote(self, table: str, rows: int = 1, changed: int = 0) -> None:
+        """Count rows that were written, and how many of them were there, and were other ones."""
         with self.lock:
             self.tallies[table].written += rows
+            self.tallies[table].changed += changed
+
+    def tell_there(self, table: str) -> None:
+        """Count a row that is there, but for what no server can be told."""
+        with self.lock:
+            self.tallies[table].there += 1
 
     def note(self, table: str, what: str) -> None:
         """Remember some of what is written to a table, by name."""
@@ -278,9 +318,14 @@ class Carry:
                 named.append(what)
 
     def skip(self, table: str, rows: int = 1) -> None:
-        """Count rows that are not carried."""
+        """Count rows that are not carried by rule, or as it was asked for."""
         with self.lock:
             self.tallies[table].skipped += rows
+
+    def fail(self, table: str, rows: int = 1) -> None:
+        """Count rows that the server did not take."""
+        with self.lock:
+            self.tallies[table].failed += rows
 
     def attempt(self, table: str, id_: str, work: Callable[[], object]) -> bool:
         """Do something; where the server refuses it, note that and go on."""
@@ -288,7 +333,7 @@ class Carry:
             work()
         except REFUSED as error:
             self.leave(table, id_, "", reason_of(error), error.message)
-            self.skip(table)
+            self.fail(table)
             self.refused.add((table, id_))
             return False
         return True

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.errors import LeftOut
 from mlporter.stores.server.answers import REFUSED, DeniedError, reason_of
 from mlporter.transfer.into_server.crew import Crew
+from mlporter.transfer.into_server.keys import LONGEST_TAG, REFUSED_NAME, is_taken
 from mlporter.transfer.into_server.proved import leave_proved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import pyarrow as pa
 
     from mlporter.stores.server.client import Json
     from mlporter.stores.server.writing import Writer
@@ -27,7 +26,6 @@ __all__ = ["LONGEST_PARAM", "LONGEST_TAG", "number", "write_contents"]
 
 LONGEST_PARAM = 6000
 """Characters; a server cuts longer ones in silence."""
-LONGEST_TAG = 8000
 
 _MOST = {"metrics": 1000, "params": 100, "tags": 100}
 """Of a request, by MLflow's limits (mlflow.utils.validation)."""
@@ -36,7 +34,7 @@ _USER = "mlflow.user"
 """A tag that Databricks sets itself."""
 _LONGEST = {"params": LONGEST_PARAM, "tags": LONGEST_TAG}
 
-Piece = tuple[str, int, str, "pa.RecordBatch"]
+Piece = tuple[str, int, str, pa.RecordBatch]
 """A run; which table comes first; the table; some rows of it."""
 
 
@@ -44,16 +42,15 @@ def write_contents(carry: Carry) -> None:
     """Log what of parameters, tags and metrics the server's runs lack."""
     streams = [_pieces(carry, at, table) for at, table in enumerate(("params", "tags", "metrics"))]
     leave_proved(carry)
-    asleep = _deleted(carry)
+    _ = carry.asleep  # read before there are threads
     with Crew(carry.workers) as crew:
         batch = _Batch("")
         for run, _, table, rows in heapq.merge(*streams, key=lambda piece: piece[:2]):
             if run != batch.run:
                 _send(carry, crew, batch)
                 batch = _Batch(run)
-                if run in asleep:
-                    _wake(carry, run)
             for item in _items(carry, table, rows):
+                carry.wake(run)
                 if not batch.has_room(table):
                     _send(carry, crew, batch)
                     batch = _Batch(run)
@@ -108,6 +105,7 @@ def _immutable(carry: Carry, rows: pa.RecordBatch) -> None:
 
 
 def _items(carry: Carry, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
+    rows = _takeable(carry, table, rows)
     found = carry.mapped(table, rows).to_pylist()
     if table == "metrics":
         # Rows come by key and time. The last first: of each point that is later than the one
@@ -122,13 +120,38 @@ def _items(carry: Carry, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
         value = row["value"] or ""
         if table == "tags" and row["key"] == _USER and carry.is_databricks:
             carry.skip(table)
+        elif table == "tags" and (run, row["key"]) in carry.odd:
+            carry.wrote(table)
         elif len(value) > _LONGEST[table]:
             most = _LONGEST[table]
             detail = f"{len(value)} characters, and a server would cut it at {most}"
             carry.leave("run", run, f"{table}/{row['key']}", "too-long", detail)
-            carry.skip(table)
+            carry.fail(table)
         else:
             yield {"key": row["key"], "value": value}
+
+
+def _takeable(carry: Carry, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows without those that are known to be refused, where trying is not what it takes.
+
+    A plan says what would come of it, and a deleted run is not restored for nothing.
+    """
+    if carry.is_databricks:
+        return rows
+    pairs = zip(rows.column("run_uuid").to_pylist(), rows.column("key").to_pylist(), strict=True)
+    keep = [_is_tried(carry, run, key) for run, key in pairs]
+    if all(keep):
+        return rows
+    refused = rows.filter(pa.array([not tried for tried in keep], pa.bool_()))
+    for run, key in sorted({(row["run_uuid"], row["key"]) for row in refused.to_pylist()}):
+        carry.leave("run", run, f"{table}/{key}", "refused", REFUSED_NAME)
+    carry.fail(table, refused.num_rows)
+    return rows.filter(pa.array(keep, pa.bool_()))
+
+
+def _is_tried(carry: Carry, run: str, key: str) -> bool:
+    tried = not carry.rehearsed and run not in carry.asleep
+    return tried or (run, key) in carry.odd or is_taken(key)
 
 
 def number(value: float, *, is_nan: bool = False) -> float | str:
@@ -145,7 +168,7 @@ def _send(carry: Carry, crew: Crew, batch: _Batch) -> None:
 def _log(carry: Carry, writer: Writer, run: str, batch: _Batch) -> None:
     def refused(kind: str, item: Json, reason: str, why: str) -> None:
         carry.leave("run", batch.run, f"{kind}/{item['key']}", reason, why)
-        carry.skip(kind)
+        carry.fail(kind)
 
     for kind, count in send_or_split(batch.items, partial(writer.log_batch, run), refused).items():
         carry.wrote(kind, count)
@@ -185,24 +208,3 @@ def _by_kind(flat: Sequence[tuple[str, Json]]) -> dict[str, list[Json]]:
     for kind, item in flat:
         found.setdefault(kind, []).append(item)
     return found
-
-
-def _deleted(carry: Carry) -> set[str]:
-    """Runs (the source's ids) whose copies are deleted, so that nothing can be logged to them."""
-    if not carry.back.of("runs"):
-        return set()
-    found: set[str] = set()
-    for batch in carry.there.read("runs", ("run_uuid", "lifecycle_stage")):
-        ids, stages = (column.to_pylist() for column in batch.columns)
-        found.update(i for i, stage in zip(ids, stages, strict=True) if stage == "deleted")
-    return found
-
-
-def _wake(carry: Carry, run: str) -> None:
-    """Restore a run that something is to be logged to; it is deleted again at the end."""
-    writer, copy = carry.writer_of_run(run)
-    try:
-        writer.restore_run(copy)
-    except REFUSED as error:
-        carry.left_out.add(LeftOut("run", run, "", reason_of(error), error.message))
-    carry.awake.add(run)

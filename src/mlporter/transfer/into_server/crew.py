@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlporter.stopping import Pool, check
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
     from types import TracebackType
     from typing import Self, TypeVar
 
@@ -24,7 +26,7 @@ class Crew:
     """Workers that send requests. The first error ends the whole, at the latest when it closes."""
 
     def __init__(self, workers: int) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="mlporter-send")
+        self._pool = Pool(workers, thread_name_prefix="mlporter-send")
         self._most = workers * _EACH
         self._waiting: deque[Future[None]] = deque()
         self._last: tuple[object, Future[None]] | None = None
@@ -58,15 +60,16 @@ class Crew:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None:
-                self.wait()
-        finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        if error is not None:
+            self._pool.__exit__(kind, error, traceback)
+            return
+        with self._pool:
+            self.wait()
 
 
 def _after(before: Future[None] | None, work: Callable[[], object]) -> None:
     # Given earlier, so begun earlier: it does not wait for a worker.
     if before is not None:
         before.result()
+    check()
     work()

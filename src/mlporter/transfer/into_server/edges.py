@@ -131,6 +131,7 @@ def _mapped(
 
 def _write(carry: Carry, run: str, edges: _Edges) -> None:
     writer, copy = carry.writer_of_run(run)
+    carry.wake(run)
     try:
         if edges.datasets or edges.inputs:
             _log_inputs(writer, copy, edges)
@@ -141,7 +142,7 @@ def _write(carry: Carry, run: str, edges: _Edges) -> None:
             carry.wrote("inputs")
     except REFUSED as error:
         carry.leave("run", run, "inputs", reason_of(error), error.message)
-        carry.skip("inputs")
+        carry.fail("inputs")
 
 
 def _log_inputs(writer: Writer, run: str, edges: _Edges) -> None:
@@ -188,12 +189,13 @@ def write_model_metrics(carry: Carry) -> None:
 
 def _log_points(carry: Carry, run: str, points: list[Json]) -> None:
     writer, copy = carry.writer_of_run(run)
+    carry.wake(run)
     try:
         writer.log_batch(copy, {"metrics": points})
         carry.wrote("logged_model_metrics", len(points))
     except REFUSED as error:
         carry.leave("run", run, "logged_model_metrics", reason_of(error), error.message)
-        carry.skip("logged_model_metrics", len(points))
+        carry.fail("logged_model_metrics", len(points))
 
 
 def _point(row: dict[str, Any], model: str, unknown: set[tuple[Any, ...]]) -> Json:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue import marks
 from mlporter.errors import AccessDeniedError
 from mlporter.stores.protocols import Among
+from mlporter.stores.server.answers import ApiError
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.alike import tagged
 from mlporter.transfer.into_server.carry import Home
 from mlporter.transfer.into_server.crew import Crew
+from mlporter.transfer.into_server.keys import odd_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,7 +74,7 @@ def _restore(carry: Carry, matching: Matching, number: int) -> None:
     carry.writer_of(match.workspace).restore_experiment(match.there.number)
     rows = rows_of(carry.source, "runs", ("run_uuid", "experiment_id"))
     carry.awake.update(run for run, experiment in rows if experiment == number)
-    carry.wrote("experiments", 1)
+    carry.wrote("experiments", changed=1)
     _mark(carry, matching, number)
 
 
@@ -107,6 +109,7 @@ def make_runs(carry: Carry) -> None:
     """Make runs that are not there; those of experiments that are left out are, too."""
     known = carry.ids.ids.setdefault("runs", {})
     origin = dict(tagged(carry.source, "tags", "run_uuid", marks.RUN))
+    odd = odd_tags(carry.source)
     total = carry.source.count("runs")
 
     def make(row: tuple[Any, ...]) -> None:
@@ -119,7 +122,14 @@ def make_runs(carry: Carry) -> None:
             "start_time": start or 0,
         }
         writer = carry.writer_of(carry.homes[home].workspace)
-        known[run] = writer.create_run(body, (marks.RUN, origin.get(run, run)))
+        mark, along = (marks.RUN, origin.get(run, run)), odd.get(run, {})
+        try:
+            known[run] = writer.create_run(body | {"tags": tag_list(along)}, mark)
+            carry.odd.update((run, key) for key in along)
+        except ApiError:
+            if not along:
+                raise
+            known[run] = writer.create_run(body, mark)
         carry.on_progress("making runs", len(known), total)
 
     def new() -> Iterator[tuple[Any, ...]]:

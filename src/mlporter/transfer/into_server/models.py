@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue.marks import OF_VERSIONS
 from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.transfer.into_server.crew import Crew
+from mlporter.transfer.into_server.of_versions import write_tags_of_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,10 +27,10 @@ def write_logged_models(carry: Carry) -> None:
     _write(carry, "logged_model_tags", lambda key: key != OF_VERSIONS)
 
 
-def _write(carry: Carry, table: str, wanted: Callable[[str], bool], *, count: bool = True) -> None:
+def _write(carry: Carry, table: str, wanted: Callable[[str], bool]) -> None:
     key, value = ("param_key", "param_value") if "params" in table else ("tag_key", "tag_value")
     with Crew(carry.workers) as crew:
-        for model, changed, pairs in _missing(carry, table, key, value, count=count):
+        for model, changed, pairs in _missing(carry, table, key, value):
             given = [pair for pair in pairs if wanted(pair[0])]
             if table == "logged_model_params" and model in carry.fresh:
                 carry.wrote(table, len(given))
@@ -42,9 +43,9 @@ def _write(carry: Carry, table: str, wanted: Callable[[str], bool], *, count: bo
 
 
 def _missing(
-    carry: Carry, table: str, key: str, value: str, *, count: bool
+    carry: Carry, table: str, key: str, value: str
 ) -> Iterator[tuple[str, bool, list[tuple[str, str]]]]:
-    for missing in carry.missing(table, count=count):
+    for missing in carry.missing(table):
         rows = carry.carried(missing.rows, "model_id", "logged_models")
         mapped = carry.mapped(table, rows)
         models = rows.column("model_id").to_pylist()
@@ -67,12 +68,12 @@ def _send(carry: Carry, table: str, model: str, pairs: list[tuple[str, str]]) ->
         carry.wrote(table, len(pairs))
     except REFUSED as error:
         carry.leave("logged_model", model, table, reason_of(error), error.message)
-        carry.skip(table, len(pairs))
+        carry.fail(table, len(pairs))
 
 
 def finish_logged_models(carry: Carry) -> None:
     """Set the status of models, and the tags that tell of versions, which the server adds to."""
-    _write(carry, "logged_model_tags", lambda key: key == OF_VERSIONS, count=False)
+    write_tags_of_versions(carry)
 
     def finish(row: dict[str, Any]) -> None:
         writer, copy = carry.writer_of_model(row["model_id"])

@@ -79,6 +79,7 @@ def try_one(
     path: str = "",
     *,
     rows: int = 1,
+    changed: int = 0,
 ) -> bool:
     """Write something and count it; where the server refuses it, note what it said and go on."""
     try:
@@ -86,9 +87,9 @@ def try_one(
     except (ApiError, LostAnswerError, AccessDeniedError) as error:
         reason = "denied" if isinstance(error, AccessDeniedError) else "refused"
         carry.leave(table, name, path, reason, error.message)
-        carry.skip(table, rows)
+        carry.fail(table, rows)
         return False
-    carry.wrote(table, rows)
+    carry.wrote(table, rows, changed)
     return True
 
 

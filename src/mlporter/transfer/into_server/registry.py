@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlporter.artifacts.anchors import DELETED_STAGE
 from mlporter.catalogue import marks
-from mlporter.stores.server.answers import REFUSED, reason_of
+from mlporter.stores.server.answers import REFUSED, ApiError, reason_of
 from mlporter.stores.server.writing import tag_list
 from mlporter.stores.versions import locations_of, version_owner_id
 from mlporter.transfer.into_server.crew import Crew
+from mlporter.transfer.into_server.keys import is_taken
+from mlporter.transfer.into_server.objects import try_one
 from mlporter.transfer.into_server.registered import (
     Groups,
     Registered,
@@ -88,6 +90,8 @@ class Registry:
                 carry.leave("registered_models", key[1], "", "conflict", f"{why}, and keeps it")
             else:
                 self._matching.conflicts.append(Conflict("registered_models", key[1], why))
+        for (workspace, old), new in carry.ids.models.items():
+            carry.back.models[carry.ids.workspace(workspace), new] = old
         self._matching.renamed += [
             Renamed("registered model", old, new) for (_, old), new in carry.ids.models.items()
         ]
@@ -130,39 +134,43 @@ class Registry:
         writer, there = carry.writer_of(workspace), self._there.get((workspace, name))
         given = {tag["key"]: tag["value"] or "" for tag in tags}
         text = row["description"] or ""
+        set_tag = partial(writer.set_registered_model_tag, name)
         if there is None:
-            writer.create_registered_model(
-                name, text, {marks.REGISTERED_MODEL: row["name"], **given}
-            )
+            mark = {marks.REGISTERED_MODEL: row["name"]}
+            make = partial(writer.create_registered_model, name, text)
+            _, late = _with_or_without(lambda tags: make(mark | tags), given)
             carry.wrote("registered_models")
-            carry.wrote("registered_model_tags", len(given))
+            carry.wrote("registered_model_tags", len(given) - len(late))
+            self._set("registered_model_tags", name, late, {}, set_tag)
             return
         changed = text != there.description and there.is_ours()
         if changed:
             writer.update_registered_model(name, text)
         self._count("registered_models", changed=changed)
-        set_tag = partial(writer.set_registered_model_tag, name)
-        self._set("registered_model_tags", given, there.tags, set_tag)
+        self._set("registered_model_tags", name, given, there.tags, set_tag)
 
     def _count(self, table: str, *, changed: bool) -> None:
+        """Count one that is there."""
         if changed:
-            self._carry.wrote(table)
+            self._carry.wrote(table, changed=1)
         else:
             self._carry.tallies[table].there += 1
 
     def _set(
         self,
         table: str,
+        owner: str,
         wanted: Mapping[str, _Value],
         there: Mapping[str, _Value],
         set_one: Callable[[str, _Value], None],
     ) -> None:
-        """Set tags or aliases that the server has not, or has otherwise."""
+        """Set tags or aliases that the server has not, or has otherwise; each for itself."""
         for name, value in wanted.items():
-            changed = there.get(name) != value
-            if changed:
-                set_one(name, value)
-            self._count(table, changed=changed)
+            if there.get(name) == value:
+                self._count(table, changed=False)
+                continue
+            changed = int(name in there)
+            try_one(self._carry, table, owner, partial(set_one, name, value), name, changed=changed)
 
     def _versions(self) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
         """Versions of each model that are carried, by number; deleted ones are not."""
@@ -200,18 +208,18 @@ class Registry:
                 made.add(number)
                 last = number
             else:
-                self._carry.skip("model_version_tags", len(tags[number]))
+                self._carry.fail("model_version_tags", len(tags[number]))
         wanted = {alias["alias"]: alias["version"] for alias in aliases}
         for alias, number in wanted.items():
             if number not in made:
                 self._refuse(key, alias, "alias", "its version is not carried")
         good = {alias: number for alias, number in wanted.items() if number in made}
-        self._set(_ALIASES, good, there.aliases, partial(writer.set_alias, name))
+        self._set(_ALIASES, name, good, there.aliases, partial(writer.set_alias, name))
 
     def _refuse(self, key: Key, what: object, kind: str, why: str, reason: str = "refused") -> None:
         self._carry.leave("model_version", f"{key[0]}/{key[1]}/{what}", "", reason, why)
         table = "registered_model_aliases" if kind == "alias" else "model_versions"
-        self._carry.skip(table)
+        self._carry.fail(table)
 
     def _make(
         self,
@@ -238,22 +246,26 @@ class Registry:
             "source": named.source,
             "description": row["description"] or "",
             "run_link": mapped["run_link"] or "",
-            "tags": tag_list({**tags, marks.VERSION: f"{row['name']}/{number}"}),
         }
         body |= {"run_id": named.run} if named.run else {}
         body |= {"model_id": named.model} if named.model else {}
+        mark = {marks.VERSION: f"{row['name']}/{number}"}
+        make = partial(writer.create_model_version, expected=number)
         try:
-            got = writer.create_model_version(body, number)
+            got, late = _with_or_without(
+                lambda tags: make({**body, "tags": tag_list(tags | mark)}), tags
+            )
         except REFUSED as error:
             self._refuse(key, number, "version", error.message, reason_of(error))
-            carry.skip("model_version_tags", len(tags))
             return False
         if got != number:
             writer.delete_model_version(name, got)
             self._refuse(key, number, "version", f"the server gives it the number {got}")
             return False
         carry.wrote("model_versions")
-        carry.wrote("model_version_tags", len(tags))
+        carry.wrote("model_version_tags", len(tags) - len(late))
+        set_tag = partial(writer.set_model_version_tag, name, number)
+        self._set("model_version_tags", f"{name}/{number}", late, {}, set_tag)
         done = carry.tallies["model_versions"].written
         carry.on_progress("making versions", done, None)
         if row["current_stage"] not in _NO_STAGE:
@@ -326,7 +338,24 @@ class Registry:
             changed = True
         self._count("model_versions", changed=changed)
         set_tag = partial(writer.set_model_version_tag, name, number)
-        self._set("model_version_tags", tags, there.tags, set_tag)
+        self._set("model_version_tags", f"{name}/{number}", tags, there.tags, set_tag)
+
+
+def _with_or_without(
+    make: Callable[[dict[str, str]], _Value], tags: dict[str, str]
+) -> tuple[_Value, dict[str, str]]:
+    """Make something with its tags; where that is refused, without those of unusual names.
+
+    Returns:
+        What `make` gives, and the tags that must still be set.
+    """
+    late = {key: value for key, value in tags.items() if not is_taken(key)}
+    try:
+        return make(tags), {}
+    except ApiError:
+        if not late:
+            raise
+    return make({key: value for key, value in tags.items() if key not in late}), late
 
 
 _ALIASES = "registered_model_aliases"

@@ -62,6 +62,10 @@ class Rehearsal(Writer):
         """Where it is, or would be."""
         return "planned:/" if model in self._planned else super().logged_model_location(model)
 
+    def logged_model_tags(self, model: str) -> dict[str, str]:
+        """What it has, or would have."""
+        return {} if model in self._planned else super().logged_model_tags(model)
+
     def logged_model_tagged(self, experiment: str, tag: tuple[str, str]) -> str | None:  # noqa: ARG002
         """None."""
         return None

@@ -27,7 +27,7 @@ def write_experiment_tags(carry: Carry, matching: Matching) -> None:
             carry.leave(
                 "experiment", str(row["original"]), row["key"], reason_of(error), error.message
             )
-            carry.skip("experiment_tags")
+            carry.fail("experiment_tags")
 
     with Crew(carry.workers) as crew:
         for missing in carry.missing("experiment_tags"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,14 @@ import pyarrow.compute as pc
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.answers import REFUSED, reason_of
 from mlporter.stores.server.tracing import assessment_body, spans_body, trace_body
+from mlporter.transfer.into_server.assessments import sending
 from mlporter.transfer.into_server.crew import Crew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
-    from mlporter.stores.server.client import Json
     from mlporter.stores.server.writing import Writer
     from mlporter.transfer.into_server.carry import Carry
 
@@ -44,27 +45,77 @@ def write_traces(carry: Carry) -> None:
     """Make traces that are not there, and add to those that lack something; then spans."""
     if not carry.is_offered("traces", "trace_info"):
         return
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    streams = [_lacking(carry, table, counts) for table in _TABLES if table in carry.tables]
+    wanted: dict[str, _Wanted] = defaultdict(_Wanted)
+    streams = [_lacking(carry, table, wanted) for table in _TABLES if table in carry.tables]
     ids = (key for key, _ in groupby(heapq.merge(*streams)))
     with Crew(carry.workers) as crew:
         for trace in _whole(carry, ids):
-            crew.do(partial(_send, carry, trace, counts))
+            crew.do(partial(_send, carry, trace, wanted[trace.row["request_id"]]))
     _say_again(carry, _write_spans(carry))
-    _link(carry, {trace for trace, rows in counts.items() if "trace_info" in rows})
+    _link(carry, {trace for trace, one in wanted.items() if one.is_new})
 
 
-def _lacking(carry: Carry, table: str, counts: dict[str, dict[str, int]]) -> Iterator[str]:
-    """Ids of traces of which rows are missing, in order; counts the rows."""
-    column = _TABLES[table]
-    rows = (missing.rows for missing in carry.missing(table))
-    if table == "assessments" and not _has_issues(carry):
-        rows = (_without_issues(carry, batch) for batch in rows)
-    found = (trace for batch in rows for trace in _ids(batch, column))
-    # Assessments are sorted by an id of their own.
-    for trace in sorted(found) if table == "assessments" else found:
-        counts[trace][table] += 1
-        yield trace
+@dataclass
+class _Wanted:
+    """What the server lacks of a trace: rows by table, and ids of assessments.
+
+    Attributes:
+        counts: Rows by table.
+        assessments: Ids of those that it lacks, or has otherwise.
+        there: Of these, the ids of those that it has.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    assessments: set[str] = field(default_factory=set)
+    there: set[str] = field(default_factory=set)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the server has no such trace."""
+        return "trace_info" in self.counts
+
+
+def _lacking(carry: Carry, table: str, wanted: dict[str, _Wanted]) -> Iterator[str]:
+    """Ids of traces of which rows are missing, in order; notes which, and how many."""
+    if table == "assessments":
+        yield from _lacking_assessments(carry, wanted)
+        return
+    for missing in carry.missing(table):
+        for trace in _ids(missing.rows, _TABLES[table]):
+            wanted[trace].counts[table] += 1
+            yield trace
+
+
+def _lacking_assessments(carry: Carry, wanted: dict[str, _Wanted]) -> list[str]:
+    """The same; they are sorted by an id of their own."""
+    found = []
+    for missing in carry.missing("assessments"):
+        rows = missing.rows if _has_issues(carry) else _without_issues(carry, missing.rows)
+        overridden = _overridden_there(carry, rows) if missing.changed else set()
+        ids = (_ids(rows, name) for name in ("trace_id", "assessment_id", "valid"))
+        for trace, id_, valid in zip(*ids, strict=True):
+            if valid and id_ in overridden:
+                detail = "the server has one that overrides it, and which is left as it is"
+                carry.leave("trace", trace, f"assessments/{id_}", "conflict", detail)
+                carry.fail("assessments")
+                continue
+            one = wanted[trace]
+            one.counts["assessments"] += 1
+            one.assessments.add(id_)
+            one.there.update({id_} if missing.changed else ())
+            found.append(trace)
+    return sorted(found)
+
+
+def _overridden_there(carry: Carry, rows: pa.RecordBatch) -> set[str]:
+    """Those of some traces' assessments that are invalid on the server."""
+    among = Among("trace_id", tuple(sorted(set(_ids(rows, "trace_id")))))
+    return {
+        id_
+        for batch in carry.there.read("assessments", ("assessment_id", "valid"), among)
+        for id_, valid in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        if valid is False
+    }
 
 
 def _without_issues(carry: Carry, rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -79,8 +130,8 @@ def _without_issues(carry: Carry, rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.filter(pc.invert(named))
 
 
-def _ids(rows: Any, column: str) -> list[str]:  # noqa: ANN401 -- a batch
-    found: list[str] = rows.column(rows.schema.get_field_index(column)).to_pylist()
+def _ids(rows: pa.RecordBatch, column: str) -> list[Any]:
+    found: list[Any] = rows.column(rows.schema.get_field_index(column)).to_pylist()
     return found
 
 
@@ -125,51 +176,77 @@ def _mapped(carry: Carry, table: str, among: Among) -> Iterator[dict[str, Any]]:
             yield from carry.mapped(table, batch).to_pylist()
 
 
-def _send(carry: Carry, trace: _Trace, counts: dict[str, dict[str, int]]) -> None:
+def _send(carry: Carry, trace: _Trace, wanted: _Wanted) -> None:
+    """Make a trace, or add to it what the server lacks."""
     writer, home = carry.writer_in(trace.experiment)
     id_ = trace.row["request_id"]
-    known = "trace_info" not in counts[id_]
+    issues = _has_issues(carry)
+    rows = [row for row in trace.assessments if issues or row["assessment_type"] != _ISSUE]
+    what = sending(rows, wanted.assessments)
+    lost = _unclear(carry, id_, what.unclear & wanted.assessments)
+    along = [row for row in what.along if row["assessment_id"] not in lost & wanted.there]
     try:
-        elsewhere = None if known else writer.experiment_of_trace(id_)
+        elsewhere = writer.experiment_of_trace(id_) if wanted.is_new else None
         if elsewhere not in (None, home):
             detail = f"the server has it in experiment {elsewhere}, from where it is not taken away"
-            _lose(carry, id_, counts[id_], "conflict", detail)
+            _lose(carry, id_, wanted.counts, "conflict", detail)
             return
-        refused = _start(carry, writer, trace)
+        if along or wanted.counts.keys() - {"assessments"}:
+            lost |= _start(carry, writer, trace, along)
     except REFUSED as error:
-        _lose(carry, id_, counts[id_], reason_of(error), error.message)
+        _lose(carry, id_, wanted.counts, reason_of(error), error.message)
         return
-    for table, rows in counts[id_].items():
-        carry.wrote(table, max(0, rows - refused) if table == "assessments" else rows)
+    for row in what.after:
+        if not _one_taken(carry, row, partial(_override, writer, row, new=wanted.is_new)):
+            lost.add(row["assessment_id"])
+    refused = {"assessments": len(lost & wanted.assessments)}
+    for table, count in wanted.counts.items():
+        carry.wrote(table, count - refused.get(table, 0))
 
 
-def _lose(carry: Carry, trace: str, counts: dict[str, int], reason: str, detail: str) -> None:
+def _unclear(carry: Carry, trace: str, assessments: frozenset[str] | set[str]) -> set[str]:
+    """Note assessments that are invalid though none overrides them: no server takes such."""
+    for id_ in sorted(assessments):
+        detail = "it is invalid, and a server takes it as such only with one that overrides it"
+        carry.leave("trace", trace, f"assessments/{id_}", "unsupported", detail)
+        carry.fail("assessments")
+    return set(assessments)
+
+
+def _override(writer: Writer, row: dict[str, Any], *, new: bool) -> None:
+    """Make an assessment that overrides another one; anew, if the server may have it."""
+    if not new:
+        writer.delete_assessment(row["trace_id"], row["assessment_id"])
+    writer.create_assessment(row["trace_id"], assessment_body(row))
+
+
+def _lose(carry: Carry, trace: str, counts: Mapping[str, int], reason: str, detail: str) -> None:
     """Note a trace that is not carried, with all that hangs on it."""
     carry.leave("trace", trace, "", reason, detail)
     for table, rows in counts.items():
-        carry.skip(table, rows)
+        carry.fail(table, rows)
     carry.lost_traces.add(trace)
 
 
-def _start(carry: Carry, writer: Writer, trace: _Trace) -> int:
-    """Make a trace, or add to it; how many of its assessments are of a kind that is not taken."""
+def _start(
+    carry: Carry, writer: Writer, trace: _Trace, assessments: Sequence[dict[str, Any]]
+) -> set[str]:
+    """Make a trace, or add to it; ids of those of its assessments that are not taken."""
 
-    def start(assessments: list[Json]) -> None:
-        writer.start_trace(trace_body(trace.row, trace.tags, trace.metadata, assessments))
+    def start(rows: Sequence[dict[str, Any]]) -> None:
+        bodies = [assessment_body(row) for row in rows]
+        writer.start_trace(trace_body(trace.row, trace.tags, trace.metadata, bodies))
 
-    issues = _has_issues(carry)
-    taken = [row for row in trace.assessments if issues or row["assessment_type"] != _ISSUE]
-    bodies = [assessment_body(row) for row in taken]
     try:
-        start(bodies)
+        start(assessments)
     except REFUSED:
-        if not bodies:
+        if not assessments:
             raise
     else:
-        return 0
+        return set()
     start([])
-    pairs = zip(taken, bodies, strict=True)
-    return sum(not _one_taken(carry, row, partial(start, [body])) for row, body in pairs)
+    lost = (row for row in assessments if not _one_taken(carry, row, partial(start, [row])))
+    return {row["assessment_id"] for row in lost}
 
 
 def _one_taken(carry: Carry, row: dict[str, Any], send: Callable[[], None]) -> bool:
@@ -178,7 +255,7 @@ def _one_taken(carry: Carry, row: dict[str, Any], send: Callable[[], None]) -> b
     except REFUSED as error:
         what = f"assessments/{row['assessment_id']}"
         carry.leave("trace", row["trace_id"], what, reason_of(error), error.message)
-        carry.skip("assessments")
+        carry.fail("assessments")
         return False
     return True
 
@@ -213,7 +290,12 @@ def _say_again(carry: Carry, traces: set[str]) -> None:
     """Say once more what traces are: a server works it out anew when spans arrive."""
     with Crew(carry.workers) as crew:
         for trace in _whole(carry, sorted(traces)):
-            crew.do(partial(_send, carry, trace, {trace.row["request_id"]: {}}))
+            crew.do(partial(_say, carry, trace))
+
+
+def _say(carry: Carry, trace: _Trace) -> None:
+    writer, _ = carry.writer_in(trace.experiment)
+    carry.attempt("trace_info", trace.row["request_id"], partial(_start, carry, writer, trace, ()))
 
 
 def _write_spans(carry: Carry) -> set[str]:
@@ -225,7 +307,7 @@ def _write_spans(carry: Carry) -> set[str]:
             rows = carry.mapped("spans", missing.rows).to_pylist()
             lost = sum(row["trace_id"] in carry.lost_traces for row in rows)
             if lost:
-                carry.skip("spans", lost)
+                carry.fail("spans", lost)
             pairs = [
                 (row["trace_id"], number, row["content"])
                 for row, number in zip(rows, experiments, strict=True)
@@ -247,14 +329,20 @@ def _send_spans(carry: Carry, trace: str, experiment: int, contents: list[str]) 
         carry.wrote("spans", len(contents))
     except (*REFUSED, ValueError) as error:
         carry.leave("trace", trace, "spans", "refused", str(error))
-        carry.skip("spans", len(contents))
+        carry.fail("spans", len(contents))
 
 
 def restore_assessments(carry: Carry, runs: set[str]) -> None:
     """Bring back the assessments that MLflow deleted with `runs`, which they came from."""
     if not runs or not carry.source.count("assessments") or not carry.server.can.may("traces"):
         return
-    columns = ("run_id", "trace_id")
-    batches = carry.source.read("assessments", columns, Among("run_id", tuple(sorted(runs))))
-    traces = {trace for batch in batches for trace in batch.column(1).to_pylist()}
-    _say_again(carry, traces - carry.lost_traces)
+    wanted: dict[str, _Wanted] = defaultdict(_Wanted)
+    for batch in carry.source.read(
+        "assessments", ("run_id", "trace_id", "assessment_id"), Among("run_id", tuple(sorted(runs)))
+    ):
+        for trace, id_ in zip(*(column.to_pylist() for column in batch.columns[1:]), strict=True):
+            if trace not in carry.lost_traces:
+                wanted[trace].assessments.add(id_)
+    with Crew(carry.workers) as crew:
+        for one in _whole(carry, sorted(wanted)):
+            crew.do(partial(_send, carry, one, wanted[one.row["request_id"]]))

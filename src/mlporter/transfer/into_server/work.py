@@ -15,7 +15,7 @@ from mlporter.stores.server.places import ServerPlaces
 from mlporter.stores.server.source import ServerSource
 from mlporter.stores.server.writing import Writer
 from mlporter.stores.versions import rows_of
-from mlporter.transfer.into_server.carry import Carry
+from mlporter.transfer.into_server.carry import Carry, Tally
 from mlporter.transfer.into_server.contents import write_contents
 from mlporter.transfer.into_server.edges import write_edges, write_model_metrics
 from mlporter.transfer.into_server.endings import delete_last, end_runs
@@ -117,7 +117,7 @@ class ServerWork:
             again.carry.refused.update(self.carry.refused)
             again.rehearse()
             for table, tally in again.carry.tallies.items():
-                refused = self.carry.tallies[table].skipped - tally.skipped
+                refused = self.carry.tallies[table].left - tally.left
                 self._tell(table, tally.written - refused, again.carry)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.carry)
@@ -304,11 +304,7 @@ class ServerWork:
     def tables(self) -> tuple[TableResult, ...]:
         """Rows by table."""
         found = self.carry.tallies
-        return tuple(
-            TableResult(t.name, found[t.name].written, found[t.name].there, found[t.name].skipped)
-            for t in self.source.tables
-            if t.name in found
-        )
+        return tuple(_rows_of(t.name, found[t.name]) for t in self.source.tables if t.name in found)
 
     def notes(self) -> tuple[str, ...]:
         """What people should know of servers as targets."""
@@ -332,6 +328,12 @@ class ServerWork:
     def files_result(self, mode: str) -> FilesResult:
         """Files."""
         return self.files.result if self.copies else FilesResult(mode)
+
+
+def _rows_of(table: str, tally: Tally) -> TableResult:
+    changed = min(tally.changed, tally.written)
+    new = tally.written - changed
+    return TableResult(table, new, tally.there, tally.skipped, tally.failed, changed)
 
 
 def _in_turn(on_progress: OnProgress) -> OnProgress:

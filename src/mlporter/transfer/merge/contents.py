@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.transfer.merge.strings import map_span
+from mlporter.transfer.merge.strings import with_trace_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,12 +43,7 @@ def with_new_ids(path: str, stream: BinaryIO, ids: IdMap) -> BinaryIO:
 
 def _trace(content: bytes, traces: Mapping[str, str]) -> bytes:
     try:
-        document = json.loads(content)
-        spans = document["spans"]
-    except (ValueError, KeyError, TypeError):
+        text = content.decode()
+    except UnicodeDecodeError:
         return content
-    if not isinstance(spans, list):
-        return content
-    document["spans"] = [map_span(span, traces) if isinstance(span, dict) else span
-                         for span in spans]  # fmt: skip
-    return json.dumps(document).encode()
+    return with_trace_ids(text, traces, ("spans",)).encode() if traces else content

@@ -266,7 +266,8 @@ class Comparison:
 
     def rows(self, table: str, ids: IdMap) -> RowStates:
         """Rows of a table that the target has too: the same, or others under the same key."""
-        pair = self._pair(table) if table in self._there else None
+        both = table in self._tables and table in self._there
+        pair = self._pair(table) if both else None
         if pair is None or pair.left is None or pair.right is None or not pair.table.key:
             return RowStates(frozenset(), {})
         source = MappedReader(self._source, ids)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.stores.protocols import Among
+from mlporter.stores.versions import known_roots
 from mlporter.transfer.merge.choice import Choice
 from mlporter.transfer.merge.columns import holds_model_name, id_columns
 from mlporter.transfer.merge.resorted import resorted
@@ -18,6 +19,7 @@ from mlporter.transfer.merge.units import EXPERIMENTS, OWNED, is_among, key_arra
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mlporter.artifacts.anchors import Root
     from mlporter.catalogue.types import Table
     from mlporter.transfer.merge.idmap import IdMap
     from mlporter.transfer.merge.inventory import Reader
@@ -41,6 +43,11 @@ class MappedReader:
     def tables(self) -> tuple[Table, ...]:
         """The source's tables."""
         return self._rows.tables
+
+    @property
+    def known_roots(self) -> tuple[Root, ...]:
+        """Roots that the source knows of others; what is in the target has its id there."""
+        return known_roots(self._rows)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None

@@ -146,3 +146,8 @@ class Merge:
     links: list[Link] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> Counter[str]:
+        """How many rows that are there change, by table."""
+        return Counter(table for table, _ in {(u.table, u.key) for u in self.updates})

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue.types import Form, HiddenReference
 from mlporter.stores.gateway_models import with_endpoints
+from mlporter.stores.json_text import with_strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlporter.catalogue.types import Table
+    from mlporter.stores.json_text import Path
     from mlporter.transfer.merge.idmap import IdMap
 
-__all__ = ["map_span", "map_strings"]
+__all__ = ["map_strings", "with_trace_ids"]
 
 _TRACE_ID = "mlflow.traceRequestId"
 _LINK = re.compile(r"(?<=/)(experiments|runs)/([^/?#]+)")
@@ -37,7 +38,8 @@ def map_strings(table: Table, batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBat
         if changes := _changes(hidden, ids):
             batch = _map_hidden(batch, hidden, changes, ids)
     if table.name == "spans" and ids.of("trace_info"):
-        batch = _map_rows(batch, "content", None, lambda text: _span(text, ids.of("trace_info")))
+        traces = ids.of("trace_info")
+        batch = _map_rows(batch, "content", None, lambda text: with_trace_ids(text, traces))
     if table.name == "entity_associations" and ids.models:
         names = {name: new for (_, name), new in ids.models.items()}
         for side in ("source", "destination"):
@@ -91,32 +93,12 @@ def _map_rows(
 
 
 def _json(text: str, fields: tuple[str, ...], changes: Mapping[str, str]) -> str:
-    """A document in which the values of some fields were changed; as it was if none was."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return text
-    changed = _walk(document, fields, changes)
-    return text if changed == document else json.dumps(changed)
+    """A document in which the values of some fields were changed."""
 
+    def change(path: Path, value: str) -> str:
+        return changes.get(value, value) if path and path[-1] in fields else value
 
-def _walk(value: Any, fields: tuple[str, ...], changes: Mapping[str, str]) -> Any:  # noqa: ANN401
-    if isinstance(value, list):
-        return [_walk(item, fields, changes) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: _replaced(item, changes) if key in fields else _walk(item, fields, changes)
-        for key, item in value.items()
-    }
-
-
-def _replaced(value: Any, changes: Mapping[str, str]) -> Any:  # noqa: ANN401
-    if isinstance(value, str):
-        return changes.get(value, value)
-    if isinstance(value, list):
-        return [_replaced(item, changes) for item in value]
-    return value
+    return with_strings(text, change)
 
 
 def _uri(text: str, table: str, changes: Mapping[str, str]) -> str:
@@ -147,38 +129,47 @@ def _prompt(text: str, names: Mapping[str, str]) -> str:
     return f"{names.get(name, name)}{slash}{version}"
 
 
-def _span(text: str, traces: Mapping[str, str]) -> str:
-    try:
-        span = json.loads(text)
-    except ValueError:
-        return text
-    changed = map_span(span, traces) if isinstance(span, dict) else span
-    return text if changed is span else json.dumps(changed)
+def with_trace_ids(text: str, traces: Mapping[str, str], within: Path = ()) -> str:
+    """Spans of traces with new ids: these are in there in Base64, and as JSON in JSON.
 
-
-def map_span(span: dict[str, Any], traces: Mapping[str, str]) -> dict[str, Any]:
-    """A span of a trace with a new id: it is in there in Base64, and as JSON in JSON.
-
-    Returns:
-        The same object, where nothing changes.
+    Args:
+        text: JSON; a span, or what holds some.
+        traces: New ids by old ones.
+        within: The keys that lead to the spans.
     """
+
+    def change(path: Path, value: str) -> str:
+        if path == (*within, "attributes", _TRACE_ID):
+            new = traces.get(_unquoted(value))
+            return value if new is None else json.dumps(new)
+        if path == (*within, "trace_id"):
+            old = _unpacked(value)
+            new = traces.get(f"tr-{old}", traces.get(old))
+            return value if new is None else _packed(new) or value
+        return value
+
+    return with_strings(text, change)
+
+
+def _unquoted(text: str) -> str:
     try:
-        old = json.loads(span["attributes"][_TRACE_ID])
-    except (ValueError, KeyError, TypeError):
-        return span
-    new = traces.get(old) if isinstance(old, str) else None
-    if new is None:
-        return span
-    changed = {**span, "attributes": {**span["attributes"], _TRACE_ID: json.dumps(new)}}
-    packed = _packed(new)
-    if packed is not None and span.get("trace_id") == _packed(old):
-        changed["trace_id"] = packed
-    return changed
+        found = json.loads(text)
+    except ValueError:
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def _packed(trace: str) -> str | None:
     """A trace id as MLflow packs it: the bytes of ``tr-<32 hexadecimal digits>`` in Base64."""
     try:
         return base64.b64encode(bytes.fromhex(trace.removeprefix("tr-"))).decode()
-    except (ValueError, binascii.Error):
+    except ValueError:
         return None
+
+
+def _unpacked(text: str) -> str:
+    """The digits of the trace id that something packed stands for."""
+    try:
+        return base64.b64decode(text, validate=True).hex()
+    except ValueError:
+        return ""

@@ -1,0 +1,134 @@
+"""A reader who has seen enough (`| head`): the command ends at once and quietly.
+
+What it found is its exit code where it was about to say so, else 141, as other tools end.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import mlporter as api
+from tests.support.mlflow_session import QUIET_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIGPIPE = 141
+
+WORDS = {
+    "show": "show DATABASE metrics",
+    "show as CSV": "show DATABASE metrics --format csv",
+    "show as JSON": "show DATABASE metrics --json",
+    "inspect": "inspect DATABASE",
+    "diff": "diff DATABASE BUNDLE",
+    "verify": "verify BUNDLE",
+    "verify as JSON": "verify BUNDLE --json",
+    "doctor": "doctor",
+    "plan of an import": "import BUNDLE sqlite:///new.db --artifact-root files --dry-run",
+    "plan of a copy": "copy DATABASE sqlite:///new.db --artifact-root files --dry-run",
+}
+ENDS = {
+    "help": ("--help", SIGPIPE),
+    "help of a verb": ("copy --help", SIGPIPE),
+    "version": ("--version", SIGPIPE),
+    "a difference": ("diff DATABASE sqlite:///empty.db", 1),
+    "an error as JSON": ("inspect nothing --json", 6),
+    "what runs others": ("demo", SIGPIPE),
+} | {name: (words, 0) for name, words in WORDS.items()}
+"""What is printed, and the exit code."""
+
+
+@pytest.fixture(scope="module")
+def bundle(plain_sqlite_template, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "backup"
+    api.export(plain_sqlite_template.tracking_uri, folder)
+    return folder
+
+
+def nobody_reads() -> int:
+    """The end of a pipe that nobody reads."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    return theirs
+
+
+def start(words, *, stdout, stderr):
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", *words],
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        env={**os.environ, **QUIET_ENVIRONMENT, "COLUMNS": "80"},
+    )
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_nobody_reads_stdout(name, bundle, plain_sqlite_template, mlflow_sqlite, tmp_path):
+    mlflow_sqlite.rename(tmp_path / "empty.db")
+    places = {"DATABASE": plain_sqlite_template.tracking_uri, "BUNDLE": str(bundle)}
+    said, code = ENDS[name]
+    words = [places.get(word, word) for word in said.split()]
+    pipe = nobody_reads()
+    process = start(["-m", "mlporter", *words], stdout=pipe, stderr=subprocess.PIPE)
+    os.close(pipe)
+    _, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (code, "")
+
+
+def test_nobody_reads_what_is_said_meanwhile(plain_sqlite_template, tmp_path):
+    """Log lines and the summary: the work ends, and what is there is no bundle."""
+    pipe = nobody_reads()
+    words = ["-m", "mlporter", "export", plain_sqlite_template.tracking_uri, "backup", "-vv"]
+    process = start(words, stdout=subprocess.PIPE, stderr=pipe)
+    os.close(pipe)
+    said, _ = process.communicate(timeout=120)
+    assert (process.returncode, said) == (SIGPIPE, "")
+    assert not (tmp_path / "backup" / "manifest.yaml").exists()
+
+
+def test_the_first_lines_are_read(plain_sqlite_template):
+    command = f"{sys.executable} -W ignore -m mlporter show {plain_sqlite_template.tracking_uri}"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} metrics --format csv | head -1; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    header, code = done.stdout.splitlines()
+    assert (header.startswith("run_uuid,key,"), code) == (True, "0")
+    assert done.stderr == ""
+
+
+OTHER_THREAD = """
+import sys, threading
+from mlporter.cli.signals import stopping_on_signals
+from mlporter.cli.streams import ReaderGone, guarded_streams
+
+written = []
+
+def write():
+    print("x", flush=True)
+    written.append("no error")
+
+try:
+    with guarded_streams(), stopping_on_signals():
+        threading.Thread(target=write, daemon=True).start()
+        threading.Event().wait(60)
+except ReaderGone:
+    print("into nothing", file=sys.stdout, flush=True)
+    sys.exit(5 if written == ["no error"] else 1)
+"""
+
+
+def test_a_thread_finds_out_and_the_main_one_ends(plain_sqlite_template):
+    """No error of the thread's own, which it could take for the network's."""
+    pipe = nobody_reads()
+    process = start(["-c", OTHER_THREAD], stdout=pipe, stderr=subprocess.PIPE)
+    os.close(pipe)
+    _, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (5, "")

@@ -1,0 +1,44 @@
+"""After whatever people did to both sides: what the dry run says is what happens."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from mlflow import MlflowClient
+
+from tests.support.databases import dump
+from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.transfer.histories import histories, live, outcome, registry, wishes_of_people
+
+_COUNT = itertools.count()
+
+
+@pytest.mark.timeout(3600)
+@settings(
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "12")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(first=histories, here=histories, there=histories, wishes=wishes_of_people)
+def test_into_a_database(  # noqa: PLR0917 -- fixtures and what is made up
+    mlflow_sqlite_template, tmp_path, first, here, there, wishes
+):
+    folder = tmp_path / str(next(_COUNT))
+    (folder / "source").mkdir(parents=True)
+    source = registry(mlflow_sqlite_template, folder / "source", first)
+    target = sqlite_url(folder / "target.db")
+    wanted = {"artifact_root": folder / "root"}
+    assert outcome(source, target, (folder / "target.db").exists, **wanted)
+    for address, history in ((source, here), (target, there)):
+        with mlflow_at(address):
+            live(MlflowClient(address, address), history)
+    wanted |= wishes
+    if outcome(source, target, lambda: dump(target), **wanted) is None:
+        return
+    after = dump(target)
+    again = outcome(source, target, lambda: dump(target), **wanted)
+    assert again is not None
+    assert again.rows == 0 or again.fresh  # what MLflow puts into a new one counts as nothing
+    assert dump(target) == after
