@@ -151,6 +151,10 @@ class Roots:
         """The same, and some folders besides."""
         return Roots(self.named | _reals(folders), self.recorded, self.machine)
 
+    def joined(self, other: Roots) -> Roots:
+        """What either of two registries may read, which are one."""
+        return Roots(self.named | other.named, self.recorded | other.recorded, self.machine)
+
     def locate(self, path: Path) -> tuple[str, bool]:
         """The real path of a place, and whether it may be read.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mlporter.artifacts.looking import is_folder
 from mlporter.artifacts.uris import local_path
@@ -14,11 +14,13 @@ from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
 from mlporter.stores.registries import WithRegistry
 from mlporter.stores.secrets import WithoutSecrets
+from mlporter.stores.wrapped import Wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from mlporter.artifacts.roots import Roots
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
@@ -138,10 +140,32 @@ def _with_registry(
         )
     models = opened(registry, orphans=False)
     try:
-        return WithRegistry(opened(place, orphans=orphans), models)
+        source = opened(place, orphans=orphans)
     except BaseException:
         models.close()
         raise
+    one, other = _innermost(source), _innermost(models)
+    if isinstance(one, _Rooted) and isinstance(other, _Rooted):
+        # A version's files may lie where the experiments keep theirs.
+        other.trust(one.roots)
+    return WithRegistry(source, models)
+
+
+@runtime_checkable
+class _Rooted(Protocol):
+    """A source whose files are read from certain folders only."""
+
+    def roots(self) -> Roots:
+        """Which."""
+
+    def trust(self, roots: Callable[[], Roots]) -> None:
+        """Others, too."""
+
+
+def _innermost(source: Source) -> Source:
+    while isinstance(source, Wrapped):
+        source = source.inner
+    return source
 
 
 def _with_users(source: Source, auth: str) -> Source:

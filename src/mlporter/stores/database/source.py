@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlporter.artifacts.roots import Roots
     from mlporter.catalogue.types import Column, Table
     from mlporter.errors import LeftOut
     from mlporter.stores.database.connection import Connection
@@ -341,6 +342,14 @@ class DatabaseSource:
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""
         return self._files.scan(report, keep)
+
+    def roots(self) -> Roots:
+        """Where its files may be read from."""
+        return self._files.roots()
+
+    def trust(self, roots: Callable[[], Roots]) -> None:
+        """See `DatabaseFiles.trust`."""
+        self._files.trust(roots)
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""

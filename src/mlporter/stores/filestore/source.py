@@ -16,12 +16,13 @@ from mlporter.stores.filestore.reading import Reading
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
 
+    from mlporter.artifacts.roots import Roots
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.progress import OnProgress
@@ -134,6 +135,14 @@ class FileStoreSource:
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""
         return self._files.scan(report, keep)
+
+    def roots(self) -> Roots:
+        """Where its files may be read from."""
+        return self._files.roots()
+
+    def trust(self, roots: Callable[[], Roots]) -> None:
+        """See `DatabaseFiles.trust`."""
+        self._files.trust(roots)
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
