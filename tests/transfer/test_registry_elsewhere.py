@@ -127,37 +127,34 @@ def test_the_registry_after_its_runs(apart, tmp_path, by_bundle):
     mlporter.copy(tracking, new, artifact_root=root)
     before = stored(root)
     source = models
-    # It does not know the artifact root, which is that of the experiments.
-    allow_root = [rich.artifact_root]
     if by_bundle:
         source = tmp_path / "bundle"
-        mlporter.export(models, source, allow_root=allow_root)
-    planned = mlporter.copy(source, new, artifact_root=root, allow_root=allow_root, dry_run=True)
-    copied = mlporter.copy(source, new, artifact_root=root, allow_root=allow_root)
+        mlporter.export(models, source, allow_root=[rich.artifact_root])
+    asked = {"allow_root": [rich.artifact_root]}
+    planned = mlporter.copy(source, new, artifact_root=root, dry_run=True, **asked)
+    copied = mlporter.copy(source, new, artifact_root=root, **asked)
     assert planned.files.files == copied.files.files
     mlporter.copy(rich.tracking_uri, f"sqlite:///{tmp_path}/whole.db", artifact_root=tmp_path / "w")
     assert stored(root) == stored(tmp_path / "w") > before
     assert_loads(new, rich.models)
     assert mlporter.diff(tracking, new, registry=models).identical
-    again = mlporter.copy(source, new, artifact_root=root, allow_root=allow_root)
+    again = mlporter.copy(source, new, artifact_root=root, **asked)
     assert (again.rows, again.files.files) == (0, 0)
 
 
 def test_files_that_the_target_has_otherwise_are_not_shared(apart, tmp_path):
     tracking, models, rich = apart
     new, root = f"sqlite:///{tmp_path}/new.db", tmp_path / "files"
-    allow_root = [rich.artifact_root]
     mlporter.copy(tracking, new, artifact_root=root)
     (changed,) = Path(root).rglob(f"{rich.models.second_model_id}/artifacts/MLmodel")
     text = changed.read_text(encoding="utf-8")
     changed.write_text(text.replace("a", "b", 1), encoding="utf-8")
-    copied = mlporter.copy(
-        models, new, artifact_root=root, include_secrets=True, allow_root=allow_root
-    )
+    asked = {"allow_root": [rich.artifact_root]}
+    copied = mlporter.copy(models, new, artifact_root=root, include_secrets=True, **asked)
     assert copied.exit_code == 0
     assert any(f"registered_models/{rich.models.name}/4/" in path for path in stored(root))
     assert not any(f"registered_models/{rich.models.name}/3/" in path for path in stored(root))
-    again = mlporter.copy(models, new, artifact_root=root, allow_root=allow_root)
+    again = mlporter.copy(models, new, artifact_root=root, **asked)
     assert (again.rows, again.files.files) == (0, 0)
 
 

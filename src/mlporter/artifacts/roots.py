@@ -151,8 +151,8 @@ class Roots:
         """The same, and some folders besides."""
         return Roots(self.named | _reals(folders), self.recorded, self.machine)
 
-    def joined(self, other: Roots) -> Roots:
-        """What either of two registries may read, which are one."""
+    def and_those(self, other: Roots) -> Roots:
+        """These and others."""
         return Roots(self.named | other.named, self.recorded | other.recorded, self.machine)
 
     def locate(self, path: Path) -> tuple[str, bool]:

@@ -46,8 +46,8 @@ __all__ = ["command"]
     help="How many differences to name; all are counted.",
 )
 @map_uri_option
-@allow_root_option
 @registry_of_a_option
+@allow_root_option
 @include_table_option
 @selection_options
 @workers_option
@@ -63,8 +63,8 @@ def command(
     artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
-    allow_root: tuple[str, ...],
     registry: str | None,
+    allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
     selection: Selection | None,
     workers: int,
@@ -84,8 +84,8 @@ def command(
             artifacts=artifacts,
             limit=limit,
             uri_map=uri_map,
-            allow_root=allow_root,
             registry=registry,
+            allow_root=allow_root,
             include_tables=include_tables,
             selection=selection,
             workers=workers,

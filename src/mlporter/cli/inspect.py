@@ -25,8 +25,8 @@ __all__ = ["command"]
 
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
-@allow_root_option
 @registry_option
+@allow_root_option
 @auth_option
 @retry_time_option
 @output_options
@@ -35,8 +35,8 @@ def command(
     /,
     *,
     address: str,
-    allow_root: tuple[str, ...],
     registry: str | None,
+    allow_root: tuple[str, ...],
     auth: str | None,
     retry_time: float,
 ) -> int:
@@ -48,8 +48,8 @@ def command(
     with session.working() as on_progress:
         inventory = mlporter.inspect(
             address,
-            allow_root=allow_root,
             registry=registry,
+            allow_root=allow_root,
             auth=auth,
             retry_time=retry_time,
             on_progress=on_progress,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from mlporter.artifacts.looking import is_folder
 from mlporter.artifacts.uris import local_path
@@ -14,13 +14,11 @@ from mlporter.stores.foreign import without_foreign
 from mlporter.stores.once import Once
 from mlporter.stores.registries import WithRegistry
 from mlporter.stores.secrets import WithoutSecrets
-from mlporter.stores.wrapped import Wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from mlporter.artifacts.roots import Roots
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
@@ -63,9 +61,9 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         once: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
         auth: Address of the database of its users, where they have one of their own.
+        registry: Where its registered models are, if not here: a place as `address`.
         allow_root: Folders of this machine that files may be read from, though they are no
             artifact roots of the registry.
-        registry: Where its registered models are, if not here: a place as `address`.
         include_tables: Leave out tables that are not MLflow's, but for these; None keeps all.
         on_progress: Told how far reading is, where a place is read before its rows are given.
 
@@ -75,6 +73,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         RefusedError: it is not a registry, or one that this release does not read.
         BundleError: it is a bundle that cannot be used.
     """
+    allowed = tuple(map(allowed_folder, allow_root))
 
     def opened(place: Address, *, orphans: bool) -> Source:
         if place.kind is AddressKind.BUNDLE:
@@ -88,7 +87,6 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         return _open_database(place, uri_map, workers, allowed, orphans=orphans, part=part)
 
     place = parse_address(address)
-    allowed = tuple(map(allowed_folder, allow_root))
     if registry is None:
         source = opened(place, orphans=orphans)
     else:
@@ -102,23 +100,6 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
             source.close()
             raise
     return source if include_secrets else WithoutSecrets(source, include_tables or ())
-
-
-def allowed_folder(folder: Place) -> Path:
-    """A folder that the user named.
-
-    Raises:
-        UsageError: there is none.
-    """
-    text = place_text(folder)
-    path = local_path(text)
-    if path is None or not is_folder(path):
-        raise UsageError(
-            "is no folder of this machine, as --allow-root takes one",
-            subject=redact(text),
-            hint="for files that are elsewhere: --map-uri FROM=TO",
-        )
-    return path
 
 
 def _with_registry(
@@ -140,32 +121,27 @@ def _with_registry(
         )
     models = opened(registry, orphans=False)
     try:
-        source = opened(place, orphans=orphans)
+        return WithRegistry(opened(place, orphans=orphans), models)
     except BaseException:
         models.close()
         raise
-    one, other = _innermost(source), _innermost(models)
-    if isinstance(one, _Rooted) and isinstance(other, _Rooted):
-        # A version's files may lie where the experiments keep theirs.
-        other.trust(one.roots)
-    return WithRegistry(source, models)
 
 
-@runtime_checkable
-class _Rooted(Protocol):
-    """A source whose files are read from certain folders only."""
+def allowed_folder(folder: Place) -> Path:
+    """A folder that the user named.
 
-    def roots(self) -> Roots:
-        """Which."""
-
-    def trust(self, roots: Callable[[], Roots]) -> None:
-        """Others, too."""
-
-
-def _innermost(source: Source) -> Source:
-    while isinstance(source, Wrapped):
-        source = source.inner
-    return source
+    Raises:
+        UsageError: there is none.
+    """
+    text = place_text(folder)
+    path = local_path(text)
+    if path is None or not is_folder(path):
+        raise UsageError(
+            "is no folder of this machine, as --allow-root takes one",
+            subject=redact(text),
+            hint="for files that are elsewhere: --map-uri FROM=TO",
+        )
+    return path
 
 
 def _with_users(source: Source, auth: str) -> Source:

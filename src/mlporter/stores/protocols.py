@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from mlporter.artifacts.files import ArtifactFile, Report
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
 
 __all__ = ["USERS_NOT_SEEN", "Among", "ArtifactFile", "Description", "Keep", "Report", "Source"]
-__all__ += ["only_orphans"]
+__all__ += ["SharesRoots", "only_orphans"]
 
 USERS_NOT_SEEN = (
     "Users and permissions were not seen: a server does not show them. If they have to come, name "
@@ -132,3 +132,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """End the snapshot and free what is held."""
+
+
+@runtime_checkable
+class SharesRoots(Protocol):
+    """A source of registered models whose files may lie where another place keeps them."""
+
+    def share_roots(self, tracking: Source) -> None:
+        """Read files also below the artifact roots that `tracking` records."""

@@ -16,7 +16,7 @@ from mlporter.artifacts.anchors import Where
 from mlporter.catalogue.registry import TABLES
 from mlporter.errors import LeftOut
 from mlporter.stores.among import rows_among
-from mlporter.stores.protocols import only_orphans
+from mlporter.stores.protocols import SharesRoots, only_orphans
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 from mlporter.stores.wrapped import Wrapped
 
@@ -46,6 +46,8 @@ class WithRegistry(Wrapped):
     def __init__(self, inner: Source, registry: Source) -> None:
         super().__init__(inner)
         self._registry = registry
+        if isinstance(registry, SharesRoots):
+            registry.share_roots(inner)
         theirs = {table.name: table for table in registry.tables if table.name in _NAMES}
         self._tables = tuple(
             theirs.pop(table.name) if table.name in theirs else table

@@ -130,8 +130,8 @@ def inspect(
     address: Place,
     *,
     auth: str | None = None,
-    allow_root: Sequence[Place] = (),
     registry: Place | None = None,
+    allow_root: Sequence[Place] = (),
     retry_time: float = RETRY_TIME,
     on_progress: OnProgress = silent,
 ) -> Inventory:
@@ -140,9 +140,9 @@ def inspect(
     Args:
         address: Where to look.
         auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
-        registry: Where its registered models are, if they are in another place.
         retry_time: Seconds after which a server that keeps failing is given up.
         on_progress: Told how far it is.
 
@@ -154,8 +154,8 @@ def inspect(
         retry_time=retry_time,
         orphans=True,
         auth=auth,
-        allow_root=allow_root,
         registry=registry,
+        allow_root=allow_root,
         on_progress=on_progress,
     )
     try:

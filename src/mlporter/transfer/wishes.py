@@ -42,8 +42,8 @@ class Wishes:
     auth: str | None = None
     target_auth: str | None = None
     include_tables: tuple[str, ...] = ()
-    allow_root: tuple[str, ...] = ()
     registry: Place | None = None
+    allow_root: tuple[str, ...] = ()
 
     def check(self, source: Source) -> None:
         """Refuse wishes that exclude each other, or leave out where files go."""

@@ -25,7 +25,7 @@ from mlporter.stores.protocols import Among, only_orphans
 from mlporter.stores.versions import locations_of, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -89,27 +89,25 @@ class DatabaseFiles(StoreFiles):
         shows_files = lru_cache(1)(self._shows_files)
         self._moved = Moved(self._beside, self._pairs, folders, shows_files)
         self._unseen: dict[str, LeftOut] = {}
-        self._trusted: Callable[[], Roots] | None = None
+        self._tracking: TableReader | None = None
         self.notes: tuple[str, ...] = ()
+
+    def share_roots(self, tracking: TableReader) -> None:
+        """Files lie in the roots of another place, too: that of a registry's runs."""
+        self._tracking = tracking
 
     @cached_property
     def _roots(self) -> Roots:
         """What may be read of what rows name."""
-        own = recorded_roots(self._reader, self._named, self._pairs, self._base)
-        return own.joined(self._trusted()) if self._trusted else own
+        roots = recorded_roots(self._reader, self._named, self._pairs, self._base)
+        if self._tracking is None:
+            return roots
+        return roots.and_those(recorded_roots(self._tracking, (), self._pairs, self._base))
 
     @cached_property
     def _roots_here(self) -> Roots:
         """What may be read of what was found by ids in the store's own folder."""
         return self._roots.with_named(self._folder) if self._folder else self._roots
-
-    def roots(self) -> Roots:
-        """Where files may be read from."""
-        return self._roots
-
-    def trust(self, roots: Callable[[], Roots]) -> None:
-        """Read also from where another store may, as the two are one registry."""
-        self._trusted = roots
 
     def scan(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""

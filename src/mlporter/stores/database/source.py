@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlporter.artifacts.roots import Roots
     from mlporter.catalogue.types import Column, Table
     from mlporter.errors import LeftOut
     from mlporter.stores.database.connection import Connection
     from mlporter.stores.database.limits import Limits
+    from mlporter.stores.protocols import Source
 
 __all__ = ["DatabaseReader", "DatabaseSource", "read_revision", "snapshot_of"]
 
@@ -339,17 +339,13 @@ class DatabaseSource:
         """What the database says itself of what it can hold, or None."""
         return limits_of(self._reader)
 
+    def share_roots(self, tracking: Source) -> None:
+        """Read files also where another place keeps them: that of a registry's runs."""
+        self._files.share_roots(tracking)
+
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""
         return self._files.scan(report, keep)
-
-    def roots(self) -> Roots:
-        """Where its files may be read from."""
-        return self._files.roots()
-
-    def trust(self, roots: Callable[[], Roots]) -> None:
-        """See `DatabaseFiles.trust`."""
-        self._files.trust(roots)
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""

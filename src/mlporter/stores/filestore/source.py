@@ -16,17 +16,17 @@ from mlporter.stores.filestore.reading import Reading
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
 
-    from mlporter.artifacts.roots import Roots
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.progress import OnProgress
     from mlporter.stores.address import Address
+    from mlporter.stores.protocols import Source
 
 __all__ = ["FileStoreSource"]
 
@@ -132,17 +132,13 @@ class FileStoreSource:
         """Rows of a table by key."""
         return self._reader.read(table, columns, among)
 
+    def share_roots(self, tracking: Source) -> None:
+        """Read files also where another place keeps them: that of a registry's runs."""
+        self._files.share_roots(tracking)
+
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""
         return self._files.scan(report, keep)
-
-    def roots(self) -> Roots:
-        """Where its files may be read from."""
-        return self._files.roots()
-
-    def trust(self, roots: Callable[[], Roots]) -> None:
-        """See `DatabaseFiles.trust`."""
-        self._files.trust(roots)
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
