@@ -39,7 +39,9 @@ class Listener:
     @property
     def heads(self) -> str:
         """All headers that it was ever sent."""
-        return "\n".join(f"{name}: {value}" for *_, head in self.asked for name, value in head.items())
+        return "\n".join(
+            f"{name}: {value}" for *_, head in self.asked for name, value in head.items()
+        )
 
 
 @contextmanager

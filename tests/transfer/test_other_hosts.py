@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 import mlporter
-from tests.support.databases import execute
-from tests.support.listener import NAME, PLANTED, PROXY, listening
-from tests.support.mlflow_session import sqlite_url
+from tests.support.listener import PLANTED, PROXY, listening
 from tests.transfer.test_outside_files import NAMED, point, unexpected
 
 TOKEN = "token-of-the-exporter"

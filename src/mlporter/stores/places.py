@@ -36,6 +36,7 @@ from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_re
 from mlporter.errors import OutsideError, RefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.address import is_databricks
+from mlporter.stores.proxies import Proxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from mlflow.entities import FileInfo
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+    from mlporter.artifacts.hosts import Hosts
     from mlporter.artifacts.roots import Roots
     from mlporter.artifacts.writelog import Stays, WriteLog
 
@@ -214,6 +216,7 @@ def open_place(  # noqa: PLR0913 -- where files may be, by keyword
     tracking_uri: str | None = None,
     log: WriteLog | None = None,
     roots: Roots | None = None,
+    proxies: Proxies | None = None,
 ) -> Place:
     """The place that an artifact URI names.
 
@@ -224,16 +227,22 @@ def open_place(  # noqa: PLR0913 -- where files may be, by keyword
         tracking_uri: The server behind ``mlflow-artifacts:`` URIs, if there is one.
         log: Notes what is written, for a rollback.
         roots: What of this machine may be read; None where nobody but the user names places.
+        proxies: What other machines may be asked; None likewise.
 
     Raises:
         UnreachableError: nothing can be looked for there: no server, a Windows path, an unknown
             scheme, a driver that is not installed. The hint says what to do.
-        OutsideError: it is of this machine, and may not be read.
+        OutsideError: it is of this machine, and may not be read; or its host may not be asked.
     """
     address = uri_map.apply(uri) if uri_map else uri
     path = local_path(address, base)
     if path is not None:
         return open_local(path, roots, log)
+    if proxies is not None:
+        proxies.check(address)
+        place = proxies.place(address) if log is None else None
+        if place is not None:
+            return place
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
@@ -329,9 +338,10 @@ class Places:
     Args:
         base: As for `open_place`, like all the others.
         roots: Asked at the first place that is opened: what rows record is not known before.
+        hosts: Likewise; None where nobody but the user names places.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- as `open_place`, by keyword
         self,
         *,
         base: Path | None = None,
@@ -339,8 +349,10 @@ class Places:
         tracking_uri: str | None = None,
         log: WriteLog | None = None,
         roots: Callable[[], Roots] | None = None,
+        hosts: Callable[[], Hosts] | None = None,
     ) -> None:
         self._log = log
+        proxies = Proxies(hosts) if hosts else None
 
         @lru_cache(_PLACES)
         def cached(uri: str) -> Place:
@@ -351,9 +363,19 @@ class Places:
                 tracking_uri=tracking_uri,
                 log=log,
                 roots=roots() if roots else None,
+                proxies=proxies,
             )
 
+        def check(uri: str) -> None:
+            address = uri_map.apply(uri) if uri_map else uri
+            path = local_path(address, base)
+            if path is not None:
+                open_local(path, roots() if roots else None)
+            elif proxies is not None:
+                proxies.check(address)
+
         self._open = cached
+        self._check = check
         self._tracking_uri = tracking_uri
 
     @classmethod
@@ -375,6 +397,14 @@ class Places:
     def open(self, uri: str) -> Place:
         """The place that an artifact URI names; see `open_place`."""
         return self._open(uri)
+
+    def check(self, uri: str) -> None:
+        """Refuse what `open` refuses to look at, without looking at anything else.
+
+        Raises:
+            OutsideError: it may not be looked at.
+        """
+        self._check(uri)
 
     def undo(self) -> list[Stays]:
         """Remove what was written through these places; returns what could not be removed."""

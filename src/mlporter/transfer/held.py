@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.anchors import Anchor, Where, find_anchors
 from mlporter.artifacts.copying import hash_stream
+from mlporter.artifacts.hosts import Hosts
 from mlporter.artifacts.uris import UriMap, uri_below
 from mlporter.errors import MlporterError
+from mlporter.stores.files import recorded_places
 from mlporter.stores.places import Places
 from mlporter.stores.protocols import Among
+from mlporter.stores.proxies import settings_server
 from mlporter.stores.versions import locations_of, owner_roots, rows_of, version_owner_id
 from mlporter.stores.wrapped import Wrapped
 
@@ -100,9 +103,14 @@ def with_held(source: Source, target: TableReader, uri_map: tuple[str, ...] = ()
         return source
     elsewhere = _with_other_files(target, held)
     held = {key: found for key, found in held.items() if key not in elsewhere}
-    same = _with_same_files(
-        source, held, there, Places(base=Path.cwd(), uri_map=UriMap.parse(uri_map))
-    )
+    parsed = UriMap.parse(uri_map)
+
+    def hosts() -> Hosts:
+        recorded = recorded_places(target, parsed)
+        return Hosts.of(None, parsed.targets, recorded, tracking=settings_server())
+
+    places = Places(base=Path.cwd(), uri_map=parsed, hosts=hosts)
+    same = _with_same_files(source, held, there, places)
     if not same:
         return source
     roots = {(*_owner(held[key]), held[key].root) for key in same}

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.copying import hash_stream
+from mlporter.artifacts.hosts import Hosts
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris import UriMap
 from mlporter.artifacts.writelog import Stays, WriteLog
 from mlporter.errors import ReadBackError, UnreachableError
 from mlporter.stores.places import Places
+from mlporter.stores.proxies import settings_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +46,10 @@ class TargetFiles:
         self._root = ""
         self._sizes: dict[str, int] = {}
         # A relative root was made absolute with the current folder, not with the database's.
-        self._places = Places(base=Path.cwd(), uri_map=UriMap.parse(uri_map), log=self._log)
+        parsed = UriMap.parse(uri_map)
+        # Of hosts, only those that the user named: a row of the target may name any other.
+        hosts = Hosts.of(None, (rewrite.root, *parsed.targets), tracking=settings_server())
+        self._places = Places(base=Path.cwd(), uri_map=parsed, log=self._log, hosts=lambda: hosts)
 
     def prepare(self) -> None:
         """Make the local folders that experiments lie in, as MLflow does for its own root.

@@ -20,6 +20,7 @@ from mlflow.tracking.request_header.registry import (
 from mlflow.tracking.request_header.registry import resolve_request_headers
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.databricks_utils import get_databricks_host_creds
+from mlflow.utils.rest_utils import MlflowHostCreds
 
 from mlporter.errors import AccessDeniedError, UsageError
 from mlporter.redaction import redact
@@ -28,10 +29,9 @@ from mlporter.stores.address import is_databricks
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlflow.utils.rest_utils import MlflowHostCreds
     from requests.auth import AuthBase
 
-__all__ = ["Access", "access_to"]
+__all__ = ["Access", "access_to", "stranger_at"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Access:
         url: Scheme, host and path prefix, without credentials and without a last slash.
         subject: The address as it may be shown.
         databricks: Whether Databricks is behind it.
+        own: Headers instead of those that MLflow's plug-ins give.
     """
 
     url: str
@@ -49,10 +50,12 @@ class Access:
     databricks: bool
     creds: MlflowHostCreds = field(repr=False)
     user_info: tuple[str, str] | None = field(default=None, repr=False)
+    own: Mapping[str, str] | None = field(default=None, repr=False)
 
     def headers(self) -> Mapping[str, str]:
         """Headers of the next request; tokens may change from one to the next."""
-        headers = dict(self._own_headers or resolve_request_headers())
+        given = self.own if self.own is not None else self._own_headers
+        headers = dict(resolve_request_headers() if given is None else given)
         if self.creds.use_databricks_sdk:
             headers.update(self._databricks.config.authenticate())
         elif self._authorization:
@@ -143,6 +146,21 @@ def access_to(address: str) -> Access:
         raise kind(redact(str(error)), subject=redact(address), hint=hint) from None
     url, user_info = _split(creds.host)
     return Access(url, redact(address), databricks, creds, user_info)
+
+
+def stranger_at(address: str) -> Access:
+    """How to reach a server that MLflow's credentials are not meant for: by its address alone.
+
+    What plug-ins put into headers, and the client's own certificate, are not for it either.
+    """
+    known = get_default_host_creds(address)
+    creds = MlflowHostCreds(
+        host=address,
+        ignore_tls_verification=known.ignore_tls_verification,
+        server_cert_path=known.server_cert_path,
+    )
+    url, user_info = _split(address)
+    return Access(url, redact(address), databricks=False, creds=creds, user_info=user_info, own={})
 
 
 def _split(url: str) -> tuple[str, tuple[str, str] | None]:

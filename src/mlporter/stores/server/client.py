@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from mlporter import stopping
 from mlporter.errors import UnreachableError
 from mlporter.stores.opening import RETRY_TIME
-from mlporter.stores.server.access import access_to
+from mlporter.stores.server.access import access_to, stranger_at
 from mlporter.stores.server.answers import check, json_of
 from mlporter.stores.server.retrying import persist
 from mlporter.stores.server.streams import Download, Sized
@@ -50,6 +50,7 @@ class Client:
         address: ``http(s)://…``, ``databricks`` or ``databricks://profile``; credentials are
             found as MLflow finds them.
         retry_time: Seconds after which something that keeps failing is given up.
+        has_settings: Whether the credentials in MLflow's settings are meant for this server.
 
     Raises (from all methods that send):
         UnreachableError: no way to the server, or it answers nothing that MLflow would.
@@ -57,8 +58,11 @@ class Client:
         ApiError: it refused (`.code` says why); MissingEndpointError: it has no such endpoint.
     """
 
-    def __init__(self, address: str, *, retry_time: float = RETRY_TIME) -> None:
-        self._transport = Transport(access_to(address), retry_time)
+    def __init__(
+        self, address: str, *, retry_time: float = RETRY_TIME, has_settings: bool = True
+    ) -> None:
+        access = access_to(address) if has_settings else stranger_at(address)
+        self._transport = Transport(access, retry_time)
         self.workspace: str | None = None
 
     @property
