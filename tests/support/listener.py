@@ -1,4 +1,4 @@
-"""A web server that notes every request and its headers, and sends a file as MLflow's proxy would."""
+"""A web server that notes what it is sent, and sends a file as MLflow's proxy would."""
 
 from __future__ import annotations
 
