@@ -19,6 +19,7 @@ from mlporter.stores.server.places import ServerPlaces
 from tests.support.databases import execute
 from tests.support.file_stores import FolderStore, put
 from tests.support.listener import NAME, PLANTED, PROXY, listening
+from tests.support.mlflow_session import sqlite_url
 from tests.support.processes import mlflow_server
 from tests.transfer.test_outside_files import NAMED, point, unexpected
 
@@ -97,9 +98,50 @@ def test_however_it_is_spelt(plain_sqlite, stranger, tmp_path):
     assert stranger.asked == []
 
 
-@pytest.mark.parametrize("uri", ["s3://b/x", "gs://b/x", "what:/x", "hdfs:/x", "viewfs:///x"])
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://b/x", "gs://b/x", "what:/x", "hdfs:/x", "viewfs:///x", "b2://b@s3.eu.backblazeb2.com/x",
+     "abfss://f@a.dfs.core.windows.net/x", "r2://b@id.r2.cloudflarestorage.com/x"],
+)  # fmt: skip
 def test_stores_whose_host_no_row_can_name_are_as_they_were(uri):
     Hosts.of(None).find(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "abfss://f@dfs.core.windows.net.evil/x",
+        "abfss://f@evil\\@a.dfs.core.windows.net/x",
+        "abfss://f@evil.com@a.dfs.core.windows.net/x",
+        "abfss://f@a.dfs.core.windows.net:443/x",
+        "r2://b@evil/.r2.cloudflarestorage.com",
+        "http://own\\@evil/api/2.0/mlflow-artifacts/artifacts/x",
+        "http://own:80@evil/api/2.0/mlflow-artifacts/artifacts/x",
+        "http://own:81/api/2.0/mlflow-artifacts/artifacts/x",
+        "https://own/api/2.0/mlflow-artifacts/artifacts/x",
+        "http://own/api/2.0/mlflow-artifacts/artifactsx",
+        "http://own.evil/api/2.0/mlflow-artifacts/artifacts/x",
+        "http:///api/2.0/mlflow-artifacts/artifacts/x",
+        "mlflow-artifacts://ow\tn/x",
+        "mlflow-artifacts://own:81/x",
+        "mlflow-artifacts:/../x",
+    ],
+)
+def test_odd_addresses_are_of_no_server(uri):
+    with pytest.raises(OutsideError):
+        Hosts.of("http://own").find(uri)
+
+
+def test_one_server_has_many_spellings():
+    hosts = Hosts.of("http://Own:5000/prefix/")
+    proxy = "prefix/api/2.0/mlflow-artifacts/artifacts"
+    for uri in (f"HTTP://oWn:5000/{proxy}/1/x", f"http://me:pw@own.:5000/{proxy}/1/x/",
+                "mlflow-artifacts://OWN:5000/1/x", "mlflow-artifacts:/1/x"):  # fmt: skip
+        found = hosts.find(uri)
+        assert found is not None
+        assert found[1] == "1/x", uri
+    assert Hosts.of("http://own").find("mlflow-artifacts://own:80/x") is not None
+    assert Hosts.of("https://own").find(f"https://own:443{PROXY}/x") is not None
 
 
 def test_file_systems_count_where_an_experiment_keeps_its_files():
@@ -203,7 +245,7 @@ def test_a_redirect_to_another_host_carries_nothing(
 # --- Servers --------------------------------------------------------------------------------------
 
 
-def test_a_host_that_a_server_names_is_not_asked(plain_sqlite, stranger, tmp_path):
+def test_a_host_that_a_server_names_is_not_asked(plain_sqlite, stranger, tmp_path, monkeypatch):
     url = plain_sqlite.tracking_uri
     point(plain_sqlite, "run", f"{stranger.url}{PROXY}/1/x/artifacts")
     point(plain_sqlite, "model_version", f"mlflow-artifacts://{stranger.host}/1/x/artifacts")
@@ -214,11 +256,23 @@ def test_a_host_that_a_server_names_is_not_asked(plain_sqlite, stranger, tmp_pat
         point(plain_sqlite, "run", own)
         put(tmp_path / "files/1/x" / NAME, PLANTED)
         at_home = mlporter.export(address, tmp_path / "own")
+        # A database whose files lie behind a server, which the settings may name.
+        point(plain_sqlite, "run", tmp_path / "files/1/x")
+        put(tmp_path / "files/1/x" / NAME, PLANTED)
+        behind = sqlite_url(tmp_path / "behind.db")
+        options = {"artifact_root": f"{address}{PROXY}/root", "allow_root": [tmp_path / "files"]}
+        copied = mlporter.copy(url, behind, **options)
+        unnamed = mlporter.export(behind, tmp_path / "unnamed")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        named = mlporter.export(behind, tmp_path / "named")
     outside = {item.kind for item in unexpected(result) if item.reason == "outside"}
     assert {"run", "model_version"} <= outside
     assert stranger.asked == []
     assert plain_sqlite.run_ids[0] not in {item.id for item in unexpected(at_home)}
     assert len(carried(tmp_path / "own/blobs")) == 1
+    assert {item.reason for item in unexpected(unnamed)} == {"outside"}
+    assert named.files.files == copied.files.files > 5
+    assert len(carried(tmp_path / "named/blobs")) == 1
 
 
 def test_a_host_that_a_target_names_gets_no_files(friend, stranger):

@@ -36,11 +36,11 @@ _CONFIGURED = frozenset({"hdfs", "viewfs"})
 """Without a host, they are the one that the settings of this machine name."""
 _PROVIDERS = {
     "abfss": (
-        ".core.windows.net",
-        ".core.chinacloudapi.cn",
-        ".core.usgovcloudapi.net",
-        ".storage.azure.net",
-        ".fabric.microsoft.com",
+        ".dfs.core.windows.net",
+        ".dfs.core.chinacloudapi.cn",
+        ".dfs.core.usgovcloudapi.net",
+        ".dfs.storage.azure.net",
+        ".dfs.fabric.microsoft.com",
     ),
     "r2": (".r2.cloudflarestorage.com",),
     "b2": (".backblazeb2.com",),
@@ -149,8 +149,8 @@ class Hosts:
                 return
             allowed = (*self.named, *self.recorded)
         elif scheme in _PROVIDERS:
-            host = (parts.hostname or "").lower() if parts else ""
-            if host.endswith(_PROVIDERS[scheme]):
+            before, _, host = parts.netloc.rpartition("@") if parts else ("", "", "")
+            if "@" not in before and host.lower().endswith(_PROVIDERS[scheme]):
                 return
             allowed = self.named
         else:
