@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
-__all__ = ["hide_passwords", "needs_encoding", "redact", "redact_address"]
-__all__ += ["remember_password"]
+__all__ = ["has_password", "hide_passwords", "needs_encoding", "redact", "redact_address"]
+__all__ += ["redact_argument", "remember_password", "remember_secret"]
 
 _URL_PASSWORD = re.compile(
     # ://user:password@, where the password may hold any sign but white space; what follows a
@@ -18,6 +18,8 @@ _SIGNS = re.compile(r"[@/#?:%\s]")
 _DATABASES = ("postgres", "mysql", "mariadb")
 _SHORTEST = 6
 """Characters of a password from which on it is hidden wherever it stands."""
+_LONGER = 8
+"""The same of one without signs that are rare in words."""
 _MOST_REMEMBERED = 1000
 _remembered: dict[str, None] = {}
 _WORDS = (
@@ -25,9 +27,17 @@ _WORDS = (
     r"api_?key|auth|sas"
 )
 _PARAMETER = re.compile(rf"([?&;](?:[^=&#\s]*(?:{_WORDS})[^=&#\s]*))=[^&#\s\"']*", re.IGNORECASE)
+_WHOLE_PARAMETER = re.compile(rf"([?&;][^=&]*(?:{_WORDS})[^=&]*)=([^&]*)", re.IGNORECASE)
+"""The same in a text that is an address and nothing else, whatever signs the value has."""
+_WITHOUT_SCHEME = re.compile(r"^(--[\w-]+=)?((?:[a-z+\d]+:/?)?[^@/\s:=]{2,}):\S.*@", re.DOTALL)
+"""User and password of an address that lacks its scheme, or slashes behind it."""
 _VALUE = re.compile(
-    r"(\b[\w-]*(?:password|passwd|secret|token)[\w-]*\s*[=:]\s*)[^\s&'\",;]+", re.IGNORECASE
+    r"(\b[\w-]*(?:password|passwd|secret|token)[\w-]*\s*[=:]\s*)"
+    r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s&'\",;]+)",
+    re.IGNORECASE,
 )
+_TOKEN_AS_USER = re.compile(r"(https?://)[^\s/@:?#\"'<>]{20,}@", re.IGNORECASE)
+"""A token in the place of a user's name, without a password."""
 
 
 def _userinfo(address: str) -> str:
@@ -75,16 +85,53 @@ def needs_encoding(address: str) -> bool:
 
 
 def remember_password(address: str) -> None:
-    """Hide the password of an address from now on, as it reads when it is decoded.
+    """Hide the passwords of an address from now on, as they read when they are decoded.
 
-    Only one that has signs which must be encoded, and so is no word of any message. It is an
-    address that a driver may show as it understood it.
+    A driver may show them as it understood them. One that is a word of the rest of the address,
+    as a user or database of the same name, is found in too many messages.
     """
-    password = unquote(_userinfo(address).partition(":")[2])
-    if len(password) >= _SHORTEST and _SIGNS.search(password):
-        if len(_remembered) >= _MOST_REMEMBERED:
-            _remembered.clear()
-        _remembered[password] = None
+    userinfo = _userinfo(address)
+    said = userinfo.partition(":")[2]
+    rest = address.replace(f":{said}@", "@", 1) if said else address
+    if said and said not in rest:
+        remember_secret(unquote(said))
+    for value in _parameters(address):
+        remember_secret(unquote_plus(value))
+
+
+def remember_secret(value: str) -> None:
+    """Hide a value from now on: a password, or what a variable holds that is for secrets.
+
+    One that is short, a mere word or a mere number would be found in messages that are about
+    something else.
+    """
+    is_odd = len(value) >= _SHORTEST and _SIGNS.search(value)
+    is_mixed = len(value) >= _LONGER and not value.isalpha() and not value.isdecimal()
+    if is_odd or is_mixed:
+        _remember(value)
+
+
+def _remember(secret: str) -> None:
+    if len(_remembered) >= _MOST_REMEMBERED:
+        _remembered.clear()
+    _remembered[secret] = None
+
+
+def _parameters(address: str) -> list[str]:
+    """The values of an address's parameters that are credentials by their names."""
+    return [value for _, value in _WHOLE_PARAMETER.findall(address) if value]
+
+
+def has_password(address: str) -> bool:
+    """Whether an address holds a password or another secret, wherever in it.
+
+    >>> has_password("postgresql://me:x@host/db"), has_password("postgresql://me@host/db?password=x")
+    (True, True)
+    >>> has_password("postgresql://me@host:5432/db?options=a")
+    False
+    """
+    password = _userinfo(address).partition(":")[2]
+    return bool(password or _parameters(address) or _TOKEN_AS_USER.search(address))
 
 
 def redact_address(address: str) -> str:
@@ -96,7 +143,21 @@ def redact_address(address: str) -> str:
     userinfo = _userinfo(address)
     user, colon, password = userinfo.partition(":")
     shown = f"{user}{colon}***" if password else userinfo
-    return redact(address.replace(userinfo, shown, 1) if userinfo else address)
+    text = address.replace(userinfo, shown, 1) if userinfo else address
+    if "://" in text:
+        text = _WHOLE_PARAMETER.sub(r"\1=***", text)
+    return redact(text)
+
+
+def redact_argument(text: str) -> str:
+    """An argument of a command line, which may be an address, an option with one, or half of one.
+
+    >>> redact_argument("--auth=me:pass@host:5432/db"), redact_argument("http:me:pass@host")
+    ('--auth=me:***@host:5432/db', 'http:me:***@host')
+    """
+    if "://" in text:
+        return redact_address(text)
+    return redact(_WITHOUT_SCHEME.sub(r"\1\2:***@", text, count=1))
 
 
 def hide_passwords(text: str) -> str:
@@ -105,7 +166,7 @@ def hide_passwords(text: str) -> str:
     >>> hide_passwords("s3://me:pass@bucket/x")
     's3://me:***@bucket/x'
     """
-    return _URL_PASSWORD.sub(r"\1:***@", text)
+    return _TOKEN_AS_USER.sub(r"\1***@", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
 def redact(text: str) -> str:

@@ -155,7 +155,7 @@ PLAN_RENAMED = replace(
         Renamed("trace_info", "tr-1", "tr-2"),
         *(Renamed("runs", f"{n:032x}", f"{n + 4096:032x}") for n in range(2_000)),
     ),
-    notes=("3 rows of assessments get new ids: the target has theirs for another.",),
+    notes=("New ids for 3 rows of assessments, whose own are taken there.",),
     on_conflict="rename",
     next_command=f"{NEXT} --on-conflict rename",
 )
@@ -209,6 +209,7 @@ DIFFERENT = DiffReport(
     ignored=["Places, where files are rather than what they are: runs.artifact_uri."],
     left_out_left=[MISSING],
     left_out_truncated=3,
+    not_given=(4, 0),
 )
 
 INVENTORY = Inventory(

@@ -16,6 +16,7 @@ def test_options_reach_the_function(mlporter, fake):
         "artifacts": "copy",
         "uri_map": (),
         "include_tables": (),
+        "target_env": None,
         "workers": 2,
         "retry_time": 120.0,
         "rename_prefix": "",

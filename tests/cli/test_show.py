@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import math
+import sqlite3
+from contextlib import closing
 
 import pyarrow as pa
 import pytest
@@ -95,15 +97,16 @@ def test_with_json_there_is_one_object(shown):
 def test_columns_reach_the_function(mlporter, monkeypatch):
     asked = []
 
-    def show(address, table, *, columns, registry, auth, retry_time):
-        asked.append((columns, registry, auth))
+    def show(address, table, *, columns, registry, auth, retry_time, source_env):
+        asked.append((columns, registry, auth, source_env))
         return pa.RecordBatchReader.from_batches(TABLE.schema, [])
 
     monkeypatch.setattr(api, "show", show, raising=False)
 
     words = ("--columns", "key, value", "--auth", "sqlite:///a.db", "--registry", "sqlite:///r.db")
+    words += ("--source-env", "DEV_")
     assert mlporter("show", "backup", "metrics", *words).code == 0
-    assert asked == [(("key", "value"), "sqlite:///r.db", "sqlite:///a.db")]
+    assert asked == [(("key", "value"), "sqlite:///r.db", "sqlite:///a.db", "DEV_")]
     assert mlporter("show", "backup", "metrics", "--columns", "key,").code == 2
 
 
@@ -114,3 +117,23 @@ def test_a_real_registry(mlporter, plain_sqlite):
 
     assert set(plain_sqlite.run_ids) <= {line.strip('"') for line in out.splitlines()}
     assert mlporter("show", plain_sqlite.tracking_uri, "no_such_table").code == 2
+
+
+@pytest.mark.parametrize("how", ["table", "csv", "json"])
+def test_passwords_in_the_uris_of_rows_are_hidden(mlporter, plain_sqlite, how):
+    uri = "s3://key:s3cret-w@bucket/x"
+    with closing(sqlite3.connect(plain_sqlite.database_path)) as database:
+        database.execute("UPDATE runs SET artifact_uri = ?", (uri,))
+        database.execute(
+            "INSERT INTO datasets VALUES ('u', 1, 'd', 'd', 'http', ?, NULL, NULL)",
+            ('{"url": "https://me:s3cret-w@host/data.csv"}',),
+        )
+        database.commit()
+    for table, columns in (("runs", "run_uuid,artifact_uri"), ("datasets", "dataset_source")):
+        words = ("--format", how, "--columns", columns)
+        done = mlporter("show", plain_sqlite.tracking_uri, table, *words)
+        assert done.code == 0, done.err
+        assert "s3cret-w" not in done.out
+        assert ":***@" in done.out
+    whole = mlporter("show", plain_sqlite.tracking_uri, "runs", "--json")
+    assert "s3cret-w" not in whole.out

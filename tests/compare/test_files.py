@@ -6,7 +6,7 @@ import pytest
 
 from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
-from mlporter.compare.report import TableCounts
+from mlporter.compare.report import LEFT_OUT_KEPT, TableCounts
 from mlporter.errors import BundleDamagedError, LeftOut
 from tests.compare.memory_source import MemorySource
 
@@ -111,10 +111,20 @@ def test_files_that_may_be_there_but_cannot_be_seen_are_a_difference_once():
     assert diff(MemorySource(left_out=[wished]), MemorySource()).identical
 
 
-def test_left_out_files_are_kept_up_to_the_limit():
+def test_the_limit_of_differences_leaves_left_out_files_alone():
     gone = [LeftOut("run", f"r{i}", "", "missing", "gone") for i in range(5)]
-    report = diff(MemorySource(left_out=gone), MemorySource(), limit=2)
-    assert (len(report.left_out_left), report.left_out_truncated) == (2, 3)
+    wished = [LeftOut("run", f"w{i}", "", "transient", "by rule", expected=True) for i in range(3)]
+    report = diff(MemorySource(left_out=gone + wished), MemorySource(), limit=0)
+    assert (len(report.left_out_left), report.left_out_truncated) == (8, 0)
+    assert report.not_given == (5, 0)
+    assert report.as_dict()["left_out"]["not_given"] == [5, 0]
+
+
+def test_left_out_files_beyond_what_is_kept_are_counted_as_what_they_are():
+    many = [LeftOut("run", f"r{i:04}", "", "missing", "gone") for i in range(LEFT_OUT_KEPT)]
+    more = [LeftOut("run", f"w{i}", "", "transient", "by rule", expected=True) for i in range(3)]
+    report = diff(MemorySource(left_out=many + more), MemorySource())
+    assert (report.left_out_truncated, report.not_given) == (3, (LEFT_OUT_KEPT, 0))
 
 
 def test_a_listing_out_of_order_is_refused():

@@ -15,12 +15,12 @@ ANN = "ann", "annpassword12"
 OPTIONS = ("--app-name", "basic-auth")
 
 
-def settings(folder: Path) -> dict[str, str]:
+def settings(folder: Path, admin: tuple[str, str] = ADMIN) -> dict[str, str]:
     """Variables for the server; whoever has no permission has none."""
     (folder / "auth.ini").write_text(
         "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
         f"database_uri = sqlite:///{folder / 'auth.db'}\n"
-        f"admin_username = {ADMIN[0]}\nadmin_password = {ADMIN[1]}\n"
+        f"admin_username = {admin[0]}\nadmin_password = {admin[1]}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     return {

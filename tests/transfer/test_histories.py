@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
+from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from mlflow import MlflowClient
 
 from tests.support.databases import dump
-from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.support.engines import copy_sqlite
+from tests.support.mlflow_session import forget_mlflow_state, mlflow_at, sqlite_url
 from tests.transfer.histories import histories, live, outcome, registry, wishes_of_people
 
 _COUNT = itertools.count()
@@ -28,9 +30,32 @@ def test_into_a_database(  # noqa: PLR0917 -- fixtures and what is made up
     folder = tmp_path / str(next(_COUNT))
     (folder / "source").mkdir(parents=True)
     source = registry(mlflow_sqlite_template, folder / "source", first)
-    target = sqlite_url(folder / "target.db")
-    wanted = {"artifact_root": folder / "root"}
-    assert outcome(source, target, (folder / "target.db").exists, **wanted)
+    copy_sqlite(mlflow_sqlite_template, folder / "target.db")
+    follow(source, sqlite_url(folder / "target.db"), here, there, wishes)
+
+
+@pytest.mark.timeout(3600)
+@settings(
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "4")),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # minutes are a lot for a smaller example
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(first=histories, here=histories, there=histories, wishes=wishes_of_people)
+def test_into_postgresql(  # noqa: PLR0917 -- fixtures and what is made up
+    mlflow_sqlite_template, postgres, tmp_path, first, here, there, wishes
+):
+    folder = tmp_path / str(next(_COUNT))
+    folder.mkdir()
+    source, target = registry(mlflow_sqlite_template, folder, first), postgres.new_mlflow_database()
+    follow(source, target, here, there, wishes)
+    forget_mlflow_state()
+    postgres.drop(target)
+
+
+def follow(source, target, here, there, wishes):
+    """Copy, let things happen on both sides, and copy twice again."""
+    wanted = {"artifact_root": Path.cwd() / "root"}
+    assert outcome(source, target, lambda: dump(target), **wanted)
     for address, history in ((source, here), (target, there)):
         with mlflow_at(address):
             live(MlflowClient(address, address), history)

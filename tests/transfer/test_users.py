@@ -229,6 +229,11 @@ def test_users_may_have_a_database_of_their_own_on_both_sides(apart, in_use, tmp
     assert hashes(in_use) == before
     assert result.tables == planned.tables
     assert any(auth in note for note in result.notes)
+    both = {"auth": auth, "target_auth": other}
+    found = mlporter.diff(registry, in_use, artifacts="none", **both)
+    assert (found.tables["users"].same, found.tables["users"].only_right) == (3, 1)  # zoe
+    here = [d for d in found.differences if d.table == "role_permissions" and d.sigil == "+"]
+    assert all("99" in d.key.values() for d in here)  # a grant on what is not there
     counted = {table.name: table.rows for table in mlporter.inspect(registry, auth=auth).tables}
     assert counted["users"] == 3
     names = mlporter.show(registry, "users", columns=("username", "password_hash"), auth=auth)

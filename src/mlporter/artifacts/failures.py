@@ -161,5 +161,8 @@ def _hint(error: Exception) -> str | None:
         package = error.name.partition(".")[0]
         return f"pip install {_PACKAGES.get(package, package)}"
     if _what(error) is _What.DENIED:
-        return "set the credentials of the artifact store, as for MLflow itself"
+        return (
+            "set the credentials of the artifact store, as for MLflow itself; for one side only, "
+            "with --source-env or --target-env"
+        )
     return None

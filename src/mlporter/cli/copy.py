@@ -26,6 +26,7 @@ from mlporter.cli.options import (
     source_and,
     strict_artifacts_option,
     target_auth_option,
+    target_env_option,
     workers_option,
 )
 
@@ -40,6 +41,7 @@ __all__ = ["command"]
 
 @click.command("copy", context_settings=CONTEXT, short_help="Copy a registry into another.")
 @source_and("TARGET")
+@target_env_option("TARGET")
 @artifact_root_option
 @artifacts_option
 @strict_artifacts_option
@@ -68,6 +70,8 @@ def command(
     uri_map: tuple[str, ...],
     allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
+    source_env: str | None,
+    target_env: str | None,
     orphans: bool,
     include_secrets: bool,
     registry: str | None,
@@ -100,6 +104,8 @@ def command(
             uri_map=uri_map,
             allow_root=allow_root,
             include_tables=include_tables,
+            source_env=source_env,
+            target_env=target_env,
             orphans=orphans,
             include_secrets=include_secrets,
             registry=registry,

@@ -10,12 +10,16 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
+    auth_of_a_option,
+    auth_of_b_option,
     include_table_option,
     map_uri_option,
     output_options,
     registry_of_a_option,
     retry_time_option,
     selection_options,
+    source_env_option,
+    target_env_option,
     workers_option,
 )
 
@@ -30,6 +34,8 @@ __all__ = ["command"]
 @click.command("diff", context_settings=CONTEXT, short_help="Compare two places, field by field.")
 @click.argument("a")
 @click.argument("b")
+@source_env_option("A")
+@target_env_option("B")
 @click.option("--strict", is_flag=True, help="Compare places, JSON texts and derived tables too.")
 @click.option(
     "--artifacts",
@@ -46,6 +52,8 @@ __all__ = ["command"]
     help="How many differences to name; all are counted.",
 )
 @map_uri_option
+@auth_of_a_option
+@auth_of_b_option
 @registry_of_a_option
 @allow_root_option
 @include_table_option
@@ -63,9 +71,13 @@ def command(
     artifacts: FilesCompared,
     limit: int,
     uri_map: tuple[str, ...],
+    auth: str | None,
+    target_auth: str | None,
     registry: str | None,
     allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
+    source_env: str | None,
+    target_env: str | None,
     selection: Selection | None,
     workers: int,
     retry_time: float,
@@ -84,9 +96,13 @@ def command(
             artifacts=artifacts,
             limit=limit,
             uri_map=uri_map,
+            auth=auth,
+            target_auth=target_auth,
             registry=registry,
             allow_root=allow_root,
             include_tables=include_tables,
+            source_env=source_env,
+            target_env=target_env,
             selection=selection,
             workers=workers,
             retry_time=retry_time,

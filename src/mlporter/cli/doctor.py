@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, retry_time_option
+from mlporter.cli.options import (
+    CONTEXT,
+    output_options,
+    retry_time_option,
+    source_env_option,
+)
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -17,13 +22,16 @@ __all__ = ["command"]
 
 @click.command("doctor", context_settings=CONTEXT, short_help="Versions, drivers, settings.")
 @click.argument("address", required=False)
+@source_env_option("ADDRESS")
 @retry_time_option
 @output_options
-def command(session: Session, /, *, address: str | None, retry_time: float) -> int:
+def command(
+    session: Session, /, *, address: str | None, source_env: str | None, retry_time: float
+) -> int:
     """Check what mlporter needs: versions, drivers, settings.
 
     With ADDRESS, also whether that place can be reached, and which MLflow release it belongs to.
     """
-    report = mlporter.doctor(address, retry_time=retry_time)
+    report = mlporter.doctor(address, retry_time=retry_time, source_env=source_env)
     session.output.checked(report)
     return report.exit_code

@@ -24,7 +24,7 @@ from mlporter.cli.options import (
     strict_artifacts_option,
     workers_option,
 )
-from mlporter.redaction import redact
+from mlporter.redaction import redact_address
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -62,6 +62,7 @@ def command(
     uri_map: tuple[str, ...],
     allow_root: tuple[str, ...],
     include_tables: tuple[str, ...],
+    source_env: str | None,
     orphans: bool,
     include_secrets: bool,
     registry: str | None,
@@ -80,7 +81,7 @@ def command(
     code is then 3.
     """
     if "://" in bundle:
-        raise click.UsageError(f"BUNDLE is a directory, not an address: {redact(bundle)}")
+        raise click.UsageError(f"BUNDLE is a directory, not an address: {redact_address(bundle)}")
     if resume and restart:
         raise click.UsageError("--resume and --restart exclude each other.")
     session.when_interrupted = "the same command with --resume continues it"
@@ -93,6 +94,7 @@ def command(
             uri_map=uri_map,
             allow_root=allow_root,
             include_tables=include_tables,
+            source_env=source_env,
             orphans=orphans,
             include_secrets=include_secrets,
             registry=registry,

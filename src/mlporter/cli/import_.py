@@ -21,6 +21,7 @@ from mlporter.cli.options import (
     selection_options,
     strict_artifacts_option,
     target_auth_option,
+    target_env_option,
     workers_option,
 )
 
@@ -36,6 +37,7 @@ __all__ = ["command"]
 @click.command("import", context_settings=CONTEXT, short_help="Import a bundle into a registry.")
 @click.argument("bundle")
 @click.argument("target")
+@target_env_option("TARGET")
 @artifact_root_option
 @artifacts_option
 @strict_artifacts_option
@@ -59,6 +61,7 @@ def command(
     strict_artifacts: bool,
     uri_map: tuple[str, ...],
     include_tables: tuple[str, ...],
+    target_env: str | None,
     include_secrets: bool,
     target_auth: str | None,
     dry_run: bool,
@@ -90,6 +93,7 @@ def command(
             strict_artifacts=strict_artifacts,
             uri_map=uri_map,
             include_tables=include_tables,
+            target_env=target_env,
             include_secrets=include_secrets,
             target_auth=target_auth,
             dry_run=dry_run,

@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     output_options,
     registry_option,
     retry_time_option,
+    source_env_option,
 )
 from mlporter.errors import ExitCode
 
@@ -25,6 +26,7 @@ __all__ = ["command"]
 
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
+@source_env_option("ADDRESS")
 @registry_option
 @allow_root_option
 @auth_option
@@ -35,10 +37,11 @@ def command(
     /,
     *,
     address: str,
-    registry: str | None,
-    allow_root: tuple[str, ...],
     auth: str | None,
     retry_time: float,
+    source_env: str | None,
+    registry: str | None,
+    allow_root: tuple[str, ...],
 ) -> int:
     """Tell what ADDRESS holds.
 
@@ -48,10 +51,11 @@ def command(
     with session.working() as on_progress:
         inventory = mlporter.inspect(
             address,
-            registry=registry,
-            allow_root=allow_root,
             auth=auth,
             retry_time=retry_time,
+            source_env=source_env,
+            registry=registry,
+            allow_root=allow_root,
             on_progress=on_progress,
         )
     session.output.counted(inventory)

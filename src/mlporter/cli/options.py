@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +19,8 @@ __all__ = [
     "allow_root_option",
     "artifact_root_option",
     "artifacts_option",
+    "auth_of_a_option",
+    "auth_of_b_option",
     "auth_option",
     "include_secrets_option",
     "include_table_option",
@@ -34,8 +35,10 @@ __all__ = [
     "sample_option",
     "selection_options",
     "source_and",
+    "source_env_option",
     "strict_artifacts_option",
     "target_auth_option",
+    "target_env_option",
     "workers_option",
 ]
 
@@ -94,25 +97,30 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
 
 def said_when_interrupted(target: str) -> str:
     """What an interrupted import or copy into a target says."""
-    is_server = target.startswith(("http://", "https://", "databricks"))
+    # Loaded when needed: `--help` does without.
+    from mlporter.stores.locating import address_text  # noqa: PLC0415
+
+    is_server = address_text(target).startswith(("http://", "https://", "databricks"))
     return GOES_ON if is_server else NOTHING_LEFT_BEHIND
 
 
 def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Add the arguments SOURCE and another, as ``source`` and the other's name.
 
-    With one argument, that is the second, and SOURCE comes from ``MLFLOW_TRACKING_URI``: the
-    environment may say where to read, but never where to write.
+    With one argument, that is the second, and SOURCE comes from ``MLFLOW_TRACKING_URI``, or this
+    side's own: the environment may say where to read, but never where to write. Adds
+    ``--source-env``, too.
     """
 
-    def split(
-        _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-    ) -> tuple[str, str]:
+    def split(values: tuple[str, ...], source_env: str | None) -> tuple[str, str]:
         if len(values) == 2:  # noqa: PLR2004 -- both were given
             return values[0], values[1]
         if len(values) != 1:
             raise click.UsageError(f"SOURCE and {second} are needed, nothing else.")
-        source = os.environ.get(_TRACKING_URI)
+        # Loaded when needed: `--help` does without.
+        from mlporter.stores.locating import tracking_uri  # noqa: PLC0415
+
+        source = tracking_uri(source_env)
         if not source:
             message = f"SOURCE or {second} is missing ({_TRACKING_URI} is not set either)."
             raise click.UsageError(message)
@@ -120,13 +128,15 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
-        def named(*args: object, places: tuple[str, str], **options: object) -> int:
-            return command(*args, **options, source=places[0], **{second.lower(): places[1]})
+        def named(
+            *args: object, places: tuple[str, ...], source_env: str | None, **options: object
+        ) -> int:
+            source, other = split(places, source_env)
+            options |= {"source": source, second.lower(): other, "source_env": source_env}
+            return command(*args, **options)
 
-        argument = click.argument(
-            "places", nargs=-1, metavar=f"[SOURCE] {second}", callback=split, required=False
-        )
-        return argument(named)
+        argument = click.argument("places", nargs=-1, metavar=f"[SOURCE] {second}", required=False)
+        return argument(source_env_option("SOURCE")(named))
 
     return decorate
 
@@ -207,6 +217,20 @@ def registry_of_a_option(command: _Command) -> _Command:
     )(command)
 
 
+def auth_of_a_option(command: _Command) -> _Command:
+    """Add ``--auth DATABASE``, of A."""
+    return click.option(
+        "--auth", metavar="DATABASE", help="Where the users of A are, if elsewhere."
+    )(command)
+
+
+def auth_of_b_option(command: _Command) -> _Command:
+    """Add ``--target-auth DATABASE``, of B."""
+    return click.option(
+        "--target-auth", metavar="DATABASE", help="Where the users of B are, if elsewhere."
+    )(command)
+
+
 def target_auth_option(command: _Command) -> _Command:
     """Add ``--target-auth DATABASE``."""
     return click.option(
@@ -214,6 +238,19 @@ def target_auth_option(command: _Command) -> _Command:
         metavar="DATABASE",
         help="Where the users of TARGET are, if not in it.",
     )(command)
+
+
+def source_env_option(place: str) -> Callable[[_Command], _Command]:
+    """Add ``--source-env PREFIX``, for the place that is called so."""
+    return click.option("--source-env", metavar="PREFIX", help=_OF_ONE_SIDE.format(place, "DEV_"))
+
+
+def target_env_option(place: str) -> Callable[[_Command], _Command]:
+    """Add ``--target-env PREFIX``, for the place that is called so."""
+    return click.option("--target-env", metavar="PREFIX", help=_OF_ONE_SIDE.format(place, "PROD_"))
+
+
+_OF_ONE_SIDE = "Variables for {0} alone begin with this: {1} for {1}AWS_ACCESS_KEY_ID."
 
 
 def include_table_option(command: _Command) -> _Command:

@@ -14,6 +14,8 @@ from mlporter.cli.options import (
     output_options,
     retry_time_option,
     said_when_interrupted,
+    source_env_option,
+    target_env_option,
     workers_option,
 )
 
@@ -28,6 +30,8 @@ __all__ = ["command"]
 )
 @click.argument("folder")
 @click.argument("target")
+@source_env_option("FOLDER")
+@target_env_option("TARGET")
 @artifact_root_option
 @allow_root_option
 @click.option(
@@ -52,6 +56,8 @@ def command(
     dry_run: bool,
     workers: int,
     retry_time: float,
+    source_env: str | None,
+    target_env: str | None,
 ) -> int:
     """Make a registry in TARGET out of the artifacts in FOLDER, after its database was lost.
 
@@ -69,6 +75,8 @@ def command(
             dry_run=dry_run,
             workers=workers,
             retry_time=retry_time,
+            source_env=source_env,
+            target_env=target_env,
             on_progress=on_progress,
         )
     session.output.transferred(result)

@@ -8,7 +8,13 @@ import click
 from rich.text import Text
 
 import mlporter
-from mlporter.cli.options import CONTEXT, map_uri_option, output_options, workers_option
+from mlporter.cli.options import (
+    CONTEXT,
+    map_uri_option,
+    output_options,
+    source_env_option,
+    workers_option,
+)
 from mlporter.cli.text import plural, visible
 
 if TYPE_CHECKING:
@@ -22,6 +28,7 @@ __all__ = ["command"]
 
 @click.command("relocate", context_settings=CONTEXT, short_help="Change artifact URIs in place.")
 @click.argument("database")
+@source_env_option("DATABASE")
 @map_uri_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would change, and write nothing.")
 @click.option("--no-check", is_flag=True, help="Do not look for the files in their new places.")
@@ -36,6 +43,7 @@ def command(
     dry_run: bool,
     no_check: bool,
     workers: int,
+    source_env: str | None,
 ) -> int:
     """Rewrite the artifact URIs of DATABASE after its files have moved.
 
@@ -48,6 +56,7 @@ def command(
             dry_run=dry_run,
             check=not no_check,
             workers=workers,
+            source_env=source_env,
             on_progress=on_progress,
         )
     session.output.told(result.as_dict(), _lines(result))

@@ -18,7 +18,7 @@ from mlporter.cli.output import ConsoleOutput, JsonOutput, error_console, result
 from mlporter.cli.progress import TerminalProgress
 from mlporter.errors import ExitCode
 from mlporter.progress import silent
-from mlporter.redaction import redact, redact_address
+from mlporter.redaction import redact_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ class Session:
         )
         self._open.enter_context(logs)
         _log.debug("mlporter %s, Python %s", version("mlporter"), platform.python_version())
-        _log.debug("command: mlporter %s", redact(" ".join(map(redact_address, self._argv))))
+        _log.debug("command: mlporter %s", " ".join(map(redact_argument, self._argv)))
 
     @contextmanager
     def working(self) -> Iterator[OnProgress]:

@@ -13,9 +13,10 @@ from mlporter.cli.options import (
     output_options,
     registry_option,
     retry_time_option,
+    source_env_option,
 )
 from mlporter.errors import ExitCode
-from mlporter.redaction import redact
+from mlporter.redaction import redact_address
 
 if TYPE_CHECKING:
     from mlporter.cli.output import RowFormat
@@ -54,6 +55,7 @@ def _names(
     type=click.IntRange(min=0),
     help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
 )
+@source_env_option("ADDRESS")
 @registry_option
 @auth_option
 @retry_time_option
@@ -70,6 +72,7 @@ def command(
     registry: str | None,
     auth: str | None,
     retry_time: float,
+    source_env: str | None,
 ) -> int:
     """Show the rows of a table of ADDRESS, sorted by its key.
 
@@ -80,9 +83,15 @@ def command(
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
     reader = mlporter.show(
-        address, table, columns=columns, registry=registry, auth=auth, retry_time=retry_time
+        address,
+        table,
+        columns=columns,
+        registry=registry,
+        auth=auth,
+        retry_time=retry_time,
+        source_env=source_env,
     )
     if limit is None and how == "table":
         limit = _TABLE_LIMIT
-    session.output.listed(Rows(redact(address), table, reader, limit), how)
+    session.output.listed(Rows(redact_address(address), table, reader, limit), how)
     return ExitCode.OK

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from mlporter.wording import plural
+
 __all__ = [
     "human_bytes",
     "human_count",
@@ -66,11 +68,6 @@ def human_seconds(seconds: float) -> str:
     if seconds < _HOUR - 0.5:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // _MINUTE} h {minutes % _MINUTE:02} min"
-
-
-def plural(number: int, noun: str, nouns: str | None = None) -> str:
-    """A counted noun: ``1 file``, ``2 files``."""
-    return f"{human_count(number)} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def words(name: str) -> str:

@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     output_options,
     retry_time_option,
     sample_option,
+    source_env_option,
     workers_option,
 )
 
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.option("--quick", is_flag=True, help="Look at names and sizes only; read no file's content.")
 @sample_option
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
+@source_env_option("that place")
 @map_uri_option
 @allow_root_option
 @workers_option
@@ -45,6 +47,7 @@ def command(
     allow_root: tuple[str, ...],
     workers: int,
     retry_time: float,
+    source_env: str | None,
 ) -> int:
     """Check that BUNDLE is complete, and that every part of it is what was written.
 
@@ -62,6 +65,7 @@ def command(
             allow_root=allow_root,
             workers=workers,
             retry_time=retry_time,
+            source_env=source_env,
             on_progress=on_progress,
         )
     session.output.verified(result)

@@ -9,7 +9,13 @@ from mlporter.catalogue.own import ARTIFACTS
 from mlporter.compare.files import compare_files
 from mlporter.compare.merge import compare_streams
 from mlporter.compare.options import CompareOptions
-from mlporter.compare.report import UNREADABLE, Difference, DiffReport, TableCounts
+from mlporter.compare.report import (
+    LEFT_OUT_KEPT,
+    UNREADABLE,
+    Difference,
+    DiffReport,
+    TableCounts,
+)
 from mlporter.compare.scope import ANCHORED, decide_scope
 from mlporter.compare.shape import Normalise, Pair, Shaper, blank_places
 from mlporter.compare.versions import anchored_places
@@ -95,6 +101,7 @@ class _Comparison:
         self._differences: list[Difference] = []
         self._left_out: tuple[list[LeftOut], list[LeftOut]] = ([], [])
         self._left_out_truncated = 0
+        self._not_given = [0, 0]
         self._unproven: set[tuple[str, str, str]] = set()
         self._ignored: list[str] = []
 
@@ -122,6 +129,7 @@ class _Comparison:
             left_out_left=self._left_out[0],
             left_out_right=self._left_out[1],
             left_out_truncated=self._left_out_truncated,
+            not_given=(self._not_given[0], self._not_given[1]),
         )
 
     def _note_unread(self, tables: dict[str, TableCounts]) -> None:
@@ -207,7 +215,8 @@ class _Comparison:
         return replace(counts, unreadable=counts.unreadable + len(self._unproven))
 
     def _add_left_out(self, side: int, entry: LeftOut) -> None:
-        if len(self._left_out[side]) < self._options.limit:
+        self._not_given[side] += not entry.expected
+        if len(self._left_out[side]) < LEFT_OUT_KEPT:
             self._left_out[side].append(entry)
         else:
             self._left_out_truncated += 1

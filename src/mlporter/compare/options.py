@@ -21,7 +21,7 @@ class CompareOptions:
         strict: Compare places as text, JSON documents as text, 0.0 and -0.0 as different, and
             derived tables too (where neither side is a bundle, which holds none).
         artifacts: ``content`` compares files by SHA-256, ``listing`` by path and size.
-        limit: How many differences (and left-out objects a side) are kept; all are counted.
+        limit: How many differences are kept; all are counted.
         tables: Only these tables (``artifacts`` among them stands for the files); None means all.
         workers: Threads that read files to hash them.
         copied: One side is a copy on a server: what a server cannot be told is left out.

@@ -11,7 +11,15 @@ from mlporter.errors import ExitCode, LeftOut
 if TYPE_CHECKING:
     from mlporter.stores.protocols import Description
 
-__all__ = ["DIFFER", "ONLY_LEFT", "ONLY_RIGHT", "UNREADABLE", "DiffReport", "Difference"]
+__all__ = [
+    "DIFFER",
+    "LEFT_OUT_KEPT",
+    "ONLY_LEFT",
+    "ONLY_RIGHT",
+    "UNREADABLE",
+    "DiffReport",
+    "Difference",
+]
 __all__ += ["Sigil", "TableCounts", "json_safe"]
 
 Sigil = Literal["+", "-", "*", "!"]
@@ -80,6 +88,10 @@ class TableCounts:
         return self.only_left + self.only_right + self.differs + self.unreadable
 
 
+LEFT_OUT_KEPT = 1000
+"""Left-out things of a side that are kept by name; how many differences are is another matter."""
+
+
 @dataclass(frozen=True)
 class DiffReport:
     """What `diff_sources` found.
@@ -91,9 +103,10 @@ class DiffReport:
         differences: The first ones, by table and key.
         truncated: How many more there are.
         ignored: Sentences on what was not compared, and why.
-        left_out_left: Files that A itself could not give (at most the limit).
-        left_out_right: Files that B itself could not give (at most the limit).
-        left_out_truncated: How many more left-out files there are, of both.
+        left_out_left: What A itself did not give, by rule or for want of it: the first ones.
+        left_out_right: The same of B.
+        left_out_truncated: How many more there are, of both.
+        not_given: How many things A and B should have given, and could not; all are counted.
     """
 
     left: Description
@@ -105,6 +118,7 @@ class DiffReport:
     left_out_left: list[LeftOut] = field(default_factory=list)
     left_out_right: list[LeftOut] = field(default_factory=list)
     left_out_truncated: int = 0
+    not_given: tuple[int, int] = (0, 0)
 
     @property
     def identical(self) -> bool:
@@ -123,7 +137,8 @@ class DiffReport:
         artifacts, bundle_id, selection); ``tables`` (name to same, only_left, only_right, differs,
         unreadable); ``differences`` (table, sigil, key, columns, detail); ``truncated``;
         ``ignored``; ``left_out`` (``left``, ``right``: kind, id, path, reason, detail, expected;
-        ``truncated``). Bytes are hex; NaN and infinities are strings; times are ISO 8601.
+        ``truncated``, ``not_given``: how many of each side were not expected).
+        Bytes are hex; NaN and infinities are strings; times are ISO 8601.
         """
         return {
             "identical": self.identical,
@@ -137,6 +152,7 @@ class DiffReport:
                 "left": [asdict(entry) for entry in self.left_out_left],
                 "right": [asdict(entry) for entry in self.left_out_right],
                 "truncated": self.left_out_truncated,
+                "not_given": list(self.not_given),
             },
         }
 

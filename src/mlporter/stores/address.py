@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
 from shlex import quote
 from typing import Union
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 
 from mlporter.artifacts.looking import is_file, is_there
 from mlporter.artifacts.uris import local_path
 from mlporter.bundle.layout import MANIFEST
 from mlporter.errors import UnsupportedError, UsageError
-from mlporter.redaction import needs_encoding, redact, redact_address, remember_password
+from mlporter.redaction import (
+    needs_encoding,
+    redact,
+    redact_address,
+    redact_argument,
+    remember_password,
+)
+from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.filestore.folders import is_file_store
+from mlporter.stores.spellings import mistyped
 
-__all__ = ["Address", "AddressKind", "Place", "is_databricks", "is_same_place", "parse_address"]
+__all__ = ["Address", "AddressKind", "Place", "is_databricks", "parse_address"]
 __all__ += ["place_text"]
 
 Place = Union[str, "os.PathLike[str]"]
@@ -52,11 +61,15 @@ class Address:
         kind: What it names.
         text: As given; may hold a password, so it is never shown.
         path: The directory of a bundle or a file store, or the file of an SQLite database.
+        environment: The variables by which it is reached; they are no part of what it is.
+        typed: As the user would type it, where that is another text: the name of a place.
     """
 
     kind: AddressKind
     text: str
     path: Path | None = None
+    environment: Environment = field(default=PROCESS, repr=False, compare=False)
+    typed: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return redact_address(self.text)
@@ -65,9 +78,41 @@ class Address:
         return f"Address({self})"
 
     @property
+    def as_typed(self) -> str:
+        """What a user types to name it again; redacted."""
+        if self.kind is AddressKind.BUNDLE and self.path is not None and not self.typed:
+            return str(self.path)
+        return self.typed or str(self)
+
+    @property
     def libpq(self) -> str:
         """The connection string that PostgreSQL's own client library takes."""
-        return "postgresql://" + self.text.partition("://")[2]
+        url = "postgresql://" + self.text.partition("://")[2]
+        said = "&".join(f"{word}={_encoded(value)}" for word, value in self.libpq_words.items())
+        if not said:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{said}"
+
+    @property
+    def libpq_words(self) -> dict[str, str]:
+        """What the side's own variables say of a PostgreSQL database, and the address does not."""
+        told = self.environment.libpq()
+        if not told:
+            return {}
+        parts = urlsplit(self.text)
+        userinfo, _, place = parts.netloc.rpartition("@")
+        user, colon, _password = userinfo.partition(":")
+        host = place.partition(":")[0]
+        has = {
+            "user": user,
+            "password": colon,
+            "host": host,
+            "hostaddr": host,
+            "port": ":" in place.rpartition("]")[2],
+            "dbname": parts.path.strip("/"),
+        }
+        words = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return {w: value for w, value in told.items() if not has.get(w) and w not in words}
 
     @property
     def upgrade_command(self) -> str:
@@ -82,13 +127,6 @@ class Address:
             return f"sqlite:///{self.path}"
         driver = "mysql+pymysql" if self.kind is AddressKind.MYSQL else "postgresql+psycopg2"
         return f"{driver}://" + self.text.partition("://")[2]
-
-
-def is_same_place(one: Address, other: Address) -> bool:
-    """Whether two addresses name the same file, or are the same text."""
-    if one.path is not None and other.path is not None:
-        return one.path.resolve() == other.path.resolve()
-    return one.text == other.text
 
 
 def place_text(place: Place) -> str:
@@ -109,15 +147,34 @@ def place_text(place: Place) -> str:
     return text
 
 
-def parse_address(text: str) -> Address:
+def _encoded(value: str) -> str:
+    return quote_plus(value).replace("+", "%20")
+
+
+def parse_address(text: str, environment: Environment = PROCESS) -> Address:
     """Tell what an address names.
+
+    Args:
+        text: The address.
+        environment: The variables by which it is reached.
 
     Raises:
         UsageError: it is no address at all.
         UnsupportedError: it names a kind of place that this release does not know.
     """
-    if not text.strip():
+    text = _without_margins(text)
+    if not text:
         raise UsageError("an address is empty", hint="name a bundle directory or a database URL")
+    return replace(_parsed(text), environment=environment)
+
+
+def _without_margins(text: str) -> str:
+    """Without white space around it, as it comes out of a clipboard; a folder's may be its own."""
+    stripped = text.strip()
+    return text if stripped and stripped != text and Path(text).exists() else stripped
+
+
+def _parsed(text: str) -> Address:
     remember_password(text)
     if needs_encoding(text):
         raise UsageError(
@@ -131,6 +188,10 @@ def parse_address(text: str) -> Address:
         return Address(AddressKind.SERVER, text)
     if not separator or scheme.lower() == "file":
         return _directory(text)
+    if not _SCHEME.fullmatch(scheme):
+        raise UsageError(
+            f"{scheme!r} is no scheme of an address", subject=redact_address(text), hint=_KNOWN
+        )
     dialect = scheme.partition("+")[0].lower()
     if dialect in {"http", "https"}:
         return _server(text)
@@ -143,8 +204,23 @@ def parse_address(text: str) -> Address:
     raise UnsupportedError(
         f"mlporter does not know places of the kind {scheme!r}",
         subject=redact(text),
-        hint=f"this release knows {_KINDS}",
+        hint=_hint_for(dialect, text),
     )
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_KNOWN = f"this release knows {_KINDS}"
+_OBJECT_STORES = ("s3", "gs", "wasbs", "abfss", "r2", "b2", "dbfs", "hdfs")
+
+
+def _hint_for(dialect: str, text: str) -> str:
+    """What to do about a kind of place that is none."""
+    if dialect in _OBJECT_STORES:
+        return (
+            "it holds artifacts and no registry: name the database or the server; where only the "
+            f"artifacts are left, mlporter rebuild {quote(redact_address(text))} TARGET"
+        )
+    return _KNOWN
 
 
 def _file_uri(text: str) -> Address:
@@ -153,10 +229,20 @@ def _file_uri(text: str) -> Address:
         raise UnsupportedError(
             "names a file of another machine",
             subject=redact(text),
-            hint="file:///folder/mlruns, or just the folder",
+            hint=_without_host(text),
         )
+    if is_file(path):
+        return _directory(str(path))
     kind = AddressKind.BUNDLE if is_there(path / MANIFEST) else AddressKind.FILESTORE
     return Address(kind, text, path)
+
+
+def _without_host(text: str) -> str:
+    """What is meant by ``file://folder``, whose folder is a host to everybody else."""
+    folder = Path(text.partition("://")[2])
+    if folder.exists():
+        return folder.absolute().as_uri()
+    return "file:///folder/mlruns, or just the folder"
 
 
 def is_databricks(text: str) -> bool:
@@ -165,14 +251,20 @@ def is_databricks(text: str) -> bool:
 
 
 def _server(text: str) -> Address:
+    hint = "http://host:5000 or https://host/prefix"
     try:
-        host = urlsplit(text).hostname
+        parts = urlsplit(text)
+        host = parts.hostname
     except ValueError:
         host = None
     if not host:
+        raise UsageError("names no host", subject=redact_address(text), hint=hint)
+    try:
+        _ = parts.port
+    except ValueError:
         raise UsageError(
-            "names no host", subject=redact(text), hint="http://host:5000 or https://host/prefix"
-        )
+            "its port is no number up to 65535", subject=redact_address(text), hint=hint
+        ) from None
     return Address(AddressKind.SERVER, text)
 
 
@@ -186,12 +278,9 @@ def _directory(text: str) -> Address:
             subject=redact(text),
             hint=f"it knows {_KINDS}",
         )
-    if is_file(path):
-        raise UsageError(
-            "is a file, not a bundle directory",
-            subject=text,
-            hint=f"if it is an SQLite database, its address is sqlite:///{text}",
-        )
+    found = mistyped(text)
+    if found:
+        raise UsageError(found[0], subject=redact_argument(text), hint=found[1])
     if not is_there(path / MANIFEST) and is_file_store(path):
         return Address(AddressKind.FILESTORE, text, path)
     return Address(AddressKind.BUNDLE, text, path)
@@ -204,7 +293,7 @@ def _sqlite(text: str, rest: str) -> Address:
             "an SQLite address needs three slashes before a relative path and four before an "
             "absolute one",
             subject=redact(text),
-            hint="sqlite:///mlflow.db or sqlite:////srv/mlflow.db",
+            hint=f"sqlite:///{rest}" if rest else "sqlite:///mlflow.db or sqlite:////srv/mlflow.db",
         )
     name = rest[1:].partition("?")[0]
     if name in {"", ":memory:"}:

@@ -13,6 +13,7 @@ from mlporter.catalogue import AUTH_TABLES, BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut, UsageError
 from mlporter.stores.wrapped import Wrapped
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,4 +87,6 @@ class WithoutForeign(Wrapped):
             said = "no table of MLflow's; --include-table carries it"
             if name in AUTH_TABLES:
                 said = "no table of MLflow's, though it is called as one"
-            yield LeftOut("table", name, "", "foreign", f"{rows} rows: {said}", expected=True)
+            yield LeftOut(
+                "table", name, "", "foreign", f"{plural(rows, 'row')}: {said}", expected=True
+            )

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from mlporter.artifacts.looking import is_folder
 from mlporter.artifacts.uris import local_path
-from mlporter.errors import UsageError
+from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
 from mlporter.redaction import redact
-from mlporter.stores.address import Address, AddressKind, is_same_place, parse_address, place_text
+from mlporter.stores.address import Address, AddressKind, parse_address, place_text
+from mlporter.stores.config import said_of_names
 from mlporter.stores.foreign import without_foreign
+from mlporter.stores.identity import is_same_place
 from mlporter.stores.once import Once
 from mlporter.stores.registries import WithRegistry
 from mlporter.stores.secrets import WithoutSecrets
+from mlporter.stores.spellings import said_of_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mlporter.progress import OnProgress
@@ -27,14 +31,14 @@ if TYPE_CHECKING:
         def __call__(self, place: Address, *, orphans: bool) -> Source: ...
 
 
-__all__ = ["RETRY_TIME", "allowed_folder", "bundle_address", "open_source"]
+__all__ = ["RETRY_TIME", "allowed_folder", "bundle_address", "open_source", "saying_what_is_there"]
 
 RETRY_TIME = 120.0
 """Seconds after which a server that keeps failing is given up, unless told otherwise."""
 
 
 def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
-    address: str,
+    address: Address | str,
     *,
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
@@ -43,8 +47,8 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     part: bool = False,
     orphans: bool = False,
     once: bool = False,
-    auth: str | None = None,
-    registry: Place | None = None,
+    auth: Address | None = None,
+    registry: Address | None = None,
     include_tables: tuple[str, ...] | None = None,
     allow_root: Sequence[Place] = (),
     on_progress: OnProgress = silent,
@@ -52,7 +56,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
 
     Args:
-        address: Where; see `mlporter.stores.address`.
+        address: Where, and by which variables; see `mlporter.stores.address`.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed, and requests sent, at a time.
         include_secrets: Read secret columns and tables too.
@@ -86,11 +90,11 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
             return _open_server(place, uri_map, workers, allowed, retry_time, on_progress)
         return _open_database(place, uri_map, workers, allowed, orphans=orphans, part=part)
 
-    place = parse_address(address)
+    place = parse_address(address) if isinstance(address, str) else address
     if registry is None:
         source = opened(place, orphans=orphans)
     else:
-        source = _with_registry(place, parse_address(place_text(registry)), opened, orphans)
+        source = _with_registry(place, registry, opened, orphans)
     if auth is not None:
         source = _with_users(source, auth)
     if include_tables is not None:
@@ -144,7 +148,7 @@ def allowed_folder(folder: Place) -> Path:
     return path
 
 
-def _with_users(source: Source, auth: str) -> Source:
+def _with_users(source: Source, auth: Address) -> Source:
     from mlporter.stores.database.auth import WithUsers, open_auth  # noqa: PLC0415 -- drivers
 
     try:
@@ -157,7 +161,8 @@ def _with_users(source: Source, auth: str) -> Source:
 def _open_bundle(place: Address, *, once: bool) -> Source:
     from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
 
-    source = BundleSource(bundle_address(place))
+    with saying_what_is_there(place):
+        source = BundleSource(bundle_address(place))
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
     return Once(source) if once and not has_keys else source
 
@@ -221,6 +226,17 @@ def _open_server(  # noqa: PLR0913, PLR0917 -- as `open_source`
         allowed=allowed,
         on_progress=on_progress,
     )
+
+
+@contextmanager
+def saying_what_is_there(place: Address) -> Iterator[None]:
+    """Open a bundle; where it is none, the error says what its folder holds instead."""
+    try:
+        yield
+    except (UsageError, UnreachableError) as error:
+        if error.hint is None and place.path is not None:
+            error.hint = said_of_folder(place.path) or said_of_names(place.text)
+        raise
 
 
 def bundle_address(place: Address) -> str:

@@ -34,9 +34,11 @@ from mlporter.artifacts.places import (
 )
 from mlporter.artifacts.uris import UriMap, is_windows_path, local_path, safe_relative, scheme_of
 from mlporter.errors import OutsideError, RefusedError, UnreachableError
-from mlporter.redaction import redact
+from mlporter.redaction import redact, remember_password
 from mlporter.stores.address import is_databricks
+from mlporter.stores.environment import AZURE, GOOGLE, LOGIN, PROCESS, S3, Environment
 from mlporter.stores.proxies import Proxies
+from mlporter.stores.s3 import s3_repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -208,13 +210,14 @@ def _one_at_first(address: str) -> Iterator[None]:
         _used.add(scheme)
 
 
-def open_place(  # noqa: PLR0913 -- where files may be, by keyword
+def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
     uri: str,
     *,
     base: Path | None = None,
     uri_map: UriMap | None = None,
     tracking_uri: str | None = None,
     log: WriteLog | None = None,
+    environment: Environment = PROCESS,
     roots: Roots | None = None,
     proxies: Proxies | None = None,
 ) -> Place:
@@ -226,6 +229,7 @@ def open_place(  # noqa: PLR0913 -- where files may be, by keyword
         uri_map: Where to look instead.
         tracking_uri: The server behind ``mlflow-artifacts:`` URIs, if there is one.
         log: Notes what is written, for a rollback.
+        environment: The variables by which stores are reached.
         roots: What of this machine may be read; None where nobody but the user names places.
         proxies: What other machines may be asked; None likewise.
 
@@ -238,6 +242,8 @@ def open_place(  # noqa: PLR0913 -- where files may be, by keyword
     path = local_path(address, base)
     if path is not None:
         return open_local(path, roots, log)
+    # Drivers name parts of it as they understood them.
+    remember_password(address)
     if proxies is not None:
         proxies.check(address)
         place = proxies.place(address) if log is None else None
@@ -246,7 +252,7 @@ def open_place(  # noqa: PLR0913 -- where files may be, by keyword
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
-    return MlflowPlace(address, _repository(address, tracking_uri), log)
+    return MlflowPlace(address, _repository(address, tracking_uri, environment), log)
 
 
 def open_local(path: Path, roots: Roots | None, log: WriteLog | None = None) -> LocalPlace:
@@ -300,9 +306,21 @@ def _why_not(address: str, tracking_uri: str | None) -> tuple[str, str | None] |
     return None
 
 
-def _repository(address: str, tracking_uri: str | None) -> ArtifactRepository:
+def _repository(
+    address: str, tracking_uri: str | None, environment: Environment
+) -> ArtifactRepository:
     scheme = scheme_of(address)
+    own = environment.own & _VARIABLES_OF.get(scheme, frozenset())
+    if own and scheme != "s3":
+        name = environment.named(min(own))
+        raise UnreachableError(
+            f"MLflow's store for {scheme}: reads the variables of the process, and not {name}",
+            subject=redact(address),
+            hint=f"set {min(own)} itself, if both sides can use it; or move one side at a time",
+        )
     with translated(address):
+        if own:
+            return s3_repository(address, environment)
         if scheme == "dbfs" and tracking_uri and is_databricks(tracking_uri):
             return _of_databricks(address, tracking_uri)
         from mlflow.store.artifact import artifact_repository_registry as registry
@@ -332,6 +350,20 @@ def _of_databricks(address: str, tracking_uri: str) -> ArtifactRepository:
     return registry.get_artifact_repository(named, tracking_uri=tracking_uri)
 
 
+_VARIABLES_OF = {
+    "s3": S3,
+    "r2": S3,
+    "b2": S3,
+    "gs": GOOGLE,
+    "wasbs": AZURE,
+    "abfss": AZURE,
+    "http": LOGIN,
+    "https": LOGIN,
+    "mlflow-artifacts": LOGIN,
+}
+"""By scheme the variables by which a store is reached."""
+
+
 class Places:
     """Opens artifact URIs of one registry, and keeps the last few open. Thread-safe.
 
@@ -341,18 +373,19 @@ class Places:
         hosts: Likewise; None where nobody but the user names places.
     """
 
-    def __init__(  # noqa: PLR0913 -- as `open_place`, by keyword
+    def __init__(  # noqa: PLR0913 -- as `open_place`
         self,
         *,
         base: Path | None = None,
         uri_map: UriMap | None = None,
         tracking_uri: str | None = None,
         log: WriteLog | None = None,
+        environment: Environment = PROCESS,
         roots: Callable[[], Roots] | None = None,
         hosts: Callable[[], Hosts] | None = None,
     ) -> None:
         self._log = log
-        proxies = Proxies(hosts) if hosts else None
+        proxies = Proxies(hosts, environment=environment) if hosts else None
 
         @lru_cache(_PLACES)
         def cached(uri: str) -> Place:
@@ -362,6 +395,7 @@ class Places:
                 uri_map=uri_map,
                 tracking_uri=tracking_uri,
                 log=log,
+                environment=environment,
                 roots=roots() if roots else None,
                 proxies=proxies,
             )
@@ -377,6 +411,7 @@ class Places:
         self._open = cached
         self._check = check
         self._tracking_uri = tracking_uri
+        self._environment = environment
 
     @classmethod
     def of(
@@ -412,4 +447,5 @@ class Places:
 
     def _taker(self, address: str) -> MlflowPlace:
         """The log holds addresses, to which the URI map was already applied."""
-        return MlflowPlace(address, _repository(address, self._tracking_uri))
+        repository = _repository(address, self._tracking_uri, self._environment)
+        return MlflowPlace(address, repository)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
+
+from mlporter.stores.environment import PROCESS, Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,14 +14,9 @@ if TYPE_CHECKING:
     from mlporter.artifacts.places import Place
     from mlporter.stores.server.client import Client
 
-__all__ = ["Proxies", "settings_server"]
+__all__ = ["Proxies"]
 
 _CLIENTS = 16
-
-
-def settings_server() -> str | None:
-    """The tracking server that MLflow's settings name, if they name any place."""
-    return os.environ.get("MLFLOW_TRACKING_URI")
 
 
 class Proxies:
@@ -29,9 +25,16 @@ class Proxies:
     Args:
         hosts: Asked when the first place is opened: what rows record is not known before.
         own: Of the server that is read or written, if one is: it is connected already.
+        environment: The variables by which the others are reached.
     """
 
-    def __init__(self, hosts: Callable[[], Hosts], own: Client | None = None) -> None:
+    def __init__(
+        self,
+        hosts: Callable[[], Hosts],
+        own: Client | None = None,
+        environment: Environment = PROCESS,
+    ) -> None:
+        self._environment = environment
         self._find_hosts = hosts
         self._own = own
         self._client = lru_cache(_CLIENTS)(self._new_client)
@@ -78,4 +81,5 @@ class Proxies:
             return self._own
         from mlporter.stores.server.client import Client  # noqa: PLC0415 -- imports MLflow
 
-        return Client(proxy.url, has_settings=proxy.has_settings)
+        environment, is_theirs = self._environment, proxy.has_settings
+        return Client(proxy.url, environment=environment, has_settings=is_theirs)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import LeftOut, UsageError
 from mlporter.stores.wrapped import Wrapped
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,7 @@ class WithoutSecrets(Wrapped):
                 batches = self.inner.read(table.name, (name,))
                 count = sum(batch.num_rows - batch.column(0).null_count for batch in batches)
                 if count:
-                    sentence = f"{count} values: secrets are left out"
+                    sentence = f"{plural(count, 'value')}: secrets are left out"
                     yield LeftOut("column", table.name, name, "secret", sentence)
 
     def _hidden(self, table: Table) -> tuple[str, ...]:

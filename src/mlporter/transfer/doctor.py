@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
-from mlporter.redaction import redact, redact_address
-from mlporter.stores.address import place_text
+from mlporter.redaction import redact_address
 from mlporter.stores.database.revision import installed_head
 from mlporter.stores.distant import distant
+from mlporter.stores.locating import locate
 from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.stores.address import Place
+    from mlporter.stores.address import Address, Place
 
 __all__ = ["Check", "DoctorReport", "doctor"]
 
@@ -72,7 +73,12 @@ class DoctorReport:
         return {"checks": checks, "exit_code": int(self.exit_code)}
 
 
-def doctor(address: Place | None = None, *, retry_time: float = RETRY_TIME) -> DoctorReport:
+def doctor(
+    address: Place | None = None,
+    *,
+    retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
+) -> DoctorReport:
     """Say which versions, drivers and settings are here; open a place if one is named.
 
     Nothing is changed, neither here nor there. Settings that may hold secrets are not shown.
@@ -87,7 +93,7 @@ def doctor(address: Place | None = None, *, retry_time: float = RETRY_TIME) -> D
     ]
     failure = ExitCode.OK
     if address is not None:
-        place, failure = _place(place_text(address), retry_time)
+        place, failure = _place(locate(address, source_env), retry_time)
         checks += place
     return DoctorReport(tuple(checks), failure)
 
@@ -113,11 +119,11 @@ def _schema() -> Check:
 def _settings() -> Iterator[Check]:
     for name in _SETTINGS:
         if name in environ:
-            yield Check(name, redact(environ[name]))
+            yield Check(name, redact_address(environ[name]))
 
 
-def _place(address: str, retry_time: float) -> tuple[list[Check], ExitCode]:
-    shown = redact_address(address)
+def _place(address: Address, retry_time: float) -> tuple[list[Check], ExitCode]:
+    shown = str(address)
     try:
         source = open_source(address, retry_time=retry_time)
     except MlporterError as error:
@@ -132,7 +138,7 @@ def _place(address: str, retry_time: float) -> tuple[list[Check], ExitCode]:
         place = source.description
         runs = source.count("runs")
         revision = place.stored_revision or place.revision
-        value = f"{place.kind}, revision {revision}, {runs} runs"
+        value = f"{place.kind}, revision {revision}, {plural(runs, 'run')}"
         return [Check(shown, value)], ExitCode.OK
     finally:
         source.close()

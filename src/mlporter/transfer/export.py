@@ -15,11 +15,13 @@ from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut, ReadBackError, UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address, place_text
+from mlporter.stores.address import AddressKind
 from mlporter.stores.ahead import read_ahead
 from mlporter.stores.database.revision import installed_mlflow
+from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
 from mlporter.stores.versions import locations_of, rows_of
+from mlporter.transfer.command import command_line
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.latest import LatestMetrics
 from mlporter.transfer.left_out import LeftOutCollector, left_out_of
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.manifest import Manifest
     from mlporter.catalogue.types import Table
-    from mlporter.stores.address import Place
+    from mlporter.stores.address import Address, Place
     from mlporter.stores.protocols import ArtifactFile, Source
     from mlporter.transfer.selection import Asked
 
@@ -74,11 +76,12 @@ def export(
     resume: bool = False,
     restart: bool = False,
     include_secrets: bool = False,
-    auth: str | None = None,
+    auth: Place | None = None,
     registry: Place | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
     include_tables: Sequence[str] = (),
+    source_env: str | None = None,
     selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -105,6 +108,7 @@ def export(
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
         orphans: Carry local files too that no row points to; see `inspect`.
         include_tables: Tables of other programs in the same database that are to come, too.
+        source_env: What the names of the source's own variables begin with, such as ``DEV_``.
         selection: What to export, with all that it depends on: a `Selection`, or a mapping such
             as ``{"models": ["churn*"]}``; None is everything.
         on_progress: Told how far it is.
@@ -115,7 +119,6 @@ def export(
         UnreachableError: the source cannot be reached, or the disk is full.
         BundleInUseError: another process writes into that directory.
     """
-    source, bundle = place_text(source), place_text(bundle)
     selection = as_selection(selection)
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
@@ -125,7 +128,7 @@ def export(
             "a bundle keeps the artifact URIs as they are, and --map-uri would change nothing",
             hint="give --map-uri to the import of the bundle",
         )
-    place = parse_address(bundle)
+    place = locate(bundle)
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
             "is a file store, into which nothing is written",
@@ -138,8 +141,9 @@ def export(
         raise UsageError("resume and restart exclude each other")
     started = monotonic()
     mode: Mode = "resume" if resume else "restart" if restart else "new"
+    origin = locate(source, source_env)
     opened = open_source(
-        source,
+        origin,
         uri_map=tuple(uri_map),
         allow_root=allow_root,
         workers=workers,
@@ -147,8 +151,8 @@ def export(
         retry_time=retry_time,
         part=selection is not None and not selection.is_everything,
         orphans=orphans,
-        auth=auth,
-        registry=registry,
+        auth=None if auth is None else locate_users(auth, origin),
+        registry=None if registry is None else locate_users(registry, origin),
         include_tables=tuple(include_tables),
         on_progress=on_progress,
     )
@@ -165,7 +169,7 @@ def export(
             work.run()
     finally:
         opened.close()
-    return work.result(bundle, monotonic() - started)
+    return work.result(place, monotonic() - started)
 
 
 @dataclass
@@ -295,15 +299,15 @@ class _Export:
             },
         )
 
-    def result(self, bundle: str, seconds: float) -> Result:
+    def result(self, place: Address, seconds: float) -> Result:
         """What was done; the manifest is there."""
         if self.manifest is None:
-            raise ReadBackError("the export did not finish", subject=bundle)
+            raise ReadBackError("the export did not finish", subject=str(place))
         totals = self.manifest.artifacts
         return Result(
             verb="export",
             source=self.source.description.address,
-            target=bundle,
+            target=str(place),
             tables=tuple(self.tables),
             files=FilesResult(
                 self.artifacts,
@@ -315,5 +319,5 @@ class _Export:
             left_out=self.left_out.summary(),
             notes=self.source.notes,
             seconds=seconds,
-            next_command=f"mlporter verify {bundle}",
+            next_command=command_line("verify", [place.typed or str(place)], ()),
         )

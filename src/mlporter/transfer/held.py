@@ -17,10 +17,10 @@ from mlporter.artifacts.copying import hash_stream
 from mlporter.artifacts.hosts import Hosts
 from mlporter.artifacts.uris import UriMap, uri_below
 from mlporter.errors import MlporterError
+from mlporter.stores.environment import PROCESS, TRACKING_URI, Environment
 from mlporter.stores.files import recorded_places
 from mlporter.stores.places import Places
 from mlporter.stores.protocols import Among
-from mlporter.stores.proxies import settings_server
 from mlporter.stores.versions import locations_of, owner_roots, rows_of, version_owner_id
 from mlporter.stores.wrapped import Wrapped
 
@@ -90,7 +90,12 @@ class WithHeld(Wrapped):
         return self.inner.files(report, lacks)
 
 
-def with_held(source: Source, target: TableReader, uri_map: tuple[str, ...] = ()) -> Source:
+def with_held(
+    source: Source,
+    target: TableReader,
+    uri_map: tuple[str, ...] = (),
+    environment: Environment = PROCESS,
+) -> Source:
     """The source, with what the target holds of its versions' files already.
 
     Every file is there, byte for byte, in the place of the run or logged model that the layout
@@ -107,9 +112,9 @@ def with_held(source: Source, target: TableReader, uri_map: tuple[str, ...] = ()
 
     def hosts() -> Hosts:
         recorded = recorded_places(target, parsed)
-        return Hosts.of(None, parsed.targets, recorded, tracking=settings_server())
+        return Hosts.of(None, parsed.targets, recorded, tracking=environment.get(TRACKING_URI))
 
-    places = Places(base=Path.cwd(), uri_map=parsed, hosts=hosts)
+    places = Places(base=Path.cwd(), uri_map=parsed, hosts=hosts, environment=environment)
     same = _with_same_files(source, held, there, places)
     if not same:
         return source

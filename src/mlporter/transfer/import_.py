@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import Address, AddressKind, parse_address, place_text
+from mlporter.stores.address import Address, AddressKind, place_text
+from mlporter.stores.config import said_of_names
 from mlporter.stores.database.preview import open_preview
 from mlporter.stores.database.target import open_database_target
+from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.spellings import said_of_folder
 from mlporter.transfer.apart import check_apart, check_outside
 from mlporter.transfer.command import command_line
 from mlporter.transfer.dangling import WithoutDangling
@@ -52,9 +55,10 @@ def import_(
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
-    target_auth: str | None = None,
+    target_auth: Place | None = None,
     strict_artifacts: bool = False,
     include_tables: Sequence[str] = (),
+    target_env: str | None = None,
     selection: Asked = None,
     on_conflict: OnConflict = "fail",
     undelete: bool = False,
@@ -88,6 +92,7 @@ def import_(
         target_auth: Address of the target's database of users, if they have one of their own.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
         include_tables: Tables of other programs that are to come, too; the target's are empty.
+        target_env: What the names of the target's own variables begin with, such as ``PROD_``.
         selection: What to carry, with all that it depends on: a `Selection`, or a mapping such as
             ``{"models": ["churn*"]}``; None is everything.
         on_conflict: What to do with what the target has another one of: ``fail`` refuses the
@@ -107,11 +112,9 @@ def import_(
         BundleError: the bundle is damaged or unfinished.
         UnreachableError: the target cannot be reached, or refused a row; nothing was kept.
     """
-    bundle, target = place_text(bundle), place_text(target)
-    if parse_address(bundle).kind is not AddressKind.BUNDLE:
-        raise UsageError(
-            "import reads a bundle", subject=str(parse_address(bundle)), hint="use mlporter copy"
-        )
+    origin, place = locate(bundle), locate(target, target_env)
+    if origin.kind is not AddressKind.BUNDLE:
+        raise UsageError("import reads a bundle", subject=str(origin), hint="use mlporter copy")
     wishes = Wishes(
         None if artifact_root is None else place_text(artifact_root),
         artifacts,
@@ -123,10 +126,11 @@ def import_(
         strict_artifacts=strict_artifacts,
         dry_run=dry_run,
         retry_time=retry_time,
-        target_auth=target_auth,
+        target_auth=None if target_auth is None else locate_users(target_auth, place),
         include_tables=tuple(include_tables),
+        target_env=target_env,
     )
-    return _transfer("import", bundle, target, wishes, on_progress)
+    return _transfer("import", origin, place, wishes, on_progress)
 
 
 def copy(
@@ -140,12 +144,14 @@ def copy(
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
-    auth: str | None = None,
+    auth: Place | None = None,
     registry: Place | None = None,
-    target_auth: str | None = None,
+    target_auth: Place | None = None,
     strict_artifacts: bool = False,
     orphans: bool = False,
     include_tables: Sequence[str] = (),
+    source_env: str | None = None,
+    target_env: str | None = None,
     selection: Asked = None,
     on_conflict: OnConflict = "fail",
     undelete: bool = False,
@@ -161,9 +167,11 @@ def copy(
     of both sides are really found. `allow_root` names folders of this machine that the source's
     files may be read from, though it keeps none there. `orphans` carries local files too that no
     row points to: they go to the folder ``orphans`` of the artifact root. `auth` is the address of
-    the source's database of users, if they have one of their own. Other arguments and errors are
+    the source's database of users, if they have one of their own. `source_env` is what the names
+    of the source's own variables begin with, such as ``DEV_``. Other arguments and errors are
     those of `import_`.
     """
+    origin, place = locate(source, source_env), locate(target, target_env)
     wishes = Wishes(
         None if artifact_root is None else place_text(artifact_root),
         artifacts,
@@ -176,33 +184,34 @@ def copy(
         dry_run=dry_run,
         orphans=orphans,
         retry_time=retry_time,
-        auth=auth,
-        registry=registry,
-        target_auth=target_auth,
+        auth=None if auth is None else locate_users(auth, origin),
+        registry=None if registry is None else locate_users(registry, origin),
+        target_auth=None if target_auth is None else locate_users(target_auth, place),
         include_tables=tuple(include_tables),
+        source_env=source_env,
+        target_env=target_env,
         allow_root=tuple(map(place_text, allow_root)),
     )
-    return _transfer("copy", place_text(source), place_text(target), wishes, on_progress)
+    return _transfer("copy", origin, place, wishes, on_progress)
 
 
 def _transfer(
-    verb: str, source: str, target: str, wishes: Wishes, on_progress: OnProgress
+    verb: str, origin: Address, place: Address, wishes: Wishes, on_progress: OnProgress
 ) -> Result:
     check_options(wishes.artifacts, wishes.workers)
     check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
     check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
-    place = _target(target)
-    origin = parse_address(source)
+    _check_target(place)
     if wishes.registry is not None:
-        check_apart(parse_address(place_text(wishes.registry)), place)
-    check_apart(origin, place)
+        check_apart(wishes.registry, place)
+    check_apart(origin, place, wishes)
     if wishes.auth is not None and wishes.target_auth is not None:
-        check_apart(parse_address(wishes.auth), parse_address(wishes.target_auth))
+        check_apart(wishes.auth, wishes.target_auth)
     check_outside(origin, place.path, "the target")
     check_outside(origin, wishes.artifact_root, "the artifact root")
     started = monotonic()
     opened = open_source(
-        source,
+        origin,
         uri_map=wishes.uri_map,
         allow_root=wishes.allow_root,
         workers=wishes.workers,
@@ -219,9 +228,9 @@ def _transfer(
     try:
         chosen = select(opened, wishes.selection)
         if place.kind is AddressKind.SERVER:
-            return _into_server(verb, chosen, place, wishes, on_progress)
+            return _into_server(verb, chosen, (origin, place), wishes, on_progress)
         wishes.check(chosen)
-        work = _Work(verb, chosen, place, wishes, on_progress)
+        work = _Work(verb, chosen, origin, place, wishes, on_progress)
         return work.preview(started) if wishes.dry_run else work.run(started)
     finally:
         opened.close()
@@ -233,6 +242,7 @@ class _Work:
 
     verb: str
     source: Source
+    origin: Address
     place: Address
     wishes: Wishes
     on_progress: OnProgress
@@ -247,7 +257,8 @@ class _Work:
             work = self._prepare(target)
             files = None
             if isinstance(work.rewrite, Rewrite) and self.wishes.copies(self.source):
-                files = TargetFiles(work.rewrite, self.wishes.uri_map)
+                environment = self.place.environment
+                files = TargetFiles(work.rewrite, self.wishes.uri_map, environment)
             load = Load(work, target, files, self.wishes.workers, self.on_progress)
             for item in left_out_of(self.source):
                 load.left_out.add(item)
@@ -289,7 +300,7 @@ class _Work:
         wishes = self.wishes
         source, remarks = self._looked_through(target)
         if wishes.copies(source) and not target.is_fresh:
-            source = with_held(source, target, wishes.uri_map)
+            source = with_held(source, target, wishes.uri_map, self.place.environment)
         work = prepare(
             source,
             target,
@@ -311,8 +322,11 @@ class _Work:
 
         Beside rows of its own, a target has no place for rows of nobody.
         """
+        takes_all = target.is_fresh and not target.enforces_caps
+        if takes_all and self.source.description.kind == AddressKind.BUNDLE.value:
+            return self.source, ()  # its export told of them
         seen = look_through(self.source, self.on_progress)
-        if seen.dangling and (target.enforces_caps or not target.is_fresh):
+        if seen.dangling and not takes_all:
             source = WithoutDangling(self.source, seen.dangling)
             return source, (*source.entries(), *seen.others)
         return self.source, seen.carried() if seen.is_news else ()
@@ -356,26 +370,30 @@ class _Work:
         )
 
     def _following(self, *, renamed: bool) -> str:
-        places = (self.source.description.address, str(self.place))
-        return _following(self.verb, places, self.wishes, renamed=renamed)
+        return _following(self.verb, (self.origin, self.place), self.wishes, renamed=renamed)
 
 
-def _following(verb: str, places: tuple[str, str], wishes: Wishes, *, renamed: bool) -> str:
+def _following(verb: str, places: tuple[Address, Address], wishes: Wishes, *, renamed: bool) -> str:
     """What to run now: what was planned, or else what shows that it was done.
 
     `diff` would not find what has another name now.
     """
     part = wishes.selection.options() if wishes.selection else ""
+    typed = [place.as_typed for place in places]
     if wishes.dry_run:
-        return command_line(verb, places, wishes.options(), part)
+        return command_line(verb, typed, wishes.options(), part)
     if renamed:
-        return command_line("inspect", places[1:], ())
-    named = (option for option in wishes.options() if option[0] == "registry")
-    return command_line("diff", places, named, part)
+        return command_line("inspect", typed[1:], [("source-env", wishes.target_env or "")])
+    named = [option for option in wishes.options() if option[0] == "registry"]
+    return command_line("diff", typed, [*named, *wishes.sides()], part)
 
 
 def _into_server(
-    verb: str, source: Source, place: Address, wishes: Wishes, on_progress: OnProgress
+    verb: str,
+    source: Source,
+    places: tuple[Address, Address],
+    wishes: Wishes,
+    on_progress: OnProgress,
 ) -> Result:
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
@@ -389,7 +407,7 @@ def _into_server(
         told += tuple(source.entries())
     work = ServerWork(
         source,
-        place,
+        places[1],
         wishes.policy,
         wishes.workers,
         wishes.retry_time,
@@ -402,7 +420,6 @@ def _into_server(
         for item in told:
             work.carry.left_out.add(item)
         work.run()
-        places = (source.description.address, str(place))
         result = work.result(verb, wishes.artifacts)
         following = _following(verb, places, wishes, renamed=bool(result.renamed))
         return result if result.conflicts else replace(result, next_command=following)
@@ -410,8 +427,7 @@ def _into_server(
         work.close()
 
 
-def _target(address: str) -> Address:
-    place = parse_address(address)
+def _check_target(place: Address) -> None:
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
             "is a file store, which MLflow is leaving behind and mlporter does not write",
@@ -422,7 +438,8 @@ def _target(address: str) -> Address:
         raise UsageError(
             "the target is a database or a server; a directory is written by `mlporter export`",
             subject=str(place),
-            hint="name it as sqlite:///name.db, postgresql://user@host/name, "
+            hint=(said_of_folder(place.path) if place.path is not None else None)
+            or said_of_names(place.text)
+            or "name it as sqlite:///name.db, postgresql://user@host/name, "
             "mysql://user@host/name or http://host:5000",
         )
-    return place

@@ -10,7 +10,7 @@ from mlporter.bundle.reader import BundleSource
 from mlporter.catalogue import release_of
 from mlporter.catalogue.own import LEFT_OUT
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import place_text
+from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.protocols import TellsOutside
 from mlporter.stores.versions import rows_of
@@ -130,10 +130,11 @@ class Inventory:
 def inspect(
     address: Place,
     *,
-    auth: str | None = None,
+    auth: Place | None = None,
     registry: Place | None = None,
     allow_root: Sequence[Place] = (),
     retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
     on_progress: OnProgress = silent,
 ) -> Inventory:
     """Count what is in a bundle or a database; nothing is changed.
@@ -145,17 +146,19 @@ def inspect(
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
         retry_time: Seconds after which a server that keeps failing is given up.
+        source_env: What the names of the place's own variables begin with, such as ``DEV_``.
         on_progress: Told how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
+    place = locate(address, source_env)
     source = open_source(
-        place_text(address),
+        place,
         retry_time=retry_time,
         orphans=True,
-        auth=auth,
-        registry=registry,
+        auth=None if auth is None else locate_users(auth, place),
+        registry=None if registry is None else locate_users(registry, place),
         allow_root=allow_root,
         on_progress=on_progress,
     )

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from mlporter.compare.merge import compare_streams
 from mlporter.errors import LeftOut
 from mlporter.stores.kept import KeptRows
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ class LatestMetrics:
         if not counts.different:
             return None
         sentence = (
-            f"{counts.different} of the source's latest metrics are not what its metrics say; "
+            f"{plural(counts.different, 'latest metric')} of the source: not what its metrics say; "
             "the target's are computed from the metrics"
         )
         return LeftOut("table", self.table.name, "", "derived", sentence)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from mlporter.catalogue import known_table
 from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import LeftOut
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -128,7 +129,7 @@ _SENTENCES = {
 
 
 def _left(table: Table, rows: int, reason: str) -> LeftOut:
-    sentence = f"{rows} rows: {_SENTENCES[reason]}"
+    sentence = f"{plural(rows, 'row')}: {_SENTENCES[reason]}"
     reason = "unknown" if reason == "no-users" else reason
     return LeftOut("table", table.name, "", reason, sentence, reason in {"derived", "transient"})
 

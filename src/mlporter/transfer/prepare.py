@@ -24,6 +24,7 @@ from mlporter.transfer.remap import Remap
 from mlporter.transfer.result import TableResult
 from mlporter.transfer.rewrite import Rewrite
 from mlporter.transfer.strict import Unreadable
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,7 +254,7 @@ def _check_empty(carried: Source, target: Target, plan: Plan) -> None:
     Their numbers mean something there, and nobody but that program knows what.
     """
     mixed = [
-        f"table {table.name} has {target.count(table.name)} rows"
+        f"table {table.name} has {plural(target.count(table.name), 'row')}"
         for table in plan.tables
         if table.kind is Kind.UNKNOWN and carried.count(table.name) and target.count(table.name)
     ]

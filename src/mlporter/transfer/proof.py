@@ -12,8 +12,9 @@ from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address, place_text
+from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.foreign import WithoutForeign, is_foreign
+from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.versions import rows_of
 from mlporter.transfer.aligned import aligned
@@ -45,8 +46,12 @@ def diff(
     allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    auth: Place | None = None,
+    target_auth: Place | None = None,
     registry: Place | None = None,
     include_tables: Sequence[str] = (),
+    source_env: str | None = None,
+    target_env: str | None = None,
     selection: Asked = None,
     on_progress: OnProgress = silent,
 ) -> DiffReport:
@@ -65,18 +70,22 @@ def diff(
             none there.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        auth: Where the users of A are, if they have a database of their own.
+        target_auth: The same of B.
         registry: Where the registered models of A are, if they are in another place.
         include_tables: Compare these tables of other programs, too.
+        source_env: What the names of the variables of `a` alone begin with, such as ``DEV_``.
+        target_env: The same of `b`.
         selection: Compare only this part of both, of what each of them has of it.
         on_progress: Told how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
-    a, b = place_text(a), place_text(b)
+    one_place, other_place = locate(a, source_env), locate(b, target_env)
     selection = as_selection(selection)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
-    once = not strict and not all(_may_repeat(address) for address in (a, b))
+    once = not strict and not all(_may_repeat(address) for address in (one_place, other_place))
     opened = partial(
         open_source,
         uri_map=tuple(uri_map),
@@ -87,8 +96,11 @@ def diff(
         on_progress=on_progress,
     )
     with ExitStack() as stack:
-        left = stack.enter_context(closing(opened(a, registry=registry)))
-        right = stack.enter_context(closing(opened(b)))
+        models = None if registry is None else locate_users(registry, one_place)
+        users = None if auth is None else locate_users(auth, one_place)
+        theirs = None if target_auth is None else locate_users(target_auth, other_place)
+        left = stack.enter_context(closing(opened(one_place, auth=users, registry=models)))
+        right = stack.enter_context(closing(opened(other_place, auth=theirs)))
         left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)
         limits += foreign
@@ -132,9 +144,9 @@ def _as_told(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Sou
     return one, other
 
 
-def _may_repeat(address: str) -> bool:
+def _may_repeat(address: Address) -> bool:
     """Whether a place may hold rows that are exactly alike, which a database holds once."""
-    return parse_address(address).kind in {AddressKind.BUNDLE, AddressKind.FILESTORE}
+    return address.kind in {AddressKind.BUNDLE, AddressKind.FILESTORE}
 
 
 def _alike(

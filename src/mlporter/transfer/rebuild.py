@@ -22,20 +22,24 @@ from mlporter.artifacts.uris import local_path
 from mlporter.bundle.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, LeftOut, UnreachableError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.redaction import redact, redact_address
-from mlporter.stores.address import AddressKind, parse_address, place_text
+from mlporter.redaction import redact
+from mlporter.stores.address import AddressKind, place_text
+from mlporter.stores.environment import environment_of
 from mlporter.stores.filestore.folders import is_file_store
+from mlporter.stores.locating import locate
 from mlporter.stores.opening import RETRY_TIME, allowed_folder
 from mlporter.stores.places import open_place
+from mlporter.transfer.command import command_line
 from mlporter.transfer.import_ import copy
 from mlporter.transfer.result import LeftOutSummary, Result
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.artifacts.described import Experiment, LoggedModel, Run, Tree
     from mlporter.artifacts.places import Place as Folder
-    from mlporter.stores.address import Place
+    from mlporter.stores.address import Address, Place
 
 __all__ = ["rebuild"]
 
@@ -57,6 +61,8 @@ def rebuild(
     dry_run: bool = False,
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
+    target_env: str | None = None,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Make experiments, runs, logged models and versions out of artifact files.
@@ -72,6 +78,8 @@ def rebuild(
         dry_run: Plan, and write nothing.
         workers: Files that are written at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        source_env: What the names of the variables of `folder` alone begin with, such as ``DEV_``.
+        target_env: The same of the target.
         on_progress: Told how far it is.
 
     Raises:
@@ -80,9 +88,13 @@ def rebuild(
         UnreachableError: the folder or the target cannot be reached.
         ConflictError: the target has something else under an id or a name.
     """
-    root, to = _root(place_text(folder)), place_text(target)
+    root, to = _root(place_text(folder)), locate(target, target_env)
     allowed = (*allow_root, *([root] if local_path(root) else []))
-    place = open_place(root, roots=Roots.of(map(allowed_folder, allowed)))
+    place = open_place(
+        root,
+        roots=Roots.of(map(allowed_folder, allowed)),
+        environment=environment_of(source_env or ""),
+    )
     listing = place.list()
     lost = [
         LeftOut("artifact", root, p.path, p.reason, p.detail, p.expected) for p in listing.problems
@@ -95,26 +107,31 @@ def rebuild(
             name,
             "",
             "unknown",
-            f"{count} files are of nothing that MLflow's layout tells",
+            f"{plural(count, 'file is', 'files are')} of nothing that MLflow's layout tells",
         )
         for name, count in sorted(tree.unknown.items())
     ]
     models = _registered(tree, register)
-    copies = artifact_root is not None or parse_address(to).kind is AddressKind.SERVER
+    copies = artifact_root is not None or to.kind is AddressKind.SERVER
     with TemporaryDirectory(prefix="mlporter-rebuild-") as scratch:
         _describe(tree, Path(scratch), root, models)
         result = copy(
             scratch,
-            to,
+            target,
             artifact_root=artifact_root,
             allow_root=allowed,
             artifacts="copy" if copies else "reference",
             workers=workers,
             retry_time=retry_time,
+            target_env=target_env,
             dry_run=dry_run,
             on_progress=on_progress,
         )
-    return _told(result, root, to, lost)
+    sides: list[tuple[str, str | bool]] = [
+        ("source-env", source_env or ""),
+        ("target-env", target_env or ""),
+    ]
+    return _told(result, root, to, sides, lost)
 
 
 def _root(text: str) -> str:
@@ -287,16 +304,22 @@ def _write(path: Path, fields: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(said, allow_unicode=True), encoding="utf-8")
 
 
-def _told(result: Result, root: str, target: str, lost: list[LeftOut]) -> Result:
+def _told(
+    result: Result,
+    root: str,
+    target: Address,
+    sides: list[tuple[str, str | bool]],
+    lost: list[LeftOut],
+) -> Result:
     found = result.left_out
     summary = LeftOutSummary(
         found.total + len(lost),
         found.unexpected + sum(not item.expected for item in lost),
         (*lost, *found.first)[: max(len(found.first), 1000)],
     )
-    following = f"mlporter inspect {redact_address(target)}"
+    following = command_line("inspect", [target.as_typed], [("source-env", sides[1][1])])
     if result.dry_run:
-        following = f"mlporter rebuild {redact(root)} {redact_address(target)}"
+        following = command_line("rebuild", [root, target.as_typed], sides)
     return replace(
         result,
         verb="rebuild",

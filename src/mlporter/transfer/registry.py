@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.errors import UsageError
-from mlporter.stores.address import place_text
+from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
 
 if TYPE_CHECKING:
@@ -124,13 +124,16 @@ class Registry:
 def open(  # noqa: A001 -- as in `gzip.open`
     address: Place,
     *,
-    auth: str | None = None,
+    auth: Place | None = None,
     registry: Place | None = None,
     retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
 ) -> Registry:
-    """Open a bundle or a database for reading; see `mlporter.stores.opening.open_source`."""
-    place = place_text(address)
-    return Registry(open_source(place, auth=auth, registry=registry, retry_time=retry_time))
+    """Open a place for reading; arguments are those of `show`."""
+    place = locate(address, source_env)
+    users = None if auth is None else locate_users(auth, place)
+    models = None if registry is None else locate_users(registry, place)
+    return Registry(open_source(place, auth=users, registry=models, retry_time=retry_time))
 
 
 def show(
@@ -138,9 +141,10 @@ def show(
     table: str,
     *,
     columns: tuple[str, ...] | None = None,
-    auth: str | None = None,
+    auth: Place | None = None,
     registry: Place | None = None,
     retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
 ) -> pa.RecordBatchReader:
     """Rows of a table as a stream of Arrow batches; the place is closed at its end.
 
@@ -151,11 +155,14 @@ def show(
         auth: Address of the database of its users, if they have one of their own.
         registry: Where its registered models are, if they are in another place.
         retry_time: Seconds after which a server that keeps failing is given up.
+        source_env: What the names of the place's own variables begin with, such as ``DEV_``.
 
     Raises:
         UsageError: there is no such table or column.
     """
-    opened = open(address, auth=auth, registry=registry, retry_time=retry_time)
+    opened = open(
+        address, auth=auth, registry=registry, retry_time=retry_time, source_env=source_env
+    )
     try:
         reader = opened.read(table, columns)
     except BaseException:

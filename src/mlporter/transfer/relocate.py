@@ -10,9 +10,10 @@ from mlporter.artifacts.uris import UriMap, local_path
 from mlporter.errors import ExitCode, ReadBackError, RefusedError, UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
-from mlporter.stores.address import AddressKind, parse_address, place_text
+from mlporter.stores.address import AddressKind
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.database.target import DatabaseTarget, open_database_target
+from mlporter.stores.locating import locate
 from mlporter.transfer.preflight import MAX_REASONS, Demands, misfits
 from mlporter.transfer.remap import Remap
 
@@ -82,6 +83,7 @@ def relocate(
     dry_run: bool = False,
     check: bool = True,
     workers: int = 4,
+    source_env: str | None = None,
     on_progress: OnProgress = silent,
 ) -> Relocated:
     """Rewrite the artifact URIs of a database to where the files are now, in one transaction.
@@ -94,6 +96,7 @@ def relocate(
         dry_run: Say what would change, and write nothing.
         check: Look for the files in their new places first.
         workers: How many places are looked at at a time.
+        source_env: What the names of the database's own variables begin with, such as ``DEV_``.
         on_progress: Told how far it is.
 
     Raises:
@@ -102,7 +105,7 @@ def relocate(
             another release's; nothing was written.
         UnreachableError: the database cannot be reached; nothing was written.
     """
-    place = parse_address(place_text(database))
+    place = locate(database, source_env)
     if place.kind not in _DATABASES:
         raise UnsupportedError(
             "is no database, and only a database's URIs are changed in place",

@@ -9,6 +9,7 @@ from mlporter.catalogue.own import LEFT_OUT, OWNER_KINDS
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.transfer.files import carry_files, open_guarded, unreadable
 from mlporter.transfer.preflight import MAX_REASONS
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Unreadable:
     def reasons(self) -> tuple[str, ...]:
         """Each of the first `MAX_REASONS`, and how many there are besides."""
         more = self.count - len(self.first)
-        return (*self.first, *([f"and {more} more artifacts"] if more else []))
+        return (*self.first, *([f"and {plural(more, 'more artifact')}"] if more else []))
 
     def refusal(self, address: str) -> RefusedError:
         """What is raised about a source that has any."""

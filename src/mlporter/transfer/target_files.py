@@ -12,8 +12,8 @@ from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris import UriMap
 from mlporter.artifacts.writelog import Stays, WriteLog
 from mlporter.errors import ReadBackError, UnreachableError
+from mlporter.stores.environment import PROCESS, TRACKING_URI, Environment
 from mlporter.stores.places import Places
-from mlporter.stores.proxies import settings_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,12 @@ class TargetFiles:
     error. `undo` removes what was written, and nothing else.
     """
 
-    def __init__(self, rewrite: Rewrite, uri_map: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        rewrite: Rewrite,
+        uri_map: tuple[str, ...] = (),
+        environment: Environment = PROCESS,
+    ) -> None:
         self._rewrite = rewrite
         self._log = WriteLog()
         self._root = ""
@@ -48,8 +53,15 @@ class TargetFiles:
         # A relative root was made absolute with the current folder, not with the database's.
         parsed = UriMap.parse(uri_map)
         # Of hosts, only those that the user named: a row of the target may name any other.
-        hosts = Hosts.of(None, (rewrite.root, *parsed.targets), tracking=settings_server())
-        self._places = Places(base=Path.cwd(), uri_map=parsed, log=self._log, hosts=lambda: hosts)
+        named = (rewrite.root, *parsed.targets)
+        hosts = Hosts.of(None, named, tracking=environment.get(TRACKING_URI))
+        self._places = Places(
+            base=Path.cwd(),
+            uri_map=parsed,
+            log=self._log,
+            hosts=lambda: hosts,
+            environment=environment,
+        )
 
     def prepare(self) -> None:
         """Make the local folders that experiments lie in, as MLflow does for its own root.

@@ -18,8 +18,9 @@ from mlporter.bundle.atomic import disk_errors
 from mlporter.bundle.reader import BundleSource
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address, place_text
-from mlporter.stores.opening import bundle_address
+from mlporter.stores.address import AddressKind, place_text
+from mlporter.stores.locating import locate
+from mlporter.stores.opening import bundle_address, saying_what_is_there
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 from mlporter.transfer.apart import check_outside
 from mlporter.transfer.left_out import LeftOutCollector
@@ -78,8 +79,7 @@ def unpack(
         RefusedError: another file is in the way; what was written before it stays.
         BundleError: the bundle is damaged or unfinished.
     """
-    bundle, directory = place_text(bundle), place_text(directory)
-    place = parse_address(bundle)
+    place, directory = locate(bundle), place_text(directory)
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError("unpack reads a bundle", subject=str(place))
     if version is not None and model is None:
@@ -88,7 +88,8 @@ def unpack(
         raise UsageError("--model and --run exclude each other")
     check_outside(place, Path(directory), "the directory")
     started = monotonic()
-    source = BundleSource(bundle_address(place))
+    with saying_what_is_there(place):
+        source = BundleSource(bundle_address(place))
     left_out = LeftOutCollector()
     if model is not None:
         pieces = list(_of_model(source, model, version, left_out.add))

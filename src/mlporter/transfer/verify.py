@@ -11,8 +11,9 @@ from mlporter.bundle.manifest import load_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind, parse_address, place_text
-from mlporter.stores.opening import RETRY_TIME, bundle_address
+from mlporter.stores.address import AddressKind
+from mlporter.stores.locating import locate
+from mlporter.stores.opening import RETRY_TIME, bundle_address, saying_what_is_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,7 @@ def verify(
     allow_root: Sequence[Place] = (),
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
     on_progress: OnProgress = silent,
 ) -> VerifyResult:
     """Check a bundle: structure and every sum, or less with `quick` and `sample`.
@@ -76,12 +78,15 @@ def verify(
             none there.
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        source_env: What the names of the variables of `against` alone begin with.
         on_progress: Told how far it is.
 
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
     """
-    place = parse_address(place_text(bundle))
+    place = locate(bundle)
+    if against is not None:
+        locate(against, source_env)
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
@@ -93,12 +98,13 @@ def verify(
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
 
-    check = verify_bundle(
-        bundle_address(place),
-        mode,
-        fraction=1.0 if sample is None else sample,
-        on_progress=progress,
-    )
+    with saying_what_is_there(place):
+        check = verify_bundle(
+            bundle_address(place),
+            mode,
+            fraction=1.0 if sample is None else sample,
+            on_progress=progress,
+        )
     compared = None
     if against is not None and not check.exit_code:
         from mlporter.transfer.proof import diff  # noqa: PLC0415 -- most bundles are checked alone
@@ -110,6 +116,7 @@ def verify(
             allow_root=allow_root,
             workers=workers,
             retry_time=retry_time,
+            target_env=source_env,
             include_tables=_foreign(bundle_address(place)),
             on_progress=on_progress,
         )

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UsageError
-from mlporter.stores.address import place_text
 from mlporter.stores.opening import RETRY_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.stores.address import Place
+    from mlporter.stores.address import Address
     from mlporter.stores.protocols import Source
     from mlporter.transfer.export import ArtifactsMode
     from mlporter.transfer.merge.policy import Policy
@@ -39,10 +38,12 @@ class Wishes:
     dry_run: bool
     retry_time: float
     orphans: bool = False
-    auth: str | None = None
-    target_auth: str | None = None
+    auth: Address | None = None
+    target_auth: Address | None = None
     include_tables: tuple[str, ...] = ()
-    registry: Place | None = None
+    source_env: str | None = None
+    target_env: str | None = None
+    registry: Address | None = None
     allow_root: tuple[str, ...] = ()
 
     def check(self, source: Source) -> None:
@@ -82,15 +83,21 @@ class Wishes:
         """Whether files are to be copied, and the source has any to copy."""
         return self.artifacts == "copy" and source.description.artifacts == "copy"
 
+    def sides(self) -> Iterator[tuple[str, str | bool]]:
+        """Where the variables of each side are, in the words of the command line."""
+        yield "source-env", self.source_env or ""
+        yield "target-env", self.target_env or ""
+
     def options(self) -> Iterator[tuple[str, str | bool]]:
         """What was asked for, in the words of the command line; the selection has its own."""
         yield "artifact-root", self.artifact_root or ""
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
         yield "strict-artifacts", self.strict_artifacts
         yield "orphans", self.orphans
-        yield "registry", "" if self.registry is None else place_text(self.registry)
-        yield "auth", self.auth or ""
-        yield "target-auth", self.target_auth or ""
+        yield "registry", self.registry.as_typed if self.registry else ""
+        yield "auth", self.auth.as_typed if self.auth else ""
+        yield "target-auth", self.target_auth.as_typed if self.target_auth else ""
+        yield from self.sides()
         yield from (("map-uri", pair) for pair in self.uri_map)
         yield from (("allow-root", folder) for folder in self.allow_root)
         yield "include-secrets", self.include_secrets

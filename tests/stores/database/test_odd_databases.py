@@ -10,7 +10,14 @@ from contextlib import closing
 import pytest
 
 import mlporter
-from mlporter.errors import AccessDeniedError, MlporterError, RefusedError, UnreachableError
+from mlporter.catalogue import HEAD_REVISION
+from mlporter.errors import (
+    AccessDeniedError,
+    MlporterError,
+    RefusedError,
+    RevisionError,
+    UnreachableError,
+)
 from mlporter.stores.address import parse_address
 from mlporter.stores.database import sqlite
 from mlporter.stores.opening import open_source
@@ -56,13 +63,87 @@ def test_a_view_in_the_place_of_a_table_is_not_left_out_in_silence(mlflow_sqlite
     ("statements", "found"),
     [
         (["DELETE FROM alembic_version"], "0 rows"),
-        (["INSERT INTO alembic_version VALUES ('other')"], "2 rows"),
+        (["INSERT INTO alembic_version VALUES ('7d34483879f0')"], "2 rows"),
+        (
+            [
+                "UPDATE alembic_version SET version_num = 'a'",
+                "INSERT INTO alembic_version VALUES ('b')",
+            ],
+            "2 rows",
+        ),
     ],
 )
 def test_a_revision_that_is_none_or_two_is_refused(url, statements, found):
     execute(url, *statements)
     with pytest.raises(RefusedError, match=f"alembic_version has {found}"):
         open_source(url)
+
+
+def test_another_program_s_revision_beside_mlflow_s_is_passed_over(url):
+    execute(url, "INSERT INTO alembic_version VALUES ('22ed7efa9da2')")
+    with closing(open_source(url)) as source:
+        assert source.description.revision == HEAD_REVISION
+
+
+@pytest.mark.parametrize(
+    ("tables", "named"),
+    [
+        (("dag", "dag_run"), "Airflow"),
+        (("studies", "trials"), "Optuna"),
+        (("odd_ones",), "odd_ones"),
+    ],
+)
+def test_another_program_s_revision_is_not_called_a_newer_mlflow(url, tables, named):
+    execute(url, *(f"CREATE TABLE {table} (id INTEGER)" for table in tables))
+    execute(url, "UPDATE alembic_version SET version_num = '22ed7efa9da2'")
+    with pytest.raises(RevisionError) as refused:
+        open_source(url)
+    assert "22ed7efa9da2" in refused.value.message
+    assert named in str(refused.value.hint)
+    assert "upgrade" not in str(refused.value.hint)
+
+
+def test_a_revision_that_nobody_else_can_have_written_is_a_newer_mlflow_s(url):
+    execute(url, "UPDATE alembic_version SET version_num = '22ed7efa9da2'")
+    with pytest.raises(RevisionError) as refused:
+        open_source(url)
+    assert "newer MLflow" in str(refused.value.hint)
+
+
+def test_a_schema_that_is_not_searched_is_named(mlflow_postgres_url, cli):
+    execute(mlflow_postgres_url, "ALTER SCHEMA public RENAME TO ml", "CREATE SCHEMA public")
+    done = cli("inspect", mlflow_postgres_url, "--json")
+    assert done.code == 4
+    hint = done.json["error"]["hint"]
+    assert "the schema ml," in hint
+    option = hint.partition("&")[2].partition(",")[0]
+    found = cli("inspect", f"{mlflow_postgres_url}&{option}", "--json")
+    assert found.code == 0, found.err
+
+
+def test_a_second_registry_is_not_made_because_a_schema_is_not_searched(
+    mlflow_postgres_url, cli, plain_sqlite
+):
+    url = mlflow_postgres_url
+    execute(url, "ALTER SCHEMA public RENAME TO ml", "CREATE SCHEMA public", "CREATE SCHEMA second")
+    words = ("copy", plain_sqlite.tracking_uri, url, "--artifacts", "none")
+    for more in ((), ("--dry-run",)):
+        done = cli(*words, *more, "--json")
+        assert done.code == 4, done.err
+        assert "search_path%3Dml" in done.json["error"]["hint"]
+    found = "SELECT count(*) FROM pg_class WHERE relname = 'runs'"
+    assert rows(url, found) == [(1,)]
+    named = f"{url}&options=-csearch_path%3Dsecond"
+    done = cli("copy", plain_sqlite.tracking_uri, named, "--artifacts", "none")
+    assert done.code == 0, done.err
+    assert rows(url, found) == [(2,)]
+
+
+def test_another_database_of_the_server_is_named(mlflow_mysql_url, empty_mysql_url, cli):
+    name = mlflow_mysql_url.partition("?")[0].rpartition("/")[2]
+    done = cli("inspect", empty_mysql_url, "--json")
+    assert done.code == 4
+    assert name in done.json["error"]["hint"]
 
 
 # --- States of a SQLite file ----------------------------------------------------------------------

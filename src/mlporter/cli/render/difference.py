@@ -37,10 +37,8 @@ def render_diff(report: DiffReport) -> Iterator[RenderableType]:
             yield Text(f"…and {report.truncated:,} more: --limit {_all(report)}")
         yield Text()
     yield from _counts(report.tables)
-    yield from _not_given("A", report.left_out_left)
-    yield from _not_given("B", report.left_out_right)
-    if report.left_out_truncated:
-        yield Text(f"  …and {report.left_out_truncated:,} more files that could not be read")
+    yield from _not_given("A", report.left_out_left, report.not_given[0])
+    yield from _not_given("B", report.left_out_right, report.not_given[1])
     if report.ignored:
         yield Text()
         yield heading("Not compared")
@@ -97,15 +95,17 @@ def _counts(tables: dict[str, TableCounts]) -> Iterator[RenderableType]:
         yield Text(f"  {_LEGEND}", style="dim")
 
 
-def _not_given(side: str, entries: list[LeftOut]) -> Iterator[RenderableType]:
+def _not_given(side: str, entries: list[LeftOut], count: int) -> Iterator[RenderableType]:
     wanted = [entry for entry in entries if not entry.expected]
-    if wanted:
+    if count:
+        what = "file" if all(entry.path for entry in wanted) else "thing"
         yield Text()
-        yield heading(f"Missing in {side} itself: {plural(len(wanted), 'file')}")
+        yield heading(f"Missing in {side} itself: {plural(count, what)}")
         items = [f"{e.kind} {e.id}/{e.path}: {e.reason}: {e.detail}" for e in wanted[:_NAMED]]
         yield bullets((("!", item) for item in items), style="red")
-        if len(wanted) > _NAMED:
-            yield Text(f"  …and {len(wanted) - _NAMED:,} more (--json names them)")
+        more = count - min(_NAMED, len(wanted))
+        if more:
+            yield Text(f"  …and {more:,} more (--json names the first ones)")
 
 
 def _plain(value: object) -> str:

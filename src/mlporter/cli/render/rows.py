@@ -8,13 +8,15 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from rich.cells import cell_len
 from rich.text import Text
 
 from mlporter.cli.render.layout import columns
-from mlporter.cli.text import visible
+from mlporter.cli.text import plural, visible
 from mlporter.compare.report import json_safe
+from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +63,10 @@ class Rows:
     limit: int | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The batches, cut off at the limit."""
+        """The batches, cut off at the limit, with passwords in URLs hidden."""
+        return map(_without_passwords, self._cut())
+
+    def _cut(self) -> Iterator[pa.RecordBatch]:
         left = self.limit
         if left == 0:
             return
@@ -73,6 +78,21 @@ class Rows:
             left -= batch.num_rows
             if left <= 0:
                 return
+
+
+def _without_passwords(batch: pa.RecordBatch) -> pa.RecordBatch:
+    arrays = [
+        pa.array([v if v is None else hide_passwords(v) for v in array.to_pylist()], array.type)
+        if pa.types.is_string(array.type) and _may_hold_password(array)
+        else array
+        for array in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
+
+
+def _may_hold_password(array: pa.Array) -> bool:
+    found = pc.any(pc.match_substring_regex(array, "(?s)://.*@"))
+    return bool(found.as_py())
 
 
 def csv_lines(rows: Rows) -> Iterator[bytes]:
@@ -157,7 +177,7 @@ def _footer(count: int, hidden: list[str], *, more: bool) -> Iterator[Renderable
         names = ", ".join(visible(name) for name in hidden)
         yield Text(f"not shown (--columns, or --format csv|json): {names}", style="dim")
     if more:
-        yield Text(f"the first {count:,} rows; --limit N shows more", style="dim")
+        yield Text(f"the first {plural(count, 'row')}; --limit N shows more", style="dim")
 
 
 def _widths(cells: dict[str, list[Text]], room: int | None) -> dict[str, int]:

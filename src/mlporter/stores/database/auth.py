@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlporter.errors import MlporterError, RefusedError, RevisionError, UnreachableError, UsageError
-from mlporter.stores.address import Address, AddressKind, is_same_place, parse_address
+from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.reflection import actual_tables
 from mlporter.stores.database.source import snapshot_of
 from mlporter.stores.database.users import UserRows, has_users
+from mlporter.stores.identity import is_same_place
 from mlporter.stores.protocols import USERS_NOT_SEEN
 from mlporter.stores.wrapped import Wrapped
 
@@ -112,8 +113,7 @@ class AuthDatabase:
         self._connection.close()
 
 
-def _address(text: str) -> Address:
-    address = parse_address(text)
+def _checked(address: Address) -> Address:
     if address.kind not in _DATABASES:
         raise UsageError(
             "MLflow's users are in a database",
@@ -140,17 +140,17 @@ class _AuthSnapshot(AuthDatabase):
         self._snapshot.close()
 
 
-def open_auth(text: str) -> AuthDatabase:
+def open_auth(address: Address) -> AuthDatabase:
     """Open a database of users for reading.
 
     Raises:
         UsageError: it is no address of a database; UnreachableError: it cannot be reached.
         RefusedError: MLflow has no users there.
     """
-    return _AuthSnapshot(_address(text))
+    return _AuthSnapshot(_checked(address))
 
 
-def open_auth_for_writing(text: str, registry: Address) -> AuthDatabase:
+def open_auth_for_writing(auth: Address, registry: Address) -> AuthDatabase:
     """Open a database of users and begin a transaction.
 
     Raises:
@@ -158,7 +158,7 @@ def open_auth_for_writing(text: str, registry: Address) -> AuthDatabase:
         RevisionError: an older MLflow made it.
         UnreachableError, RefusedError: as `open_auth`.
     """
-    address = check_auth(text, registry)
+    address = check_auth(auth, registry)
     connection: Connection
     if address.kind is AddressKind.SQLITE and address.path is not None:
         sqlite.check_file(address.path, str(address))
@@ -178,13 +178,13 @@ def open_auth_for_writing(text: str, registry: Address) -> AuthDatabase:
         raise
 
 
-def check_auth(text: str, registry: Address) -> Address:
-    """The address of a database of users beside a registry's.
+def check_auth(auth: Address, registry: Address) -> Address:
+    """The address of a database of users beside a registry's, if it is one.
 
     Raises:
         UsageError: it is no address of a database, or the registry's own.
     """
-    address = _address(text)
+    address = _checked(auth)
     if is_same_place(address, registry):
         raise UsageError(
             "the users' database is the target itself",

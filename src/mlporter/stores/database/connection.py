@@ -18,6 +18,7 @@ from mlporter.errors import MlporterError, RowRefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.database.interrupts import interruptible
 from mlporter.stores.database.values import StrangeValueError
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -343,7 +344,9 @@ def conform(
         except pa.ArrowInvalid as error:
             raise misfit(error, f"{subject} table {table} column {field.name}") from error
         if not field.nullable and array.null_count:
-            what = ValueError(f"NULL in {array.null_count} rows, which MLflow's schema forbids")
+            what = ValueError(
+                f"NULL in {plural(array.null_count, 'row')}, which MLflow's schema forbids"
+            )
             raise misfit(what, f"{subject} table {table} column {field.name}")
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

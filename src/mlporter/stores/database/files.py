@@ -14,6 +14,7 @@ from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, find_outside, scan_owners
 from mlporter.artifacts.uris import UriMap
 from mlporter.errors import LeftOut, UnreachableError
+from mlporter.stores.environment import PROCESS, TRACKING_URI, Environment
 from mlporter.stores.files import (
     EXPERIMENT_PLACES,
     READY,
@@ -24,7 +25,6 @@ from mlporter.stores.files import (
 )
 from mlporter.stores.places import Places, open_local
 from mlporter.stores.protocols import Among, only_orphans
-from mlporter.stores.proxies import settings_server
 from mlporter.stores.versions import locations_of, rows_of
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class DatabaseFiles(StoreFiles):
         own: Folders that are the store's own because of where it is.
         base: What relative URIs are relative to; None for the current directory.
         beside: The folder where files are looked for that are not where they were recorded.
+        environment: The variables by which stores are reached.
         orphans: List also what no row points to.
         homes: Folders of a file store's own experiments, each with what the ids of its orphans
             begin with.
@@ -74,6 +75,7 @@ class DatabaseFiles(StoreFiles):
         own: tuple[Path, ...] = (),
         base: Path | None = None,
         beside: Path | None = None,
+        environment: Environment = PROCESS,
         orphans: bool = False,
         homes: tuple[tuple[str, Path], ...] = (),
         folders: Mapping[tuple[str, str], Path] = MappingProxyType({}),
@@ -84,10 +86,15 @@ class DatabaseFiles(StoreFiles):
         self._homes = homes
         self._folders = folders
         self._base = base
+        self._environment = environment
         self._pairs = UriMap.parse(uri_map)
         self._named = (*allowed, *own, *self._pairs.folders(base))
         self._places = Places(
-            base=base, uri_map=self._pairs, roots=lambda: self._roots, hosts=self._hosts
+            base=base,
+            uri_map=self._pairs,
+            roots=lambda: self._roots,
+            hosts=self._hosts,
+            environment=environment,
         )
         self._folder = beside
         self._beside = Beside(beside, self._known) if beside is not None else None
@@ -113,7 +120,9 @@ class DatabaseFiles(StoreFiles):
         """What may be asked of what rows name."""
         readers = filter(None, (self._reader, self._tracking))
         recorded = (place for reader in readers for place in recorded_places(reader, self._pairs))
-        return Hosts.of(None, self._pairs.targets, recorded, tracking=settings_server())
+        return Hosts.of(
+            None, self._pairs.targets, recorded, tracking=self._environment.get(TRACKING_URI)
+        )
 
     @cached_property
     def _roots_here(self) -> Roots:

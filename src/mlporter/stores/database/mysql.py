@@ -6,7 +6,6 @@ PyMySQL is an optional driver, so nothing here needs it before a connection is m
 from __future__ import annotations
 
 from hashlib import sha256
-from os import environ
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql_connection import MysqlConnection
 
 __all__ = ["MysqlDialect", "by_bytes", "check_can_hold", "check_engines", "connect"]
-__all__ += ["driver_arguments", "lock", "tls_from_environment"]
+__all__ += ["driver_arguments", "lock", "said_by_environment"]
 
 _OURS = frozenset({"charset", "use_unicode", "client_flag", "autocommit", "sql_mode", "collation"})
 """Options of an address that are not the user's: all of ours are UTF-8 and begin by `BEGIN`."""
@@ -103,13 +102,19 @@ def driver_arguments(address: Address) -> dict[str, Any]:
         raise UsageError("names no database", subject=str(address), hint=hint)
     _, arguments = MySQLDialect_pymysql().create_connect_args(url)
     kept = {name: value for name, value in arguments.items() if name not in _OURS}
-    return tls_from_environment() | kept
+    return said_by_environment(address) | kept
 
 
-def tls_from_environment() -> dict[str, str]:
-    """PyMySQL's arguments that MLflow takes from the environment."""
+def said_by_environment(address: Address) -> dict[str, str]:
+    """PyMySQL's arguments that the environment gives: MLflow's, and the password of MySQL's own.
+
+    A password in the address goes before it.
+    """
     names = {f"ssl_{name}": f"MLFLOW_MYSQL_SSL_{name.upper()}" for name in ("ca", "cert", "key")}
-    return {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
+    if ":" not in address.text.partition("://")[2].rpartition("@")[0]:
+        names["password"] = "MYSQL_PWD"  # noqa: S105 -- a name
+    found = {name: address.environment.get(variable) for name, variable in names.items()}
+    return {name: value for name, value in found.items() if value}
 
 
 def check_engines(address: Address, connection: Connection) -> None:

@@ -10,6 +10,7 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import RevisionError
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database.auth import AuthDatabase, check_auth, check_writable, open_auth
+from mlporter.stores.database.beside import check_not_beside
 from mlporter.stores.database.reflection import actual_tables
 from mlporter.stores.database.schema import check_can_create
 from mlporter.stores.database.source import DatabaseSource, snapshot_of
@@ -107,7 +108,7 @@ class Preview:
         self._inner.close()
 
 
-def open_preview(address: Address, revision: str, auth: str | None = None) -> Preview:
+def open_preview(address: Address, revision: str, auth: Address | None = None) -> Preview:
     """Look at a database that rows of a schema revision would go to, and at that of its users.
 
     Raises:
@@ -123,7 +124,7 @@ def open_preview(address: Address, revision: str, auth: str | None = None) -> Pr
         raise
 
 
-def _open_users(auth: str, address: Address) -> AuthDatabase:
+def _open_users(auth: Address, address: Address) -> AuthDatabase:
     check_auth(auth, address)
     users = open_auth(auth)
     try:
@@ -157,7 +158,10 @@ def _has_nothing(address: Address) -> bool:
     try:
         connection = snapshot.connect()
         try:
-            return not actual_tables(connection)
+            nothing = not actual_tables(connection)
+            if nothing:
+                check_not_beside(address, connection)
+            return nothing
         finally:
             connection.close()
     finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import RevisionError, UnreachableError, UnsupportedError
 from mlporter.redaction import redact
 from mlporter.stores.address import Address, AddressKind
-from mlporter.stores.database.mysql import tls_from_environment
+from mlporter.stores.database.mysql import said_by_environment
 from mlporter.stores.database.revision import installed_head, installed_mlflow
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def create_schema(address: Address, file: Path | None = None) -> None:
     url = sqlalchemy.make_url(address.sqlalchemy)
     if file is not None:
         url = sqlalchemy.URL.create("sqlite", database=str(file.absolute()))
-    arguments = tls_from_environment() if address.kind is AddressKind.MYSQL else {}
+    arguments = _arguments(address)
     engine = sqlalchemy.create_engine(
         url, poolclass=sqlalchemy.pool.NullPool, connect_args=arguments
     )
@@ -72,6 +72,13 @@ def create_schema(address: Address, file: Path | None = None) -> None:
         ) from error
     finally:
         engine.dispose()
+
+
+def _arguments(address: Address) -> dict[str, str]:
+    """What the driver is told of what the address does not say."""
+    if address.kind is AddressKind.MYSQL:
+        return said_by_environment(address)
+    return address.libpq_words if address.kind is AddressKind.POSTGRESQL else {}
 
 
 @contextlib.contextmanager

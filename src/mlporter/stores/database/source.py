@@ -20,7 +20,7 @@ from mlporter.stores.database.history import Relation, brought, losses
 from mlporter.stores.database.limits import limits_of
 from mlporter.stores.database.pushdown import where_clauses
 from mlporter.stores.database.reflection import actual_tables, as_catalogue
-from mlporter.stores.database.revision import check_revision, is_as_it_is
+from mlporter.stores.database.revision import check_revision, is_as_it_is, read_revision
 from mlporter.stores.database.sqlite_snapshot import SqliteSnapshot
 from mlporter.stores.database.users import UserRows, has_users
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.limits import Limits
     from mlporter.stores.protocols import Source
 
-__all__ = ["DatabaseReader", "DatabaseSource", "read_revision", "snapshot_of"]
+__all__ = ["DatabaseReader", "DatabaseSource", "snapshot_of"]
 
 
 class DatabaseReader:
@@ -75,7 +75,7 @@ class DatabaseReader:
                 self.actual = actual_tables(connection)
                 self.stored_revision = read_revision(connection, self.actual, address)
                 self.users = UserRows(self.actual, connection) if has_users(self.actual) else None
-            check_revision(self.stored_revision, address, older=older)
+            check_revision(self.stored_revision, address, tuple(self.actual), older=older)
             _check_whole(self.stored_revision, self.actual, address)
             self.revision = self.stored_revision
             self.tables = as_catalogue(self.actual)
@@ -213,40 +213,10 @@ def _check_whole(revision: str, actual: Mapping[str, object], address: Address) 
         )
 
 
-_VERSION_OF_USERS = "alembic_version_auth"
-
-
 def _chosen(table: Table, names: tuple[str, ...] | None) -> tuple[Column, ...]:
     if names is None:
         return tuple(c for c in table.columns if not c.generated)
     return tuple(table.by_name[name] for name in names)
-
-
-def read_revision(connection: Connection, actual: Mapping[str, object], address: Address) -> str:
-    """The schema revision of a database.
-
-    Raises:
-        RefusedError: it is not one of MLflow's.
-    """
-    missing = {"experiments", "runs", "alembic_version"} - set(actual)
-    if missing:
-        raise RefusedError(
-            f"is not an MLflow database (it has no table {min(missing)})"
-            if actual
-            else "is an empty database, not one of MLflow's",
-            subject=str(address),
-            hint="this one is of MLflow's users: name it with --auth, beside the registry's own"
-            if _VERSION_OF_USERS in actual
-            else "name the database of `mlflow server --backend-store-uri`",
-        )
-    revisions = connection.rows("SELECT version_num FROM alembic_version")
-    if len(revisions) != 1:
-        raise RefusedError(
-            f"its table alembic_version has {len(revisions)} rows, and MLflow writes one",
-            subject=str(address),
-            hint="a migration may have failed half-way: restore a backup, or finish it",
-        )
-    return str(revisions[0][0])
 
 
 class DatabaseSource:
@@ -294,6 +264,7 @@ class DatabaseSource:
             own=tuple(folder / name for name in FOLDERS) if folder else (),
             base=folder,
             beside=folder,
+            environment=address.environment,
             orphans=orphans,
         )
 

@@ -21,6 +21,7 @@ from mlporter.errors import (
 )
 from mlporter.stores.database.connection import AdbcConnection, driver_error, quoted
 from mlporter.stores.database.values import Blob
+from mlporter.stores.spellings import said_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -288,7 +289,9 @@ def check_file(path: Path, subject: str) -> None:
             hint="sqlite:///name.db is relative to this folder, sqlite:////name.db is absolute",
         ) from None
     except IsADirectoryError:
-        raise UnreachableError("is a directory, not a database file", subject=subject) from None
+        raise UnreachableError(
+            "is a directory, not a database file", subject=subject, hint=said_of_folder(path)
+        ) from None
     except PermissionError as error:
         raise AccessDeniedError(str(error.strerror), subject=subject) from error
     except OSError as error:

@@ -21,6 +21,7 @@ from mlporter.errors import (
 from mlporter.stores.address import Address, AddressKind
 from mlporter.stores.database import mysql, postgresql, sqlite
 from mlporter.stores.database.auth import AuthDatabase, open_auth_for_writing
+from mlporter.stores.database.beside import check_not_beside
 from mlporter.stores.database.bulk import bulk_load
 from mlporter.stores.database.connection import quoted
 from mlporter.stores.database.limits import Limits, limits_of
@@ -260,7 +261,7 @@ def _is_fresh_row(reader: DatabaseReader | DatabaseSource, table: Table) -> bool
 
 
 def open_database_target(
-    address: Address, revision: str, auth: str | None = None
+    address: Address, revision: str, auth: Address | None = None
 ) -> DatabaseTarget:
     """Open a database for an import, creating MLflow's schema where there is none.
 
@@ -318,6 +319,7 @@ def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
         # For the session: two must not create the schema at a time either.
         _lock(address, connection, "pg_try_advisory_lock")
         if not actual_tables(connection):
+            check_not_beside(address, connection)
             check_can_create(revision, address)
             create_schema(address)
     except BaseException:

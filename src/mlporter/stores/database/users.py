@@ -18,6 +18,7 @@ from mlporter.catalogue.users import LEGACY_TABLES, PERSONAL
 from mlporter.errors import LeftOut
 from mlporter.stores.among import rows_among
 from mlporter.stores.database.connection import quoted
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -133,9 +134,8 @@ class UserRows:
         for name in LEGACY_TABLES if self._revision not in _BEFORE_ROLES else ():
             rows = self._number(connection, name)
             if rows:
-                sentence = (
-                    f"{rows} rows: MLflow made roles of them, and does not read them any more"
-                )
+                counted = plural(rows, "row")
+                sentence = f"{counted}: MLflow made roles of these, and does not read them any more"
                 yield LeftOut("table", name, "", "derived", sentence, expected=True)
 
     def _number(self, connection: Connection, table: str) -> int:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from mlporter.catalogue import BY_NAME
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,7 +175,7 @@ def say_wrong(wrong: list[tuple[int, bytes]], spot: Spot) -> None:
     named = [f"line {number}: {_excerpt(line)} is no point" for number, line in
              islice(wrong, _LINES_NAMED)]  # fmt: skip
     more = len(wrong) - len(named)
-    named += [f"and {more} more lines"] if more else []
+    named += [f"and {plural(more, 'more line')}"] if more else []
     spot.lost("; ".join(named))
 
 

@@ -11,9 +11,10 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.progress import silent
 from mlporter.stores.database.files import DatabaseFiles
-from mlporter.stores.filestore.folders import is_file_store, stores_in
+from mlporter.stores.filestore.folders import is_file_store
 from mlporter.stores.filestore.reading import Reading
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
+from mlporter.stores.spellings import said_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +99,7 @@ class FileStoreSource:
             own=(folder,),
             base=folder.parent,
             beside=folder,
+            environment=address.environment,
             orphans=orphans,
             homes=tuple((f"{place}/", folder / place) for place in self._reading.places),
             folders=self._reading.folders,
@@ -175,7 +177,9 @@ def _checked(address: Address) -> Path:
     except OSError as error:
         raise UnreachableError(str(error.strerror), subject=str(address)) from error
     if not is_file_store(path):
-        inside = stores_in(path)
-        hint = f"there is one in it: {path / inside[0]}" if inside else None
-        raise RefusedError("is neither a bundle nor a file store", subject=str(address), hint=hint)
+        raise RefusedError(
+            "is neither a bundle nor a file store",
+            subject=str(address),
+            hint=said_of_folder(path),
+        )
     return path

@@ -21,10 +21,12 @@ from mlflow.tracking.request_header.registry import resolve_request_headers
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.databricks_utils import get_databricks_host_creds
 from mlflow.utils.rest_utils import MlflowHostCreds
+from requests.utils import should_bypass_proxies
 
 from mlporter.errors import AccessDeniedError, UsageError
 from mlporter.redaction import redact
 from mlporter.stores.address import is_databricks
+from mlporter.stores.environment import DATABRICKS, LOGIN, PROCESS, PROXIES, TLS, Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
 __all__ = ["Access", "access_to", "stranger_at"]
+
+_WEB = ("http", "https")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Access:
     databricks: bool
     creds: MlflowHostCreds = field(repr=False)
     user_info: tuple[str, str] | None = field(default=None, repr=False)
+    environment: Environment = field(default=PROCESS, repr=False)
     own: Mapping[str, str] | None = field(default=None, repr=False)
 
     def headers(self) -> Mapping[str, str]:
@@ -70,7 +75,7 @@ class Access:
         if self.creds.aws_sigv4:
             from requests_auth_aws_sigv4 import AWSSigV4  # noqa: PLC0415 -- an extra of MLflow
 
-            signing: AuthBase = AWSSigV4("execute-api")
+            signing: AuthBase = AWSSigV4("execute-api", **self._signing_keys())
             return signing
         if self.creds.auth:
             from mlflow.tracking.request_auth.registry import fetch_auth  # noqa: PLC0415
@@ -79,10 +84,34 @@ class Access:
             return plugin
         return None
 
+    def _signing_keys(self) -> dict[str, str]:
+        """A side's own keys for what signs requests; else it looks for them itself."""
+        side = self.environment
+        if not side.owns({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}):
+            return {}
+        named = {
+            "aws_access_key_id": side.get("AWS_ACCESS_KEY_ID"),
+            "aws_secret_access_key": side.get("AWS_SECRET_ACCESS_KEY"),
+            "aws_session_token": side.get("AWS_SESSION_TOKEN"),
+            "region": side.get("AWS_DEFAULT_REGION") or side.get("AWS_REGION"),
+        }
+        return {name: value for name, value in named.items() if value}
+
     @property
     def is_anonymous(self) -> bool:
         """Whether MLflow's settings and the address name nobody."""
         return not (self._authorization or self.creds.use_databricks_sdk or self.creds.auth)
+
+    def proxies(self) -> dict[str, str]:
+        """The proxies of a side that has its own; empty where those of the process count."""
+        side = self.environment
+        if not side.owns(PROXIES):
+            return {}
+        skipped = side.get("NO_PROXY")
+        if skipped and should_bypass_proxies(self.url, skipped):
+            return {"no_proxy": skipped}
+        named = {s: side.get(f"{s.upper()}_PROXY") or side.get("ALL_PROXY") for s in _WEB}
+        return {scheme: proxy for scheme, proxy in named.items() if proxy} or {"no_proxy": "*"}
 
     @property
     def verify(self) -> bool | str:
@@ -124,43 +153,80 @@ class Access:
         )
 
 
-def access_to(address: str) -> Access:
+def access_to(address: str, environment: Environment = PROCESS) -> Access:
     """How to reach a server, by MLflow's own rules.
 
     Args:
         address: ``http(s)://…``, ``databricks`` or ``databricks://profile``.
+        environment: What its side sees; its own variables go before those of the process.
 
     Raises:
         AccessDeniedError: there are no credentials for it.
-        UsageError: MLflow's settings contradict each other.
+        UsageError: MLflow's settings contradict each other, or a side's variables are of no use.
     """
     databricks = is_databricks(address)
+    if databricks and environment.owns(DATABRICKS):
+        raise UsageError(
+            "Databricks' own code reads its variables, and knows of no sides",
+            subject=redact(address),
+            hint="give each workspace a profile in ~/.databrickscfg: databricks://PROFILE",
+        )
     find: Callable[[str], MlflowHostCreds] = (
         get_databricks_host_creds if databricks else get_default_host_creds
     )
     try:
-        creds = find(address)
+        creds = _of_side(find(address), environment)
     except MlflowException as error:
         kind = AccessDeniedError if databricks else UsageError
         hint = "check Databricks' or MLflow's own settings: profile, token, MLFLOW_TRACKING_*"
         raise kind(redact(str(error)), subject=redact(address), hint=hint) from None
     url, user_info = _split(creds.host)
-    return Access(url, redact(address), databricks, creds, user_info)
+    return Access(url, redact(address), databricks, creds, user_info, environment)
 
 
-def stranger_at(address: str) -> Access:
+def _of_side(creds: MlflowHostCreds, side: Environment) -> MlflowHostCreds:
+    """MLflow's settings, with what a side has of its own in the place of the process's."""
+    if not side.own:
+        return creds
+    told = {
+        "username": creds.username,
+        "password": creds.password,
+        "token": creds.token,
+        "aws_sigv4": creds.aws_sigv4,
+        "auth": creds.auth,
+        "ignore_tls_verification": creds.ignore_tls_verification,
+        "server_cert_path": creds.server_cert_path,
+        "client_cert_path": side.get("MLFLOW_TRACKING_CLIENT_CERT_PATH") or creds.client_cert_path,
+    }
+    if side.owns(LOGIN):
+        told |= {
+            "username": side.get("MLFLOW_TRACKING_USERNAME"),
+            "password": side.get("MLFLOW_TRACKING_PASSWORD"),
+            "token": side.get("MLFLOW_TRACKING_TOKEN"),
+            "aws_sigv4": side.is_true("MLFLOW_TRACKING_AWS_SIGV4"),
+            "auth": side.get("MLFLOW_TRACKING_AUTH"),
+        }
+    if side.owns(TLS):
+        told |= {
+            "ignore_tls_verification": side.is_true("MLFLOW_TRACKING_INSECURE_TLS"),
+            "server_cert_path": side.get("MLFLOW_TRACKING_SERVER_CERT_PATH"),
+        }
+    return MlflowHostCreds(creds.host, **told)
+
+
+def stranger_at(address: str, environment: Environment = PROCESS) -> Access:
     """How to reach a server that MLflow's credentials are not meant for: by its address alone.
 
     What plug-ins put into headers, and the client's own certificate, are not for it either.
     """
-    known = get_default_host_creds(address)
+    known = _of_side(get_default_host_creds(address), environment)
     creds = MlflowHostCreds(
         host=address,
         ignore_tls_verification=known.ignore_tls_verification,
         server_cert_path=known.server_cert_path,
     )
     url, user_info = _split(address)
-    return Access(url, redact(address), databricks=False, creds=creds, user_info=user_info, own={})
+    return Access(url, redact(address), False, creds, user_info, environment, own={})
 
 
 def _split(url: str) -> tuple[str, tuple[str, str] | None]:

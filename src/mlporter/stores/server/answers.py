@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import AccessDeniedError, UnreachableError
 from mlporter.redaction import redact
+from mlporter.stores.server.hints import is_of_others, log_in_hint, page_hint, what_is_there
 
 if TYPE_CHECKING:
     import requests
@@ -102,15 +103,12 @@ def refusal(response: requests.Response, subject: str) -> UnreachableError:
     status = response.status_code
     code, said = _said(response)
     message = f"HTTP {status}: {said}"
-    if status in (401, 403) or code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
-        hint = (
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-            if status == 401  # noqa: PLR2004 -- not known who it is
-            else "ask for permission, or leave this out of the selection"
-        )
-        known = status != 401 and code != "UNAUTHENTICATED"  # noqa: PLR2004 -- as above
-        kind = DeniedError if known else AccessDeniedError
-        return kind(message, subject=subject, hint=hint)
+    if status in (401, 407) or code == "UNAUTHENTICATED":
+        return AccessDeniedError(message, subject=subject, hint=log_in_hint(response))
+    if status == 403 or code == "PERMISSION_DENIED":  # noqa: PLR2004 -- known, and not allowed
+        return _denied(response, message, subject)
+    if elsewhere := what_is_there(response, said):
+        return UnreachableError(message, subject=subject, hint=elsewhere)
     if status in RETRIED or _BUSY.search(said):
         after = _seconds(response.headers.get("Retry-After"))
         # Of MLflow, and not of a proxy.
@@ -121,6 +119,15 @@ def refusal(response: requests.Response, subject: str) -> UnreachableError:
     if status in (404, 405, 501) and (not code or code == "ENDPOINT_NOT_FOUND"):
         return MissingEndpointError(message, status=status, subject=subject)
     return ApiError(message, status=status, code=code, subject=subject)
+
+
+def _denied(response: requests.Response, message: str, subject: str) -> UnreachableError:
+    """A 403 of MLflow, which is about one thing; or of something before it, which is about all."""
+    other = is_of_others(response)
+    if other:
+        return AccessDeniedError(message, subject=subject, hint=other)
+    hint = "ask for permission, or leave this out of the selection"
+    return DeniedError(message, subject=subject, hint=hint)
 
 
 def json_of(response: requests.Response, subject: str) -> dict[str, Any]:
@@ -153,7 +160,7 @@ def not_mlflow(response: requests.Response, subject: str) -> UnreachableError:
     return UnreachableError(
         f"answered with {what} and not with JSON: {shortened(_plain(response.text))}",
         subject=subject,
-        hint="check that the address is an MLflow server's; a proxy may show its log-in page",
+        hint=page_hint(response),
     )
 
 

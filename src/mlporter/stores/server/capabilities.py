@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import UnreachableError
 from mlporter.stopping import Pool
 from mlporter.stores.server.answers import ApiError, MissingEndpointError
+from mlporter.stores.server.hints import prefix_hint
 
 if TYPE_CHECKING:
     from mlporter.stores.server.client import Client
@@ -82,7 +83,11 @@ def find_capabilities(client: Client) -> Capabilities:
         has = dict(zip(FAMILIES, pool.map(ask, FAMILIES), strict=True))
     if not has["runs"] and not client.databricks:
         # Not every proxy lets the question through: only the answer to a real one counts.
-        client.post("/api/2.0/mlflow/experiments/search", {"max_results": 1})
+        try:
+            client.post("/api/2.0/mlflow/experiments/search", {"max_results": 1})
+        except MissingEndpointError as error:
+            error.hint = prefix_hint(client.url)
+            raise
         has["runs"] = None
     return Capabilities(version, has, _workspaces(client, has))
 

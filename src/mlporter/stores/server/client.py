@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from mlporter import stopping
 from mlporter.errors import UnreachableError
+from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.opening import RETRY_TIME
 from mlporter.stores.server.access import access_to, stranger_at
 from mlporter.stores.server.answers import check, json_of
@@ -49,6 +50,7 @@ class Client:
     Args:
         address: ``http(s)://…``, ``databricks`` or ``databricks://profile``; credentials are
             found as MLflow finds them.
+        environment: The variables that its side sees.
         retry_time: Seconds after which something that keeps failing is given up.
         has_settings: Whether the credentials in MLflow's settings are meant for this server.
 
@@ -59,10 +61,15 @@ class Client:
     """
 
     def __init__(
-        self, address: str, *, retry_time: float = RETRY_TIME, has_settings: bool = True
+        self,
+        address: str,
+        *,
+        environment: Environment = PROCESS,
+        retry_time: float = RETRY_TIME,
+        has_settings: bool = True,
     ) -> None:
-        access = access_to(address) if has_settings else stranger_at(address)
-        self._transport = Transport(access, retry_time)
+        reach = access_to if has_settings else stranger_at
+        self._transport = Transport(reach(address, environment), retry_time)
         self.workspace: str | None = None
 
     @property
@@ -79,6 +86,11 @@ class Client:
     def tracking_uri(self) -> str:
         """The address by which MLflow's own code finds this server."""
         return self.subject if self.databricks else self.url
+
+    @property
+    def environment(self) -> Environment:
+        """The variables that its side sees."""
+        return self._transport.access.environment
 
     @property
     def databricks(self) -> bool:
@@ -292,7 +304,8 @@ class Client:
                 with response:
                     yield response
         except (requests.RequestException, HTTPError) as error:
-            raise way_error(error, self._named(path), reached=transport.reached) from None
+            unreached = "" if transport.reached else transport.access.url
+            raise way_error(error, self._named(path), url=unreached) from None
 
     def _persist(self, ask: Callable[[], _T], *, again: bool) -> _T:
         transport = self._transport

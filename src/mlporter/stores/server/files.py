@@ -57,9 +57,13 @@ def server_files(
     def hosts() -> Hosts:
         return Hosts.of(client.url, parsed.targets, recorded_places(reader, parsed))
 
-    proxies = Proxies(hosts, client)
+    proxies = Proxies(hosts, client, client.environment)
     places = Places(
-        uri_map=parsed, tracking_uri=client.tracking_uri, roots=lambda: roots, hosts=hosts
+        uri_map=parsed,
+        tracking_uri=client.tracking_uri,
+        roots=lambda: roots,
+        hosts=hosts,
+        environment=client.environment,
     )
 
     @lru_cache(_PLACES)

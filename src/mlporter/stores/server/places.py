@@ -43,12 +43,13 @@ class ServerPlaces:
         anywhere = Roots.of([Path(Path.cwd().anchor), *self._map.folders()])
         # Nor any other host, to which our files and credentials would go.
         hosts = Hosts.of(client.url, self._map.targets)
-        self._proxies = Proxies(lambda: hosts, client)
+        self._proxies = Proxies(lambda: hosts, client, client.environment)
         self._places = Places(
             uri_map=self._map,
             tracking_uri=client.tracking_uri,
             roots=lambda: anywhere,
             hosts=lambda: hosts,
+            environment=client.environment,
         )
         self._open = lru_cache(_PLACES)(self._opened)
 

@@ -14,6 +14,7 @@ from mlporter.stores.server.client import RETRY_TIME, Client
 from mlporter.stores.server.files import server_files
 from mlporter.stores.server.filling import Filling
 from mlporter.stores.server.hidden import hidden
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +61,7 @@ class ServerSource:
         can: Capabilities | None = None,
         allowed: tuple[Path, ...] = (),
     ) -> None:
-        self._client = Client(address.text, retry_time=retry_time)
+        self._client = Client(address.text, environment=address.environment, retry_time=retry_time)
         try:
             self.can = can.renewed(self._client) if can else find_capabilities(self._client)
             refuse_others(self._client, self.can)
@@ -146,8 +147,8 @@ class ServerSource:
                 yield LeftOut("table", table, "deleted", "hidden", sentence, expected=True)
         if self._filling.unlisted:
             sentence = (
-                f"{self._filling.unlisted} experiments: to list them, MLflow would write a default "
-                "one into each; only those in review queues were read"
+                f"{plural(self._filling.unlisted, 'experiment')}: to list them, MLflow would write "
+                "a default one; only those in review queues were read"
             )
             yield LeftOut("table", "label_schemas", "", "hidden", sentence, expected=True)
 

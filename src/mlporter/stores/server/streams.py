@@ -77,7 +77,7 @@ class Download:
             return next(self._parts, b"")
         except (requests.RequestException, HTTPError) as error:
             self._stop()
-            raise way_error(error, self._subject, reached=True) from None
+            raise way_error(error, self._subject) from None
 
 
 def _after(parts: Iterator[bytes], skip: int) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Lock
@@ -11,9 +12,11 @@ import requests
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from mlporter.errors import UnreachableError
+from mlporter.redaction import remember_password
 from mlporter.stopping import when_stopped
 from mlporter.stores.server.answers import TransientError, shortened
 from mlporter.stores.server.connections import PromptAdapter, cut_all
+from mlporter.stores.server.hints import speaks_tls, tls_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +65,10 @@ class Transport:
             self.access.url, {}, None, self.access.verify, self.access.certificate
         )
         session.proxies, session.verify = found["proxies"], found["verify"]
+        if own := self.access.proxies():
+            session.proxies = own
+        for proxy in session.proxies.values():
+            remember_password(proxy)
         session.cert = found["cert"]
         if self.access.is_anonymous:
             session.auth = requests.utils.get_netrc_auth(self.access.url)
@@ -100,31 +107,51 @@ class _Session(requests.Session):
 
 
 def way_error(
-    error: requests.RequestException | HTTPError, subject: str, *, reached: bool
+    error: requests.RequestException | HTTPError, subject: str, *, url: str = ""
 ) -> UnreachableError:
-    """What went wrong on the way. A server that was never reached is not waited for."""
+    """What went wrong on the way.
+
+    Args:
+        error: What came.
+        subject: Server and endpoint, for people.
+        url: Of a server that was never reached, and is not waited for; without credentials.
+    """
     text = shortened(_cause(error))
-    if isinstance(error, requests.exceptions.SSLError):
-        return UnreachableError(
-            f"TLS failed: {text}",
-            subject=subject,
-            hint="MLFLOW_TRACKING_SERVER_CERT_PATH names the certificates to trust, "
-            "MLFLOW_TRACKING_CLIENT_CERT_PATH the client's own",
-        )
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return UnreachableError(f"is no usable web address: {text}", subject=subject)
-    connecting = isinstance(error, requests.ConnectTimeout) or _is_connecting(error)
-    if connecting and not reached:
-        hint = "check the address, and that the server is running"
-        return UnreachableError(f"cannot be reached: {text}", subject=subject, hint=hint)
-    if isinstance(error, requests.Timeout):
+    lasting = _lasting(error, text, url)
+    if lasting:
+        return UnreachableError(lasting[0], subject=subject, hint=lasting[1])
+    if isinstance(error, requests.Timeout) and not isinstance(error, requests.ConnectTimeout):
         hint = "set MLFLOW_HTTP_REQUEST_TIMEOUT to more seconds"
         return TransientError("no answer in time", subject=subject, done=True, hint=hint)
-    return TransientError(f"the connection failed: {text}", subject=subject, done=not connecting)
+    done = not _is_connecting(error)
+    return TransientError(f"the connection failed: {text}", subject=subject, done=done)
+
+
+def _lasting(error: Exception, text: str, url: str) -> tuple[str, str | None] | None:
+    """What goes wrong again if it is tried again, and what to do; None if it may pass."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"TLS failed: {text}", tls_hint(url, text)
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+        return f"is no usable web address: {text}", None
+    return _at_first(error, text, url) if url else None
+
+
+def _at_first(error: Exception, text: str, url: str) -> tuple[str, str | None] | None:
+    """The same of a server that was never reached."""
+    if isinstance(error, requests.exceptions.ProxyError):
+        hint = "check HTTP_PROXY and HTTPS_PROXY; NO_PROXY names hosts that need none"
+        return f"the proxy on the way failed: {text}", hint
+    if _is_connecting(error):
+        return f"cannot be reached: {text}", "check the address, and that the server is running"
+    if not isinstance(error, requests.Timeout) and speaks_tls(url):
+        return "speaks TLS on this port", f"https{url.removeprefix('http')}"
+    return None
 
 
 def _is_connecting(error: BaseException) -> bool:
     """Whether there was no connection at all, so that nothing was sent."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return isinstance(reason, NewConnectionError)
 
@@ -133,4 +160,8 @@ def _cause(error: BaseException) -> str:
     """The innermost reason: `requests` wraps urllib3's, which wraps the system's."""
     inner = error.args[0] if error.args else None
     inner = getattr(inner, "reason", None) or inner
-    return str(inner if isinstance(inner, BaseException) else error)
+    return _CONNECTION.sub("", str(inner if isinstance(inner, BaseException) else error))
+
+
+_CONNECTION = re.compile(r"^(?:<[^>]*>|\w+\([^()]*\)): ")
+"""How urllib3 names the connection itself, in front of what went wrong."""

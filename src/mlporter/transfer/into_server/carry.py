@@ -26,6 +26,7 @@ from mlporter.transfer.merge.choice import Choice, Chosen
 from mlporter.transfer.merge.idmap import IdMap
 from mlporter.transfer.merge.mapped import MappedReader, map_batch
 from mlporter.transfer.merge.units import is_among
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -343,7 +344,8 @@ class Carry:
         rows = self.source.count(table) if self.has(table) else 0
         if not rows or self.server.can.may(family):
             return bool(rows)
-        detail = f"{rows} rows: the server's MLflow ({self.server.can.version}) has no {family}"
+        version = self.server.can.version
+        detail = f"{plural(rows, 'row')}: the server's MLflow ({version}) has no {family}"
         self.leave("table", table, "", "unsupported", detail)
         self.skip(table, rows)
         return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue.types import Kind
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.families import BY_EXPERIMENT, WHOLE
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from mlporter.transfer.into_server.carry import Carry
@@ -43,7 +44,9 @@ def note_others(carry: Carry) -> None:
             reason, detail = "secret", "they cannot be read; model definitions are made without"
         if not expected:
             carry.skip(table.name, rows)
-        carry.leave("table", table.name, "", reason, f"{rows} rows: {detail}", expected=expected)
+        carry.leave(
+            "table", table.name, "", reason, f"{plural(rows, 'row')}: {detail}", expected=expected
+        )
 
 
 def _numbers(carry: Carry, table: str) -> None:
@@ -68,7 +71,7 @@ def _numbers(carry: Carry, table: str) -> None:
             carry.leave(table, "/".join(id_), row["key"], "unsupported", detail)
             carry.skip(table)
     if held:
-        detail = f"{held} rows: the server has them in {holder}"
+        detail = f"{plural(held, 'row')}: the server has these in {holder}"
         carry.leave("table", table, "", "derived", detail, expected=True)
 
 

@@ -5,7 +5,6 @@ The decisions are pure functions (`names`, `decide`); this asks both sides what 
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,8 +15,9 @@ from mlporter.errors import LeftOut
 from mlporter.transfer.merge.choice import Choice, Chosen
 from mlporter.transfer.merge.copies import CHILD_IDS, Copies
 from mlporter.transfer.merge.decide import Fate, Given, Side, decide_units
+from mlporter.transfer.merge.deletions import Deletions, notes_on_deleted
 from mlporter.transfer.merge.equality import Comparison, RowStates
-from mlporter.transfer.merge.gone import Lost, Update, leftovers, marked, tombstones
+from mlporter.transfer.merge.gone import Lost, Update, marked
 from mlporter.transfer.merge.idmap import fresh_id, keeps_order
 from mlporter.transfer.merge.inventory import (
     Nothing,
@@ -36,9 +36,10 @@ from mlporter.transfer.merge.units import (
     key_array,
     key_text,
 )
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Mapping
+    from collections.abc import Container, Mapping
 
     from mlporter.catalogue.types import Table
     from mlporter.progress import OnProgress
@@ -112,7 +113,7 @@ class _Resolver:
         self.target = target
         self.tables = {table.name: table for table in tables}
         self.policy = policy
-        self.holds_references = holds_references
+        self.deletions = Deletions(source, target, holds_references=holds_references)
         self.on_progress = on_progress
         self.merge = Merge()
         self.comparison = Comparison(source, target, tables, Lost(self._lacking))
@@ -144,7 +145,7 @@ class _Resolver:
                 self._units(entity)
         self._settle_all()
         self._note_children()
-        self._make_room()
+        merge.leftovers = self.deletions.leftovers(merge.new, self.matching)
         for table in (*ROWWISE, *self._unknown()):
             if table in self.tables:
                 self._single_rows(table)
@@ -156,7 +157,7 @@ class _Resolver:
         )
         merge.updates += self.matching.restorations()
         merge.links = links
-        self._note_changes(len(links))
+        merge.notes += notes_on_deleted(merge, len(self.matching.restored))
         merge.renamed = self.matching.renamed() + merge.renamed
         return merge
 
@@ -216,7 +217,7 @@ class _Resolver:
         there = self._there("model_versions", keys).units
         both = {old: new for old, new in keys.items() if new in there}
         unequal = self.comparison.unequal("model_versions", both, self.merge.ids)
-        return set(unequal.why) - self._dead_alike(keys)
+        return set(unequal.why) - self.deletions.dead_alike(keys)
 
     def _units(self, entity: str) -> None:
         self.on_progress(f"comparing {entity}", 0, None)
@@ -238,7 +239,8 @@ class _Resolver:
         unequal = dict(found.why)
         unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, given.twins(), ids), "")
         if entity == "model_versions":
-            unequal = {k: why for k, why in unequal.items() if k not in self._dead_alike(keys)}
+            alike = self.deletions.dead_alike(keys)
+            unequal = {key: why for key, why in unequal.items() if key not in alike}
         fate = decide_units(given, unequal, self.policy, found.deleted)
         self._updates[entity] = found.deleted
         self.merge.ids.change(entity, fate.twins)
@@ -282,23 +284,10 @@ class _Resolver:
         A tombstone is nothing that is there, unless the source has one as well.
         """
         found = unit_keys(self.target, entity, set(keys.values()))
-        if entity == "model_versions" and self._dead_there:
-            alive = {new for old, new in keys.items() if old not in self._dead_here}
-            found = {k: v for k, v in found.items() if k not in alive & self._dead_there}
+        if entity == "model_versions":
+            dead = self.deletions.dead_only_there(keys)
+            found = {key: value for key, value in found.items() if key not in dead}
         return Side(found, self._unique(entity, self.target))
-
-    @cached_property
-    def _dead_there(self) -> frozenset[str]:
-        return tombstones(self.target)
-
-    @cached_property
-    def _dead_here(self) -> frozenset[str]:
-        return tombstones(self.source)
-
-    def _dead_alike(self, keys: Mapping[str, str]) -> set[str]:
-        """Versions that are deleted on both sides: nothing is left of them that could differ."""
-        dead = self._dead_there and self._dead_here
-        return {old for old in dead if keys.get(old) in self._dead_there}
 
     def _lacking(self, entity: str) -> frozenset[str]:
         """What the source has of a kind, and the target has not or has marked as deleted."""
@@ -399,44 +388,6 @@ class _Resolver:
             what = f"{why}; the target keeps its own (--on-conflict skip)"
             merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", what))
 
-    # --- What the target purged ---------------------------------------------------------------
-
-    def _make_room(self) -> None:
-        """Find rows that the target has of things which it purged, and which come back."""
-        new: dict[str, Collection[str]] = dict(self.merge.new)
-        if not self.holds_references:
-            new["experiments"] = self.matching.new_experiments
-            new["registered_models"] = self.matching.new_models
-        else:
-            new["model_versions"] = self.merge.new.get("model_versions", frozenset()) & (
-                self._dead_there
-            )
-        self.merge.leftovers = leftovers(self.target, new, everywhere=not self.holds_references)
-
-    def _note_changes(self, links: int) -> None:
-        """Say what the target had deleted, and what becomes of it."""
-        merge = self.merge
-        counts: Counter[str] = Counter()
-        for left, rows in merge.leftovers.items():
-            counts[left.table] += rows
-        for table, count in counts.items():
-            merge.notes.append(
-                f"{_rows(count)} of {table} that the target had left over of what it purged "
-                f"{'gives' if count == 1 else 'give'} way to the source's."
-            )
-        if links:
-            merge.notes.append(
-                f"{_rows(links)} of the target {'names' if links == 1 else 'name'} again what was "
-                "purged there and comes back."
-            )
-        restored = {u.kind: u.restored for u in merge.units if u.restored}
-        for kind, count in {"experiments": len(self.matching.restored), **restored}.items():
-            if not count:
-                continue
-            merge.notes.append(
-                f"{count} {kind} that the target had marked as deleted: active again (--undelete)."
-            )
-
     # --- Rows below them ----------------------------------------------------------------------
 
     def _note_children(self) -> None:
@@ -446,7 +397,7 @@ class _Resolver:
             count = sum(parent in new for parent in taken.values())
             if count:
                 self.merge.notes.append(
-                    f"{count} rows of {table} get new ids: the target has theirs for another."
+                    f"New ids for {plural(count, 'row')} of {table}, whose own are taken there."
                 )
 
     def _single_rows(self, table: str) -> None:
@@ -472,10 +423,6 @@ class _Resolver:
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, what))
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _edge_ids(reader: Reader, keys: Container[str] | None = None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from mlporter.transfer.selection.reach import Reach
 from mlporter.transfer.selection.roots import Roots
 from mlporter.transfer.selection.shape import EDGES, End, Shape
 from mlporter.transfer.selection.source import Rule, SelectedSource
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,9 +105,13 @@ def _tables(source: Source, selection: Selection) -> tuple[tuple[Table, ...], li
         if is_known or (table.kind is Kind.UNKNOWN and comes and is_told):
             tables.append(table)
         elif rows := source.count(table.name):
-            sentence = f"{rows} rows: what they belong to is not known, so a selection has none"
+            sentence = (
+                f"{plural(rows, 'row')}: what they belong to is not known, so a selection has none"
+            )
             if table.kind is Kind.USERS:
-                sentence = f"{rows} rows: users and permissions come with a whole registry only"
+                sentence = (
+                    f"{plural(rows, 'row')}: users and permissions come with a whole registry only"
+                )
             left.append(LeftOut("table", table.name, "", "not-requested", sentence, expected=True))
     return tuple(tables), left
 
