@@ -188,6 +188,18 @@ def test_the_server_of_the_settings_is_asked_and_gets_its_token(
     assert {head["Authorization"] for *_, head in friend.asked} == {f"Bearer {TOKEN}"}
 
 
+def test_each_side_has_a_server_of_its_own(plain_sqlite, friend, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:9")
+    monkeypatch.setenv("DEV_MLFLOW_TRACKING_URI", friend.url)
+    monkeypatch.setenv("DEV_MLFLOW_TRACKING_TOKEN", "token-of-dev")
+    point(plain_sqlite, "run", f"{friend.url}{PROXY}/1/x")
+    url = plain_sqlite.tracking_uri
+    assert mlporter.export(url, tmp_path / "other").exit_code == 3
+    assert friend.asked == []
+    assert mlporter.export(url, tmp_path / "dev", source_env="DEV_").exit_code == 0
+    assert {head["Authorization"] for *_, head in friend.asked} == {"Bearer token-of-dev"}
+
+
 @pytest.mark.parametrize(
     "uri", ["{url}/other{proxy}/1/x", "{url}{proxy}/../../secret/x", "{url}{proxy}/%2e%2E/x"]
 )

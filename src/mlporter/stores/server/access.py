@@ -226,7 +226,15 @@ def stranger_at(address: str, environment: Environment = PROCESS) -> Access:
         server_cert_path=known.server_cert_path,
     )
     url, user_info = _split(address)
-    return Access(url, redact(address), False, creds, user_info, environment, own={})
+    return Access(
+        url,
+        redact(address),
+        databricks=False,
+        creds=creds,
+        user_info=user_info,
+        environment=environment,
+        own={},
+    )
 
 
 def _split(url: str) -> tuple[str, tuple[str, str] | None]:
