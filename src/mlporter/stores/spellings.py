@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from shlex import quote
 
+from mlporter.artifacts.looking import is_file, is_folder
 from mlporter.bundle.layout import MANIFEST
 from mlporter.redaction import redact_address
 from mlporter.stores.filestore.folders import stores_in
@@ -43,9 +44,9 @@ def mistyped(text: str) -> tuple[str, str] | None:
     ('lacks slashes behind the scheme', 'sqlite:///mlflow.db')
     """
     path = Path(text)
-    if path.is_dir():
+    if is_folder(path):
         return None
-    if path.is_file():
+    if is_file(path):
         is_database = is_sqlite_file(path) or path.suffix.lower() in _SQLITE_NAMES
         return _NO_FOLDER, _sqlite_hint(text) if is_database else _WHAT
     return _of_nothing(text, path)
