@@ -144,10 +144,10 @@ class AccessDeniedError(UnreachableError):
 
 
 class OutsideError(UnreachableError):
-    """A row names a folder of this machine in which its registry keeps no files: it is not read.
+    """A row names a folder in which its registry keeps no files, or a host that is not asked.
 
     Args:
-        is_there: Whether there is such a folder, or nobody can say.
+        is_there: Whether there is such a folder of this machine, or nobody can say.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class LeftOut:
         reason: A short slug: ``missing``, ``unreadable``, ``unreachable``, ``secret``,
             ``transient``, ``derived``, ``unknown``, ``unsafe-path``, ``not-requested``,
             ``hidden`` (MLflow's REST API does not show it), ``denied``,
-            ``outside`` (a place that is nobody's artifact root).
+            ``outside`` (a place that is nobody's artifact root, or on a host that is not asked).
         detail: One sentence for people.
         expected: True where leaving it out is the rule or the user's wish (transient tables,
             ``--artifacts none``): said, but no reason for exit code 3.

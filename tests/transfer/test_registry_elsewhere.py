@@ -14,6 +14,8 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, UsageError
 from tests.support.databases import execute, rows
 from tests.support.engines import copy_sqlite
+from tests.support.file_stores import TIME, FolderStore, put, write_yaml
+from tests.support.listener import PROXY, listening
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.support.rich_models import EXAMPLE_INPUT, VERSION_FACTORS
 
@@ -158,6 +160,20 @@ def test_files_that_the_target_has_otherwise_are_not_shared(apart, tmp_path):
     assert (again.rows, again.files.files) == (0, 0)
 
 
+def test_a_host_that_the_target_names_is_not_asked(apart, tmp_path):
+    """Whether the target holds a version's files already is seen in places that its rows name."""
+    tracking, models, rich = apart
+    new = sqlite_url(tmp_path / "new.db")
+    mlporter.copy(tracking, new, artifact_root=tmp_path / "files")
+    with listening() as stranger:
+        place = f"'{stranger.url}{PROXY}/1/'"
+        execute(new, f"UPDATE runs SET artifact_uri = {place} || run_uuid",
+                f"UPDATE logged_models SET artifact_location = {place} || model_id")  # fmt: skip
+        root = {"artifact_root": tmp_path / "files", "allow_root": [rich.artifact_root]}
+        mlporter.copy(models, new, **root)
+    assert stranger.asked == []
+
+
 def test_models_that_tracking_has_itself_are_named(rich_sqlite, apart, tmp_path):
     _, models, rich = apart
     result = mlporter.export(rich.tracking_uri, tmp_path / "bundle", registry=models)
@@ -183,3 +199,34 @@ def test_a_password_of_the_registry_is_not_shown(apart, cli, tmp_path):
     assert "hunter2" not in done.out + done.err
     assert not (tmp_path / "b").exists()
     assert json.dumps(done.json)
+
+
+def test_a_file_store_as_registry_keeps_files_where_the_runs_are(plain_sqlite, tmp_path):
+    """Rows that repeat are left away on the way into a database; roots are shared all the same."""
+    put(Path(plain_sqlite.artifact_root, "plain/kept/weights"), "w")
+    store = FolderStore(tmp_path / "registry/mlruns")
+    put(store.run(store.experiment()) / "metrics/loss", f"{TIME} 1.0 0\n" * 2)
+    times = {"creation_timestamp": TIME, "last_updated_timestamp": TIME}
+    write_yaml(store.root / "models/kept/meta.yaml", {"name": "kept", **times})
+    where = f"{plain_sqlite.artifact_root}/plain/kept"
+    version = {"name": "kept", "version": 1, "current_stage": "None", "status": "READY", **times}
+    write_yaml(
+        store.root / "models/kept/version-1/meta.yaml",
+        {**version, "source": where, "storage_location": where},
+    )
+    target = sqlite_url(tmp_path / "new.db")
+    copied = mlporter.copy(
+        plain_sqlite.tracking_uri,
+        target,
+        registry=store.root,
+        artifact_root=tmp_path / "files",
+    )
+    assert [item for item in copied.left_out.first if not item.expected] == []
+    assert copied.exit_code == 0
+    assert [path.read_text() for path in (tmp_path / "files").rglob("weights")] == ["w"]
+    alone = mlporter.inspect(store.root).losses
+    assert [(item.kind, item.id, item.reason) for item in alone if not item.expected] == [
+        ("model_version", "default/kept/1", "outside")
+    ]
+    both = mlporter.inspect(plain_sqlite.tracking_uri, registry=store.root)
+    assert all(item.expected for item in both.losses)

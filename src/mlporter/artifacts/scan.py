@@ -14,7 +14,7 @@ from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
 from mlporter.errors import LeftOut, OutsideError, UnreachableError
 from mlporter.redaction import redact
 
-__all__ = ["Elsewhere", "OpenPlace", "Owner", "scan_owners"]
+__all__ = ["Elsewhere", "OpenPlace", "Owner", "find_outside", "scan_owners"]
 
 OpenPlace = Callable[[str], Place]
 """Opens an artifact URI; raises UnreachableError if nothing can be looked for there."""
@@ -85,6 +85,33 @@ def scan_owners(
             yield ArtifactFile(
                 owner.kind, owner.id, file.path, file.size, token=place, stamp=file.stamp
             )
+
+
+def find_outside(
+    owners: Iterable[Owner],
+    check: Callable[[str], None],
+    elsewhere: Elsewhere | None = None,
+    is_here: Callable[[str], bool] = lambda _uri: True,
+) -> Iterator[LeftOut]:
+    """The owners whose place is nobody's artifact root, as `scan_owners` reports them.
+
+    No place is listed, and no other machine is asked.
+
+    Args:
+        owners: All of them.
+        check: Raises OutsideError for a URI that may not be looked at.
+        elsewhere: Where else their files may be.
+        is_here: Whether there is anything in a place that `elsewhere` names.
+    """
+    for owner in owners:
+        home = elsewhere.home(owner) if elsewhere else None
+        if not owner.uri or (home is not None and is_here(home)):
+            continue
+        try:
+            check(owner.uri)
+        except OutsideError as error:
+            if error.is_there or elsewhere is None or elsewhere.find(owner) is None:
+                yield _left_out(owner, Problem("", "outside", _said(error)))
 
 
 def _left_out(owner: Owner, problem: Problem) -> LeftOut:

@@ -261,6 +261,11 @@ class UriMap:
         longest = sorted(seen, key=lambda c: (-len(c.path), c.path, c.store))
         return cls(tuple(seen[key] for key in longest))
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The places that the user named."""
+        return tuple(target for _, target in self.pairs)
+
     def folders(self, base: Path | None = None) -> tuple[Path, ...]:
         """The folders of this machine that files are to be found in."""
         found = (local_path(target, base) for _, target in self.pairs)

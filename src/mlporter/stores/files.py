@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.anchors import Where
 from mlporter.artifacts.roots import Roots
-from mlporter.artifacts.scan import Owner, scan_owners
+from mlporter.artifacts.scan import Owner, find_outside, scan_owners
 from mlporter.artifacts.uris import local_path
 from mlporter.stores.lookup import SortedLookup
 from mlporter.stores.protocols import Among
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from mlporter.artifacts.scan import OpenPlace
     from mlporter.artifacts.uris import UriMap
+    from mlporter.errors import LeftOut
     from mlporter.stores.protocols import ArtifactFile, Keep, Report
     from mlporter.stores.versions import TableReader
 
-__all__ = ["EXPERIMENT_PLACES", "READY", "TRACE_LOCATION", "StoreFiles", "recorded_roots"]
+__all__ = ["EXPERIMENT_PLACES", "READY", "TRACE_LOCATION", "StoreFiles", "recorded_places"]
+__all__ += ["recorded_roots"]
 
 READY = 2
 """`mlflow.entities.LoggedModelStatus.READY` as the database stores it."""
@@ -38,17 +40,19 @@ def recorded_roots(
     reader: TableReader, named: Iterable[Path], uri_map: UriMap, base: Path | None
 ) -> Roots:
     """The folders that a registry keeps files in, as its rows say, and those that were named."""
+    places = ((id_, local_path(uri, base)) for id_, uri in recorded_places(reader, uri_map))
+    found = [(id_, path) for id_, path in places if path is not None]
+    experiments = [(id_, path) for id_, path in found if id_]
+    return Roots.of(named, experiments, [path for id_, path in found if not id_])
 
-    def here(uri: str | None) -> Path | None:
-        return local_path(uri_map.apply(uri), base) if uri else None
 
-    found = (
-        (str(id_), here(uri)) for id_, uri in rows_of(reader, "experiments", EXPERIMENT_PLACES)
-    )
-    experiments = [(id_, path) for id_, path in found if path is not None]
-    uris = (uri for row in rows_of(reader, "workspaces", _WORKSPACE_PLACES) for uri in row)
-    others = [path for path in map(here, uris) if path is not None]
-    return Roots.of(named, experiments, others)
+def recorded_places(reader: TableReader, uri_map: UriMap) -> Iterator[tuple[str, str]]:
+    """Where rows say that the files of many are: ids of experiments, or "", and mapped URIs."""
+    for id_, uri in rows_of(reader, "experiments", EXPERIMENT_PLACES):
+        if uri:
+            yield str(id_), uri_map.apply(uri)
+    for row in rows_of(reader, "workspaces", _WORKSPACE_PLACES):
+        yield from (("", uri_map.apply(uri)) for uri in row if uri)
 
 
 class StoreFiles:
@@ -57,17 +61,29 @@ class StoreFiles:
     Args:
         reader: The tables.
         open_place: Opens an artifact URI.
+        check: Refuses what may not be looked at, and opens nothing; see `Places.check`.
         workers: How many places are listed at a time.
     """
 
-    def __init__(self, reader: TableReader, open_place: OpenPlace, workers: int = 4) -> None:
+    def __init__(
+        self,
+        reader: TableReader,
+        open_place: OpenPlace,
+        check: Callable[[str], None],
+        workers: int = 4,
+    ) -> None:
         self._reader = reader
         self._open = open_place
+        self._check = check
         self._workers = workers
 
     def scan(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""
         return scan_owners(self._wanted(keep), self._open, report, self._workers)
+
+    def outside(self) -> Iterator[LeftOut]:
+        """Owners whose place is nobody's artifact root."""
+        return find_outside(self._known_owners(), self._check)
 
     def open(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of a file."""
@@ -85,10 +101,14 @@ class StoreFiles:
 
     def _owners(self) -> Iterator[Owner]:
         """Everything that can own files, in the order of `OWNER_KINDS` and of ids."""
+        return self._known_owners(self._strangers)
+
+    def _known_owners(self, strangers: Callable[[], Iterable[Owner]] = tuple) -> Iterator[Owner]:
+        """The same, with these in place of owners that no row names."""
         experiments = dict(rows_of(self._reader, "experiments", EXPERIMENT_PLACES))
         yield from self._logged_models(experiments)
         yield from self._model_versions()
-        yield from self._strangers()
+        yield from strangers()
         for run, uri, number in rows_of(self._reader, "runs", _RUN):
             yield _owner("run", run, uri, number, experiments)
         if any(table.name == "trace_tags" for table in self._reader.tables):

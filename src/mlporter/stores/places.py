@@ -37,6 +37,7 @@ from mlporter.errors import OutsideError, RefusedError, UnreachableError
 from mlporter.redaction import redact, remember_password
 from mlporter.stores.address import is_databricks
 from mlporter.stores.environment import AZURE, GOOGLE, LOGIN, PROCESS, S3, Environment
+from mlporter.stores.proxies import Proxies
 from mlporter.stores.s3 import s3_repository
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mlflow.entities import FileInfo
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+    from mlporter.artifacts.hosts import Hosts
     from mlporter.artifacts.roots import Roots
     from mlporter.artifacts.writelog import Stays, WriteLog
 
@@ -217,6 +219,7 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
     log: WriteLog | None = None,
     environment: Environment = PROCESS,
     roots: Roots | None = None,
+    proxies: Proxies | None = None,
 ) -> Place:
     """The place that an artifact URI names.
 
@@ -228,11 +231,12 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
         log: Notes what is written, for a rollback.
         environment: The variables by which stores are reached.
         roots: What of this machine may be read; None where nobody but the user names places.
+        proxies: What other machines may be asked; None likewise.
 
     Raises:
         UnreachableError: nothing can be looked for there: no server, a Windows path, an unknown
             scheme, a driver that is not installed. The hint says what to do.
-        OutsideError: it is of this machine, and may not be read.
+        OutsideError: it is of this machine, and may not be read; or its host may not be asked.
     """
     address = uri_map.apply(uri) if uri_map else uri
     path = local_path(address, base)
@@ -240,6 +244,11 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
         return open_local(path, roots, log)
     # Drivers name parts of it as they understood them.
     remember_password(address)
+    if proxies is not None:
+        proxies.check(address)
+        place = proxies.place(address) if log is None else None
+        if place is not None:
+            return place
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
@@ -361,6 +370,7 @@ class Places:
     Args:
         base: As for `open_place`, like all the others.
         roots: Asked at the first place that is opened: what rows record is not known before.
+        hosts: Likewise; None where nobody but the user names places.
     """
 
     def __init__(  # noqa: PLR0913 -- as `open_place`
@@ -372,8 +382,10 @@ class Places:
         log: WriteLog | None = None,
         environment: Environment = PROCESS,
         roots: Callable[[], Roots] | None = None,
+        hosts: Callable[[], Hosts] | None = None,
     ) -> None:
         self._log = log
+        proxies = Proxies(hosts, environment=environment) if hosts else None
 
         @lru_cache(_PLACES)
         def cached(uri: str) -> Place:
@@ -385,9 +397,19 @@ class Places:
                 log=log,
                 environment=environment,
                 roots=roots() if roots else None,
+                proxies=proxies,
             )
 
+        def check(uri: str) -> None:
+            address = uri_map.apply(uri) if uri_map else uri
+            path = local_path(address, base)
+            if path is not None:
+                open_local(path, roots() if roots else None)
+            elif proxies is not None:
+                proxies.check(address)
+
         self._open = cached
+        self._check = check
         self._tracking_uri = tracking_uri
         self._environment = environment
 
@@ -410,6 +432,14 @@ class Places:
     def open(self, uri: str) -> Place:
         """The place that an artifact URI names; see `open_place`."""
         return self._open(uri)
+
+    def check(self, uri: str) -> None:
+        """Refuse what `open` refuses to look at, without looking at anything else.
+
+        Raises:
+            OutsideError: it may not be looked at.
+        """
+        self._check(uri)
 
     def undo(self) -> list[Stays]:
         """Remove what was written through these places; returns what could not be removed."""

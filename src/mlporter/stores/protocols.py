@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
 
 __all__ = ["USERS_NOT_SEEN", "Among", "ArtifactFile", "Description", "Keep", "Report", "Source"]
-__all__ += ["SharesRoots", "only_orphans"]
+__all__ += ["SharesRoots", "TellsOutside", "only_orphans"]
 
 USERS_NOT_SEEN = (
     "Users and permissions were not seen: a server does not show them. If they have to come, name "
@@ -140,3 +140,11 @@ class SharesRoots(Protocol):
 
     def share_roots(self, tracking: Source) -> None:
         """Read files also below the artifact roots that `tracking` records."""
+
+
+@runtime_checkable
+class TellsOutside(Protocol):
+    """A source that knows which of its files nobody reads, without looking at the others."""
+
+    def outside(self) -> Iterator[LeftOut]:
+        """Owners whose place is nobody's artifact root."""

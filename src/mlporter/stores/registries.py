@@ -16,7 +16,7 @@ from mlporter.artifacts.anchors import Where
 from mlporter.catalogue.registry import TABLES
 from mlporter.errors import LeftOut
 from mlporter.stores.among import rows_among
-from mlporter.stores.protocols import SharesRoots, only_orphans
+from mlporter.stores.protocols import SharesRoots, TellsOutside, only_orphans
 from mlporter.stores.versions import locations_of, rows_of, version_owner_id
 from mlporter.stores.wrapped import Wrapped
 
@@ -135,6 +135,15 @@ class WithRegistry(Wrapped):
             yield file
         if is_due:
             yield from theirs
+
+    def outside(self) -> Iterator[LeftOut]:
+        """Owners whose place is nobody's artifact root; of versions, the registry's own."""
+        for source, is_registry in ((self.inner, False), (self._registry, True)):
+            if isinstance(source, TellsOutside):
+                for item in source.outside():
+                    is_mine = item.id in self._own if item.kind == _VERSION else not is_registry
+                    if is_mine and (item.kind == _VERSION) == is_registry:
+                        yield item
 
     @cached_property
     def _own(self) -> frozenset[str]:

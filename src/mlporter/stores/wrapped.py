@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.stores.protocols import SharesRoots, TellsOutside
 from mlporter.stores.versions import known_roots
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ class Wrapped:
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
         return self.inner.read(table, columns, among)
+
+    def share_roots(self, tracking: Source) -> None:
+        """Read files also where another place keeps them, if it can."""
+        if isinstance(self.inner, SharesRoots):
+            self.inner.share_roots(tracking)
+
+    def outside(self) -> Iterator[LeftOut]:
+        """Owners whose place is nobody's artifact root, if it can tell."""
+        if isinstance(self.inner, TellsOutside):
+            yield from self.inner.outside()
 
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file, or those of the owners that `keep` wants."""

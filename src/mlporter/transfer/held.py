@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.anchors import Anchor, Where, find_anchors
 from mlporter.artifacts.copying import hash_stream
+from mlporter.artifacts.hosts import Hosts
 from mlporter.artifacts.uris import UriMap, uri_below
 from mlporter.errors import MlporterError
+from mlporter.stores.environment import PROCESS, TRACKING_URI, Environment
+from mlporter.stores.files import recorded_places
 from mlporter.stores.places import Places
 from mlporter.stores.protocols import Among
 from mlporter.stores.versions import locations_of, owner_roots, rows_of, version_owner_id
@@ -87,7 +90,12 @@ class WithHeld(Wrapped):
         return self.inner.files(report, lacks)
 
 
-def with_held(source: Source, target: TableReader, uri_map: tuple[str, ...] = ()) -> Source:
+def with_held(
+    source: Source,
+    target: TableReader,
+    uri_map: tuple[str, ...] = (),
+    environment: Environment = PROCESS,
+) -> Source:
     """The source, with what the target holds of its versions' files already.
 
     Every file is there, byte for byte, in the place of the run or logged model that the layout
@@ -100,9 +108,14 @@ def with_held(source: Source, target: TableReader, uri_map: tuple[str, ...] = ()
         return source
     elsewhere = _with_other_files(target, held)
     held = {key: found for key, found in held.items() if key not in elsewhere}
-    same = _with_same_files(
-        source, held, there, Places(base=Path.cwd(), uri_map=UriMap.parse(uri_map))
-    )
+    parsed = UriMap.parse(uri_map)
+
+    def hosts() -> Hosts:
+        recorded = recorded_places(target, parsed)
+        return Hosts.of(None, parsed.targets, recorded, tracking=environment.get(TRACKING_URI))
+
+    places = Places(base=Path.cwd(), uri_map=parsed, hosts=hosts, environment=environment)
+    same = _with_same_files(source, held, there, places)
     if not same:
         return source
     roots = {(*_owner(held[key]), held[key].root) for key in same}

@@ -300,7 +300,7 @@ class _Work:
         wishes = self.wishes
         source, remarks = self._looked_through(target)
         if wishes.copies(source) and not target.is_fresh:
-            source = with_held(source, target, wishes.uri_map)
+            source = with_held(source, target, wishes.uri_map, self.place.environment)
         work = prepare(
             source,
             target,

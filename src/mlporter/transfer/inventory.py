@@ -12,13 +12,14 @@ from mlporter.catalogue.own import LEFT_OUT
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.protocols import TellsOutside
 from mlporter.stores.versions import rows_of
 from mlporter.stores.wrapped import Wrapped
 from mlporter.transfer.orphans import Orphans, find_orphans
 from mlporter.transfer.result import LEFT_OUT_SHOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlporter.bundle.manifest import Manifest
     from mlporter.errors import LeftOut
@@ -175,6 +176,7 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
     orphans = find_orphans(source, unseen.append)
     if manifest is None:  # what a bundle left out is in a table of its own, which is counted
         losses += unseen
+        losses += _outside(source)
     tables = []
     for done, table in enumerate(source.tables):
         on_progress("counting", done, len(source.tables), "tables")
@@ -199,6 +201,12 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         bundle_id=place.bundle_id,
         created=str(manifest.finished) if manifest else None,
     )
+
+
+def _outside(source: Source) -> Iterator[LeftOut]:
+    """Owners whose files nobody reads without being told to."""
+    if isinstance(source, TellsOutside):
+        yield from source.outside()
 
 
 def _manifest(source: Source) -> Manifest | None:

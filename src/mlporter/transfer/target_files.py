@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.copying import hash_stream
+from mlporter.artifacts.hosts import Hosts
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris import UriMap
 from mlporter.artifacts.writelog import Stays, WriteLog
 from mlporter.errors import ReadBackError, UnreachableError
-from mlporter.stores.environment import PROCESS, Environment
+from mlporter.stores.environment import PROCESS, TRACKING_URI, Environment
 from mlporter.stores.places import Places
 
 if TYPE_CHECKING:
@@ -50,10 +51,15 @@ class TargetFiles:
         self._root = ""
         self._sizes: dict[str, int] = {}
         # A relative root was made absolute with the current folder, not with the database's.
+        parsed = UriMap.parse(uri_map)
+        # Of hosts, only those that the user named: a row of the target may name any other.
+        named = (rewrite.root, *parsed.targets)
+        hosts = Hosts.of(None, named, tracking=environment.get(TRACKING_URI))
         self._places = Places(
             base=Path.cwd(),
-            uri_map=UriMap.parse(uri_map),
+            uri_map=parsed,
             log=self._log,
+            hosts=lambda: hosts,
             environment=environment,
         )
 

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.anchors import Where
 from mlporter.artifacts.beside import Beside, Moved, here_path, here_token, strays
+from mlporter.artifacts.hosts import Hosts
 from mlporter.artifacts.places import LocalPlace, Place
-from mlporter.artifacts.scan import Owner, scan_owners
+from mlporter.artifacts.scan import Owner, find_outside, scan_owners
 from mlporter.artifacts.uris import UriMap
 from mlporter.errors import LeftOut, UnreachableError
-from mlporter.stores.environment import PROCESS, Environment
+from mlporter.stores.environment import PROCESS, TRACKING_URI, Environment
 from mlporter.stores.files import (
     EXPERIMENT_PLACES,
     READY,
     TRACE_LOCATION,
     StoreFiles,
+    recorded_places,
     recorded_roots,
 )
 from mlporter.stores.places import Places, open_local
@@ -78,16 +80,21 @@ class DatabaseFiles(StoreFiles):
         homes: tuple[tuple[str, Path], ...] = (),
         folders: Mapping[tuple[str, str], Path] = MappingProxyType({}),
     ) -> None:
-        super().__init__(reader, self._place, workers)
+        super().__init__(reader, self._place, self._check_place, workers)
         self._tables = frozenset(table.name for table in reader.tables)
         self._with_orphans = orphans
         self._homes = homes
         self._folders = folders
         self._base = base
+        self._environment = environment
         self._pairs = UriMap.parse(uri_map)
         self._named = (*allowed, *own, *self._pairs.folders(base))
         self._places = Places(
-            base=base, uri_map=self._pairs, roots=lambda: self._roots, environment=environment
+            base=base,
+            uri_map=self._pairs,
+            roots=lambda: self._roots,
+            hosts=self._hosts,
+            environment=environment,
         )
         self._folder = beside
         self._beside = Beside(beside, self._known) if beside is not None else None
@@ -108,6 +115,14 @@ class DatabaseFiles(StoreFiles):
         if self._tracking is None:
             return roots
         return roots.and_those(recorded_roots(self._tracking, (), self._pairs, self._base))
+
+    def _hosts(self) -> Hosts:
+        """What may be asked of what rows name."""
+        readers = filter(None, (self._reader, self._tracking))
+        recorded = (place for reader in readers for place in recorded_places(reader, self._pairs))
+        return Hosts.of(
+            None, self._pairs.targets, recorded, tracking=self._environment.get(TRACKING_URI)
+        )
 
     @cached_property
     def _roots_here(self) -> Roots:
@@ -133,6 +148,20 @@ class DatabaseFiles(StoreFiles):
     def _place(self, uri: str) -> Place:
         path = here_path(uri)
         return self._places.open(uri) if path is None else open_local(path, self._roots_here)
+
+    def _check_place(self, uri: str) -> None:
+        if here_path(uri) is None:
+            self._places.check(uri)
+
+    def outside(self) -> Iterator[LeftOut]:
+        """Owners whose place is nobody's artifact root, and whose files are not beside either."""
+        owners = self._known_owners()
+        return find_outside(owners, self._check_place, self._moved, self._has_files)
+
+    def _has_files(self, uri: str) -> bool:
+        with suppress(UnreachableError):
+            return self._place(uri).exists()
+        return False
 
     def orphans(self) -> list[Owner]:
         """Folders of files that no row points to; those that cannot be looked at are noted."""

@@ -142,6 +142,10 @@ class FileStoreSource:
         """Every artifact file that can be found; the rest goes to `report`."""
         return self._files.scan(report, keep)
 
+    def outside(self) -> Iterator[LeftOut]:
+        """Owners whose place is nobody's artifact root: their files are not read."""
+        return self._files.outside()
+
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self._files.open(file)

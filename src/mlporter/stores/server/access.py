@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from requests.auth import AuthBase
 
-__all__ = ["Access", "access_to"]
+__all__ = ["Access", "access_to", "stranger_at"]
 
 _WEB = ("http", "https")
 
@@ -46,6 +46,7 @@ class Access:
         url: Scheme, host and path prefix, without credentials and without a last slash.
         subject: The address as it may be shown.
         databricks: Whether Databricks is behind it.
+        own: Headers instead of those that MLflow's plug-ins give.
     """
 
     url: str
@@ -54,10 +55,12 @@ class Access:
     creds: MlflowHostCreds = field(repr=False)
     user_info: tuple[str, str] | None = field(default=None, repr=False)
     environment: Environment = field(default=PROCESS, repr=False)
+    own: Mapping[str, str] | None = field(default=None, repr=False)
 
     def headers(self) -> Mapping[str, str]:
         """Headers of the next request; tokens may change from one to the next."""
-        headers = dict(self._own_headers or resolve_request_headers())
+        given = self.own if self.own is not None else self._own_headers
+        headers = dict(resolve_request_headers() if given is None else given)
         if self.creds.use_databricks_sdk:
             headers.update(self._databricks.config.authenticate())
         elif self._authorization:
@@ -209,6 +212,29 @@ def _of_side(creds: MlflowHostCreds, side: Environment) -> MlflowHostCreds:
             "server_cert_path": side.get("MLFLOW_TRACKING_SERVER_CERT_PATH"),
         }
     return MlflowHostCreds(creds.host, **told)
+
+
+def stranger_at(address: str, environment: Environment = PROCESS) -> Access:
+    """How to reach a server that MLflow's credentials are not meant for: by its address alone.
+
+    What plug-ins put into headers, and the client's own certificate, are not for it either.
+    """
+    known = _of_side(get_default_host_creds(address), environment)
+    creds = MlflowHostCreds(
+        host=address,
+        ignore_tls_verification=known.ignore_tls_verification,
+        server_cert_path=known.server_cert_path,
+    )
+    url, user_info = _split(address)
+    return Access(
+        url,
+        redact(address),
+        databricks=False,
+        creds=creds,
+        user_info=user_info,
+        environment=environment,
+        own={},
+    )
 
 
 def _split(url: str) -> tuple[str, tuple[str, str] | None]:

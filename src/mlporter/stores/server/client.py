@@ -18,7 +18,7 @@ from mlporter import stopping
 from mlporter.errors import UnreachableError
 from mlporter.stores.environment import PROCESS, Environment
 from mlporter.stores.opening import RETRY_TIME
-from mlporter.stores.server.access import access_to
+from mlporter.stores.server.access import access_to, stranger_at
 from mlporter.stores.server.answers import check, json_of
 from mlporter.stores.server.retrying import persist
 from mlporter.stores.server.streams import Download, Sized
@@ -52,6 +52,7 @@ class Client:
             found as MLflow finds them.
         environment: The variables that its side sees.
         retry_time: Seconds after which something that keeps failing is given up.
+        has_settings: Whether the credentials in MLflow's settings are meant for this server.
 
     Raises (from all methods that send):
         UnreachableError: no way to the server, or it answers nothing that MLflow would.
@@ -65,8 +66,10 @@ class Client:
         *,
         environment: Environment = PROCESS,
         retry_time: float = RETRY_TIME,
+        has_settings: bool = True,
     ) -> None:
-        self._transport = Transport(access_to(address, environment), retry_time)
+        reach = access_to if has_settings else stranger_at
+        self._transport = Transport(reach(address, environment), retry_time)
         self.workspace: str | None = None
 
     @property

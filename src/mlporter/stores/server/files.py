@@ -8,15 +8,16 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urlsplit
 
+from mlporter.artifacts.hosts import PROXY, Hosts
 from mlporter.artifacts.places import FoundFile, Listing, LocalPlace, Problem
 from mlporter.artifacts.roots import Roots
 from mlporter.artifacts.uris import UriMap, canonical, safe_relative, scheme_of
 from mlporter.errors import AccessDeniedError, OutsideError, RefusedError, UnreachableError
 from mlporter.redaction import redact
-from mlporter.stores.files import StoreFiles
+from mlporter.stores.files import StoreFiles, recorded_places
 from mlporter.stores.places import Places
+from mlporter.stores.proxies import Proxies
 from mlporter.stores.server.answers import ApiError
 from mlporter.stores.server.client import quoted_path
 
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     from mlporter.stores.server.client import Client
     from mlporter.stores.versions import TableReader
 
-__all__ = ["ModelPlace", "ProxyPlace", "RunPlace", "proxied_path", "server_files"]
+__all__ = ["ModelPlace", "ProxyPlace", "RunPlace", "server_files"]
 
-PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _PLACES = 256
 _NOT_FOUND = 404
 _RUN = re.compile(r"/([0-9a-f]{32})/artifacts$")
@@ -53,22 +53,31 @@ def server_files(
     """
     parsed = UriMap.parse(uri_map)
     roots = Roots.of((*allowed, *parsed.folders()))
+
+    def hosts() -> Hosts:
+        return Hosts.of(client.url, parsed.targets, recorded_places(reader, parsed))
+
+    proxies = Proxies(hosts, client, client.environment)
     places = Places(
         uri_map=parsed,
         tracking_uri=client.tracking_uri,
         roots=lambda: roots,
+        hosts=hosts,
         environment=client.environment,
     )
 
     @lru_cache(_PLACES)
     def opened(uri: str) -> Place:
         address = parsed.apply(uri)
-        path = proxied_path(address, client)
-        if path is not None:
-            return ProxyPlace(client, path)
-        return _here_or_sent(client, places, address)
+        return proxies.place(address) or _here_or_sent(client, places, address)
 
-    return StoreFiles(reader, opened, workers)
+    def check(uri: str) -> None:
+        address = parsed.apply(uri)
+        proxies.check(address)
+        if scheme_of(address) in {"", "file"}:
+            opened(uri)
+
+    return StoreFiles(reader, opened, check, workers)
 
 
 def _here_or_sent(client: Client, places: Places, uri: str) -> Place:
@@ -88,16 +97,6 @@ def _here_or_sent(client: Client, places: Places, uri: str) -> Place:
         raise
     is_here = not isinstance(place, LocalPlace) or place.exists()
     return place if is_here or served is None else served
-
-
-def proxied_path(uri: str, client: Client) -> str | None:
-    """The path of a ``mlflow-artifacts:`` URI behind this server; None for any other URI."""
-    if scheme_of(uri) != "mlflow-artifacts":
-        return None
-    parts = urlsplit(uri)
-    if parts.netloc and parts.netloc.rpartition("@")[2] != urlsplit(client.url).netloc:
-        return None
-    return uri.partition(":")[2].removeprefix(f"//{parts.netloc}").strip("/")
 
 
 def _served(client: Client, uri: str) -> Place | None:

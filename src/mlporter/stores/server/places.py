@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
+from mlporter.artifacts.hosts import PROXY, Hosts
 from mlporter.artifacts.roots import Roots
 from mlporter.artifacts.uris import UriMap, safe_relative
 from mlporter.errors import OutsideError, RefusedError
 from mlporter.redaction import redact
 from mlporter.stores.places import Places
+from mlporter.stores.proxies import Proxies
 from mlporter.stores.server.client import quoted_path
-from mlporter.stores.server.files import PROXY, ProxyPlace, proxied_path
+from mlporter.stores.server.files import ProxyPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,18 +41,22 @@ class ServerPlaces:
         self._map = UriMap.parse(uri_map)
         # A server may name any folder of this machine: not one that is nobody's artifact root.
         anywhere = Roots.of([Path(Path.cwd().anchor), *self._map.folders()])
+        # Nor any other host, to which our files and credentials would go.
+        hosts = Hosts.of(client.url, self._map.targets)
+        self._proxies = Proxies(lambda: hosts, client, client.environment)
         self._places = Places(
             uri_map=self._map,
             tracking_uri=client.tracking_uri,
             roots=lambda: anywhere,
+            hosts=lambda: hosts,
             environment=client.environment,
         )
         self._open = lru_cache(_PLACES)(self._opened)
 
     def _opened(self, root: str) -> Place:
-        path = proxied_path(self._map.apply(root), self._client)
-        if path is not None:
-            return ProxyPlace(self._client, path)
+        found = self._proxies.find(self._map.apply(root))
+        if found is not None:
+            return ProxyPlace(*found)
         try:
             return self._places.open(root)
         except OutsideError as error:
@@ -66,7 +72,7 @@ class ServerPlaces:
 
     def is_renamed(self, root: str, path: str) -> bool:
         """Whether a file would get another name: the proxy decodes `%20` and the like in names."""
-        behind = proxied_path(self._map.apply(root), self._client) is not None
+        behind = self._proxies.find(self._map.apply(root)) is not None
         return behind and unquote(path) != path
 
     def put(
@@ -85,11 +91,12 @@ class ServerPlaces:
         """
         if not safe_relative(path):
             raise RefusedError("the path of an artifact is not safe", subject=path)
-        proxied = proxied_path(self._map.apply(root), self._client)
-        if proxied is None:
+        found = self._proxies.find(self._map.apply(root))
+        if found is None:
             with open_bytes() as stream:
                 self._open(root).put(path, stream)
             return
+        client, proxied = found
         parts = (part for part in (*proxied.split("/"), *path.split("/")) if part)
         where = "/".join((PROXY, *(quoted_path(part) for part in parts)))
-        self._client.upload(where, size, open_bytes)
+        client.upload(where, size, open_bytes)

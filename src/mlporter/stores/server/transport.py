@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Transport", "way_error"]
 
+_PLAIN = frozenset({"accept", "accept-encoding", "connection", "range", "user-agent"})
+"""Headers that tell nothing of who asks."""
+
 
 @dataclass(eq=False)
 class Transport:
@@ -55,7 +58,7 @@ class Transport:
                 self.close()
 
     def _new(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         # Once for all requests, which are to one host: what the environment says of proxies and
         # certificates. A `.netrc` counts where MLflow's settings name nobody.
         found = session.merge_environment_settings(
@@ -85,6 +88,22 @@ class Transport:
         with self.lock:
             while self.free:
                 self.free.pop().close()
+
+
+class _Session(requests.Session):
+    """Sends nothing that tells who asks to another host than the one that was meant."""
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """What goes along where a server sends us elsewhere.
+
+        `requests` leaves out ``Authorization`` only; plug-ins and signatures have other headers.
+        """
+        url, asked = prepared_request.url or "", response.request.url or ""
+        if self.should_strip_auth(asked, url):  # type: ignore[no-untyped-call]
+            for name in [name for name in prepared_request.headers if name.lower() not in _PLAIN]:
+                del prepared_request.headers[name]
 
 
 def way_error(
