@@ -313,7 +313,7 @@ def test_a_table_without_transactions_is_refused(mlflow_mysql_url):
     assert error.reasons == ("table mine is of the engine MyISAM",)
 
 
-def test_a_statement_that_is_interrupted_ends_at_once(mlflow_mysql_url, mariadb):
+def test_a_statement_that_is_interrupted_ends_at_once(mlflow_mysql_url, mariadb, request):
     """The server ends it too, and the connection goes on."""
     running = "SELECT count(*) FROM information_schema.processlist WHERE info = 'SELECT SLEEP(100)'"
 
@@ -322,6 +322,9 @@ def test_a_statement_that_is_interrupted_ends_at_once(mlflow_mysql_url, mariadb)
             pass
         os.kill(os.getpid(), signal.SIGINT)
 
+    # A job in the background of a shell ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with closing(mysql.connect(parse_address(mlflow_mysql_url))) as opened:
         thread = threading.Thread(target=interrupt)
         thread.start()

@@ -76,6 +76,16 @@ LIFECYCLE: Mapping[str, frozenset[str]] = {
 }
 """The columns that change when something is marked as deleted, or restored."""
 
+_FORGOTTEN = frozenset(
+    {
+        ("issues", "source_run_id"),
+        ("endpoints", "experiment_id"),
+        ("guardrails", "action_endpoint_id"),
+        ("model_definitions", "secret_id"),
+    }
+)
+"""Columns that become NULL with what they name: foreign keys of MLflow's schema that say so."""
+
 _AT_ONCE = 5_000
 """How many owners are asked about at a time: a database answers by an index then."""
 
@@ -234,7 +244,7 @@ class Lost:
     ) -> tuple[tuple[str, str], tuple[str, object]] | None:
         """What a column named that is lacking, and what would name it again; or None."""
         mine, theirs = values
-        if theirs is None:
+        if theirs is None and (table, column) in _FORGOTTEN:
             named = self._names(table, column, mine)
             return None if named is None else (named, (column, mine))
         # A version's place is compared as "run:ID/path", or as one of files of its own.
