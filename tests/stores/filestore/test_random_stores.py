@@ -167,5 +167,5 @@ def check(written, result, bundle):
 
 def lines_of(entry):
     """How many lines of a metric file an entry names."""
-    more = re.search(r"; and (\d+) more lines$", entry["detail"])
+    more = re.search(r"; and (\d+) more lines?$", entry["detail"])
     return entry["detail"].count(" is no point") + (int(more[1]) if more else 0)
