@@ -180,9 +180,7 @@ def _send(carry: Carry, trace: _Trace, wanted: _Wanted) -> None:
     """Make a trace, or add to it what the server lacks."""
     writer, home = carry.writer_in(trace.experiment)
     id_ = trace.row["request_id"]
-    issues = _has_issues(carry)
-    rows = [row for row in trace.assessments if issues or row["assessment_type"] != _ISSUE]
-    what = sending(rows, wanted.assessments)
+    what = sending(_taken(carry, trace), wanted.assessments)
     lost = _unclear(carry, id_, what.unclear & wanted.assessments)
     along = [row for row in what.along if row["assessment_id"] not in lost & wanted.there]
     try:
@@ -294,8 +292,31 @@ def _say_again(carry: Carry, traces: set[str]) -> None:
 
 
 def _say(carry: Carry, trace: _Trace) -> None:
+    """Say once more what a trace is.
+
+    Older servers (MLflow 3.10) take away the assessments that are not said with it, or fail at it:
+    they are told all of them, and then those again that override others.
+    """
     writer, _ = carry.writer_in(trace.experiment)
-    carry.attempt("trace_info", trace.row["request_id"], partial(_start, carry, writer, trace, ()))
+
+    def say() -> None:
+        try:
+            _start(carry, writer, trace, ())
+        except REFUSED:
+            rows = _taken(carry, trace)
+            what = sending(rows, [row["assessment_id"] for row in rows])
+            bodies = [assessment_body(row) for row in rows]
+            writer.start_trace(trace_body(trace.row, trace.tags, trace.metadata, bodies))
+            for row in what.after:
+                _override(writer, row, new=False)
+
+    carry.attempt("trace_info", trace.row["request_id"], say)
+
+
+def _taken(carry: Carry, trace: _Trace) -> list[dict[str, Any]]:
+    """The assessments of a trace that the server can hold."""
+    issues = _has_issues(carry)
+    return [row for row in trace.assessments if issues or row["assessment_type"] != _ISSUE]
 
 
 def _write_spans(carry: Carry) -> set[str]:
