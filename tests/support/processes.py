@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -41,6 +42,12 @@ def pausing(*args, on_progress, **options):
 setattr(api, name, pausing)
 sys.exit(run([verb, *rest]))
 """
+
+
+_FIRST_PORT = 20_000
+"""Below those that Linux takes for outgoing connections (32,768 and more)."""
+_PORTS_EACH = 2_000
+_PORTS = itertools.count(os.getpid())
 
 
 def mlporter_process(*words: object, paused_at: str = "") -> subprocess.Popen[str]:
@@ -86,8 +93,7 @@ def mlflow_server(
         python: Whose MLflow runs it.
         environment: More variables for it.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = _free_port()
     folder.mkdir(parents=True, exist_ok=True)
     command = [str(python), "-m", "mlflow", "server", "--backend-store-uri", database]
     if "--no-serve-artifacts" not in options:
@@ -118,6 +124,18 @@ def mlflow_server(
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+def _free_port() -> int:
+    """A port that no other worker of the tests takes, nor the system for a connection.
+
+    A server takes seconds to start, and would meanwhile lose one that the system chose.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = _FIRST_PORT + worker * _PORTS_EACH + next(_PORTS) % _PORTS_EACH
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _is_up(address: str) -> bool:
