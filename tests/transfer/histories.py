@@ -211,3 +211,20 @@ def outcome(source, target, state, **wishes):
     assert done.exit_code == plan.exit_code
     assert done.files.files == plan.files.files
     return done
+
+
+def follow(source, target, state, here, there, **wanted):
+    """Let things happen on both sides, and copy twice: the second time changes nothing.
+
+    Returns the second result, or None where a copy is refused.
+    """
+    for address, history in ((source, here), (target, there)):
+        with mlflow_at(address):
+            live(MlflowClient(address, address), history)
+    if outcome(source, target, state, **wanted) is None:
+        return None
+    after = state()
+    again = outcome(source, target, state, **wanted)
+    assert again is not None
+    assert state() == after
+    return again

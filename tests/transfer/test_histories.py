@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from mlflow import MlflowClient
 
 from tests.support.databases import dump
 from tests.support.engines import copy_sqlite
-from tests.support.mlflow_session import forget_mlflow_state, mlflow_at, sqlite_url
-from tests.transfer.histories import histories, live, outcome, registry, wishes_of_people
+from tests.support.mlflow_session import forget_mlflow_state, sqlite_url
+from tests.transfer.histories import follow, histories, outcome, registry, wishes_of_people
 
 _COUNT = itertools.count()
 
@@ -31,7 +30,7 @@ def test_into_a_database(  # noqa: PLR0917 -- fixtures and what is made up
     (folder / "source").mkdir(parents=True)
     source = registry(mlflow_sqlite_template, folder / "source", first)
     copy_sqlite(mlflow_sqlite_template, folder / "target.db")
-    follow(source, sqlite_url(folder / "target.db"), here, there, wishes)
+    since_then(source, sqlite_url(folder / "target.db"), here, there, wishes)
 
 
 @pytest.mark.timeout(3600)
@@ -47,23 +46,15 @@ def test_into_postgresql(  # noqa: PLR0917 -- fixtures and what is made up
     folder = tmp_path / str(next(_COUNT))
     folder.mkdir()
     source, target = registry(mlflow_sqlite_template, folder, first), postgres.new_mlflow_database()
-    follow(source, target, here, there, wishes)
+    since_then(source, target, here, there, wishes)
     forget_mlflow_state()
     postgres.drop(target)
 
 
-def follow(source, target, here, there, wishes):
+def since_then(source, target, here, there, wishes):
     """Copy, let things happen on both sides, and copy twice again."""
     wanted = {"artifact_root": Path.cwd() / "root"}
     assert outcome(source, target, lambda: dump(target), **wanted)
-    for address, history in ((source, here), (target, there)):
-        with mlflow_at(address):
-            live(MlflowClient(address, address), history)
-    wanted |= wishes
-    if outcome(source, target, lambda: dump(target), **wanted) is None:
-        return
-    after = dump(target)
-    again = outcome(source, target, lambda: dump(target), **wanted)
-    assert again is not None
-    assert again.rows == 0 or again.fresh  # what MLflow puts into a new one counts as nothing
-    assert dump(target) == after
+    again = follow(source, target, lambda: dump(target), here, there, **wanted, **wishes)
+    # What MLflow puts into a new one counts as nothing.
+    assert again is None or again.rows == 0 or again.fresh

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from mlporter.catalogue.types import Column, Kind, Table
 
-__all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS"]
+__all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS", "OWNER_TABLES"]
 
 OWNER_KINDS = ("logged_model", "model_version", "orphan", "run", "trace", "trace_archive")
 """What can own artifacts, in sort order.
@@ -15,6 +15,15 @@ The id of a model version is ``workspace/name/version``. A ``trace_archive`` is 
 archived trace, whose spans MLflow has moved out of the database; its id is the trace's. An
 ``orphan`` is nobody: files that no row points to, by the folder that they lie in.
 """
+
+OWNER_TABLES = {
+    "logged_model": "logged_models",
+    "model_version": "model_versions",
+    "run": "runs",
+    "trace": "trace_info",
+    "trace_archive": "trace_info",
+}
+"""The table that an owner is a row of; an ``orphan`` is a row of none."""
 
 ARTIFACTS = Table(
     name="artifacts",

@@ -190,54 +190,28 @@ def include_secrets_option(command: _Command) -> _Command:
     )(command)
 
 
-def auth_option(command: _Command) -> _Command:
-    """Add ``--auth DATABASE``."""
-    return click.option(
-        "--auth",
-        metavar="DATABASE",
-        help="Where its users are, if elsewhere, such as sqlite:///basic_auth.db.",
-    )(command)
-
-
-def registry_option(command: _Command) -> _Command:
-    """Add ``--registry ADDRESS``."""
-    return click.option(
-        "--registry",
-        metavar="ADDRESS",
-        help="Where its registered models are, if elsewhere (--registry-store-uri).",
-    )(command)
-
-
-def registry_of_a_option(command: _Command) -> _Command:
-    """Add ``--registry ADDRESS`` where there are two sides."""
-    return click.option(
-        "--registry",
-        metavar="ADDRESS",
-        help="Where the registered models of A are, if elsewhere.",
-    )(command)
-
-
-def auth_of_a_option(command: _Command) -> _Command:
-    """Add ``--auth DATABASE``, of A."""
-    return click.option(
-        "--auth", metavar="DATABASE", help="Where the users of A are, if elsewhere."
-    )(command)
-
-
-def auth_of_b_option(command: _Command) -> _Command:
-    """Add ``--target-auth DATABASE``, of B."""
-    return click.option(
-        "--target-auth", metavar="DATABASE", help="Where the users of B are, if elsewhere."
-    )(command)
-
-
-def target_auth_option(command: _Command) -> _Command:
-    """Add ``--target-auth DATABASE``."""
-    return click.option(
-        "--target-auth",
-        metavar="DATABASE",
-        help="Where the users of TARGET are, if not in it.",
-    )(command)
+auth_option = click.option(
+    "--auth",
+    metavar="DATABASE",
+    help="Where its users are, if elsewhere, such as sqlite:///basic_auth.db.",
+)
+auth_of_a_option = click.option(
+    "--auth", metavar="DATABASE", help="Where the users of A are, if elsewhere."
+)
+auth_of_b_option = click.option(
+    "--target-auth", metavar="DATABASE", help="Where the users of B are, if elsewhere."
+)
+target_auth_option = click.option(
+    "--target-auth", metavar="DATABASE", help="Where the users of TARGET are, if not in it."
+)
+registry_option = click.option(
+    "--registry",
+    metavar="ADDRESS",
+    help="Where its registered models are, if elsewhere (--registry-store-uri).",
+)
+registry_of_a_option = click.option(
+    "--registry", metavar="ADDRESS", help="Where the registered models of A are, if elsewhere."
+)
 
 
 def source_env_option(place: str) -> Callable[[_Command], _Command]:

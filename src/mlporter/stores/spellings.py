@@ -123,10 +123,7 @@ def said_of_folder(folder: Path) -> str | None:
 
     It holds one, or is not there and looks like a server's name.
     """
-    if is_seen(folder / "."):
-        found = held_in(folder)
-        if not found:
-            return None
+    if found := held_in(folder):
         more = f" and {len(found) - _FEW} more" if len(found) > _FEW else ""
         places = ", ".join(quote(place) for place in found[:_FEW])
         return f"it holds {places}{more}: name {'it' if len(found) == 1 else 'one of them'}"

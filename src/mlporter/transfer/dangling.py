@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from mlporter.bundle.check_references import DANGLING
 from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.own import OWNER_TABLES
 from mlporter.errors import LeftOut
 from mlporter.stores.among import is_among
 from mlporter.stores.wrapped import Wrapped
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
     from mlporter.transfer.selection.keys import Key
 
 __all__ = ["WithoutDangling"]
-
-_TABLE_OF_OWNER = {
-    "run": "runs",
-    "logged_model": "logged_models",
-    "trace": "trace_info",
-    "trace_archive": "trace_info",
-    "model_version": "model_versions",
-}
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,7 @@ class WithoutDangling(Wrapped):
             for rule in rules
         ]
         columns = dict.fromkeys(name for rule in rules for name in rule.columns)
-        if is_referred or table.name in _TABLE_OF_OWNER.values():
+        if is_referred or table.name in OWNER_TABLES.values():
             columns.update(dict.fromkeys(table.key))
         gone: set[Key] = set()
         count = hang = 0
@@ -154,7 +147,7 @@ class WithoutDangling(Wrapped):
         """The files of what comes."""
 
         def comes(kind: str, owner: str) -> bool:
-            table = _TABLE_OF_OWNER.get(kind)
+            table = OWNER_TABLES.get(kind)
             gone = self._gone.get(table or "", frozenset())
             return _key_of(kind, owner) not in gone and (keep is None or keep(kind, owner))
 

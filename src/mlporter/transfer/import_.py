@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from mlporter.errors import UnsupportedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.address import Address, AddressKind, place_text
 from mlporter.stores.config import said_of_names
-from mlporter.stores.database.preview import open_preview
+from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mlporter.stores.address import Place
     from mlporter.stores.protocols import Source
     from mlporter.transfer.prepare import Prepared, Target
+    from mlporter.transfer.remarks import Seen
     from mlporter.transfer.selection import Asked
 
 __all__ = ["copy", "import_"]
@@ -274,12 +276,11 @@ class _Work:
 
         MLflow makes them in transactions of its own. A new SQLite file appears with the commit.
         """
-        if self.place.kind is AddressKind.SQLITE:
+        if self.place.kind is AddressKind.SQLITE or not has_no_tables(self.place):
             return
         target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
         try:
-            if target.has_no_tables:
-                check(self._prepare(target), ())
+            check(self._prepare(target), ())
         finally:
             target.close()
 
@@ -325,11 +326,16 @@ class _Work:
         takes_all = target.is_fresh and not target.enforces_caps
         if takes_all and self.source.description.kind == AddressKind.BUNDLE.value:
             return self.source, ()  # its export told of them
-        seen = look_through(self.source, self.on_progress)
+        seen = self._seen
         if seen.dangling and not takes_all:
             source = WithoutDangling(self.source, seen.dangling)
             return source, (*source.entries(), *seen.others)
         return self.source, seen.carried() if seen.is_news else ()
+
+    @cached_property
+    def _seen(self) -> Seen:
+        """What a look at all rows found: it takes long, and hangs on no target."""
+        return look_through(self.source, self.on_progress)
 
     def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
         """Count the files that would be copied."""

@@ -91,11 +91,10 @@ class Load:
                 self._run()
             except RowRefusedError:
                 # Only now is it worth a look at all rows: to say which.
-                if self.work.fits_or_stops:
-                    check(self.work, self.work.misfits())
+                check(self.work, self.work.against_rules())
                 raise
             except MisfitFoundError:
-                check(self.work, self.work.misfits())
+                check(self.work, self.work.against_rules())
             else:
                 return
             raise RefusedError(
@@ -106,8 +105,7 @@ class Load:
 
     def _run(self) -> None:
         try:
-            known = () if self.work.fits_or_stops else self.work.misfits()
-            check(self.work, known)
+            check(self.work, self.work.beyond_limits())
             if self.files is not None:
                 self.files.prepare()
             self._write()
@@ -135,8 +133,8 @@ class Load:
         for table in self.work.plan.tables:
             expected = planned[table.name].carried
             batches = self.work.rows(table, "writing")
-            if self.work.fits_or_stops:
-                batches = stop_at_misfit(table, batches, self.work.demands(table))
+            if self.work.stops_at_misfit:
+                batches = stop_at_misfit(table, batches)
             if table.name == "metrics":
                 batches = self.latest.watch(batches)
             rows = self.target.write(table, batches, expected)

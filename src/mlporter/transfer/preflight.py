@@ -46,7 +46,7 @@ class Demands:
 
 
 def misfits(table: Table, batches: Iterable[pa.RecordBatch], demands: Demands) -> Iterator[str]:
-    """A sentence for every value that the target would refuse."""
+    """A sentence for every value that the target would refuse, by its rules."""
     names = {c.name for c in table.columns if not c.generated}
     unique = [columns for columns in demands.unique if names.issuperset(columns)]
     seen = _Seen(table, unique)
@@ -109,31 +109,30 @@ def _strictly(table: Table, batch: pa.RecordBatch) -> Iterator[str]:
     """A sentence for every value that PostgreSQL would refuse."""
     texts = [c for c in table.columns if pa.types.is_string(c.type) and not c.generated]
     narrow = [(c, c.declared.bit_width) for c in table.columns if c.declared is not None]
-    if texts or narrow:
-        for column, bits in narrow:
-            yield from _too_large(table, column.name, bits, batch)
-        for column in texts:
-            values = batch.column(batch.schema.get_field_index(column.name))
-            if values.null_count == len(values):
-                continue
-            yield from _too_long(table, column, values, batch)
-            yield from _with_nul(table, column, values, batch)
+    for column, bits in narrow:
+        yield from _too_large(table, column.name, bits, batch)
+    for column in texts:
+        values = batch.column(batch.schema.get_field_index(column.name))
+        if values.null_count == len(values):
+            continue
+        yield from _too_long(table, column, values, batch)
+        yield from _with_nul(table, column, values, batch)
 
 
 class MisfitFoundError(Exception):
     """Writing met a value that does not fit; never leaves the package."""
 
 
-def stop_at_misfit(
-    table: Table, batches: Iterable[pa.RecordBatch], demands: Demands
-) -> Iterator[pa.RecordBatch]:
+def stop_at_misfit(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Pass batches on to be written, up to the first that has a value that would be refused.
+
+    A NULL, or a key that comes twice, the database refuses itself, and sooner.
 
     Raises:
         MisfitFoundError: this batch has one; `misfits` names them all.
     """
     for batch in batches:
-        if next(misfits(table, (batch,), demands), None) is not None:
+        if next(_strictly(table, batch), None) is not None:
             raise MisfitFoundError(table.name)
         yield batch
 

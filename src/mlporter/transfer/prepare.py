@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.uris import UriMap
@@ -27,7 +27,7 @@ from mlporter.transfer.strict import Unreadable
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
@@ -136,39 +136,48 @@ class Prepared:
         self._kept.clear()
 
     @cached_property
-    def fits_or_stops(self) -> bool:
-        """Whether misfits need not be looked for before anything is written.
+    def _limits(self) -> Limits | None:
+        return self.target.limits
 
-        Where the catalogue says what the target takes, each batch can be checked on its way, and
-        the transaction be given up. That saves reading everything once more.
+    @property
+    def stops_at_misfit(self) -> bool:
+        """Whether each batch is to be checked on its way, and the transaction given up.
+
+        So where the catalogue says what a strict target takes. That saves reading everything once
+        more.
         """
-        return self.target.limits is None
-
-    def demands(self, table: Table) -> Demands:
-        """What the target demands of the rows of a table."""
-        if table.kind is Kind.USERS:  # its columns are others there
-            return Demands(frozenset(), (), strict=self.target.enforces_caps)
-        there = next(entry for entry in self.target.tables if entry.name == table.name)
-        return Demands.of(there, strict=self.target.enforces_caps)
+        return self.target.enforces_caps and self._limits is None
 
     def misfits(self) -> tuple[str, ...]:
         """What the target would not take, all reasons together."""
-        reasons: list[str] = []
-        limits = self.target.limits
-        for table in self.plan.tables:
-            demands = self.demands(table)
-            found: Iterator[str] = iter(())
-            # Those of users have other columns here than there.
-            if limits is not None and table.kind is not Kind.USERS:
-                rows = partial(self.rows, table, "checking")
-                found = limits.misfits(table, rows, fresh=self.fresh)
-                demands = replace(demands, strict=False)
-            known = misfits(table, self.rows(table, "checking"), demands)
-            for reason in chain(found, known):
-                reasons.append(reason)
-                if len(reasons) >= MAX_REASONS:
-                    return tuple(reasons)
-        return tuple(reasons)
+        return self._first(lambda table: chain(self._beyond_limits(table), self._by_rules(table)))
+
+    def beyond_limits(self) -> tuple[str, ...]:
+        """What is beyond what the target says itself of what it can hold; it is asked first."""
+        return () if self._limits is None else self._first(self._beyond_limits)
+
+    def against_rules(self) -> tuple[str, ...]:
+        """What breaks rules of MLflow's schema; nobody but the source is asked."""
+        return self._first(self._by_rules)
+
+    def _first(self, find: Callable[[Table], Iterator[str]]) -> tuple[str, ...]:
+        reasons = (reason for table in self.plan.tables for reason in find(table))
+        return tuple(islice(reasons, MAX_REASONS))
+
+    def _beyond_limits(self, table: Table) -> Iterator[str]:
+        # Those of users have other columns here than there.
+        if self._limits is None or table.kind is Kind.USERS:
+            return iter(())
+        return self._limits.misfits(table, partial(self.rows, table, "checking"), fresh=self.fresh)
+
+    def _by_rules(self, table: Table) -> Iterator[str]:
+        strict = self.target.enforces_caps
+        if table.kind is Kind.USERS:
+            demands = Demands(frozenset(), (), strict=strict)
+        else:
+            there = next(entry for entry in self.target.tables if entry.name == table.name)
+            demands = Demands.of(there, strict=strict and self._limits is None)
+        return misfits(table, self.rows(table, "checking"), demands)
 
     def left_out(self) -> Iterator[LeftOut]:
         """What is left out, as far as that is known before any file is read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
+from mlporter.errors import AccessDeniedError, MlporterError, RowRefusedError, UnreachableError
 from mlporter.redaction import redact
 
 __all__ = ["connect_error", "mysql_error"]
@@ -31,9 +31,10 @@ def mysql_error(error: Exception, subject: str) -> MlporterError:
     if number in _DENIED:
         hint = "the user needs SELECT on the database, and all rights on one to import into"
         return AccessDeniedError(message, subject=subject, hint=hint)
-    hint = _HINTS.get(number, "see the database's own log")
     if number in _RULES:
         hint = "the rows break a rule of MLflow's schema; of a bundle, `mlporter verify` tells more"
+        return RowRefusedError(message, subject=subject, hint=hint)
+    hint = _HINTS.get(number, "see the database's own log")
     return UnreachableError(message, subject=subject, hint=hint)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.limits import Limits
     from mlporter.stores.protocols import Among
 
-__all__ = ["NothingThere", "Preview", "open_preview"]
+__all__ = ["NothingThere", "Preview", "has_no_tables", "open_preview"]
 
 
 class NothingThere:
@@ -76,11 +76,6 @@ class Preview:
     def limits(self) -> Limits | None:
         """What it says itself of what it can hold, or None."""
         return self._inner.limits
-
-    @property
-    def has_no_tables(self) -> bool:
-        """Whether MLflow has not made its tables yet."""
-        return isinstance(self._inner, NothingThere)
 
     @property
     def is_fresh(self) -> bool:
@@ -135,7 +130,7 @@ def _open_users(auth: Address, address: Address) -> AuthDatabase:
 
 
 def _open(address: Address, revision: str) -> DatabaseSource | NothingThere:
-    if _has_nothing(address):
+    if has_no_tables(address):
         check_can_create(revision, address)
         kept = tuple(table for table in TABLES if table.kind is not Kind.UNKNOWN)
         return NothingThere(kept)
@@ -150,7 +145,8 @@ def _open(address: Address, revision: str) -> DatabaseSource | NothingThere:
     return source
 
 
-def _has_nothing(address: Address) -> bool:
+def has_no_tables(address: Address) -> bool:
+    """Whether there is no table yet, neither MLflow's nor another program's."""
     path = address.path
     if address.kind is AddressKind.SQLITE and path is not None:
         return is_folder(path.parent) and not (is_there(path) and path.stat().st_size)

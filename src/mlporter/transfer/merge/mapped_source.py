@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.catalogue.own import OWNER_TABLES
 from mlporter.transfer.merge.contents import names_ids, with_new_ids
 from mlporter.transfer.merge.mapped import MappedReader
 from mlporter.transfer.merge.resorted import resorted_files
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
     from mlporter.transfer.merge.idmap import IdMap
 
 __all__ = ["MappedSource"]
-
-_OWNER_ENTITY = {
-    "run": "runs",
-    "logged_model": "logged_models",
-    "trace": "trace_info",
-    "trace_archive": "trace_info",
-    "model_version": "model_versions",
-}
 
 
 class MappedSource(MappedReader):
@@ -76,7 +69,7 @@ class MappedSource(MappedReader):
             yield from found
             return
         changed = self._with_new_owners(found)
-        kept_order = all(e in self.ids.ordered for e in _OWNER_ENTITY.values() if self.ids.of(e))
+        kept_order = all(e in self.ids.ordered for e in OWNER_TABLES.values() if self.ids.of(e))
         yield from changed if kept_order and not self.ids.models else resorted_files(changed)
 
     def _with_new_owners(self, files: Iterator[ArtifactFile]) -> Iterator[ArtifactFile]:
@@ -97,7 +90,7 @@ class MappedSource(MappedReader):
     def _keeps(self, kind: str, owner: str) -> bool:
         if kind == "orphan":
             return True
-        entity, key = _OWNER_ENTITY[kind], owner
+        entity, key = OWNER_TABLES[kind], owner
         if kind == "model_version":
             workspace, _, rest = owner.partition("/")
             key = "\x1f".join((workspace, *rest.rpartition("/")[::2]))
@@ -108,7 +101,7 @@ class MappedSource(MappedReader):
         if kind == "orphan":
             return owner
         if kind != "model_version":
-            return self.ids.of(_OWNER_ENTITY[kind]).get(owner, owner)
+            return self.ids.of(OWNER_TABLES[kind]).get(owner, owner)
         workspace, _, rest = owner.partition("/")
         name, _, version = rest.rpartition("/")
         new = self.ids.model(workspace, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue.own import LEFT_OUT, OWNER_KINDS
+from mlporter.catalogue.own import LEFT_OUT, OWNER_KINDS, OWNER_TABLES
 from mlporter.stores.secrets import WithoutSecrets
 from mlporter.transfer.selection.keys import (
     Chosen,
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
     from mlporter.transfer.selection.words import Selection
 
 __all__ = ["Rule", "SelectedSource"]
-
-_ENTITY_OF_OWNER = {
-    "logged_model": "logged_models",
-    "run": "runs",
-    "trace": "trace_info",
-    "trace_archive": "trace_info",
-}
 
 
 @dataclass(frozen=True)
@@ -207,8 +200,8 @@ class SelectedSource:
     def _has_owner(self, kind: str, owner: str) -> bool:
         if kind == "orphan":
             return False  # It belongs to nothing that can be asked for.
-        entity = _ENTITY_OF_OWNER.get(kind)
-        if entity is not None:
+        entity = OWNER_TABLES[kind]
+        if entity != "model_versions":
             return entity not in self.chosen or owner in self.chosen[entity]
         workspace, _, rest = owner.partition("/")
         name, _, version = rest.rpartition("/")
