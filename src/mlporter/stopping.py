@@ -7,6 +7,7 @@ and Python waits for them: so they look here before each step, and what they wai
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
@@ -16,16 +17,33 @@ from mlporter.errors import InterruptedByUserError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Pool", "Waiting", "check", "has_left", "is_asked", "let_go_on", "stop", "when_stopped"]
+__all__ = [
+    "Pool",
+    "Waiting",
+    "ask",
+    "check",
+    "has_left",
+    "is_asked",
+    "let_go_on",
+    "stop",
+    "when_stopped",
+]
 
 _PATIENCE = 0.5
 """Seconds for threads to end, in all."""
 _STEP = 0.02
 
-_asked = threading.Event()
 _lock = threading.Lock()
 _waiting: WeakSet[Waiting] = WeakSet()
 _left: list[threading.Thread] = []
+
+
+class _State:
+    """Plain values: a signal handler sets them, and may take no lock."""
+
+    is_asked = False
+    is_done = True
+    """Whether all that was waited for has been aborted since it was asked."""
 
 
 class Waiting(Protocol):
@@ -41,23 +59,36 @@ def when_stopped(waiting: Waiting) -> None:
         _waiting.add(waiting)
 
 
+def ask() -> None:
+    """Ask all other threads to stop; somebody calls `stop` next. For signal handlers."""
+    _State.is_done = False
+    _State.is_asked = True
+
+
 def stop() -> None:
     """End what other threads do, and what they wait for. Not to be called by a signal handler."""
-    _asked.set()
-    with _lock:
-        found = list(_waiting)
-    for waiting in found:
-        waiting.abort()
+    ask()
+    try:
+        with _lock:
+            found = list(_waiting)
+        for waiting in found:
+            waiting.abort()
+    finally:
+        _State.is_done = True
 
 
 def is_asked() -> bool:
     """Whether all is to stop."""
-    return _asked.is_set()
+    return _State.is_asked
 
 
 def let_go_on() -> None:
-    """Begin anew."""
-    _asked.clear()
+    """Begin anew, once what was waited for has been aborted: later it would meet what is new."""
+    patience = _PATIENCE
+    while not _State.is_done and patience > 0:
+        time.sleep(_STEP)
+        patience -= _STEP
+    _State.is_asked = False
 
 
 def check() -> None:
@@ -66,7 +97,7 @@ def check() -> None:
     Raises:
         InterruptedByUserError: this thread is to end.
     """
-    if _asked.is_set() and threading.current_thread() is not threading.main_thread():
+    if _State.is_asked and threading.current_thread() is not threading.main_thread():
         raise InterruptedByUserError("stopped")
 
 

@@ -1,10 +1,12 @@
 import signal
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
 import mlporter as api
+from mlporter import stopping
 from mlporter.cli.signals import Terminated, stopping_on_signals
 from mlporter.errors import UnreachableError
 
@@ -88,6 +90,26 @@ def test_a_third_signal_stops_at_once():
 
     with pytest.raises(KeyboardInterrupt), stopping_on_signals():
         work()
+
+
+def test_the_next_command_is_not_stopped_by_the_last_ones_signal():
+    """A thread ends what others wait for; it may come late, and must not come into the next."""
+    aborted = threading.Event()
+    is_next = threading.Event()
+
+    class Slow:
+        def abort(self):
+            is_next.wait(0.2)
+            aborted.set()
+
+    waiting = Slow()
+    stopping.when_stopped(waiting)
+    with pytest.raises(Terminated), stopping_on_signals():
+        signal.raise_signal(signal.SIGTERM)
+    is_next.set()
+
+    assert aborted.is_set()
+    assert not stopping.is_asked()
 
 
 def test_handlers_are_put_back():

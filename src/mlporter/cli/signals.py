@@ -49,6 +49,7 @@ def stopping_on_signals() -> Iterator[None]:
         nonlocal seen
         seen += 1
         if seen == 1:
+            stopping.ask()
             os.write(tell, b"!")
         if seen == 2:  # noqa: PLR2004 -- the second, as the docstring says
             os.write(2, _CLEANING_UP)
