@@ -1,0 +1,268 @@
+"""What becomes of what both sides have, and that is not the same: for a database as the target."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.types import Kind
+from mlporter.compare.merge import compare_streams
+from mlporter.compare.report import ONLY_LEFT
+from mlporter.compare.scope import ANCHORED
+from mlporter.compare.shape import pair_up
+from mlporter.plan.actions import Action, ActionKind, Change
+from mlporter.plan.keys import key_text, owner_of
+from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
+from mlporter.plan.sides import Decision, State, decide
+from mlporter.stores.versions import rows_of
+from mlporter.transfer.merge.gone import Update
+from mlporter.transfer.merge.mapped import MappedReader
+from mlporter.transfer.merge.units import tables_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlporter.catalogue.types import Table
+    from mlporter.plan.base import Base
+    from mlporter.plan.rows import Found, Key
+    from mlporter.stores.protocols import Source
+    from mlporter.transfer.merge.equality import Comparison
+    from mlporter.transfer.merge.idmap import IdMap
+    from mlporter.transfer.merge.inventory import Reader
+
+__all__ = ["UPDATE_TIMES", "Changes", "changed_later"]
+
+UPDATE_TIMES: Mapping[str, str] = {
+    "experiments": "last_update_time",
+    "runs": "end_time",
+    "logged_models": "last_updated_timestamp_ms",
+    "registered_models": "last_updated_time",
+    "model_versions": "last_updated_time",
+    "evaluation_datasets": "last_update_time",
+    "issues": "last_updated_timestamp",
+    "webhooks": "last_updated_timestamp",
+    "endpoints": "last_updated_at",
+}
+"""The column that says when a thing was changed last (ms since the epoch), where there is one."""
+
+_COMPARED = {
+    "experiments": frozenset({"lifecycle_stage", "name"}),
+    "registered_models": frozenset({"description"}),
+}
+"""What is compared of things that are matched by name: who made them, and when, is each side's."""
+
+
+@dataclass
+class Changes:
+    """Plans row by row what the target gets of things that it has.
+
+    Attributes:
+        comparison: Holds the two sides against each other.
+        appended: Runs (the target's ids) that get metric points, and how many.
+    """
+
+    comparison: Comparison
+    source: Source
+    target: Reader
+    planner: RowPlanner
+    appended: dict[str, int] = field(default_factory=dict)
+
+    # --- Units ------------------------------------------------------------------------------------
+
+    def of_units(self, entity: str, keys: dict[str, str], ids: IdMap) -> None:
+        """Plan what becomes of units that both sides have, by the source's keys and the target's."""
+        if not keys:
+            return
+        mine, theirs = self.comparison.of_units(entity, keys, ids)
+        for table in tables_of(entity):
+            if not self.comparison.is_on_both(table):
+                continue
+            sides = self.comparison.sides(table, mine, theirs)
+            if sides is None:
+                continue
+            if table == "metrics":
+                self._points(sides)
+                continue
+
+            def sift(found: Found, table: str = table) -> Found:
+                return self.comparison.sift(mine, table, list(filter(is_of_a_registry, found)))
+
+            self.planner.take(sides, sift)
+        self._refuse_places(entity)
+
+    def _refuse_places(self, entity: str) -> None:
+        """What a version is made of does not change: then it is another version."""
+        if entity not in ANCHORED:
+            return
+        places = {place.column for place in BY_NAME[entity].places}
+        updates = self.planner.plan.updates[entity]
+        for key, values in list(updates.items()):
+            if places & values.keys():
+                del updates[key]
+                name = "/".join(map(str, key))
+                why = "it is made of other files"
+                self.planner.book.add(Action(ActionKind.CONFLICT, entity, name, why=why))
+                self.planner.plan.conflicts.append((entity, name, why))
+
+    # --- Metric points ----------------------------------------------------------------------------
+
+    def _points(self, sides: Sides) -> None:
+        """Points that the target's runs lack; those that only they have are somebody's there."""
+        here, there = Counter[str](), Counter[str]()
+        keys: dict[str, list[Key]] = {}
+        order = sides.pair.table.key
+        found: Found = []
+        compare_streams(sides.pair.table, sides.of_source(), sides.of_target(), found.append)
+        for one in found:
+            run = str(one.key["run_uuid"])
+            if one.sigil == ONLY_LEFT:
+                here[run] += 1
+                keys.setdefault(run, []).append(tuple(one.key[name] for name in order))
+            else:
+                there[run] += 1
+        last = self.planner.base.groups("runs", {*here, *there})
+        for run in sorted({*here, *there}):
+            state = _state_of_points(here[run], there[run], is_known=run in last)
+            self._decide_points(run, state, here[run], there[run], keys.get(run, []))
+
+    def _decide_points(
+        self, run: str, state: State, here: int, there: int, keys: list[Key]
+    ) -> None:
+        planner = self.planner
+        decision = decide(state, planner.wish, is_newer=planner.is_newer("runs", run))
+        if decision is Decision.SEND and here:
+            change = (Change("metrics", None, f"{here} more points"),)
+            planner.book.add(Action(ActionKind.UPDATE, "runs", run, change))
+            planner.plan.inserts["metrics"] |= dict.fromkeys(keys, ("runs", run))
+            planner.plan.touched.add(("runs", run))
+            self.appended[run] = here
+            return
+        kind = ActionKind.CONFLICT if decision is Decision.CONFLICT else ActionKind.KEEP
+        why = f"{here} points are here only, and {there} are in the target only"
+        planner.book.add(Action(kind, "runs", run, (Change("metrics", there, here),), why))
+        if decision is Decision.CONFLICT:
+            planner.plan.conflicts.append(("runs", run, f"metrics: {why}"))
+
+    # --- What is matched by name ------------------------------------------------------------------
+
+    def of_matched(self, table: str, ids: IdMap, is_matched: Callable[[str], bool]) -> None:
+        """Plan what becomes of experiments or registered models that both sides have.
+
+        Args:
+            table: Which.
+            ids: What is called otherwise in the target.
+            is_matched: Whether both sides have one, by the target's key.
+        """
+        mine, theirs = self.comparison.entries(table)
+        if mine is None or theirs is None:
+            return
+        leave = frozenset(mine.schema.names) - _COMPARED[table]
+        pair = pair_up(mine, theirs, leave | (frozenset(theirs.schema.names) - _COMPARED[table]))
+        if pair is None or not pair.table.key:
+            return
+        reader = MappedReader(self.source, ids)
+        self.planner.take(
+            Sides(pair, reader, self.target),
+            lambda found: [one for one in found if is_matched(_name(pair.table, one.key))],
+        )
+
+    def of_rows(self, table: str, ids: IdMap, is_matched: Callable[[str], bool]) -> None:
+        """Plan what becomes of rows below what is matched by name: tags, aliases.
+
+        Args:
+            table: Which.
+            ids: What is called otherwise in the target.
+            is_matched: Whether both sides have what such a row belongs to, by the target's key.
+        """
+        readers = MappedReader(self.source, ids), MappedReader(self.target, type(ids)())
+        sides = self.comparison.sides(table, *readers)
+        if sides is None or not sides.pair.table.key:
+            return
+
+        def sift(found: Found) -> Found:
+            owned = [one for one in found if is_matched(owner_of(sides.pair.table, one.key)[1])]
+            return [one for one in owned if is_of_a_registry(one)]
+
+        self.planner.take(sides, sift)
+
+    # --- What comes of it -------------------------------------------------------------------------
+
+    def updates(self, ids: IdMap) -> list[Update]:
+        """New values of rows of the target, with the time of the change where there is one."""
+        found = []
+        for table, rows in self.planner.plan.updates.items():
+            if not rows:
+                continue
+            entry = next(one for one in self.target.tables if one.name == table)
+            pair_key = self._pair_key(table)
+            times = self._times(table, ids, set(rows), pair_key)
+            for key, values in rows.items():
+                named = dict(zip(pair_key, key, strict=True))
+                said = values | times.get(key, {})
+                found.append(
+                    Update(table, tuple(named[name] for name in entry.key), tuple(said.items()))
+                )
+        return found
+
+    def _pair_key(self, table: str) -> tuple[str, ...]:
+        mine, theirs = self.comparison.entries(table)
+        pair = pair_up(mine, theirs, frozenset())
+        return () if pair is None else pair.table.key
+
+    def _times(
+        self, table: str, ids: IdMap, keys: set[Key], key: tuple[str, ...]
+    ) -> dict[Key, dict[str, object]]:
+        """When the source's rows were changed: that comes along."""
+        column = UPDATE_TIMES.get(table)
+        mine, theirs = self.comparison.entries(table)
+        has = column is not None and mine is not None and theirs is not None
+        if not has or column == "end_time" or column not in mine.by_name:  # type: ignore[union-attr]
+            return {}
+        reader = MappedReader(self.source, ids)
+        here = tuple(name for name in key if name in mine.by_name)  # type: ignore[union-attr]
+        if here != key:
+            return {}
+        return {
+            row[:-1]: {column: row[-1]}
+            for row in rows_of(reader, table, (*key, column))
+            if row[:-1] in keys and row[-1] is not None
+        }
+
+
+def _name(table: Table, key: Mapping[str, object]) -> str:
+    return key_text(key[name] for name in table.key)
+
+
+def _state_of_points(here: int, there: int, *, is_known: bool) -> State:
+    """Points are only ever added: who has more has added some."""
+    if not is_known:
+        return State.UNKNOWN
+    if here and there:
+        return State.BOTH_CHANGED
+    return State.SOURCE_CHANGED if here else State.TARGET_EDITED
+
+
+def changed_later(source: Reader, target: Reader, ids: IdMap) -> Callable[[str, str], bool]:
+    """Whether the target's unit (its table and its key) was changed later than the source's."""
+    known: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
+
+    def is_later(table: str, key: str) -> bool:
+        if table not in UPDATE_TIMES:
+            return False
+        if table not in known:
+            known[table] = _times_of(MappedReader(source, ids), table), _times_of(target, table)
+        mine, theirs = known[table]
+        return theirs.get(key, 0) > mine.get(key, 0)
+
+    return is_later
+
+
+def _times_of(reader: Reader, table: str) -> dict[str, int]:
+    entry = next((one for one in reader.tables if one.name == table), None)
+    column = UPDATE_TIMES[table]
+    if entry is None or entry.kind is not Kind.KEPT or column not in entry.by_name:
+        return {}
+    rows = rows_of(reader, table, (*entry.key, column))
+    return {key_text(row[:-1]): row[-1] for row in rows if row[-1]}
