@@ -25,8 +25,8 @@ from mlporter.cli.options import (
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
-    from mlporter.transfer.proof import FilesCompared
-    from mlporter.transfer.selection import Selection
+    from mlporter.selection import Selection
+    from mlporter.verbs.diff import FilesCompared
 
 __all__ = ["command"]
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from mlporter.cli.failures import Failure
     from mlporter.cli.render.rows import Rows
     from mlporter.compare.report import DiffReport
-    from mlporter.transfer.doctor import DoctorReport
-    from mlporter.transfer.inventory import Inventory
-    from mlporter.transfer.result import Result
-    from mlporter.transfer.verify import VerifyResult
+    from mlporter.execute.result import Result
+    from mlporter.verbs.doctor import DoctorReport
+    from mlporter.verbs.inspect import Inventory
+    from mlporter.verbs.verify import VerifyResult
 
 __all__ = ["ConsoleOutput", "JsonOutput", "Output", "RowFormat", "error_console", "result_console"]
 

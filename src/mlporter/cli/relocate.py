@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.cli.session import Session
-    from mlporter.transfer.relocate import Relocated
+    from mlporter.verbs.relocate import Relocated
 
 __all__ = ["command"]
 

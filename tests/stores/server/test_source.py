@@ -19,9 +19,9 @@ from mlporter.catalogue.rest import (
     NUMBERS,
 )
 from mlporter.errors import ExitCode
+from mlporter.selection import Selection, select
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import Among
-from mlporter.transfer.selection import Selection, select
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_runs import METRIC_HISTORY

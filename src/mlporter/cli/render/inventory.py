@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.cli.render.layout import Cell, Side
-    from mlporter.transfer.doctor import DoctorReport
-    from mlporter.transfer.inventory import ExperimentInfo, Inventory, ModelInfo
-    from mlporter.transfer.orphans import Orphans
+    from mlporter.execute.orphans import Orphans
+    from mlporter.verbs.doctor import DoctorReport
+    from mlporter.verbs.inspect import ExperimentInfo, Inventory, ModelInfo
 
 __all__ = ["render_checks", "render_inventory"]
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.cli.render.layout import Cell
-    from mlporter.transfer.merge.policy import Conflict
-    from mlporter.transfer.result import Result, TableResult
+    from mlporter.execute.result import Result, TableResult
+    from mlporter.plan.policy import Conflict
 
 __all__ = ["COUNTED_AS_THERE", "MOVABLE", "THINGS", "render_plan", "render_refusal"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlporter.cli.render.layout import Cell
     from mlporter.errors import LeftOut
-    from mlporter.transfer.result import FilesResult, Result, TableResult
+    from mlporter.execute.result import FilesResult, Result, TableResult
 
 __all__ = [
     "name_left_out",
