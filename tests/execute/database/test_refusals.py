@@ -26,7 +26,7 @@ from mlporter.errors import (
 from tests.support.databases import dump, execute, row_counts, rows, sha256, tree
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 
-WILD = Path(__file__).parents[3] / "shared" / "wild"
+WILD = Path(__file__).parents[4] / "shared" / "wild"
 
 #: Everything that reads a place; each is refused in the same way.
 READERS = (
