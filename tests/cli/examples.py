@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mlporter.bundle.findings import VerifyReport
+from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.compare.report import Difference, DiffReport, TableCounts
 from mlporter.errors import LeftOut
 from mlporter.execute.result import FilesResult, LeftOutSummary, Result, TableResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mlporter
-from mlporter.bundle.layout import MANIFEST
+from mlporter.bundle.folder.layout import MANIFEST
 from mlporter.errors import ExitCode
 from tests.support.databases import execute, rows
 from tests.support.mlflow_session import sqlite_url

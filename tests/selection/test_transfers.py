@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import mlporter
-from mlporter.bundle.manifest import load_manifest
+from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.errors import RefusedError
 from tests.plan.references import dangling
 from tests.support.databases import execute, rows, sha256

@@ -276,7 +276,7 @@ def test_copy_carries_orphans_below_the_artifact_root(moved_with_orphans, tmp_pa
 
 def test_orphans_of_a_bundle_never_leave_the_artifact_root(tmp_path):
     """The folder's name comes from a bundle, which nobody vouches for."""
-    from mlporter.artifacts.layout import orphan_root  # noqa: PLC0415 -- for this one
+    from mlporter.artifacts.uris.layout import orphan_root  # noqa: PLC0415 -- for this one
 
     for hostile in ("../../etc", "/etc/x", "a//b", "", "..", "C:\\x"):
         place = orphan_root(str(tmp_path / "root"), hostile)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import mlporter
-from mlporter.artifacts.hosts import Hosts
+from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.errors import OutsideError
-from mlporter.stores.server.client import Client
-from mlporter.stores.server.places import ServerPlaces
+from mlporter.stores.rest.client import Client
+from mlporter.stores.server.target_places import ServerPlaces
 from tests.support.databases import execute
 from tests.support.file_stores import FolderStore, put
 from tests.support.listener import NAME, PLANTED, PROXY, listening

@@ -9,7 +9,7 @@ import pytest
 
 import mlporter
 from mlporter.catalogue import TABLES
-from mlporter.catalogue.registry import TABLES as REGISTRY
+from mlporter.catalogue.tables.registry import TABLES as REGISTRY
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, UsageError
 from tests.support.databases import execute, rows

@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 
 import mlporter
-from mlporter.bundle.manifest import load_manifest
+from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.errors import ExitCode
 from tests.support.databases import execute, rows
 from tests.support.mlflow_session import QUIET_ENVIRONMENT, environment, mlflow_at, sqlite_url

@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from mlporter.cli.app import run
-from mlporter.stores.environment import environment_of
-from mlporter.stores.server.access import access_to
+from mlporter.stores.addresses.environment import environment_of
+from mlporter.stores.rest.access import access_to
 from tests.support import basic_auth
 from tests.support.engines import copy_sqlite
 from tests.support.guarded_s3 import GuardedS3, guarded_s3

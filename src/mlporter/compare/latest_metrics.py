@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.compare.merge import compare_streams
+from mlporter.compare.streams import compare_streams
 from mlporter.errors import LeftOut
-from mlporter.stores.kept import KeptRows
+from mlporter.stores.rows.spool import KeptRows
 from mlporter.wording import plural
 
 if TYPE_CHECKING:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.bundle.check_references import DANGLING
+from mlporter.bundle.checks.references import DANGLING
 from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.own import OWNER_TABLES
+from mlporter.catalogue.tables.own import OWNER_TABLES
 from mlporter.errors import LeftOut
 from mlporter.selection.row_keys import joined, keys_of, matches
-from mlporter.stores.among import is_among
-from mlporter.stores.wrapped import Wrapped
+from mlporter.stores.rows.filters import is_among
+from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlporter.bundle.check_references import Dangling
+    from mlporter.bundle.checks.references import Dangling
     from mlporter.catalogue.types import Reference, Table
     from mlporter.selection.row_keys import Key
     from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report, Source

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.own import LEFT_OUT
+from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.errors import LeftOut
 from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.result import LEFT_OUT_SHOWN, LeftOutSummary
 from mlporter.selection.selected_source import SelectedSource
-from mlporter.stores.secrets import WithoutSecrets
+from mlporter.stores.views.without_secrets import WithoutSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mlporter.plan.policy import Policy
     from mlporter.selection import Selection
-    from mlporter.stores.address import Address
+    from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
     from mlporter.verbs.export import ArtifactsMode
 

@@ -15,16 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.bundle.check_references import ReferenceCheck
+from mlporter.bundle.checks.references import ReferenceCheck
 from mlporter.errors import LeftOut
 from mlporter.plan.table_plan import plan_transfer
-from mlporter.stores.address import AddressKind
-from mlporter.stores.database.limits import marked
+from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.database.connection.limits import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from mlporter.bundle.check_references import Dangling
+    from mlporter.bundle.checks.references import Dangling
     from mlporter.catalogue.types import Table
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.own import LEFT_OUT, OWNER_KINDS
+from mlporter.catalogue.tables.own import LEFT_OUT, OWNER_KINDS
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
 from mlporter.plan.misfits import MAX_REASONS

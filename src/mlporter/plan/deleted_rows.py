@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.artifacts.anchors import DELETED_STAGE
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import BY_NAME
 from mlporter.compare.report import DIFFER, ONLY_LEFT
-from mlporter.compare.versions import OWN_FILES
+from mlporter.compare.version_places import OWN_FILES
 from mlporter.plan.ids.id_columns import IdColumn, id_columns
 from mlporter.plan.ids.mapped_rows import edge_owner
 from mlporter.plan.side_reader import read_units

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.rest import HIDDEN_COLUMNS, HIDDEN_TABLES
+from mlporter.catalogue.rest_limits import HIDDEN_COLUMNS, HIDDEN_TABLES
 from mlporter.catalogue.types import Kind
-from mlporter.compare.check_written import HIDDEN, without_secrets
-from mlporter.compare.merge import OnDifference, compare_streams
 from mlporter.compare.report import DIFFER, ONLY_LEFT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import Shaper, blank_places, pair_up
-from mlporter.compare.versions import anchored_places
+from mlporter.compare.streams import OnDifference, compare_streams
+from mlporter.compare.version_places import anchored_places
+from mlporter.compare.written_rows import HIDDEN, without_secrets
 from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.deleted_rows import (
     Lost,
@@ -26,8 +26,8 @@ from mlporter.plan.deleted_rows import (
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
 from mlporter.plan.units import OWNED, key_text, tables_of
-from mlporter.stores.told import told_batch
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
+from mlporter.stores.views.rest_view import told_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlporter.plan.units import KEY_OF, is_among, key_array, key_text
 from mlporter.stores.protocols import Among
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.artifacts.anchors import Anchor, Where
+from mlporter.artifacts.uris.ownership import Anchor, Where
 from mlporter.selection.ids_in_strings import ids_in, version_in
 from mlporter.selection.links import PARENT_TAGS, End, Group, Link
 from mlporter.selection.row_keys import (
@@ -22,7 +22,7 @@ from mlporter.selection.row_keys import (
     rows_at,
 )
 from mlporter.stores.protocols import Among
-from mlporter.stores.versions import locations_of
+from mlporter.stores.rows.version_locations import locations_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Form, HiddenReference
-from mlporter.stores.gateway_models import endpoints_in
+from mlporter.stores.rows.gateway_endpoints import endpoints_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

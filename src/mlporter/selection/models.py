@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.anchors import DELETED_STAGE
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.selection.not_found import Missing, is_named, nearest
 from mlporter.selection.row_keys import Key, joined
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

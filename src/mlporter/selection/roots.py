@@ -10,7 +10,7 @@ from mlporter.selection.not_found import Missing, is_named, nearest
 from mlporter.selection.row_keys import joined
 from mlporter.selection.runs import find_runs, is_then, runs_like
 from mlporter.stores.protocols import Among
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.stores.among import is_among
 from mlporter.stores.protocols import Among
+from mlporter.stores.rows.filters import is_among
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

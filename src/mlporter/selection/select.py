@@ -14,9 +14,9 @@ from mlporter.selection.links import EDGES, End, Shape
 from mlporter.selection.roots import Roots
 from mlporter.selection.row_keys import Chosen, Key, keys_of, mask_at, matches
 from mlporter.selection.selected_source import Rule, SelectedSource
-from mlporter.stores.distant import distant
 from mlporter.stores.protocols import Among
-from mlporter.stores.secrets import WithoutSecrets
+from mlporter.stores.views.remote_source import distant
+from mlporter.stores.views.without_secrets import WithoutSecrets
 from mlporter.wording import plural
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue.own import LEFT_OUT, OWNER_KINDS, OWNER_TABLES
+from mlporter.catalogue.tables.own import LEFT_OUT, OWNER_KINDS, OWNER_TABLES
 from mlporter.selection.row_keys import (
     Chosen,
     Key,
@@ -18,7 +18,7 @@ from mlporter.selection.row_keys import (
     matches,
     rows_at,
 )
-from mlporter.stores.secrets import WithoutSecrets
+from mlporter.stores.views.without_secrets import WithoutSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

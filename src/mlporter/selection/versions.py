@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UsageError
-from mlporter.stores.versions import TableReader, rows_of
+from mlporter.stores.rows.version_locations import TableReader, rows_of
 
 if TYPE_CHECKING:
-    from mlporter.artifacts.anchors import VersionKey
+    from mlporter.artifacts.uris.ownership import VersionKey
 
 __all__ = ["VersionChoice", "choose_versions"]
 

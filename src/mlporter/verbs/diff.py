@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
@@ -15,18 +15,18 @@ from mlporter.plan.matching.aligned import aligned
 from mlporter.plan.matching.counterparts import WithoutMarks, has_marks
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import Selection, as_selection, select
-from mlporter.stores.address import Address, AddressKind
-from mlporter.stores.foreign import WithoutForeign, is_foreign
-from mlporter.stores.locating import locate, locate_users
+from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
+from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlporter.compare.report import DiffReport
     from mlporter.selection import Asked
-    from mlporter.stores.address import Place
+    from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
 
 __all__ = ["diff"]
@@ -111,9 +111,8 @@ def diff(
             if copied:
                 one, other = WithoutMarks(one), WithoutMarks(other)
                 options = replace(options, copied=True)
-                limits.append(
-                    f"Tags {marks.OURS}*, and what a server sets: {', '.join(marks.SERVERS_OWN)}."
-                )
+                theirs = ", ".join(source_tags.SERVERS_OWN)
+                limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {theirs}.")
             one, other = _as_told(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])
@@ -138,7 +137,7 @@ def _as_told(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Sou
     if not (left.description.over_rest or right.description.over_rest):
         return left, right
     # It needs a database driver, which comparing bundles does not.
-    from mlporter.stores.told import AsTold  # noqa: PLC0415
+    from mlporter.stores.views.rest_view import AsTold  # noqa: PLC0415
 
     one, other = (stack.enter_context(closing(AsTold(source))) for source in (left, right))
     return one, other

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
 from mlporter.redaction import redact_address
-from mlporter.stores.database.revision import installed_head
-from mlporter.stores.distant import distant
-from mlporter.stores.locating import locate
+from mlporter.stores.addresses.locating import locate
+from mlporter.stores.database.schema.revision import installed_head
 from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.views.remote_source import distant
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.stores.address import Address, Place
+    from mlporter.stores.addresses.address import Address, Place
 
 __all__ = ["Check", "DoctorReport", "doctor"]
 

@@ -10,7 +10,8 @@ from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, get_args
 
-from mlporter.artifacts.anchors import Where
+from mlporter.artifacts.read_ahead import read_ahead
+from mlporter.artifacts.uris.ownership import Where
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.catalogue.types import Kind
 from mlporter.compare.latest_metrics import LatestMetrics
@@ -24,12 +25,11 @@ from mlporter.execute.unreadable_files import check_strict, find_unreadable
 from mlporter.plan.table_plan import Plan, plan_transfer
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
-from mlporter.stores.address import AddressKind
-from mlporter.stores.ahead import read_ahead
-from mlporter.stores.database.revision import installed_mlflow
-from mlporter.stores.locating import locate, locate_users
+from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.addresses.locating import locate, locate_users
+from mlporter.stores.database.schema.revision import installed_mlflow
 from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
-from mlporter.stores.versions import locations_of, rows_of
+from mlporter.stores.rows.version_locations import locations_of, rows_of
 from mlporter.verbs.command_line import command_line
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlporter.bundle.manifest import Manifest
+    from mlporter.bundle.documents.manifest import Manifest
     from mlporter.catalogue.types import Table
     from mlporter.selection import Asked
-    from mlporter.stores.address import Address, Place
+    from mlporter.stores.addresses.address import Address, Place
     from mlporter.stores.protocols import ArtifactFile, Source
 
 __all__ = ["ArtifactsMode", "check_options", "export"]

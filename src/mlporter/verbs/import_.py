@@ -23,13 +23,13 @@ from mlporter.execute.unreadable_files import check_strict, find_unreadable
 from mlporter.plan.policy import OnConflict, Policy
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
-from mlporter.stores.address import Address, AddressKind, place_text
-from mlporter.stores.config import said_of_names
+from mlporter.stores.addresses.address import Address, AddressKind, place_text
+from mlporter.stores.addresses.locating import locate, locate_users
+from mlporter.stores.addresses.mistypings import said_of_folder
+from mlporter.stores.addresses.named_places import said_of_names
 from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target
-from mlporter.stores.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
-from mlporter.stores.spellings import said_of_folder
 from mlporter.verbs.command_line import command_line
 from mlporter.verbs.export import ArtifactsMode, check_options
 from mlporter.verbs.overlap import check_apart, check_outside
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mlporter.execute.database.prepare import Prepared, Target
     from mlporter.execute.remarks import Seen
     from mlporter.selection import Asked
-    from mlporter.stores.address import Place
+    from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
 
 __all__ = ["copy", "import_"]

@@ -6,24 +6,24 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlporter.bundle.reader import BundleSource
 from mlporter.catalogue import release_of
-from mlporter.catalogue.own import LEFT_OUT
+from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.execute.orphans import Orphans, find_orphans
 from mlporter.execute.result import LEFT_OUT_SHOWN
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.locating import locate, locate_users
+from mlporter.stores.addresses.locating import locate, locate_users
+from mlporter.stores.bundle_source import BundleSource
 from mlporter.stores.opening import RETRY_TIME, open_source
 from mlporter.stores.protocols import TellsOutside
-from mlporter.stores.versions import rows_of
-from mlporter.stores.wrapped import Wrapped
+from mlporter.stores.rows.version_locations import rows_of
+from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlporter.bundle.manifest import Manifest
+    from mlporter.bundle.documents.manifest import Manifest
     from mlporter.errors import LeftOut
-    from mlporter.stores.address import Place
+    from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
 
 __all__ = [

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.uris import local_path
+from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.errors import UsageError
-from mlporter.stores.address import AddressKind
-from mlporter.stores.identity import is_same_place
+from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.verbs.command_line import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlporter.execute.options import Wishes
-    from mlporter.stores.address import Address
+    from mlporter.stores.addresses.address import Address
 
 __all__ = ["check_apart", "check_outside"]
 

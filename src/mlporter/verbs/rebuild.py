@@ -14,22 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlporter.artifacts.described import tree_of
-from mlporter.artifacts.layout import experiment_root, logged_model_root, run_root, version_root
-from mlporter.artifacts.looking import is_folder
-from mlporter.artifacts.roots import Roots
-from mlporter.artifacts.uris import local_path
-from mlporter.bundle.safe_yaml import load_yaml
+from mlporter.artifacts.disk.presence import is_folder
+from mlporter.artifacts.registry_from_files import tree_of
+from mlporter.artifacts.uris.allowed_folders import Roots
+from mlporter.artifacts.uris.layout import (
+    experiment_root,
+    logged_model_root,
+    run_root,
+    version_root,
+)
+from mlporter.artifacts.uris.uri_text import local_path
+from mlporter.bundle.documents.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, LeftOut, UnreachableError, UsageError
 from mlporter.execute.result import LeftOutSummary, Result
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
-from mlporter.stores.address import AddressKind, place_text
-from mlporter.stores.environment import environment_of
-from mlporter.stores.filestore.folders import is_file_store
-from mlporter.stores.locating import locate
+from mlporter.stores.addresses.address import AddressKind, place_text
+from mlporter.stores.addresses.environment import environment_of
+from mlporter.stores.addresses.file_store_folders import is_file_store
+from mlporter.stores.addresses.locating import locate
+from mlporter.stores.artifact_places.mlflow_place import open_place
 from mlporter.stores.opening import RETRY_TIME, allowed_folder
-from mlporter.stores.places import open_place
 from mlporter.verbs.command_line import command_line
 from mlporter.verbs.import_ import copy
 from mlporter.wording import plural
@@ -37,9 +42,9 @@ from mlporter.wording import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlporter.artifacts.described import Experiment, LoggedModel, Run, Tree
     from mlporter.artifacts.places import Place as Folder
-    from mlporter.stores.address import Address, Place
+    from mlporter.artifacts.registry_from_files import Experiment, LoggedModel, Run, Tree
+    from mlporter.stores.addresses.address import Address, Place
 
 __all__ = ["rebuild"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.errors import UsageError
-from mlporter.stores.locating import locate, locate_users
+from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.opening import RETRY_TIME, open_source
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from mlporter.stores.address import Place
+    from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Description, Source
 
 __all__ = ["Registry", "open", "show"]
@@ -108,7 +108,7 @@ class Registry:
     def _schema(self, table: str) -> pa.Schema:
         if table in self._tables:
             return self._tables[table].schema
-        from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT  # noqa: PLC0415
+        from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT  # noqa: PLC0415
 
         return {"artifacts": ARTIFACTS, "left_out": LEFT_OUT}[table].schema
 

@@ -6,16 +6,16 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlporter.artifacts.uris import UriMap, local_path
+from mlporter.artifacts.uris.uri_text import UriMap, local_path
 from mlporter.errors import ExitCode, ReadBackError, RefusedError, UnsupportedError, UsageError
 from mlporter.execute.database.remap import Remap
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
-from mlporter.stores.address import AddressKind
+from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.addresses.locating import locate
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.database.target import DatabaseTarget, open_database_target
-from mlporter.stores.locating import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
-    from mlporter.stores.address import Address, Place
+    from mlporter.stores.addresses.address import Address, Place
 
 __all__ = ["Relocated", "relocate"]
 

@@ -10,27 +10,27 @@ from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.anchors import Where
+from mlporter.artifacts.disk.portable_names import NAMES, PortableNames
+from mlporter.artifacts.disk.write_log import WriteLog
 from mlporter.artifacts.places import LocalPlace
-from mlporter.artifacts.portable import NAMES, PortableNames
-from mlporter.artifacts.writelog import WriteLog
-from mlporter.bundle.atomic import disk_errors
-from mlporter.bundle.reader import BundleSource
+from mlporter.artifacts.uris.ownership import Where
+from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult, Result
 from mlporter.progress import OnProgress, silent
 from mlporter.selection.versions import VersionChoice, choose_versions
-from mlporter.stores.address import AddressKind, place_text
-from mlporter.stores.locating import locate
+from mlporter.stores.addresses.address import AddressKind, place_text
+from mlporter.stores.addresses.locating import locate
+from mlporter.stores.bundle_source import BundleSource
 from mlporter.stores.opening import bundle_address, saying_what_is_there
-from mlporter.stores.versions import locations_of, rows_of, version_owner_id
+from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 from mlporter.verbs.overlap import check_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlporter.stores.address import Place
+    from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["unpack"]

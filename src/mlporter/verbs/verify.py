@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.bundle.check import VerifyMode, VerifyReport, verify_bundle
-from mlporter.bundle.manifest import load_manifest
+from mlporter.bundle.checks.verify import VerifyMode, VerifyReport, verify_bundle
+from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.stores.address import AddressKind
-from mlporter.stores.locating import locate
+from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import RETRY_TIME, bundle_address, saying_what_is_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.compare.report import DiffReport
-    from mlporter.stores.address import Place
+    from mlporter.stores.addresses.address import Place
 
 __all__ = ["VerifyResult", "verify"]
 

@@ -25,7 +25,7 @@ from mlporter.errors import (
     RefusedError,
     UnreachableError,
 )
-from mlporter.stores.database.connection import AdbcConnection
+from mlporter.stores.database.connection.connection import AdbcConnection
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import sqlite_url
 from tests.support.others import sqlite_held
@@ -416,7 +416,7 @@ def test_two_imports_into_one_postgresql_database_never_mix(
 def test_a_sqlite_target_that_somebody_writes_to_is_never_mixed_with(
     rich_bundle, mlflow_sqlite, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("mlporter.stores.database.sqlite._BUSY_MILLISECONDS", 10)
+    monkeypatch.setattr("mlporter.stores.database.engines.sqlite._BUSY_MILLISECONDS", 10)
     url = sqlite_url(mlflow_sqlite)
     with sqlite_held(mlflow_sqlite, "BEGIN IMMEDIATE"):
         with pytest.raises(RefusedError, match="another process is writing") as caught:

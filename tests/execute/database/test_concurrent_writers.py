@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mlporter
-from mlporter.artifacts.steady import SteadyFile
+from mlporter.artifacts.disk.stable_read import SteadyFile
 from tests.support.databases import sha256
 from tests.support.mlflow_session import QUIET_ENVIRONMENT
 

@@ -309,7 +309,7 @@ def test_what_the_server_refuses_while_it_is_written_is_taken_back(
     mlflow_sqlite, usual_mysql_url, monkeypatch
 ):
     """Here because the texts are too many to be looked at one by one."""
-    monkeypatch.setattr("mlporter.stores.database.mysql_keys._MOST_TEXTS", 0)
+    monkeypatch.setattr("mlporter.stores.database.mysql.keys._MOST_TEXTS", 0)
     url = sqlite_url(mlflow_sqlite)
     execute(url, MODEL.format("churn"), MODEL.format("Churn"), MODEL.format("another"))
     before = row_counts(usual_mysql_url)

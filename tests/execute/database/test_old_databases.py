@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import mlporter
-from mlporter.bundle.manifest import load_manifest
+from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.cli.app import run
 from mlporter.errors import RevisionError

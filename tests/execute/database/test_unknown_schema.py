@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mlporter
-from mlporter.bundle.manifest import load_manifest
+from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.errors import ExitCode
 from tests.support.databases import execute, rows
 from tests.support.engines import copy_sqlite

@@ -35,7 +35,7 @@ def server(running_server: TargetServer) -> TargetServer:
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is written to servers from now on: method and path of each request."""
-    from mlporter.stores.server.client import Client
+    from mlporter.stores.rest.client import Client
 
     sent: list[str] = []
     for name, method in (("_json", None), ("upload", "PUT"), ("send", "POST")):

@@ -283,8 +283,8 @@ def test_a_version_without_our_mark_that_is_not_the_same_in_all_is_a_conflict(
 
 def test_one_that_is_denied_is_one_entry_and_the_rest_arrives(plain_sqlite, server, monkeypatch):
     """HTTP 403 on a write: of one run, and of one model."""
-    from mlporter.stores.server.answers import DeniedError  # noqa: PLC0415 -- of this test only
-    from mlporter.stores.server.client import Client  # noqa: PLC0415
+    from mlporter.stores.rest.answers import DeniedError  # noqa: PLC0415 -- of this test only
+    from mlporter.stores.rest.client import Client  # noqa: PLC0415
 
     really, sent = Client._json, []
     name = plain_sqlite.client().get_run(plain_sqlite.run_ids[0]).info.run_name

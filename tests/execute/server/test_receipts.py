@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 import mlporter
-from mlporter.catalogue import marks
-from mlporter.stores.server.client import Client
+from mlporter.catalogue import source_tags
+from mlporter.stores.rest.client import Client
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 
@@ -133,10 +133,10 @@ def test_what_was_proved_of_a_copy_is_not_said_of_its_copy(source, server, write
     """The tag of a source that is itself a copy is of that copy alone."""
     address, client = source
     id_ = client.get_experiment_by_name("e").experiment_id
-    client.set_experiment_tag(id_, marks.METRICS, "0" * 1024)
+    client.set_experiment_tag(id_, source_tags.METRICS, "0" * 1024)
     assert mlporter.copy(address, server.address).exit_code == 0
     tags = server.client().get_experiment_by_name("e").tags
-    assert tags[marks.METRICS] != "0" * 1024
+    assert tags[source_tags.METRICS] != "0" * 1024
     writes.clear()
     assert mlporter.copy(address, server.address).rows == 0
     assert writes == []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, facts, heading, number
+from mlporter.cli.render.text import plural
 from mlporter.cli.render.transfer import (
     numbered,
     render_files,
@@ -16,7 +17,6 @@ from mlporter.cli.render.transfer import (
     render_notes,
     render_renamed,
 )
-from mlporter.cli.text import plural
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:

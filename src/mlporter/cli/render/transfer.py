@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, columns, facts, heading, number
-from mlporter.cli.text import human_bytes, human_seconds, plural, visible, words
+from mlporter.cli.render.text import human_bytes, human_seconds, plural, visible, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,25 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.anchors import Anchor, Where, find_anchors
-from mlporter.artifacts.copying import hash_stream
-from mlporter.artifacts.hosts import Hosts
-from mlporter.artifacts.uris import UriMap, uri_below
+from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.uris.allowed_hosts import Hosts
+from mlporter.artifacts.uris.ownership import Anchor, Where, find_anchors
+from mlporter.artifacts.uris.uri_text import UriMap, uri_below
 from mlporter.errors import MlporterError
-from mlporter.stores.environment import PROCESS, TRACKING_URI, Environment
-from mlporter.stores.files import recorded_places
-from mlporter.stores.places import Places
+from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
+from mlporter.stores.artifact_places.mlflow_place import Places
+from mlporter.stores.artifact_places.recorded_files import recorded_places
 from mlporter.stores.protocols import Among
-from mlporter.stores.versions import locations_of, owner_roots, rows_of, version_owner_id
-from mlporter.stores.wrapped import Wrapped
+from mlporter.stores.rows.version_locations import (
+    locations_of,
+    owner_roots,
+    rows_of,
+    version_owner_id,
+)
+from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlporter.artifacts.anchors import Root, VersionKey
     from mlporter.artifacts.places import Place
+    from mlporter.artifacts.uris.ownership import Root, VersionKey
     from mlporter.stores.protocols import ArtifactFile, Keep, Report, Source
-    from mlporter.stores.versions import TableReader
+    from mlporter.stores.rows.version_locations import TableReader
 
 __all__ = ["WithHeld", "with_held"]
 

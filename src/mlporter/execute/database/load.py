@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.read_ahead import read_ahead
 from mlporter.catalogue.types import Kind
-from mlporter.compare.check_written import same_rows
 from mlporter.compare.latest_metrics import LatestMetrics
+from mlporter.compare.written_rows import same_rows
 from mlporter.errors import (
     BundleDamagedError,
     ConflictError,
@@ -26,18 +27,17 @@ from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.plan.units import OWNED
-from mlporter.stores.ahead import read_ahead
-from mlporter.stores.database.bulk import WORTHWHILE_ROWS
+from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
 from mlporter.stores.protocols import Among
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
+    from mlporter.artifacts.disk.write_log import Stays
     from mlporter.artifacts.places import Written
-    from mlporter.artifacts.writelog import Stays
     from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
     from mlporter.execute.database.prepare import Prepared

@@ -7,7 +7,8 @@ from functools import cached_property, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlporter.artifacts.uris import UriMap
+from mlporter.artifacts.read_ahead import read_ahead
+from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
 from mlporter.execute.database.remap import Remap
@@ -21,9 +22,8 @@ from mlporter.plan.matching.users import merge_users
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.resolve import resolve, resolve_fresh
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
-from mlporter.stores.ahead import read_ahead
-from mlporter.stores.kept import KeptRows
 from mlporter.stores.protocols import Among
+from mlporter.stores.rows.spool import KeptRows
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.plan.policy import Merge, Policy
     from mlporter.progress import OnProgress
-    from mlporter.stores.address import Address
-    from mlporter.stores.database.limits import Limits
+    from mlporter.stores.addresses.address import Address
+    from mlporter.stores.database.connection.limits import Limits
     from mlporter.stores.protocols import Source
 
 __all__ = ["Prepared", "Target", "prepare"]

@@ -9,7 +9,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.artifacts.uris import UriMap
+    from mlporter.artifacts.uris.uri_text import UriMap
     from mlporter.catalogue.types import Place, Table
 
 __all__ = ["Remap"]

@@ -1,7 +1,7 @@
 """Artifact URIs of a registry, rewritten to the target's root.
 
-The target's layout is MLflow's own (`mlporter.artifacts.layout`), so a run, a logged model or a
-trace gets its new place from its ids alone; a model version follows the run or logged model in
+The target's layout is MLflow's own (`mlporter.artifacts.uris.layout`), so a run, a logged model or
+a trace gets its new place from its ids alone; a model version follows the run or logged model in
 which its files lie.
 """
 
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlporter.artifacts import layout
-from mlporter.artifacts.anchors import Location, VersionKey, Where, find_anchors
-from mlporter.artifacts.uris import uri_below
-from mlporter.stores.lookup import SortedLookup
-from mlporter.stores.versions import locations_of, owner_roots, rows_of
+from mlporter.artifacts.uris import layout
+from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_anchors
+from mlporter.artifacts.uris.uri_text import uri_below
+from mlporter.stores.rows.sorted_lookup import SortedLookup
+from mlporter.stores.rows.version_locations import locations_of, owner_roots, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mlporter.artifacts.anchors import Anchor
+    from mlporter.artifacts.uris.ownership import Anchor
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Source
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.copying import hash_stream
-from mlporter.artifacts.hosts import Hosts
+from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.disk.write_log import Stays, WriteLog
 from mlporter.artifacts.places import LocalPlace, Written
-from mlporter.artifacts.uris import UriMap
-from mlporter.artifacts.writelog import Stays, WriteLog
+from mlporter.artifacts.uris.allowed_hosts import Hosts
+from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import ReadBackError, UnreachableError
-from mlporter.stores.environment import PROCESS, TRACKING_URI, Environment
-from mlporter.stores.places import Places
+from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
+from mlporter.stores.artifact_places.mlflow_place import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

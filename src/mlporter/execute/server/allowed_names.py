@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 
 if TYPE_CHECKING:
     from mlporter.plan.side_reader import Reader
@@ -46,7 +46,7 @@ def odd_tags(source: Reader) -> dict[str, dict[str, str]]:
     A server cuts, or refuses, longer ones.
     """
     found: dict[str, dict[str, str]] = {}
-    known: dict[str, bool] = {marks.RUN: False}
+    known: dict[str, bool] = {source_tags.RUN: False}
     for batch in source.read("tags", ("run_uuid", "key", "value")):
         keys = batch.column(1).dictionary_encode()
         for key in keys.dictionary.to_pylist():

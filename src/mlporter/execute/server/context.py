@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.artifacts import layout
-from mlporter.catalogue.unsettable import UNSETTABLE
-from mlporter.compare.missing import MissingRows
+from mlporter.artifacts.uris import layout
+from mlporter.catalogue.rest_unsettable import UNSETTABLE
+from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
@@ -22,22 +22,22 @@ from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.units import is_among
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import REFUSED, reason_of
-from mlporter.stores.server.families import ANYWHERE
-from mlporter.stores.told import told_batch
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rest.answers import REFUSED, reason_of
+from mlporter.stores.rows.version_locations import rows_of
+from mlporter.stores.server.table_families import ANYWHERE
+from mlporter.stores.views.rest_view import told_batch
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlporter.catalogue.types import Table
-    from mlporter.compare.missing import Missing
+    from mlporter.compare.missing_rows import Missing
     from mlporter.plan.policy import Policy
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
     from mlporter.stores.server.source import ServerSource
-    from mlporter.stores.server.writing import Writer
+    from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["Carry", "Home", "Tally"]
 

@@ -10,14 +10,14 @@ from itertools import groupby
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts import layout
+from mlporter.artifacts.uris import layout
 from mlporter.errors import OutsideError
 from mlporter.execute.artifact_files import SourceFileError, open_guarded, unreadable
 from mlporter.execute.result import FilesResult
 from mlporter.execute.server.worker_pool import Crew
 from mlporter.plan.ids.file_contents import names_ids, with_new_ids
-from mlporter.stores.lookup import SortedLookup
-from mlporter.stores.server.answers import REFUSED, reason_of
+from mlporter.stores.rest.answers import REFUSED, reason_of
+from mlporter.stores.rows.sorted_lookup import SortedLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mlporter.execute.server.context import Carry
     from mlporter.stores.protocols import ArtifactFile
-    from mlporter.stores.server.places import ServerPlaces
+    from mlporter.stores.server.target_places import ServerPlaces
 
 __all__ = ["Files"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Kind
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.families import BY_EXPERIMENT, WHOLE
+from mlporter.stores.server.table_families import BY_EXPERIMENT, WHOLE
 from mlporter.wording import plural
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.errors import LeftOut, RefusedError
 from mlporter.execute.server.context import Home
 from mlporter.plan.deleted_rows import how_to_restore
@@ -14,7 +14,7 @@ from mlporter.plan.matching.natural_keys import alike, alike_anywhere, tagged
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import datasets_of, experiments_of
 from mlporter.stores.protocols import Among
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,8 +57,8 @@ class Matching:
         self._experiments()
         self.carry.server.narrow(self.carry.back.experiments)
         if self.carry.back.experiments:
-            self._owned("runs", "run_uuid", "tags", marks.RUN)
-            self._owned("logged_models", "model_id", "logged_model_tags", marks.LOGGED_MODEL)
+            self._owned("runs", "run_uuid", "tags", source_tags.RUN)
+            self._owned("logged_models", "model_id", "logged_model_tags", source_tags.LOGGED_MODEL)
             self._deleted_models()
             self._datasets()
             self._evaluation()
@@ -71,7 +71,7 @@ class Matching:
         mine, there = experiments_of(carry.source), experiments_of(carry.server)
         marked = _numbered(carry.server)
         self.ours = set(marked)
-        held = tagged(carry.server, "experiment_tags", "experiment_id", marks.HOLDS)
+        held = tagged(carry.server, "experiment_tags", "experiment_id", source_tags.HOLDS)
         self.marked = self.ours | {int(number) for number, _ in held}
         asked = ((e.number, carry.policy.experiment_name(e.name)) for e in mine)
         new = {number: name for number, name in asked if name is not None}
@@ -124,7 +124,7 @@ class Matching:
                 break
         writer = self.carry.writer_of(copy.workspace)
         return any(
-            writer.run_tagged(str(copy.number), (marks.RUN, run)) for run in runs[:_LOOKED_AT]
+            writer.run_tagged(str(copy.number), (source_tags.RUN, run)) for run in runs[:_LOOKED_AT]
         )
 
     def _match(
@@ -167,7 +167,7 @@ class Matching:
         }
         found = {}
         for number, key, value in rows_of(self.carry.source, "experiment_tags", columns):
-            if there.get((number, key), value) != value and not key.startswith(marks.OURS):
+            if there.get((number, key), value) != value and not key.startswith(source_tags.OURS):
                 found[number] = f"the server has another value of its tag {key!r}"
         return found
 
@@ -240,7 +240,7 @@ class Matching:
     def _deleted_models(self) -> None:
         """Copies that were deleted again, as their originals are: a server does not list them."""
         carry = self.carry
-        prefix, gone = marks.DELETED_MODEL, {}
+        prefix, gone = source_tags.DELETED_MODEL, {}
         for number, key, value in rows_of(
             carry.server, "experiment_tags", ("experiment_id", "key", "value")
         ):
@@ -288,9 +288,9 @@ class Matching:
 
 def _numbered(reader: Reader) -> dict[int, str]:
     """Experiments that are copies, and the number that each has where it comes from."""
-    found = tagged(reader, "experiment_tags", "experiment_id", marks.EXPERIMENT)
+    found = tagged(reader, "experiment_tags", "experiment_id", source_tags.EXPERIMENT)
     return {int(number): value for number, value in found}
 
 
-_DATASET_TAG = ("evaluation_dataset_tags", "dataset_id", marks.DATASET)
+_DATASET_TAG = ("evaluation_dataset_tags", "dataset_id", source_tags.DATASET)
 _LOCATION = ("experiment_id", "artifact_location")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import AccessDeniedError
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import ApiError, LostAnswerError
+from mlporter.stores.rest.answers import ApiError, LostAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

@@ -6,13 +6,13 @@ from itertools import count
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
-from mlporter.stores.server.calls import API, API3
-from mlporter.stores.server.writing import Writer
+from mlporter.stores.server.reading.calls import API, API3
+from mlporter.stores.server.writing.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlporter.stores.server.client import Client, Json
+    from mlporter.stores.rest.client import Client, Json
 
 __all__ = ["Rehearsal"]
 

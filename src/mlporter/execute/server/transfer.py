@@ -8,7 +8,7 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.unsettable import UNSETTABLE
+from mlporter.catalogue.rest_unsettable import UNSETTABLE
 from mlporter.errors import ConflictError, RefusedError
 from mlporter.execute.left_out import left_out_of
 from mlporter.execute.result import FilesResult, Result, TableResult
@@ -41,15 +41,15 @@ from mlporter.execute.server.tracking.receipts import note_proved
 from mlporter.execute.server.tracking.run_contents import write_contents
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.progress import silent
-from mlporter.stores.server.places import ServerPlaces
+from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.server.source import ServerSource
-from mlporter.stores.server.writing import Writer
-from mlporter.stores.versions import rows_of
+from mlporter.stores.server.target_places import ServerPlaces
+from mlporter.stores.server.writing.writer import Writer
 
 if TYPE_CHECKING:
     from mlporter.plan.policy import Policy
     from mlporter.progress import OnProgress
-    from mlporter.stores.address import Address
+    from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
     from mlporter.stores.server.capabilities import Capabilities
 

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue.types import Form, HiddenReference
-from mlporter.stores.gateway_models import with_endpoints
-from mlporter.stores.json_text import with_strings
+from mlporter.stores.rows.gateway_endpoints import with_endpoints
+from mlporter.stores.rows.json_strings import with_strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.ids.id_map import IdMap
-    from mlporter.stores.json_text import Path
+    from mlporter.stores.rows.json_strings import Path
 
 __all__ = ["map_strings", "with_trace_ids"]
 

@@ -14,12 +14,12 @@ from mlporter.plan.ids.id_strings import map_strings
 from mlporter.plan.ids.resorting import resorted
 from mlporter.plan.units import EXPERIMENTS, OWNED, is_among, key_array
 from mlporter.stores.protocols import Among
-from mlporter.stores.versions import known_roots
+from mlporter.stores.rows.version_locations import known_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mlporter.artifacts.anchors import Root
+    from mlporter.artifacts.uris.ownership import Root
     from mlporter.catalogue.types import Table
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.plan.side_reader import Reader

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.artifacts.files import ArtifactFile
+from mlporter.artifacts.artifact_file import ArtifactFile
 from mlporter.catalogue import BY_NAME
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def resorted(entry: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
 
 
 def _on_disk(entry: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    from mlporter.stores.database.spool import Spool  # noqa: PLC0415 -- needs a database driver
+    from mlporter.stores.database.scratch_registry import Spool  # noqa: PLC0415 -- needs a database driver
 
     with closing(Spool(f"rows of {entry.name}")) as spool:
         first = next(batches)

@@ -13,7 +13,7 @@ from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import experiments_of, models_of
 from mlporter.plan.units import key_text
 from mlporter.selection.not_found import Missing, nearest
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

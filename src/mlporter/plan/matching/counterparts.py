@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.matching.natural_keys import alike, alike_anywhere, tagged
-from mlporter.stores.versions import rows_of
-from mlporter.stores.wrapped import Wrapped
+from mlporter.stores.rows.version_locations import rows_of
+from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["WithoutMarks", "counterparts", "has_marks"]
 
 _KINDS = (
-    ("runs", "run_uuid", "tags", marks.RUN),
-    ("logged_models", "model_id", "logged_model_tags", marks.LOGGED_MODEL),
-    ("evaluation_datasets", "dataset_id", "evaluation_dataset_tags", marks.DATASET),
+    ("runs", "run_uuid", "tags", source_tags.RUN),
+    ("logged_models", "model_id", "logged_model_tags", source_tags.LOGGED_MODEL),
+    ("evaluation_datasets", "dataset_id", "evaluation_dataset_tags", source_tags.DATASET),
 )
 _MODEL_TABLES = {
     "logged_models",
@@ -35,9 +35,9 @@ _MODEL_TABLES = {
     "logged_model_metrics",
 }
 _FIRST = (
-    ("experiment_tags", "experiment_id", marks.EXPERIMENT),
-    ("experiment_tags", "experiment_id", marks.HOLDS),
-    ("registered_model_tags", "name", marks.REGISTERED_MODEL),
+    ("experiment_tags", "experiment_id", source_tags.EXPERIMENT),
+    ("experiment_tags", "experiment_id", source_tags.HOLDS),
+    ("registered_model_tags", "name", source_tags.REGISTERED_MODEL),
 )
 
 
@@ -83,9 +83,9 @@ def _deleted(source: Reader) -> dict[str, str]:
     """Copies of logged models that were deleted, as their originals are: no server lists them."""
     columns = ("key", "value")
     return {
-        key.removeprefix(marks.DELETED_MODEL): value
+        key.removeprefix(source_tags.DELETED_MODEL): value
         for key, value in rows_of(source, "experiment_tags", columns)
-        if key.startswith(marks.DELETED_MODEL)
+        if key.startswith(source_tags.DELETED_MODEL)
     }
 
 
@@ -103,7 +103,7 @@ class WithoutMarks(Wrapped):
             yield from self._without_held(table, columns, among)
             return
         batches = self.inner.read(table, columns, among)
-        name = "key" if table == "trace_request_metadata" else marks.TAG_TABLES.get(table)
+        name = "key" if table == "trace_request_metadata" else source_tags.TAG_TABLES.get(table)
         if name is None or (columns is not None and name not in columns):
             yield from batches
             return
@@ -123,11 +123,11 @@ class WithoutMarks(Wrapped):
     @cached_property
     def _held(self) -> dict[str, str]:
         """Logged models that only hold files of model versions; whose files they are."""
-        found = tagged(self.inner, "logged_model_tags", "model_id", marks.LOGGED_MODEL)
+        found = tagged(self.inner, "logged_model_tags", "model_id", source_tags.LOGGED_MODEL)
         return {
-            model: owner.removeprefix(marks.HELD)
+            model: owner.removeprefix(source_tags.HELD)
             for model, owner in found
-            if owner.startswith(marks.HELD)
+            if owner.startswith(source_tags.HELD)
         }
 
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
@@ -148,5 +148,5 @@ class WithoutMarks(Wrapped):
 
 def _without(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
     keys = batch.column(batch.schema.get_field_index(name))
-    own = pc.is_in(keys, value_set=pa.array(marks.SERVERS_OWN))
-    return batch.filter(pc.invert(pc.or_(pc.starts_with(keys, marks.OURS), own)))
+    own = pc.is_in(keys, value_set=pa.array(source_tags.SERVERS_OWN))
+    return batch.filter(pc.invert(pc.or_(pc.starts_with(keys, source_tags.OURS), own)))

@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.stores.protocols import Among
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -207,12 +207,12 @@ def _records(left: Reader, right: Reader) -> Ids:
     mine = list(rows_of(left, table, columns))
     if not mine:
         return {table: {}}
-    origin = dict(tagged(right, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
+    origin = dict(tagged(right, "evaluation_dataset_tags", "dataset_id", source_tags.DATASET))
     there = {
         (origin.get(dataset, dataset), digest): id_
         for id_, dataset, digest in rows_of(right, table, columns)
     }
-    origin = dict(tagged(left, "evaluation_dataset_tags", "dataset_id", marks.DATASET))
+    origin = dict(tagged(left, "evaluation_dataset_tags", "dataset_id", source_tags.DATASET))
     pairs = ((id_, there.get((origin.get(data, data), digest))) for id_, data, digest in mine)
     return {table: {id_: other for id_, other in pairs if other is not None}}
 
@@ -222,7 +222,7 @@ def tagged(reader: Reader, table: str, column: str, key: str) -> Iterator[tuple[
     entry = next((entry for entry in reader.tables if entry.name == table), None)
     if entry is None:
         return
-    name = marks.TAG_TABLES[table]
+    name = source_tags.TAG_TABLES[table]
     among = Among(name, (key,))
     for batch in reader.read(table, (column, name.replace("key", "value")), among):
         yield from zip(*(values.to_pylist() for values in batch.columns), strict=True)

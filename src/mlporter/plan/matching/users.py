@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlporter.catalogue import USER_TABLES
+from mlporter.catalogue.tables.users import PERSONAL, RESOURCES
 from mlporter.catalogue.types import Kind
-from mlporter.catalogue.users import PERSONAL, RESOURCES
 from mlporter.errors import LeftOut
 from mlporter.plan.policy import Conflict
-from mlporter.stores.versions import rows_of
-from mlporter.stores.wrapped import Wrapped
+from mlporter.stores.rows.version_locations import rows_of
+from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -11,7 +11,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.execute.server.objects import (
     make_one,
     new_objects,
@@ -19,9 +19,9 @@ from mlporter.execute.server.objects import (
     source_rows,
     try_one,
 )
-from mlporter.stores.gateway_models import with_endpoints
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.evaluating import Evaluating
+from mlporter.stores.rows.gateway_endpoints import with_endpoints
+from mlporter.stores.server.writing.evaluation import Evaluating
 
 if TYPE_CHECKING:
     from mlporter.execute.server.context import Carry
@@ -75,7 +75,7 @@ def write_datasets(carry: Carry) -> None:
             for tag in rows_below(carry, "evaluation_dataset_tags", "dataset_id", id_)
         }
         api = Evaluating(carry.writer_of(carry.ids.workspace(row["workspace"] or "default")))
-        marked = {marks.DATASET: id_, **tags}  # a copy of a copy is one of the first
+        marked = {source_tags.DATASET: id_, **tags}  # a copy of a copy is one of the first
         make = partial(api.dataset, row["name"], homes, marked)
         if make_one(carry, "evaluation_datasets", id_, make, row["name"]):
             carry.wrote("evaluation_dataset_tags", len(tags))

@@ -21,7 +21,7 @@ from mlporter.execute.server.objects import (
     source_rows,
     try_one,
 )
-from mlporter.stores.server.gateway_writing import PLACEHOLDER_SECRET, GatewayWriter
+from mlporter.stores.server.writing.gateway import PLACEHOLDER_SECRET, GatewayWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

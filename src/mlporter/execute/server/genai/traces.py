@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from mlporter.execute.server.genai.assessments import sending
 from mlporter.execute.server.worker_pool import Crew
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import REFUSED, reason_of
-from mlporter.stores.server.tracing import assessment_body, spans_body, trace_body
+from mlporter.stores.rest.answers import REFUSED, reason_of
+from mlporter.stores.server.writing.trace_bodies import assessment_body, spans_body, trace_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.execute.server.context import Carry
-    from mlporter.stores.server.writing import Writer
+    from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["restore_assessments", "write_traces"]
 

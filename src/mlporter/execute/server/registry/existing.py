@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlporter.artifacts.anchors import DELETED_STAGE
-from mlporter.catalogue import marks
-from mlporter.stores.versions import rows_of
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
+from mlporter.catalogue import source_tags
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,9 +38,9 @@ class RegisteredVersion:
         One without our mark is somebody's own, unless all that is said of it is the same: prompts
         share a placeholder as their source and have their text in a tag, so that tags count, too.
         """
-        if self.tags.get(marks.VERSION) == f"{row['name']}/{row['version']}":
+        if self.tags.get(source_tags.VERSION) == f"{row['name']}/{row['version']}":
             return True
-        if marks.VERSION in self.tags or marks.PLACEHOLDER in self.tags:
+        if source_tags.VERSION in self.tags or source_tags.PLACEHOLDER in self.tags:
             return False
         same = all((row[name] or None) == (self.row[name] or None) for name in _SAID)
         stages = (row["current_stage"] or "None", self.row["current_stage"] or "None")
@@ -58,7 +58,7 @@ class Registered:
 
     def is_ours(self) -> bool:
         """Whether an import made it."""
-        return marks.REGISTERED_MODEL in self.tags
+        return source_tags.REGISTERED_MODEL in self.tags
 
 
 def read_registered(server: Reader, wanted: set[Key]) -> dict[Key, Registered]:
@@ -160,7 +160,7 @@ def _tags_of_versions(
 
 
 def _without_marks(tags: Mapping[str, str]) -> dict[str, str]:
-    return {tag: value for tag, value in tags.items() if not tag.startswith(marks.OURS)}
+    return {tag: value for tag, value in tags.items() if not tag.startswith(source_tags.OURS)}
 
 
 def dicts_of(reader: Reader, table: str) -> Iterator[dict[str, Any]]:

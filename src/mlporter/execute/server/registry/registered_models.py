@@ -9,8 +9,8 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlporter.artifacts.anchors import DELETED_STAGE
-from mlporter.catalogue import marks
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
+from mlporter.catalogue import source_tags
 from mlporter.execute.server.allowed_names import is_taken
 from mlporter.execute.server.objects import try_one
 from mlporter.execute.server.registry.existing import (
@@ -31,20 +31,20 @@ from mlporter.execute.server.worker_pool import Crew
 from mlporter.plan.matching.names import free_name
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import models_of
-from mlporter.stores.server.answers import REFUSED, ApiError, reason_of
-from mlporter.stores.server.writing import tag_list
-from mlporter.stores.versions import locations_of, version_owner_id
+from mlporter.stores.rest.answers import REFUSED, ApiError, reason_of
+from mlporter.stores.rows.version_locations import locations_of, version_owner_id
+from mlporter.stores.server.writing.writer import tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlporter.artifacts.anchors import Location
+    from mlporter.artifacts.uris.ownership import Location
     from mlporter.execute.server.context import Carry
     from mlporter.execute.server.matching import Matching
     from mlporter.execute.server.registry.existing import Key
     from mlporter.execute.server.registry.version_sources import Named
-    from mlporter.stores.server.client import Json
-    from mlporter.stores.server.writing import Writer
+    from mlporter.stores.rest.client import Json
+    from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["Registry"]
 
@@ -136,7 +136,7 @@ class Registry:
         text = row["description"] or ""
         set_tag = partial(writer.set_registered_model_tag, name)
         if there is None:
-            mark = {marks.REGISTERED_MODEL: row["name"]}
+            mark = {source_tags.REGISTERED_MODEL: row["name"]}
             make = partial(writer.create_registered_model, name, text)
             _, late = _with_or_without(lambda tags: make(mark | tags), given)
             carry.wrote("registered_models")
@@ -193,9 +193,9 @@ class Registry:
         for tag in version_tags:
             tags[tag["version"]][tag["key"]] = tag["value"] or ""
         made = set(there.versions)
-        last = max(*made, int(there.tags.get(marks.PLACEHOLDER, 0)), 0)
+        last = max(*made, int(there.tags.get(source_tags.PLACEHOLDER, 0)), 0)
         for number, version in there.versions.items():
-            if marks.PLACEHOLDER in version.tags:
+            if source_tags.PLACEHOLDER in version.tags:
                 writer.delete_model_version(name, number)
                 made.discard(number)
         for row in rows:
@@ -249,7 +249,7 @@ class Registry:
         }
         body |= {"run_id": named.run} if named.run else {}
         body |= {"model_id": named.model} if named.model else {}
-        mark = {marks.VERSION: f"{row['name']}/{number}"}
+        mark = {source_tags.VERSION: f"{row['name']}/{number}"}
         make = partial(writer.create_model_version, expected=number)
         try:
             got, late = _with_or_without(
@@ -298,7 +298,7 @@ class Registry:
             )
         if not homes:
             return replace(named, refused="no experiment is carried that could hold its files")
-        home, tag = min(homes), (marks.LOGGED_MODEL, f"{marks.HELD}{owner}")
+        home, tag = min(homes), (source_tags.LOGGED_MODEL, f"{source_tags.HELD}{owner}")
         model = writer.logged_model_tagged(str(home), tag)
         if model is None:
             name = re.sub(r"[^\w -]", "_", row["name"])
@@ -313,10 +313,10 @@ class Registry:
         """Use up the numbers before one: versions are made and deleted."""
         while last < number - 1:
             body = {"name": name, "source": PLACEHOLDER_SOURCE,
-                    "tags": tag_list({marks.PLACEHOLDER: str(last + 1)})}  # fmt: skip
+                    "tags": tag_list({source_tags.PLACEHOLDER: str(last + 1)})}  # fmt: skip
             last = writer.create_model_version(body, last + 1)
             # Deleted ones are not shown: without this mark, nobody would know what is used up.
-            writer.set_registered_model_tag(name, marks.PLACEHOLDER, str(last))
+            writer.set_registered_model_tag(name, source_tags.PLACEHOLDER, str(last))
             writer.delete_model_version(name, last)
         return last == number - 1
 

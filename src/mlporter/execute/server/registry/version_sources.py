@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlporter.artifacts.anchors import PLACEHOLDER_SOURCES, Where
-from mlporter.artifacts.uris import scheme_of, uri_below
+from mlporter.artifacts.uris.ownership import PLACEHOLDER_SOURCES, Where
+from mlporter.artifacts.uris.uri_text import scheme_of, uri_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlporter.artifacts.anchors import Anchor, Location
+    from mlporter.artifacts.uris.ownership import Anchor, Location
     from mlporter.plan.ids.id_map import IdMap
 
 __all__ = ["PLACEHOLDER_SOURCE", "Named", "has_own_files", "names_version", "source_of"]

@@ -10,16 +10,16 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.errors import AccessDeniedError
 from mlporter.execute.server.allowed_names import odd_tags
 from mlporter.execute.server.context import Home
 from mlporter.execute.server.worker_pool import Crew
 from mlporter.plan.matching.natural_keys import tagged
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import ApiError
-from mlporter.stores.server.writing import tag_list
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rest.answers import ApiError
+from mlporter.stores.rows.version_locations import rows_of
+from mlporter.stores.server.writing.writer import tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,13 +88,15 @@ def _mark(carry: Carry, matching: Matching, number: int) -> None:
     gone = match.source.stage == "deleted"
     if there is not None and there.number not in matching.marked and not gone:
         with suppress(AccessDeniedError):
-            carry.writer_of(match.workspace).set_experiment_tag(there.number, marks.HOLDS, "true")
+            carry.writer_of(match.workspace).set_experiment_tag(
+                there.number, source_tags.HOLDS, "true"
+            )
 
 
 def _make(carry: Carry, matching: Matching, number: int) -> None:
     match = matching.matches[number]
     writer = carry.writer_of(match.workspace)
-    made = writer.create_experiment(match.name, {marks.EXPERIMENT: str(number)})
+    made = writer.create_experiment(match.name, {source_tags.EXPERIMENT: str(number)})
     new = int(made["experiment_id"])
     carry.homes[new] = Home(match.workspace, str(made.get("artifact_location", "")))
     carry.ids.experiments[number] = new
@@ -108,7 +110,7 @@ _RUN = ("run_uuid", "experiment_id", "name", "user_id", "start_time")
 def make_runs(carry: Carry) -> None:
     """Make runs that are not there; those of experiments that are left out are, too."""
     known = carry.ids.ids.setdefault("runs", {})
-    origin = dict(tagged(carry.source, "tags", "run_uuid", marks.RUN))
+    origin = dict(tagged(carry.source, "tags", "run_uuid", source_tags.RUN))
     odd = odd_tags(carry.source)
     total = carry.source.count("runs")
 
@@ -122,7 +124,7 @@ def make_runs(carry: Carry) -> None:
             "start_time": start or 0,
         }
         writer = carry.writer_of(carry.homes[home].workspace)
-        mark, along = (marks.RUN, origin.get(run, run)), odd.get(run, {})
+        mark, along = (source_tags.RUN, origin.get(run, run)), odd.get(run, {})
         try:
             known[run] = writer.create_run(body | {"tags": tag_list(along)}, mark)
             carry.odd.update((run, key) for key in along)
@@ -153,7 +155,7 @@ def make_logged_models(carry: Carry) -> None:
     known = carry.ids.ids.setdefault("logged_models", {})
     if not carry.is_offered("logged models", "logged_models"):
         return
-    origin = dict(tagged(carry.source, "logged_model_tags", "model_id", marks.LOGGED_MODEL))
+    origin = dict(tagged(carry.source, "logged_model_tags", "model_id", source_tags.LOGGED_MODEL))
     total = carry.source.count("logged_models")
 
     def make(item: tuple[tuple[Any, ...], list[tuple[str, str]]]) -> None:
@@ -168,7 +170,7 @@ def make_logged_models(carry: Carry) -> None:
         }
         writer = carry.writer_of(carry.homes[home].workspace)
         known[model] = writer.create_logged_model(
-            body, (marks.LOGGED_MODEL, origin.get(model, model))
+            body, (source_tags.LOGGED_MODEL, origin.get(model, model))
         )
         carry.on_progress("making logged models", len(known), total)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.execute.server.worker_pool import Crew
-from mlporter.stores.server.answers import REFUSED, reason_of
+from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
     from mlporter.execute.server.context import Carry
@@ -48,5 +48,5 @@ def _carried(rows: Any, matching: Matching) -> Any:  # noqa: ANN401 -- a batch a
 
     pairs = zip(*(rows.column(name).to_pylist() for name in ("experiment_id", "key")), strict=True)
     # What was proved of a copy is not proved of its copy.
-    keep = [number in matching.matches and key != marks.METRICS for number, key in pairs]
+    keep = [number in matching.matches and key != source_tags.METRICS for number, key in pairs]
     return pa.array(keep, pa.bool_())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.execute.server.worker_pool import Crew
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import REFUSED, reason_of
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rest.answers import REFUSED, reason_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mlporter.execute.server.context import Carry
     from mlporter.execute.server.matching import Matching
     from mlporter.execute.server.objects import Row
-    from mlporter.stores.server.client import Json
-    from mlporter.stores.server.writing import Writer
+    from mlporter.stores.rest.client import Json
+    from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["delete_last", "end_runs", "run_changes"]
 
@@ -152,7 +152,7 @@ def _delete_models(carry: Carry) -> None:
 
 
 def _delete_model(writer: Writer, home: int, model: str, copy: str) -> None:
-    writer.set_experiment_tag(home, f"{marks.DELETED_MODEL}{model}", copy)
+    writer.set_experiment_tag(home, f"{source_tags.DELETED_MODEL}{model}", copy)
     writer.delete_logged_model(copy)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.execute.server.tracking.run_contents import number
 from mlporter.execute.server.worker_pool import Crew
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import REFUSED, ApiError, reason_of
+from mlporter.stores.rest.answers import REFUSED, ApiError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.execute.server.context import Carry
-    from mlporter.stores.server.client import Json
-    from mlporter.stores.server.writing import Writer
+    from mlporter.stores.rest.client import Json
+    from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["write_edges", "write_model_metrics"]
 

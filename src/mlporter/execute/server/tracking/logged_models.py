@@ -6,10 +6,10 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mlporter.catalogue.marks import OF_VERSIONS
+from mlporter.catalogue.source_tags import OF_VERSIONS
 from mlporter.execute.server.tracking.version_list_tag import write_tags_of_versions
 from mlporter.execute.server.worker_pool import Crew
-from mlporter.stores.server.answers import REFUSED, reason_of
+from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue import marks
+from mlporter.catalogue import source_tags
 from mlporter.errors import AccessDeniedError
 from mlporter.plan.matching.natural_keys import tagged
-from mlporter.stores.server.answers import ApiError
-from mlporter.stores.versions import rows_of
+from mlporter.stores.rest.answers import ApiError
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,13 +91,13 @@ def note_proved(carry: Carry, read: Carry) -> None:
             # It only saves time: without it the next import reads all points. Who may only read
             # can have an import with nothing to write.
             with contextlib.suppress(ApiError, AccessDeniedError):
-                writer.set_experiment_tag(home, marks.METRICS, value)
+                writer.set_experiment_tag(home, source_tags.METRICS, value)
 
 
 def _noted(carry: Carry) -> dict[int, str]:
     """The tags of earlier imports, by the source's ids of experiments."""
     back = carry.back.experiments
-    found = tagged(carry.server, "experiment_tags", "experiment_id", marks.METRICS)
+    found = tagged(carry.server, "experiment_tags", "experiment_id", source_tags.METRICS)
     return {back[int(number)]: value for number, value in found if int(number) in back}
 
 

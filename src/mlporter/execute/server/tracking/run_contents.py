@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 from mlporter.execute.server.allowed_names import LONGEST_TAG, REFUSED_NAME, is_taken
 from mlporter.execute.server.tracking.receipts import leave_proved
 from mlporter.execute.server.worker_pool import Crew
-from mlporter.stores.server.answers import REFUSED, DeniedError, reason_of
+from mlporter.stores.rest.answers import REFUSED, DeniedError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mlporter.execute.server.context import Carry
-    from mlporter.stores.server.client import Json
-    from mlporter.stores.server.writing import Writer
+    from mlporter.stores.rest.client import Json
+    from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["LONGEST_PARAM", "LONGEST_TAG", "number", "write_contents"]
 

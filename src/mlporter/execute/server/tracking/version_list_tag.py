@@ -6,10 +6,10 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.marks import OF_VERSIONS
+from mlporter.catalogue.source_tags import OF_VERSIONS
 from mlporter.execute.server.worker_pool import Crew
 from mlporter.stores.protocols import Among
-from mlporter.stores.server.answers import REFUSED, reason_of
+from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
     from typing import Any
