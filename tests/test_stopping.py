@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlporter import stopping
-from mlporter.artifacts.ahead import ahead
-from mlporter.artifacts.copying import hash_stream
+from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.prefetch import ahead
 from mlporter.errors import InterruptedByUserError, UnreachableError
+from mlporter.execute.artifact_files import carry_files
+from mlporter.execute.server.worker_pool import Crew
 from mlporter.stopping import Pool
-from mlporter.stores.server.client import Client
-from mlporter.transfer.files import carry_files
-from mlporter.transfer.into_server.crew import Crew
+from mlporter.stores.rest.client import Client
 from tests.support.faulty_server import Answer, faulty_server
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.looking import displayable
-from mlporter.artifacts.uris import safe_relative
+from mlporter.artifacts.disk.presence import displayable
+from mlporter.artifacts.uris.uri_text import safe_relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable

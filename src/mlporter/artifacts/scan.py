@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from mlporter.artifacts.ahead import ahead
-from mlporter.artifacts.files import ArtifactFile, Report
-from mlporter.artifacts.looking import is_there
+from mlporter.artifacts.artifact_file import ArtifactFile, Report
+from mlporter.artifacts.disk.presence import is_there
 from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
+from mlporter.artifacts.prefetch import ahead
 from mlporter.errors import LeftOut, OutsideError, UnreachableError
 from mlporter.redaction import redact
 

@@ -98,7 +98,7 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
 def said_when_interrupted(target: str) -> str:
     """What an interrupted import or copy into a target says."""
     # Loaded when needed: `--help` does without.
-    from mlporter.stores.locating import address_text  # noqa: PLC0415
+    from mlporter.stores.addresses.locating import address_text  # noqa: PLC0415
 
     is_server = address_text(target).startswith(("http://", "https://", "databricks"))
     return GOES_ON if is_server else NOTHING_LEFT_BEHIND
@@ -118,7 +118,7 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
         if len(values) != 1:
             raise click.UsageError(f"SOURCE and {second} are needed, nothing else.")
         # Loaded when needed: `--help` does without.
-        from mlporter.stores.locating import tracking_uri  # noqa: PLC0415
+        from mlporter.stores.addresses.locating import tracking_uri  # noqa: PLC0415
 
         source = tracking_uri(source_env)
         if not source:

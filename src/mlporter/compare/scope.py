@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.own import ARTIFACTS
-from mlporter.catalogue.rest import (
+from mlporter.catalogue.rest_limits import (
     BLANKS,
     HIDDEN_COLUMNS,
     HIDDEN_ROWS,
@@ -14,8 +13,9 @@ from mlporter.catalogue.rest import (
     LINKS,
     NUMBERS,
 )
+from mlporter.catalogue.rest_unsettable import UNSETTABLE
+from mlporter.catalogue.tables.own import ARTIFACTS
 from mlporter.catalogue.types import Kind, Table
-from mlporter.catalogue.unsettable import UNSETTABLE
 from mlporter.compare.shape import Pair, pair_up
 from mlporter.errors import UsageError
 

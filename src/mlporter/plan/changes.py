@@ -8,29 +8,28 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
-from mlporter.compare.merge import compare_streams
 from mlporter.compare.report import ONLY_LEFT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import pair_up
+from mlporter.compare.streams import compare_streams
 from mlporter.plan.actions import Action, ActionKind, Change
+from mlporter.plan.deleted_rows import Update
+from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.keys import key_text, owner_of
 from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.sides import Decision, State, decide
-from mlporter.stores.versions import rows_of
-from mlporter.transfer.merge.gone import Update
-from mlporter.transfer.merge.mapped import MappedReader
-from mlporter.transfer.merge.units import tables_of
+from mlporter.plan.units import tables_of
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlporter.catalogue.types import Table
-    from mlporter.plan.base import Base
+    from mlporter.plan.equality import Comparison
+    from mlporter.plan.ids.id_map import IdMap
     from mlporter.plan.rows import Found, Key
+    from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Source
-    from mlporter.transfer.merge.equality import Comparison
-    from mlporter.transfer.merge.idmap import IdMap
-    from mlporter.transfer.merge.inventory import Reader
 
 __all__ = ["UPDATE_TIMES", "Changes", "changed_later"]
 
@@ -72,7 +71,7 @@ class Changes:
     # --- Units ------------------------------------------------------------------------------------
 
     def of_units(self, entity: str, keys: dict[str, str], ids: IdMap) -> None:
-        """Plan what becomes of units that both sides have, by the source's keys and the target's."""
+        """Plan what becomes of units that both sides have: their keys here, and there."""
         if not keys:
             return
         mine, theirs = self.comparison.of_units(entity, keys, ids)
@@ -215,18 +214,15 @@ class Changes:
         self, table: str, ids: IdMap, keys: set[Key], key: tuple[str, ...]
     ) -> dict[Key, dict[str, object]]:
         """When the source's rows were changed: that comes along."""
-        column = UPDATE_TIMES.get(table)
+        column = UPDATE_TIMES.get(table, "end_time")
         mine, theirs = self.comparison.entries(table)
-        has = column is not None and mine is not None and theirs is not None
-        if not has or column == "end_time" or column not in mine.by_name:  # type: ignore[union-attr]
+        if mine is None or theirs is None or column == "end_time":
             return {}
-        reader = MappedReader(self.source, ids)
-        here = tuple(name for name in key if name in mine.by_name)  # type: ignore[union-attr]
-        if here != key:
+        if not {column, *key} <= mine.by_name.keys() or column not in theirs.by_name:
             return {}
         return {
             row[:-1]: {column: row[-1]}
-            for row in rows_of(reader, table, (*key, column))
+            for row in rows_of(MappedReader(self.source, ids), table, (*key, column))
             if row[:-1] in keys and row[-1] is not None
         }
 

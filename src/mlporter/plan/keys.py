@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.transfer.merge.units import OWNED, key_array, key_text
+from mlporter.plan.units import OWNED, key_array, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlporter.catalogue import marks
-from mlporter.compare.merge import compare_streams
+from mlporter.catalogue import source_tags as marks
 from mlporter.compare.shape import Shaper
+from mlporter.compare.streams import compare_streams
 from mlporter.plan.actions import Action, ActionKind, Change, kind_of_update
 from mlporter.plan.digests import column_digests, key_digests
 from mlporter.plan.keys import group_name, owner_of
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mlporter.compare.shape import Normalise, Pair
     from mlporter.plan.actions import ActionBook
     from mlporter.plan.base import Base
+    from mlporter.plan.side_reader import Reader
     from mlporter.plan.sides import Wish
     from mlporter.stores.state import Group
-    from mlporter.transfer.merge.inventory import Reader
 
 __all__ = ["Key", "RowPlan", "RowPlanner", "Sides", "is_of_a_registry"]
 
@@ -301,7 +301,7 @@ class RowPlanner:
     def _note(self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...]) -> None:
         self.book.add(Action(kind, row.unit, row.name, changes))
 
-    def _stays(  # noqa: PLR0913, PLR0917 -- what is told of it
+    def _stays(  # noqa: PLR0917 -- what is told of it
         self,
         row: _Sided,
         decision: Decision,

@@ -5,26 +5,26 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from mlporter.artifacts.looking import is_folder
-from mlporter.artifacts.uris import local_path
+from mlporter.artifacts.disk.presence import is_folder
+from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
 from mlporter.redaction import redact
-from mlporter.stores.address import Address, AddressKind, parse_address, place_text
-from mlporter.stores.config import said_of_names
-from mlporter.stores.foreign import without_foreign
-from mlporter.stores.identity import is_same_place
-from mlporter.stores.once import Once
-from mlporter.stores.registries import WithRegistry
-from mlporter.stores.secrets import WithoutSecrets
-from mlporter.stores.spellings import said_of_folder
+from mlporter.stores.addresses.address import Address, AddressKind, parse_address, place_text
+from mlporter.stores.addresses.mistypings import said_of_folder
+from mlporter.stores.addresses.named_places import said_of_names
+from mlporter.stores.addresses.same_place import is_same_place
+from mlporter.stores.views.dedupe import Once
+from mlporter.stores.views.foreign_tables import without_foreign
+from mlporter.stores.views.separate_registry import WithRegistry
+from mlporter.stores.views.without_secrets import WithoutSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mlporter.progress import OnProgress
-    from mlporter.stores.address import Place
+    from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
 
     class _Opened(Protocol):
@@ -56,7 +56,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
 
     Args:
-        address: Where, and by which variables; see `mlporter.stores.address`.
+        address: Where, and by which variables; see `mlporter.stores.addresses.address`.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed, and requests sent, at a time.
         include_secrets: Read secret columns and tables too.
@@ -149,7 +149,7 @@ def allowed_folder(folder: Place) -> Path:
 
 
 def _with_users(source: Source, auth: Address) -> Source:
-    from mlporter.stores.database.auth import WithUsers, open_auth  # noqa: PLC0415 -- drivers
+    from mlporter.stores.database.auth_database import WithUsers, open_auth  # noqa: PLC0415 -- drivers
 
     try:
         return WithUsers(source, open_auth(auth))
@@ -159,7 +159,7 @@ def _with_users(source: Source, auth: Address) -> Source:
 
 
 def _open_bundle(place: Address, *, once: bool) -> Source:
-    from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
+    from mlporter.stores.bundle_source import BundleSource  # noqa: PLC0415
 
     with saying_what_is_there(place):
         source = BundleSource(bundle_address(place))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
-from mlporter.artifacts.files import ArtifactFile, Report
+from mlporter.artifacts.artifact_file import ArtifactFile, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,15 +18,15 @@ from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from mlporter.errors import StateInUseError, UnreachableError
-from mlporter.stores.identity import identity_text
+from mlporter.stores.addresses.same_place import identity_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from mlporter.stores.address import Address
+    from mlporter.stores.addresses.address import Address
 
 __all__ = ["Group", "LastSent", "folder_for"]
 

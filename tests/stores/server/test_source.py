@@ -9,7 +9,7 @@ import pytest
 
 import mlporter
 from mlporter.catalogue import TABLES
-from mlporter.catalogue.rest import (
+from mlporter.catalogue.rest_limits import (
     BLANKS,
     EMPTIES,
     HIDDEN_COLUMNS,
@@ -19,9 +19,9 @@ from mlporter.catalogue.rest import (
     NUMBERS,
 )
 from mlporter.errors import ExitCode
+from mlporter.selection import Selection, select
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import Among
-from mlporter.transfer.selection import Selection, select
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_runs import METRIC_HISTORY
@@ -29,7 +29,7 @@ from tests.support.rich_runs import METRIC_HISTORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlporter.stores.database.spool import Spool
+    from mlporter.stores.database.scratch_registry import Spool
     from tests.support.served import Served
 
 

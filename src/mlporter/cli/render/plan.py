@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, facts, heading, number
+from mlporter.cli.render.text import plural
 from mlporter.cli.render.transfer import (
     numbered,
     render_files,
@@ -16,7 +17,6 @@ from mlporter.cli.render.transfer import (
     render_notes,
     render_renamed,
 )
-from mlporter.cli.text import plural
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.cli.render.layout import Cell
-    from mlporter.transfer.merge.policy import Conflict
-    from mlporter.transfer.result import Result, TableResult
+    from mlporter.execute.result import Result, TableResult
+    from mlporter.plan.policy import Conflict
 
 __all__ = ["COUNTED_AS_THERE", "MOVABLE", "THINGS", "render_plan", "render_refusal"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, columns, facts, heading, number
-from mlporter.cli.text import human_bytes, human_seconds, plural, visible, words
+from mlporter.cli.render.text import human_bytes, human_seconds, plural, visible, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlporter.cli.render.layout import Cell
     from mlporter.errors import LeftOut
-    from mlporter.transfer.result import FilesResult, Result, TableResult
+    from mlporter.execute.result import FilesResult, Result, TableResult
 
 __all__ = [
     "name_left_out",

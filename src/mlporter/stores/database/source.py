@@ -6,24 +6,24 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.beside import FOLDERS
+from mlporter.artifacts.moved_artifacts import FOLDERS
 from mlporter.catalogue import HEAD_REVISION, TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RefusedError
-from mlporter.stores.address import Address, AddressKind
-from mlporter.stores.among import columns_with, rows_among
-from mlporter.stores.database import mysql, postgresql
-from mlporter.stores.database.careful import Asked, CarefulReader
-from mlporter.stores.database.connection import quoted
-from mlporter.stores.database.files import DatabaseFiles
+from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.database.artifact_files import DatabaseFiles
+from mlporter.stores.database.connection.connection import quoted
+from mlporter.stores.database.connection.limits import limits_of
+from mlporter.stores.database.connection.sql_filters import where_clauses
+from mlporter.stores.database.connection.unfit_values import Asked, CarefulReader
+from mlporter.stores.database.engines import mysql, postgresql
+from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
 from mlporter.stores.database.history import Relation, brought, losses
-from mlporter.stores.database.limits import limits_of
-from mlporter.stores.database.pushdown import where_clauses
-from mlporter.stores.database.reflection import actual_tables, as_catalogue
-from mlporter.stores.database.revision import check_revision, is_as_it_is, read_revision
-from mlporter.stores.database.sqlite_snapshot import SqliteSnapshot
-from mlporter.stores.database.users import UserRows, has_users
+from mlporter.stores.database.schema.reflection import actual_tables, as_catalogue
+from mlporter.stores.database.schema.revision import check_revision, is_as_it_is, read_revision
+from mlporter.stores.database.schema.user_rows import UserRows, has_users
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
+from mlporter.stores.rows.filters import columns_with, rows_among
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Column, Table
     from mlporter.errors import LeftOut
-    from mlporter.stores.database.connection import Connection
-    from mlporter.stores.database.limits import Limits
+    from mlporter.stores.database.connection.connection import Connection
+    from mlporter.stores.database.connection.limits import Limits
     from mlporter.stores.protocols import Source
 
 __all__ = ["DatabaseReader", "DatabaseSource", "snapshot_of"]

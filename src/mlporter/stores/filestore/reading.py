@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.stopping import Pool
-from mlporter.stores.database.spool import Spool
-from mlporter.stores.filestore.datasets import read_datasets
+from mlporter.stores.addresses.file_store_folders import META, RESERVED, TRASH, is_file_store
+from mlporter.stores.database.scratch_registry import Spool
 from mlporter.stores.filestore.experiments import Experiment, find_experiments, settle
-from mlporter.stores.filestore.folders import META, RESERVED, TRASH, is_file_store
-from mlporter.stores.filestore.logged_models import read_logged_model
 from mlporter.stores.filestore.notes import Notes, Spot
 from mlporter.stores.filestore.registry import read_registry
 from mlporter.stores.filestore.rows import Rows
-from mlporter.stores.filestore.run_tables import RunTable
-from mlporter.stores.filestore.runs import RUN_TABLES, RunBatch, RunFolder, read_runs
-from mlporter.stores.filestore.traces import read_trace
+from mlporter.stores.filestore.runs.datasets import read_datasets
+from mlporter.stores.filestore.runs.logged_models import read_logged_model
+from mlporter.stores.filestore.runs.run_folders import RUN_TABLES, RunBatch, RunFolder, read_runs
+from mlporter.stores.filestore.runs.run_tables import RunTable
+from mlporter.stores.filestore.traces.trace_files import read_trace
 from mlporter.stores.filestore.tree import Tree
 from mlporter.stores.filestore.values import texts_below
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.stores.filestore.folders import META, MODELS
+from mlporter.stores.addresses.file_store_folders import META, MODELS
 from mlporter.stores.filestore.notes import Spot
 from mlporter.stores.filestore.tree import valid_name
 from mlporter.stores.filestore.values import read_meta, text_of, texts_below, whole

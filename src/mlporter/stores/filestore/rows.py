@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlporter.stores.database.spool import Spool
+    from mlporter.stores.database.scratch_registry import Spool
     from mlporter.stores.filestore.notes import Spot
 
 __all__ = ["Rows"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.looking import is_there
+from mlporter.artifacts.disk.presence import is_there
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.catalogue.types import Kind
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.progress import silent
-from mlporter.stores.database.files import DatabaseFiles
-from mlporter.stores.filestore.folders import is_file_store
+from mlporter.stores.addresses.file_store_folders import is_file_store
+from mlporter.stores.addresses.mistypings import said_of_folder
+from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.filestore.reading import Reading
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
-from mlporter.stores.spellings import said_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.progress import OnProgress
-    from mlporter.stores.address import Address
+    from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
 __all__ = ["FileStoreSource"]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.errors import LeftOut
 from mlporter.progress import silent
-from mlporter.stores.database.spool import Spool
+from mlporter.stores.database.scratch_registry import Spool
 from mlporter.stores.protocols import USERS_NOT_SEEN, Description
+from mlporter.stores.rest.client import RETRY_TIME, Client
+from mlporter.stores.server.artifact_files import server_files
 from mlporter.stores.server.capabilities import Capabilities, find_capabilities, refuse_others
-from mlporter.stores.server.client import RETRY_TIME, Client
-from mlporter.stores.server.files import server_files
-from mlporter.stores.server.filling import Filling
-from mlporter.stores.server.hidden import hidden
+from mlporter.stores.server.reading.fetching import Filling
+from mlporter.stores.server.reading.not_shown import hidden
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.progress import OnProgress
-    from mlporter.stores.address import Address
+    from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report
 
 __all__ = ["ServerSource"]

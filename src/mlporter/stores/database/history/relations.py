@@ -15,15 +15,15 @@ import pyarrow as pa
 from mlporter.catalogue import RETIRED_COLUMNS, REVISIONS, TABLES
 from mlporter.catalogue.types import Column, Table
 from mlporter.errors import RefusedError
-from mlporter.stores.database.connection import quoted
+from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.history.changes import CHANGES
 from mlporter.stores.database.history.traces import ANALYTICS, COSTS, MOVED, TOKENS, Moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mlporter.stores.address import Address
-    from mlporter.stores.database.reflection import ActualColumn
+    from mlporter.stores.addresses.address import Address
+    from mlporter.stores.database.schema.reflection import ActualColumn
 
 __all__ = ["Relation", "brought"]
 

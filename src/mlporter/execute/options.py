@@ -1,0 +1,111 @@
+"""What the caller of `import_` and `copy` asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlporter.errors import UsageError
+from mlporter.stores.opening import RETRY_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.plan.policy import Policy
+    from mlporter.selection import Selection
+    from mlporter.stores.addresses.address import Address
+    from mlporter.stores.protocols import Source
+    from mlporter.verbs.export import ArtifactsMode
+
+__all__ = ["Wishes"]
+
+_WORKERS = 4
+"""What `import_` and `copy` do unless told."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller asked for: the options of `import_` and `copy`."""
+
+    artifact_root: str | None
+    artifacts: ArtifactsMode
+    uri_map: tuple[str, ...]
+    workers: int
+    policy: Policy
+    selection: Selection | None
+    include_secrets: bool
+    strict_artifacts: bool
+    dry_run: bool
+    retry_time: float
+    orphans: bool = False
+    auth: Address | None = None
+    target_auth: Address | None = None
+    include_tables: tuple[str, ...] = ()
+    source_env: str | None = None
+    target_env: str | None = None
+    registry: Address | None = None
+    allow_root: tuple[str, ...] = ()
+
+    def check(self, source: Source) -> None:
+        """Refuse wishes that exclude each other, or leave out where files go."""
+        if self.copies(source) and self.artifact_root is None:
+            raise UsageError(
+                "say where the target keeps artifact files",
+                subject=source.description.address,
+                hint="--artifact-root /srv/mlartifacts or s3://bucket/mlflow; or, to copy no "
+                "files, --artifacts reference or --artifacts none",
+            )
+        if self.artifacts == "reference" and self.artifact_root is not None:
+            raise UsageError(
+                "--artifacts reference keeps the artifact URIs, --artifact-root changes them",
+                hint="leave one of the two out",
+            )
+
+    def check_for_server(self) -> None:
+        """Refuse what a server does not let itself be told."""
+        if self.target_auth is not None:
+            raise UsageError(
+                "users and permissions go into a database together with the rest",
+                hint="name the server's database as the target, or leave --target-auth out",
+            )
+        if self.artifact_root is not None:
+            raise UsageError(
+                "a server decides itself where it keeps files",
+                hint="leave --artifact-root out",
+            )
+        if self.artifacts == "reference":
+            raise UsageError(
+                "a server gives its runs and models places of its own, and keeps no URIs",
+                hint="--artifacts copy or --artifacts none",
+            )
+
+    def copies(self, source: Source) -> bool:
+        """Whether files are to be copied, and the source has any to copy."""
+        return self.artifacts == "copy" and source.description.artifacts == "copy"
+
+    def sides(self) -> Iterator[tuple[str, str | bool]]:
+        """Where the variables of each side are, in the words of the command line."""
+        yield "source-env", self.source_env or ""
+        yield "target-env", self.target_env or ""
+
+    def options(self) -> Iterator[tuple[str, str | bool]]:
+        """What was asked for, in the words of the command line; the selection has its own."""
+        yield "artifact-root", self.artifact_root or ""
+        yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
+        yield "strict-artifacts", self.strict_artifacts
+        yield "orphans", self.orphans
+        yield "registry", self.registry.as_typed if self.registry else ""
+        yield "auth", self.auth.as_typed if self.auth else ""
+        yield "target-auth", self.target_auth.as_typed if self.target_auth else ""
+        yield from self.sides()
+        yield from (("map-uri", pair) for pair in self.uri_map)
+        yield from (("allow-root", folder) for folder in self.allow_root)
+        yield "include-secrets", self.include_secrets
+        yield from (("include-table", name) for name in self.include_tables)
+        yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
+        yield "undelete", self.policy.undelete
+        yield from (("rename", pair) for pair in self.policy.renames)
+        yield "rename-prefix", self.policy.rename_prefix
+        yield "to-workspace", self.policy.to_workspace or ""
+        yield "workers", "" if self.workers == _WORKERS else str(self.workers)
+        yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)

@@ -1,0 +1,435 @@
+"""Decide what a merge will do: match by name, then by id, compare what both sides have.
+
+The decisions are pure functions (`names`, `decide`); this asks both sides what they need to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.types import Kind
+from mlporter.errors import LeftOut
+from mlporter.plan.choice import Choice, Chosen
+from mlporter.plan.decisions import Fate, Given, Side, decide_units
+from mlporter.plan.deleted_rows import Lost, Update, marked
+from mlporter.plan.deletions import Deletions, notes_on_deleted
+from mlporter.plan.equality import Comparison, RowStates
+from mlporter.plan.ids.copy_ids import CHILD_IDS, Copies
+from mlporter.plan.ids.id_map import fresh_id, keeps_order
+from mlporter.plan.ids.mapped_rows import MappedReader
+from mlporter.plan.matching.by_name import Matching
+from mlporter.plan.policy import Conflict, Merge, Policy, Renamed, UnitCount
+from mlporter.plan.side_reader import (
+    Nothing,
+    datasets_of,
+    unique_keys,
+    unit_keys,
+)
+from mlporter.plan.units import (
+    ENTITIES,
+    KEY_OF,
+    REIDENTIFIED,
+    ROWWISE,
+    key_array,
+    key_text,
+)
+from mlporter.wording import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from mlporter.catalogue.types import Table
+    from mlporter.plan.ids.id_map import IdMap
+    from mlporter.plan.side_reader import Reader
+    from mlporter.progress import OnProgress
+    from mlporter.stores.protocols import Source
+
+__all__ = ["resolve", "resolve_fresh"]
+
+
+def resolve(
+    source: Source,
+    target: Reader,
+    tables: tuple[Table, ...],
+    *,
+    policy: Policy,
+    largest_experiment: int,
+    holds_references: bool,
+    on_progress: OnProgress,
+) -> Merge:
+    """What carrying `tables` of `source` into `target` will do.
+
+    Args:
+        source: What is carried: a selection, or all.
+        target: What is there, in one snapshot or transaction.
+        tables: The tables that are carried, with the columns that are.
+        policy: What to do about conflicts.
+        largest_experiment: The largest experiment id that the target can hold.
+        holds_references: Whether the target never had a row that refers to nothing.
+        on_progress: Told what is being compared.
+    """
+    work = _Resolver(
+        source,
+        target,
+        tables,
+        policy=policy,
+        largest=largest_experiment,
+        holds_references=holds_references,
+        on_progress=on_progress,
+    )
+    return work.run()
+
+
+def resolve_fresh(source: Source, policy: Policy, largest_experiment: int) -> Merge:
+    """The same where the target holds nothing: only names and too large ids change."""
+    merge = Merge()
+    nothing = Nothing(source.tables)
+    comparison = Comparison(source, nothing, ())
+    matching = Matching(
+        source, nothing, comparison, merge, policy=policy, largest=largest_experiment
+    )
+    matching.experiments()
+    matching.models(set)
+    merge.renamed = matching.renamed()
+    return merge
+
+
+class _Resolver:
+    def __init__(
+        self,
+        source: Source,
+        target: Reader,
+        tables: tuple[Table, ...],
+        *,
+        policy: Policy,
+        largest: int,
+        holds_references: bool,
+        on_progress: OnProgress,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.tables = {table.name: table for table in tables}
+        self.policy = policy
+        self.deletions = Deletions(source, target, holds_references=holds_references)
+        self.on_progress = on_progress
+        self.merge = Merge()
+        self.comparison = Comparison(source, target, tables, Lost(self._lacking))
+        self.matching = Matching(
+            source, target, self.comparison, self.merge, policy=policy, largest=largest
+        )
+        self.units: dict[str, Chosen] = {}
+        self.rows: dict[str, frozenset[str]] = {}
+        self.copies = Copies(source, target, self.tables, self.matching.salt)
+        self._mine: dict[str, dict[str, int | None]] = {}
+        self._decided: dict[str, tuple[Given, Fate]] = {}
+        self._taken: dict[str, dict[str, str]] = {}
+        self._lacking_of: dict[str, frozenset[str]] = {}
+        self._updates: dict[str, Mapping[str, Update]] = {}
+
+    def run(self) -> Merge:
+        """Names first, then what belongs to an experiment, then models, then single rows."""
+        merge = self.merge
+        self.matching.experiments()
+        self.units["workspaces"] = self.matching.workspaces()
+        self.units["experiments"] = Chosen(self.matching.old_experiments, without=True)
+        self._datasets()
+        self._edges()
+        self._look_for_copies()
+        for entity in ENTITIES:
+            if entity == "model_versions":
+                self.units["registered_models"] = self.matching.models(self._versions)
+            if entity in self.tables:
+                self._units(entity)
+        self._settle_all()
+        self._note_children()
+        merge.leftovers = self.deletions.leftovers(merge.new, self.matching)
+        for table in (*ROWWISE, *self._unknown()):
+            if table in self.tables:
+                self._single_rows(table)
+        besides, links = self.comparison.lost.mendable(self._is_there, self._comes)
+        merge.choice = Choice(
+            {k: v for k, v in self.units.items() if v.keys or not v.without},
+            {k: v for k, v in self.rows.items() if v},
+            besides,
+        )
+        merge.updates += self.matching.restorations()
+        merge.links = links
+        merge.notes += notes_on_deleted(merge, len(self.matching.restored))
+        merge.renamed = self.matching.renamed() + merge.renamed
+        return merge
+
+    def _unknown(self) -> list[str]:
+        others = (table for table in self.tables.values() if table.kind is not Kind.USERS)
+        return [table.name for table in others if table.name not in BY_NAME]
+
+    # --- Datasets -----------------------------------------------------------------------------
+
+    def _datasets(self) -> None:
+        """Matched by experiment, name and digest; the ids of those that are there are used."""
+        if "datasets" not in self.tables:
+            return
+        ids = self.merge.ids
+        there = {(d.experiment, d.name, d.digest): d.uuid for d in datasets_of(self.target)}
+        taken = set(there.values())
+        dropped, changed, same = [], {}, 0
+        for one in datasets_of(self.source):
+            key = (ids.experiment(one.experiment), one.name, one.digest)
+            if key in there:
+                dropped.append(key_text(key))
+                same += 1
+                if there[key] != one.uuid:
+                    changed[one.uuid] = there[key]
+            elif one.uuid in taken:
+                changed[one.uuid] = fresh_id(one.uuid, self.matching.salt(one.experiment), 36)
+        self.rows["datasets"] = frozenset(dropped)
+        if changed:
+            ids.ids["datasets"] = changed
+
+    def _edges(self) -> None:
+        """Edges are called as the target calls them, where the source could not tell their ids."""
+        if "inputs" not in self.tables or not self.source.description.over_rest:
+            return
+        mine = _edge_ids(MappedReader(self.source, self.merge.ids))
+        there = _edge_ids(self.target, frozenset(mine))
+        self.merge.ids.change("inputs", {mine[key]: uuid for key, uuid in there.items()})
+
+    # --- Units --------------------------------------------------------------------------------
+
+    def _units_of(self, entity: str) -> dict[str, int | None]:
+        if entity not in self._mine:
+            self._mine[entity] = unit_keys(self.source, entity)
+        return self._mine[entity]
+
+    def _look_for_copies(self) -> None:
+        """Learn of copies that an earlier import made: they are read as what they are copies of."""
+        back = self.comparison.back
+        for entity in (e for e in ENTITIES if e in REIDENTIFIED and e in self.tables):
+            mine = self._units_of(entity)
+            both = set(unit_keys(self.target, entity, set(mine)))
+            self.copies.add_back(entity, self.copies.found(entity, mine, both), back)
+
+    def _versions(self) -> set[str]:
+        """Versions that both sides have under one name and number, and that differ."""
+        keys = self._mapped_keys("model_versions", set(self._units_of("model_versions")))
+        there = self._there("model_versions", keys).units
+        both = {old: new for old, new in keys.items() if new in there}
+        unequal = self.comparison.unequal("model_versions", both, self.merge.ids)
+        return set(unequal.why) - self.deletions.dead_alike(keys)
+
+    def _units(self, entity: str) -> None:
+        self.on_progress(f"comparing {entity}", 0, None)
+        mine = self._units_of(entity)
+        if not mine:
+            return
+        keys = self._mapped_keys(entity, set(mine))
+        ids = self._ids_for(entity)
+        given = Given(
+            entity=entity,
+            keys=keys,
+            source=Side(mine, {}),
+            target=self._there(entity, keys),
+            experiments=ids.experiment,
+            taken=self._twins(entity),
+        )
+        self._move_children(entity)
+        found = self.comparison.unequal(entity, given.to_compare(), ids)
+        unequal = dict(found.why)
+        unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, given.twins(), ids), "")
+        if entity == "model_versions":
+            alike = self.deletions.dead_alike(keys)
+            unequal = {key: why for key, why in unequal.items() if key not in alike}
+        fate = decide_units(given, unequal, self.policy, found.deleted)
+        self._updates[entity] = found.deleted
+        self.merge.ids.change(entity, fate.twins)
+        self._decided[entity] = (given, fate)
+
+    def _move_children(self, entity: str) -> None:
+        """New ids for rows below units whose ids the target has below others."""
+        for table, taken, new in self.copies.taken(entity):
+            self.merge.ids.change(table, new)
+            self._taken[table] = taken
+
+    def _ids_for(self, entity: str) -> IdMap:
+        """What is called otherwise when units of a kind are compared.
+
+        What cannot be copied is the same thing also where the experiment or the scorer that it
+        names is copied under another name: it goes on naming the target's.
+        """
+        if entity in REIDENTIFIED or entity == "model_versions":
+            return self.merge.ids
+        return self._own_names
+
+    @cached_property
+    def _own_names(self) -> IdMap:
+        return self.matching.by_own_names()
+
+    def _mapped_keys(self, entity: str, keys: set[str]) -> dict[str, str]:
+        """The target's key of each unit, before any is copied under a new id."""
+        if entity not in {"model_versions", "mcp_servers"} or self.merge.ids.is_identity:
+            return {key: key for key in keys}
+        mapped = {}
+        ids = self.merge.ids
+        for key in keys:
+            workspace, name, *rest = key.split("\x1f")
+            new = ids.model(workspace, name) if entity == "model_versions" else name
+            mapped[key] = key_text((ids.workspace(workspace), new, *rest))
+        return mapped
+
+    def _there(self, entity: str, keys: Mapping[str, str]) -> Side:
+        """What the target has of some units, whose keys there are given by the source's.
+
+        A tombstone is nothing that is there, unless the source has one as well.
+        """
+        found = unit_keys(self.target, entity, set(keys.values()))
+        if entity == "model_versions":
+            dead = self.deletions.dead_only_there(keys)
+            found = {key: value for key, value in found.items() if key not in dead}
+        return Side(found, self._unique(entity, self.target))
+
+    def _lacking(self, entity: str) -> frozenset[str]:
+        """What the source has of a kind, and the target has not or has marked as deleted."""
+        if entity == "experiments":
+            return self.matching.new_experiments
+        if entity not in self._lacking_of:
+            mine = set(self._units_of(entity)) if entity in KEY_OF else set()
+            there = unit_keys(self.target, entity, mine).keys() - marked(self.target, entity, mine)
+            self._lacking_of[entity] = frozenset(mine - there)
+        return self._lacking_of[entity]
+
+    def _is_there(self, entity: str, key: str) -> bool:
+        """Whether the target has a unit, and it is the same."""
+        given, fate = self._decided.get(entity, (None, None))
+        back = {new: old for old, new in given.keys.items()} if given is not None else {}
+        return fate is not None and back.get(key) in fate.there
+
+    def _comes(self, entity: str, key: str) -> bool:
+        """Whether a unit is carried, or restored."""
+        if entity == "experiments":
+            return key in self.matching.new_experiments
+        _, fate = self._decided.get(entity, (None, None))
+        restored = fate is not None and key in fate.restored
+        return restored or key in self.merge.new.get(entity, ())
+
+    def _unique(self, entity: str, reader: Reader) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for columns in BY_NAME[entity].unique:
+            found |= unique_keys(reader, entity, columns)
+        return found
+
+    def _twins(self, entity: str) -> dict[str, str]:
+        """What each unit of the source would be called that must be unique in the target."""
+        if not BY_NAME[entity].unique:
+            return {}
+        mapped = MappedReader(self.source, self.merge.ids)
+        return {key: name for name, key in self._unique(entity, mapped).items()}
+
+    def _settle_all(self) -> None:
+        """Look for copies that an earlier import made, then say under which ids they go."""
+        copied = {e: self._copies(e, *decided) for e, decided in self._decided.items()}
+        for entity, new in copied.items():
+            if new:
+                self._rename(entity, new)
+        for entity, (given, fate) in self._decided.items():
+            self._settle(entity, fate, given)
+
+    def _copies(self, entity: str, given: Given, fate: Fate) -> dict[str, str]:
+        """The id of every copy; those that are there already are not made again."""
+        if not fate.copied:
+            return {}
+        new = self.copies.ids(entity, {key: given.source.units[key] for key in fate.copied})
+        again = Given(
+            entity=entity,
+            keys=new,
+            source=Side({key: given.source.units[key] for key in new}, {}),
+            target=self._there(entity, new),
+            experiments=given.experiments,
+            taken={},
+        )
+        ids = self.merge.ids
+        plain = replace(ids, ids={t: m for t, m in ids.ids.items() if t not in CHILD_IDS})
+        unequal = self.comparison.unequal(entity, again.to_compare(), plain)
+        second = decide_units(again, unequal.why, Policy(), unequal.deleted)
+        for conflict in second.conflicts:
+            why = f"the copy that an earlier import made of it, {new[conflict.id]}, differs"
+            fate.conflicts.append(Conflict(conflict.kind, conflict.id, why))
+        fate.there |= second.there
+        made = sorted(set(new) - second.there)
+        self.merge.renamed += [Renamed(entity, key, new[key]) for key in made]
+        return new
+
+    def _rename(self, entity: str, new: dict[str, str]) -> None:
+        """Let copies, and the rows below them, have their new ids."""
+        ids = self.merge.ids
+        ids.change(entity, new)
+        if keeps_order(ids.of(entity), set(self._units_of(entity))):
+            ids.ordered.add(entity)
+        for table, children in self.copies.below(entity, new).items():
+            ids.change(table, children)
+
+    def _settle(self, entity: str, fate: Fate, given: Given) -> None:
+        merge, keys = self.merge, given.keys
+        merge.conflicts += fate.conflicts
+        out = frozenset(fate.there | fate.skipped.keys())
+        new = frozenset(set(keys) - out)
+        few = len(new) < len(out)
+        self.units[entity] = Chosen(new) if few else Chosen(out, without=True)
+        if fate.skipped:
+            merge.skipped[entity] = Chosen(frozenset(fate.skipped))
+        renamed = merge.ids.of(entity)
+        merge.new[entity] = frozenset(renamed.get(key, keys[key]) for key in new)
+        restored = [self._updates[entity][key] for key in sorted(fate.restored)]
+        merge.updates += restored
+        count = UnitCount(entity, len(new), len(fate.there), len(fate.skipped), len(restored))
+        merge.units.append(count)
+        for key, why in sorted(fate.skipped.items()):
+            what = f"{why}; the target keeps its own (--on-conflict skip)"
+            merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", what))
+
+    # --- Rows below them ----------------------------------------------------------------------
+
+    def _note_children(self) -> None:
+        """Say how many rows of new units get other ids."""
+        for table, taken in self._taken.items():
+            new = self.merge.new.get(CHILD_IDS[table], frozenset())
+            count = sum(parent in new for parent in taken.values())
+            if count:
+                self.merge.notes.append(
+                    f"New ids for {plural(count, 'row')} of {table}, whose own are taken there."
+                )
+
+    def _single_rows(self, table: str) -> None:
+        """Rows that stand alone: new, there, or another one under the same key."""
+        if not self.comparison.is_carried(table):
+            return
+        self.on_progress(f"comparing {table}", 0, None)
+        states = self.comparison.rows(table, self.merge.ids)
+        # What is left over of something else is no row of what comes.
+        left = {key_text(one.key) for one in self.merge.leftovers if one.table == table}
+        states = RowStates(
+            states.there - left, {k: v for k, v in states.differ.items() if k not in left}
+        )
+        self.rows[table] = states.there.union(states.differ)
+        if not states.differ:
+            return
+        if self.policy.on_conflict == "skip":
+            self.merge.skipped_rows[table] = len(states.differ)
+        for key, what in sorted(states.differ.items()):
+            name = key.replace("\x1f", "/")
+            if self.policy.on_conflict == "skip":
+                why = f"{what}; the target keeps its own (--on-conflict skip)"
+                self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
+            else:
+                self.merge.conflicts.append(Conflict(table, name, what))
+
+
+def _edge_ids(reader: Reader, keys: Container[str] | None = None) -> dict[str, str]:
+    """The id of each input, by what it connects."""
+    key = BY_NAME["inputs"].key
+    found: dict[str, str] = {}
+    for batch in reader.read("inputs", (*key, "input_uuid")):
+        edges = key_array(batch, key).to_pylist()
+        found.update(zip(edges, batch.column("input_uuid").to_pylist(), strict=True))
+    return found if keys is None else {k: v for k, v in found.items() if k in keys}
