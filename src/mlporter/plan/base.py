@@ -42,6 +42,12 @@ class Base(Protocol):
     def forget(self, table: str, names: Collection[str]) -> None:
         """Remember some groups no more."""
 
+    def noted(self, kind: str) -> dict[str, str]:
+        """What was noted of a kind, by name."""
+
+    def note(self, kind: str, values: Mapping[str, str]) -> None:
+        """Note something instead of all that was noted of its kind."""
+
 
 @dataclass
 class NoBase:
@@ -62,6 +68,13 @@ class NoBase:
 
     def forget(self, table: str, names: Collection[str]) -> None:
         """There is nothing to forget."""
+
+    def noted(self, kind: str) -> dict[str, str]:  # noqa: ARG002
+        """Nothing."""
+        return {}
+
+    def note(self, kind: str, values: Mapping[str, str]) -> None:
+        """Not kept."""
 
 
 def groups_of(

@@ -13,20 +13,23 @@ from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import pair_up
 from mlporter.compare.streams import compare_streams
 from mlporter.plan.actions import Action, ActionKind, Change
+from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.deleted_rows import Update
+from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.keys import key_text, owner_of
 from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
+from mlporter.plan.side_reader import Nothing
 from mlporter.plan.sides import Decision, State, decide
-from mlporter.plan.units import tables_of
+from mlporter.plan.units import ENTITIES, OWNED, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlporter.catalogue.types import Table
+    from mlporter.compare.shape import Pair
     from mlporter.plan.equality import Comparison
-    from mlporter.plan.ids.id_map import IdMap
     from mlporter.plan.rows import Found, Key
     from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Source
@@ -154,18 +157,17 @@ class Changes:
             ids: What is called otherwise in the target.
             is_matched: Whether both sides have one, by the target's key.
         """
-        mine, theirs = self.comparison.entries(table)
-        if mine is None or theirs is None:
-            return
-        leave = frozenset(mine.schema.names) - _COMPARED[table]
-        pair = pair_up(mine, theirs, leave | (frozenset(theirs.schema.names) - _COMPARED[table]))
-        if pair is None or not pair.table.key:
+        pair = self._matched_pair(table)
+        if pair is None:
             return
         reader = MappedReader(self.source, ids)
         self.planner.take(
             Sides(pair, reader, self.target),
             lambda found: [one for one in found if is_matched(_name(pair.table, one.key))],
         )
+
+    def _matched_pair(self, table: str) -> Pair | None:
+        return matched_pair(table, *self.comparison.entries(table))
 
     def of_rows(self, table: str, ids: IdMap, is_matched: Callable[[str], bool]) -> None:
         """Plan what becomes of rows below what is matched by name: tags, aliases.
@@ -175,7 +177,7 @@ class Changes:
             ids: What is called otherwise in the target.
             is_matched: Whether both sides have what such a row belongs to, by the target's key.
         """
-        readers = MappedReader(self.source, ids), MappedReader(self.target, type(ids)())
+        readers = MappedReader(self.source, ids), MappedReader(self.target, IdMap())
         sides = self.comparison.sides(table, *readers)
         if sides is None or not sides.pair.table.key:
             return
@@ -186,7 +188,34 @@ class Changes:
 
         self.planner.take(sides, sift)
 
+    def gone_sides(self, kind: str, table: str, keys: set[str]) -> Sides | None:
+        """A table of both sides, of some units that only the target has."""
+        if not self.comparison.is_on_both(table):
+            return None
+        chosen = Choice({kind: Chosen(frozenset(keys))})
+        theirs = MappedReader(self.target, IdMap(), chosen)
+        nothing = MappedReader(Nothing(self.source.tables), IdMap())
+        if table in _COMPARED:
+            pair = self._matched_pair(table)
+            return None if pair is None else Sides(pair, nothing, theirs)
+        return self.comparison.sides(table, nothing, theirs)
+
     # --- What comes of it -------------------------------------------------------------------------
+
+    def inserted(self, ids: IdMap) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+        """Rows below units that are there, by the source's keys; and the keys of these units."""
+        rows: dict[str, frozenset[str]] = {}
+        below: dict[str, frozenset[str]] = {}
+        back = _Back(ids)
+        for table, found in self.planner.plan.inserts.items():
+            if table not in OWNED or not found:
+                continue  # what is matched by name is not left out for its owner's sake
+            key = self._pair_key(table)
+            rows[table] = frozenset(
+                back.key(table, dict(zip(key, values, strict=True)), key) for values in found
+            )
+            below[table] = frozenset(back.owner(*owner) for owner in found.values())
+        return rows, below
 
     def updates(self, ids: IdMap) -> list[Update]:
         """New values of rows of the target, with the time of the change where there is one."""
@@ -225,6 +254,48 @@ class Changes:
             for row in rows_of(MappedReader(self.source, ids), table, (*key, column))
             if row[:-1] in keys and row[-1] is not None
         }
+
+
+def matched_pair(table: str, mine: Table | None, theirs: Table | None) -> Pair | None:
+    """What is compared of experiments or registered models that both sides have."""
+    if mine is None or theirs is None:
+        return None
+    names = frozenset(mine.schema.names) | frozenset(theirs.schema.names)
+    pair = pair_up(mine, theirs, names - _COMPARED[table])
+    return pair if pair is not None and pair.table.key else None
+
+
+class _Back:
+    """From the target's keys to the source's."""
+
+    def __init__(self, ids: IdMap) -> None:
+        self._workspaces = {new: old for old, new in ids.workspaces.items()}
+        self._models = {
+            (ids.workspace(workspace), new): name for (workspace, name), new in ids.models.items()
+        }
+        self._same = ids.is_identity
+        self._units = {kind: {new: old for old, new in ids.of(kind).items()} for kind in ENTITIES}
+
+    def key(self, table: str, row: dict[str, object], key: tuple[str, ...]) -> str:
+        """The key of a row."""
+        if not self._same:
+            kind, owner = owner_of(BY_NAME[table], row)
+            parts = self.owner(kind, owner).split("\x1f")
+            columns = OWNED[table].columns
+            if len(parts) == len(columns) and set(columns) <= row.keys():
+                row = row | dict(zip(columns, parts, strict=True))
+        return key_text(row[name] for name in key)
+
+    def owner(self, kind: str, key: str) -> str:
+        """The key of a unit."""
+        if self._same:
+            return key
+        if kind in {"model_versions", "mcp_servers"}:
+            workspace, name, *rest = key.split("\x1f")
+            if kind == "model_versions":
+                name = self._models.get((workspace, name), name)
+            return key_text((self._workspaces.get(workspace, workspace), name, *rest))
+        return self._units.get(kind, {}).get(key, key)
 
 
 def _name(table: Table, key: Mapping[str, object]) -> str:

@@ -201,6 +201,9 @@ class Merge:
         appended: Runs that the target has and that get metric points, and how many.
         disputed: Digests of the keys of rows on which the sides will differ afterwards, by table.
         touched: Units of the target (table and key) that get or lose something.
+        forgotten: Units (table and key) that the target has no more, or loses.
+        noted: The target's numbers of experiments, and the names they were sent with, by the
+            source's numbers.
     """
 
     ids: IdMap = field(default_factory=IdMap)
@@ -220,6 +223,8 @@ class Merge:
     appended: dict[str, int] = field(default_factory=dict)
     disputed: Mapping[str, Collection[int]] = field(default_factory=dict)
     touched: set[tuple[str, str]] = field(default_factory=set)
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
+    noted: tuple[dict[str, str], dict[str, str]] = ({}, {})
 
     @property
     def changed(self) -> Counter[str]:

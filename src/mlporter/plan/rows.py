@@ -114,7 +114,9 @@ class RowPlan:
         default_factory=lambda: defaultdict(dict)
     )
     updates: dict[str, dict[Key, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
-    removals: dict[str, list[Key]] = field(default_factory=lambda: defaultdict(list))
+    removals: dict[str, list[tuple[tuple[str, ...], Key]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     kept: dict[str, dict[Key, dict[str, Any] | None]] = field(
         default_factory=lambda: defaultdict(dict)
     )
@@ -245,7 +247,7 @@ class RowPlanner:
         decision = decide(state, self.wish)
         if decision is Decision.SEND:
             self._note(row, ActionKind.DELETE if row.is_unit else ActionKind.UPDATE, change)
-            self.plan.removals[row.table.name].append(row.key)
+            self.plan.removals[row.table.name].append((row.table.key, row.key))
             self.plan.touched.add(row.owner)
             return
         why = (
