@@ -111,8 +111,8 @@ def diff(
             if copied:
                 one, other = WithoutMarks(one), WithoutMarks(other)
                 options = replace(options, copied=True)
-                theirs = ", ".join(source_tags.SERVERS_OWN)
-                limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {theirs}.")
+                set_there = ", ".join(source_tags.SERVERS_OWN)
+                limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {set_there}.")
             one, other = _as_told(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])

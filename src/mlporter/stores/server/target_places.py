@@ -14,8 +14,8 @@ from mlporter.errors import OutsideError, RefusedError
 from mlporter.redaction import redact
 from mlporter.stores.artifact_places.mlflow_place import Places
 from mlporter.stores.artifact_places.proxies import Proxies
+from mlporter.stores.artifact_places.served_places import ProxyPlace
 from mlporter.stores.rest.client import quoted_path
-from mlporter.stores.server.artifact_files import ProxyPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
