@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
-from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.decisions import Fate, Given, Side, decide_units
 from mlporter.plan.deleted_rows import Lost, Update, marked
 from mlporter.plan.deletions import Deletions, notes_on_deleted
@@ -33,6 +32,8 @@ from mlporter.plan.units import (
     KEY_OF,
     REIDENTIFIED,
     ROWWISE,
+    Choice,
+    Chosen,
     key_array,
     key_text,
 )

@@ -17,10 +17,9 @@ from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
-from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
-from mlporter.plan.units import is_among
+from mlporter.plan.units import Choice, Chosen, is_among
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of

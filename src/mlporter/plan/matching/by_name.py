@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.errors import LeftOut, RefusedError, UsageError
-from mlporter.plan.choice import Chosen
 from mlporter.plan.deleted_rows import Update, how_to_restore
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.matching.names import Match, free_name, is_model_name, match_experiments, twice
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import experiments_of, models_of
-from mlporter.plan.units import key_text
+from mlporter.plan.units import Chosen, key_text
 from mlporter.selection.not_found import Missing, nearest
 from mlporter.stores.rows.version_locations import rows_of
 
