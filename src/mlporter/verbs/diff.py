@@ -12,7 +12,7 @@ from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.plan.matching.aligned import aligned
-from mlporter.plan.matching.counterparts import WithoutMarks, has_marks
+from mlporter.plan.matching.counterparts import WithoutSourceTags, has_source_tags
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import Selection, as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind
@@ -105,11 +105,11 @@ def diff(
         one, other, limits = _alike(left, right, selection)
         limits += foreign
         if not strict:
-            copied = has_marks(one) or has_marks(other)
+            copied = has_source_tags(one) or has_source_tags(other)
             one, said = aligned(one, other)
             limits += said
             if copied:
-                one, other = WithoutMarks(one), WithoutMarks(other)
+                one, other = WithoutSourceTags(one), WithoutSourceTags(other)
                 options = replace(options, copied=True)
                 set_there = ", ".join(source_tags.SERVERS_OWN)
                 limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {set_there}.")

@@ -262,7 +262,7 @@ def _into_server(
 ) -> Result:
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
-    from mlporter.execute.server.transfer import ServerWork  # noqa: PLC0415
+    from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
 
     options.check_for_server()
     seen = look_through(source, on_progress)
@@ -270,7 +270,7 @@ def _into_server(
     if seen.dangling:
         source = WithoutDangling(source, seen.dangling)
         told += tuple(source.entries())
-    work = ServerWork(
+    work = ServerTransfer(
         source,
         places[1],
         options.policy,
@@ -283,7 +283,7 @@ def _into_server(
     )
     try:
         for item in told:
-            work.carry.left_out.add(item)
+            work.context.left_out.add(item)
         work.run()
         return _with_next_command(work.result(verb, options.artifacts), places, options)
     finally:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import ArtifactFile, Keep, Report, Source
     from mlporter.stores.rows.version_locations import TableReader
 
-__all__ = ["WithHeld", "with_held"]
+__all__ = ["WithExistingFiles", "with_existing_files"]
 
 _PLACES = {
     "run": ("runs", "run_uuid", "artifact_uri"),
@@ -58,7 +58,7 @@ class _Held:
     anchor: Anchor
 
 
-class WithHeld(Wrapped):
+class WithExistingFiles(Wrapped):
     """A source that knows where runs and logged models of the target lay, before they came there.
 
     Args:
@@ -95,7 +95,7 @@ class WithHeld(Wrapped):
         return self.inner.files(report, lacks)
 
 
-def with_held(
+def with_existing_files(
     source: Source,
     target: TableReader,
     uri_map: tuple[str, ...] = (),
@@ -124,7 +124,9 @@ def with_held(
     if not same:
         return source
     roots = {(*_owner(held[key]), held[key].root) for key in same}
-    return WithHeld(source, sorted(roots), frozenset(version_owner_id(key) for key in same))
+    return WithExistingFiles(
+        source, sorted(roots), frozenset(version_owner_id(key) for key in same)
+    )
 
 
 def _owner(held: _Held) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.execute.dangling import WithoutDangling
-from mlporter.execute.database.existing_files import with_held
+from mlporter.execute.database.existing_files import with_existing_files
 from mlporter.execute.database.load import Load, check
 from mlporter.execute.database.prepare import prepare
 from mlporter.execute.database.rewrite import Rewrite
@@ -96,7 +96,7 @@ class DatabaseTransfer:
         options = self.options
         source, remarks = self._looked_through(target)
         if options.copies(source) and not target.is_fresh:
-            source = with_held(source, target, options.uri_map, self.place.environment)
+            source = with_existing_files(source, target, options.uri_map, self.place.environment)
         work = prepare(
             source,
             target,
