@@ -17,7 +17,8 @@ from mlporter.progress import OnProgress, silent
 from mlporter.selection import Selection, as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.opening import open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
 

@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.read_ahead import read_ahead
+from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.catalogue.types import Kind
@@ -29,7 +29,8 @@ from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.database.schema.revision import installed_mlflow
-from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
+from mlporter.stores.opening import bundle_address, open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import locations_of, rows_of
 from mlporter.verbs.command_line import command_line
 

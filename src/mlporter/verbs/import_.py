@@ -20,7 +20,8 @@ from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.mistypings import said_of_folder
 from mlporter.stores.addresses.named_places import said_of_names
-from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.opening import open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.command_line import command_line
 from mlporter.verbs.overlap import check_apart, check_outside
 

@@ -18,16 +18,15 @@ from mlporter.artifacts.uris.ownership import Anchor, Where, find_anchors
 from mlporter.artifacts.uris.uri_text import UriMap, uri_below
 from mlporter.errors import MlporterError
 from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
-from mlporter.stores.artifact_places.mlflow_place import Places
+from mlporter.stores.artifact_places.places import Places
 from mlporter.stores.artifact_places.recorded_files import recorded_places
-from mlporter.stores.protocols import Among
+from mlporter.stores.protocols import Among, Wrapped
 from mlporter.stores.rows.version_locations import (
     locations_of,
     owner_roots,
     rows_of,
     version_owner_id,
 )
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

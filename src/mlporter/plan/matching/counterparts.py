@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from mlporter.catalogue import source_tags
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere, tagged
+from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.version_locations import rows_of
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

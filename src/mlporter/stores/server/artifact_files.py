@@ -11,7 +11,7 @@ from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.artifacts.uris.uri_text import UriMap, canonical, scheme_of
 from mlporter.errors import OutsideError, UnreachableError
-from mlporter.stores.artifact_places.mlflow_place import Places
+from mlporter.stores.artifact_places.places import Places
 from mlporter.stores.artifact_places.proxies import Proxies
 from mlporter.stores.artifact_places.recorded_files import StoreFiles, recorded_places
 from mlporter.stores.artifact_places.served_places import ModelPlace, RunPlace
