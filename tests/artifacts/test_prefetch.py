@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlporter.artifacts.read_ahead import read_ahead
+from mlporter.artifacts.prefetch import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -47,7 +47,7 @@ ROWS = {
         "peers/test_access.py::test_192_the_file_of_credentials",
         "stores/server/test_deployments.py::test_behind_basic_auth",
     ),
-    "#66": ("stores/server/test_client.py::test_66_token_of_the_environment",),
+    "#66": ("stores/rest/test_client.py::test_66_token_of_the_environment",),
     "#69 #176 #174": (
         "peers/test_access.py::test_69_176_174_what_one_may_not_write_is_refused_by_name",
     ),
@@ -64,7 +64,7 @@ ROWS = {
     ),
     "#148": (
         "samples/test_bundle_format_1.py::test_it_can_be_imported_and_its_models_predict",
-        "bundle/test_manifest.py::",
+        "bundle/documents/test_manifest.py::",
     ),
     "#248": (
         "execute/database/test_workspaces.py::test_a_second_workspace_arrives_whole_and_apart",

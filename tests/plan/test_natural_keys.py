@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlporter.plan.matching.natural_keys import alike, alike_anywhere
+from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere
 from mlporter.stores.opening import open_source
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
@@ -78,7 +78,7 @@ def test_which_webhook_is_which(mlflow_sqlite_template, tmp_path, name):
         copy_sqlite(mlflow_sqlite_template, tmp_path / side)
         with_webhooks(tmp_path / side, webhooks)
     with opened(tmp_path / "left") as left, opened(tmp_path / "right") as right:
-        assert alike_anywhere(left, right, lambda name: name, {})["webhooks"] == expected
+        assert by_natural_keys_anywhere(left, right, lambda name: name, {})["webhooks"] == expected
 
 
 def test_issues_of_the_same_words_are_told_apart_by_the_rest(mlflow_sqlite_template, tmp_path):
@@ -95,4 +95,4 @@ def test_issues_of_the_same_words_are_told_apart_by_the_rest(mlflow_sqlite_templ
                 issues,
             )
     with opened(tmp_path / "left") as left, opened(tmp_path / "right") as right:
-        assert alike(left, right, lambda id_: id_)["issues"] == {"a": "2", "b": "1"}
+        assert by_natural_keys(left, right, lambda id_: id_)["issues"] == {"a": "2", "b": "1"}

@@ -1,18 +1,19 @@
-"""Doing things some way ahead of whoever takes the results, in several threads and in order."""
+"""Doing things some way ahead of whoever takes the results, in other threads and in order."""
 
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["ahead"]
+__all__ = ["ahead", "read_ahead"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -50,3 +51,34 @@ def ahead(
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+T = TypeVar("T")
+
+_AHEAD = 2
+"""Items that are fetched before they are asked for: this many batches more are in memory."""
+
+
+def read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """The same items, fetched by another thread while the caller works on those before.
+
+    The first is fetched by the caller's own thread: a statement that sorts for minutes before it
+    gives its first rows can be interrupted there. Left early, it closes `items`, if that can be.
+    """
+    end: object = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming: deque[Future[T | object]] = deque()
+        try:
+            item: T | object = next(items, end)
+            while item is not end:
+                while len(coming) < _AHEAD:
+                    coming.append(pool.submit(next, items, end))
+                yield cast("T", item)
+                item = coming.popleft().result()
+        finally:
+            for fetched in coming:
+                fetched.cancel()
+            pool.shutdown()
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()

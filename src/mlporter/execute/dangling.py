@@ -16,8 +16,8 @@ from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.tables.own import OWNER_TABLES
 from mlporter.errors import LeftOut
 from mlporter.selection.row_keys import joined, keys_of, matches
+from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.filters import is_among
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
-from mlporter.stores.opening import RETRY_TIME
+from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,16 +15,15 @@ if TYPE_CHECKING:
     from mlporter.selection import Selection
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
-    from mlporter.verbs.export import ArtifactsMode
 
-__all__ = ["Wishes"]
+__all__ = ["ArtifactsMode", "TransferOptions", "check_options"]
 
 _WORKERS = 4
 """What `import_` and `copy` do unless told."""
 
 
 @dataclass(frozen=True)
-class Wishes:
+class TransferOptions:
     """What the caller asked for: the options of `import_` and `copy`."""
 
     artifact_root: str | None
@@ -88,7 +87,7 @@ class Wishes:
         yield "source-env", self.source_env or ""
         yield "target-env", self.target_env or ""
 
-    def options(self) -> Iterator[tuple[str, str | bool]]:
+    def words(self) -> Iterator[tuple[str, str | bool]]:
         """What was asked for, in the words of the command line; the selection has its own."""
         yield "artifact-root", self.artifact_root or ""
         yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
@@ -109,3 +108,19 @@ class Wishes:
         yield "to-workspace", self.policy.to_workspace or ""
         yield "workers", "" if self.workers == _WORKERS else str(self.workers)
         yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
+
+
+ArtifactsMode = Literal["copy", "reference", "none"]
+"""What to do with artifact files: copy them, keep the URIs and copy nothing, or leave them out."""
+
+
+def check_options(artifacts: str, workers: int) -> None:
+    """Refuse options that make no sense.
+
+    Raises:
+        UsageError: an unknown way to treat artifacts, or no worker.
+    """
+    if artifacts not in get_args(ArtifactsMode):
+        raise UsageError(f"artifacts is one of copy, reference and none, not {artifacts!r}")
+    if workers < 1:
+        raise UsageError(f"workers is at least 1, not {workers}")

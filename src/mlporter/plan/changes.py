@@ -13,15 +13,14 @@ from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import pair_up
 from mlporter.compare.streams import compare_streams
 from mlporter.plan.actions import Action, ActionKind, Change
-from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.keys import key_text, owner_of
 from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing
-from mlporter.plan.sides import Decision, State, decide
-from mlporter.plan.units import ENTITIES, OWNED, tables_of
+from mlporter.plan.sides import Outcome, State, decide
+from mlporter.plan.units import ENTITIES, OWNED, Choice, Chosen, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
@@ -134,17 +133,17 @@ class Changes:
     ) -> None:
         planner = self.planner
         decision = decide(state, planner.wish, is_newer=planner.is_newer("runs", run))
-        if decision is Decision.SEND and here:
+        if decision is Outcome.SEND and here:
             change = (Change("metrics", None, f"{here} more points"),)
             planner.book.add(Action(ActionKind.UPDATE, "runs", run, change))
             planner.plan.inserts["metrics"] |= dict.fromkeys(keys, ("runs", run))
             planner.plan.touched.add(("runs", run))
             self.appended[run] = here
             return
-        kind = ActionKind.CONFLICT if decision is Decision.CONFLICT else ActionKind.KEEP
+        kind = ActionKind.CONFLICT if decision is Outcome.CONFLICT else ActionKind.KEEP
         why = f"{here} points are here only, and {there} are in the target only"
         planner.book.add(Action(kind, "runs", run, (Change("metrics", there, here),), why))
-        if decision is Decision.CONFLICT:
+        if decision is Outcome.CONFLICT:
             planner.plan.conflicts.append(("runs", run, f"metrics: {why}"))
 
     # --- What is matched by name ------------------------------------------------------------------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mlporter.plan.policy import Policy
 
-__all__ = ["Fate", "Given", "Side", "decide_units"]
+__all__ = ["Candidates", "Decision", "Side", "decide_units"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Given:
+class Candidates:
     """What is known of the units of a kind.
 
     Attributes:
@@ -76,7 +76,7 @@ class Given:
 
 
 @dataclass
-class Fate:
+class Decision:
     """What becomes of the units of a kind, by the source's keys; the rest is carried.
 
     ``twins`` are there as well, under the id that they are mapped to; ``copied`` get a new id.
@@ -94,53 +94,56 @@ class Fate:
 
 
 def decide_units(
-    given: Given, unequal: Mapping[str, str], policy: Policy, deleted: Collection[str] = ()
-) -> Fate:
+    candidates: Candidates,
+    unequal: Mapping[str, str],
+    policy: Policy,
+    deleted: Collection[str] = (),
+) -> Decision:
     """Decide for every unit of a kind.
 
     Args:
-        given: What both sides have.
-        unequal: Which of `Given.to_compare` and `Given.twins` differ, and in what.
+        candidates: What both sides have.
+        unequal: Which of `Candidates.to_compare` and `Candidates.twins` differ, and in what.
         policy: What to do about conflicts.
         deleted: Which are the same, but that the target has marked them as deleted.
     """
-    fate = Fate()
-    twins = given.twins()
-    for key, new in sorted(given.keys.items()):
+    decision = Decision()
+    twins = candidates.twins()
+    for key, new in sorted(candidates.keys.items()):
         twin = twins.get(key)
         if key in deleted and policy.undelete:
-            fate.restored.add(key)
+            decision.restored.add(key)
             why = None
         elif key in deleted:
-            why = how_to_restore(given.entity, new)
-        elif new in given.target.units:
-            why = _why(given, key, unequal)
+            why = how_to_restore(candidates.entity, new)
+        elif new in candidates.target.units:
+            why = _why(candidates, key, unequal)
         elif twin is not None:
             why = f"the target has {twin!r} of the same name" if key in unequal else None
         else:
             continue
         if twin is not None and (why is None or policy.on_conflict == "skip"):
-            fate.twins[key] = twin
+            decision.twins[key] = twin
         if why is None:
-            fate.there.add(key)
+            decision.there.add(key)
         elif policy.on_conflict == "skip":
-            fate.skipped[key] = why
+            decision.skipped[key] = why
         elif (
             policy.on_conflict == "rename"
-            and given.entity in REIDENTIFIED
-            and (new in given.target.units)
+            and candidates.entity in REIDENTIFIED
+            and (new in candidates.target.units)
         ):
-            fate.copied.add(key)
+            decision.copied.add(key)
         else:
-            fate.conflicts.append(Conflict(given.entity, key.replace("\x1f", "/"), why))
-    return fate
+            decision.conflicts.append(Conflict(candidates.entity, key.replace("\x1f", "/"), why))
+    return decision
 
 
-def _why(given: Given, key: str, unequal: Mapping[str, str]) -> str | None:
-    if given.moved(key):
-        mine = given.source.units[key]
-        there = given.target.units[given.keys[key]]
-        goes = None if mine is None else given.experiments(mine)
+def _why(candidates: Candidates, key: str, unequal: Mapping[str, str]) -> str | None:
+    if candidates.moved(key):
+        mine = candidates.source.units[key]
+        there = candidates.target.units[candidates.keys[key]]
+        goes = None if mine is None else candidates.experiments(mine)
         return f"the target has it in experiment {there}, and here it would go to {goes}"
     if key in unequal:
         return f"the target has another one; {unequal[key]}"

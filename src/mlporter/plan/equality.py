@@ -14,7 +14,6 @@ from mlporter.compare.shape import blank_places, pair_up
 from mlporter.compare.streams import OnDifference, compare_streams
 from mlporter.compare.version_places import anchored_places
 from mlporter.compare.written_rows import HIDDEN, without_secrets
-from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.deleted_rows import (
     Lost,
     Update,
@@ -26,7 +25,7 @@ from mlporter.plan.deleted_rows import (
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
 from mlporter.plan.rows import Sides
-from mlporter.plan.units import OWNED, key_text, tables_of
+from mlporter.plan.units import OWNED, Choice, Chosen, key_text, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.rest_view import told_batch
 

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
-from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.sides import Wish
+from mlporter.plan.units import Choice, Chosen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue.types import Kind
 from mlporter.plan.base import remember
 from mlporter.plan.changes import matched_pair
-from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.equality import Comparison
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.rows import Sides
 from mlporter.plan.side_reader import Nothing
-from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE
+from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +32,7 @@ NOT_REMEMBERED = frozenset({"metrics", "latest_metrics", "inputs", "input_tags",
 def remember_sent(
     base: Base,
     source: Source,
+    *,
     tables: tuple[Table, ...],
     there: tuple[Table, ...],
     merge: Merge,
@@ -63,9 +63,7 @@ def _sides(
 ) -> Iterator[Sides]:
     nothing = Nothing(there)
     comparison = Comparison(source, nothing, tables)
-    without = {
-        kind: Chosen(chosen.keys, without=True) for kind, chosen in merge.skipped.items()
-    }
+    without = {kind: Chosen(chosen.keys, without=True) for kind, chosen in merge.skipped.items()}
     mine = MappedReader(source, merge.ids, Choice(without))
     theirs = MappedReader(nothing, IdMap())
     for table in tables:

@@ -1,6 +1,7 @@
 """Decide what a merge will do: match by name, then by id, compare what both sides have.
 
-The decisions are pure functions (`names`, `decide`); this asks both sides what they need to know.
+The decisions are pure functions (`matching.names`, `decisions`); this asks both sides what they
+need to know.
 """
 
 from __future__ import annotations
@@ -14,39 +15,31 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
 from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.changes import Changes, changed_later
-from mlporter.plan.choice import Choice, Chosen
-from mlporter.plan.decisions import Fate, Given, Side, decide_units
+from mlporter.plan.decisions import Candidates, Decision, Side, decide_units
 from mlporter.plan.deleted_rows import Lost, Update, marked, tombstones
 from mlporter.plan.deletions import Deletions, notes_on_deleted
 from mlporter.plan.equality import Comparison, RowStates
 from mlporter.plan.ids.copy_ids import CHILD_IDS, Copies
-from mlporter.plan.ids.id_map import fresh_id, keeps_order
+from mlporter.plan.ids.id_map import keeps_order
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.matching.by_name import Matching
+from mlporter.plan.matching.datasets import match_datasets, match_edges
 from mlporter.plan.memory import Memory
 from mlporter.plan.policy import Conflict, Merge, Policy, Removal, Renamed, UnitCount
 from mlporter.plan.rows import RowPlanner
 from mlporter.plan.side_reader import (
     Nothing,
-    datasets_of,
     experiments_of,
     models_of,
     unique_keys,
     unit_keys,
 )
-from mlporter.plan.units import (
-    ENTITIES,
-    KEY_OF,
-    REIDENTIFIED,
-    ROWWISE,
-    key_array,
-    key_text,
-)
+from mlporter.plan.units import ENTITIES, KEY_OF, REIDENTIFIED, ROWWISE, Choice, Chosen, key_text
 from mlporter.plan.vanished import Vanished, check_how_many
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Mapping
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.ids.id_map import IdMap
@@ -143,7 +136,7 @@ class _Resolver:
         self.rows: dict[str, frozenset[str]] = {}
         self.copies = Copies(source, target, self.tables, self.matching.salt)
         self._mine: dict[str, dict[str, int | None]] = {}
-        self._decided: dict[str, tuple[Given, Fate]] = {}
+        self._decided: dict[str, tuple[Candidates, Decision]] = {}
         self._taken: dict[str, dict[str, str]] = {}
         self._lacking_of: dict[str, frozenset[str]] = {}
         self._updates: dict[str, Mapping[str, Update]] = {}
@@ -165,8 +158,11 @@ class _Resolver:
         self.matching.experiments()
         self.units["workspaces"] = self.matching.workspaces()
         self.units["experiments"] = Chosen(self.matching.old_experiments, without=True)
-        self._datasets()
-        self._edges()
+        if "datasets" in self.tables:
+            dropped = match_datasets(self.source, self.target, merge.ids, self.matching.salt)
+            self.rows["datasets"] = dropped
+        if "inputs" in self.tables and self.source.description.over_rest:
+            match_edges(self.source, self.target, merge.ids)
         self._look_for_copies()
         for entity in ENTITIES:
             if entity == "model_versions":
@@ -203,37 +199,6 @@ class _Resolver:
         others = (table for table in self.tables.values() if table.kind is not Kind.USERS)
         return [table.name for table in others if table.name not in BY_NAME]
 
-    # --- Datasets -----------------------------------------------------------------------------
-
-    def _datasets(self) -> None:
-        """Matched by experiment, name and digest; the ids of those that are there are used."""
-        if "datasets" not in self.tables:
-            return
-        ids = self.merge.ids
-        there = {(d.experiment, d.name, d.digest): d.uuid for d in datasets_of(self.target)}
-        taken = set(there.values())
-        dropped, changed, same = [], {}, 0
-        for one in datasets_of(self.source):
-            key = (ids.experiment(one.experiment), one.name, one.digest)
-            if key in there:
-                dropped.append(key_text(key))
-                same += 1
-                if there[key] != one.uuid:
-                    changed[one.uuid] = there[key]
-            elif one.uuid in taken:
-                changed[one.uuid] = fresh_id(one.uuid, self.matching.salt(one.experiment), 36)
-        self.rows["datasets"] = frozenset(dropped)
-        if changed:
-            ids.ids["datasets"] = changed
-
-    def _edges(self) -> None:
-        """Edges are called as the target calls them, where the source could not tell their ids."""
-        if "inputs" not in self.tables or not self.source.description.over_rest:
-            return
-        mine = _edge_ids(MappedReader(self.source, self.merge.ids))
-        there = _edge_ids(self.target, frozenset(mine))
-        self.merge.ids.change("inputs", {mine[key]: uuid for key, uuid in there.items()})
-
     # --- Units --------------------------------------------------------------------------------
 
     def _units_of(self, entity: str) -> dict[str, int | None]:
@@ -264,7 +229,7 @@ class _Resolver:
             return
         keys = self._mapped_keys(entity, set(mine))
         ids = self._ids_for(entity)
-        given = Given(
+        candidates = Candidates(
             entity=entity,
             keys=keys,
             source=Side(mine, {}),
@@ -273,36 +238,36 @@ class _Resolver:
             taken=self._twins(entity),
         )
         self._move_children(entity)
-        found = self.comparison.unequal(entity, given.to_compare(), ids)
+        found = self.comparison.unequal(entity, candidates.to_compare(), ids)
         unequal = dict(found.why)
-        unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, given.twins(), ids), "")
+        unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, candidates.twins(), ids), "")
         if entity == "model_versions":
             alike = self.deletions.dead_alike(keys)
             unequal = {key: why for key, why in unequal.items() if key not in alike}
         deleted = found.deleted
         if self.policy.updates:
-            both = given.to_compare()
+            both = candidates.to_compare()
             changed = {k: both[k] for k in both if k in unequal}
             changed |= {k: both[k] for k in deleted if k in both and not self.policy.undelete}
             self.changes.of_units(entity, changed, ids)
             unequal = {key: why for key, why in unequal.items() if key not in changed}
             deleted = {key: update for key, update in deleted.items() if key not in changed}
-        fate = decide_units(given, unequal, self.policy, deleted)
+        decision = decide_units(candidates, unequal, self.policy, deleted)
         self._updates[entity] = deleted
-        fate.purged = self._purged(entity, given, fate)
-        self.merge.ids.change(entity, fate.twins)
-        self._decided[entity] = (given, fate)
+        decision.purged = self._purged(entity, candidates, decision)
+        self.merge.ids.change(entity, decision.twins)
+        self._decided[entity] = (candidates, decision)
 
-    def _purged(self, entity: str, given: Given, fate: Fate) -> set[str]:
+    def _purged(self, entity: str, candidates: Candidates, decision: Decision) -> set[str]:
         """What was sent once, and the target has no more: `sync` leaves it so, and tells."""
         step = self.policy.step
         if step is None or step.prefer == "ours" or not self.memory.base.is_known:
             return set()
-        settled = fate.there | fate.skipped.keys() | fate.twins.keys()
+        settled = decision.there | decision.skipped.keys() | decision.twins.keys()
         lacking = {
             key: new
-            for key, new in given.keys.items()
-            if new not in given.target.units and key not in settled
+            for key, new in candidates.keys.items()
+            if new not in candidates.target.units and key not in settled
         }
         sent = self.memory.base.groups(entity, set(lacking.values()))
         purged = {key for key, new in lacking.items() if new in sent}
@@ -367,16 +332,16 @@ class _Resolver:
 
     def _is_there(self, entity: str, key: str) -> bool:
         """Whether the target has a unit, and it is the same."""
-        given, fate = self._decided.get(entity, (None, None))
-        back = {new: old for old, new in given.keys.items()} if given is not None else {}
-        return fate is not None and back.get(key) in fate.there
+        candidates, decision = self._decided.get(entity, (None, None))
+        back = {new: old for old, new in candidates.keys.items()} if candidates is not None else {}
+        return decision is not None and back.get(key) in decision.there
 
     def _comes(self, entity: str, key: str) -> bool:
         """Whether a unit is carried, or restored."""
         if entity == "experiments":
             return key in self.matching.new_experiments
-        _, fate = self._decided.get(entity, (None, None))
-        restored = fate is not None and key in fate.restored
+        _, decision = self._decided.get(entity, (None, None))
+        restored = decision is not None and key in decision.restored
         return restored or key in self.merge.new.get(entity, ())
 
     def _unique(self, entity: str, reader: Reader) -> dict[str, str]:
@@ -398,20 +363,22 @@ class _Resolver:
         for entity, new in copied.items():
             if new:
                 self._rename(entity, new)
-        for entity, (given, fate) in self._decided.items():
-            self._settle(entity, fate, given)
+        for entity, (candidates, decision) in self._decided.items():
+            self._settle(entity, decision, candidates)
 
-    def _copies(self, entity: str, given: Given, fate: Fate) -> dict[str, str]:
+    def _copies(self, entity: str, candidates: Candidates, decision: Decision) -> dict[str, str]:
         """The id of every copy; those that are there already are not made again."""
-        if not fate.copied:
+        if not decision.copied:
             return {}
-        new = self.copies.ids(entity, {key: given.source.units[key] for key in fate.copied})
-        again = Given(
+        new = self.copies.ids(
+            entity, {key: candidates.source.units[key] for key in decision.copied}
+        )
+        again = Candidates(
             entity=entity,
             keys=new,
-            source=Side({key: given.source.units[key] for key in new}, {}),
+            source=Side({key: candidates.source.units[key] for key in new}, {}),
             target=self._there(entity, new),
-            experiments=given.experiments,
+            experiments=candidates.experiments,
             taken={},
         )
         ids = self.merge.ids
@@ -420,8 +387,8 @@ class _Resolver:
         second = decide_units(again, unequal.why, Policy(), unequal.deleted)
         for conflict in second.conflicts:
             why = f"the copy that an earlier import made of it, {new[conflict.id]}, differs"
-            fate.conflicts.append(Conflict(conflict.kind, conflict.id, why))
-        fate.there |= second.there
+            decision.conflicts.append(Conflict(conflict.kind, conflict.id, why))
+        decision.there |= second.there
         made = sorted(set(new) - second.there)
         self.merge.renamed += [Renamed(entity, key, new[key]) for key in made]
         return new
@@ -435,24 +402,24 @@ class _Resolver:
         for table, children in self.copies.below(entity, new).items():
             ids.change(table, children)
 
-    def _settle(self, entity: str, fate: Fate, given: Given) -> None:
-        merge, keys = self.merge, given.keys
-        merge.conflicts += fate.conflicts
-        out = frozenset(fate.there | fate.skipped.keys() | fate.purged)
+    def _settle(self, entity: str, decision: Decision, candidates: Candidates) -> None:
+        merge, keys = self.merge, candidates.keys
+        merge.conflicts += decision.conflicts
+        out = frozenset(decision.there | decision.skipped.keys() | decision.purged)
         new = frozenset(set(keys) - out)
         few = len(new) < len(out)
         self.units[entity] = Chosen(new) if few else Chosen(out, without=True)
-        if fate.skipped or fate.purged:
-            merge.skipped[entity] = Chosen(frozenset(fate.skipped.keys() | fate.purged))
+        if decision.skipped or decision.purged:
+            merge.skipped[entity] = Chosen(frozenset(decision.skipped.keys() | decision.purged))
         renamed = merge.ids.of(entity)
         merge.new[entity] = frozenset(renamed.get(key, keys[key]) for key in new)
         self.memory.book.create(entity, iter(sorted(new)))
-        restored = [self._updates[entity][key] for key in sorted(fate.restored)]
+        restored = [self._updates[entity][key] for key in sorted(decision.restored)]
         merge.updates += restored
-        left = len(fate.skipped) + len(fate.purged)
-        count = UnitCount(entity, len(new), len(fate.there), left, len(restored))
+        left = len(decision.skipped) + len(decision.purged)
+        count = UnitCount(entity, len(new), len(decision.there), left, len(restored))
         merge.units.append(count)
-        for key, why in sorted(fate.skipped.items()):
+        for key, why in sorted(decision.skipped.items()):
             what = f"{why}; the target keeps its own (--on-conflict skip)"
             merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", what))
 
@@ -577,13 +544,3 @@ _BELOW = {
     "registered_model_aliases": "registered_models",
 }
 """Rows below what is matched by name."""
-
-
-def _edge_ids(reader: Reader, keys: Container[str] | None = None) -> dict[str, str]:
-    """The id of each input, by what it connects."""
-    key = BY_NAME["inputs"].key
-    found: dict[str, str] = {}
-    for batch in reader.read("inputs", (*key, "input_uuid")):
-        edges = key_array(batch, key).to_pylist()
-        found.update(zip(edges, batch.column("input_uuid").to_pylist(), strict=True))
-    return found if keys is None else {k: v for k, v in found.items() if k in keys}

@@ -16,7 +16,7 @@ from mlporter.compare.streams import compare_streams
 from mlporter.plan.actions import Action, ActionKind, Change, kind_of_update
 from mlporter.plan.digests import column_digests, key_digests
 from mlporter.plan.keys import group_name, owner_of
-from mlporter.plan.sides import ABSENT, Decision, State, decide, state_of
+from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
 from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
@@ -214,9 +214,9 @@ class RowPlanner:
         state = state_of(digest, ABSENT, row.base_digest(row.mine))
         decision = decide(state, self.wish, is_newer=self._is_newer(row))
         if state is State.UNKNOWN and self.completes:
-            decision = Decision.SEND
+            decision = Outcome.SEND
         change = (Change(row.field, None, row.shown(row.mine)),)
-        if decision is Decision.SEND:
+        if decision is Outcome.SEND:
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
             self._note(row, kind, change)
             self.plan.inserts[row.table.name][row.key] = row.owner
@@ -242,10 +242,10 @@ class RowPlanner:
             return
         if state is State.SOURCE_CHANGED and row.is_unit and not self.wish.deletes:
             why = "the source has it no more; --delete removes it"
-            self._stays(row, Decision.KEEP, change, why, row.theirs)
+            self._stays(row, Outcome.KEEP, change, why, row.theirs)
             return
         decision = decide(state, self.wish)
-        if decision is Decision.SEND:
+        if decision is Outcome.SEND:
             self._note(row, ActionKind.DELETE if row.is_unit else ActionKind.UPDATE, change)
             self.plan.removals[row.table.name].append((row.table.key, row.key))
             self.plan.touched.add(row.owner)
@@ -260,26 +260,26 @@ class RowPlanner:
     def _differing(self, row: _Sided, mine: _Row, theirs: _Row) -> None:
         """A row that both have, column by column."""
         sent: dict[str, Any] = {}
-        stays: dict[Decision, dict[str, State]] = defaultdict(dict)
+        stays: dict[Outcome, dict[str, State]] = defaultdict(dict)
         for name, digest in mine.digests.items():
             if digest == theirs.digests[name]:
                 continue
             state = state_of(digest, theirs.digests[name], row.base_column(name))
             decision = decide(state, self.wish, is_newer=self._is_newer(row))
             if state is State.UNKNOWN and self._is_unfinished(row, name, theirs):
-                decision = Decision.SEND
-            if decision is Decision.SEND:
+                decision = Outcome.SEND
+            if decision is Outcome.SEND:
                 sent[name] = mine.values[name]
             else:
                 stays[decision][name] = state
-        if sent and Decision.CONFLICT not in stays:
+        if sent and Outcome.CONFLICT not in stays:
             changes = tuple(Change(row.column(n), theirs.values[n], v) for n, v in sent.items())
             self._note(row, kind_of_update(row.table.name, frozenset(sent)), changes)
             self.plan.updates[row.table.name][row.key] = sent
             self.plan.touched.add(row.owner)
         elif sent:
             # Half of a change may be worse than none.
-            stays[Decision.CONFLICT] |= dict.fromkeys(sent, State.SOURCE_CHANGED)
+            stays[Outcome.CONFLICT] |= dict.fromkeys(sent, State.SOURCE_CHANGED)
         for decision, columns in stays.items():
             changes = tuple(
                 Change(row.column(n), theirs.values[n], mine.values[n]) for n in columns
@@ -306,7 +306,7 @@ class RowPlanner:
     def _stays(  # noqa: PLR0917 -- what is told of it
         self,
         row: _Sided,
-        decision: Decision,
+        decision: Outcome,
         changes: tuple[Change, ...],
         why: str,
         theirs: _Row | None,
@@ -314,10 +314,10 @@ class RowPlanner:
     ) -> None:
         """The target's stays."""
         plan, name = self.plan, row.table.name
-        kind = ActionKind.CONFLICT if decision is Decision.CONFLICT else ActionKind.KEEP
+        kind = ActionKind.CONFLICT if decision is Outcome.CONFLICT else ActionKind.KEEP
         action = Action(kind, row.unit, row.name, changes, why)
         self.book.add(action)
-        if decision is Decision.CONFLICT:
+        if decision is Outcome.CONFLICT:
             said = ", ".join(
                 f"{c.field} is {_short(c.new)} here and {_short(c.old)} there" for c in changes
             )

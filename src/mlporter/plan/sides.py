@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-__all__ = ["ABSENT", "Decision", "Digest", "State", "Wish", "decide", "state_of"]
+__all__ = ["ABSENT", "Digest", "Outcome", "State", "Wish", "decide", "state_of"]
 
 Digest = int
 """Of a value of a column, or of a row that is there; see `mlporter.plan.digests`."""
@@ -42,7 +42,7 @@ def state_of(source: Digest, target: Digest, base: Digest | None) -> State:
     return State.TARGET_EDITED if base == source else State.BOTH_CHANGED
 
 
-class Decision(Enum):
+class Outcome(Enum):
     """What is done about a difference."""
 
     SEND = "send"
@@ -77,10 +77,10 @@ class Wish:
     deletes: bool = False
 
 
-_SIDES = {"conflict": Decision.CONFLICT, "ours": Decision.SEND, "theirs": Decision.KEEP}
+_SIDES = {"conflict": Outcome.CONFLICT, "ours": Outcome.SEND, "theirs": Outcome.KEEP}
 
 
-def decide(state: State, wish: Wish, *, is_newer: bool = False) -> Decision:
+def decide(state: State, wish: Wish, *, is_newer: bool = False) -> Outcome:
     """What is done about a difference (not of the state `SAME`).
 
     Args:
@@ -89,10 +89,10 @@ def decide(state: State, wish: Wish, *, is_newer: bool = False) -> Decision:
         is_newer: Whether the target's was changed later than the source's, as far as both say it.
     """
     if state is State.TARGET_EDITED:
-        return Decision.SEND if wish.force else _SIDES[wish.edits]
+        return Outcome.SEND if wish.force else _SIDES[wish.edits]
     if state is State.BOTH_CHANGED:
-        return Decision.SEND if wish.force else _SIDES[wish.both]
+        return Outcome.SEND if wish.force else _SIDES[wish.both]
     if state is State.UNKNOWN:
         sends = wish.force or (wish.unknown and not is_newer)
-        return Decision.SEND if sends else Decision.CONFLICT
-    return Decision.SEND if wish.updates else Decision.CONFLICT
+        return Outcome.SEND if sends else Outcome.CONFLICT
+    return Outcome.SEND if wish.updates else Outcome.CONFLICT

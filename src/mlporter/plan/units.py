@@ -1,15 +1,12 @@
 """What is carried as a whole: which rows of which tables make up one thing, such as a run.
 
-A *unit* is a row of its `ENTITIES` table and all rows that belong to it: a run is its row, its
-parameters, tags, metrics, inputs. A target has a unit, or it does not, or it has another one under
-the same id. What is matched by name (experiments, registered models, workspaces) is no unit: two
-registries may share it and each have rows of its own below it.
+`Choice` says which of them are carried.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +14,7 @@ import pyarrow.compute as pc
 from mlporter.catalogue import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "ENTITIES",
@@ -28,6 +25,8 @@ __all__ = [
     "OWNED",
     "REIDENTIFIED",
     "ROWWISE",
+    "Choice",
+    "Chosen",
     "Owned",
     "is_among",
     "key_array",
@@ -165,3 +164,43 @@ def key_text(values: Iterable[object]) -> str:
 def is_among(keys: pa.Array, values: Iterable[object]) -> pa.Array:
     """Which keys are among some values; a NULL is not."""
     return pc.is_in(keys, value_set=pa.array(sorted(values), keys.type))  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some units of a kind by the source's keys: these, or (``without``) all but these."""
+
+    keys: frozenset[Any]
+    without: bool = False
+
+    def mask(self, keys: pa.Array) -> pa.Array:
+        """Which of some keys are chosen."""
+        among = is_among(keys, self.keys)
+        return pc.invert(among) if self.without else among
+
+    def has(self, key: str) -> bool:
+        """Whether a key is chosen."""
+        return (key in self.keys) != self.without
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of a source is carried.
+
+    Attributes:
+        units: By entity; an entity that is not in here is carried whole.
+        rows: Of tables whose rows stand alone, the keys (in the target's terms) left out.
+        besides: Keys of rows that are carried though the unit that they belong to is not: the
+            target has it, and has lost them, or gets more of them.
+        below: Where all of these are known: the keys of the units that they belong to.
+    """
+
+    units: Mapping[str, Chosen] = field(default_factory=dict)
+    rows: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    besides: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    below: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not self.units and not self.rows

@@ -16,7 +16,7 @@ from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.base import groups_of
 from mlporter.plan.deleted_rows import LIFECYCLE, Update
 from mlporter.plan.keys import group_columns, group_name, key_text
-from mlporter.plan.sides import Decision, State, decide
+from mlporter.plan.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, tables_of
 from mlporter.wording import plural
 
@@ -109,13 +109,13 @@ class Vanished:
             return
         state = State.BOTH_CHANGED if is_edited else State.SOURCE_CHANGED
         decision = decide(state, wish)
-        if decision is Decision.SEND:
+        if decision is Outcome.SEND:
             book.add(Action(ActionKind.DELETE, kind, name))
             self.doomed.append((kind, key))
             self._delete(kind, row)
             return
         why = "the source has it no more, and somebody changed it at the target"
-        is_conflict = decision is Decision.CONFLICT
+        is_conflict = decision is Outcome.CONFLICT
         book.add(
             Action(ActionKind.CONFLICT if is_conflict else ActionKind.KEEP, kind, name, why=why)
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.artifacts.uris.ownership import Anchor, Where
-from mlporter.selection.ids_in_strings import ids_in, version_in
+from mlporter.catalogue.types import Form, HiddenReference
 from mlporter.selection.links import PARENT_TAGS, End, Group, Link
 from mlporter.selection.row_keys import (
     Chosen,
@@ -22,6 +24,7 @@ from mlporter.selection.row_keys import (
     rows_at,
 )
 from mlporter.stores.protocols import Among
+from mlporter.stores.rows.gateway_endpoints import endpoints_in
 from mlporter.stores.rows.version_locations import locations_of
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from mlporter.selection.links import Shape
     from mlporter.stores.protocols import Source
 
-__all__ = ["Reach"]
+__all__ = ["Reach", "ids_in", "version_in"]
 
 _MANY = 2_000
 """More rows than that are told apart by us, if the database can be asked for the ones that link."""
@@ -176,3 +179,54 @@ _OWNERS = {"run": "runs", "logged_model": "logged_models"}
 
 def _distinct(values: pa.Array) -> set[Key]:
     return set(pc.drop_null(pc.unique(values)).to_pylist())
+
+
+_URI = re.compile(r"^(runs|models):(?://[^/]*)?/+([^/@]+)(?:/([^/]+))?")
+_SCHEMES = {"runs": "runs", "logged_models": "models"}
+
+
+def ids_in(hidden: HiddenReference, text: str) -> Iterator[str]:
+    """The ids in a value of a column with hidden references."""
+    if hidden.form is Form.ID:
+        yield text
+    elif hidden.form is Form.LIST:
+        yield from (part for part in text.split(",") if part)
+    elif hidden.form is Form.JSON:
+        yield from _in_json(text, hidden.fields)
+    elif hidden.form is Form.ENDPOINT:
+        yield from endpoints_in(text)
+    elif hidden.form is Form.URI:
+        found = _URI.match(text)
+        if found and found[1] == _SCHEMES.get(hidden.table):
+            yield found[2]
+
+
+def version_in(uri: str) -> tuple[str, int] | None:
+    """Name and number of the model version that ``models:/name/3`` is."""
+    found = _URI.match(uri)
+    if found and found[1] == "models" and found[3] and found[3].isdecimal():
+        return found[2], int(found[3])
+    return None
+
+
+def _in_json(text: str, fields: tuple[str, ...]) -> Iterator[str]:
+    try:
+        pending = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += value
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                if name in fields:
+                    yield from _texts(item)
+                else:
+                    pending.append(item)
+
+
+def _texts(value: object) -> Iterator[str]:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str):
+            yield item

@@ -14,6 +14,7 @@ from mlporter.stores.addresses.address import Address, AddressKind, parse_addres
 from mlporter.stores.addresses.mistypings import said_of_folder
 from mlporter.stores.addresses.named_places import said_of_names
 from mlporter.stores.addresses.same_place import is_same_place
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.views.dedupe import Once
 from mlporter.stores.views.foreign_tables import without_foreign
 from mlporter.stores.views.separate_registry import WithRegistry
@@ -31,10 +32,7 @@ if TYPE_CHECKING:
         def __call__(self, place: Address, *, orphans: bool) -> Source: ...
 
 
-__all__ = ["RETRY_TIME", "allowed_folder", "bundle_address", "open_source", "saying_what_is_there"]
-
-RETRY_TIME = 120.0
-"""Seconds after which a server that keeps failing is given up, unless told otherwise."""
+__all__ = ["allowed_folder", "bundle_address", "open_source", "saying_what_is_there"]
 
 
 def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword

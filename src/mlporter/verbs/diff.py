@@ -12,12 +12,13 @@ from mlporter.compare.diff import diff_sources
 from mlporter.compare.options import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.plan.matching.aligned import aligned
-from mlporter.plan.matching.counterparts import WithoutMarks, has_marks
+from mlporter.plan.matching.counterparts import WithoutSourceTags, has_source_tags
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import Selection, as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.opening import open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
 
@@ -105,14 +106,14 @@ def diff(
         one, other, limits = _alike(left, right, selection)
         limits += foreign
         if not strict:
-            copied = has_marks(one) or has_marks(other)
+            copied = has_source_tags(one) or has_source_tags(other)
             one, said = aligned(one, other)
             limits += said
             if copied:
-                one, other = WithoutMarks(one), WithoutMarks(other)
+                one, other = WithoutSourceTags(one), WithoutSourceTags(other)
                 options = replace(options, copied=True)
-                servers_own = ", ".join(source_tags.SERVERS_OWN)
-                limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {servers_own}.")
+                set_there = ", ".join(source_tags.SERVERS_OWN)
+                limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {set_there}.")
             one, other = _as_told(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])

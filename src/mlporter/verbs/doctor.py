@@ -14,7 +14,8 @@ from mlporter.errors import ExitCode, MlporterError
 from mlporter.redaction import redact_address
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.database.schema.revision import installed_head
-from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.opening import open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.views.remote_source import distant
 from mlporter.wording import plural
 

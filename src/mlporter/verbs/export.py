@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
-from mlporter.artifacts.read_ahead import read_ahead
+from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.catalogue.types import Kind
@@ -18,6 +18,7 @@ from mlporter.compare.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError, UnsupportedError, UsageError
 from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
 from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.orphans import check_orphans
 from mlporter.execute.remarks import Remarks
 from mlporter.execute.result import FilesResult, Result, TableResult
@@ -28,7 +29,8 @@ from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.database.schema.revision import installed_mlflow
-from mlporter.stores.opening import RETRY_TIME, bundle_address, open_source
+from mlporter.stores.opening import bundle_address, open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import locations_of, rows_of
 from mlporter.verbs.command_line import command_line
 
@@ -43,25 +45,10 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address, Place
     from mlporter.stores.protocols import ArtifactFile, Source
 
-__all__ = ["ArtifactsMode", "check_options", "export"]
+__all__ = ["export"]
 
 _METRICS = "metrics"
 _LATEST = "latest_metrics"
-
-ArtifactsMode = Literal["copy", "reference", "none"]
-"""What to do with artifact files: copy them, keep the URIs and copy nothing, or leave them out."""
-
-
-def check_options(artifacts: str, workers: int) -> None:
-    """Refuse options that make no sense.
-
-    Raises:
-        UsageError: an unknown way to treat artifacts, or no worker.
-    """
-    if artifacts not in get_args(ArtifactsMode):
-        raise UsageError(f"artifacts is one of copy, reference and none, not {artifacts!r}")
-    if workers < 1:
-        raise UsageError(f"workers is at least 1, not {workers}")
 
 
 def export(

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.dangling import WithoutDangling
-from mlporter.execute.database.existing_files import with_held
-from mlporter.execute.database.load import Load, check
-from mlporter.execute.database.prepare import prepare
-from mlporter.execute.database.rewrite import Rewrite
-from mlporter.execute.database.target_files import TargetFiles
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
-from mlporter.execute.options import Wishes
+from mlporter.execute.database.transfer import DatabaseTransfer
+from mlporter.execute.options import ArtifactsMode, TransferOptions, check_options
 from mlporter.execute.orphans import check_orphans
 from mlporter.execute.remarks import look_through
-from mlporter.execute.result import FilesResult, Result
-from mlporter.execute.unreadable_files import check_strict, find_unreadable
+from mlporter.execute.unreadable_files import check_strict
 from mlporter.plan.policy import OnConflict, Policy
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
@@ -27,19 +20,15 @@ from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.mistypings import said_of_folder
 from mlporter.stores.addresses.named_places import said_of_names
-from mlporter.stores.database.preview import has_no_tables, open_preview
-from mlporter.stores.database.target import open_database_target
-from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.opening import open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.command_line import command_line
-from mlporter.verbs.export import ArtifactsMode, check_options
 from mlporter.verbs.overlap import check_apart, check_outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlporter.errors import LeftOut
-    from mlporter.execute.database.prepare import Prepared, Target
-    from mlporter.execute.remarks import Seen
+    from mlporter.execute.result import Result
     from mlporter.selection import Asked
     from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
@@ -117,7 +106,7 @@ def import_(
     origin, place = locate(bundle), locate(target, target_env)
     if origin.kind is not AddressKind.BUNDLE:
         raise UsageError("import reads a bundle", subject=str(origin), hint="use mlporter copy")
-    wishes = Wishes(
+    options = TransferOptions(
         None if artifact_root is None else place_text(artifact_root),
         artifacts,
         tuple(uri_map),
@@ -132,7 +121,7 @@ def import_(
         include_tables=tuple(include_tables),
         target_env=target_env,
     )
-    return _transfer("import", origin, place, wishes, on_progress)
+    return _transfer("import", origin, place, options, on_progress)
 
 
 def copy(
@@ -174,7 +163,7 @@ def copy(
     those of `import_`.
     """
     origin, place = locate(source, source_env), locate(target, target_env)
-    wishes = Wishes(
+    options = TransferOptions(
         None if artifact_root is None else place_text(artifact_root),
         artifacts,
         tuple(uri_map),
@@ -194,241 +183,110 @@ def copy(
         target_env=target_env,
         allow_root=tuple(map(place_text, allow_root)),
     )
-    return _transfer("copy", origin, place, wishes, on_progress)
+    return _transfer("copy", origin, place, options, on_progress)
 
 
 def _transfer(
-    verb: str, origin: Address, place: Address, wishes: Wishes, on_progress: OnProgress
+    verb: str, origin: Address, place: Address, options: TransferOptions, on_progress: OnProgress
 ) -> Result:
-    check_options(wishes.artifacts, wishes.workers)
-    check_strict(wishes.artifacts, strict_artifacts=wishes.strict_artifacts)
-    check_orphans(wishes.artifacts, wishes.selection, orphans=wishes.orphans)
+    check_options(options.artifacts, options.workers)
+    check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
+    check_orphans(options.artifacts, options.selection, orphans=options.orphans)
     _check_target(place)
-    if wishes.registry is not None:
-        check_apart(wishes.registry, place)
-    check_apart(origin, place, wishes)
-    if wishes.auth is not None and wishes.target_auth is not None:
-        check_apart(wishes.auth, wishes.target_auth)
+    if options.registry is not None:
+        check_apart(options.registry, place)
+    check_apart(origin, place, options)
+    if options.auth is not None and options.target_auth is not None:
+        check_apart(options.auth, options.target_auth)
     check_outside(origin, place.path, "the target")
-    check_outside(origin, wishes.artifact_root, "the artifact root")
+    check_outside(origin, options.artifact_root, "the artifact root")
     started = monotonic()
     opened = open_source(
         origin,
-        uri_map=wishes.uri_map,
-        allow_root=wishes.allow_root,
-        workers=wishes.workers,
-        include_secrets=wishes.include_secrets,
-        retry_time=wishes.retry_time,
-        part=wishes.selection is not None and not wishes.selection.is_everything,
-        orphans=wishes.orphans,
+        uri_map=options.uri_map,
+        allow_root=options.allow_root,
+        workers=options.workers,
+        include_secrets=options.include_secrets,
+        retry_time=options.retry_time,
+        part=options.selection is not None and not options.selection.is_everything,
+        orphans=options.orphans,
         once=True,
-        auth=wishes.auth,
-        registry=wishes.registry,
-        include_tables=wishes.include_tables,
+        auth=options.auth,
+        registry=options.registry,
+        include_tables=options.include_tables,
         on_progress=on_progress,
     )
     try:
-        chosen = select(opened, wishes.selection)
+        chosen = select(opened, options.selection)
         if place.kind is AddressKind.SERVER:
-            return _into_server(verb, chosen, (origin, place), wishes, on_progress)
-        wishes.check(chosen)
-        work = _Work(verb, chosen, origin, place, wishes, on_progress)
-        return work.preview(started) if wishes.dry_run else work.run(started)
+            return _into_server(verb, chosen, (origin, place), options, on_progress)
+        options.check(chosen)
+        work = DatabaseTransfer(verb, chosen, place, options, on_progress)
+        result = work.preview(started) if options.dry_run else work.run(started)
+        return _with_next_command(result, (origin, place), options)
     finally:
         opened.close()
 
 
-@dataclass(frozen=True)
-class _Work:
-    """One import or copy: planned, and perhaps carried out."""
-
-    verb: str
-    source: Source
-    origin: Address
-    place: Address
-    wishes: Wishes
-    on_progress: OnProgress
-
-    def run(self, started: float) -> Result:
-        """Carry it out."""
-        self._refuse_early()
-        target = open_database_target(
-            self.place, self.source.description.revision, self.wishes.target_auth
-        )
-        try:
-            work = self._prepare(target)
-            files = None
-            if isinstance(work.rewrite, Rewrite) and self.wishes.copies(self.source):
-                environment = self.place.environment
-                files = TargetFiles(work.rewrite, self.wishes.uri_map, environment)
-            load = Load(work, target, files, self.wishes.workers, self.on_progress)
-            for item in left_out_of(self.source):
-                load.left_out.add(item)
-        except BaseException:
-            target.rollback()
-            raise
-        load.run()
-        moved = load.files_result or FilesResult(self.wishes.artifacts)
-        return self._result(work, moved, load.left_out, started)
-
-    def _refuse_early(self) -> None:
-        """Refuse what needs no tables to be known, before an empty database gets some.
-
-        MLflow makes them in transactions of its own. A new SQLite file appears with the commit.
-        """
-        if self.place.kind is AddressKind.SQLITE or not has_no_tables(self.place):
-            return
-        target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
-        try:
-            check(self._prepare(target), ())
-        finally:
-            target.close()
-
-    def preview(self, started: float) -> Result:
-        """Say what would be done."""
-        target = open_preview(self.place, self.source.description.revision, self.wishes.target_auth)
-        try:
-            work = self._prepare(target)
-            left_out = LeftOutCollector()
-            for item in (*left_out_of(self.source), *work.left_out()):
-                left_out.add(item)
-            files = self._files(work, left_out)
-            return self._result(work, files, left_out, started)
-        finally:
-            target.close()
-
-    def _prepare(self, target: Target) -> Prepared:
-        wishes = self.wishes
-        source, remarks = self._looked_through(target)
-        if wishes.copies(source) and not target.is_fresh:
-            source = with_held(source, target, wishes.uri_map, self.place.environment)
-        work = prepare(
-            source,
-            target,
-            wishes.policy,
-            wishes.artifact_root,
-            remap=wishes.uri_map if wishes.artifacts == "reference" else (),
-            include_secrets=wishes.include_secrets,
-            on_progress=self.on_progress,
-        )
-        work.remarks = remarks
-        if wishes.strict_artifacts and wishes.copies(self.source):
-            work.unreadable = find_unreadable(
-                work.source, workers=wishes.workers, on_progress=self.on_progress
-            )
-        return work
-
-    def _looked_through(self, target: Target) -> tuple[Source, tuple[LeftOut, ...]]:
-        """What of the source the target takes, and what there is to be said of its rows.
-
-        Beside rows of its own, a target has no place for rows of nobody.
-        """
-        takes_all = target.is_fresh and not target.enforces_caps
-        if takes_all and self.source.description.kind == AddressKind.BUNDLE.value:
-            return self.source, ()  # its export told of them
-        seen = self._seen
-        if seen.dangling and not takes_all:
-            source = WithoutDangling(self.source, seen.dangling)
-            return source, (*source.entries(), *seen.others)
-        return self.source, seen.carried() if seen.is_news else ()
-
-    @cached_property
-    def _seen(self) -> Seen:
-        """What a look at all rows found: it takes long, and hangs on no target."""
-        return look_through(self.source, self.on_progress)
-
-    def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
-        """Count the files that would be copied."""
-        if not self.wishes.copies(self.source):
-            return FilesResult(self.wishes.artifacts)
-        count = size = 0
-        for file in work.source.files(left_out.add):
-            count += 1
-            size += file.size
-            self.on_progress("looking for artifacts", count, None, "files")
-        return FilesResult("copy", count, size)
-
-    def _result(
-        self, work: Prepared, files: FilesResult, left_out: LeftOutCollector, started: float
-    ) -> Result:
-        planned = self.wishes.dry_run
-        address = self.source.description.address
-        merge, misfits = work.merge, work.misfits() if planned else ()
-        refused = merge.conflicts or misfits or work.unreadable.count
-        return Result(
-            verb=self.verb,
-            source=address,
-            target=str(self.place),
-            tables=work.counted,
-            files=files,
-            left_out=left_out.summary(),
-            notes=(*work.origin.notes, *merge.notes),
-            seconds=monotonic() - started,
-            next_command="" if refused else self._following(renamed=bool(merge.renamed)),
-            dry_run=planned,
-            fresh=work.fresh,
-            units=tuple(merge.units),
-            on_conflict=self.wishes.policy.on_conflict,
-            renamed=tuple(merge.renamed),
-            conflicts=tuple(merge.conflicts),
-            misfits=misfits,
-            unreadable=work.unreadable.reasons,
-        )
-
-    def _following(self, *, renamed: bool) -> str:
-        return _following(self.verb, (self.origin, self.place), self.wishes, renamed=renamed)
+def _with_next_command(
+    result: Result, places: tuple[Address, Address], options: TransferOptions
+) -> Result:
+    if result.conflicts or result.misfits or result.unreadable:
+        return result
+    following = _following(result.verb, places, options, renamed=bool(result.renamed))
+    return replace(result, next_command=following)
 
 
-def _following(verb: str, places: tuple[Address, Address], wishes: Wishes, *, renamed: bool) -> str:
+def _following(
+    verb: str, places: tuple[Address, Address], options: TransferOptions, *, renamed: bool
+) -> str:
     """What to run now: what was planned, or else what shows that it was done.
 
     `diff` would not find what has another name now.
     """
-    part = wishes.selection.options() if wishes.selection else ""
+    part = options.selection.options() if options.selection else ""
     typed = [place.as_typed for place in places]
-    if wishes.dry_run:
-        return command_line(verb, typed, wishes.options(), part)
+    if options.dry_run:
+        return command_line(verb, typed, options.words(), part)
     if renamed:
-        return command_line("inspect", typed[1:], [("source-env", wishes.target_env or "")])
-    named = [option for option in wishes.options() if option[0] == "registry"]
-    return command_line("diff", typed, [*named, *wishes.sides()], part)
+        return command_line("inspect", typed[1:], [("source-env", options.target_env or "")])
+    named = [option for option in options.words() if option[0] == "registry"]
+    return command_line("diff", typed, [*named, *options.sides()], part)
 
 
 def _into_server(
     verb: str,
     source: Source,
     places: tuple[Address, Address],
-    wishes: Wishes,
+    options: TransferOptions,
     on_progress: OnProgress,
 ) -> Result:
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
-    from mlporter.execute.server.transfer import ServerWork  # noqa: PLC0415
+    from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
 
-    wishes.check_for_server()
+    options.check_for_server()
     seen = look_through(source, on_progress)
     told = seen.others
     if seen.dangling:
         source = WithoutDangling(source, seen.dangling)
         told += tuple(source.entries())
-    work = ServerWork(
+    work = ServerTransfer(
         source,
         places[1],
-        wishes.policy,
-        wishes.workers,
-        wishes.retry_time,
-        wishes.uri_map,
+        options.policy,
+        options.workers,
+        options.retry_time,
+        options.uri_map,
         on_progress,
-        copies=wishes.copies(source),
-        dry=wishes.dry_run,
+        copies=options.copies(source),
+        dry=options.dry_run,
     )
     try:
         for item in told:
-            work.carry.left_out.add(item)
+            work.context.left_out.add(item)
         work.run()
-        result = work.result(verb, wishes.artifacts)
-        following = _following(verb, places, wishes, renamed=bool(result.renamed))
-        return result if result.conflicts else replace(result, next_command=following)
+        return _with_next_command(work.result(verb, options.artifacts), places, options)
     finally:
         work.close()
 

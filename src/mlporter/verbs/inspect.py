@@ -13,10 +13,10 @@ from mlporter.execute.result import LEFT_OUT_SHOWN
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.bundle_source import BundleSource
-from mlporter.stores.opening import RETRY_TIME, open_source
-from mlporter.stores.protocols import TellsOutside
+from mlporter.stores.opening import open_source
+from mlporter.stores.protocols import TellsOutside, Wrapped
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

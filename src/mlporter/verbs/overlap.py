@@ -13,19 +13,19 @@ from mlporter.verbs.command_line import command_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlporter.execute.options import Wishes
+    from mlporter.execute.options import TransferOptions
     from mlporter.stores.addresses.address import Address
 
 __all__ = ["check_apart", "check_outside"]
 
 
-def check_apart(source: Address, target: Address, wishes: Wishes | None = None) -> None:
+def check_apart(source: Address, target: Address, options: TransferOptions | None = None) -> None:
     """Refuse to copy a place onto itself.
 
     Args:
         source: Where from.
         target: Where to.
-        wishes: What was asked for, where there is a way to have it all the same.
+        options: What was asked for, where there is a way to have it all the same.
 
     Raises:
         UsageError: both addresses name one place; the hint is the way round.
@@ -34,30 +34,30 @@ def check_apart(source: Address, target: Address, wishes: Wishes | None = None) 
         raise UsageError(
             "source and target are the same",
             subject=str(target),
-            hint="name two databases" if wishes is None else _way_round(source, target, wishes),
+            hint="name two databases" if options is None else _way_round(source, target, options),
         )
 
 
 _BETWEEN = "part/"
 
 
-def _way_round(source: Address, target: Address, wishes: Wishes) -> str:
+def _way_round(source: Address, target: Address, options: TransferOptions) -> str:
     """The commands that make a copy within one place: through a bundle, under another name."""
-    part = wishes.selection.options() if wishes.selection else ""
-    policy = wishes.policy
-    root = "" if target.kind is AddressKind.SERVER else wishes.artifact_root or "DIR"
-    options: list[tuple[str, str | bool]] = [
+    part = options.selection.options() if options.selection else ""
+    policy = options.policy
+    root = "" if target.kind is AddressKind.SERVER else options.artifact_root or "DIR"
+    words: list[tuple[str, str | bool]] = [
         *(("rename", pair) for pair in policy.renames),
         ("rename-prefix", policy.rename_prefix),
         ("to-workspace", policy.to_workspace or ""),
     ]
-    if not any(value for _, value in options):
-        options = [("rename", "OLD=NEW")]
-    options += [("on-conflict", "rename"), ("artifact-root", root)]
-    options.append(("target-env", wishes.target_env or ""))
-    side: list[tuple[str, str | bool]] = [("source-env", wishes.source_env or "")]
+    if not any(value for _, value in words):
+        words = [("rename", "OLD=NEW")]
+    words += [("on-conflict", "rename"), ("artifact-root", root)]
+    words.append(("target-env", options.target_env or ""))
+    side: list[tuple[str, str | bool]] = [("source-env", options.source_env or "")]
     export = command_line("export", [source.as_typed, _BETWEEN], side, part)
-    into = command_line("import", [_BETWEEN, target.as_typed], options)
+    into = command_line("import", [_BETWEEN, target.as_typed], words)
     return f"for a copy under another name go through a bundle: {export} && {into}"
 
 

@@ -33,8 +33,9 @@ from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.environment import environment_of
 from mlporter.stores.addresses.file_store_folders import is_file_store
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.artifact_places.mlflow_place import open_place
-from mlporter.stores.opening import RETRY_TIME, allowed_folder
+from mlporter.stores.artifact_places.places import open_place
+from mlporter.stores.opening import allowed_folder
+from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.command_line import command_line
 from mlporter.verbs.import_ import copy
 from mlporter.wording import plural

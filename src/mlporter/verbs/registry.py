@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from mlporter.errors import UsageError
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.opening import RETRY_TIME, open_source
+from mlporter.stores.opening import open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,8 @@ from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.opening import RETRY_TIME, bundle_address, saying_what_is_there
+from mlporter.stores.opening import bundle_address, saying_what_is_there
+from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

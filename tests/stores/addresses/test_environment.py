@@ -9,7 +9,7 @@ from mlporter.errors import UnreachableError, UsageError
 from mlporter.redaction import redact
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.addresses.environment import PROCESS, environment_of
-from mlporter.stores.artifact_places.mlflow_place import open_place
+from mlporter.stores.artifact_places.places import open_place
 from mlporter.stores.rest.access import access_to
 
 

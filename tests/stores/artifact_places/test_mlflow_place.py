@@ -17,7 +17,8 @@ from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
-from mlporter.stores.artifact_places.mlflow_place import MlflowPlace, Places, open_place
+from mlporter.stores.artifact_places.mlflow_place import MlflowPlace
+from mlporter.stores.artifact_places.places import Places, open_place
 
 
 @pytest.fixture

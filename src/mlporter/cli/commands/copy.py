@@ -32,9 +32,9 @@ from mlporter.cli.options import (
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
+    from mlporter.execute.options import ArtifactsMode
     from mlporter.plan.policy import OnConflict
     from mlporter.selection import Selection
-    from mlporter.verbs.export import ArtifactsMode
 
 __all__ = ["command"]
 

@@ -28,8 +28,8 @@ from mlporter.redaction import redact_address
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
+    from mlporter.execute.options import ArtifactsMode
     from mlporter.selection import Selection
-    from mlporter.verbs.export import ArtifactsMode
 
 __all__ = ["command"]
 

@@ -18,16 +18,15 @@ from mlporter.artifacts.uris.ownership import Anchor, Where, find_anchors
 from mlporter.artifacts.uris.uri_text import UriMap, uri_below
 from mlporter.errors import MlporterError
 from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
-from mlporter.stores.artifact_places.mlflow_place import Places
+from mlporter.stores.artifact_places.places import Places
 from mlporter.stores.artifact_places.recorded_files import recorded_places
-from mlporter.stores.protocols import Among
+from mlporter.stores.protocols import Among, Wrapped
 from mlporter.stores.rows.version_locations import (
     locations_of,
     owner_roots,
     rows_of,
     version_owner_id,
 )
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import ArtifactFile, Keep, Report, Source
     from mlporter.stores.rows.version_locations import TableReader
 
-__all__ = ["WithHeld", "with_held"]
+__all__ = ["WithExistingFiles", "with_existing_files"]
 
 _PLACES = {
     "run": ("runs", "run_uuid", "artifact_uri"),
@@ -58,7 +57,7 @@ class _Held:
     anchor: Anchor
 
 
-class WithHeld(Wrapped):
+class WithExistingFiles(Wrapped):
     """A source that knows where runs and logged models of the target lay, before they came there.
 
     Args:
@@ -95,7 +94,7 @@ class WithHeld(Wrapped):
         return self.inner.files(report, lacks)
 
 
-def with_held(
+def with_existing_files(
     source: Source,
     target: TableReader,
     uri_map: tuple[str, ...] = (),
@@ -124,7 +123,9 @@ def with_held(
     if not same:
         return source
     roots = {(*_owner(held[key]), held[key].root) for key in same}
-    return WithHeld(source, sorted(roots), frozenset(version_owner_id(key) for key in same))
+    return WithExistingFiles(
+        source, sorted(roots), frozenset(version_owner_id(key) for key in same)
+    )
 
 
 def _owner(held: _Held) -> tuple[str, str]:

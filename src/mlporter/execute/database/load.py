@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.read_ahead import read_ahead
+from mlporter.artifacts.prefetch import read_ahead
 from mlporter.catalogue.types import Kind
 from mlporter.compare.latest_metrics import LatestMetrics
 from mlporter.compare.written_rows import same_rows

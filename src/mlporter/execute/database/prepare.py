@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlporter.artifacts.read_ahead import read_ahead
+from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
@@ -15,13 +15,13 @@ from mlporter.execute.database.remap import Remap
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.result import TableResult
 from mlporter.execute.unreadable_files import Unreadable
-from mlporter.plan.choice import Choice
 from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.matching.users import merge_users
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.resolve import resolve, resolve_fresh
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
+from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import KeptRows
 from mlporter.wording import plural

@@ -13,7 +13,7 @@ from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import ReadBackError, UnreachableError
 from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
-from mlporter.stores.artifact_places.mlflow_place import Places
+from mlporter.stores.artifact_places.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,10 +17,9 @@ from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
-from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
-from mlporter.plan.units import is_among
+from mlporter.plan.units import Choice, Chosen, is_among
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from mlporter.stores.server.source import ServerSource
     from mlporter.stores.server.writing.writer import Writer
 
-__all__ = ["Carry", "Home", "Tally"]
+__all__ = ["ServerContext", "Tally", "TargetExperiment"]
 
 
 _NAMED = 3
@@ -51,7 +50,7 @@ _DATABRICKS_OWN = {"runs": frozenset({"user_id"})}
 
 
 @dataclass(frozen=True)
-class Home:
+class TargetExperiment:
     """An experiment on the server: its workspace, and where its files go."""
 
     workspace: str
@@ -75,7 +74,7 @@ class Tally:
 
 
 @dataclass
-class Carry:
+class ServerContext:
     """An import into a server.
 
     Attributes:
@@ -88,14 +87,16 @@ class Carry:
         refused: What the server did not take, by table and id: nothing below it is tried.
         ids: The server's ids by the source's, of all that is there or was made so far.
         back: The source's ids by the server's, of what was there at the start.
-        homes: Experiments on the server that are written into, by the server's ids.
+        target_experiments: Experiments on the server that are written into, by the server's ids.
         fresh: Runs and logged models (the source's ids) that this import makes.
-        gone: Logged models (the source's ids) whose copies were deleted, as they are themselves.
+        deleted_models: Logged models (the source's ids) whose copies were deleted, as they are
+            themselves.
         lost_traces: Traces that could not be carried.
-        proved: Runs (the source's ids) all of whose points are known to be on the server.
+        with_receipt: Runs (the source's ids) all of whose points are known to be on the server.
         lacking: Runs (the source's ids) some of whose points were not on the server.
-        odd: Tags (the source's ids of runs, and keys) that went with the request that made the run.
-        awake: Deleted runs (the source's ids) that were restored to log to them.
+        sent_tags: Tags (the source's ids of runs, and keys) that went with the request that made
+            the run.
+        restored_runs: Deleted runs (the source's ids) that were restored to log to them.
         version_roots: Where files go that a model version has of its own, by owner id.
         model_roots: Where Databricks has the files of logged models, by its ids.
         workspaces: Of runs and logged models (the source's ids); empty where there is only one.
@@ -112,14 +113,14 @@ class Carry:
     refused: set[tuple[str, str]] = field(default_factory=set)
     ids: IdMap = field(default_factory=IdMap)
     back: IdMap = field(default_factory=IdMap)
-    homes: dict[int, Home] = field(default_factory=dict)
+    target_experiments: dict[int, TargetExperiment] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
+    deleted_models: set[str] = field(default_factory=set)
     lost_traces: set[str] = field(default_factory=set)
-    proved: frozenset[str] = frozenset()
+    with_receipt: frozenset[str] = frozenset()
     lacking: set[str] = field(default_factory=set)
-    odd: set[tuple[str, str]] = field(default_factory=set)
-    awake: set[str] = field(default_factory=set)
+    sent_tags: set[tuple[str, str]] = field(default_factory=set)
+    restored_runs: set[str] = field(default_factory=set)
     workspaces: dict[str, str] = field(default_factory=dict)
     version_roots: dict[str, str] = field(default_factory=dict)
     model_roots: dict[str, str] = field(default_factory=dict)
@@ -198,12 +199,12 @@ class Carry:
 
     def _not_known(self, name: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Rows without the points that are known to be on the server, which are counted."""
-        if name != "metrics" or not self.proved:
+        if name != "metrics" or not self.with_receipt:
             yield from batches
             return
-        proved = pa.array(sorted(self.proved), pa.string())
+        with_receipt = pa.array(sorted(self.with_receipt), pa.string())
         for batch in batches:
-            known = pc.is_in(batch.column("run_uuid"), value_set=proved)
+            known = pc.is_in(batch.column("run_uuid"), value_set=with_receipt)
             rest = batch.filter(pc.invert(known))
             self.tallies[name].there += batch.num_rows - rest.num_rows
             yield rest
@@ -228,9 +229,9 @@ class Carry:
 
     def root_in(self, experiment: int, kind: str, copy: str) -> str:
         """Where the files of an owner lie that is in an experiment of the source."""
-        return self.root_at(self.homes[self.ids.experiments[experiment]], kind, copy)
+        return self.root_at(self.target_experiments[self.ids.experiments[experiment]], kind, copy)
 
-    def root_at(self, home: Home, kind: str, copy: str) -> str:
+    def root_at(self, home: TargetExperiment, kind: str, copy: str) -> str:
         """Where the files of an owner lie that is in an experiment on the server."""
         if self.is_databricks and kind == "logged_model":  # a layout of its own, which it tells
             if copy not in self.model_roots:
@@ -250,18 +251,18 @@ class Carry:
 
     def find_workspaces(self) -> None:
         """Note which workspace each run and logged model is in, if there are several."""
-        if len({home.workspace for home in self.homes.values()}) <= 1:
+        if len({home.workspace for home in self.target_experiments.values()}) <= 1:
             return
         for table, column in (("runs", "run_uuid"), ("logged_models", "model_id")):
             for id_, experiment in rows_of(self.source, table, (column, "experiment_id")):
-                home = self.homes.get(self.ids.experiments.get(experiment, -1))
+                home = self.target_experiments.get(self.ids.experiments.get(experiment, -1))
                 if home is not None:
                     self.workspaces[id_] = home.workspace
 
     def writer_in(self, experiment: int) -> tuple[Writer, int]:
         """What writes into an experiment of the source, and its id on the server."""
         number = self.ids.experiments[experiment]
-        return self.writer_of(self.homes[number].workspace), number
+        return self.writer_of(self.target_experiments[number].workspace), number
 
     def writer_of_run(self, run: str) -> tuple[Writer, str]:
         """What writes to a run of the source, and its id on the server."""
@@ -274,7 +275,7 @@ class Carry:
     def _workspace(self, id_: str) -> str:
         if id_ in self.workspaces:
             return self.workspaces[id_]
-        return next(iter(self.homes.values())).workspace
+        return next(iter(self.target_experiments.values())).workspace
 
     # --- What is deleted there --------------------------------------------------------------------
 
@@ -289,9 +290,9 @@ class Carry:
     def wake(self, run: str) -> None:
         """Restore a run that something is to be logged to; it is deleted again at the end."""
         with self.waking:
-            if run not in self.asleep or run in self.awake:
+            if run not in self.asleep or run in self.restored_runs:
                 return
-            self.awake.add(run)
+            self.restored_runs.add(run)
             writer, copy = self.writer_of_run(run)
             try:
                 writer.restore_run(copy)

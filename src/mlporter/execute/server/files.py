@@ -14,7 +14,7 @@ from mlporter.artifacts.uris import layout
 from mlporter.errors import OutsideError
 from mlporter.execute.artifact_files import SourceFileError, open_guarded, unreadable
 from mlporter.execute.result import FilesResult
-from mlporter.execute.server.worker_pool import Crew
+from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.plan.ids.file_contents import names_ids, with_new_ids
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.sorted_lookup import SortedLookup
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.stores.protocols import ArtifactFile
     from mlporter.stores.server.target_places import ServerPlaces
 
@@ -64,7 +64,7 @@ class Files:
     """Sends the files of all owners that are carried.
 
     Args:
-        carry: The import.
+        context: The import.
         places_of: Where the files of a workspace go.
         dry: Count only.
 
@@ -73,9 +73,9 @@ class Files:
     """
 
     def __init__(
-        self, carry: Carry, places_of: Callable[[str], ServerPlaces], *, dry: bool = False
+        self, context: ServerContext, places_of: Callable[[str], ServerPlaces], *, dry: bool = False
     ) -> None:
-        self._carry = carry
+        self._carry = context
         self._places_of = places_of
         self._dry = dry
         self._lock = Lock()
@@ -92,72 +92,74 @@ class Files:
 
     def send(self, kinds: tuple[str, ...]) -> None:
         """Send the files of some kinds of owners."""
-        carry = self._carry
+        context = self._carry
 
         def keep(kind: str, owner: str) -> bool:
             return kind in kinds and self._root(kind, owner) is not None
 
-        found = carry.source.files(carry.left_out.add, keep)
-        with Crew(carry.workers) as crew:
+        found = context.source.files(context.left_out.add, keep)
+        with WorkerPool(context.workers) as pool:
             for (kind, id_), files in groupby(found, lambda file: (file.owner_kind, file.owner_id)):
                 place = self._root(kind, id_)
                 if place is None:
                     continue
                 root, workspace = place
-                owner = _Owner(kind, id_, root, self._places_of(workspace), id_ in carry.fresh)
+                owner = _Owner(kind, id_, root, self._places_of(workspace), id_ in context.fresh)
                 for file in files:
-                    crew.do(partial(self._one, owner, file))
+                    pool.do(partial(self._one, owner, file))
 
     def send_orphans(self) -> None:
         """Send files that no row points to: apart, to where the server's proxy keeps files.
 
         A server without a proxy has no place for them, so they are noted.
         """
-        carry = self._carry
-        found = carry.source.files(carry.left_out.add, lambda kind, _: kind == _ORPHAN)
-        if not any(home.location.startswith(_PROXIED) for home in carry.homes.values()):
+        context = self._carry
+        found = context.source.files(context.left_out.add, lambda kind, _: kind == _ORPHAN)
+        if not any(
+            home.location.startswith(_PROXIED) for home in context.target_experiments.values()
+        ):
             for file in found:
                 detail = "no row points to it, and a server without a proxy has no place for it"
-                carry.leave("artifact", file.owner_id, file.path, "unsupported", detail)
+                context.leave("artifact", file.owner_id, file.path, "unsupported", detail)
             return
-        with Crew(carry.workers) as crew:
+        with WorkerPool(context.workers) as pool:
             for folder, files in groupby(found, lambda file: file.owner_id):
                 root = layout.orphan_root(f"{_PROXIED}/", folder)
                 owner = _Owner(_ORPHAN, folder, root, self._places_of(_DEFAULT), fresh=False)
                 for file in files:
-                    crew.do(partial(self._one, owner, file))
+                    pool.do(partial(self._one, owner, file))
 
     def _root(self, kind: str, owner: str) -> tuple[str, str] | None:
         """Where the files of an owner go, and in which workspace; None if it is not carried."""
-        carry = self._carry
+        context = self._carry
         if kind == "model_version":
             return self._version_root(owner)
         table, column = _TABLES[kind]
-        copy = carry.ids.of(table).get(owner)
+        copy = context.ids.of(table).get(owner)
         if table == "trace_info":
-            copy = owner if owner not in carry.lost_traces else None
-        if copy is None or owner in carry.gone:
+            copy = owner if owner not in context.lost_traces else None
+        if copy is None or owner in context.deleted_models:
             return None
         if table not in self._lookups:
             columns = (column, "experiment_id")
-            self._lookups[table] = SortedLookup(lambda: carry.source.read(table, columns))
+            self._lookups[table] = SortedLookup(lambda: context.source.read(table, columns))
         row = self._lookups[table].get(owner)
-        if row is None or row[0] not in carry.ids.experiments:
+        if row is None or row[0] not in context.ids.experiments:
             return None
-        home = carry.homes[carry.ids.experiments[row[0]]]
-        return carry.root_in(row[0], kind, copy), home.workspace
+        home = context.target_experiments[context.ids.experiments[row[0]]]
+        return context.root_in(row[0], kind, copy), home.workspace
 
     def _version_root(self, owner: str) -> tuple[str, str] | None:
-        carry = self._carry
-        root = carry.version_roots.get(owner)
+        context = self._carry
+        root = context.version_roots.get(owner)
         if root is None:
             return None
-        return root, carry.ids.workspace(owner.partition("/")[0])
+        return root, context.ids.workspace(owner.partition("/")[0])
 
     # --- One file ---------------------------------------------------------------------------------
 
     def _one(self, owner: _Owner, file: ArtifactFile) -> None:
-        carry = self._carry
+        context = self._carry
         try:
             content = self._content(file)
             size = len(content) if content is not None else file.size
@@ -166,13 +168,13 @@ class Files:
                 self._refuse(file, "MLflow's proxy would write it under another name")
                 return
             if not there and self._dry:
-                carry.note("artifacts", f"{file.owner_kind} {file.owner_id}: {file.path}")
+                context.note("artifacts", f"{file.owner_kind} {file.owner_id}: {file.path}")
             elif not there:
                 owner.places.put(owner.root, file.path, size, partial(self._open, file, content))
             self._count(size, there=there)
         except SourceFileError as error:
-            with carry.lock:
-                carry.left_out.add(unreadable(file, str(error)))
+            with context.lock:
+                context.left_out.add(unreadable(file, str(error)))
         except OutsideError as error:
             self._refuse(file, error.message, "outside")
         except REFUSED as error:

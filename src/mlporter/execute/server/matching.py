@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
 from mlporter.errors import LeftOut, RefusedError
-from mlporter.execute.server.context import Home
+from mlporter.execute.server.context import TargetExperiment
 from mlporter.plan.deleted_rows import how_to_restore
 from mlporter.plan.matching.names import free_name, match_experiments
-from mlporter.plan.matching.natural_keys import alike, alike_anywhere, tagged
+from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere, tagged
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import datasets_of, experiments_of
 from mlporter.stores.protocols import Among
@@ -19,7 +19,7 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.plan.matching.names import Match
     from mlporter.plan.side_reader import Experiment, Reader
 
@@ -37,7 +37,7 @@ class Matching:
     """Finds out what is where, before anything is written.
 
     Attributes:
-        carry: The import; its maps are filled in.
+        context: The import; its maps are filled in.
         matches: Experiments that are carried, by the source's ids.
         ours: Experiments on the server that an earlier import made.
         marked: Experiments on the server that say that they are copies, or hold some.
@@ -45,7 +45,7 @@ class Matching:
         renamed: What gets another name.
     """
 
-    carry: Carry
+    context: ServerContext
     matches: dict[int, Match] = field(default_factory=dict)
     ours: set[int] = field(default_factory=set)
     marked: set[int] = field(default_factory=set)
@@ -55,8 +55,8 @@ class Matching:
     def run(self) -> None:
         """Experiments, then what lies in them."""
         self._experiments()
-        self.carry.server.narrow(self.carry.back.experiments)
-        if self.carry.back.experiments:
+        self.context.server.narrow(self.context.back.experiments)
+        if self.context.back.experiments:
             self._owned("runs", "run_uuid", "tags", source_tags.RUN)
             self._owned("logged_models", "model_id", "logged_model_tags", source_tags.LOGGED_MODEL)
             self._deleted_models()
@@ -67,13 +67,13 @@ class Matching:
     # --- Experiments ------------------------------------------------------------------------------
 
     def _experiments(self) -> None:
-        carry = self.carry
-        mine, there = experiments_of(carry.source), experiments_of(carry.server)
-        marked = _numbered(carry.server)
+        context = self.context
+        mine, there = experiments_of(context.source), experiments_of(context.server)
+        marked = _numbered(context.server)
         self.ours = set(marked)
-        held = tagged(carry.server, "experiment_tags", "experiment_id", source_tags.HOLDS)
+        held = tagged(context.server, "experiment_tags", "experiment_id", source_tags.HOLDS)
         self.marked = self.ours | {int(number) for number, _ in held}
-        asked = ((e.number, carry.policy.experiment_name(e.name)) for e in mine)
+        asked = ((e.number, context.policy.experiment_name(e.name)) for e in mine)
         new = {number: name for number, name in asked if name is not None}
         new = self._known_by_tag(mine, there, marked) | new
         taken = {e.name for e in mine}
@@ -82,7 +82,7 @@ class Matching:
         for _ in range(_ROUNDS):
             self._match(mine, there, new)
             reasons = self._reasons()
-            if not reasons or carry.policy.on_conflict != "rename":
+            if not reasons or context.policy.on_conflict != "rename":
                 break
             new.update({number: next(trials[number]) for number in reasons})
         self._check_paths()
@@ -95,8 +95,8 @@ class Matching:
 
         The tag holds a number, which another source has as well: one of their runs must be there.
         """
-        carry = self.carry
-        names = {(carry.ids.workspace(e.workspace), e.name) for e in mine}
+        context = self.context
+        names = {(context.ids.workspace(e.workspace), e.name) for e in mine}
         free = {
             (one.workspace, marked[one.number]): one
             for one in there
@@ -105,10 +105,10 @@ class Matching:
         if not free:
             return {}
         held = {(one.workspace, one.name) for one in there}
-        origin = _numbered(carry.source)
+        origin = _numbered(context.source)
         found = {}
         for one in mine:
-            workspace = carry.ids.workspace(one.workspace)
+            workspace = context.ids.workspace(one.workspace)
             copy = free.get((workspace, origin.get(one.number, str(one.number))))
             if copy is not None and (workspace, one.name) not in held and self._has_run(one, copy):
                 found[one.number] = copy.name
@@ -118,11 +118,11 @@ class Matching:
         """Whether a run of the source's experiment has its copy in the server's."""
         among = Among("experiment_id", (one.number,))
         runs: list[str] = []
-        for batch in self.carry.source.read("runs", ("run_uuid",), among):
+        for batch in self.context.source.read("runs", ("run_uuid",), among):
             runs += batch.column(0).to_pylist()
             if len(runs) >= _LOOKED_AT:
                 break
-        writer = self.carry.writer_of(copy.workspace)
+        writer = self.context.writer_of(copy.workspace)
         return any(
             writer.run_tagged(str(copy.number), (source_tags.RUN, run)) for run in runs[:_LOOKED_AT]
         )
@@ -130,7 +130,7 @@ class Matching:
     def _match(
         self, mine: Iterable[Experiment], there: Iterable[Experiment], new: dict[int, str]
     ) -> None:
-        workspaces = self.carry.ids.workspaces
+        workspaces = self.context.ids.workspaces
         found = match_experiments(mine, there, new, workspaces, _LARGEST)
         self.matches = {match.source.number: match for match in found}
 
@@ -141,7 +141,7 @@ class Matching:
             if match.there is None or match.there.stage == match.source.stage:
                 continue
             if match.there.stage == "deleted":
-                if not self.carry.policy.undelete:
+                if not self.context.policy.undelete:
                     found[number] = (
                         f"{how_to_restore('experiments', str(match.there.number))}, "
                         "or choose another name with --rename"
@@ -162,11 +162,11 @@ class Matching:
         columns = ("experiment_id", "key", "value")
         there = {
             (foreign[number], key): value
-            for number, key, value in rows_of(self.carry.server, "experiment_tags", columns)
+            for number, key, value in rows_of(self.context.server, "experiment_tags", columns)
             if number in foreign
         }
         found = {}
-        for number, key, value in rows_of(self.carry.source, "experiment_tags", columns):
+        for number, key, value in rows_of(self.context.source, "experiment_tags", columns):
             if there.get((number, key), value) != value and not key.startswith(source_tags.OURS):
                 found[number] = f"the server has another value of its tag {key!r}"
         return found
@@ -177,7 +177,7 @@ class Matching:
         Raises:
             RefusedError: a name is no absolute path of the workspace.
         """
-        if not self.carry.server.client_in(_DEFAULT).databricks:
+        if not self.context.server.client_in(_DEFAULT).databricks:
             return
         names = [m.name for m in self.matches.values() if m.there is None]
         if bad := tuple(f"experiment {name!r}" for name in names if not name.startswith("/")):
@@ -188,28 +188,28 @@ class Matching:
             )
 
     def _settle(self, reasons: dict[int, str]) -> None:
-        carry = self.carry
+        context = self.context
         for number, why in reasons.items():
             name = self.matches[number].name
-            if carry.policy.on_conflict == "skip":
+            if context.policy.on_conflict == "skip":
                 detail = f"{why} (--on-conflict skip)"
-                carry.left_out.add(LeftOut("experiments", name, "", "conflict", detail))
+                context.left_out.add(LeftOut("experiments", name, "", "conflict", detail))
                 del self.matches[number]
             else:
                 self.conflicts.append(Conflict("experiments", name, why))
-        locations = dict(rows_of(carry.server, "experiments", _LOCATION))
+        locations = dict(rows_of(context.server, "experiments", _LOCATION))
         for number, match in self.matches.items():
             if match.name != match.source.name:
                 self.renamed.append(Renamed("experiment", match.source.name, match.name))
-                carry.ids.experiment_names[number] = match.name
+                context.ids.experiment_names[number] = match.name
             if match.there is not None:
-                self.carry.homes[match.there.number] = Home(
+                self.context.target_experiments[match.there.number] = TargetExperiment(
                     match.workspace, locations[match.there.number] or ""
                 )
-                carry.ids.experiments[number] = match.there.number
-                carry.back.experiments[match.there.number] = number
+                context.ids.experiments[number] = match.there.number
+                context.back.experiments[match.there.number] = number
                 if match.name != match.source.name:
-                    carry.back.experiment_names[match.there.number] = match.source.name
+                    context.back.experiment_names[match.there.number] = match.source.name
 
     # --- What lies in them ------------------------------------------------------------------------
 
@@ -219,71 +219,75 @@ class Matching:
         A copy is known by the id of what it was first copied from, so that a copy of a copy, and
         what comes back to where it came from, are found as well.
         """
-        carry = self.carry
-        if not carry.has(table):
+        context = self.context
+        if not context.has(table):
             return
-        origin = dict(tagged(carry.server, tags, column, key))
+        origin = dict(tagged(context.server, tags, column, key))
         there = {
             (experiment, origin.get(id_, id_)): id_
-            for id_, experiment in rows_of(carry.server, table, (column, "experiment_id"))
+            for id_, experiment in rows_of(context.server, table, (column, "experiment_id"))
         }
-        origin = dict(tagged(carry.source, tags, column, key))
+        origin = dict(tagged(context.source, tags, column, key))
         found = {}
-        for id_, experiment in rows_of(carry.source, table, (column, "experiment_id")):
-            home = carry.ids.experiments.get(experiment)
+        for id_, experiment in rows_of(context.source, table, (column, "experiment_id")):
+            home = context.ids.experiments.get(experiment)
             copy = there.get((home, origin.get(id_, id_))) if home is not None else None
             if copy is not None:
                 found[id_] = copy
-        carry.ids.ids[table] = found
-        carry.back.ids[table] = {copy: id_ for id_, copy in found.items()}
+        context.ids.ids[table] = found
+        context.back.ids[table] = {copy: id_ for id_, copy in found.items()}
 
     def _deleted_models(self) -> None:
         """Copies that were deleted again, as their originals are: a server does not list them."""
-        carry = self.carry
+        context = self.context
         prefix, gone = source_tags.DELETED_MODEL, {}
         for number, key, value in rows_of(
-            carry.server, "experiment_tags", ("experiment_id", "key", "value")
+            context.server, "experiment_tags", ("experiment_id", "key", "value")
         ):
-            if key.startswith(prefix) and number in carry.back.experiments:
+            if key.startswith(prefix) and number in context.back.experiments:
                 gone[key.removeprefix(prefix)] = value
-        carry.ids.change("logged_models", gone)
-        carry.back.change("logged_models", {copy: model for model, copy in gone.items()})
-        carry.gone.update(gone)
+        context.ids.change("logged_models", gone)
+        context.back.change("logged_models", {copy: model for model, copy in gone.items()})
+        context.deleted_models.update(gone)
 
     def _evaluation(self) -> None:
         """What is known again by a tag, or by what is said of it."""
-        carry = self.carry
-        there_are = carry.has("evaluation_datasets")
-        origin = dict(tagged(carry.server, *_DATASET_TAG)) if there_are else {}
-        mine = dict(tagged(carry.source, *_DATASET_TAG))
+        context = self.context
+        there_are = context.has("evaluation_datasets")
+        origin = dict(tagged(context.server, *_DATASET_TAG)) if there_are else {}
+        mine = dict(tagged(context.source, *_DATASET_TAG))
         there = {source: copy for copy, source in origin.items()}
-        rows = rows_of(carry.source, "evaluation_datasets", ("dataset_id",))
+        rows = rows_of(context.source, "evaluation_datasets", ("dataset_id",))
         pairs = ((id_, there.get(mine.get(id_, id_))) for (id_,) in rows)
         found = {"evaluation_datasets": {id_: copy for id_, copy in pairs if copy is not None}}
-        self._known(found | alike(carry.source, carry.server, carry.ids.experiments.get))
+        self._known(
+            found | by_natural_keys(context.source, context.server, context.ids.experiments.get)
+        )
 
     def _anywhere(self) -> None:
         """What lies in no experiment: webhooks, the gateway, the MCP registry."""
-        carry = self.carry
-        scorers = carry.ids.of("scorers")
-        self._known(alike_anywhere(carry.source, carry.server, carry.ids.workspace, scorers))
+        context = self.context
+        scorers = context.ids.of("scorers")
+        self._known(
+            by_natural_keys_anywhere(context.source, context.server, context.ids.workspace, scorers)
+        )
 
     def _known(self, found: dict[str, dict[str, str]]) -> None:
         for table, ids in found.items():
-            self.carry.ids.change(table, ids)
-            self.carry.back.change(table, {copy: id_ for id_, copy in ids.items()})
+            self.context.ids.change(table, ids)
+            self.context.back.change(table, {copy: id_ for id_, copy in ids.items()})
 
     def _datasets(self) -> None:
         """Datasets have no ids that a server shows: they are matched by name and digest."""
-        carry = self.carry
-        there = {(d.experiment, d.name, d.digest): d.uuid for d in datasets_of(carry.server)}
+        context = self.context
+        there = {(d.experiment, d.name, d.digest): d.uuid for d in datasets_of(context.server)}
         back = {}
-        for one in datasets_of(carry.source):
-            home = carry.ids.experiments.get(one.experiment)
+        for one in datasets_of(context.source):
+            home = context.ids.experiments.get(one.experiment)
             uuid = there.get((home, one.name, one.digest)) if home is not None else None
             if uuid is not None:
                 back[uuid] = one.uuid
-        carry.back.ids["datasets"] = back
+        context.back.ids["datasets"] = back
 
 
 def _numbered(reader: Reader) -> dict[int, str]:

@@ -12,7 +12,7 @@ from mlporter.catalogue.rest_unsettable import UNSETTABLE
 from mlporter.errors import ConflictError, RefusedError
 from mlporter.execute.left_out import left_out_of
 from mlporter.execute.result import FilesResult, Result, TableResult
-from mlporter.execute.server.context import Carry, Tally
+from mlporter.execute.server.context import ServerContext, Tally
 from mlporter.execute.server.files import Files
 from mlporter.execute.server.genai.evaluation import (
     write_datasets,
@@ -22,7 +22,7 @@ from mlporter.execute.server.genai.evaluation import (
 )
 from mlporter.execute.server.genai.gateway import write_gateway, write_gateway_rules
 from mlporter.execute.server.genai.traces import restore_assessments, write_traces
-from mlporter.execute.server.left_out_tables import note_others
+from mlporter.execute.server.left_out_tables import note_left_out_tables
 from mlporter.execute.server.matching import Matching
 from mlporter.execute.server.registry.mcp import write_mcp
 from mlporter.execute.server.registry.registered_models import Registry
@@ -37,7 +37,7 @@ from mlporter.execute.server.tracking.experiment_tags import write_experiment_ta
 from mlporter.execute.server.tracking.finishing import delete_last, end_runs
 from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_model_metrics
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
-from mlporter.execute.server.tracking.receipts import note_proved
+from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.progress import silent
@@ -53,13 +53,13 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.stores.server.capabilities import Capabilities
 
-__all__ = ["ServerWork"]
+__all__ = ["ServerTransfer"]
 
 _DEFAULT = "default"
 
 
 @dataclass
-class ServerWork:
+class ServerTransfer:
     """One import or copy into a server.
 
     Attributes:
@@ -84,13 +84,13 @@ class ServerWork:
 
     def run(self) -> None:
         """Plan, write, and read back."""
-        carry, matching = self.carry, self.matching
+        context, matching = self.context, self.matching
         for item in left_out_of(self.source):
-            carry.left_out.add(item)
-        note_others(carry)
+            context.left_out.add(item)
+        note_left_out_tables(context)
         self._check_workspaces()
         matching.run()
-        registry = Registry(carry, matching)
+        registry = Registry(context, matching)
         registry.plan()
         if self.matching.conflicts:
             if self.dry:
@@ -103,10 +103,10 @@ class ServerWork:
         if self._has_written():
             self._prove()
         else:
-            note_proved(carry, carry)
+            write_receipts(context, context)
 
     def _has_written(self) -> bool:
-        tallies = self.carry.tallies.values()
+        tallies = self.context.tallies.values()
         return any(tally.written for tally in tallies) or bool(self.files.result.stored_files)
 
     def _prove(self) -> None:
@@ -114,14 +114,14 @@ class ServerWork:
         self.on_progress("reading back", 0, None)
         again = replace(self, dry=True, on_progress=silent, can=self.server.can)
         try:
-            again.carry.refused.update(self.carry.refused)
+            again.context.refused.update(self.context.refused)
             again.rehearse()
-            for table, tally in again.carry.tallies.items():
-                refused = self.carry.tallies[table].left - tally.left
-                self._tell(table, tally.written - refused, again.carry)
+            for table, tally in again.context.tallies.items():
+                refused = self.context.tallies[table].left - tally.left
+                self._tell(table, tally.written - refused, again.context)
             refused = self.files.refused
-            self._tell("artifacts", again.files.result.stored_files - refused, again.carry)
-            note_proved(self.carry, again.carry)
+            self._tell("artifacts", again.files.result.stored_files - refused, again.context)
+            write_receipts(self.context, again.context)
         finally:
             again.close()
 
@@ -129,48 +129,48 @@ class ServerWork:
         """Plan, without a look at conflicts."""
         self._check_workspaces()
         self.matching.run()
-        registry = Registry(self.carry, self.matching)
+        registry = Registry(self.context, self.matching)
         registry.plan()
         self._write(registry)
 
-    def _tell(self, table: str, rows: int, again: Carry) -> None:
+    def _tell(self, table: str, rows: int, again: ServerContext) -> None:
         if rows > 0:
             named = "; ".join(again.named[table])
             detail = f"{rows} read back otherwise than they were sent, or not at all: {named}"
-            self.carry.leave("table", table, "", "not-as-sent", detail)
+            self.context.leave("table", table, "", "not-as-sent", detail)
 
     def _write(self, registry: Registry) -> None:
-        carry = self.carry
-        make_experiments(carry, self.matching)
-        carry.find_workspaces()
-        write_gateway(carry)
-        make_runs(carry)
-        make_logged_models(carry)
-        carry.find_workspaces()
-        write_contents(carry)
-        write_edges(carry)
-        write_logged_models(carry)
-        write_model_metrics(carry)
+        context = self.context
+        make_experiments(context, self.matching)
+        context.find_workspaces()
+        write_gateway(context)
+        make_runs(context)
+        make_logged_models(context)
+        context.find_workspaces()
+        write_contents(context)
+        write_edges(context)
+        write_logged_models(context)
+        write_model_metrics(context)
         self._send_files(("logged_model", "run"))
-        end_runs(carry)
-        write_issues(carry)
-        write_traces(carry)
+        end_runs(context)
+        write_issues(context)
+        write_traces(context)
         self._send_files(("trace", "trace_archive"))
         registry.write()
         self._send_files(("model_version",))
         if self.copies:
             self.files.send_orphans()
-        finish_logged_models(carry)
-        write_datasets(carry)
-        write_scorers(carry)
-        write_gateway_rules(carry)
-        write_mcp(carry)
-        write_reviews(carry)
-        write_experiment_tags(carry, self.matching)
-        deleted = delete_last(carry, self.matching)
+        finish_logged_models(context)
+        write_datasets(context)
+        write_scorers(context)
+        write_gateway_rules(context)
+        write_mcp(context)
+        write_reviews(context)
+        write_experiment_tags(context, self.matching)
+        deleted = delete_last(context, self.matching)
         if not self.dry:
-            restore_assessments(carry, deleted)
-        write_webhooks(carry)
+            restore_assessments(context, deleted)
+        write_webhooks(context)
 
     def _send_files(self, kinds: tuple[str, ...]) -> None:
         if self.copies:
@@ -195,12 +195,12 @@ class ServerWork:
         Raises:
             RefusedError: it has none, and some are needed.
         """
-        carry, there = self.carry, self.server.can.workspaces
+        context, there = self.context, self.server.can.workspaces
         used = {name or _DEFAULT for name in _workspaces(self.source)}
         to = self.policy.to_workspace
         if to is not None:
-            carry.ids.workspaces.update({name: to for name in used if name != to})
-            carry.back.workspaces.update(zip([to], used - {to}, strict=False))
+            context.ids.workspaces.update({name: to for name in used if name != to})
+            context.back.workspaces.update(zip([to], used - {to}, strict=False))
             used = {to}
         if there:
             texts = dict(rows_of(self.source, "workspaces", ("name", "description")))
@@ -228,9 +228,9 @@ class ServerWork:
         )
 
     @cached_property
-    def carry(self) -> Carry:
+    def context(self) -> ServerContext:
         """What the steps share."""
-        return Carry(
+        return ServerContext(
             self.source,
             self.server,
             self.writer_of,
@@ -243,12 +243,12 @@ class ServerWork:
     @cached_property
     def matching(self) -> Matching:
         """What is there already."""
-        return Matching(self.carry)
+        return Matching(self.context)
 
     @cached_property
     def files(self) -> Files:
         """Files on their way."""
-        return Files(self.carry, self.places_of, dry=self.dry)
+        return Files(self.context, self.places_of, dry=self.dry)
 
     def writer_of(self, workspace: str) -> Writer:
         """What writes into a workspace."""
@@ -291,11 +291,11 @@ class ServerWork:
             target=str(self.place),
             tables=self.tables(),
             files=self.files_result(artifacts),
-            left_out=self.carry.left_out.summary(),
+            left_out=self.context.left_out.summary(),
             notes=(*self.source.notes, *self.notes()),
             seconds=monotonic() - self.started,
             dry_run=self.dry,
-            fresh=not self.carry.back.experiments,
+            fresh=not self.context.back.experiments,
             on_conflict=self.policy.on_conflict,
             renamed=tuple(self.matching.renamed),
             conflicts=tuple(self.matching.conflicts),
@@ -303,7 +303,7 @@ class ServerWork:
 
     def tables(self) -> tuple[TableResult, ...]:
         """Rows by table."""
-        found = self.carry.tallies
+        found = self.context.tallies
         return tuple(_rows_of(t.name, found[t.name]) for t in self.source.tables if t.name in found)
 
     def notes(self) -> tuple[str, ...]:
@@ -311,7 +311,7 @@ class ServerWork:
         told = ", ".join(
             f"{table}.{column}"
             for table, columns in UNSETTABLE.items()
-            if self.carry.tallies[table].written
+            if self.context.tallies[table].written
             for column in sorted(columns)
         )
         found = []
@@ -319,7 +319,7 @@ class ServerWork:
             found.append(
                 f"A server gives runs and logged models ids of its own, and fills in: {told}."
             )
-        if self.carry.is_databricks and self.carry.tallies["runs"].written:
+        if self.context.is_databricks and self.context.tallies["runs"].written:
             found.append(
                 "Databricks names whoever makes a run as its user: you, and not who ran it."
             )

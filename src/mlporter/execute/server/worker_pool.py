@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     _Item = TypeVar("_Item")
 
-__all__ = ["Crew"]
+__all__ = ["WorkerPool"]
 
 _EACH = 2
 """Pieces of work that wait for a worker, each: what bounds memory."""
 
 
-class Crew:
+class WorkerPool:
     """Workers that send requests. The first error ends the whole, at the latest when it closes."""
 
     def __init__(self, workers: int) -> None:

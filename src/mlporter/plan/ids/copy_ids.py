@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import BY_NAME
-from mlporter.plan.choice import Choice, Chosen
 from mlporter.plan.ids.id_columns import ID_COLUMNS
 from mlporter.plan.ids.id_map import IdMap, fresh_id, keeps_order
 from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
 from mlporter.plan.side_reader import read_units, unit_keys
-from mlporter.plan.units import OWNED, key_array
+from mlporter.plan.units import OWNED, Choice, Chosen, key_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

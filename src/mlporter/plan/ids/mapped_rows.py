@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.plan.choice import Choice
 from mlporter.plan.ids.id_columns import holds_model_name, id_columns
 from mlporter.plan.ids.id_strings import map_strings
 from mlporter.plan.ids.resorting import resorted
-from mlporter.plan.units import EXPERIMENTS, OWNED, is_among, key_array
+from mlporter.plan.units import EXPERIMENTS, OWNED, Choice, is_among, key_array
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import known_roots
 

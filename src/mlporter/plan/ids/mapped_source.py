@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
-    from mlporter.plan.choice import Choice
     from mlporter.plan.ids.id_map import IdMap
+    from mlporter.plan.units import Choice
     from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
 
 __all__ = ["MappedSource"]

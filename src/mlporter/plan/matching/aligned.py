@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_source import MappedSource
-from mlporter.plan.matching.counterparts import counterparts, has_marks
+from mlporter.plan.matching.counterparts import counterparts, has_source_tags
 from mlporter.plan.matching.users import with_followed_permissions
 from mlporter.plan.side_reader import experiments_of
 
@@ -28,7 +28,11 @@ def aligned(left: Source, right: Source) -> tuple[Source, list[str]]:
         The source to compare, and sentences on the ids that were looked through.
     """
     numbers = same_experiments(experiments_of(left), experiments_of(right))
-    ids = counterparts(left, right, numbers) if has_marks(left) or has_marks(right) else {}
+    ids = (
+        counterparts(left, right, numbers)
+        if has_source_tags(left) or has_source_tags(right)
+        else {}
+    )
     said = []
     if ids:
         counts = ", ".join(f"{len(changed)} {table}" for table, changed in ids.items())

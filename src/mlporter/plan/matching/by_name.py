@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.plan.actions import Action, ActionKind, Change
-from mlporter.plan.choice import Chosen
 from mlporter.plan.deleted_rows import Update, how_to_restore
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.matching.names import Match, free_name, is_model_name, match_experiments, twice
 from mlporter.plan.memory import Memory
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import experiments_of, models_of
-from mlporter.plan.sides import Decision, decide, state_of
-from mlporter.plan.units import EXPERIMENTS, key_text
+from mlporter.plan.sides import Outcome, decide, state_of
+from mlporter.plan.units import EXPERIMENTS, Chosen, key_text
 from mlporter.selection.not_found import Missing, nearest
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -150,15 +149,15 @@ class Matching:
             state = state_of(hash(name), hash(there), None if last is None else hash(last))
             decision = decide(state, wish)
             change = (Change("name", there, name),)
-            if decision is Decision.SEND:
+            if decision is Outcome.SEND:
                 self._memory.book.add(Action(ActionKind.MOVE, EXPERIMENTS, str(number), change))
                 found.append(
                     Update(EXPERIMENTS, (self._matches[number].number,), (("name", name),))
                 )
                 continue
-            kind = ActionKind.KEEP if decision is Decision.KEEP else ActionKind.CONFLICT
+            kind = ActionKind.KEEP if decision is Outcome.KEEP else ActionKind.CONFLICT
             self._memory.book.add(Action(kind, EXPERIMENTS, str(number), change, state.value))
-            if decision is Decision.CONFLICT:
+            if decision is Outcome.CONFLICT:
                 why = f"it is called {there!r} in the target: {state.value}"
                 if self._policy.step is None:
                     self._merge.conflicts.append(Conflict(EXPERIMENTS, name, why))

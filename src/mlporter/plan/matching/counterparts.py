@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from mlporter.catalogue import source_tags
 from mlporter.plan.ids.resorting import resorted_files
-from mlporter.plan.matching.natural_keys import alike, alike_anywhere, tagged
+from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere, tagged
+from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.version_locations import rows_of
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report, Source
 
-__all__ = ["WithoutMarks", "counterparts", "has_marks"]
+__all__ = ["WithoutSourceTags", "counterparts", "has_source_tags"]
 
 _KINDS = (
     ("runs", "run_uuid", "tags", source_tags.RUN),
@@ -41,7 +41,7 @@ _FIRST = (
 )
 
 
-def has_marks(source: Reader) -> bool:
+def has_source_tags(source: Reader) -> bool:
     """Whether a registry holds copies that an import into a server made."""
     return any(
         next(tagged(source, table, column, key), None) is not None for table, column, key in _FIRST
@@ -74,8 +74,8 @@ def counterparts(
             changed |= _deleted(right)
         if changed:
             found[table] = changed
-    named = alike(left, right, lambda number: numbers.get(number, number))
-    named |= alike_anywhere(left, right, lambda name: name, named["scorers"])
+    named = by_natural_keys(left, right, lambda number: numbers.get(number, number))
+    named |= by_natural_keys_anywhere(left, right, lambda name: name, named["scorers"])
     return found | {table: ids for table, ids in named.items() if ids}
 
 
@@ -89,7 +89,7 @@ def _deleted(source: Reader) -> dict[str, str]:
     }
 
 
-class WithoutMarks(Wrapped):
+class WithoutSourceTags(Wrapped):
     """A source without the tags that say whose copies things are, or that a server makes itself.
 
     Closing it closes nothing.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Ids = dict[str, dict[str, str]]
     Said = tuple[object, ...]
 
-__all__ = ["alike", "alike_anywhere", "tagged"]
+__all__ = ["by_natural_keys", "by_natural_keys_anywhere", "tagged"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ _ANYWHERE = (
 """In an order in which what is referred to comes before."""
 
 
-def alike(left: Reader, right: Reader, number_of: Callable[[int], int | None]) -> Ids:
+def by_natural_keys(left: Reader, right: Reader, number_of: Callable[[int], int | None]) -> Ids:
     """By table, the right side's ids of what is known again in its experiment.
 
     Args:
@@ -113,7 +113,7 @@ def alike(left: Reader, right: Reader, number_of: Callable[[int], int | None]) -
     return found | _records(left, right)
 
 
-def alike_anywhere(
+def by_natural_keys_anywhere(
     left: Reader, right: Reader, workspace_of: Callable[[str], str], scorers: Mapping[str, str]
 ) -> Ids:
     """By table, the right side's ids of what is known again in its workspace.

@@ -18,8 +18,8 @@ from mlporter.catalogue.tables.users import PERSONAL, RESOURCES
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
 from mlporter.plan.policy import Conflict
+from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.version_locations import rows_of
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -72,7 +72,7 @@ class Proxies:
         found = self.find(uri)
         if found is None:
             return None
-        from mlporter.stores.server.artifact_files import ProxyPlace  # noqa: PLC0415 -- imports MLflow
+        from mlporter.stores.artifact_places.served_places import ProxyPlace  # noqa: PLC0415 -- imports MLflow
 
         return ProxyPlace(*found)
 

@@ -15,7 +15,7 @@ from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import LeftOut, UnreachableError
 from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
-from mlporter.stores.artifact_places.mlflow_place import Places, open_local
+from mlporter.stores.artifact_places.places import Places, open_local
 from mlporter.stores.artifact_places.recorded_files import (
     EXPERIMENT_PLACES,
     READY,

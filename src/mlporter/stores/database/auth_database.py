@@ -12,8 +12,7 @@ from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.schema.reflection import actual_tables
 from mlporter.stores.database.schema.user_rows import UserRows, has_users
 from mlporter.stores.database.source import snapshot_of
-from mlporter.stores.protocols import USERS_NOT_SEEN
-from mlporter.stores.source_wrapper import Wrapped
+from mlporter.stores.protocols import USERS_NOT_SEEN, Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,12 +13,12 @@ from mlporter.errors import RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.database.connection.connection import quoted
-from mlporter.stores.database.connection.limits import limits_of
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, CarefulReader
 from mlporter.stores.database.engines import mysql, postgresql
 from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
 from mlporter.stores.database.history import Relation, brought, losses
+from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.schema.revision import check_revision, is_as_it_is, read_revision
 from mlporter.stores.database.schema.user_rows import UserRows, has_users

@@ -17,10 +17,9 @@ from urllib3.exceptions import HTTPError
 from mlporter import stopping
 from mlporter.errors import UnreachableError
 from mlporter.stores.addresses.environment import PROCESS, Environment
-from mlporter.stores.opening import RETRY_TIME
 from mlporter.stores.rest.access import access_to, stranger_at
 from mlporter.stores.rest.answers import check, json_of
-from mlporter.stores.rest.retrying import persist
+from mlporter.stores.rest.retrying import RETRY_TIME, persist
 from mlporter.stores.rest.streams import Download, Sized
 from mlporter.stores.rest.transport import Transport, way_error
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-__all__ = ["persist"]
+__all__ = ["RETRY_TIME", "persist"]
+
+RETRY_TIME = 120.0
+"""Seconds after which a server that keeps failing is given up, unless told otherwise."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 30.0
 _TRIES = 4

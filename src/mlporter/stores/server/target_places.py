@@ -12,10 +12,10 @@ from mlporter.artifacts.uris.allowed_hosts import PROXY, Hosts
 from mlporter.artifacts.uris.uri_text import UriMap, safe_relative
 from mlporter.errors import OutsideError, RefusedError
 from mlporter.redaction import redact
-from mlporter.stores.artifact_places.mlflow_place import Places
+from mlporter.stores.artifact_places.places import Places
 from mlporter.stores.artifact_places.proxies import Proxies
+from mlporter.stores.artifact_places.served_places import ProxyPlace
 from mlporter.stores.rest.client import quoted_path
-from mlporter.stores.server.artifact_files import ProxyPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,17 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.errors import LeftOut
-from mlporter.stores.source_wrapper import Wrapped
+from mlporter.stores.protocols import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from mlporter.stores.protocols import (
-        Among,
-        Source,
-    )
+    from mlporter.stores.protocols import Among, Source
 
 __all__ = ["Once", "like_before"]
 

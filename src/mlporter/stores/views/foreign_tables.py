@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue import AUTH_TABLES, BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut, UsageError
-from mlporter.stores.source_wrapper import Wrapped
+from mlporter.stores.protocols import Wrapped
 from mlporter.wording import plural
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.rest_limits import BLANKS, EMPTIES, HIDDEN_ROWS, LINKS, NUMBERS
 from mlporter.stores.database.scratch_registry import Spool
+from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.filters import is_among
 from mlporter.stores.rows.synthetic_ids import dataset_uuid, input_uuid
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

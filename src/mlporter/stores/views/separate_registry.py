@@ -15,10 +15,9 @@ import pyarrow as pa
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.catalogue.tables.registry import TABLES
 from mlporter.errors import LeftOut
-from mlporter.stores.protocols import SharesRoots, TellsOutside, only_orphans
+from mlporter.stores.protocols import SharesRoots, TellsOutside, Wrapped, only_orphans
 from mlporter.stores.rows.filters import rows_among
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
-from mlporter.stores.source_wrapper import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

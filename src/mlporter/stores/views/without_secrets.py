@@ -8,16 +8,13 @@ import pyarrow as pa
 
 from mlporter.catalogue.types import Kind, Table
 from mlporter.errors import LeftOut, UsageError
-from mlporter.stores.source_wrapper import Wrapped
+from mlporter.stores.protocols import Wrapped
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.stores.protocols import (
-        Among,
-        Source,
-    )
+    from mlporter.stores.protocols import Among, Source
 
 __all__ = ["WithoutSecrets"]
 

@@ -26,7 +26,7 @@ from mlporter.stores.server.writing.gateway import PLACEHOLDER_SECRET, GatewayWr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.objects import Row
 
 __all__ = ["write_gateway", "write_gateway_rules"]
@@ -36,27 +36,27 @@ _TABLES = ("model_definitions", "endpoints", "endpoint_model_mappings", "endpoin
 _RULES = ("endpoint_bindings", "budget_policies", "guardrails", "guardrail_configs")
 
 
-def write_gateway(carry: Carry) -> None:
+def write_gateway(context: ServerContext) -> None:
     """Model definitions without their secrets, and endpoints with their models and tags."""
-    offered = [carry.is_offered("gateway", table) for table in _TABLES]
+    offered = [context.is_offered("gateway", table) for table in _TABLES]
     if any(offered):
-        _definitions(carry)
-        _endpoints(carry)
-        _tags(carry)
+        _definitions(context)
+        _endpoints(context)
+        _tags(context)
 
 
-def write_gateway_rules(carry: Carry) -> None:
+def write_gateway_rules(context: ServerContext) -> None:
     """What uses endpoints, budgets, and guardrails; after scorers, which these name."""
     families = ("gateway", "budgets", "guardrails", "guardrails")
     steps = (_bindings, _budgets, _guardrails, _configs)
     for family, table, step in zip(families, _RULES, steps, strict=True):
-        if carry.is_offered(family, table):
-            step(carry)
+        if context.is_offered(family, table):
+            step(context)
 
 
-def _api(carry: Carry, mapped: Row) -> GatewayWriter:
+def _api(context: ServerContext, mapped: Row) -> GatewayWriter:
     """What writes into the workspace of a row, which is in the server's terms."""
-    return GatewayWriter(carry.writer_of(mapped["workspace"] or "default"))
+    return GatewayWriter(context.writer_of(mapped["workspace"] or "default"))
 
 
 def _told(mapped: Row, *names: str) -> Row:
@@ -67,18 +67,20 @@ def _told(mapped: Row, *names: str) -> Row:
 # --- Model definitions and endpoints --------------------------------------------------------------
 
 
-def _definitions(carry: Carry) -> None:
+def _definitions(context: ServerContext) -> None:
     """Make model definitions; a secret stands in for each one's own as long as that takes."""
     table, new = "model_definitions", defaultdict(list)
-    homes = {carry.ids.workspace(r["workspace"] or "default") for r in source_rows(carry, table)}
-    for row, mapped in new_objects(carry, table, "model_definition_id", "name"):
+    target_experiments = {
+        context.ids.workspace(r["workspace"] or "default") for r in source_rows(context, table)
+    }
+    for row, mapped in new_objects(context, table, "model_definition_id", "name"):
         new[mapped["workspace"] or "default"].append((row, mapped))
-    for home in sorted(homes):
-        api = GatewayWriter(carry.writer_of(home))
+    for home in sorted(target_experiments):
+        api = GatewayWriter(context.writer_of(home))
         for row, mapped in new[home]:
             make = partial(_definition, api, mapped)
-            make_one(carry, table, row["model_definition_id"], make, row["name"])
-        carry.attempt("secrets", PLACEHOLDER_SECRET, api.forget_placeholder)
+            make_one(context, table, row["model_definition_id"], make, row["name"])
+        context.attempt("secrets", PLACEHOLDER_SECRET, api.forget_placeholder)
 
 
 def _definition(api: GatewayWriter, mapped: Row) -> str:
@@ -86,16 +88,16 @@ def _definition(api: GatewayWriter, mapped: Row) -> str:
     return api.model_definition(_told(mapped, *names) | {"secret_id": api.placeholder()})
 
 
-def _endpoints(carry: Carry) -> None:
+def _endpoints(context: ServerContext) -> None:
     made = set()
-    for row, mapped in new_objects(carry, "endpoints", "endpoint_id", "name"):
+    for row, mapped in new_objects(context, "endpoints", "endpoint_id", "name"):
         id_ = row["endpoint_id"]
-        models = rows_below(carry, "endpoint_model_mappings", "endpoint_id", id_)
-        make = partial(_api(carry, mapped).endpoint, _endpoint(mapped, models))
-        if make_one(carry, "endpoints", id_, make, row["name"] or id_):
+        models = rows_below(context, "endpoint_model_mappings", "endpoint_id", id_)
+        make = partial(_api(context, mapped).endpoint, _endpoint(mapped, models))
+        if make_one(context, "endpoints", id_, make, row["name"] or id_):
             made.add(id_)
-    known = carry.ids.of("endpoints")
-    count_included(carry, "endpoint_model_mappings", "endpoint_id", made, known)
+    known = context.ids.of("endpoints")
+    count_included(context, "endpoint_model_mappings", "endpoint_id", made, known)
 
 
 def _endpoint(mapped: Row, models: list[Row]) -> Row:
@@ -113,68 +115,69 @@ def _endpoint(mapped: Row, models: list[Row]) -> Row:
     return body | ({"fallback_config": config} if is_told else {})
 
 
-def _tags(carry: Carry) -> None:
-    for owner, row, mapped, _ in _of_endpoints(carry, "endpoint_tags"):
+def _tags(context: ServerContext) -> None:
+    for owner, row, mapped, _ in _of_endpoints(context, "endpoint_tags"):
         write = partial(
-            _api(carry, owner).endpoint_tag, mapped["endpoint_id"], row["key"], row["value"] or ""
+            _api(context, owner).endpoint_tag, mapped["endpoint_id"], row["key"], row["value"] or ""
         )
-        try_one(carry, "endpoint_tags", owner["name"], write, row["key"])
+        try_one(context, "endpoint_tags", owner["name"], write, row["key"])
 
 
-def _of_endpoints(carry: Carry, table: str) -> Iterator[tuple[Row, Row, Row, bool]]:
+def _of_endpoints(context: ServerContext, table: str) -> Iterator[tuple[Row, Row, Row, bool]]:
     """Rows that the server lacks (see `lacking`) of endpoints that it has, with the endpoint."""
-    known = carry.ids.of("endpoints")
+    known = context.ids.of("endpoints")
     owners = {
-        row["endpoint_id"]: row | {"workspace": carry.ids.workspace(row["workspace"] or "default")}
-        for row in source_rows(carry, "endpoints")
+        row["endpoint_id"]: row
+        | {"workspace": context.ids.workspace(row["workspace"] or "default")}
+        for row in source_rows(context, "endpoints")
     }
-    for row, mapped, changed in lacking(carry, table):
+    for row, mapped, changed in lacking(context, table):
         if row["endpoint_id"] in known:
             yield owners[row["endpoint_id"]], row, mapped, changed
         else:
-            carry.skip(table)  # the endpoint is noted
+            context.skip(table)  # the endpoint is noted
 
 
 # --- What names scorers ---------------------------------------------------------------------------
 
 
-def _bindings(carry: Carry) -> None:
+def _bindings(context: ServerContext) -> None:
     table = "endpoint_bindings"
-    for owner, row, mapped, _ in _of_endpoints(carry, table):
+    for owner, row, mapped, _ in _of_endpoints(context, table):
         scorer, name = row["resource_id"], f"{owner['name']}/{row['resource_id']}"
-        if row["resource_type"] == "scorer" and scorer not in carry.ids.of("scorers"):
-            carry.leave(table, name, "", "refused", "its scorer is not on the server")
-            carry.skip(table)
+        if row["resource_type"] == "scorer" and scorer not in context.ids.of("scorers"):
+            context.leave(table, name, "", "refused", "its scorer is not on the server")
+            context.skip(table)
             continue
-        bind = _api(carry, owner).bind
+        bind = _api(context, owner).bind
         ends = (mapped["endpoint_id"], mapped["resource_type"], mapped["resource_id"])
-        try_one(carry, table, name, partial(bind, *ends))
+        try_one(context, table, name, partial(bind, *ends))
 
 
-def _budgets(carry: Carry) -> None:
+def _budgets(context: ServerContext) -> None:
     names = ("budget_unit", "budget_amount", "target_scope", "budget_action", "target_value")
-    for row, mapped in new_objects(carry, "budget_policies", "budget_policy_id"):
+    for row, mapped in new_objects(context, "budget_policies", "budget_policy_id"):
         duration = {"unit": mapped["duration_unit"], "value": mapped["duration_value"]}
         body = _told(mapped, *names, "created_by") | {"duration": duration}
-        make = partial(_api(carry, mapped).budget, body)
-        make_one(carry, "budget_policies", row["budget_policy_id"], make)
+        make = partial(_api(context, mapped).budget, body)
+        make_one(context, "budget_policies", row["budget_policy_id"], make)
 
 
-def _guardrails(carry: Carry) -> None:
+def _guardrails(context: ServerContext) -> None:
     names = ("name", "scorer_id", "scorer_version", "stage", "action", "action_endpoint_id")
-    for row, mapped in new_objects(carry, "guardrails", "guardrail_id", "name"):
-        make = partial(_api(carry, mapped).guardrail, _told(mapped, *names))
-        make_one(carry, "guardrails", row["guardrail_id"], make, row["name"])
+    for row, mapped in new_objects(context, "guardrails", "guardrail_id", "name"):
+        make = partial(_api(context, mapped).guardrail, _told(mapped, *names))
+        make_one(context, "guardrails", row["guardrail_id"], make, row["name"])
 
 
-def _configs(carry: Carry) -> None:
+def _configs(context: ServerContext) -> None:
     table = "guardrail_configs"
-    for owner, row, mapped, changed in _of_endpoints(carry, table):
+    for owner, row, mapped, changed in _of_endpoints(context, table):
         name = f"{owner['name']}/{row['guardrail_id']}"
-        if row["guardrail_id"] not in carry.ids.of("guardrails"):
-            carry.skip(table)  # the guardrail is noted
+        if row["guardrail_id"] not in context.ids.of("guardrails"):
+            context.skip(table)  # the guardrail is noted
         elif changed:
-            leave_other(carry, table, name)
+            leave_other(context, table, name)
         else:
             ends = (mapped["endpoint_id"], mapped["guardrail_id"], mapped["execution_order"])
-            try_one(carry, table, name, partial(_api(carry, owner).guard, *ends))
+            try_one(context, table, name, partial(_api(context, owner).guard, *ends))

@@ -12,7 +12,7 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.plan.side_reader import Reader
 
 __all__ = ["Groups", "Key", "Registered", "RegisteredVersion", "conflicts_of", "dicts_of"]
@@ -172,13 +172,13 @@ def dicts_of(reader: Reader, table: str) -> Iterator[dict[str, Any]]:
 class Groups:
     """Rows below each registered model, asked for in the order of names; by the server's ids."""
 
-    def __init__(self, carry: Carry, table: str) -> None:
-        batches = carry.source.read(table) if table in carry.tables else iter(())
+    def __init__(self, context: ServerContext, table: str) -> None:
+        batches = context.source.read(table) if table in context.tables else iter(())
         self._rows = (
             (original, mapped)
             for batch in batches
             for original, mapped in zip(
-                batch.to_pylist(), carry.mapped(table, batch).to_pylist(), strict=True
+                batch.to_pylist(), context.mapped(table, batch).to_pylist(), strict=True
             )
         )
         self._next = next(self._rows, None)

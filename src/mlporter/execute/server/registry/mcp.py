@@ -19,7 +19,7 @@ from mlporter.stores.server.writing.mcp import McpWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.objects import Row
 
 __all__ = ["write_mcp"]
@@ -30,7 +30,7 @@ _SAID = ("server_json", "source", "tools", "connect_options")
 _DOCUMENTS = frozenset({"server_json", "tools", "connect_options"})
 
 
-def write_mcp(carry: Carry) -> None:
+def write_mcp(context: ServerContext) -> None:
     """Servers, versions, aliases, tags, and access endpoints, in an order in which they go."""
     for table, step in (
         ("mcp_servers", _servers),
@@ -40,33 +40,33 @@ def write_mcp(carry: Carry) -> None:
         ("mcp_server_aliases", partial(_set, "mcp_server_aliases", _alias)),
         ("mcp_access_endpoints", _endpoints),
     ):
-        if carry.is_offered("MCP servers", table):
-            step(carry)
+        if context.is_offered("MCP servers", table):
+            step(context)
 
 
-def _api(carry: Carry, mapped: Row, name: str) -> McpWriter:
+def _api(context: ServerContext, mapped: Row, name: str) -> McpWriter:
     """What writes a server into the workspace of a row, which is in the server's terms."""
-    return McpWriter(carry.writer_of(mapped["workspace"] or "default"), name)
+    return McpWriter(context.writer_of(mapped["workspace"] or "default"), name)
 
 
 def _read(text: str | None) -> Any:  # noqa: ANN401 -- JSON
     return None if text is None else json.loads(text)
 
 
-def _there(carry: Carry, table: str, row: Row) -> Row:
+def _there(context: ServerContext, table: str, row: Row) -> Row:
     """What the server has under the key of a row."""
-    key = carry.tables[table].key
-    rows = (found for batch in carry.there.read(table) for found in batch.to_pylist())
+    key = context.tables[table].key
+    rows = (found for batch in context.there.read(table) for found in batch.to_pylist())
     return next(found for found in rows if all(found[name] == row[name] for name in key))
 
 
-def _servers(carry: Carry) -> None:
-    for row, mapped, changed in lacking(carry, "mcp_servers"):
-        if changed and not _is_unfinished(row, _there(carry, "mcp_servers", row)):
-            leave_other(carry, "mcp_servers", row["name"])
+def _servers(context: ServerContext) -> None:
+    for row, mapped, changed in lacking(context, "mcp_servers"):
+        if changed and not _is_unfinished(row, _there(context, "mcp_servers", row)):
+            leave_other(context, "mcp_servers", row["name"])
             continue
-        write = partial(_server, _api(carry, mapped, row["name"]), row, new=not changed)
-        try_one(carry, "mcp_servers", row["name"], write)
+        write = partial(_server, _api(context, mapped, row["name"]), row, new=not changed)
+        try_one(context, "mcp_servers", row["name"], write)
 
 
 def _is_unfinished(row: Row, there: Row) -> bool:
@@ -83,21 +83,21 @@ def _server(api: McpWriter, row: Row, *, new: bool) -> None:
         api.update({**said, "display_name": row["display_name"]})
 
 
-def _versions(carry: Carry) -> None:
+def _versions(context: ServerContext) -> None:
     """Versions that are not there, and how far they are of others; deleted ones are not shown."""
-    for row, mapped, changed in lacking(carry, "mcp_server_versions"):
+    for row, mapped, changed in lacking(context, "mcp_server_versions"):
         name = f"{row['name']}/{row['version']}"
         if row["status"] == _DELETED:
             detail = "it is deleted, and a server does not show deleted ones"
-            carry.leave("mcp_server_versions", name, "", "hidden", detail, expected=True)
+            context.leave("mcp_server_versions", name, "", "hidden", detail, expected=True)
             continue
-        there = _there(carry, "mcp_server_versions", row) if changed else None
+        there = _there(context, "mcp_server_versions", row) if changed else None
         if there is not None and _said(there) != _said(row):
-            leave_other(carry, "mcp_server_versions", name)
+            leave_other(context, "mcp_server_versions", name)
             continue
         status = there["status"] if there is not None else None
-        write = partial(_version, _api(carry, mapped, row["name"]), row, status)
-        try_one(carry, "mcp_server_versions", name, write)
+        write = partial(_version, _api(context, mapped, row["name"]), row, status)
+        try_one(context, "mcp_server_versions", name, write)
 
 
 def _said(row: Row) -> list[object]:
@@ -121,15 +121,15 @@ def _version(api: McpWriter, row: Row, status: str | None) -> None:
 # --- What hangs on them ---------------------------------------------------------------------------
 
 
-def _set(table: str, set_one: Callable[[McpWriter, Row], None], carry: Carry) -> None:
+def _set(table: str, set_one: Callable[[McpWriter, Row], None], context: ServerContext) -> None:
     """Set tags or aliases that the server has not, or has otherwise; not of deleted versions."""
-    versions = source_rows(carry, "mcp_server_versions")
+    versions = source_rows(context, "mcp_server_versions")
     gone = {_version_key(row) for row in versions if row["status"] == _DELETED}
-    for row, mapped, _ in lacking(carry, table):
+    for row, mapped, _ in lacking(context, table):
         if _version_key(row) in gone:
             continue
-        write = partial(set_one, _api(carry, mapped, row["name"]), row)
-        try_one(carry, table, row["name"], write, row.get("alias") or row["key"])
+        write = partial(set_one, _api(context, mapped, row["name"]), row)
+        try_one(context, table, row["name"], write, row.get("alias") or row["key"])
 
 
 def _version_key(row: Row) -> tuple[str | None, ...]:
@@ -148,9 +148,9 @@ def _alias(api: McpWriter, row: Row) -> None:
     api.set_alias(row["alias"], row["version"])
 
 
-def _endpoints(carry: Carry) -> None:
+def _endpoints(context: ServerContext) -> None:
     table, names = "mcp_access_endpoints", ("server_version", "server_alias", "url")
-    for row, mapped in new_objects(carry, table, "id", "url"):
+    for row, mapped in new_objects(context, table, "id", "url"):
         body = {name: mapped[name] for name in (*names, "transport_type") if mapped[name]}
-        make = partial(_api(carry, mapped, row["server_name"]).make_endpoint, body)
-        make_one(carry, table, row["id"], make, row["url"])
+        make = partial(_api(context, mapped, row["server_name"]).make_endpoint, body)
+        make_one(context, table, row["id"], make, row["url"])

@@ -27,7 +27,7 @@ from mlporter.execute.server.registry.version_sources import (
     names_version,
     source_of,
 )
-from mlporter.execute.server.worker_pool import Crew
+from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.plan.matching.names import free_name
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import models_of
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlporter.artifacts.uris.ownership import Location
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.matching import Matching
     from mlporter.execute.server.registry.existing import Key
     from mlporter.execute.server.registry.version_sources import Named
@@ -60,8 +60,8 @@ class Registry:
     Memory grows with the versions of models that both sides have under one name.
     """
 
-    def __init__(self, carry: Carry, matching: Matching) -> None:
-        self._carry = carry
+    def __init__(self, context: ServerContext, matching: Matching) -> None:
+        self._carry = context
         self._matching = matching
         self._there: dict[Key, Registered] = {}
         self._skipped: set[Key] = set()
@@ -71,29 +71,29 @@ class Registry:
 
     def plan(self) -> None:
         """Match by name; models in conflict are refused, left out or renamed."""
-        carry = self._carry
-        mine = models_of(carry.source)
-        asked = carry.policy.new_names
-        carry.ids.models.update({key: asked[key[1]] for key in mine if key[1] in asked})
+        context = self._carry
+        mine = models_of(context.source)
+        asked = context.policy.new_names
+        context.ids.models.update({key: asked[key[1]] for key in mine if key[1] in asked})
         taken = {name for _, name in mine}
-        trials = {key: free_name(carry.ids.model(*key), taken) for key in mine}
+        trials = {key: free_name(context.ids.model(*key), taken) for key in mine}
         conflicts: dict[Key, str] = {}
         for _ in range(_ROUNDS):
-            self._there = read_registered(carry.server, {self._target(key) for key in mine})
-            conflicts = conflicts_of(carry.source, self._there, mine, self._target)
-            if not conflicts or carry.policy.on_conflict != "rename":
+            self._there = read_registered(context.server, {self._target(key) for key in mine})
+            conflicts = conflicts_of(context.source, self._there, mine, self._target)
+            if not conflicts or context.policy.on_conflict != "rename":
                 break
-            carry.ids.models.update({key: next(trials[key]) for key in conflicts})
+            context.ids.models.update({key: next(trials[key]) for key in conflicts})
         for key, why in conflicts.items():
-            if carry.policy.on_conflict == "skip":
+            if context.policy.on_conflict == "skip":
                 self._skipped.add(key)
-                carry.leave("registered_models", key[1], "", "conflict", f"{why}, and keeps it")
+                context.leave("registered_models", key[1], "", "conflict", f"{why}, and keeps it")
             else:
                 self._matching.conflicts.append(Conflict("registered_models", key[1], why))
-        for (workspace, old), new in carry.ids.models.items():
-            carry.back.models[carry.ids.workspace(workspace), new] = old
+        for (workspace, old), new in context.ids.models.items():
+            context.back.models[context.ids.workspace(workspace), new] = old
         self._matching.renamed += [
-            Renamed("registered model", old, new) for (_, old), new in carry.ids.models.items()
+            Renamed("registered model", old, new) for (_, old), new in context.ids.models.items()
         ]
 
     def _target(self, key: Key) -> Key:
@@ -104,34 +104,34 @@ class Registry:
 
     def write(self) -> None:
         """Models, then versions in order, then aliases."""
-        carry = self._carry
-        if not carry.source.count("registered_models"):
+        context = self._carry
+        if not context.source.count("registered_models"):
             return
-        tags = Groups(carry, "registered_model_tags")
-        with Crew(carry.workers) as crew:
-            for row in dicts_of(carry.source, "registered_models"):
+        tags = Groups(context, "registered_model_tags")
+        with WorkerPool(context.workers) as pool:
+            for row in dicts_of(context.source, "registered_models"):
                 mine = tags((row["workspace"], row["name"]))
                 if (row["workspace"], row["name"]) not in self._skipped:
                     model = partial(self._model, row, mine)
-                    crew.do(partial(carry.attempt, "registered_models", row["name"], model))
-        self._locations = locations_of(carry.source)
-        tags, aliases = Groups(carry, "model_version_tags"), Groups(carry, _ALIASES)
+                    pool.do(partial(context.attempt, "registered_models", row["name"], model))
+        self._locations = locations_of(context.source)
+        tags, aliases = Groups(context, "model_version_tags"), Groups(context, _ALIASES)
         late = []
-        with Crew(carry.workers) as crew:
+        with WorkerPool(context.workers) as pool:
             for key, rows in self._versions():
                 sent = partial(self._model_versions, key, rows, tags(key), aliases(key))
-                work = partial(carry.attempt, "registered_models", key[1], sent)
+                work = partial(context.attempt, "registered_models", key[1], sent)
                 if any(names_version(str(row["source"])) for row in rows):
                     late.append(work)
                 else:
-                    crew.do(work)
+                    pool.do(work)
         for work in late:
             work()
 
     def _model(self, row: dict[str, Any], tags: list[dict[str, Any]]) -> None:
-        carry, key = self._carry, (row["workspace"], row["name"])
+        context, key = self._carry, (row["workspace"], row["name"])
         workspace, name = self._target(key)
-        writer, there = carry.writer_of(workspace), self._there.get((workspace, name))
+        writer, there = context.writer_of(workspace), self._there.get((workspace, name))
         given = {tag["key"]: tag["value"] or "" for tag in tags}
         text = row["description"] or ""
         set_tag = partial(writer.set_registered_model_tag, name)
@@ -139,8 +139,8 @@ class Registry:
             mark = {source_tags.REGISTERED_MODEL: row["name"]}
             make = partial(writer.create_registered_model, name, text)
             _, late = _with_or_without(lambda tags: make(mark | tags), given)
-            carry.wrote("registered_models")
-            carry.wrote("registered_model_tags", len(given) - len(late))
+            context.wrote("registered_models")
+            context.wrote("registered_model_tags", len(given) - len(late))
             self._set("registered_model_tags", name, late, {}, set_tag)
             return
         changed = text != there.description and there.is_ours()
@@ -229,10 +229,10 @@ class Registry:
         tags: dict[str, str],
         last: int,
     ) -> bool:
-        carry, key, number = self._carry, (row["workspace"], row["name"]), row["version"]
-        mapped = carry.mapped_row("model_versions", row)
+        context, key, number = self._carry, (row["workspace"], row["name"]), row["version"]
+        mapped = context.mapped_row("model_versions", row)
         location = self._locations.get((row["workspace"] or "default", row["name"], number))
-        named = source_of(mapped, location, carry.ids, carry.root_of)
+        named = source_of(mapped, location, context.ids, context.root_of)
         if named.own:
             named = self._hold(writer, row, named)
         if named.refused:
@@ -262,12 +262,12 @@ class Registry:
             writer.delete_model_version(name, got)
             self._refuse(key, number, "version", f"the server gives it the number {got}")
             return False
-        carry.wrote("model_versions")
-        carry.wrote("model_version_tags", len(tags) - len(late))
+        context.wrote("model_versions")
+        context.wrote("model_version_tags", len(tags) - len(late))
         set_tag = partial(writer.set_model_version_tag, name, number)
         self._set("model_version_tags", f"{name}/{number}", late, {}, set_tag)
-        done = carry.tallies["model_versions"].written
-        carry.on_progress("making versions", done, None)
+        done = context.tallies["model_versions"].written
+        context.on_progress("making versions", done, None)
         if row["current_stage"] not in _NO_STAGE:
             writer.set_stage(name, number, row["current_stage"])
         return True
@@ -288,24 +288,31 @@ class Registry:
 
         A server takes no version whose files lie outside of every run and logged model.
         """
-        carry = self._carry
+        context = self._carry
         owner = version_owner_id((row["workspace"] or "default", row["name"], row["version"]))
-        workspace = carry.ids.workspace(row["workspace"] or "default")
-        homes = [number for number, home in carry.homes.items() if home.workspace == workspace]
-        if not carry.server.can.may("logged models"):
+        workspace = context.ids.workspace(row["workspace"] or "default")
+        target_experiments = [
+            number
+            for number, home in context.target_experiments.items()
+            if home.workspace == workspace
+        ]
+        if not context.server.can.may("logged models"):
             return replace(
                 named, refused="the server has no logged model that could hold its files"
             )
-        if not homes:
+        if not target_experiments:
             return replace(named, refused="no experiment is carried that could hold its files")
-        home, tag = min(homes), (source_tags.LOGGED_MODEL, f"{source_tags.HELD}{owner}")
+        home, tag = (
+            min(target_experiments),
+            (source_tags.LOGGED_MODEL, f"{source_tags.HELD}{owner}"),
+        )
         model = writer.logged_model_tagged(str(home), tag)
         if model is None:
             name = re.sub(r"[^\w -]", "_", row["name"])
             model = writer.create_logged_model({"experiment_id": str(home), "name": name}, tag)
             writer.finalize_logged_model(model, _READY)
-        root = carry.root_at(carry.homes[home], "logged_model", model)
-        carry.version_roots[owner] = root
+        root = context.root_at(context.target_experiments[home], "logged_model", model)
+        context.version_roots[owner] = root
         return replace(named, source=root, model=model)
 
     @staticmethod

@@ -5,36 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.worker_pool import Crew
+from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.matching import Matching
 
 __all__ = ["write_experiment_tags"]
 
 
-def write_experiment_tags(carry: Carry, matching: Matching) -> None:
+def write_experiment_tags(context: ServerContext, matching: Matching) -> None:
     """Set tags; those of experiments that others made stay as they are (they were checked)."""
 
     def write(row: dict[str, Any]) -> None:
-        writer, home = carry.writer_in(row["original"])
+        writer, home = context.writer_in(row["original"])
         try:
             writer.set_experiment_tag(home, row["key"], row["value"] or "")
-            carry.wrote("experiment_tags")
+            context.wrote("experiment_tags")
         except REFUSED as error:
-            carry.leave(
+            context.leave(
                 "experiment", str(row["original"]), row["key"], reason_of(error), error.message
             )
-            carry.fail("experiment_tags")
+            context.fail("experiment_tags")
 
-    with Crew(carry.workers) as crew:
-        for missing in carry.missing("experiment_tags"):
+    with WorkerPool(context.workers) as pool:
+        for missing in context.missing("experiment_tags"):
             rows = missing.rows.filter(_carried(missing.rows, matching))
             originals = rows.column("experiment_id").to_pylist()
-            mapped = carry.mapped("experiment_tags", rows).to_pylist()
-            crew.each(
+            mapped = context.mapped("experiment_tags", rows).to_pylist()
+            pool.each(
                 (
                     {**row, "original": number}
                     for row, number in zip(mapped, originals, strict=True)

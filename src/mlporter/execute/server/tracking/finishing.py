@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.worker_pool import Crew
+from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of
@@ -14,7 +14,7 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.matching import Matching
     from mlporter.execute.server.objects import Row
     from mlporter.stores.rest.client import Json
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 __all__ = ["delete_last", "end_runs", "run_changes"]
 
 
-def end_runs(carry: Carry) -> None:
+def end_runs(context: ServerContext) -> None:
     """Set status, end and name of runs that differ in them: new ones, and those that went on."""
 
     def end(work: tuple[Row, Row | None]) -> None:
         row, there = work
         run, changes = row["run_uuid"], run_changes(row, there)
-        _tell_fixed(carry, row, there)
+        _tell_fixed(context, row, there)
         if there is not None and not changes:
             return
-        writer, copy = carry.writer_of_run(run)
-        carry.wake(run)
+        writer, copy = context.writer_of_run(run)
+        context.wake(run)
         try:
             writer.update_run(copy, changes)
-            carry.wrote("runs")
+            context.wrote("runs")
         except REFUSED as error:
-            carry.leave("run", run, "", reason_of(error), error.message)
-            carry.fail("runs")
+            context.leave("run", run, "", reason_of(error), error.message)
+            context.fail("runs")
 
-    with Crew(carry.workers) as crew:
-        for missing in carry.missing("runs", leave=frozenset({"lifecycle_stage"})):
-            rows = carry.carried(missing.rows, "run_uuid", "runs").to_pylist()
-            there = _there(carry, rows) if missing.changed else {}
-            crew.each(((row, there.get(row["run_uuid"])) for row in rows), end)
+    with WorkerPool(context.workers) as pool:
+        for missing in context.missing("runs", leave=frozenset({"lifecycle_stage"})):
+            rows = context.carried(missing.rows, "run_uuid", "runs").to_pylist()
+            there = _there(context, rows) if missing.changed else {}
+            pool.each(((row, there.get(row["run_uuid"])) for row in rows), end)
 
 
 _FIXED = ("user_id", "start_time")
@@ -70,40 +70,40 @@ def run_changes(row: Row, there: Row | None) -> Json:
     }
 
 
-def _tell_fixed(carry: Carry, row: Row, there: Row | None) -> None:
+def _tell_fixed(context: ServerContext, row: Row, there: Row | None) -> None:
     """Say in what a run differs that no server can be told."""
     run, conflicts = row["run_uuid"], []
     if not row["name"]:
         detail = "it has no name, and a server gives it one"
-        carry.leave("run", run, "", "renamed", detail, expected=True)
+        context.leave("run", run, "", "renamed", detail, expected=True)
     if row["start_time"] is None:
         detail = "it has no start time, and a server takes 0 for it"
-        carry.leave("run", run, "", "unsupported", detail, expected=True)
+        context.leave("run", run, "", "unsupported", detail, expected=True)
     if there is None:
         return
     if row["end_time"] is None and there["end_time"] is not None:
         conflicts.append("end_time")
     conflicts += [name for name in _FIXED if (row[name] or None) != (there[name] or None)]
-    if carry.is_databricks and "user_id" in conflicts:
+    if context.is_databricks and "user_id" in conflicts:
         conflicts.remove("user_id")
     changed = bool(run_changes(row, there))
     if conflicts:
         detail = f"the server has another {' and '.join(conflicts)}, which MLflow does not change"
-        carry.leave("run", run, "", "conflict", detail)
-        carry.fail("runs", 0 if changed else 1)
+        context.leave("run", run, "", "conflict", detail)
+        context.fail("runs", 0 if changed else 1)
     elif not changed:
-        carry.tell_there("runs")
+        context.tell_there("runs")
 
 
-def _there(carry: Carry, rows: list[Row]) -> dict[str, Row]:
+def _there(context: ServerContext, rows: list[Row]) -> dict[str, Row]:
     """Runs as the server had them at the start, by the source's ids."""
     columns = ("run_uuid", "status", "end_time", "name", *_FIXED)
     among = Among("run_uuid", tuple(sorted(row["run_uuid"] for row in rows)))
-    found = carry.there.read("runs", columns, among)
+    found = context.there.read("runs", columns, among)
     return {row["run_uuid"]: row for batch in found for row in batch.to_pylist()}
 
 
-def delete_last(carry: Carry, matching: Matching) -> set[str]:
+def delete_last(context: ServerContext, matching: Matching) -> set[str]:
     """Delete what is deleted in the source: logged models, experiments, runs.
 
     Deleting an experiment deletes its runs; those that are active all the same are restored.
@@ -111,44 +111,48 @@ def delete_last(carry: Carry, matching: Matching) -> set[str]:
     Returns:
         The runs (the source's ids) that were deleted.
     """
-    _delete_models(carry)
-    gone = _delete_experiments(carry, matching)
+    _delete_models(context)
+    gone = _delete_experiments(context, matching)
     deleted: set[str] = set()
-    with Crew(carry.workers) as crew:
-        crew.each(_changes(carry, gone, deleted), lambda change: change())
+    with WorkerPool(context.workers) as pool:
+        pool.each(_changes(context, gone, deleted), lambda change: change())
     return deleted
 
 
-def _changes(carry: Carry, gone: set[int], deleted: set[str]) -> Iterator[Callable[[], object]]:
+def _changes(
+    context: ServerContext, gone: set[int], deleted: set[str]
+) -> Iterator[Callable[[], object]]:
     """Deletions and restorations of runs; notes which are deleted."""
-    known, there = carry.ids.of("runs"), carry.asleep
+    known, there = context.ids.of("runs"), context.asleep
     for run, stage, experiment in rows_of(
-        carry.source, "runs", ("run_uuid", "lifecycle_stage", "experiment_id")
+        context.source, "runs", ("run_uuid", "lifecycle_stage", "experiment_id")
     ):
         if run not in known:
             continue
-        is_deleted = (run in there and run not in carry.awake) or experiment in gone
-        writer, copy = carry.writer_of_run(run)
+        is_deleted = (run in there and run not in context.restored_runs) or experiment in gone
+        writer, copy = context.writer_of_run(run)
         if stage == "deleted":
-            deleted.update({run} if run not in there or run in carry.awake else ())
+            deleted.update({run} if run not in there or run in context.restored_runs else ())
         if (stage == "deleted") != is_deleted:
-            is_as_before = run in carry.fresh or (stage == "deleted" and run in carry.awake)
+            is_as_before = run in context.fresh or (
+                stage == "deleted" and run in context.restored_runs
+            )
             rows = 0 if is_as_before else 1
-            carry.wrote("runs", rows, changed=rows)
+            context.wrote("runs", rows, changed=rows)
             change = partial(writer.restore_run if is_deleted else writer.delete_run, copy)
-            yield partial(carry.attempt, "runs", run, change)
+            yield partial(context.attempt, "runs", run, change)
 
 
-def _delete_models(carry: Carry) -> None:
+def _delete_models(context: ServerContext) -> None:
     """Delete logged models; as a server does not list those, their ids are noted before."""
     columns = ("model_id", "lifecycle_stage", "experiment_id")
-    for model, stage, experiment in rows_of(carry.source, "logged_models", columns):
-        copy = carry.ids.of("logged_models").get(model)
-        if stage == "deleted" and copy is not None and model not in carry.gone:
-            writer, home = carry.writer_in(experiment)
+    for model, stage, experiment in rows_of(context.source, "logged_models", columns):
+        copy = context.ids.of("logged_models").get(model)
+        if stage == "deleted" and copy is not None and model not in context.deleted_models:
+            writer, home = context.writer_in(experiment)
             delete = partial(_delete_model, writer, home, model, copy)
-            if carry.attempt("logged_models", model, delete):
-                carry.gone.add(model)
+            if context.attempt("logged_models", model, delete):
+                context.deleted_models.add(model)
 
 
 def _delete_model(writer: Writer, home: int, model: str, copy: str) -> None:
@@ -156,13 +160,13 @@ def _delete_model(writer: Writer, home: int, model: str, copy: str) -> None:
     writer.delete_logged_model(copy)
 
 
-def _delete_experiments(carry: Carry, matching: Matching) -> set[int]:
+def _delete_experiments(context: ServerContext, matching: Matching) -> set[int]:
     """Delete experiments; those (by the source's ids) that were active until now."""
     found = set()
     for number, match in matching.matches.items():
         active = match.there is None or match.there.stage != "deleted"
         if match.source.stage == "deleted" and active:
-            writer, home = carry.writer_in(number)
-            if carry.attempt("experiments", match.name, partial(writer.delete_experiment, home)):
+            writer, home = context.writer_in(number)
+            if context.attempt("experiments", match.name, partial(writer.delete_experiment, home)):
                 found.add(number)
     return found

@@ -29,9 +29,9 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
 
-__all__ = ["leave_proved", "note_proved"]
+__all__ = ["read_receipts", "write_receipts"]
 
 _GROUPS = 64
 """Of the runs of an experiment: a new run makes the histories of its group be read."""
@@ -46,27 +46,29 @@ _POINT = np.dtype(
 _COLUMNS = ("run_uuid", "key", "timestamp", "step", "value", "is_nan")
 
 
-def leave_proved(carry: Carry) -> None:
+def read_receipts(context: ServerContext) -> None:
     """Find the runs all of whose points are known to be on the server; these are not read."""
-    noted = _noted(carry) if carry.has("metrics") else {}
+    noted = _noted(context) if context.has("metrics") else {}
     if not noted:
         return
-    homes = _homes(carry, noted)
+    target_experiments = _homes(context, noted)
     found: dict[tuple[int, int], int] = defaultdict(int)
-    for run, digest in _digests(carry, homes):
-        found[homes[run], _group(run)] ^= digest
+    for run, digest in _digests(context, target_experiments):
+        found[target_experiments[run], _group(run)] ^= digest
     good = {at for at, digest in found.items() if _part(noted[at[0]], at[1]) == _text(digest)}
-    proved = (run for run, number in homes.items() if (number, _group(run)) in good)
-    carry.proved = frozenset(proved)
-    copies = carry.ids.of("runs")
-    carry.server.leave_histories(copies[run] for run in carry.proved)
+    with_receipt = (
+        run for run, number in target_experiments.items() if (number, _group(run)) in good
+    )
+    context.with_receipt = frozenset(with_receipt)
+    copies = context.ids.of("runs")
+    context.server.leave_histories(copies[run] for run in context.with_receipt)
 
 
-def note_proved(carry: Carry, read: Carry) -> None:
+def write_receipts(context: ServerContext, read: ServerContext) -> None:
     """Note on the server whose points were found there when they were read last.
 
     Args:
-        carry: The import.
+        context: The import.
         read: What compared the server as it is now: the import's reading back, or itself.
     """
     if not read.has("metrics"):
@@ -75,11 +77,13 @@ def note_proved(carry: Carry, read: Carry) -> None:
     stages = rows_of(read.server, "experiments", ("experiment_id", "lifecycle_stage"))
     active = {number for number, stage in stages if stage != "deleted"}
     numbers = [old for new, old in read.back.experiments.items() if new in active]
-    homes = _homes(read, numbers)
+    target_experiments = _homes(read, numbers)
     found: dict[int, list[int]] = {}
-    for run, digest in _digests(read, homes):
-        found.setdefault(homes[run], [0] * _GROUPS)[_group(run)] ^= digest
-    lacking = {(homes[run], _group(run)) for run in read.lacking if run in homes}
+    for run, digest in _digests(read, target_experiments):
+        found.setdefault(target_experiments[run], [0] * _GROUPS)[_group(run)] ^= digest
+    lacking = {
+        (target_experiments[run], _group(run)) for run in read.lacking if run in target_experiments
+    }
     for number, digests in found.items():
         texts = (
             _NOT_WHOLE if (number, group) in lacking else _text(digest)
@@ -87,26 +91,26 @@ def note_proved(carry: Carry, read: Carry) -> None:
         )
         value = "".join(texts)
         if noted.get(number) != value:
-            writer, home = carry.writer_in(number)
+            writer, home = context.writer_in(number)
             # It only saves time: without it the next import reads all points. Who may only read
             # can have an import with nothing to write.
             with contextlib.suppress(ApiError, AccessDeniedError):
                 writer.set_experiment_tag(home, source_tags.METRICS, value)
 
 
-def _noted(carry: Carry) -> dict[int, str]:
+def _noted(context: ServerContext) -> dict[int, str]:
     """The tags of earlier imports, by the source's ids of experiments."""
-    back = carry.back.experiments
-    found = tagged(carry.server, "experiment_tags", "experiment_id", source_tags.METRICS)
+    back = context.back.experiments
+    found = tagged(context.server, "experiment_tags", "experiment_id", source_tags.METRICS)
     return {back[int(number)]: value for number, value in found if int(number) in back}
 
 
-def _homes(carry: Carry, numbers: Iterable[int]) -> dict[str, int]:
+def _homes(context: ServerContext, numbers: Iterable[int]) -> dict[str, int]:
     """The experiments (the source's ids) of runs that have copies, of some experiments."""
-    wanted, copies = set(numbers), carry.ids.of("runs")
+    wanted, copies = set(numbers), context.ids.of("runs")
     if not wanted:
         return {}
-    rows = rows_of(carry.source, "runs", ("run_uuid", "experiment_id"))
+    rows = rows_of(context.source, "runs", ("run_uuid", "experiment_id"))
     return {run: number for run, number in rows if number in wanted and run in copies}
 
 
@@ -125,13 +129,15 @@ def _text(digest: int) -> str:
 # --- Digests --------------------------------------------------------------------------------------
 
 
-def _digests(carry: Carry, homes: dict[str, int]) -> Iterator[tuple[str, int]]:
+def _digests(
+    context: ServerContext, target_experiments: dict[str, int]
+) -> Iterator[tuple[str, int]]:
     """Runs that have points, with digests of these and of what the server has."""
-    if not homes:
+    if not target_experiments:
         return
-    copies, last = carry.ids.of("runs"), _last(carry)
-    for run, points in _points(carry):
-        if run in homes:
+    copies, last = context.ids.of("runs"), _last(context)
+    for run, points in _points(context):
+        if run in target_experiments:
             copy = copies[run]
             whole = f"{run} {copy} {last.get(copy, 0)} {points}"
             yield run, _number(whole.encode())
@@ -141,18 +147,18 @@ def _number(content: bytes) -> int:
     return int.from_bytes(blake2b(content, digest_size=_BYTES).digest(), "big")
 
 
-def _last(carry: Carry) -> dict[str, int]:
+def _last(context: ServerContext) -> dict[str, int]:
     """Of runs on the server: a digest of the last values of metrics, in no order."""
     found: dict[str, int] = defaultdict(int)
-    for row in rows_of(carry.server, "latest_metrics", _COLUMNS):
+    for row in rows_of(context.server, "latest_metrics", _COLUMNS):
         found[row[0]] ^= _number(repr(row).encode())
     return found
 
 
-def _points(carry: Carry) -> Iterator[tuple[str, str]]:
+def _points(context: ServerContext) -> Iterator[tuple[str, str]]:
     """Runs of the source with digests of all points; however the rows are cut into batches."""
     run, digest = "", blake2b(digest_size=16)
-    for batch in carry.source.read("metrics", _COLUMNS):
+    for batch in context.source.read("metrics", _COLUMNS):
         rows = _as_bytes(batch)
         ends = pc.run_end_encode(batch.column(0))
         start = 0

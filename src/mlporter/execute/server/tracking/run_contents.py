@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.execute.server.allowed_names import LONGEST_TAG, REFUSED_NAME, is_taken
-from mlporter.execute.server.tracking.receipts import leave_proved
-from mlporter.execute.server.worker_pool import Crew
+from mlporter.execute.server.tracking.receipts import read_receipts
+from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.stores.rest.answers import REFUSED, DeniedError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
     from mlporter.stores.rest.client import Json
     from mlporter.stores.server.writing.writer import Writer
 
@@ -38,24 +38,26 @@ Piece = tuple[str, int, str, pa.RecordBatch]
 """A run; which table comes first; the table; some rows of it."""
 
 
-def write_contents(carry: Carry) -> None:
+def write_contents(context: ServerContext) -> None:
     """Log what of parameters, tags and metrics the server's runs lack."""
-    streams = [_pieces(carry, at, table) for at, table in enumerate(("params", "tags", "metrics"))]
-    leave_proved(carry)
-    _ = carry.asleep  # read before there are threads
-    with Crew(carry.workers) as crew:
+    streams = [
+        _pieces(context, at, table) for at, table in enumerate(("params", "tags", "metrics"))
+    ]
+    read_receipts(context)
+    _ = context.asleep  # read before there are threads
+    with WorkerPool(context.workers) as pool:
         batch = _Batch("")
         for run, _, table, rows in heapq.merge(*streams, key=lambda piece: piece[:2]):
             if run != batch.run:
-                _send(carry, crew, batch)
+                _send(context, pool, batch)
                 batch = _Batch(run)
-            for item in _items(carry, table, rows):
-                carry.wake(run)
+            for item in _items(context, table, rows):
+                context.wake(run)
                 if not batch.has_room(table):
-                    _send(carry, crew, batch)
+                    _send(context, pool, batch)
                     batch = _Batch(run)
                 batch.add(table, item)
-        _send(carry, crew, batch)
+        _send(context, pool, batch)
 
 
 @dataclass
@@ -78,12 +80,12 @@ class _Batch:
         self.total += 1
 
 
-def _pieces(carry: Carry, at: int, table: str) -> Iterator[Piece]:
+def _pieces(context: ServerContext, at: int, table: str) -> Iterator[Piece]:
     """Rows that the server lacks, cut where the run changes."""
-    for missing in carry.missing(table):
-        rows = carry.carried(missing.rows, "run_uuid", "runs")
+    for missing in context.missing(table):
+        rows = context.carried(missing.rows, "run_uuid", "runs")
         if table == "params" and missing.changed:
-            _immutable(carry, rows)
+            _immutable(context, rows)
             continue
         if not rows.num_rows:
             continue
@@ -92,21 +94,21 @@ def _pieces(carry: Carry, at: int, table: str) -> Iterator[Piece]:
         start = 0
         for end, run in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
             if table == "metrics":
-                carry.lacking.add(run)
+                context.lacking.add(run)
             yield run, at, table, rows.slice(start, end - start)
             start = end
 
 
-def _immutable(carry: Carry, rows: pa.RecordBatch) -> None:
+def _immutable(context: ServerContext, rows: pa.RecordBatch) -> None:
     for row in rows.to_pylist():
         detail = "the server has another value of this parameter, which MLflow does not change"
-        carry.leave("run", row["run_uuid"], f"params/{row['key']}", "conflict", detail)
-        carry.skip("params")
+        context.leave("run", row["run_uuid"], f"params/{row['key']}", "conflict", detail)
+        context.skip("params")
 
 
-def _items(carry: Carry, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
-    rows = _takeable(carry, table, rows)
-    found = carry.mapped(table, rows).to_pylist()
+def _items(context: ServerContext, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
+    rows = _takeable(context, table, rows)
+    found = context.mapped(table, rows).to_pylist()
     if table == "metrics":
         # Rows come by key and time. The last first: of each point that is later than the one
         # before, the server makes the last of its metric again, which takes a fifth of its time.
@@ -118,40 +120,40 @@ def _items(carry: Carry, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
     runs = rows.column("run_uuid").to_pylist()
     for run, row in zip(runs, found, strict=True):
         value = row["value"] or ""
-        if table == "tags" and row["key"] == _USER and carry.is_databricks:
-            carry.skip(table)
-        elif table == "tags" and (run, row["key"]) in carry.odd:
-            carry.wrote(table)
+        if table == "tags" and row["key"] == _USER and context.is_databricks:
+            context.skip(table)
+        elif table == "tags" and (run, row["key"]) in context.sent_tags:
+            context.wrote(table)
         elif len(value) > _LONGEST[table]:
             most = _LONGEST[table]
             detail = f"{len(value)} characters, and a server would cut it at {most}"
-            carry.leave("run", run, f"{table}/{row['key']}", "too-long", detail)
-            carry.fail(table)
+            context.leave("run", run, f"{table}/{row['key']}", "too-long", detail)
+            context.fail(table)
         else:
             yield {"key": row["key"], "value": value}
 
 
-def _takeable(carry: Carry, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+def _takeable(context: ServerContext, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
     """Rows without those that are known to be refused, where trying is not what it takes.
 
     A plan says what would come of it, and a deleted run is not restored for nothing.
     """
-    if carry.is_databricks:
+    if context.is_databricks:
         return rows
     pairs = zip(rows.column("run_uuid").to_pylist(), rows.column("key").to_pylist(), strict=True)
-    keep = [_is_tried(carry, run, key) for run, key in pairs]
+    keep = [_is_tried(context, run, key) for run, key in pairs]
     if all(keep):
         return rows
     refused = rows.filter(pa.array([not tried for tried in keep], pa.bool_()))
     for run, key in sorted({(row["run_uuid"], row["key"]) for row in refused.to_pylist()}):
-        carry.leave("run", run, f"{table}/{key}", "refused", REFUSED_NAME)
-    carry.fail(table, refused.num_rows)
+        context.leave("run", run, f"{table}/{key}", "refused", REFUSED_NAME)
+    context.fail(table, refused.num_rows)
     return rows.filter(pa.array(keep, pa.bool_()))
 
 
-def _is_tried(carry: Carry, run: str, key: str) -> bool:
-    tried = not carry.rehearsed and run not in carry.asleep
-    return tried or (run, key) in carry.odd or is_taken(key)
+def _is_tried(context: ServerContext, run: str, key: str) -> bool:
+    tried = not context.rehearsed and run not in context.asleep
+    return tried or (run, key) in context.sent_tags or is_taken(key)
 
 
 def number(value: float, *, is_nan: bool = False) -> float | str:
@@ -159,19 +161,19 @@ def number(value: float, *, is_nan: bool = False) -> float | str:
     return "NaN" if is_nan or value != value else value  # noqa: PLR0124 -- NaN is not itself
 
 
-def _send(carry: Carry, crew: Crew, batch: _Batch) -> None:
+def _send(context: ServerContext, pool: WorkerPool, batch: _Batch) -> None:
     if batch.total:
-        writer, run = carry.writer_of_run(batch.run)
-        crew.do(partial(_log, carry, writer, run, batch), batch.run)
+        writer, run = context.writer_of_run(batch.run)
+        pool.do(partial(_log, context, writer, run, batch), batch.run)
 
 
-def _log(carry: Carry, writer: Writer, run: str, batch: _Batch) -> None:
+def _log(context: ServerContext, writer: Writer, run: str, batch: _Batch) -> None:
     def refused(kind: str, item: Json, reason: str, why: str) -> None:
-        carry.leave("run", batch.run, f"{kind}/{item['key']}", reason, why)
-        carry.fail(kind)
+        context.leave("run", batch.run, f"{kind}/{item['key']}", reason, why)
+        context.fail(kind)
 
     for kind, count in send_or_split(batch.items, partial(writer.log_batch, run), refused).items():
-        carry.wrote(kind, count)
+        context.wrote(kind, count)
 
 
 def send_or_split(

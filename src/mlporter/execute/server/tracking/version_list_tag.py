@@ -7,14 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.source_tags import OF_VERSIONS
-from mlporter.execute.server.worker_pool import Crew
+from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from mlporter.execute.server.context import Carry
+    from mlporter.execute.server.context import ServerContext
 
 __all__ = ["joined", "write_tags_of_versions"]
 
@@ -22,50 +22,50 @@ _TABLE = "logged_model_tags"
 _COLUMNS = ("model_id", "tag_key", "tag_value")
 
 
-def write_tags_of_versions(carry: Carry) -> None:
+def write_tags_of_versions(context: ServerContext) -> None:
     """Bring the entries that the server's lists lack; those that others made there stay."""
-    with Crew(carry.workers) as crew:
-        for missing in carry.missing(_TABLE, count=False):
-            rows = carry.carried(missing.rows, "model_id", "logged_models")
-            mapped = carry.mapped(_TABLE, rows)
+    with WorkerPool(context.workers) as pool:
+        for missing in context.missing(_TABLE, count=False):
+            rows = context.carried(missing.rows, "model_id", "logged_models")
+            mapped = context.mapped(_TABLE, rows)
             models = rows.column("model_id").to_pylist()
             pairs = zip(*(mapped.column(name).to_pylist() for name in _COLUMNS[1:]), strict=True)
             wanted = {
                 model: value or ""
                 for model, (key, value) in zip(models, pairs, strict=True)
-                if key == OF_VERSIONS and model not in carry.gone
+                if key == OF_VERSIONS and model not in context.deleted_models
             }
-            before = _before(carry, wanted) if missing.changed else {}
+            before = _before(context, wanted) if missing.changed else {}
             for model, value in wanted.items():
                 if model in before and joined(before[model], value) == before[model]:
-                    carry.tallies[_TABLE].there += 1
+                    context.tallies[_TABLE].there += 1
                 else:
-                    crew.do(partial(_write, carry, model, value), model)
+                    pool.do(partial(_write, context, model, value), model)
 
 
-def _before(carry: Carry, models: dict[str, str]) -> dict[str, str]:
+def _before(context: ServerContext, models: dict[str, str]) -> dict[str, str]:
     """The lists that the server had at the start, by the source's ids of models."""
-    copies = {carry.ids.of("logged_models")[model]: model for model in models}
+    copies = {context.ids.of("logged_models")[model]: model for model in models}
     among = Among("model_id", tuple(sorted(copies)))
     return {
         copies[model]: value or ""
-        for batch in carry.server.read(_TABLE, _COLUMNS, among)
+        for batch in context.server.read(_TABLE, _COLUMNS, among)
         for model, key, value in zip(*(c.to_pylist() for c in batch.columns), strict=True)
         if key == OF_VERSIONS
     }
 
 
-def _write(carry: Carry, model: str, value: str) -> None:
-    writer, copy = carry.writer_of_model(model)
+def _write(context: ServerContext, model: str, value: str) -> None:
+    writer, copy = context.writer_of_model(model)
     try:
         there = writer.logged_model_tags(copy).get(OF_VERSIONS, "")
         whole = joined(there, value)
         if whole != there:
             writer.set_logged_model_tags(copy, [(OF_VERSIONS, whole)])
-        carry.wrote(_TABLE)
+        context.wrote(_TABLE)
     except REFUSED as error:
-        carry.leave("logged_model", model, OF_VERSIONS, reason_of(error), error.message)
-        carry.fail(_TABLE)
+        context.leave("logged_model", model, OF_VERSIONS, reason_of(error), error.message)
+        context.fail(_TABLE)
 
 
 def joined(there: str, wanted: str) -> str:

@@ -15,19 +15,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.stores.database.connection.limits import marked, row_name
+from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.database.mysql.collations import Words
 from mlporter.stores.database.mysql.keys import KeyTexts, UniqueKey, clashes
 from mlporter.stores.database.mysql.rows import literals
+from mlporter.stores.rows.row_names import marked, row_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.catalogue.types import Table
     from mlporter.stores.database.connection.connection import Connection
-    from mlporter.stores.database.connection.limits import Rows
+    from mlporter.stores.database.connection.limits import Limits, Rows
+    from mlporter.stores.database.source import DatabaseReader
 
-__all__ = ["MysqlLimits"]
+__all__ = ["MysqlLimits", "limits_of"]
 
 _BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _JSON_DEPTH = 30
@@ -69,6 +71,15 @@ class _Limit:
     collation: str | None
     unsigned: bool
     json: bool
+
+
+def limits_of(reader: DatabaseReader) -> Limits | None:
+    """What a database says itself; None where the catalogue says all there is to say."""
+    if reader.address.kind is not AddressKind.MYSQL:
+        return None
+    # The connection is the only one of its reader, which other threads may use meanwhile.
+    with reader.borrowed() as connection:
+        return MysqlLimits(connection)
 
 
 class MysqlLimits:
