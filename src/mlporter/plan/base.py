@@ -42,6 +42,9 @@ class Base(Protocol):
     def forget(self, table: str, names: Collection[str]) -> None:
         """Remember some groups no more."""
 
+    def commit(self) -> None:
+        """Keep what was remembered; the transfer is done."""
+
     def noted(self, kind: str) -> dict[str, str]:
         """What was noted of a kind, by name."""
 
@@ -68,6 +71,9 @@ class NoBase:
 
     def forget(self, table: str, names: Collection[str]) -> None:
         """There is nothing to forget."""
+
+    def commit(self) -> None:
+        """There is nothing to keep."""
 
     def noted(self, kind: str) -> dict[str, str]:  # noqa: ARG002
         """Nothing."""

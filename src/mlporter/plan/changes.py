@@ -132,18 +132,18 @@ class Changes:
         self, run: str, state: State, here: int, there: int, keys: list[Key]
     ) -> None:
         planner = self.planner
-        decision = decide(state, planner.wish, is_newer=planner.is_newer("runs", run))
-        if decision is Outcome.SEND and here:
+        outcome = decide(state, planner.wish, is_newer=planner.is_newer("runs", run))
+        if outcome is Outcome.SEND and here:
             change = (Change("metrics", None, f"{here} more points"),)
             planner.book.add(Action(ActionKind.UPDATE, "runs", run, change))
             planner.plan.inserts["metrics"] |= dict.fromkeys(keys, ("runs", run))
             planner.plan.touched.add(("runs", run))
             self.appended[run] = here
             return
-        kind = ActionKind.CONFLICT if decision is Outcome.CONFLICT else ActionKind.KEEP
+        kind = ActionKind.CONFLICT if outcome is Outcome.CONFLICT else ActionKind.KEEP
         why = f"{here} points are here only, and {there} are in the target only"
         planner.book.add(Action(kind, "runs", run, (Change("metrics", there, here),), why))
-        if decision is Outcome.CONFLICT:
+        if outcome is Outcome.CONFLICT:
             planner.plan.conflicts.append(("runs", run, f"metrics: {why}"))
 
     # --- What is matched by name ------------------------------------------------------------------

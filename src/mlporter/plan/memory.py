@@ -28,6 +28,8 @@ class Memory:
             the part is not gone.
         count: How many rows of a table the target has.
         subject: The target, for messages.
+        lists: Whether everything that is made anew is to be noted one by one, too.
+        notes: Sentences for people.
     """
 
     base: Base = field(default_factory=NoBase)
@@ -35,3 +37,5 @@ class Memory:
     whole: Source | None = None
     count: Callable[[str], int] = lambda _: 0
     subject: str = ""
+    lists: bool = False
+    notes: list[str] = field(default_factory=list)

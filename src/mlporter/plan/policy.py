@@ -67,6 +67,7 @@ class Policy:
         rename_prefix: What goes before the names of experiments that are not renamed.
         undelete: Restore what the target has only marked as deleted, and the source has not.
         step: What `sync` wants besides; None of every other verb.
+        rebase: What differs and nothing is remembered of counts as edited at the target.
         force: With ``update``: also over what was edited at the target, or is newer there.
 
     Raises:
@@ -80,6 +81,7 @@ class Policy:
     undelete: bool = False
     step: InStep | None = None
     force: bool = False
+    rebase: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -112,11 +114,12 @@ class Policy:
         if not self.updates:
             return Wish()
         if self.step is None:
-            return Wish(updates=True, unknown=True, force=self.force)
+            return Wish(updates=True, unknown="theirs" if self.rebase else "ours", force=self.force)
         return Wish(
             updates=True,
             edits="ours" if self.step.prefer == "ours" else "theirs",
             both=self.step.prefer or "conflict",
+            unknown="theirs" if self.rebase else self.step.prefer or "conflict",
             force=self.force,
             deletes=self.step.delete,
         )

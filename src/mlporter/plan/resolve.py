@@ -86,7 +86,9 @@ def resolve(
     return work.run()
 
 
-def resolve_fresh(source: Source, policy: Policy, largest_experiment: int) -> Merge:
+def resolve_fresh(
+    source: Source, policy: Policy, largest_experiment: int, memory: Memory | None = None
+) -> Merge:
     """The same where the target holds nothing: only names and too large ids change."""
     merge = Merge()
     nothing = Nothing(source.tables)
@@ -98,6 +100,10 @@ def resolve_fresh(source: Source, policy: Policy, largest_experiment: int) -> Me
     matching.models(set)
     merge.renamed = matching.renamed()
     merge.noted = matching.noted([])
+    if memory is not None and memory.lists:
+        names = {table.name for table in source.tables}
+        for entity in (entity for entity in ENTITIES if entity in names):
+            memory.book.create(entity, iter(unit_keys(source, entity)))
     return merge
 
 

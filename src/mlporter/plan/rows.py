@@ -212,11 +212,11 @@ class RowPlanner:
         """A row that the target lacks: new at the source, or taken away at the target."""
         digest = row.whole(row.mine)
         state = state_of(digest, ABSENT, row.base_digest(row.mine))
-        decision = decide(state, self.wish, is_newer=self._is_newer(row))
+        outcome = decide(state, self.wish, is_newer=self._is_newer(row))
         if state is State.UNKNOWN and self.completes:
-            decision = Outcome.SEND
+            outcome = Outcome.SEND
         change = (Change(row.field, None, row.shown(row.mine)),)
-        if decision is Outcome.SEND:
+        if outcome is Outcome.SEND:
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
             self._note(row, kind, change)
             self.plan.inserts[row.table.name][row.key] = row.owner
@@ -228,7 +228,7 @@ class RowPlanner:
             State.BOTH_CHANGED: "somebody removed it at the target, and the source changed it",
             State.UNKNOWN: "the target does not have it",
         }[state]
-        self._stays(row, decision, change, why, None)
+        self._stays(row, outcome, change, why, None)
 
     def _only_there(self, row: _Sided) -> None:
         """A row that the source lacks: added at the target, or removed at the source."""
@@ -244,8 +244,8 @@ class RowPlanner:
             why = "the source has it no more; --delete removes it"
             self._stays(row, Outcome.KEEP, change, why, row.theirs)
             return
-        decision = decide(state, self.wish)
-        if decision is Outcome.SEND:
+        outcome = decide(state, self.wish)
+        if outcome is Outcome.SEND:
             self._note(row, ActionKind.DELETE if row.is_unit else ActionKind.UPDATE, change)
             self.plan.removals[row.table.name].append((row.table.key, row.key))
             self.plan.touched.add(row.owner)
@@ -255,7 +255,7 @@ class RowPlanner:
             if state is State.SOURCE_CHANGED
             else "the source has it no more, and somebody changed it at the target"
         )
-        self._stays(row, decision, change, why, row.theirs)
+        self._stays(row, outcome, change, why, row.theirs)
 
     def _differing(self, row: _Sided, mine: _Row, theirs: _Row) -> None:
         """A row that both have, column by column."""
@@ -265,13 +265,13 @@ class RowPlanner:
             if digest == theirs.digests[name]:
                 continue
             state = state_of(digest, theirs.digests[name], row.base_column(name))
-            decision = decide(state, self.wish, is_newer=self._is_newer(row))
+            outcome = decide(state, self.wish, is_newer=self._is_newer(row))
             if state is State.UNKNOWN and self._is_unfinished(row, name, theirs):
-                decision = Outcome.SEND
-            if decision is Outcome.SEND:
+                outcome = Outcome.SEND
+            if outcome is Outcome.SEND:
                 sent[name] = mine.values[name]
             else:
-                stays[decision][name] = state
+                stays[outcome][name] = state
         if sent and Outcome.CONFLICT not in stays:
             changes = tuple(Change(row.column(n), theirs.values[n], v) for n, v in sent.items())
             self._note(row, kind_of_update(row.table.name, frozenset(sent)), changes)
@@ -280,7 +280,7 @@ class RowPlanner:
         elif sent:
             # Half of a change may be worse than none.
             stays[Outcome.CONFLICT] |= dict.fromkeys(sent, State.SOURCE_CHANGED)
-        for decision, columns in stays.items():
+        for outcome, columns in stays.items():
             changes = tuple(
                 Change(row.column(n), theirs.values[n], mine.values[n]) for n in columns
             )
@@ -289,14 +289,14 @@ class RowPlanner:
                 states.discard(State.SOURCE_CHANGED)
             why = "; ".join(sorted(state.value for state in states))
             values = {name: theirs.values[name] for name in columns}
-            self._stays(row, decision, changes, why, theirs, values)
+            self._stays(row, outcome, changes, why, theirs, values)
 
     def _is_unfinished(self, row: _Sided, column: str, theirs: _Row) -> bool:
         first = _FIRST_VALUES.get(row.table.name, {}).get(column, frozenset())
         return self.completes and theirs.values[column] in first
 
     def _is_newer(self, row: _Sided) -> bool:
-        return self.wish.unknown and self.is_newer(*row.owner)
+        return self.wish.unknown == "ours" and self.is_newer(*row.owner)
 
     # --- What comes of it -------------------------------------------------------------------------
 
@@ -306,7 +306,7 @@ class RowPlanner:
     def _stays(  # noqa: PLR0917 -- what is told of it
         self,
         row: _Sided,
-        decision: Outcome,
+        outcome: Outcome,
         changes: tuple[Change, ...],
         why: str,
         theirs: _Row | None,
@@ -314,16 +314,17 @@ class RowPlanner:
     ) -> None:
         """The target's stays."""
         plan, name = self.plan, row.table.name
-        kind = ActionKind.CONFLICT if decision is Outcome.CONFLICT else ActionKind.KEEP
+        kind = ActionKind.CONFLICT if outcome is Outcome.CONFLICT else ActionKind.KEEP
         action = Action(kind, row.unit, row.name, changes, why)
         self.book.add(action)
-        if decision is Outcome.CONFLICT:
+        if outcome is Outcome.CONFLICT:
             said = ", ".join(
                 f"{c.field} is {_short(c.new)} here and {_short(c.old)} there" for c in changes
             )
             plan.conflicts.append((row.unit, row.name, f"{said}: {why}"))
         digest = row.mine or row.theirs or theirs
-        if digest is not None:
+        is_settled = outcome is Outcome.KEEP and self.wish.unknown == "theirs"
+        if digest is not None and not is_settled:
             plan.disputed[name].add(digest.key_digest)
         if row.mine is not None:
             before = plan.kept[name].get(row.key)

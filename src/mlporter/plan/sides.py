@@ -64,7 +64,8 @@ class Wish:
         updates: Send what changed at the source.
         edits: What was edited at the target only: a conflict, put back (ours), or kept (theirs).
         both: What changed on both sides, likewise.
-        unknown: Send what differs though nothing is remembered of it, unless the target's is newer.
+        unknown: What differs and nothing is remembered of: a conflict, sent (ours) unless the
+            target's is newer, or kept (theirs) and remembered as edited there from now on.
         force: Also then; and over what was edited at the target.
         deletes: Delete what the source has no more.
     """
@@ -72,7 +73,7 @@ class Wish:
     updates: bool = False
     edits: Side = "conflict"
     both: Side = "conflict"
-    unknown: bool = False
+    unknown: Side = "conflict"
     force: bool = False
     deletes: bool = False
 
@@ -93,6 +94,8 @@ def decide(state: State, wish: Wish, *, is_newer: bool = False) -> Outcome:
     if state is State.BOTH_CHANGED:
         return Outcome.SEND if wish.force else _SIDES[wish.both]
     if state is State.UNKNOWN:
-        sends = wish.force or (wish.unknown and not is_newer)
+        if wish.unknown == "theirs":
+            return Outcome.KEEP
+        sends = wish.force or (wish.unknown == "ours" and not is_newer)
         return Outcome.SEND if sends else Outcome.CONFLICT
     return Outcome.SEND if wish.updates else Outcome.CONFLICT

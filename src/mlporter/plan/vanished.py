@@ -108,14 +108,14 @@ class Vanished:
             book.add(Action(ActionKind.KEEP, kind, name, why=why))
             return
         state = State.BOTH_CHANGED if is_edited else State.SOURCE_CHANGED
-        decision = decide(state, wish)
-        if decision is Outcome.SEND:
+        outcome = decide(state, wish)
+        if outcome is Outcome.SEND:
             book.add(Action(ActionKind.DELETE, kind, name))
             self.doomed.append((kind, key))
             self._delete(kind, row)
             return
         why = "the source has it no more, and somebody changed it at the target"
-        is_conflict = decision is Outcome.CONFLICT
+        is_conflict = outcome is Outcome.CONFLICT
         book.add(
             Action(ActionKind.CONFLICT if is_conflict else ActionKind.KEEP, kind, name, why=why)
         )

@@ -235,7 +235,7 @@ def prepare(
     largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
     fresh = target.is_fresh
     if fresh:
-        merge = resolve_fresh(source, policy, largest)
+        merge = resolve_fresh(source, policy, largest, memory)
     else:
         merge = resolve(
             source,
