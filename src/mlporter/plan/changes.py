@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.compare.report import ONLY_LEFT
@@ -16,12 +18,13 @@ from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
-from mlporter.plan.keys import key_text, owner_of
+from mlporter.plan.keys import key_array, key_text, owner_of
 from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing
 from mlporter.plan.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, OWNED, Choice, Chosen, tables_of
 from mlporter.stores.rows.version_locations import rows_of
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,7 +137,7 @@ class Changes:
         planner = self.planner
         outcome = decide(state, planner.wish, is_newer=planner.is_newer("runs", run))
         if outcome is Outcome.SEND and here:
-            change = (Change("metrics", None, f"{here} more points"),)
+            change = (Change("metrics", None, f"+{plural(here, 'point')}"),)
             planner.book.add(Action(ActionKind.UPDATE, "runs", run, change))
             planner.plan.inserts["metrics"] |= dict.fromkeys(keys, ("runs", run))
             planner.plan.touched.add(("runs", run))
@@ -210,9 +213,8 @@ class Changes:
             if table not in OWNED or not found:
                 continue  # what is matched by name is not left out for its owner's sake
             key = self._pair_key(table)
-            rows[table] = frozenset(
-                back.key(table, dict(zip(key, values, strict=True)), key) for values in found
-            )
+            named = (dict(zip(key, values, strict=True)) for values in found)
+            rows[table] = self._key_texts(table, [back.row(table, row) for row in named])
             below[table] = frozenset(back.owner(*owner) for owner in found.values())
         return rows, below
 
@@ -224,34 +226,59 @@ class Changes:
                 continue
             entry = next(one for one in self.target.tables if one.name == table)
             pair_key = self._pair_key(table)
-            times = self._times(table, ids, set(rows), pair_key)
-            for key, values in rows.items():
-                named = dict(zip(pair_key, key, strict=True))
-                said = values | times.get(key, {})
-                found.append(
-                    Update(table, tuple(named[name] for name in entry.key), tuple(said.items()))
-                )
+            order = [pair_key.index(name) for name in entry.key]
+            changed = {tuple(key[at] for at in order): values for key, values in rows.items()}
+            times = self._times(table, ids, set(changed))
+            for key, values in changed.items():
+                if key in times:
+                    values[UPDATE_TIMES[table]] = times[key]
+                found.append(Update(table, key, tuple(values.items())))
+        return found + self._followed(ids, {(one.table, one.key) for one in found})
+
+    def _followed(self, ids: IdMap, changed: set[tuple[str, Key]]) -> list[Update]:
+        """Later times of change at the source, of what both have and nobody edited there."""
+        plan, found = self.planner.plan, []
+        for table in ("experiments", "registered_models", "model_versions"):
+            entry = next((one for one in self.target.tables if one.name == table), None)
+            column = UPDATE_TIMES[table]
+            if entry is None or column not in entry.by_name or not self._times(table, ids, None):
+                continue
+            stays = set(plan.kept[table])
+            mine = self._times(table, ids, None)
+            for row in rows_of(self.target, table, (*entry.key, column)):
+                key, later = row[:-1], mine.get(row[:-1])
+                if later is None or key in stays or (table, key) in changed:
+                    continue
+                if row[-1] is None or later > row[-1]:
+                    found.append(Update(table, key, ((column, later),)))
         return found
+
+    def _key_texts(self, table: str, rows: list[dict[str, object]]) -> frozenset[str]:
+        """Keys of rows of the source as one text each, as they are looked for."""
+        entry, _ = self.comparison.entries(table)
+        if entry is None:
+            return frozenset()
+        schema = pa.schema([entry.schema.field(name) for name in entry.key])
+        keys = key_array(pa.RecordBatch.from_pylist(rows, schema=schema), entry.key)
+        return frozenset(keys.to_pylist())
 
     def _pair_key(self, table: str) -> tuple[str, ...]:
         mine, theirs = self.comparison.entries(table)
         pair = pair_up(mine, theirs, frozenset())
         return () if pair is None else pair.table.key
 
-    def _times(
-        self, table: str, ids: IdMap, keys: set[Key], key: tuple[str, ...]
-    ) -> dict[Key, dict[str, object]]:
-        """When the source's rows were changed: that comes along."""
+    def _times(self, table: str, ids: IdMap, keys: set[Key] | None) -> dict[Key, int]:
+        """When the source's rows were changed last, by the target's keys; all, or some."""
         column = UPDATE_TIMES.get(table, "end_time")
         mine, theirs = self.comparison.entries(table)
         if mine is None or theirs is None or column == "end_time":
             return {}
-        if not {column, *key} <= mine.by_name.keys() or column not in theirs.by_name:
+        if not {column, *theirs.key} <= mine.by_name.keys() or column not in theirs.by_name:
             return {}
         return {
-            row[:-1]: {column: row[-1]}
-            for row in rows_of(MappedReader(self.source, ids), table, (*key, column))
-            if row[:-1] in keys and row[-1] is not None
+            row[:-1]: row[-1]
+            for row in rows_of(MappedReader(self.source, ids), table, (*theirs.key, column))
+            if row[-1] is not None and (keys is None or row[:-1] in keys)
         }
 
 
@@ -275,15 +302,17 @@ class _Back:
         self._same = ids.is_identity
         self._units = {kind: {new: old for old, new in ids.of(kind).items()} for kind in ENTITIES}
 
-    def key(self, table: str, row: dict[str, object], key: tuple[str, ...]) -> str:
-        """The key of a row."""
-        if not self._same:
-            kind, owner = owner_of(BY_NAME[table], row)
-            parts = self.owner(kind, owner).split("\x1f")
-            columns = OWNED[table].columns
-            if len(parts) == len(columns) and set(columns) <= row.keys():
-                row = row | dict(zip(columns, parts, strict=True))
-        return key_text(row[name] for name in key)
+    def row(self, table: str, row: dict[str, object]) -> dict[str, object]:
+        """The key columns of a row, and their values in the source."""
+        if self._same:
+            return row
+        kind, owner = owner_of(BY_NAME[table], row)
+        parts = self.owner(kind, owner).split("\x1f")
+        columns = OWNED[table].columns
+        if len(parts) != len(columns) or not set(columns) <= row.keys():
+            return row
+        texts = {n: p for n, p in zip(columns, parts, strict=True) if isinstance(row[n], str)}
+        return row | texts
 
     def owner(self, kind: str, key: str) -> str:
         """The key of a unit."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.execute.options import ArtifactsMode
-from mlporter.plan.policy import OnConflict
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.request import Request
 
 if TYPE_CHECKING:
+    from mlporter.plan.policy import OnConflict
+    from mlporter.execute.options import ArtifactsMode
     from collections.abc import Sequence
 
     from mlporter.execute.result import Result

@@ -1,4 +1,4 @@
-"""What a caller of `import_`, `copy` or `sync` asked for, as one thing that a plan file can hold."""
+"""What a caller of `import_`, `copy` or `sync` asked for, as a plan file can hold it."""
 
 from __future__ import annotations
 

@@ -61,25 +61,20 @@ def sync(
     target only stays as it is there, and is told. What changed on both sides is a conflict: it
     stays, is named, and makes the exit code 3; the rest goes on.
 
-    Args:
-        source: The registry that is followed.
-        target: A database or a server.
-        delete: Delete what the source has no more, and that is still as it was sent: runs and
-            experiments go to MLflow's trash; versions, aliases and the rest are deleted as MLflow
-            does. Without it they are kept and told.
-        max_delete: The most that may be deleted of a kind; None is a fifth of what the target has
-            of it, and ten in any case. More is refused.
-        prefer: ``ours`` puts back what was edited at the target, and lets the source win where both
-            changed; ``theirs`` keeps the target's there.
-        full: Read everything on both sides, and not only what seems to have changed.
-        state: The folder that remembers what was last sent; None is one of the user's.
-        force: Let the source win over whatever differs.
-        rebase: Nothing is remembered any more: what differs now counts as edited at the target.
-        plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
-        dry_run: Plan, and write nothing.
-        on_progress: Told how far it is.
+    `delete` deletes what the source has no more, and that is still as it was sent: runs and
+    experiments go to MLflow's trash; versions, aliases and the rest are deleted as MLflow does.
+    Without it they are kept and told. `max_delete` is the most that may be deleted of a kind; None
+    is a fifth of what the target has of it, and ten in any case. More is refused.
 
-    Other arguments are those of `copy`.
+    `prefer` says who wins where the target was edited: ``ours`` puts back what was edited there,
+    and lets the source win where both changed; ``theirs`` keeps the target's there. `force` lets
+    the source win over whatever differs. `full` reads everything on both sides, and not only what
+    seems to have changed.
+
+    `state` is the folder that remembers what was last sent; None is one of the user's. Where
+    nothing is remembered any more, `rebase` takes what differs now as edited at the target.
+    `plan_out` writes the plan to a file, for `apply`, and nothing to the target. Other arguments
+    are those of `copy`.
 
     Raises:
         RefusedError: more would be deleted than seems to be meant, or as `copy`; nothing was

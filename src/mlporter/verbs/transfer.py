@@ -14,7 +14,6 @@ from mlporter.execute.options import TransferOptions, check_options
 from mlporter.execute.orphans import check_orphans
 from mlporter.execute.remarks import look_through
 from mlporter.execute.unreadable_files import check_strict
-from mlporter.progress import OnProgress
 from mlporter.selection import select
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.mistypings import said_of_folder
@@ -24,6 +23,7 @@ from mlporter.verbs.command_line import command_line
 from mlporter.verbs.overlap import check_apart, check_outside
 
 if TYPE_CHECKING:
+    from mlporter.progress import OnProgress
     from mlporter.execute.result import Result
     from mlporter.plan.memory import Memory
     from mlporter.stores.protocols import Source

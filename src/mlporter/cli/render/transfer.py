@@ -39,7 +39,7 @@ _DONE = {
     "sync": "Synced",
     "unpack": "Unpacked",
 }
-_DONE |= {"rebuild": "Rebuilt"}
+_DONE |= {"rebuild": "Rebuilt", "sync": "Synced"}
 _FIRST = (
     "experiments",
     "runs",
@@ -202,6 +202,8 @@ def _value(value: object) -> str:
 
 
 def _singular(kind: str) -> str:
+    if kind.endswith("aliases"):
+        return "alias"
     return "trace" if kind == "trace_info" else words(kind).removesuffix("s")
 
 

@@ -151,9 +151,8 @@ class Matching:
             change = (Change("name", there, name),)
             if decision is Outcome.SEND:
                 self._memory.book.add(Action(ActionKind.MOVE, EXPERIMENTS, str(number), change))
-                found.append(
-                    Update(EXPERIMENTS, (self._matches[number].number,), (("name", name),))
-                )
+                key = (self._matches[number].number,)
+                found.append(Update(EXPERIMENTS, key, (("name", name),)))
                 continue
             kind = ActionKind.KEEP if decision is Outcome.KEEP else ActionKind.CONFLICT
             self._memory.book.add(Action(kind, EXPERIMENTS, str(number), change, state.value))
