@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mlporter.compare.streams import compare_streams
 from mlporter.errors import LeftOut
-from mlporter.stores.rows.spool import KeptRows
+from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class LatestMetrics:
     def __init__(self, latest: Table) -> None:
         self.table = latest
         self.count = 0
-        self._kept = KeptRows()
+        self._kept = RowSpool()
 
     def close(self) -> None:
         """Forget everything."""

@@ -46,7 +46,7 @@ class TransferOptions:
     allow_root: tuple[str, ...] = ()
 
     def check(self, source: Source) -> None:
-        """Refuse wishes that exclude each other, or leave out where files go."""
+        """Refuse options that exclude each other, or leave out where files go."""
         if self.copies(source) and self.artifact_root is None:
             raise UsageError(
                 "say where the target keeps artifact files",

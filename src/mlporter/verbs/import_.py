@@ -210,7 +210,7 @@ def _transfer(
         retry_time=options.retry_time,
         part=options.selection is not None and not options.selection.is_everything,
         orphans=options.orphans,
-        once=True,
+        dedupe=True,
         auth=options.auth,
         registry=options.registry,
         include_tables=options.include_tables,

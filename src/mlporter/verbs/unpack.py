@@ -126,9 +126,9 @@ def _of_model(
         if workspace != "default":
             folder = ("workspaces", workspace, *folder)
         found = locations[key]
-        if found.where is Where.ANCHORED and found.anchor is not None:
-            anchor = found.anchor
-            yield _Piece(anchor.owner_kind, anchor.owner_id, anchor.rest, folder)
+        if found.where is Where.ANCHORED and found.file_owner is not None:
+            file_owner = found.file_owner
+            yield _Piece(file_owner.owner_kind, file_owner.owner_id, file_owner.rest, folder)
         elif found.where is Where.OWN:
             yield _Piece("model_version", version_owner_id(key), "", folder)
         else:

@@ -29,7 +29,7 @@ from tests.support.rich_runs import METRIC_HISTORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlporter.stores.database.scratch_registry import Spool
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
     from tests.support.served import Served
 
 
@@ -168,8 +168,8 @@ def test_the_source_is_not_changed(served: Served, tmp_path: Path):
 def rows_of_spool(source: object, table: str) -> int:
     while not hasattr(source, "_spool"):
         source = source.inner
-    spool: Spool = source._spool
-    return spool.reader.count(table)
+    scratch: ScratchRegistry = source._scratch
+    return scratch.reader.count(table)
 
 
 @pytest.fixture

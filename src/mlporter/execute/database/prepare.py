@@ -23,7 +23,7 @@ from mlporter.plan.resolve import resolve, resolve_fresh
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
-from mlporter.stores.rows.spool import KeptRows
+from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Prepared:
     on_progress: OnProgress
     unreadable: Unreadable = field(default_factory=Unreadable)
     remarks: tuple[LeftOut, ...] = ()
-    _kept: dict[str, KeptRows] = field(default_factory=dict)
+    _kept: dict[str, RowSpool] = field(default_factory=dict)
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
         """The rows of a table that are carried, as they will be written."""
@@ -126,7 +126,7 @@ class Prepared:
             return batches
         if kept is not None:
             kept.close()
-        self._kept[table.name] = KeptRows()
+        self._kept[table.name] = RowSpool()
         return self._kept[table.name].watch(batches)
 
     def close(self) -> None:

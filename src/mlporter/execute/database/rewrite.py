@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlporter.artifacts.uris import layout
-from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_anchors
+from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_file_owners
 from mlporter.artifacts.uris.uri_text import uri_below
 from mlporter.stores.rows.sorted_lookup import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, owner_roots, rows_of
@@ -22,7 +22,7 @@ from mlporter.stores.rows.version_locations import locations_of, owner_roots, ro
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mlporter.artifacts.uris.ownership import Anchor
+    from mlporter.artifacts.uris.ownership import FileOwner
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Source
 
@@ -215,22 +215,22 @@ class Rewrite:
             for uri in row
             if uri
         }
-        anchors = find_anchors(uris, owner_roots(self._source))
-        root_of, there = self.owner_root(), self._owners_there(anchors.values())
+        file_owners = find_file_owners(uris, owner_roots(self._source))
+        root_of, there = self.owner_root(), self._owners_there(file_owners.values())
         new = {}
-        for uri, anchor in sorted(
-            anchors.items(), key=lambda item: (item[1].owner_kind, item[1].owner_id)
+        for uri, file_owner in sorted(
+            file_owners.items(), key=lambda item: (item[1].owner_kind, item[1].owner_id)
         ):
-            owner = (anchor.owner_kind, anchor.owner_id)
+            owner = (file_owner.owner_kind, file_owner.owner_id)
             place = there.get(owner) or root_of(*owner)
-            new[uri] = uri_below(place, anchor.rest) if anchor.rest else place
+            new[uri] = uri_below(place, file_owner.rest) if file_owner.rest else place
         return new
 
-    def _owners_there(self, anchors: Iterable[Anchor]) -> dict[tuple[str, str], str]:
+    def _owners_there(self, file_owners: Iterable[FileOwner]) -> dict[tuple[str, str], str]:
         """Where the target has the files of owners that it has already."""
         owners: dict[str, set[str]] = {}
-        for anchor in anchors:
-            owners.setdefault(anchor.owner_kind, set()).add(anchor.owner_id)
+        for file_owner in file_owners:
+            owners.setdefault(file_owner.owner_kind, set()).add(file_owner.owner_id)
         return {
             (kind, owner): place
             for kind, ids in owners.items()

@@ -24,7 +24,7 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.server.table_families import ANYWHERE
-from mlporter.stores.views.rest_view import told_batch
+from mlporter.stores.views.rest_view import rest_batch
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class ServerContext:
         right = self.there.read(name, tuple(pair.right.schema.names)) if asked else iter(())
         blanked = [place for place in mine.places if place.where is not None]
         left = self._not_known(name, self.source.read(name, tuple(mine.schema.names)))
-        normalise = [_as_told, *([blank_places(blanked)] if blanked else [])]
+        normalise = [_as_rest_shows, *([blank_places(blanked)] if blanked else [])]
         rows = MissingRows(pair, left, right, normalise)
         for found in rows:
             if self.rehearsed:
@@ -366,9 +366,9 @@ class ServerContext:
             self.left_out.add(LeftOut(kind, id_, what, reason, detail, expected))
 
 
-def _as_told(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _as_rest_shows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
     """What looks the same over REST is the same."""
-    return told_batch(table.name, batch)
+    return rest_batch(table.name, batch)
 
 
 class _Within:

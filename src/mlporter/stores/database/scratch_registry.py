@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["Spool"]
+__all__ = ["ScratchRegistry"]
 
 
-class Spool:
+class ScratchRegistry:
     """The catalogue's tables, empty at first, without keys: nothing that is appended is refused.
 
     Whoever appends the same row twice gets it back twice. Safe to use from several threads.

@@ -14,7 +14,7 @@ from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
-from mlporter.stores.database.connection.unfit_values import Asked, CarefulReader
+from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines import mysql, postgresql
 from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
 from mlporter.stores.database.history import Relation, brought, losses
@@ -66,7 +66,7 @@ class DatabaseReader:
         """
         self.address = address
         self._connect = connections
-        self._careful = CarefulReader()
+        self._careful = UnfitValueReader()
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()

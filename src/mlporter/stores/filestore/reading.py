@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.stopping import Pool
 from mlporter.stores.addresses.file_store_folders import META, RESERVED, TRASH, is_file_store
-from mlporter.stores.database.scratch_registry import Spool
+from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.filestore.experiments import Experiment, find_experiments, settle
 from mlporter.stores.filestore.notes import Notes, Spot
 from mlporter.stores.filestore.registry import read_registry
@@ -46,7 +46,7 @@ class Reading:
     """Reads a store when it is made.
 
     Attributes:
-        spool: All tables but those of `run_tables`.
+        scratch: All tables but those of `run_tables`.
         run_tables: Tables by name.
         notes: What was not carried, and what was told.
         repeats: Metric points that are exactly like another.
@@ -61,12 +61,12 @@ class Reading:
         self.repeats = 0
         self.places: tuple[str, ...] = ()
         self.folders: dict[tuple[str, str], Path] = {}
-        self.spool = Spool(subject)
+        self.scratch = ScratchRegistry(subject)
         self.runs: list[str] = []
-        folder = self.spool.folder
+        folder = self.scratch.folder
         self.run_tables = {name: RunTable(name, self.runs, folder) for name in RUN_TABLES}
         self._tree = Tree(os.path.realpath(root))
-        self._rows = Rows(self.spool)
+        self._rows = Rows(self.scratch)
         self._datasets: dict[int, dict[str, str]] = {}
         self._workers = workers
         try:
@@ -79,7 +79,7 @@ class Reading:
         """Forget everything."""
         for table in self.run_tables.values():
             table.close()
-        self.spool.close()
+        self.scratch.close()
 
     def _read(self) -> None:
         self._rows.add("workspaces", _DEFAULT_WORKSPACE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlporter.stores.database.scratch_registry import Spool
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
     from mlporter.stores.filestore.notes import Spot
 
 __all__ = ["Rows"]
@@ -21,7 +21,7 @@ _BYTES_AT_ONCE = 16 << 20
 class Rows:
     """Collects rows by table, and appends them to the spool when there are many."""
 
-    spool: Spool
+    scratch: ScratchRegistry
     _rows: dict[str, list[Mapping[str, object]]] = field(default_factory=dict)
     _claimed: set[tuple[str, ...]] = field(default_factory=set)
     _count: int = 0
@@ -47,6 +47,6 @@ class Rows:
     def flush(self) -> None:
         """Append what is at hand."""
         for table, rows in self._rows.items():
-            self.spool.append_rows(table, rows)
+            self.scratch.append_rows(table, rows)
         self._rows.clear()
         self._count = self._bytes = 0

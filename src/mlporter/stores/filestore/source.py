@@ -43,7 +43,7 @@ class _Reader:
     def tables(self) -> tuple[Table, ...]:
         """The catalogue's, but for those that only a database has: derived and transient ones."""
         left = {Kind.DERIVED, Kind.TRANSIENT}
-        return tuple(t for t in self.reading.spool.reader.tables if t.kind not in left)
+        return tuple(t for t in self.reading.scratch.reader.tables if t.kind not in left)
 
     @property
     def by_name(self) -> dict[str, Table]:
@@ -53,7 +53,7 @@ class _Reader:
     def count(self, table: str) -> int:
         """Rows of a table."""
         found = self.reading.run_tables.get(table)
-        return found.rows if found is not None else self.reading.spool.reader.count(table)
+        return found.rows if found is not None else self.reading.scratch.reader.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -62,7 +62,7 @@ class _Reader:
         found = self.reading.run_tables.get(table)
         if found is not None:
             return found.read(columns, among)
-        return self.reading.spool.reader.read(table, columns, among)
+        return self.reading.scratch.reader.read(table, columns, among)
 
 
 class FileStoreSource:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from mlporter.stores.protocols import Among, Source
 
-__all__ = ["Once", "like_before"]
+__all__ = ["Deduplicated", "like_before"]
 
 
-class Once(Wrapped):
+class Deduplicated(Wrapped):
     """`mlporter.stores.protocols.Source` without the rows that are exactly like another."""
 
     def __init__(self, inner: Source) -> None:
