@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from mlporter.artifacts.artifact_file import ArtifactFile, Report
 from mlporter.artifacts.disk.presence import is_there
+from mlporter.artifacts.listing import ArtifactFile, Report
 from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
 from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import LeftOut, OutsideError, UnreachableError

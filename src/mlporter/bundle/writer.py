@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from mlporter.artifacts.artifact_file import ArtifactFile
 from mlporter.artifacts.disk.durable import sync_folder
+from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.documents.manifest import (
     ArtifactTotals,

@@ -24,7 +24,7 @@ from mlporter.selection.row_keys import (
     rows_at,
 )
 from mlporter.stores.protocols import Among
-from mlporter.stores.rows.gateway_endpoints import endpoints_in
+from mlporter.stores.rows.json_strings import endpoints_in
 from mlporter.stores.rows.version_locations import locations_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlporter.catalogue import source_tags
 from mlporter.compare.diff import diff_sources
-from mlporter.compare.options import CompareOptions
+from mlporter.compare.scope import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.plan.matching.aligned import aligned
 from mlporter.plan.matching.counterparts import WithoutSourceTags, has_source_tags

@@ -11,8 +11,7 @@ from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
-from mlporter.execute.database.remap import Remap
-from mlporter.execute.database.rewrite import Rewrite
+from mlporter.execute.database.rewrite import Remap, Rewrite
 from mlporter.execute.result import TableResult
 from mlporter.execute.unreadable_files import Unreadable
 from mlporter.plan.deleted_rows import Update
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from mlporter.plan.policy import Merge, Policy
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
-    from mlporter.stores.database.connection.limits import Limits
+    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
 __all__ = ["Prepared", "Target", "prepare"]

@@ -1,4 +1,4 @@
-"""Artifact URIs of a registry, rewritten to the target's root.
+"""Artifact URIs of a registry, rewritten to the target's root, or to where its files are.
 
 The target's layout is MLflow's own (`mlporter.artifacts.uris.layout`), so a run, a logged model or
 a trace gets its new place from its ids alone; a model version follows the run or logged model in
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mlporter.artifacts.uris.ownership import FileOwner
-    from mlporter.catalogue.types import Table
+    from mlporter.artifacts.uris.uri_text import UriMap
+    from mlporter.catalogue.types import Place, Table
     from mlporter.stores.protocols import Source
 
-__all__ = ["Rewrite"]
+__all__ = ["Remap", "Rewrite"]
 
 _TRACE_PLACES = {
     "mlflow.artifactLocation": "trace",
@@ -247,3 +248,38 @@ def _with(batch: pa.RecordBatch, name: str, values: Sequence[object]) -> pa.Reco
     index = batch.schema.get_field_index(name)
     field = batch.schema.field(index)
     return batch.set_column(index, field, pa.array(values, field.type))
+
+
+class Remap:
+    """New places for everything that lies in a FROM of `uri_map`; no file is touched.
+
+    Which columns and tags hold a place, the catalogue says.
+    """
+
+    def __init__(self, uri_map: UriMap) -> None:
+        self._map = uri_map
+
+    def apply(self, table: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows of a table with their places rewritten."""
+        for batch in batches:
+            changed = batch
+            for place in table.places:
+                changed = self._remapped(changed, place)
+            yield changed
+
+    def _remapped(self, batch: pa.RecordBatch, place: Place) -> pa.RecordBatch:
+        names = batch.schema.names
+        if place.column not in names or (place.where and place.where[0] not in names):
+            return batch
+        index = batch.schema.get_field_index(place.column)
+        field = batch.schema.field(index)
+        old = batch.column(index).to_pylist()
+        is_place = [True] * len(old)
+        if place.where is not None:
+            column, word = place.where
+            is_place = [value == word for value in batch.column(column).to_pylist()]
+        new = [
+            self._map.apply(uri) if uri and here else uri
+            for uri, here in zip(old, is_place, strict=True)
+        ]
+        return batch if new == old else batch.set_column(index, field, pa.array(new, field.type))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.artifacts.uris import layout
-from mlporter.catalogue.rest_unsettable import UNSETTABLE
+from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut

@@ -15,7 +15,7 @@ from mlporter.errors import OutsideError
 from mlporter.execute.artifact_files import SourceFileError, open_guarded, unreadable
 from mlporter.execute.result import FilesResult
 from mlporter.execute.server.worker_pool import WorkerPool
-from mlporter.plan.ids.file_contents import names_ids, with_new_ids
+from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.sorted_lookup import SortedLookup
 

@@ -8,7 +8,7 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.rest_unsettable import UNSETTABLE
+from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.errors import ConflictError, RefusedError
 from mlporter.execute.left_out import left_out_of
 from mlporter.execute.result import FilesResult, Result, TableResult
@@ -33,12 +33,11 @@ from mlporter.execute.server.tracking.creating import (
     make_logged_models,
     make_runs,
 )
-from mlporter.execute.server.tracking.experiment_tags import write_experiment_tags
 from mlporter.execute.server.tracking.finishing import delete_last, end_runs
 from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_model_metrics
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
-from mlporter.execute.server.tracking.run_contents import write_contents
+from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.progress import silent
 from mlporter.stores.rows.version_locations import rows_of

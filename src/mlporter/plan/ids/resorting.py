@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.artifacts.artifact_file import ArtifactFile
+from mlporter.artifacts.listing import ArtifactFile
 from mlporter.catalogue import BY_NAME
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Column, Table
     from mlporter.errors import LeftOut
     from mlporter.stores.database.connection.connection import Connection
-    from mlporter.stores.database.connection.limits import Limits
+    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
 __all__ = ["DatabaseReader", "DatabaseSource", "snapshot_of"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from itertools import islice
@@ -16,7 +17,6 @@ from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.filestore.experiments import Experiment, find_experiments, settle
 from mlporter.stores.filestore.notes import Notes, Spot
 from mlporter.stores.filestore.registry import read_registry
-from mlporter.stores.filestore.rows import Rows
 from mlporter.stores.filestore.runs.datasets import read_datasets
 from mlporter.stores.filestore.runs.logged_models import read_logged_model
 from mlporter.stores.filestore.runs.run_folders import RUN_TABLES, RunBatch, RunFolder, read_runs
@@ -26,12 +26,12 @@ from mlporter.stores.filestore.tree import Tree
 from mlporter.stores.filestore.values import texts_below
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from mlporter.progress import OnProgress
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "Rows"]
 
 _RUNS_AT_ONCE = 32
 _AHEAD = 3
@@ -232,3 +232,42 @@ def _ahead(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+_AT_ONCE = 5_000
+_BYTES_AT_ONCE = 16 << 20
+
+
+@dataclass
+class Rows:
+    """Collects rows by table, and appends them to the spool when there are many."""
+
+    scratch: ScratchRegistry
+    _rows: dict[str, list[Mapping[str, object]]] = field(default_factory=dict)
+    _claimed: set[tuple[str, ...]] = field(default_factory=set)
+    _count: int = 0
+    _bytes: int = 0
+
+    def add(self, table: str, row: Mapping[str, object]) -> None:
+        """One more row."""
+        self._rows.setdefault(table, []).append(row)
+        self._count += 1
+        self._bytes += sum(len(value) for value in row.values() if isinstance(value, str))
+        if self._count >= _AT_ONCE or self._bytes >= _BYTES_AT_ONCE:
+            self.flush()
+
+    def claim(self, table: str, id_: str, spot: Spot) -> bool:
+        """Whether this is the first of its id; it is told if not."""
+        key = (table, id_)
+        if key in self._claimed:
+            spot.of(table, id_).lost(f"there is another {id_}, which is carried", "duplicate")
+            return False
+        self._claimed.add(key)
+        return True
+
+    def flush(self) -> None:
+        """Append what is at hand."""
+        for table, rows in self._rows.items():
+            self.scratch.append_rows(table, rows)
+        self._rows.clear()
+        self._count = self._bytes = 0

@@ -12,15 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.objects import (
-    make_one,
-    new_objects,
-    rows_below,
-    source_rows,
-    try_one,
-)
+from mlporter.execute.server.objects import make_one, new_objects, rows_below, source_rows, try_one
 from mlporter.stores.protocols import Among
-from mlporter.stores.rows.gateway_endpoints import with_endpoints
+from mlporter.stores.rows.json_strings import with_endpoints
 from mlporter.stores.server.writing.evaluation import Evaluating
 
 if TYPE_CHECKING:

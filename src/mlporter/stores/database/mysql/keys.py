@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mlporter.catalogue.types import Table
-    from mlporter.stores.database.connection.limits import Rows
     from mlporter.stores.database.mysql.collations import Words
+    from mlporter.stores.database.mysql.limits import Rows
 
 __all__ = ["KeyTexts", "UniqueKey", "clashes"]
 

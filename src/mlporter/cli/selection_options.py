@@ -1,0 +1,137 @@
+"""Options that say what is transferred, and what happens where the target has something already."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import mlporter
+from mlporter.cli.options import AnyCommand, has_both_sides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["include_table_option", "merge_options", "orphans_option", "selection_options"]
+
+
+def include_table_option(command: AnyCommand) -> AnyCommand:
+    """Add ``--include-table NAME``, repeatable."""
+    return click.option(
+        "--include-table",
+        "include_tables",
+        multiple=True,
+        metavar="NAME",
+        help="Take a table of another program in the same database, too. Repeatable.",
+    )(command)
+
+
+def orphans_option(command: AnyCommand) -> AnyCommand:
+    """Add ``--orphans``."""
+    return click.option(
+        "--orphans",
+        is_flag=True,
+        help="Carry local files too that no row points to; `mlporter inspect` lists them.",
+    )(command)
+
+
+def selection_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that choose a part of a registry; the command gets ``selection``, or None."""
+
+    @functools.wraps(command)
+    def selected(*args: object, **options: object) -> int:
+        words = {word: options.pop(word.replace("-", "_")) for word in _SELECTION}
+        asked = {word: value for word, value in words.items() if value}
+        # Loaded when needed: it brings pyarrow, which `--help` does without.
+        selection = mlporter.Selection.from_words(asked) if asked else None
+        return command(*args, **options, selection=selection)
+
+    for word in reversed(_SELECTION):
+        selected = click.option(f"--{word}", **_SELECTION[word])(selected)
+    return selected
+
+
+def _kinds(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    return tuple(kind.strip() for kind in value.split(",") if kind.strip()) if value else ()
+
+
+_SELECTION: dict[str, dict[str, Any]] = {
+    "experiment": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Experiments of this name or glob, and all that is in them. Repeatable.",
+    },
+    "run": {"multiple": True, "metavar": "ID", "help": "The run of this id. Repeatable."},
+    "model": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Registered models and prompts of this name or glob. Repeatable.",
+    },
+    "version": {
+        "multiple": True,
+        "metavar": "VERSION",
+        "help": "Of the models only: a number, latest, @alias or a stage. Repeatable.",
+    },
+    "since": {"metavar": "TIME", "help": "Runs that started at this date or time, or later."},
+    "until": {"metavar": "TIME", "help": "Runs that started at this date or time, or earlier."},
+    "filter": {"metavar": "TEXT", "help": "Runs that MLflow's search finds by this filter."},
+    "workspace": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Nothing outside this workspace. Repeatable.",
+    },
+    "exclude-deleted": {"is_flag": True, "help": "Nothing that is marked as deleted."},
+    "only": {
+        "metavar": "KINDS",
+        "callback": _kinds,
+        "help": "Nothing of other kinds, such as experiments,runs,models.",
+    },
+    "no-parents": {"is_flag": True, "help": "Leave parent runs outside, and name them."},
+}
+"""What each option of a selection is made of; the words are those of `mlporter.Selection`."""
+
+
+def merge_options(command: AnyCommand) -> AnyCommand:
+    """Add what says how to go into a registry in use, and ``--dry-run``."""
+    for option in reversed(_MERGE):
+        command = option(command)
+    return command
+
+
+_MERGE = (
+    click.option(
+        "-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing."
+    ),
+    click.option(
+        "--on-conflict",
+        type=click.Choice(["fail", "skip", "rename"]),
+        default="fail",
+        show_default=True,
+        help="What the target has another one of: refuse all; or leave it out; or carry it under "
+        "another name or id.",
+    ),
+    click.option(
+        "--undelete",
+        is_flag=True,
+        help="Restore what the target has only marked as deleted, and the source has not.",
+    ),
+    click.option(
+        "--rename",
+        multiple=True,
+        metavar="OLD=NEW",
+        callback=has_both_sides("OLD=NEW"),
+        help="Carry experiments and models of this name under a new one. Repeatable.",
+    ),
+    click.option(
+        "--rename-prefix",
+        default="",
+        metavar="TEXT",
+        help="Put TEXT before the names of experiments, as /Shared/ on Databricks.",
+    ),
+    click.option(
+        "--to-workspace", metavar="NAME", help="The workspace in the target that all goes to."
+    ),
+)
