@@ -139,6 +139,8 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
 
 
 def has_both_sides(form: str) -> Callable[[object, object, tuple[str, ...]], tuple[str, ...]]:
+    """A callback that takes values of a form with both of its sides, such as ``FROM=TO``."""
+
     def check(_context: object, _parameter: object, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
             before, _, after = value.partition("=")
