@@ -240,7 +240,7 @@ _BYTES_AT_ONCE = 16 << 20
 
 @dataclass
 class Rows:
-    """Collects rows by table, and appends them to the spool when there are many."""
+    """Collects rows by table, and appends them to the scratch registry when there are many."""
 
     scratch: ScratchRegistry
     _rows: dict[str, list[Mapping[str, object]]] = field(default_factory=dict)

@@ -21,7 +21,7 @@ __all__ = ["Edges"]
 
 
 class Edges:
-    """Reads edges of the runs that are in a spool.
+    """Reads edges of the runs that are in a scratch registry.
 
     Args:
         scratch: Where the runs are, and what they may have edges to.

@@ -1,4 +1,4 @@
-"""What of a server is in the spool already, and how the rest gets there: only what is asked for."""
+"""What of a server is fetched already, and how the rest gets there: only what is asked for."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Filling:
         self._scope = frozenset(experiments)
 
     def need(self, table: str, among: Among | None) -> None:
-        """Have the rows of a table in the spool, or those in `among`."""
+        """Have the rows of a table in the scratch registry, or those in `among`."""
         with self._lock:
             self._need(table, among)
             self._gather.settle()

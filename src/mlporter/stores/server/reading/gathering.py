@@ -1,4 +1,4 @@
-"""Rows on their way from a server into the spool: in parallel, and in batches."""
+"""Rows on their way from a server into the scratch registry: in parallel, and in batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Gatherer"]
 
 _ROWS = 4_000
-"""Rows of a table that are kept before they are written into the spool."""
+"""Rows of a table that are kept before they are written into the scratch registry."""
 
 _SHARED = {"datasets": "dataset_uuid"}
 """Tables of what comes with each run that uses it, and an id to know it by."""
@@ -31,7 +31,7 @@ _Item = TypeVar("_Item")
 
 
 class Gatherer:
-    """Fetches objects in several threads and puts their rows into a spool.
+    """Fetches objects in several threads and puts their rows into a scratch registry.
 
     Args:
         scratch: Where the rows go.

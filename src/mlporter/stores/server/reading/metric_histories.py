@@ -38,7 +38,7 @@ _SINGLE = "/api/2.0/mlflow/metrics/get-history"
 
 
 class Histories:
-    """Puts full histories of the runs that are in a spool there too, each once.
+    """Puts full histories of the runs that are in a scratch registry there too, each once.
 
     Args:
         scratch: Where the runs and their last metrics are.

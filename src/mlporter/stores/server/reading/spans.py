@@ -22,7 +22,7 @@ _STORED = "/ajax-api/2.0/mlflow/get-trace-artifact"
 
 
 class Spans:
-    """Reads spans of the traces that are in a spool.
+    """Reads spans of the traces that are in a scratch registry.
 
     Args:
         scratch: Where the traces are.
