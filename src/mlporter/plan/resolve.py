@@ -212,8 +212,8 @@ class _Resolver:
         unequal = dict(found.why)
         unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, candidates.twins(), ids), "")
         if entity == "model_versions":
-            by_natural_keys = self.deletions.dead_alike(keys)
-            unequal = {key: why for key, why in unequal.items() if key not in by_natural_keys}
+            dead = self.deletions.dead_alike(keys)
+            unequal = {key: why for key, why in unequal.items() if key not in dead}
         decision = decide_units(candidates, unequal, self.policy, found.deleted)
         self._updates[entity] = found.deleted
         self.merge.ids.change(entity, decision.twins)

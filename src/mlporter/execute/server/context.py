@@ -202,9 +202,9 @@ class ServerContext:
         if name != "metrics" or not self.with_receipt:
             yield from batches
             return
-        with_receipt = pa.array(sorted(self.with_receipt), pa.string())
+        known_runs = pa.array(sorted(self.with_receipt), pa.string())
         for batch in batches:
-            known = pc.is_in(batch.column("run_uuid"), value_set=with_receipt)
+            known = pc.is_in(batch.column("run_uuid"), value_set=known_runs)
             rest = batch.filter(pc.invert(known))
             self.tallies[name].there += batch.num_rows - rest.num_rows
             yield rest

@@ -51,7 +51,7 @@ class ScratchRegistry:
         self._lock = Lock()
         self._by_name = {table.name: table for table in TABLES}
         try:
-            path = self.folder / "spool.db"
+            path = self.folder / "scratch.db"
             path.touch()
             self._connection = sqlite.open_scratch(path, subject)
             for table in TABLES:

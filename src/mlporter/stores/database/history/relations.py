@@ -17,7 +17,7 @@ from mlporter.catalogue.types import Column, Table
 from mlporter.errors import RefusedError
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.history.changes import CHANGES
-from mlporter.stores.database.history.traces import ANALYTICS, COSTS, MOVED, TOKENS, MovedArtifacts
+from mlporter.stores.database.history.traces import ANALYTICS, COSTS, MOVED, TOKENS, MovedValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,7 +86,7 @@ class Relation:
 
     sql: str = ""
     rows: str = ""
-    moved: MovedArtifacts | None = None
+    moved: MovedValues | None = None
     raw: tuple[Column, ...] = ()
 
     def is_computed(self, column: str) -> bool:
@@ -216,7 +216,7 @@ class _Schema:
         sql = f"({sql}) AS {quoted(name)}"
         return Relation(sql, sql)
 
-    def _computed(self, table: Table, moved: MovedArtifacts) -> Relation:
+    def _computed(self, table: Table, moved: MovedValues) -> Relation:
         values = {
             name: sql for name, sql in self._values(table).items() if name not in moved.columns
         }
