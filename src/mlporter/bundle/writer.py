@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from typing_extensions import Self
 
-    from mlporter.bundle.documents.summary import Anchored
+    from mlporter.bundle.documents.summary import OwnedFiles
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Description
@@ -100,7 +100,7 @@ class ManifestInfo:
     workspaces: tuple[str, ...] = ("default",)
     artifacts: Literal["copy", "reference", "none"] = "copy"
     selection: Mapping[str, object] | None = None
-    locations: Mapping[tuple[str, str, int], Anchored] = field(default_factory=dict)
+    locations: Mapping[tuple[str, str, int], OwnedFiles] = field(default_factory=dict)
 
 
 class BundleWriter:

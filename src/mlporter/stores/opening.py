@@ -11,8 +11,8 @@ from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
 from mlporter.redaction import redact
 from mlporter.stores.addresses.address import Address, AddressKind, parse_address, place_text
-from mlporter.stores.addresses.mistypings import said_of_folder
-from mlporter.stores.addresses.named_places import said_of_names
+from mlporter.stores.addresses.mistypings import folder_hint
+from mlporter.stores.addresses.named_places import names_hint
 from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.views.dedupe import Deduplicated
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         def __call__(self, place: Address, *, orphans: bool) -> Source: ...
 
 
-__all__ = ["allowed_folder", "bundle_address", "open_source", "saying_what_is_there"]
+__all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "open_source"]
 
 
 def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
@@ -159,7 +159,7 @@ def _with_users(source: Source, auth: Address) -> Source:
 def _open_bundle(place: Address, *, dedupe: bool) -> Source:
     from mlporter.stores.bundle_source import BundleSource  # noqa: PLC0415
 
-    with saying_what_is_there(place):
+    with hinting_what_is_there(place):
         source = BundleSource(bundle_address(place))
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
     return Deduplicated(source) if dedupe and not has_keys else source
@@ -227,13 +227,13 @@ def _open_server(  # noqa: PLR0913, PLR0917 -- as `open_source`
 
 
 @contextmanager
-def saying_what_is_there(place: Address) -> Iterator[None]:
+def hinting_what_is_there(place: Address) -> Iterator[None]:
     """Open a bundle; where it is none, the error says what its folder holds instead."""
     try:
         yield
     except (UsageError, UnreachableError) as error:
         if error.hint is None and place.path is not None:
-            error.hint = said_of_folder(place.path) or said_of_names(place.text)
+            error.hint = folder_hint(place.path) or names_hint(place.text)
         raise
 
 

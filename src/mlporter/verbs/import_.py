@@ -18,8 +18,8 @@ from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.addresses.mistypings import said_of_folder
-from mlporter.stores.addresses.named_places import said_of_names
+from mlporter.stores.addresses.mistypings import folder_hint
+from mlporter.stores.addresses.named_places import names_hint
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.command_line import command_line
@@ -302,8 +302,8 @@ def _check_target(place: Address) -> None:
         raise UsageError(
             "the target is a database or a server; a directory is written by `mlporter export`",
             subject=str(place),
-            hint=(said_of_folder(place.path) if place.path is not None else None)
-            or said_of_names(place.text)
+            hint=(folder_hint(place.path) if place.path is not None else None)
+            or names_hint(place.text)
             or "name it as sqlite:///name.db, postgresql://user@host/name, "
             "mysql://user@host/name or http://host:5000",
         )

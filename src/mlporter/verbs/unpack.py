@@ -23,7 +23,7 @@ from mlporter.selection.versions import VersionChoice, choose_versions
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.bundle_source import BundleSource
-from mlporter.stores.opening import bundle_address, saying_what_is_there
+from mlporter.stores.opening import bundle_address, hinting_what_is_there
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 from mlporter.verbs.overlap import check_outside
 
@@ -88,7 +88,7 @@ def unpack(
         raise UsageError("--model and --run exclude each other")
     check_outside(place, Path(directory), "the directory")
     started = monotonic()
-    with saying_what_is_there(place):
+    with hinting_what_is_there(place):
         source = BundleSource(bundle_address(place))
     left_out = LeftOutCollector()
     if model is not None:

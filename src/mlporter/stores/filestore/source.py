@@ -11,7 +11,7 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.progress import silent
 from mlporter.stores.addresses.file_store_folders import is_file_store
-from mlporter.stores.addresses.mistypings import said_of_folder
+from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.filestore.reading import Reading
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
@@ -180,6 +180,6 @@ def _checked(address: Address) -> Path:
         raise RefusedError(
             "is neither a bundle nor a file store",
             subject=str(address),
-            hint=said_of_folder(path),
+            hint=folder_hint(path),
         )
     return path

@@ -12,8 +12,8 @@ from mlporter.stores.protocols import USERS_NOT_SEEN, Description
 from mlporter.stores.rest.client import RETRY_TIME, Client
 from mlporter.stores.server.artifact_files import server_files
 from mlporter.stores.server.capabilities import Capabilities, find_capabilities, refuse_others
-from mlporter.stores.server.reading.fetching import Filling
-from mlporter.stores.server.reading.not_shown import hidden
+from mlporter.stores.server.reading.fetching import Fetcher
+from mlporter.stores.server.reading.not_shown import not_shown
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class ServerSource:
         except BaseException:
             self._client.close()
             raise
-        self._filling = Filling(self._client, self.can, self._scratch, workers, on_progress)
+        self._filling = Fetcher(self._client, self.can, self._scratch, workers, on_progress)
         self._files = server_files(self, self._client, uri_map, workers, allowed)
 
     @property
@@ -141,17 +141,17 @@ class ServerSource:
     def losses(self) -> Iterator[LeftOut]:
         """What the API does not show, and what of the rest could not be read so far."""
         yield from self._filling.failed
-        yield from hidden(self._scratch.reader)
+        yield from not_shown(self._scratch.reader)
         if self._filling.deleted:
             sentence = f"of {len(self._filling.deleted)} deleted experiments: not shown"
             for table in ("scorers", "label_schemas", "review_queues"):
-                yield LeftOut("table", table, "deleted", "hidden", sentence, expected=True)
+                yield LeftOut("table", table, "deleted", "not_shown", sentence, expected=True)
         if self._filling.unlisted:
             sentence = (
                 f"{plural(self._filling.unlisted, 'experiment')}: to list them, MLflow would write "
                 "a default one; only those in review queues were read"
             )
-            yield LeftOut("table", "label_schemas", "", "hidden", sentence, expected=True)
+            yield LeftOut("table", "label_schemas", "", "not_shown", sentence, expected=True)
 
     @property
     def notes(self) -> tuple[str, ...]:

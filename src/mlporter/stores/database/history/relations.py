@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.schema.reflection import ActualColumn
 
-__all__ = ["Relation", "brought"]
+__all__ = ["Relation", "as_newest"]
 
 _POSITIONS = {revision: position for position, (revision, _) in enumerate(REVISIONS)}
 _USERS_BECAME_TAGS = "90e64c465722"
@@ -113,7 +113,7 @@ class Relation:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def brought(
+def as_newest(
     actual: Mapping[str, tuple[ActualColumn, ...]],
     tables: tuple[Table, ...],
     revision: str,

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.stores.addresses.address import AddressKind
-from mlporter.stores.database.mysql.collations import Words
+from mlporter.stores.database.mysql.collations import CollationQuestions
 from mlporter.stores.database.mysql.keys import KeyTexts, UniqueKey, clashes
 from mlporter.stores.database.mysql.rows import literals
 from mlporter.stores.rows.row_names import marked, row_name
@@ -94,7 +94,7 @@ class MysqlLimits:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._largest_row = int(connection.scalar("SELECT @@max_allowed_packet")) - _SLACK
-        self._words = Words(connection)
+        self._words = CollationQuestions(connection)
         json_columns = _json_columns(connection)
         self._columns: dict[str, dict[str, _Limit]] = {}
         for (

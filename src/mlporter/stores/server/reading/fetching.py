@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlporter.stores.server.capabilities import Capabilities
     from mlporter.stores.server.reading.rows import Rows
 
-__all__ = ["Filling"]
+__all__ = ["Fetcher"]
 
 _AT_ONCE = 20
 """Experiments whose runs or logged models are asked for in one search."""
@@ -43,7 +43,7 @@ _FEW = 200
 """Single objects that are fetched one by one; of more, all that there are are fetched."""
 
 
-class Filling:
+class Fetcher:
     """Fetches what is needed for a read, once.
 
     Args:
