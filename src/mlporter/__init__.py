@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         RefusedError,
         RevisionError,
         RowRefusedError,
+        StateInUseError,
         UnreachableError,
         UnsupportedError,
         UsageError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from mlporter.verbs.rebuild import rebuild
     from mlporter.verbs.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.verbs.relocate import Relocated, relocate
+    from mlporter.verbs.sync import apply, sync
     from mlporter.verbs.unpack import unpack
     from mlporter.verbs.verify import VerifyResult, verify
 
@@ -77,11 +79,13 @@ __all__ = [
     "RevisionError",
     "RowRefusedError",
     "Selection",
+    "StateInUseError",
     "UnreachableError",
     "UnsupportedError",
     "UsageError",
     "VerifyResult",
     "__version__",
+    "apply",
     "copy",
     "diff",
     "doctor",
@@ -92,6 +96,7 @@ __all__ = [
     "rebuild",
     "relocate",
     "show",
+    "sync",
     "unpack",
     "verify",
 ]
@@ -117,11 +122,13 @@ _HOMES = {
     "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
     "Selection": "mlporter.selection",
+    "StateInUseError": "mlporter.errors",
     "RowRefusedError": "mlporter.errors",
     "UnreachableError": "mlporter.errors",
     "UnsupportedError": "mlporter.errors",
     "UsageError": "mlporter.errors",
     "VerifyResult": "mlporter.verbs.verify",
+    "apply": "mlporter.verbs.sync",
     "copy": "mlporter.verbs.import_",
     "diff": "mlporter.verbs.diff",
     "doctor": "mlporter.verbs.doctor",
@@ -132,6 +139,7 @@ _HOMES = {
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
     "show": "mlporter.verbs.registry",
+    "sync": "mlporter.verbs.sync",
     "unpack": "mlporter.verbs.unpack",
     "verify": "mlporter.verbs.verify",
 }

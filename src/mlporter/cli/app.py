@@ -26,6 +26,8 @@ VERBS = {
     "export": "mlporter.cli.commands.export",
     "import": "mlporter.cli.commands.import_",
     "copy": "mlporter.cli.commands.copy",
+    "sync": "mlporter.cli.commands.sync",
+    "apply": "mlporter.cli.commands.apply",
     "diff": "mlporter.cli.commands.diff",
     "verify": "mlporter.cli.commands.verify",
     "inspect": "mlporter.cli.commands.inspect",

@@ -94,6 +94,36 @@ _SELECTION: dict[str, dict[str, Any]] = {
 """What each option of a selection is made of; the words are those of `mlporter.Selection`."""
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _seconds(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> float | None:
+    """Seconds, from a number with a unit: ``30s``, ``5m``, ``1h``."""
+    if value is None:
+        return None
+    text = value.strip().lower()
+    unit = _UNITS.get(text[-1:])
+    try:
+        seconds = float(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"{value!r} is no time such as 30s, 5m or 1h")
+    return seconds
+
+
+def watch_option(command: AnyCommand) -> AnyCommand:
+    """Add ``--watch INTERVAL``, as seconds."""
+    return click.option(
+        "--watch",
+        metavar="INTERVAL",
+        callback=_seconds,
+        help="Do it again every INTERVAL (30s, 5m, 1h) until stopped, with a line a round.",
+    )(command)
+
+
 def merge_options(command: AnyCommand) -> AnyCommand:
     """Add what says how to go into a registry in use, and ``--dry-run``."""
     for option in reversed(_MERGE):
@@ -101,23 +131,32 @@ def merge_options(command: AnyCommand) -> AnyCommand:
     return command
 
 
-_MERGE = (
+_PLAN = (
     click.option(
         "-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing."
     ),
     click.option(
-        "--on-conflict",
-        type=click.Choice(["fail", "skip", "rename"]),
-        default="fail",
-        show_default=True,
-        help="What the target has another one of: refuse all; or leave it out; or carry it under "
-        "another name or id.",
+        "--plan-out",
+        metavar="FILE",
+        help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
+    ),
+)
+
+_MEMORY = (
+    click.option(
+        "--force", is_flag=True, help="Let the source win, whoever changed what at the target."
     ),
     click.option(
-        "--undelete",
-        is_flag=True,
-        help="Restore what the target has only marked as deleted, and the source has not.",
+        "--state", metavar="DIR", help="Remember what was sent in DIR, not in the user's folder."
     ),
+    click.option(
+        "--rebase",
+        is_flag=True,
+        help="What was sent is forgotten: what differs now counts as edited at the target.",
+    ),
+)
+
+_NAMES = (
     click.option(
         "--rename",
         multiple=True,
@@ -134,4 +173,65 @@ _MERGE = (
     click.option(
         "--to-workspace", metavar="NAME", help="The workspace in the target that all goes to."
     ),
+)
+
+_SYNC = (
+    *_PLAN,
+    click.option(
+        "--delete",
+        is_flag=True,
+        help="Delete what the source has no more, if it is still as it was sent.",
+    ),
+    click.option(
+        "--max-delete",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Refuse to delete more than N of a kind; or more than 20% of it, and than 10.",
+    ),
+    click.option(
+        "--ours",
+        "prefer",
+        flag_value="ours",
+        help="Let the source win where the target was edited.",
+    ),
+    click.option(
+        "--theirs",
+        "prefer",
+        flag_value="theirs",
+        help="Keep the target's where both sides changed, and call it no conflict.",
+    ),
+    click.option(
+        "--full",
+        is_flag=True,
+        help="Read everything, and not only what seems to have changed.",
+    ),
+    *_MEMORY,
+    *_NAMES,
+)
+
+
+def sync_options(command: AnyCommand) -> AnyCommand:
+    """Add what says how a target follows a source."""
+    for option in reversed(_SYNC):
+        command = option(command)
+    return command
+
+
+_MERGE = (
+    *_PLAN,
+    click.option(
+        "--on-conflict",
+        type=click.Choice(["fail", "skip", "rename", "update"]),
+        default="fail",
+        show_default=True,
+        help="What the target has another one of: refuse all; or leave it out; or carry it under "
+        "another name or id; or change it, where the target still has what was last sent.",
+    ),
+    *_MEMORY,
+    click.option(
+        "--undelete",
+        is_flag=True,
+        help="Restore what the target has only marked as deleted, and the source has not.",
+    ),
+    *_NAMES,
 )

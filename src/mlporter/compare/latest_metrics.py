@@ -39,7 +39,14 @@ class LatestMetrics:
         count: How many there are, once all metrics have gone by.
     """
 
-    def __init__(self, latest: Table) -> None:
+    def __init__(self, latest: Table, skip: frozenset[str] = frozenset()) -> None:
+        """Keep those of all runs but of some.
+
+        Args:
+            latest: The table of latest metrics.
+            skip: Runs of which only some points go by.
+        """
+        self._skip = pa.array(sorted(skip), pa.string())
         self.table = latest
         self.count = 0
         self._kept = RowSpool()
@@ -55,6 +62,11 @@ class LatestMetrics:
         for batch in batches:
             yield batch
             rows = batch.select(schema.names).cast(schema)
+            if len(self._skip):
+                partial = pc.is_in(rows.column("run_uuid"), value_set=self._skip)
+                rows = rows.filter(pc.invert(partial))
+                if not rows.num_rows:
+                    continue
             latest, pending = last_of_each_group(pending, rows)
             self._keep(latest)
         if pending is not None:

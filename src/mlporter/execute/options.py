@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mlporter.plan.policy import Policy
     from mlporter.selection import Selection
@@ -44,6 +44,12 @@ class TransferOptions:
     target_env: str | None = None
     registry: Address | None = None
     allow_root: tuple[str, ...] = ()
+    state: str | None = None
+    plan_out: str | None = None
+    expected: str | None = None
+    """The digest of the actions that a plan file holds; others are refused."""
+    header: Mapping[str, object] = field(default_factory=dict)
+    """What a plan file says of all this."""
 
     def check(self, source: Source) -> None:
         """Refuse options that exclude each other, or leave out where files go."""
@@ -101,13 +107,27 @@ class TransferOptions:
         yield from (("allow-root", folder) for folder in self.allow_root)
         yield "include-secrets", self.include_secrets
         yield from (("include-table", name) for name in self.include_tables)
-        yield "on-conflict", "" if self.policy.on_conflict == "fail" else self.policy.on_conflict
+        policy = self.policy
+        is_said = policy.on_conflict != "fail" and policy.step is None
+        yield "on-conflict", policy.on_conflict if is_said else ""
+        yield from self._of_sync()
+        yield "force", self.policy.force
+        yield "rebase", self.policy.rebase
+        yield "state", self.state or ""
         yield "undelete", self.policy.undelete
         yield from (("rename", pair) for pair in self.policy.renames)
         yield "rename-prefix", self.policy.rename_prefix
         yield "to-workspace", self.policy.to_workspace or ""
         yield "workers", "" if self.workers == _WORKERS else str(self.workers)
         yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
+
+    def _of_sync(self) -> Iterator[tuple[str, str | bool]]:
+        step = self.policy.step
+        if step is not None:
+            yield "delete", step.delete
+            yield "max-delete", "" if step.max_delete is None else str(step.max_delete)
+            yield step.prefer or "ours", step.prefer is not None
+            yield "full", step.full
 
 
 ArtifactsMode = Literal["copy", "reference", "none"]

@@ -10,11 +10,13 @@ from mlporter.errors import ExitCode, LeftOut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlporter.plan.actions import Action, ActionBook
     from mlporter.plan.policy import Conflict, Renamed, UnitCount
 
 __all__ = [
     "LEFT_OUT_SHOWN",
     "NAMED_IN_JSON",
+    "ActionsResult",
     "FilesResult",
     "LeftOutSummary",
     "Result",
@@ -68,6 +70,34 @@ class LeftOutSummary:
     first: tuple[LeftOut, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ActionsResult:
+    """What becomes of what the target has: counted by kind of unit, and the first by name.
+
+    Attributes:
+        counts: By the table of a unit, and then by what is done: create, update, move, delete,
+            keep, conflict.
+        first: The first `mlporter.plan.actions.NAMED`; creations are only counted.
+        digest: The same for the same actions, in whatever order.
+    """
+
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    first: tuple[Action, ...] = ()
+    digest: str = ""
+
+    @classmethod
+    def of(cls, book: ActionBook) -> ActionsResult:
+        """What a book says."""
+        counts: dict[str, dict[str, int]] = {}
+        for (unit, kind), count in sorted(book.counts.items()):
+            counts.setdefault(unit, {})[kind.value] = count
+        return cls(counts, tuple(book.first), book.digest)
+
+    def total(self, *kinds: str) -> int:
+        """How many of some kinds."""
+        return sum(counts.get(kind, 0) for counts in self.counts.values() for kind in kinds)
+
+
 @dataclass(frozen=True)
 class Result:
     """What a verb did, for people and for ``--json``.
@@ -89,6 +119,7 @@ class Result:
         renamed: What gets another name or id in the target, and which.
         conflicts: Of a plan: what the target has another one of. With any it would be refused.
         misfits: Of a plan: values that the target cannot hold. Likewise.
+        actions: What becomes of what the target has, unit by unit.
         unreadable: Of a plan with ``--strict-artifacts``: files that cannot be read. Likewise.
     """
 
@@ -109,6 +140,7 @@ class Result:
     conflicts: tuple[Conflict, ...] = ()
     misfits: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    actions: ActionsResult = field(default_factory=ActionsResult)
 
     @property
     def rows(self) -> int:
@@ -125,7 +157,12 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints; of lists without end the beginning, and the total."""
-        rest = asdict(replace(self, renamed=(), conflicts=()))
+        rest = asdict(replace(self, renamed=(), conflicts=(), actions=ActionsResult()))
+        rest["actions"] = {
+            "counts": self.actions.counts,
+            "first": [action.as_dict() for action in self.actions.first],
+            "digest": self.actions.digest,
+        }
         rest["renamed"] = _beginning(self.renamed)
         rest["conflicts"] = _beginning(self.conflicts)
         return {**rest, "rows": self.rows, "exit_code": int(self.exit_code)}

@@ -1,1 +1,1 @@
-"""What is new, what is there, what is in conflict: decided before anything is written."""
+"""What a transfer will do, decided before anything is written: pure, the same for every target."""

@@ -10,7 +10,7 @@ from mlporter.catalogue.rest_limits import HIDDEN_COLUMNS, HIDDEN_TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.compare.report import DIFFER, ONLY_LEFT
 from mlporter.compare.scope import ANCHORED
-from mlporter.compare.shape import Shaper, blank_places, pair_up
+from mlporter.compare.shape import blank_places, pair_up
 from mlporter.compare.streams import OnDifference, compare_streams
 from mlporter.compare.version_places import anchored_places
 from mlporter.compare.written_rows import HIDDEN, without_secrets
@@ -24,6 +24,7 @@ from mlporter.plan.deleted_rows import (
 )
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
+from mlporter.plan.rows import Sides
 from mlporter.plan.units import OWNED, Choice, Chosen, key_text, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.rest_view import rest_batch
@@ -123,13 +124,19 @@ class Comparison:
                 continue
             if self._over_rest and table in HIDDEN_TABLES:
                 continue
-            mine = self._some(self._source, entity, left, ids)
-            theirs = self._some(self._target, entity, {keys[key] for key in left}, self.back)
+            mine, theirs = self.of_units(entity, {key: keys[key] for key in left}, ids)
             found = self._differing(mine, theirs, table, entity)
             unequal |= {old[key]: why for key, why in found.why.items() if key in old}
             deleted |= {old[key]: update for key, update in found.deleted.items() if key in old}
             left -= unequal.keys()
         return Unequal(unequal, {k: u for k, u in deleted.items() if k not in unequal})
+
+    def of_units(
+        self, entity: str, keys: dict[str, str], ids: IdMap
+    ) -> tuple[MappedReader, MappedReader]:
+        """Both sides of some units, by the source's keys and the target's."""
+        mine = self._some(self._source, entity, set(keys), ids)
+        return mine, self._some(self._target, entity, set(keys.values()), self.back)
 
     @staticmethod
     def _some(reader: Reader, entity: str, keys: set[str], ids: IdMap) -> MappedReader:
@@ -171,10 +178,7 @@ class Comparison:
             return Unequal({}, {})
         differing: list[Difference] = []
         self._compare(pair, mine, theirs, differing.append)
-        differing = [one for one in differing if not is_time_of_deletion(one)]
-        if differing:
-            said = self._said(mine, table, differing)
-            differing = [one for one in differing if not self.lost.explains(one, said(one))]
+        differing = self.sift(mine, table, differing)
         if not differing:
             return Unequal({}, {})
         found: dict[str, str] = {}
@@ -199,15 +203,17 @@ class Comparison:
             leave |= {place.column for place in mine.places if place.where is None}
         return pair_up(mine, theirs, frozenset(leave))
 
-    def _compare(
-        self, pair: Pair, source: MappedReader, target: MappedReader, on_difference: OnDifference
-    ) -> None:
+    def sides(self, table: str, source: MappedReader, target: MappedReader) -> Sides | None:
+        """A table on both sides, as it is compared; None where one side does not have it."""
+        pair = self._pair(table)
+        return None if pair is None else self._sides(pair, source, target)
+
+    def _sides(self, pair: Pair, source: MappedReader, target: MappedReader) -> Sides | None:
         mine, other = pair.left, pair.right
         if mine is None or other is None:
-            return
-        name = pair.table.name
+            return None
         normalisers: tuple[list[Normalise], list[Normalise]] = ([], [])
-        if name in ANCHORED:
+        if pair.table.name in ANCHORED:
             normalisers[0].append(anchored_places(MappedReader(self._source, source.ids), mine))
             normalisers[1].append(anchored_places(MappedReader(self._target, target.ids), other))
         elif any(place.where is not None for place in mine.places):
@@ -216,14 +222,22 @@ class Comparison:
         if self._over_rest:
             for side in normalisers:
                 side.append(_as_rest_shows)
-        left = source.read(name, tuple(mine.schema.names))
-        right = target.read(name, tuple(other.schema.names))
-        compare_streams(
-            pair.table,
-            Shaper(pair, mine, other).shape(left, normalisers[0]),
-            Shaper(pair, other, mine).shape(right, normalisers[1]),
-            on_difference,
-        )
+        return Sides(pair, source, target, normalisers)
+
+    def _compare(
+        self, pair: Pair, source: MappedReader, target: MappedReader, on_difference: OnDifference
+    ) -> None:
+        sides = self._sides(pair, source, target)
+        if sides is not None:
+            compare_streams(pair.table, sides.of_source(), sides.of_target(), on_difference)
+
+    def sift(self, mine: MappedReader, table: str, differing: list[Difference]) -> list[Difference]:
+        """Differences without those that are none: both deleted it, or the target lost it."""
+        differing = [one for one in differing if not is_time_of_deletion(one)]
+        if not differing:
+            return []
+        said = self._said(mine, table, differing)
+        return [one for one in differing if not self.lost.explains(one, said(one))]
 
     def _said(
         self, mine: MappedReader, table: str, differing: list[Difference]
@@ -285,6 +299,15 @@ class Comparison:
         self._compare(pair, source, target, take)
         mine = {key_text(row) for row in rows_of(source, table, order)}
         return RowStates(frozenset(mine - differ.keys() - only_left), differ)
+
+    def is_on_both(self, table: str) -> bool:
+        """Whether a table is carried, and a server, where one is a side, shows it."""
+        hidden = self._over_rest and table in HIDDEN_TABLES
+        return table in self._tables and table in self._there and not hidden
+
+    def entries(self, table: str) -> tuple[Table | None, Table | None]:
+        """A table as the source has it and as the target has it."""
+        return self._tables.get(table), self._there.get(table)
 
     def is_carried(self, table: str) -> bool:
         """Whether a table is among those that are carried, and the target has it."""

@@ -10,20 +10,50 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.plan.ids.id_map import IdMap
+from mlporter.plan.sides import Wish
 from mlporter.plan.units import Choice, Chosen
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from mlporter.errors import LeftOut
     from mlporter.plan.deleted_rows import Leftover, Link, Update
 
-__all__ = ["Conflict", "Merge", "OnConflict", "Policy", "Renamed", "UnitCount"]
+__all__ = [
+    "Conflict",
+    "InStep",
+    "Merge",
+    "OnConflict",
+    "Policy",
+    "Removal",
+    "Renamed",
+    "UnitCount",
+]
 
 _WORKSPACE = re.compile(r"(?=.{2,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """As MLflow takes them (mlflow.store.workspace.abstract_store, WorkspaceNameValidator)."""
 
-OnConflict = Literal["fail", "skip", "rename"]
+OnConflict = Literal["fail", "skip", "rename", "update"]
 """What to do with what the target has another one of: refuse the whole, leave it out and say so,
-or carry it under another name or id."""
+carry it under another name or id, or change it where the target still has what was sent."""
+
+
+@dataclass(frozen=True)
+class InStep:
+    """What `sync` wants besides.
+
+    Attributes:
+        delete: Delete what the source has no more.
+        max_delete: Refuse to delete more than so many of a kind; None is `MOST_DELETED`.
+        prefer: Whose wins where the target was edited: the source's (``ours``), or the target's
+            (``theirs``) also where both changed; None keeps edits, and calls the rest a conflict.
+        full: Read everything, and not only what seems to have changed.
+    """
+
+    delete: bool = False
+    max_delete: int | None = None
+    prefer: Literal["ours", "theirs"] | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,6 +66,9 @@ class Policy:
         to_workspace: The workspace that everything goes to, or None to keep them.
         rename_prefix: What goes before the names of experiments that are not renamed.
         undelete: Restore what the target has only marked as deleted, and the source has not.
+        step: What `sync` wants besides; None of every other verb.
+        rebase: What differs and nothing is remembered of counts as edited at the target.
+        force: With ``update``: also over what was edited at the target, or is newer there.
 
     Raises:
         UsageError: an unknown policy, a rename that is none, or no name for a workspace.
@@ -46,12 +79,15 @@ class Policy:
     to_workspace: str | None = None
     rename_prefix: str = ""
     undelete: bool = False
+    step: InStep | None = None
+    force: bool = False
+    rebase: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         if self.on_conflict not in get_args(OnConflict):
             raise UsageError(
-                f"on_conflict is one of fail, skip and rename, not {self.on_conflict!r}"
+                f"on_conflict is one of fail, skip, rename and update, not {self.on_conflict!r}"
             )
         for pair in self.renames:
             old, equals, new = pair.partition("=")
@@ -63,6 +99,30 @@ class Policy:
                 f"{workspace!r} is no name for a workspace",
                 hint="MLflow takes 2 to 63 small letters and digits, with hyphens between them",
             )
+
+        if self.force and self.on_conflict != "update":
+            raise UsageError("--force goes with --on-conflict update, and with sync")
+
+    @property
+    def updates(self) -> bool:
+        """Whether things that the target has are changed."""
+        return self.on_conflict == "update"
+
+    @property
+    def wish(self) -> Wish:
+        """What is done about what differs."""
+        if not self.updates:
+            return Wish()
+        if self.step is None:
+            return Wish(updates=True, unknown="theirs" if self.rebase else "ours", force=self.force)
+        return Wish(
+            updates=True,
+            edits="ours" if self.step.prefer == "ours" else "theirs",
+            both=self.step.prefer or "conflict",
+            unknown="theirs" if self.rebase else self.step.prefer or "conflict",
+            force=self.force,
+            deletes=self.step.delete,
+        )
 
     def experiment_name(self, name: str) -> str | None:
         """The new name of an experiment, or None if it keeps its own."""
@@ -112,6 +172,15 @@ class UnitCount:
     restored: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A row of the target that goes."""
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[object, ...]
+
+
 @dataclass
 class Merge:
     """What a merge will do: decided, and not yet done.
@@ -131,6 +200,13 @@ class Merge:
         links: Columns of the target that named what it purged, and are to name it again.
         left_out: What is left out by the policy.
         notes: Sentences for people.
+        removals: Rows that the target loses, as the source has them no more.
+        appended: Runs that the target has and that get metric points, and how many.
+        disputed: Digests of the keys of rows on which the sides will differ afterwards, by table.
+        touched: Units of the target (table and key) that get or lose something.
+        forgotten: Units (table and key) that the target has no more, or loses.
+        noted: The target's numbers of experiments, and the names they were sent with, by the
+            source's numbers.
     """
 
     ids: IdMap = field(default_factory=IdMap)
@@ -146,6 +222,12 @@ class Merge:
     links: list[Link] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
+    appended: dict[str, int] = field(default_factory=dict)
+    disputed: Mapping[str, Collection[int]] = field(default_factory=dict)
+    touched: set[tuple[str, str]] = field(default_factory=set)
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
+    noted: tuple[dict[str, str], dict[str, str]] = ({}, {})
 
     @property
     def changed(self) -> Counter[str]:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
+from mlporter.plan.actions import Action, ActionKind
+from mlporter.plan.changes import Changes, changed_later
 from mlporter.plan.decisions import Candidates, Decision, Side, decide_units
-from mlporter.plan.deleted_rows import Lost, Update, marked
+from mlporter.plan.deleted_rows import Lost, Update, marked, tombstones
 from mlporter.plan.deletions import Deletions, notes_on_deleted
 from mlporter.plan.equality import Comparison, RowStates
 from mlporter.plan.ids.copy_ids import CHILD_IDS, Copies
@@ -22,25 +24,22 @@ from mlporter.plan.ids.id_map import keeps_order
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.matching.by_name import Matching
 from mlporter.plan.matching.datasets import match_datasets, match_edges
-from mlporter.plan.policy import Conflict, Merge, Policy, Renamed, UnitCount
+from mlporter.plan.memory import Memory
+from mlporter.plan.policy import Conflict, Merge, Policy, Removal, Renamed, UnitCount
+from mlporter.plan.rows import RowPlanner
 from mlporter.plan.side_reader import (
     Nothing,
+    experiments_of,
+    models_of,
     unique_keys,
     unit_keys,
 )
-from mlporter.plan.units import (
-    ENTITIES,
-    KEY_OF,
-    REIDENTIFIED,
-    ROWWISE,
-    Choice,
-    Chosen,
-    key_text,
-)
+from mlporter.plan.units import ENTITIES, KEY_OF, REIDENTIFIED, ROWWISE, Choice, Chosen, key_text
+from mlporter.plan.vanished import Vanished, check_how_many
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.ids.id_map import IdMap
@@ -60,6 +59,7 @@ def resolve(
     largest_experiment: int,
     holds_references: bool,
     on_progress: OnProgress,
+    memory: Memory | None = None,
 ) -> Merge:
     """What carrying `tables` of `source` into `target` will do.
 
@@ -71,6 +71,7 @@ def resolve(
         largest_experiment: The largest experiment id that the target can hold.
         holds_references: Whether the target never had a row that refers to nothing.
         on_progress: Told what is being compared.
+        memory: What was last sent, and where actions go.
     """
     work = _Resolver(
         source,
@@ -80,11 +81,14 @@ def resolve(
         largest=largest_experiment,
         holds_references=holds_references,
         on_progress=on_progress,
+        memory=memory or Memory(),
     )
     return work.run()
 
 
-def resolve_fresh(source: Source, policy: Policy, largest_experiment: int) -> Merge:
+def resolve_fresh(
+    source: Source, policy: Policy, largest_experiment: int, memory: Memory | None = None
+) -> Merge:
     """The same where the target holds nothing: only names and too large ids change."""
     merge = Merge()
     nothing = Nothing(source.tables)
@@ -95,6 +99,11 @@ def resolve_fresh(source: Source, policy: Policy, largest_experiment: int) -> Me
     matching.experiments()
     matching.models(set)
     merge.renamed = matching.renamed()
+    merge.noted = matching.noted([])
+    if memory is not None and memory.lists:
+        names = {table.name for table in source.tables}
+        for entity in (entity for entity in ENTITIES if entity in names):
+            memory.book.create(entity, iter(unit_keys(source, entity)))
     return merge
 
 
@@ -109,7 +118,9 @@ class _Resolver:
         largest: int,
         holds_references: bool,
         on_progress: OnProgress,
+        memory: Memory,
     ) -> None:
+        self.memory = memory
         self.source = source
         self.target = target
         self.tables = {table.name: table for table in tables}
@@ -119,7 +130,13 @@ class _Resolver:
         self.merge = Merge()
         self.comparison = Comparison(source, target, tables, Lost(self._lacking))
         self.matching = Matching(
-            source, target, self.comparison, self.merge, policy=policy, largest=largest
+            source,
+            target,
+            self.comparison,
+            self.merge,
+            policy=policy,
+            largest=largest,
+            memory=memory,
         )
         self.units: dict[str, Chosen] = {}
         self.rows: dict[str, frozenset[str]] = {}
@@ -129,6 +146,17 @@ class _Resolver:
         self._taken: dict[str, dict[str, str]] = {}
         self._lacking_of: dict[str, frozenset[str]] = {}
         self._updates: dict[str, Mapping[str, Update]] = {}
+        self.changes = Changes(
+            self.comparison,
+            source,
+            target,
+            RowPlanner(
+                memory.base,
+                policy.wish,
+                memory.book,
+                is_newer=changed_later(source, target, self.merge.ids),
+            ),
+        )
 
     def run(self) -> Merge:
         """Names first, then what belongs to an experiment, then models, then single rows."""
@@ -149,18 +177,26 @@ class _Resolver:
                 self._units(entity)
         self._settle_all()
         self._note_children()
+        if self.policy.updates:
+            self._matched()
         merge.leftovers = self.deletions.leftovers(merge.new, self.matching)
         for table in (*ROWWISE, *self._unknown()):
             if table in self.tables:
                 self._single_rows(table)
         besides, links = self.comparison.lost.mendable(self._is_there, self._comes)
+        inserted, below = self.changes.inserted(merge.ids)
         merge.choice = Choice(
             {k: v for k, v in self.units.items() if v.keys or not v.without},
             {k: v for k, v in self.rows.items() if v},
-            besides,
-        )
+            {t: besides.get(t, frozenset()) | inserted.get(t, frozenset())
+             for t in {*besides, *inserted}},
+            {table: keys for table, keys in below.items() if table not in besides},
+        )  # fmt: skip
         merge.updates += self.matching.restorations()
+        if self.policy.updates:
+            self._take_changes()
         merge.links = links
+        merge.noted = self.matching.noted(merge.updates)
         merge.notes += notes_on_deleted(merge, len(self.matching.restored))
         merge.renamed = self.matching.renamed() + merge.renamed
         return merge
@@ -214,10 +250,38 @@ class _Resolver:
         if entity == "model_versions":
             dead = self.deletions.dead_alike(keys)
             unequal = {key: why for key, why in unequal.items() if key not in dead}
-        decision = decide_units(candidates, unequal, self.policy, found.deleted)
-        self._updates[entity] = found.deleted
+        deleted = found.deleted
+        if self.policy.updates:
+            both = candidates.to_compare()
+            changed = {k: both[k] for k in both if k in unequal}
+            changed |= {k: both[k] for k in deleted if k in both and not self.policy.undelete}
+            self.changes.of_units(entity, changed, ids)
+            unequal = {key: why for key, why in unequal.items() if key not in changed}
+            deleted = {key: update for key, update in deleted.items() if key not in changed}
+        decision = decide_units(candidates, unequal, self.policy, deleted)
+        self._updates[entity] = deleted
+        decision.purged = self._purged(entity, candidates, decision)
         self.merge.ids.change(entity, decision.twins)
         self._decided[entity] = (candidates, decision)
+
+    def _purged(self, entity: str, candidates: Candidates, decision: Decision) -> set[str]:
+        """What was sent once, and the target has no more: `sync` leaves it so, and tells."""
+        step = self.policy.step
+        if step is None or step.prefer == "ours" or not self.memory.base.is_known:
+            return set()
+        settled = decision.there | decision.skipped.keys() | decision.twins.keys()
+        lacking = {
+            key: new
+            for key, new in candidates.keys.items()
+            if new not in candidates.target.units and key not in settled
+        }
+        sent = self.memory.base.groups(entity, set(lacking.values()))
+        purged = {key for key, new in lacking.items() if new in sent}
+        for key in sorted(purged):
+            why = "somebody removed it at the target"
+            name = key.replace("\x1f", "/")
+            self.memory.book.add(Action(ActionKind.KEEP, entity, name, why=why))
+        return purged
 
     def _move_children(self, entity: str) -> None:
         """New ids for rows below units whose ids the target has below others."""
@@ -347,23 +411,96 @@ class _Resolver:
     def _settle(self, entity: str, decision: Decision, candidates: Candidates) -> None:
         merge, keys = self.merge, candidates.keys
         merge.conflicts += decision.conflicts
-        out = frozenset(decision.there | decision.skipped.keys())
+        out = frozenset(decision.there | decision.skipped.keys() | decision.purged)
         new = frozenset(set(keys) - out)
         few = len(new) < len(out)
         self.units[entity] = Chosen(new) if few else Chosen(out, without=True)
-        if decision.skipped:
-            merge.skipped[entity] = Chosen(frozenset(decision.skipped))
+        if decision.skipped or decision.purged:
+            merge.skipped[entity] = Chosen(frozenset(decision.skipped.keys() | decision.purged))
         renamed = merge.ids.of(entity)
         merge.new[entity] = frozenset(renamed.get(key, keys[key]) for key in new)
+        self.memory.book.create(entity, iter(sorted(new)))
         restored = [self._updates[entity][key] for key in sorted(decision.restored)]
         merge.updates += restored
-        count = UnitCount(
-            entity, len(new), len(decision.there), len(decision.skipped), len(restored)
-        )
+        left = len(decision.skipped) + len(decision.purged)
+        count = UnitCount(entity, len(new), len(decision.there), left, len(restored))
         merge.units.append(count)
         for key, why in sorted(decision.skipped.items()):
             what = f"{why}; the target keeps its own (--on-conflict skip)"
             merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", what))
+
+    # --- What changes of what is there --------------------------------------------------------
+
+    def _matched(self) -> None:
+        """Plan what becomes of experiments and models that both sides have, and rows below them."""
+        ids, both = self.merge.ids, self._is_matched
+        self.changes.of_matched("experiments", ids, both("experiments"))
+        self.changes.of_matched("registered_models", ids, both("registered_models"))
+        for table, kind in _BELOW.items():
+            if self.comparison.is_on_both(table):
+                self.changes.of_rows(table, ids, both(kind))
+
+    def _is_matched(self, kind: str) -> Callable[[str], bool]:
+        """Whether both sides have one of a kind, by the target's key."""
+        if kind == "experiments":
+            new = self.matching.new_experiments
+            mine = {str(self.merge.ids.experiment(e.number)) for e in experiments_of(self.source)}
+        else:
+            new = self.matching.new_models
+            ids = self.merge.ids
+            pairs = models_of(self.source)
+            mine = {key_text((ids.workspace(w), ids.model(w, name))) for w, name in pairs}
+        return lambda key: key in mine and key not in new
+
+    def _take_changes(self) -> None:
+        """Let the merge do what was planned row by row."""
+        merge, plan = self.merge, self.changes.planner.plan
+        vanished = self._vanished()
+        renamed = self.matching.names(self.policy.wish)
+        merge.updates += renamed + self.changes.updates(merge.ids) + vanished.updates
+        merge.removals = [
+            Removal(table, columns, key)
+            for table, rows in plan.removals.items()
+            for columns, key in rows
+        ]
+        merge.appended = dict(self.changes.appended)
+        merge.disputed = dict(plan.disputed)
+        merge.touched = set(plan.touched)
+        merge.forgotten = [*vanished.forgotten, *vanished.doomed]
+        for kind, name, why in plan.conflicts:
+            if self.policy.step is None:
+                merge.conflicts.append(Conflict(kind, name, why))
+            else:
+                said = f"{why}; the target keeps its own"
+                merge.left_out.append(LeftOut(kind, name, "", "conflict", said))
+
+    def _vanished(self) -> Vanished:
+        """What was sent and the source has no more."""
+        vanished = Vanished(self.changes.gone_sides, self.target, self.changes.planner, self._alive)
+        step = self.policy.step
+        if step is not None and self.memory.base.is_known:
+            vanished.run()
+            if step.delete:
+                check_how_many(
+                    vanished.doomed, self.memory.count, step.max_delete, self.memory.subject
+                )
+        return vanished
+
+    def _alive(self, kind: str) -> set[str]:
+        """What the whole source has of a kind, by the target's keys."""
+        whole, ids = self.memory.whole or self.source, self.merge.ids
+        if kind == "experiments":
+            noted = self.memory.base.noted("experiments")
+            known = {number: ids.experiment(number) for number in ids.experiments}
+            known |= {int(old): int(new) for old, new in noted.items()}
+            return {str(known.get(e.number, e.number)) for e in experiments_of(whole)}
+        if kind == "registered_models":
+            return {key_text((ids.workspace(w), ids.model(w, n))) for w, n in models_of(whole)}
+        keys = set(unit_keys(whole, kind))
+        if kind == "model_versions":
+            keys -= tombstones(whole)
+        renamed = ids.of(kind)
+        return {renamed.get(old, new) for old, new in self._mapped_keys(kind, keys).items()}
 
     # --- Rows below them ----------------------------------------------------------------------
 
@@ -389,6 +526,11 @@ class _Resolver:
             states.there - left, {k: v for k, v in states.differ.items() if k not in left}
         )
         self.rows[table] = states.there.union(states.differ)
+        if self.policy.updates and table in _BELOW:
+            # What somebody took away at the target stays away.
+            kept = self.changes.planner.plan.kept[table]
+            self.rows[table] |= {key_text(key) for key, row in kept.items() if row is None}
+            return
         if not states.differ:
             return
         if self.policy.on_conflict == "skip":
@@ -400,3 +542,11 @@ class _Resolver:
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, what))
+
+
+_BELOW = {
+    "experiment_tags": "experiments",
+    "registered_model_tags": "registered_models",
+    "registered_model_aliases": "registered_models",
+}
+"""Rows below what is matched by name."""

@@ -191,12 +191,14 @@ class Choice:
         units: By entity; an entity that is not in here is carried whole.
         rows: Of tables whose rows stand alone, the keys (in the target's terms) left out.
         besides: Keys of rows that are carried though the unit that they belong to is not: the
-            target has it, and has lost them.
+            target has it, and has lost them, or gets more of them.
+        below: Where all of these are known: the keys of the units that they belong to.
     """
 
     units: Mapping[str, Chosen] = field(default_factory=dict)
     rows: Mapping[str, frozenset[str]] = field(default_factory=dict)
     besides: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    below: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def is_all(self) -> bool:

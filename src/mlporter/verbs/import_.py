@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.errors import UnsupportedError, UsageError
-from mlporter.execute.dangling import WithoutDangling
-from mlporter.execute.database.transfer import DatabaseTransfer
-from mlporter.execute.options import ArtifactsMode, TransferOptions, check_options
-from mlporter.execute.orphans import check_orphans
-from mlporter.execute.remarks import look_through
-from mlporter.execute.unreadable_files import check_strict
-from mlporter.plan.policy import OnConflict, Policy
 from mlporter.progress import OnProgress, silent
-from mlporter.selection import as_selection, select
-from mlporter.stores.addresses.address import Address, AddressKind, place_text
-from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.addresses.mistypings import folder_hint
-from mlporter.stores.addresses.named_places import names_hint
-from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.verbs.command_line import command_line
-from mlporter.verbs.overlap import check_apart, check_outside
+from mlporter.verbs.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlporter.execute.options import ArtifactsMode
     from mlporter.execute.result import Result
+    from mlporter.plan.policy import OnConflict
     from mlporter.selection import Asked
     from mlporter.stores.addresses.address import Place
-    from mlporter.stores.protocols import Source
 
 __all__ = ["copy", "import_"]
 
@@ -56,6 +40,10 @@ def import_(
     rename: Sequence[str] = (),
     rename_prefix: str = "",
     to_workspace: str | None = None,
+    state: str | None = None,
+    force: bool = False,
+    rebase: bool = False,
+    plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -88,12 +76,16 @@ def import_(
             ``{"models": ["churn*"]}``; None is everything.
         on_conflict: What to do with what the target has another one of: ``fail`` refuses the
             whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
-            or id.
+            or id, ``update`` changes it where the target still has what was last sent.
         undelete: Restore what the target has only marked as deleted, and the source has not. What
             it purged (``mlflow gc``) is carried anew, and needs no such wish.
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         rename_prefix: What goes before the names of experiments: a folder, on Databricks.
         to_workspace: The workspace that everything goes to; None keeps them.
+        state: The folder that remembers what was last sent; None is one of the user's.
+        force: With ``update``: also over what was edited at the target, or is newer there.
+        rebase: Nothing is remembered any more: what differs counts as edited at the target.
+        plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Plan, and write nothing.
         on_progress: Told how far it is.
 
@@ -103,25 +95,30 @@ def import_(
         BundleError: the bundle is damaged or unfinished.
         UnreachableError: the target cannot be reached, or refused a row; nothing was kept.
     """
-    origin, place = locate(bundle), locate(target, target_env)
-    if origin.kind is not AddressKind.BUNDLE:
-        raise UsageError("import reads a bundle", subject=str(origin), hint="use mlporter copy")
-    options = TransferOptions(
-        None if artifact_root is None else place_text(artifact_root),
-        artifacts,
-        tuple(uri_map),
-        workers,
-        Policy(on_conflict, tuple(rename), to_workspace, rename_prefix, undelete=undelete),
-        as_selection(selection),
-        include_secrets=include_secrets,
-        strict_artifacts=strict_artifacts,
-        dry_run=dry_run,
-        retry_time=retry_time,
-        target_auth=None if target_auth is None else locate_users(target_auth, place),
-        include_tables=tuple(include_tables),
-        target_env=target_env,
-    )
-    return _transfer("import", origin, place, options, on_progress)
+    arguments = {
+        "artifact_root": artifact_root,
+        "artifacts": artifacts,
+        "uri_map": uri_map,
+        "workers": workers,
+        "retry_time": retry_time,
+        "include_secrets": include_secrets,
+        "target_auth": target_auth,
+        "strict_artifacts": strict_artifacts,
+        "include_tables": include_tables,
+        "target_env": target_env,
+        "selection": selection,
+        "on_conflict": on_conflict,
+        "undelete": undelete,
+        "rename": rename,
+        "rename_prefix": rename_prefix,
+        "to_workspace": to_workspace,
+        "state": state,
+        "force": force,
+        "rebase": rebase,
+        "plan_out": plan_out,
+        "dry_run": dry_run,
+    }
+    return Request("import", bundle, target, arguments).run(on_progress)
 
 
 def copy(
@@ -149,6 +146,10 @@ def copy(
     rename: Sequence[str] = (),
     rename_prefix: str = "",
     to_workspace: str | None = None,
+    state: str | None = None,
+    force: bool = False,
+    rebase: bool = False,
+    plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -162,148 +163,32 @@ def copy(
     of the source's own variables begin with, such as ``DEV_``. Other arguments and errors are
     those of `import_`.
     """
-    origin, place = locate(source, source_env), locate(target, target_env)
-    options = TransferOptions(
-        None if artifact_root is None else place_text(artifact_root),
-        artifacts,
-        tuple(uri_map),
-        workers,
-        Policy(on_conflict, tuple(rename), to_workspace, rename_prefix, undelete=undelete),
-        as_selection(selection),
-        include_secrets=include_secrets,
-        strict_artifacts=strict_artifacts,
-        dry_run=dry_run,
-        orphans=orphans,
-        retry_time=retry_time,
-        auth=None if auth is None else locate_users(auth, origin),
-        registry=None if registry is None else locate_users(registry, origin),
-        target_auth=None if target_auth is None else locate_users(target_auth, place),
-        include_tables=tuple(include_tables),
-        source_env=source_env,
-        target_env=target_env,
-        allow_root=tuple(map(place_text, allow_root)),
-    )
-    return _transfer("copy", origin, place, options, on_progress)
-
-
-def _transfer(
-    verb: str, origin: Address, place: Address, options: TransferOptions, on_progress: OnProgress
-) -> Result:
-    check_options(options.artifacts, options.workers)
-    check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
-    check_orphans(options.artifacts, options.selection, orphans=options.orphans)
-    _check_target(place)
-    if options.registry is not None:
-        check_apart(options.registry, place)
-    check_apart(origin, place, options)
-    if options.auth is not None and options.target_auth is not None:
-        check_apart(options.auth, options.target_auth)
-    check_outside(origin, place.path, "the target")
-    check_outside(origin, options.artifact_root, "the artifact root")
-    started = monotonic()
-    opened = open_source(
-        origin,
-        uri_map=options.uri_map,
-        allow_root=options.allow_root,
-        workers=options.workers,
-        include_secrets=options.include_secrets,
-        retry_time=options.retry_time,
-        part=options.selection is not None and not options.selection.is_everything,
-        orphans=options.orphans,
-        dedupe=True,
-        auth=options.auth,
-        registry=options.registry,
-        include_tables=options.include_tables,
-        on_progress=on_progress,
-    )
-    try:
-        chosen = select(opened, options.selection)
-        if place.kind is AddressKind.SERVER:
-            return _into_server(verb, chosen, (origin, place), options, on_progress)
-        options.check(chosen)
-        work = DatabaseTransfer(verb, chosen, place, options, on_progress)
-        result = work.preview(started) if options.dry_run else work.run(started)
-        return _with_next_command(result, (origin, place), options)
-    finally:
-        opened.close()
-
-
-def _with_next_command(
-    result: Result, places: tuple[Address, Address], options: TransferOptions
-) -> Result:
-    if result.conflicts or result.misfits or result.unreadable:
-        return result
-    following = _following(result.verb, places, options, renamed=bool(result.renamed))
-    return replace(result, next_command=following)
-
-
-def _following(
-    verb: str, places: tuple[Address, Address], options: TransferOptions, *, renamed: bool
-) -> str:
-    """What to run now: what was planned, or else what shows that it was done.
-
-    `diff` would not find what has another name now.
-    """
-    part = options.selection.options() if options.selection else ""
-    typed = [place.as_typed for place in places]
-    if options.dry_run:
-        return command_line(verb, typed, options.words(), part)
-    if renamed:
-        return command_line("inspect", typed[1:], [("source-env", options.target_env or "")])
-    named = [option for option in options.words() if option[0] == "registry"]
-    return command_line("diff", typed, [*named, *options.sides()], part)
-
-
-def _into_server(
-    verb: str,
-    source: Source,
-    places: tuple[Address, Address],
-    options: TransferOptions,
-    on_progress: OnProgress,
-) -> Result:
-    """Carry a registry into a tracking server: step by step, as it takes no transaction."""
-    # MLflow takes seconds to import, which a server's credentials need.
-    from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
-
-    options.check_for_server()
-    seen = look_through(source, on_progress)
-    told = seen.others
-    if seen.dangling:
-        source = WithoutDangling(source, seen.dangling)
-        told += tuple(source.entries())
-    work = ServerTransfer(
-        source,
-        places[1],
-        options.policy,
-        options.workers,
-        options.retry_time,
-        options.uri_map,
-        on_progress,
-        copies=options.copies(source),
-        dry=options.dry_run,
-    )
-    try:
-        for item in told:
-            work.context.left_out.add(item)
-        work.run()
-        return _with_next_command(work.result(verb, options.artifacts), places, options)
-    finally:
-        work.close()
-
-
-def _check_target(place: Address) -> None:
-    if place.kind is AddressKind.FILESTORE:
-        raise UnsupportedError(
-            "is a file store, which MLflow is leaving behind and mlporter does not write",
-            subject=str(place),
-            hint="the target is a database: sqlite:///name.db, say",
-        )
-    if place.kind is AddressKind.BUNDLE:
-        raise UsageError(
-            "the target is a database or a server; a directory is written by `mlporter export`",
-            subject=str(place),
-            hint=(folder_hint(place.path) if place.path is not None else None)
-            or names_hint(place.text)
-            or "name it as sqlite:///name.db, postgresql://user@host/name, "
-            "mysql://user@host/name or http://host:5000",
-        )
+    arguments = {
+        "artifact_root": artifact_root,
+        "artifacts": artifacts,
+        "uri_map": uri_map,
+        "allow_root": allow_root,
+        "workers": workers,
+        "retry_time": retry_time,
+        "include_secrets": include_secrets,
+        "auth": auth,
+        "registry": registry,
+        "target_auth": target_auth,
+        "strict_artifacts": strict_artifacts,
+        "orphans": orphans,
+        "include_tables": include_tables,
+        "source_env": source_env,
+        "target_env": target_env,
+        "selection": selection,
+        "on_conflict": on_conflict,
+        "undelete": undelete,
+        "rename": rename,
+        "rename_prefix": rename_prefix,
+        "to_workspace": to_workspace,
+        "state": state,
+        "force": force,
+        "rebase": rebase,
+        "plan_out": plan_out,
+        "dry_run": dry_run,
+    }
+    return Request("copy", source, target, arguments).run(on_progress)

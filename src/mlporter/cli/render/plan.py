@@ -11,6 +11,7 @@ from mlporter.cli.render.layout import bullets, facts, heading, number
 from mlporter.cli.render.text import plural
 from mlporter.cli.render.transfer import (
     numbered,
+    render_actions,
     render_files,
     render_left_out,
     render_next,
@@ -93,6 +94,7 @@ def render_plan(result: Result) -> Iterator[RenderableType]:
     yield Text()
     yield from _counts(result)
     yield from render_renamed(result)
+    yield from render_actions(result)
     yield from _reasons(result)
     yield from render_left_out(result)
     yield from render_notes(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -46,9 +47,15 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.database.target import DatabaseTarget
 
-__all__ = ["Load", "check"]
+__all__ = ["HOW_TO_SETTLE", "Load", "check"]
 
 _log = logging.getLogger(__name__)
+
+HOW_TO_SETTLE = (
+    "look closer with --dry-run and mlporter diff; leave them out with --on-conflict skip, carry "
+    "them beside with --on-conflict rename, or let them follow with --on-conflict update"
+)
+"""What to do about conflicts."""
 
 _MLFLOWS_OWN = frozenset({"workspaces", "experiments"})
 """A new database has a row of each, which stays if the source brings none of its own."""
@@ -76,7 +83,8 @@ class Load:
     def __post_init__(self) -> None:
         """Latest metrics are derived: the target is given what its metrics say."""
         tables = {table.name: table for table in self.target.tables}
-        self.latest = LatestMetrics(tables["latest_metrics"])
+        appended = frozenset(self.work.merge.appended)
+        self.latest = LatestMetrics(tables["latest_metrics"], appended)
 
     def run(self) -> None:
         """Check, write, read back, copy files, commit; undo everything if any of it fails.
@@ -111,6 +119,7 @@ class Load:
             self._write()
             self._write_latest()
             self._update()
+            self._remove()
             self.target.finish()
             self._read_back()
             self._copy_files()
@@ -151,6 +160,14 @@ class Load:
         for left, expected in self.work.merge.leftovers.items():
             self.target.remove(left.table, left.columns, left.key)
             _log.debug("removed %d rows of %s: %s", expected, left.table, left.key)
+        for run in self.work.merge.appended:
+            self.target.remove("latest_metrics", ("run_uuid",), (run,))
+
+    def _remove(self) -> None:
+        """Remove rows that the source has no more, when nothing refers to them any longer."""
+        for removal in self.work.merge.removals:
+            self.target.remove(removal.table, removal.columns, removal.key)
+            _log.debug("removed from %s: %s", removal.table, removal.key)
 
     def _update(self) -> None:
         """Change rows that are there, as planned, when all is there that they may refer to.
@@ -159,27 +176,53 @@ class Load:
             ReadBackError: a row reads back otherwise.
         """
         tables = {table.name: table for table in self.target.tables}
+        by_table: dict[str, list[Update]] = defaultdict(list)
         for update in self.work.merge.updates:
-            table = tables[update.table]
-            self.target.update(table, update.key, update.values)
-            columns = tuple(name for name, _ in update.values)
-            batches = self.target.read(table.name, (*table.key, *columns), _of_key(table, update))
-            rows = (row for b in batches for row in zip(*b.to_pydict().values(), strict=True))
-            wanted = (*update.key, *(value for _, value in update.values))
-            if wanted not in rows:
+            self.target.update(tables[update.table], update.key, update.values)
+            by_table[update.table].append(update)
+        for name, updates in by_table.items():
+            self._check_updated(tables[name], updates)
+
+    def _check_updated(self, table: Table, updates: list[Update]) -> None:
+        """Look whether rows are as they were changed to; the last change of a value counts."""
+        wanted: dict[tuple[object, ...], dict[str, object]] = defaultdict(dict)
+        for update in updates:
+            wanted[update.key].update(update.values)
+        columns = sorted({name for values in wanted.values() for name in values})
+        asked = (*table.key, *(name for name in columns if name not in table.key))
+        found: dict[tuple[object, ...], dict[str, object]] = {}
+        for batch in self.target.read(table.name, asked, _of_keys(table, list(wanted))):
+            for row in batch.to_pylist():
+                key = tuple(row[name] for name in table.key)
+                if key in wanted:
+                    found[key] = row
+        for key, values in wanted.items():
+            row = found.get(key, {})
+            if any(row.get(name, _MISSING) != value for name, value in values.items()):
                 raise ReadBackError(
-                    f"reads back otherwise than {update.values}",
-                    subject=f"{self.target.address} table {table.name} {update.key}",
+                    f"reads back otherwise than {values}",
+                    subject=f"{self.target.address} table {table.name} {key}",
                 )
 
     def _write_latest(self) -> None:
         """The latest metrics of the runs that were written, as MLflow would have kept them."""
-        table = self.latest.table
-        rows = self.target.write(table, self.latest.read(), self.latest.count)
-        if rows != self.latest.count:
+        self._write_latest_of(self.latest)
+        if runs := tuple(sorted(self.work.merge.appended)):
+            # Of runs that got more points, all of them say what their latest are.
+            with closing(LatestMetrics(self.latest.table)) as latest:
+                metrics = next(t for t in self.target.tables if t.name == "metrics")
+                columns = tuple(metrics.schema.names)
+                points = self.target.read("metrics", columns, Among("run_uuid", runs))
+                for _ in latest.watch(points):
+                    pass
+                self._write_latest_of(latest)
+
+    def _write_latest_of(self, latest: LatestMetrics) -> None:
+        rows = self.target.write(latest.table, latest.read(), latest.count)
+        if rows != latest.count:
             raise ReadBackError(
-                f"{rows} rows were written and {self.latest.count} computed",
-                subject=f"{self.target.address} table {table.name}",
+                f"{rows} rows were written and {latest.count} computed",
+                subject=f"{self.target.address} table {latest.table.name}",
             )
 
     def _replace_fresh(self) -> None:
@@ -244,9 +287,11 @@ class Load:
     def _written(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Rows of the target, with those that were written among them."""
         owned, among = OWNED.get(table.name), None
-        besides = table.name in self.work.merge.choice.besides
-        if not (self.work.fresh or besides) and owned is not None and len(owned.columns) == 1:
-            among = Among(owned.columns[0], self._new(owned.entity))
+        choice = self.work.merge.choice
+        is_known = table.name not in choice.besides or table.name in choice.below
+        if not self.work.fresh and is_known and owned is not None and len(owned.columns) == 1:
+            below = choice.below.get(table.name, frozenset())
+            among = Among(owned.columns[0], tuple(sorted({*self._new(owned.entity), *below})))
         return self.target.read(table.name, tuple(table.schema.names), among)
 
     def _copy_files(self) -> None:
@@ -280,9 +325,13 @@ class Load:
         self.files_result = FilesResult("copy", count, size, there, count - there, stored)
 
 
-def _of_key(table: Table, update: Update) -> Among:
-    first = update.key[0]
-    return Among(table.key[0], (first,) if isinstance(first, int) else (str(first),))
+_MISSING = object()
+
+
+def _of_keys(table: Table, keys: list[tuple[object, ...]]) -> Among:
+    firsts = {key[0] for key in keys}
+    numbers = tuple(sorted(first for first in firsts if isinstance(first, int)))
+    return Among(table.key[0], numbers or tuple(sorted(map(str, firsts))))
 
 
 def check(work: Prepared, misfits: tuple[str, ...]) -> None:
@@ -309,8 +358,7 @@ def check(work: Prepared, misfits: tuple[str, ...]) -> None:
         raise ConflictError(
             f"{count} in conflict with what is there{more}",
             subject=str(work.target.address),
-            hint="look closer with --dry-run and mlporter diff; leave them out with "
-            "--on-conflict skip, or carry them beside with --on-conflict rename",
+            hint=HOW_TO_SETTLE,
             reasons=reasons,
         )
     if misfits:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
+    from mlporter.plan.memory import Memory
     from mlporter.plan.policy import Merge, Policy
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
@@ -210,10 +211,12 @@ def prepare(
     remap: tuple[str, ...] = (),
     include_secrets: bool,
     on_progress: OnProgress,
+    memory: Memory | None = None,
 ) -> Prepared:
     """Plan what carrying `source` into `target` does.
 
-    `remap` are ``FROM=TO`` pairs by which URIs are rewritten where no file is copied.
+    `remap` are ``FROM=TO`` pairs by which URIs are rewritten where no file is copied. `memory` is
+    what was last sent, and where the actions of the plan go.
 
     Raises:
         RefusedError: the source's tables are not those of its schema revision.
@@ -231,7 +234,7 @@ def prepare(
     largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
     fresh = target.is_fresh
     if fresh:
-        merge = resolve_fresh(source, policy, largest)
+        merge = resolve_fresh(source, policy, largest, memory)
     else:
         merge = resolve(
             source,
@@ -241,6 +244,7 @@ def prepare(
             largest_experiment=largest,
             holds_references=target.enforces_caps,
             on_progress=on_progress,
+            memory=memory,
         )
     whole = _mapped(source, merge, Choice())
     rewrite: Rewrite | Remap | None = Remap(UriMap.parse(remap)) if remap else None

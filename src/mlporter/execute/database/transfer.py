@@ -14,14 +14,18 @@ from mlporter.execute.database.prepare import prepare
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import TargetFiles
 from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.memory import check_expected
 from mlporter.execute.remarks import look_through
-from mlporter.execute.result import FilesResult, Result
+from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.execute.unreadable_files import find_unreadable
+from mlporter.plan.memory import Memory
+from mlporter.plan.remembering import remember_sent
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target
 
 if TYPE_CHECKING:
+    from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.execute.database.prepare import Prepared, Target
     from mlporter.execute.options import TransferOptions
@@ -39,6 +43,7 @@ class DatabaseTransfer:
     place: Address
     options: TransferOptions
     on_progress: OnProgress
+    memory: Memory
 
     def run(self, started: float) -> Result:
         """Carry it out."""
@@ -48,6 +53,7 @@ class DatabaseTransfer:
         )
         try:
             work = self._prepare(target)
+            check_expected(self.options, self.memory.book)
             files = None
             if isinstance(work.rewrite, Rewrite) and self.options.copies(self.source):
                 environment = self.place.environment
@@ -59,8 +65,22 @@ class DatabaseTransfer:
             target.rollback()
             raise
         load.run()
+        self._remember(work, target.tables)
         moved = load.files_result or FilesResult(self.options.artifacts)
         return self._result(work, moved, load.left_out, started)
+
+    def _remember(self, work: Prepared, there: tuple[Table, ...]) -> None:
+        """Remember what is there now; what could not be kept is said, and no failure."""
+        base = self.memory.base
+        remember_sent(
+            base,
+            work.origin,
+            tables=work.plan.tables,
+            there=there,
+            merge=work.merge,
+            on_progress=self.on_progress,
+        )
+        base.commit()
 
     def _refuse_early(self) -> None:
         """Refuse what needs no tables to be known, before an empty database gets some.
@@ -73,7 +93,7 @@ class DatabaseTransfer:
             self.place, self.source.description.revision, self.options.target_auth
         )
         try:
-            check(self._prepare(target), ())
+            check(self._prepare(target, Memory()), ())
         finally:
             target.close()
 
@@ -92,8 +112,9 @@ class DatabaseTransfer:
         finally:
             target.close()
 
-    def _prepare(self, target: Target) -> Prepared:
-        options = self.options
+    def _prepare(self, target: Target, memory: Memory | None = None) -> Prepared:
+        options, memory = self.options, memory or self.memory
+        memory.count = target.count
         source, remarks = self._looked_through(target)
         if options.copies(source) and not target.is_fresh:
             source = with_existing_files(source, target, options.uri_map, self.place.environment)
@@ -105,6 +126,7 @@ class DatabaseTransfer:
             remap=options.uri_map if options.artifacts == "reference" else (),
             include_secrets=options.include_secrets,
             on_progress=self.on_progress,
+            memory=memory,
         )
         work.remarks = remarks
         if options.strict_artifacts and options.copies(self.source):
@@ -156,7 +178,7 @@ class DatabaseTransfer:
             tables=work.counted,
             files=files,
             left_out=left_out.summary(),
-            notes=(*work.origin.notes, *merge.notes),
+            notes=(*work.origin.notes, *merge.notes, *self.memory.notes),
             seconds=monotonic() - started,
             dry_run=planned,
             fresh=work.fresh,
@@ -166,4 +188,5 @@ class DatabaseTransfer:
             conflicts=tuple(merge.conflicts),
             misfits=misfits,
             unreadable=work.unreadable.reasons,
+            actions=ActionsResult.of(self.memory.book),
         )

@@ -38,6 +38,7 @@ from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_m
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
+from mlporter.plan.memory import Memory
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.progress import silent
 from mlporter.stores.rows.version_locations import rows_of
@@ -78,6 +79,8 @@ class ServerTransfer:
     on_progress: OnProgress
     copies: bool
     dry: bool
+    memory: Memory = field(default_factory=Memory)
+    expected: str | None = None
     can: Capabilities | None = None
     started: float = field(default_factory=monotonic)
 

@@ -117,9 +117,12 @@ class MappedReader:
         chosen = self._choice.units.get(owned.entity) if owned else None
         if owned is None or chosen is None or chosen.without or len(owned.columns) > 1:
             return None
-        if len(chosen.keys) > _FEW or entry.name in self._choice.besides:
-            return None
-        return Among(owned.columns[0], tuple(sorted(chosen.keys)))
+        keys = chosen.keys
+        if entry.name in self._choice.besides:
+            if entry.name not in self._choice.below:
+                return None
+            keys |= self._choice.below[entry.name]
+        return None if len(keys) > _FEW else Among(owned.columns[0], tuple(sorted(keys)))
 
     def _carried(self, entry: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         owned, units = OWNED.get(entry.name), self._choice.units

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.errors import LeftOut, RefusedError, UsageError
+from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.deleted_rows import Update, how_to_restore
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.matching.names import Match, free_name, is_model_name, match_experiments, twice
+from mlporter.plan.memory import Memory
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import experiments_of, models_of
-from mlporter.plan.units import Chosen, key_text
+from mlporter.plan.sides import Outcome, decide, state_of
+from mlporter.plan.units import EXPERIMENTS, Chosen, key_text
 from mlporter.selection.not_found import Missing, nearest
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from mlporter.plan.equality import Comparison
     from mlporter.plan.policy import Merge, Policy
     from mlporter.plan.side_reader import Experiment, Reader
+    from mlporter.plan.sides import Wish
     from mlporter.stores.protocols import Source
 
 __all__ = ["Matching"]
@@ -40,7 +44,10 @@ class Matching:
         *,
         policy: Policy,
         largest: int,
+        memory: Memory | None = None,
     ) -> None:
+        self._memory = memory or Memory()
+        self._names_there: dict[int, str] = {}
         self._source = source
         self._target = target
         self._comparison = comparison
@@ -98,7 +105,8 @@ class Matching:
         """Match experiments; one in conflict goes under another name, if the policy says so."""
         mine, there = experiments_of(self._source), experiments_of(self._target)
         asked = ((e.number, self._policy.experiment_name(e.name)) for e in mine)
-        names = {number: name for number, name in asked if name is not None}
+        self._names_there = self._known_by_number(mine, there)
+        names = self._names_there | {n: name for n, name in asked if name is not None}
         taken = {e.name for e in mine}
         trials = {e.number: free_name(names.get(e.number, e.name), taken) for e in mine}
         for _ in range(_ROUNDS):
@@ -110,6 +118,64 @@ class Matching:
                 names[number] = next(trials[number])
         self._refuse_twice()
         self._report(conflicts)
+
+    def _known_by_number(self, mine: list[Experiment], there: list[Experiment]) -> dict[int, str]:
+        """What the target calls experiments that were renamed since they were sent there."""
+        numbers = self._memory.base.noted(EXPERIMENTS)
+        ids = self._merge.ids
+        held = {(one.workspace, one.name) for one in there}
+        names = {(ids.workspace(e.workspace), e.name) for e in mine}
+        free = {
+            (one.number, one.workspace): one.name
+            for one in there
+            if (one.workspace, one.name) not in names
+        }
+        found = {}
+        for one in mine:
+            workspace = ids.workspace(one.workspace)
+            number = numbers.get(str(one.number))
+            if number is None or (workspace, one.name) in held:
+                continue
+            if (name := free.get((int(number), workspace))) is not None:
+                found[one.number] = name
+        return found
+
+    def names(self, wish: Wish) -> list[Update]:
+        """New names of experiments that were renamed since they were sent."""
+        sent, found = self._memory.base.noted("experiment_names"), []
+        source = {e.number: e.name for e in experiments_of(self._source)}
+        for number, there in self._names_there.items():
+            name, last = source[number], sent.get(str(number))
+            state = state_of(hash(name), hash(there), None if last is None else hash(last))
+            decision = decide(state, wish)
+            change = (Change("name", there, name),)
+            if decision is Outcome.SEND:
+                self._memory.book.add(Action(ActionKind.MOVE, EXPERIMENTS, str(number), change))
+                key = (self._matches[number].number,)
+                found.append(Update(EXPERIMENTS, key, (("name", name),)))
+                continue
+            kind = ActionKind.KEEP if decision is Outcome.KEEP else ActionKind.CONFLICT
+            self._memory.book.add(Action(kind, EXPERIMENTS, str(number), change, state.value))
+            if decision is Outcome.CONFLICT:
+                why = f"it is called {there!r} in the target: {state.value}"
+                if self._policy.step is None:
+                    self._merge.conflicts.append(Conflict(EXPERIMENTS, name, why))
+                else:
+                    self._merge.left_out.append(LeftOut(EXPERIMENTS, name, "", "conflict", why))
+        return found
+
+    def noted(self, done: list[Update]) -> tuple[dict[str, str], dict[str, str]]:
+        """Numbers and names of experiments, as they are remembered: by the source's numbers."""
+        renamed = {update.key[0] for update in done if update.table == EXPERIMENTS}
+        sent = self._memory.base.noted("experiment_names")
+        numbers = {str(n): str(match.number) for n, match in self._matches.items()}
+        names = {
+            str(n): match.source.name
+            if n not in self._names_there or match.number in renamed
+            else sent.get(str(n), match.source.name)
+            for n, match in self._matches.items()
+        }
+        return numbers, names
 
     def _match(
         self, mine: list[Experiment], there: list[Experiment], names: dict[int, str]
@@ -126,6 +192,8 @@ class Matching:
         """Why an experiment cannot be put into the one of its name."""
         found: dict[int, list[str]] = {}
         self.restored = {}
+        if self._policy.updates:
+            return found  # that is decided column by column
         for number, match in self._matches.items():
             if match.there is None or match.there.stage == match.source.stage:
                 continue
@@ -236,6 +304,8 @@ class Matching:
     def _described_otherwise(
         self, mine: dict[tuple[str, str], str], there: dict[tuple[str, str], str]
     ) -> dict[tuple[str, str], str]:
+        if self._policy.updates:
+            return {}  # that is decided column by column
         return {
             key: "the target describes it otherwise"
             for key, text in mine.items()
@@ -278,7 +348,9 @@ class Matching:
         """Experiments and models that get another id or name."""
         matches = self._matches.values()
         found = [
-            Renamed("experiment", m.source.name, m.name) for m in matches if m.name != m.source.name
+            Renamed("experiment", m.source.name, m.name)
+            for n, m in self._matches.items()
+            if m.name != m.source.name and n not in self._names_there
         ]
         found += [
             Renamed("experiment id", str(m.source.number), str(m.number))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.addresses.address import Address
 
-__all__ = ["is_same_place"]
+__all__ = ["identity_text", "is_same_place"]
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 _HERE = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 -- to compare, not to listen
@@ -35,6 +35,19 @@ def is_same_place(one: Address, other: Address) -> bool:
     except ValueError:
         # No port, or no host, that a parser would understand.
         return one.text == other.text
+
+
+def identity_text(address: Address) -> str:
+    """What tells a place from every other, as a text without secrets; the same however it is spelt.
+
+    Of files it is the path, links followed: what is at that path may have been made anew.
+    """
+    if address.path is not None:
+        return f"{address.kind.value} {address.path.resolve()}"
+    try:
+        return f"{address.kind.value} {_identity(address)}"
+    except ValueError:
+        return f"{address.kind.value} {address}"
 
 
 def _identity(address: Address) -> tuple[object, ...]:
