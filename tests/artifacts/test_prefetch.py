@@ -26,10 +26,10 @@ def test_the_next_is_fetched_while_the_one_before_is_worked_on() -> None:
         fetched.set()
         yield 2
 
-    ahead = read_ahead(items())
-    assert next(ahead) == 1
+    prefetched = read_ahead(items())
+    assert next(prefetched) == 1
     assert fetched.wait(30)
-    assert list(ahead) == [2]
+    assert list(prefetched) == [2]
 
 
 def test_the_first_is_fetched_by_the_caller() -> None:
@@ -42,10 +42,10 @@ def test_an_error_comes_where_it_belongs() -> None:
         yield 2
         raise ValueError("broken")
 
-    ahead = read_ahead(items())
-    assert [next(ahead), next(ahead)] == [1, 2]
+    prefetched = read_ahead(items())
+    assert [next(prefetched), next(prefetched)] == [1, 2]
     with pytest.raises(ValueError, match="broken"):
-        next(ahead)
+        next(prefetched)
 
 
 def test_what_is_left_early_is_closed() -> None:
@@ -57,7 +57,7 @@ def test_what_is_left_early_is_closed() -> None:
         finally:
             closed.append(True)
 
-    ahead = read_ahead(items())
-    next(ahead)
-    ahead.close()
+    prefetched = read_ahead(items())
+    next(prefetched)
+    prefetched.close()
     assert closed == [True]

@@ -7,17 +7,12 @@ from io import BytesIO
 import pyarrow as pa
 import pytest
 
-from mlporter.artifacts.artifact_file import ArtifactFile
+from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.folder.layout import blob_path
 from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Column, Kind, Table
-from mlporter.errors import (
-    BundleDamagedError,
-    BundleUnfinishedError,
-    UnreachableError,
-    UsageError,
-)
+from mlporter.errors import BundleDamagedError, BundleUnfinishedError, UnreachableError, UsageError
 from mlporter.stores.bundle_source import BundleSource
 from tests.bundle.making import FILES, INFO, ROWS, batch_of, fill, make_bundle
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mlporter.artifacts.artifact_file import ArtifactFile
+from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.checks.verify import verify_bundle
 from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import UnreachableError

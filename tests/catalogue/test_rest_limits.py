@@ -1,7 +1,7 @@
 """What a server cannot be told is named by columns that there are."""
 
 from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.rest_unsettable import UNSETTABLE
+from mlporter.catalogue.rest_limits import UNSETTABLE
 
 
 def test_every_column_is_in_its_table():

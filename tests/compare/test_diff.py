@@ -11,8 +11,8 @@ import pytest
 
 from mlporter.catalogue.types import Column, Kind, Place, Table
 from mlporter.compare.diff import diff_sources
-from mlporter.compare.options import CompareOptions
 from mlporter.compare.report import TableCounts
+from mlporter.compare.scope import CompareOptions
 from mlporter.errors import UsageError
 from tests.compare.memory_source import METRICS, MIXED, TAGS, MemorySource, derived
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlporter.catalogue.types import Kind
-from mlporter.compare.cells import same_json
 from mlporter.compare.report import TableCounts
 from mlporter.compare.streams import Merge, compare_streams
+from mlporter.compare.values import same_json
 from mlporter.errors import BundleDamagedError
 from tests.compare.memory_source import METRICS, MIXED, TAGS, batches, sort_key
 

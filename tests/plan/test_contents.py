@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from mlporter.plan.ids.file_contents import with_new_ids
 from mlporter.plan.ids.id_map import IdMap
+from mlporter.plan.ids.id_strings import with_new_ids
 
 OLD, NEW = f"tr-{'1a' * 16}", f"tr-{'2b' * 16}"
 RUN, MODEL = "3c" * 16, f"m-{'4d' * 16}"

@@ -33,7 +33,16 @@ from mlporter.artifacts.uris.uri_text import (
 from mlporter.errors import UnreachableError
 from mlporter.redaction import redact
 
-__all__ = ["FOLDERS", "ORPHANS", "Beside", "Known", "Lost", "Moved", "Root", "here_path"]
+__all__ = [
+    "FOLDERS",
+    "ORPHANS",
+    "ArtifactsBeside",
+    "Known",
+    "Lost",
+    "MovedArtifacts",
+    "Root",
+    "here_path",
+]
 __all__ += ["here_token", "strays"]
 
 Known = Callable[[str, tuple[str, ...]], frozenset[str]]
@@ -77,7 +86,7 @@ class Root:
     workspace: str | None = None
 
 
-class Beside:
+class ArtifactsBeside:
     """Finds artifacts below a store's own folder. Thread-safe.
 
     Args:
@@ -289,7 +298,7 @@ def _version_tails(owner: Owner) -> Iterator[str]:
         yield named
 
 
-class Moved:
+class MovedArtifacts:
     """`Elsewhere` of `scan_owners`: what is beside the store, unless the user says where it is.
 
     Args:
@@ -304,7 +313,7 @@ class Moved:
 
     def __init__(
         self,
-        beside: Beside | None,
+        beside: ArtifactsBeside | None,
         uri_map: UriMap,
         homes: Mapping[tuple[str, str], Path] = MappingProxyType({}),
         shows_files: Callable[[], bool] = lambda: True,

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["ahead", "read_ahead"]
+__all__ = ["prefetched", "read_ahead"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def ahead(
+def prefetched(
     items: Iterable[_Item],
     work: Callable[[_Item], _Result],
     workers: int,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from mlporter.artifacts.artifact_file import ArtifactFile
 from mlporter.artifacts.disk.durable import sync_folder
+from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.documents.manifest import (
     ArtifactTotals,
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from typing_extensions import Self
 
-    from mlporter.bundle.documents.summary import Anchored
+    from mlporter.bundle.documents.summary import OwnedFiles
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Description
@@ -100,7 +100,7 @@ class ManifestInfo:
     workspaces: tuple[str, ...] = ("default",)
     artifacts: Literal["copy", "reference", "none"] = "copy"
     selection: Mapping[str, object] | None = None
-    locations: Mapping[tuple[str, str, int], Anchored] = field(default_factory=dict)
+    locations: Mapping[tuple[str, str, int], OwnedFiles] = field(default_factory=dict)
 
 
 class BundleWriter:

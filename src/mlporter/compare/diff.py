@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.catalogue.tables.own import ARTIFACTS
 from mlporter.compare.files import compare_files
-from mlporter.compare.options import CompareOptions
 from mlporter.compare.report import LEFT_OUT_KEPT, UNREADABLE, Difference, DiffReport, TableCounts
-from mlporter.compare.scope import ANCHORED, decide_scope
+from mlporter.compare.scope import ANCHORED, CompareOptions, decide_scope
 from mlporter.compare.shape import Normalise, Pair, Shaper, blank_places
 from mlporter.compare.streams import compare_streams
 from mlporter.compare.version_places import anchored_places

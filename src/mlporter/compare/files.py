@@ -27,7 +27,7 @@ from mlporter.errors import BundleDamagedError
 from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
-    from mlporter.compare.options import CompareOptions
+    from mlporter.compare.scope import CompareOptions
     from mlporter.compare.streams import OnDifference
     from mlporter.stores.protocols import ArtifactFile, Report, Source
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mlporter.compare.streams import compare_streams
 from mlporter.errors import LeftOut
-from mlporter.stores.rows.spool import KeptRows
+from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class LatestMetrics:
         self._skip = pa.array(sorted(skip), pa.string())
         self.table = latest
         self.count = 0
-        self._kept = KeptRows()
+        self._kept = RowSpool()
 
     def close(self) -> None:
         """Forget everything."""

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from mlporter.compare.cells import excerpts, unequal
 from mlporter.compare.cursor import Cursor, Key, Rows, is_keyless
-from mlporter.compare.ordering import codes
 from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT, Difference, Sigil, TableCounts
+from mlporter.compare.values import codes, excerpts, unequal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.artifacts.uris.ownership import Anchor, find_anchors
+from mlporter.artifacts.uris.ownership import FileOwner, find_file_owners
 from mlporter.stores.rows.version_locations import owner_roots
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ def anchored_places(source: TableReader, table: Table) -> Normalise:
     memory grows with the number of places (model versions), not of runs.
     """
     places = tuple(place.column for place in table.places if place.column in table.by_name)
-    anchors = find_anchors(_uris(source, table.name, places), owner_roots(source)) if places else {}
+    file_owners = (
+        find_file_owners(_uris(source, table.name, places), owner_roots(source)) if places else {}
+    )
 
     def replace_places(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:  # noqa: ARG001
         for name in places:
             index = batch.schema.names.index(name)
-            texts = [anchored_text(uri, anchors) for uri in batch.column(index).to_pylist()]
+            texts = [anchored_text(uri, file_owners) for uri in batch.column(index).to_pylist()]
             field = batch.schema.field(name)
             batch = batch.set_column(index, field, pa.array(texts, field.type))
         return batch
@@ -48,7 +50,7 @@ def anchored_places(source: TableReader, table: Table) -> Normalise:
     return replace_places
 
 
-def anchored_text(uri: str | None, anchors: dict[str, Anchor]) -> str | None:
+def anchored_text(uri: str | None, file_owners: dict[str, FileOwner]) -> str | None:
     """What a place is compared as: its owner and the path below, or that it has an own place.
 
     `runs:/…` and `models:/…` name what they mean and stay, as do texts that are no place at all
@@ -56,9 +58,9 @@ def anchored_text(uri: str | None, anchors: dict[str, Anchor]) -> str | None:
     """
     if not uri or uri.startswith(_BY_NAME):
         return uri
-    anchor = anchors.get(uri)
-    if anchor is not None:
-        return f"{anchor.owner_kind}:{anchor.owner_id}/{anchor.rest}"
+    file_owner = file_owners.get(uri)
+    if file_owner is not None:
+        return f"{file_owner.owner_kind}:{file_owner.owner_id}/{file_owner.rest}"
     is_place = any(mark in uri for mark in "/\\:")
     return OWN_FILES if is_place else uri
 

@@ -52,7 +52,7 @@ class TransferOptions:
     """What a plan file says of all this."""
 
     def check(self, source: Source) -> None:
-        """Refuse wishes that exclude each other, or leave out where files go."""
+        """Refuse options that exclude each other, or leave out where files go."""
         if self.copies(source) and self.artifact_root is None:
             raise UsageError(
                 "say where the target keeps artifact files",

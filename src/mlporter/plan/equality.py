@@ -27,7 +27,7 @@ from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
 from mlporter.plan.rows import Sides
 from mlporter.plan.units import OWNED, Choice, Chosen, key_text, tables_of
 from mlporter.stores.rows.version_locations import rows_of
-from mlporter.stores.views.rest_view import told_batch
+from mlporter.stores.views.rest_view import rest_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -221,7 +221,7 @@ class Comparison:
                 side.append(blank_places(mine.places))
         if self._over_rest:
             for side in normalisers:
-                side.append(_as_told)
+                side.append(_as_rest_shows)
         return Sides(pair, source, target, normalisers)
 
     def _compare(
@@ -314,9 +314,9 @@ class Comparison:
         return table in self._tables and table in self._there and _is_kept(self._tables[table])
 
 
-def _as_told(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _as_rest_shows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Rows as a server tells them, which does not tell an empty text from none."""
-    return told_batch(table.name, batch)
+    return rest_batch(table.name, batch)
 
 
 def _is_own(column: Column, owner: tuple[str, ...], key: tuple[str, ...]) -> bool:

@@ -250,8 +250,8 @@ class _Resolver:
         unequal = dict(found.why)
         unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, candidates.twins(), ids), "")
         if entity == "model_versions":
-            alike = self.deletions.dead_alike(keys)
-            unequal = {key: why for key, why in unequal.items() if key not in alike}
+            dead = self.deletions.dead_alike(keys)
+            unequal = {key: why for key, why in unequal.items() if key not in dead}
         deleted = found.deleted
         if self.policy.updates:
             both = candidates.to_compare()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.artifacts.uris.ownership import Anchor, Where
+from mlporter.artifacts.uris.ownership import FileOwner, Where
 from mlporter.catalogue.types import Form, HiddenReference
 from mlporter.selection.links import PARENT_TAGS, End, Group, Link
 from mlporter.selection.row_keys import (
@@ -24,7 +24,7 @@ from mlporter.selection.row_keys import (
     rows_at,
 )
 from mlporter.stores.protocols import Among
-from mlporter.stores.rows.gateway_endpoints import endpoints_in
+from mlporter.stores.rows.json_strings import endpoints_in
 from mlporter.stores.rows.version_locations import locations_of
 
 if TYPE_CHECKING:
@@ -159,18 +159,18 @@ class Reach:
                 for name, number in filter(None, copies):
                     copied = {**row, "name": name, "version": number}
                     self.add("model_versions", {joined(copied[c] for c in end.columns)})
-                anchor = self._anchors.get(joined(row[column] for column in end.columns))
-                if anchor is not None:
-                    self.add(_OWNERS[anchor.owner_kind], {anchor.owner_id})
+                file_owner = self._anchors.get(joined(row[column] for column in end.columns))
+                if file_owner is not None:
+                    self.add(_OWNERS[file_owner.owner_kind], {file_owner.owner_id})
 
     @cached_property
-    def _anchors(self) -> dict[Key, Anchor]:
+    def _anchors(self) -> dict[Key, FileOwner]:
         """Whose files the files of versions are, by the version's key."""
         whole = "workspace" in self._shape.tables["model_versions"].by_name
         return {
-            joined(key if whole else key[1:]): found.anchor
+            joined(key if whole else key[1:]): found.file_owner
             for key, found in locations_of(self._source).items()
-            if found.where is Where.ANCHORED and found.anchor is not None
+            if found.where is Where.ANCHORED and found.file_owner is not None
         }
 
 

@@ -42,9 +42,9 @@ class _Version:
 class Models:
     """Chooses registered models and prompts, and versions of them."""
 
-    def __init__(self, source: Source, shape: Shape, wish: Selection, reach: Reach) -> None:
+    def __init__(self, source: Source, shape: Shape, criteria: Selection, reach: Reach) -> None:
         self._source = source
-        self._wish = wish
+        self._criteria = criteria
         self._reach = reach
         self._whole = "workspace" in shape.tables["registered_models"].by_name
 
@@ -55,15 +55,15 @@ class Models:
         matched: set[str] = set()
         for key, name in self._models():
             names.add(name)
-            patterns = {p for p in self._wish.models if is_named(name, p)}
+            patterns = {p for p in self._criteria.models if is_named(name, p)}
             matched |= patterns
             if patterns:
                 chosen.add(key)
-        for pattern in self._wish.models:
+        for pattern in self._criteria.models:
             if pattern not in matched:
                 near = nearest(pattern, names)
                 missing.say(f"registered model {pattern!r}", near, there=names)
-        if self._wish.versions:
+        if self._criteria.versions:
             self._by_version(chosen, missing, notes)
         else:
             self._reach.add("registered_models", chosen)
@@ -71,16 +71,16 @@ class Models:
 
     def every(self) -> None:
         """Choose all models, or all prompts, or both, of the workspaces asked for."""
-        kinds = set(self._wish.only) or {"models", "prompts"}
+        kinds = set(self._criteria.only) or {"models", "prompts"}
         if not kinds & {"models", "prompts"}:
             return
-        if self._wish.workspaces or not kinds >= {"models", "prompts"}:
+        if self._criteria.workspaces or not kinds >= {"models", "prompts"}:
             chosen = {key for key, _ in self._models()}
             self._reach.add("registered_models", chosen)
             self._reach.add("model_versions", self._all_versions(chosen))
             return
         self._reach.add_everything("registered_models")
-        if self._wish.exclude_deleted and self._has_deleted():
+        if self._criteria.exclude_deleted and self._has_deleted():
             self._reach.add("model_versions", self._all_versions(None))
         else:
             self._reach.add_everything("model_versions")
@@ -90,12 +90,15 @@ class Models:
 
     def _models(self) -> Iterator[tuple[Key, str]]:
         """Models and prompts of the kinds and workspaces asked for: key and name."""
-        kinds = self._wish.only
+        kinds = self._criteria.only
         prompts = set(self._prompts()) if kinds else set()
         for workspace, name in rows_of(self._source, "registered_models", ("workspace", "name")):
             key = self._key(workspace, name)
             kind = "prompts" if key in prompts else "models"
-            is_here = not self._wish.workspaces or (workspace or _DEFAULT) in self._wish.workspaces
+            is_here = (
+                not self._criteria.workspaces
+                or (workspace or _DEFAULT) in self._criteria.workspaces
+            )
             if is_here and (not kinds or kind in kinds):
                 yield key, name
 
@@ -116,7 +119,7 @@ class Models:
     def _all_versions(self, models: set[Key] | None) -> set[Key]:
         """All versions of some models; of deleted ones the numbers are not given out again."""
         wanted = self._versions(models)
-        return {v.key for v in wanted if v.spoken or not self._wish.exclude_deleted}
+        return {v.key for v in wanted if v.spoken or not self._criteria.exclude_deleted}
 
     def _has_deleted(self) -> bool:
         return any(not version.spoken for version in self._versions(None))
@@ -126,17 +129,17 @@ class Models:
         versions = [v for v in self._versions(models) if v.spoken]
         aliases = set(self._aliases(models))
         chosen: set[_Version] = set()
-        for wanted in self._wish.versions:
+        for wanted in self._criteria.versions:
             found = _matching(wanted, versions, aliases)
             chosen |= found
             if not found and models:
-                named = ", ".join(self._wish.models)
+                named = ", ".join(self._criteria.models)
                 missing.say(f"version {wanted!r} of {named}", there=_there(versions, aliases))
         having = {version.model for version in chosen}
         self._reach.add("registered_models", having)
         self._reach.add("model_versions", {version.key for version in chosen})
         if lacking := sorted(_name(key) for key in models - having):
-            asked = ", ".join(self._wish.versions)
+            asked = ", ".join(self._criteria.versions)
             notes.append(f"No version {asked}, and so left out: {_some(lacking)}.")
 
     def _aliases(self, models: set[Key]) -> Iterator[tuple[str, Key]]:

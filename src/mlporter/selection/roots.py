@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.selection.models import Models
 from mlporter.selection.not_found import Missing, is_named, nearest
 from mlporter.selection.row_keys import joined
-from mlporter.selection.runs import find_runs, is_then, runs_like
+from mlporter.selection.runs import find_runs, in_time_window, runs_like
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -49,10 +49,10 @@ _TIMES = {
 class Roots:
     """Chooses what is asked for, and collects what of it is not there."""
 
-    def __init__(self, source: Source, shape: Shape, wish: Selection, reach: Reach) -> None:
+    def __init__(self, source: Source, shape: Shape, criteria: Selection, reach: Reach) -> None:
         self._source = source
         self._shape = shape
-        self._wish = wish
+        self._criteria = criteria
         self._reach = reach
         self.missing = Missing()
         self.notes: list[str] = []
@@ -60,27 +60,27 @@ class Roots:
     def choose(self) -> None:
         """Choose everything that is asked for; what is missing is in `missing`."""
         self._check_workspaces()
-        models = Models(self._source, self._shape, self._wish, self._reach)
-        if not self._wish.names:
+        models = Models(self._source, self._shape, self._criteria, self._reach)
+        if not self._criteria.names:
             self._everything_left(models)
             return
-        if self._wish.models:
+        if self._criteria.models:
             models.named(self.missing, self.notes)
-        if self._wish.narrows:
+        if self._criteria.narrows:
             self._some_runs()
-        elif self._wish.experiments:
+        elif self._criteria.experiments:
             self._whole_experiments()
         if not (any(self._reach.chosen.values()) or self.missing.lines):
-            self.missing.say(f"anything of the kinds {', '.join(self._wish.only)}")
+            self.missing.say(f"anything of the kinds {', '.join(self._criteria.only)}")
 
     @property
     def scope(self) -> Collection[int] | None:
         """Experiments outside of which only what is named by id can be chosen; None is anywhere."""
-        if self._wish.experiments:
+        if self._criteria.experiments:
             return self._chosen_experiments
-        if self._wish.narrows and not self._wish.runs:
+        if self._criteria.narrows and not self._criteria.runs:
             return self._experiments if self._is_restricted else None
-        if self._wish.names:
+        if self._criteria.names:
             return ()
         return self._experiments if self._is_restricted else None
 
@@ -89,7 +89,7 @@ class Roots:
     @cached_property
     def _is_restricted(self) -> bool:
         """Whether not all experiments come into question."""
-        return bool(self._wish.workspaces or self._wish.exclude_deleted)
+        return bool(self._criteria.workspaces or self._criteria.exclude_deleted)
 
     @cached_property
     def _experiments(self) -> dict[int, str]:
@@ -104,12 +104,12 @@ class Roots:
     @cached_property
     def _chosen_experiments(self) -> dict[int, str]:
         """Those of them that are named; all of them, if none is."""
-        if not self._wish.experiments:
+        if not self._criteria.experiments:
             return self._experiments
         return {
             id_: name
             for id_, name in self._experiments.items()
-            if any(self._is_meant(id_, name, pattern) for pattern in self._wish.experiments)
+            if any(self._is_meant(id_, name, pattern) for pattern in self._criteria.experiments)
         }
 
     def _is_meant(self, id_: int, name: str, pattern: str) -> bool:
@@ -119,27 +119,27 @@ class Roots:
         return is_named(name, pattern)
 
     def _is_in_workspace(self, workspace: str | None) -> bool:
-        return not self._wish.workspaces or (workspace or _DEFAULT) in self._wish.workspaces
+        return not self._criteria.workspaces or (workspace or _DEFAULT) in self._criteria.workspaces
 
     def _is_kept(self, stage: str | None) -> bool:
-        return not self._wish.exclude_deleted or stage != _DELETED
+        return not self._criteria.exclude_deleted or stage != _DELETED
 
     def _wants(self, table: str) -> bool:
         """Whether rows of a table may be asked for, as `only` says."""
-        if not self._wish.only:
+        if not self._criteria.only:
             return True
-        tables = {name for kind in self._wish.only for name in _TABLES_OF_KIND.get(kind, ())}
-        if "experiments" in self._wish.only:
+        tables = {name for kind in self._criteria.only for name in _TABLES_OF_KIND.get(kind, ())}
+        if "experiments" in self._criteria.only:
             tables |= {"experiments", *self._shape.content("experiments")}
         return table in tables
 
     def _check_workspaces(self) -> None:
-        if not self._wish.workspaces:
+        if not self._criteria.workspaces:
             return
         there = {name for (name,) in rows_of(self._source, "workspaces", ("name",))} | {_DEFAULT}
         for table in ("experiments", "registered_models"):
             there |= {name for (name,) in rows_of(self._source, table, ("workspace",)) if name}
-        for name in self._wish.workspaces:
+        for name in self._criteria.workspaces:
             if name not in there:
                 self.missing.say(f"workspace {name!r}", nearest(name, there), there=there)
 
@@ -160,7 +160,7 @@ class Roots:
 
     def _content(self, table: str, experiments: dict[int, str] | None) -> None:
         """Choose what lies in some experiments, or in any; of one kind."""
-        drops = self._wish.exclude_deleted and "lifecycle_stage" in self._columns(table)
+        drops = self._criteria.exclude_deleted and "lifecycle_stage" in self._columns(table)
         if experiments is None and not drops:
             self._reach.add_everything(table)
             return
@@ -190,16 +190,16 @@ class Roots:
         """Choose what lies in no experiment and is no model."""
         columns = self._columns(table)
         if table == "workspaces":
-            if self._wish.workspaces:
-                self._reach.add(table, self._wish.workspaces)
-            elif not self._wish.only:
+            if self._criteria.workspaces:
+                self._reach.add(table, self._criteria.workspaces)
+            elif not self._criteria.only:
                 self._reach.add_everything(table)
             return
-        drops = self._wish.exclude_deleted and "deleted_timestamp" in columns
-        if not drops and not self._wish.workspaces:
+        drops = self._criteria.exclude_deleted and "deleted_timestamp" in columns
+        if not drops and not self._criteria.workspaces:
             self._reach.add_everything(table)
             return
-        if self._wish.workspaces and "workspace" not in columns:
+        if self._criteria.workspaces and "workspace" not in columns:
             return  # nobody can tell whose it is
         self._keys_of(table, lambda row: self._is_in_workspace(row.get("workspace"))
                       and not (drops and row["deleted_timestamp"] is not None))  # fmt: skip
@@ -219,12 +219,12 @@ class Roots:
 
     def _named_experiments(self) -> None:
         """Choose experiments, without what is in them; say which are not there."""
-        for pattern in self._wish.experiments:
+        for pattern in self._criteria.experiments:
             chosen = self._chosen_experiments.items()
             if not any(self._is_meant(id_, name, pattern) for id_, name in chosen):
                 names = set(self._experiments.values())
                 self.missing.say(f"experiment {pattern!r}", nearest(pattern, names), there=names)
-        if self._wish.experiments and self._wants("experiments"):
+        if self._criteria.experiments and self._wants("experiments"):
             self._reach.add("experiments", self._chosen_experiments)
 
     def _whole_experiments(self) -> None:
@@ -237,7 +237,7 @@ class Roots:
 
     def _some_runs(self) -> None:
         self._named_experiments()
-        runs, absent = find_runs(self._source, self._wish, self._in_question)
+        runs, absent = find_runs(self._source, self._criteria, self._in_question)
         self._say_runs(absent)
         if self._wants("runs"):
             self._reach.add("runs", runs)
@@ -246,7 +246,7 @@ class Roots:
             self._reach.add("logged_models", self._made_by(runs))
         if self._wants("trace_info") and "trace_request_metadata" in self._shape.tables:
             self._reach.add("trace_info", self._traced_in(runs))
-        if self._wish.is_window and not self._wish.runs and not self._wish.filter:
+        if self._criteria.is_window and not self._criteria.runs and not self._criteria.filter:
             for table in ("logged_models", "trace_info"):
                 if table in self._shape.tables and self._wants(table):
                     ids = self._in_window(table)
@@ -256,8 +256,8 @@ class Roots:
             self._say_no_run()
 
     def _say_no_run(self) -> None:
-        how = "the filter" if self._wish.filter else "the time window"
-        if self._wish.filter and self._wish.is_window:
+        how = "the filter" if self._criteria.filter else "the time window"
+        if self._criteria.filter and self._criteria.is_window:
             how = "both the filter and the time window"
         if self._reach.chosen["registered_models"]:
             self.notes.append(f"No run matches {how}.")
@@ -267,7 +267,7 @@ class Roots:
     @property
     def _in_question(self) -> dict[int, str] | None:
         """The experiments whose runs come into question; None is any."""
-        is_any = not (self._is_restricted or self._wish.experiments)
+        is_any = not (self._is_restricted or self._criteria.experiments)
         return None if is_any else self._chosen_experiments
 
     def _say_runs(self, absent: set[str]) -> None:
@@ -301,6 +301,6 @@ class Roots:
             id_
             for id_, experiment, time, stage in rows_of(self._source, table, columns)
             if experiment in self._chosen_experiments
-            and is_then(self._wish, time)
+            and in_time_window(self._criteria, time)
             and self._is_kept(stage)
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlporter.selection.search import keeps, runs_with
+from mlporter.selection.search import predicate, runs_with
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.search import Clause, parse_filter
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlporter.selection.criteria import Selection
     from mlporter.stores.protocols import Source
 
-__all__ = ["find_runs", "is_then", "runs_like"]
+__all__ = ["find_runs", "in_time_window", "runs_like"]
 
 _SHOWN = 3
 _SHORTEST = 4
@@ -25,39 +25,39 @@ _DELETED = "deleted"
 
 
 def find_runs(
-    source: Source, wish: Selection, experiments: Container[int] | None
+    source: Source, criteria: Selection, experiments: Container[int] | None
 ) -> tuple[set[str], set[str]]:
     """The runs that a selection narrows to, and those that it names and that are not there.
 
     Args:
         source: Where they are.
-        wish: What is asked for; of it ids, time window, filter and `exclude_deleted`.
+        criteria: What is asked for; of it ids, time window, filter and `exclude_deleted`.
         experiments: Only runs of these; None is any.
 
     Raises:
         UsageError: MLflow's search does not take the filter.
     """
-    clauses = parse_filter(wish.filter) if wish.filter else ()
+    clauses = parse_filter(criteria.filter) if criteria.filter else ()
     of_runs = [clause for clause in clauses if clause.table == "runs"]
-    runs, there = _by_row(source, wish, experiments, of_runs)
+    runs, there = _by_row(source, criteria, experiments, of_runs)
     for clause in clauses:
         if clause.table != "runs" and runs:
             found, is_all_others = runs_with(source, clause)
             runs = runs - found if is_all_others else runs & found
-    return runs, set(wish.runs) - there
+    return runs, set(criteria.runs) - there
 
 
 def _by_row(
-    source: Source, wish: Selection, experiments: Container[int] | None, clauses: list[Clause]
+    source: Source, criteria: Selection, experiments: Container[int] | None, clauses: list[Clause]
 ) -> tuple[set[str], set[str]]:
     """Runs by what the table of runs says of them, and those named that come into question."""
-    tests = [(clause.key, keeps(clause)) for clause in clauses]
+    tests = [(clause.key, predicate(clause)) for clause in clauses]
     columns = tuple(dict.fromkeys((*_FIXED, *(key for key, _ in tests))))
-    asked = frozenset(wish.runs)
+    asked = frozenset(criteria.runs)
     among = Among("run_uuid", tuple(sorted(asked))) if asked else None
 
     def is_in_question(row: dict[str, Any]) -> bool:
-        is_kept = not wish.exclude_deleted or row["lifecycle_stage"] != _DELETED
+        is_kept = not criteria.exclude_deleted or row["lifecycle_stage"] != _DELETED
         return is_kept and (experiments is None or row["experiment_id"] in experiments)
 
     there: set[str] = set()
@@ -68,18 +68,21 @@ def _by_row(
         found.update(
             row["run_uuid"]
             for row in rows
-            if is_then(wish, row["start_time"]) and all(fits(row[key]) for key, fits in tests)
+            if in_time_window(criteria, row["start_time"])
+            and all(fits(row[key]) for key, fits in tests)
         )
     return found, there
 
 
-def is_then(wish: Selection, time: int | None) -> bool:
+def in_time_window(criteria: Selection, time: int | None) -> bool:
     """Whether a time is in the window asked for; one that is not known is in none."""
-    if not wish.is_window:
+    if not criteria.is_window:
         return True
     if time is None:
         return False
-    return (wish.since is None or time >= wish.since) and (wish.until is None or time <= wish.until)
+    return (criteria.since is None or time >= criteria.since) and (
+        criteria.until is None or time <= criteria.until
+    )
 
 
 def runs_like(source: Source, wanted: set[str]) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.stores.search import Clause
 
-__all__ = ["keeps", "runs_with"]
+__all__ = ["predicate", "runs_with"]
 
 _LATEST = "latest_metrics"
 _METRIC = ("run_uuid", "key", "value", "timestamp", "step", "is_nan")
@@ -39,7 +39,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def keeps(clause: Clause) -> Callable[[object], bool]:
+def predicate(clause: Clause) -> Callable[[object], bool]:
     """Whether a value satisfies a clause; NULL never does."""
     if clause.comparator in {"LIKE", "ILIKE"}:
         found = _pattern(str(clause.value), any_case=clause.comparator == "ILIKE")
@@ -72,7 +72,7 @@ def _runs_having(source: Source, table: str, key: str) -> set[str]:
 def _with_text(source: Source, clause: Clause) -> set[str]:
     """Of parameters and tags."""
     batches = source.read(clause.table, ("run_uuid", "value"), Among("key", (clause.key,)))
-    return _found(_pairs(batches), keeps(clause))
+    return _found(_pairs(batches), predicate(clause))
 
 
 def _found(pairs: Iterable[tuple[str, Any]], fits: Callable[[object], bool]) -> set[str]:
@@ -81,7 +81,7 @@ def _found(pairs: Iterable[tuple[str, Any]], fits: Callable[[object], bool]) -> 
 
 def _with_metric(source: Source, clause: Clause) -> set[str]:
     """Not a number is unequal to everything; it is stored as 0."""
-    fits = keeps(clause)
+    fits = predicate(clause)
     found = set()
     for batch in _latest(source, clause.key):
         for row in batch.select(["run_uuid", "value", "is_nan"]).to_pylist():
@@ -109,7 +109,7 @@ def _with_dataset(source: Source, clause: Clause) -> set[str]:
     names = {table.name for table in source.tables}
     if not {"datasets", "inputs", "input_tags"} <= names:
         return set()
-    fits = keeps(clause)
+    fits = predicate(clause)
     column = "dataset_uuid" if clause.key == "context" else clause.key
     every = _pairs(source.read("datasets", ("dataset_uuid", column)))
     datasets = {uuid for uuid, value in every if clause.key == "context" or fits(value)}

@@ -15,7 +15,7 @@ from mlporter.selection.roots import Roots
 from mlporter.selection.row_keys import Chosen, Key, keys_of, mask_at, matches
 from mlporter.selection.selected_source import Rule, SelectedSource
 from mlporter.stores.protocols import Among
-from mlporter.stores.views.remote_source import distant
+from mlporter.stores.views.remote_source import remote_source
 from mlporter.stores.views.without_secrets import WithoutSecrets
 from mlporter.wording import plural
 
@@ -60,7 +60,7 @@ def select(source: Source, selection: Selection | None, *, partly: bool = False)
     shape = Shape.of(raw.tables)
     reach = Reach(raw, shape, parents=selection.parents)
     roots = Roots(raw, shape, selection, reach)
-    server = distant(raw)
+    server = remote_source(raw)
     if server is not None and (scope := roots.scope) is not None:
         server.narrow(scope)
     roots.choose()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
-from mlporter.artifacts.artifact_file import ArtifactFile, Report
+from mlporter.artifacts.listing import ArtifactFile, Report
 from mlporter.stores.rows.version_locations import known_roots
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlporter.catalogue import source_tags
 from mlporter.compare.diff import diff_sources
-from mlporter.compare.options import CompareOptions
+from mlporter.compare.scope import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.plan.matching.aligned import aligned
 from mlporter.plan.matching.counterparts import WithoutSourceTags, has_source_tags
@@ -86,14 +86,14 @@ def diff(
     one_place, other_place = locate(a, source_env), locate(b, target_env)
     selection = as_selection(selection)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
-    once = not strict and not all(_may_repeat(address) for address in (one_place, other_place))
+    dedupe = not strict and not all(_may_repeat(address) for address in (one_place, other_place))
     opened = partial(
         open_source,
         uri_map=tuple(uri_map),
         allow_root=allow_root,
         workers=workers,
         retry_time=retry_time,
-        once=once,
+        dedupe=dedupe,
         on_progress=on_progress,
     )
     with ExitStack() as stack:
@@ -114,7 +114,7 @@ def diff(
                 options = replace(options, copied=True)
                 set_there = ", ".join(source_tags.SERVERS_OWN)
                 limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {set_there}.")
-            one, other = _as_told(one, other, stack)
+            one, other = _as_rest_shows(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
         return replace(report, ignored=[*report.ignored, *limits])
 
@@ -133,14 +133,14 @@ def _without_foreign(
     return one, other, [f"Tables that are not MLflow's: {', '.join(sorted(names))}."]
 
 
-def _as_told(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Source]:
+def _as_rest_shows(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Source]:
     """Both sources as MLflow's REST API shows them, if one of them was read over it."""
     if not (left.description.over_rest or right.description.over_rest):
         return left, right
     # It needs a database driver, which comparing bundles does not.
-    from mlporter.stores.views.rest_view import AsTold  # noqa: PLC0415
+    from mlporter.stores.views.rest_view import RestView  # noqa: PLC0415
 
-    one, other = (stack.enter_context(closing(AsTold(source))) for source in (left, right))
+    one, other = (stack.enter_context(closing(RestView(source))) for source in (left, right))
     return one, other
 
 

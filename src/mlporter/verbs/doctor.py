@@ -16,7 +16,7 @@ from mlporter.stores.addresses.locating import locate
 from mlporter.stores.database.schema.revision import installed_head
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.stores.views.remote_source import distant
+from mlporter.stores.views.remote_source import remote_source
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _place(address: Address, retry_time: float) -> tuple[list[Check], ExitCode]:
             error.exit_code
         )
     try:
-        server = distant(source)
+        server = remote_source(source)
         if server is not None:  # its runs are counted by fetching them all
             said = [Check(f"  {name}", value) for name, value in server.says()]
             return [Check(shown, "tracking server"), *said], ExitCode.OK

@@ -280,9 +280,9 @@ class _Export:
             artifacts=self.artifacts,
             selection=self.source.description.selection,
             locations={
-                key: found.anchor
+                key: found.file_owner
                 for key, found in locations.items()
-                if found.where is Where.ANCHORED and found.anchor is not None
+                if found.where is Where.ANCHORED and found.file_owner is not None
             },
         )
 

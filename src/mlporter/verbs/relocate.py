@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.uri_text import UriMap, local_path
 from mlporter.errors import ExitCode, ReadBackError, RefusedError, UnsupportedError, UsageError
-from mlporter.execute.database.remap import Remap
+from mlporter.execute.database.rewrite import Remap
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact

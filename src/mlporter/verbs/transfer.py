@@ -16,8 +16,8 @@ from mlporter.execute.remarks import look_through
 from mlporter.execute.unreadable_files import check_strict
 from mlporter.selection import select
 from mlporter.stores.addresses.address import Address, AddressKind
-from mlporter.stores.addresses.mistypings import said_of_folder
-from mlporter.stores.addresses.named_places import said_of_names
+from mlporter.stores.addresses.mistypings import folder_hint
+from mlporter.stores.addresses.named_places import names_hint
 from mlporter.stores.opening import open_source
 from mlporter.verbs.command_line import command_line
 from mlporter.verbs.overlap import check_apart, check_outside
@@ -64,7 +64,7 @@ def transfer(
         retry_time=options.retry_time,
         part=options.selection is not None and not options.selection.is_everything,
         orphans=options.orphans,
-        once=True,
+        dedupe=True,
         auth=options.auth,
         registry=options.registry,
         include_tables=options.include_tables,
@@ -167,8 +167,8 @@ def _check_target(place: Address) -> None:
         raise UsageError(
             "the target is a database or a server; a directory is written by `mlporter export`",
             subject=str(place),
-            hint=(said_of_folder(place.path) if place.path is not None else None)
-            or said_of_names(place.text)
+            hint=(folder_hint(place.path) if place.path is not None else None)
+            or names_hint(place.text)
             or "name it as sqlite:///name.db, postgresql://user@host/name, "
             "mysql://user@host/name or http://host:5000",
         )

@@ -23,7 +23,7 @@ from mlporter.selection.versions import VersionChoice, choose_versions
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.bundle_source import BundleSource
-from mlporter.stores.opening import bundle_address, saying_what_is_there
+from mlporter.stores.opening import bundle_address, hinting_what_is_there
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 from mlporter.verbs.overlap import check_outside
 
@@ -88,7 +88,7 @@ def unpack(
         raise UsageError("--model and --run exclude each other")
     check_outside(place, Path(directory), "the directory")
     started = monotonic()
-    with saying_what_is_there(place):
+    with hinting_what_is_there(place):
         source = BundleSource(bundle_address(place))
     left_out = LeftOutCollector()
     if model is not None:
@@ -126,9 +126,9 @@ def _of_model(
         if workspace != "default":
             folder = ("workspaces", workspace, *folder)
         found = locations[key]
-        if found.where is Where.ANCHORED and found.anchor is not None:
-            anchor = found.anchor
-            yield _Piece(anchor.owner_kind, anchor.owner_id, anchor.rest, folder)
+        if found.where is Where.ANCHORED and found.file_owner is not None:
+            file_owner = found.file_owner
+            yield _Piece(file_owner.owner_kind, file_owner.owner_id, file_owner.rest, folder)
         elif found.where is Where.OWN:
             yield _Piece("model_version", version_owner_id(key), "", folder)
         else:

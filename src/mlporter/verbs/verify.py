@@ -13,7 +13,7 @@ from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.opening import bundle_address, saying_what_is_there
+from mlporter.stores.opening import bundle_address, hinting_what_is_there
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def verify(
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
 
-    with saying_what_is_there(place):
+    with hinting_what_is_there(place):
         check = verify_bundle(
             bundle_address(place),
             mode,

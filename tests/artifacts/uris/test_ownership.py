@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from mlporter.artifacts.uris.ownership import (
-    Anchor,
+    FileOwner,
     Location,
     VersionRow,
     Where,
-    find_anchors,
+    find_file_owners,
     locate_versions,
 )
 from tests.support.memory import traced_peak
@@ -42,52 +42,52 @@ def locate(*versions, roots=ROOTS):
 
 def test_the_longest_root_wins():
     roots = [("run", "outer", "/a"), ("logged_model", "inner", "/a/b"), ("run", "other", "/ab")]
-    found = find_anchors(["/a/b/c", "/a/x", "/a", "/abc", "/a/../ab"], roots)
+    found = find_file_owners(["/a/b/c", "/a/x", "/a", "/abc", "/a/../ab"], roots)
     assert found == {
-        "/a/b/c": Anchor("logged_model", "inner", "c"),
-        "/a/x": Anchor("run", "outer", "x"),
-        "/a": Anchor("run", "outer", ""),
+        "/a/b/c": FileOwner("logged_model", "inner", "c"),
+        "/a/x": FileOwner("run", "outer", "x"),
+        "/a": FileOwner("run", "outer", ""),
     }
 
 
 def test_of_equal_roots_the_first_owner_wins_in_any_order():
     roots = [("run", "b", "/x"), ("run", "a", "/x/"), ("trace", "0", "file:///x")]
     for order in (roots, roots[::-1]):
-        assert find_anchors(["/x/y"], order) == {"/x/y": Anchor("run", "a", "y")}
+        assert find_file_owners(["/x/y"], order) == {"/x/y": FileOwner("run", "a", "y")}
 
 
 def test_relative_uris_with_a_base():
     roots = [("run", "a", "./mlruns/1/a/artifacts")]
     uri = "/db/mlruns/1/a/artifacts/model"
-    assert find_anchors([uri], roots) == {}
-    assert find_anchors([uri], roots, Path("/db"))[uri].rest == "model"
+    assert find_file_owners([uri], roots) == {}
+    assert find_file_owners([uri], roots, Path("/db"))[uri].rest == "model"
 
 
 def test_memory_does_not_grow_with_the_roots():
     def find():
         roots = (("run", f"{i:032x}", f"s3://bucket/1/{i:032x}/artifacts") for i in range(20_000))
-        assert len(find_anchors([f"s3://bucket/1/{7:032x}/artifacts/model"], roots)) == 1
+        assert len(find_file_owners([f"s3://bucket/1/{7:032x}/artifacts/model"], roots)) == 1
 
     assert traced_peak(find) < 200_000
 
 
 @pytest.mark.parametrize(
-    ("row", "anchor"),
+    ("row", "file_owner"),
     [
-        (version(source="s3://b/1/r1/artifacts/model"), Anchor("run", "r1", "model")),
-        (version(source="/srv/1/r2/artifacts/model"), Anchor("run", "r2", "model")),
-        (version(source="runs:/r3/a/b"), Anchor("run", "r3", "a/b")),
-        (version(source="runs:/r3"), Anchor("run", "r3", "")),
-        (version(source="runs://profile@databricks/r3/a"), Anchor("run", "r3", "a")),
-        (version(source=f"models:/{MODEL}"), Anchor("logged_model", MODEL, "")),
-        (version(source=f"models:/{MODEL}/x"), Anchor("logged_model", MODEL, "x")),
+        (version(source="s3://b/1/r1/artifacts/model"), FileOwner("run", "r1", "model")),
+        (version(source="/srv/1/r2/artifacts/model"), FileOwner("run", "r2", "model")),
+        (version(source="runs:/r3/a/b"), FileOwner("run", "r3", "a/b")),
+        (version(source="runs:/r3"), FileOwner("run", "r3", "")),
+        (version(source="runs://profile@databricks/r3/a"), FileOwner("run", "r3", "a")),
+        (version(source=f"models:/{MODEL}"), FileOwner("logged_model", MODEL, "")),
+        (version(source=f"models:/{MODEL}/x"), FileOwner("logged_model", MODEL, "x")),
         (version(source="models:/gone/1", stored="s3://b/1/models/m/artifacts"),
-         Anchor("logged_model", MODEL, "")),
-        (version(source="s3://elsewhere", stored="runs:/r1/m"), Anchor("run", "r1", "m")),
+         FileOwner("logged_model", MODEL, "")),
+        (version(source="s3://elsewhere", stored="runs:/r1/m"), FileOwner("run", "r1", "m")),
     ],
 )  # fmt: skip
-def test_versions_in_somebody_elses_files(row, anchor):
-    assert locate(row) == [Location(Where.ANCHORED, anchor)]
+def test_versions_in_somebody_elses_files(row, file_owner):
+    assert locate(row) == [Location(Where.ANCHORED, file_owner)]
 
 
 @pytest.mark.parametrize("uri", ["s3://b/1/r10/artifacts/m", "mlflow-artifacts:/1/x", "C:\\m"])
@@ -137,9 +137,9 @@ def test_copies_of_copies_are_followed():
     third = replace(version(1, source="models:/churn/2"), name="prod")
     part = version(4, source="models:/churn/1/code")
     located = locate(first, second, third, part)
-    assert [location.anchor for location in located] == [
-        *[Anchor("run", "r1", "model")] * 3,
-        Anchor("run", "r1", "model/code"),
+    assert [location.file_owner for location in located] == [
+        *[FileOwner("run", "r1", "model")] * 3,
+        FileOwner("run", "r1", "model/code"),
     ]
 
 
@@ -181,8 +181,8 @@ def test_the_versions_that_mlflow_makes(mlflow_sqlite, tmp_path):
     ]
     found = {key[1:]: location for key, location in locate_versions(rows, roots).items()}
     assert found == {
-        ("churn", 1): Location(Where.ANCHORED, Anchor("run", run.run_id, "model")),
-        ("churn", 2): Location(Where.ANCHORED, Anchor("logged_model", model.model_id, "")),
-        ("prod", 1): Location(Where.ANCHORED, Anchor("logged_model", model.model_id, "")),
+        ("churn", 1): Location(Where.ANCHORED, FileOwner("run", run.run_id, "model")),
+        ("churn", 2): Location(Where.ANCHORED, FileOwner("logged_model", model.model_id, "")),
+        ("prod", 1): Location(Where.ANCHORED, FileOwner("logged_model", model.model_id, "")),
         ("churn", 3): Location(Where.NONE, reason="deleted"),
     }

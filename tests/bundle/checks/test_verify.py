@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from mlporter.artifacts.artifact_file import ArtifactFile
+from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.checks.verify import verify_bundle
 from mlporter.bundle.documents.manifest import load_manifest, manifest_bytes
 from mlporter.bundle.documents.sums import sums_bytes, sums_of
@@ -20,12 +20,7 @@ from mlporter.bundle.folder.layout import MANIFEST, SUMS, blob_path
 from mlporter.bundle.tables import parts as parts_module
 from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
-from mlporter.errors import (
-    BundleUnfinishedError,
-    UnreachableError,
-    UnsupportedError,
-    UsageError,
-)
+from mlporter.errors import BundleUnfinishedError, UnreachableError, UnsupportedError, UsageError
 from tests.bundle.making import FILES, INFO, ROWS, RUN, batch_of, fill, make_bundle, snapshot
 
 RUNS = "tables/runs/00000.parquet"

@@ -157,7 +157,7 @@ def test_a_temporary_folder_that_cannot_take_the_file(bucket, keys):
 
 LARGE = """
 import io, sys, tracemalloc
-from mlporter.stores.artifact_places.mlflow_place import open_place
+from mlporter.stores.artifact_places.places import open_place
 
 class Zeros(io.RawIOBase):
     left = 96 << 20
@@ -260,7 +260,7 @@ def test_no_credentials(s3, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     code = """
-from mlporter.stores.artifact_places.mlflow_place import open_place
+from mlporter.stores.artifact_places.places import open_place
 from mlporter.errors import AccessDeniedError
 try:
     open_place("s3://b/x").list()
@@ -348,7 +348,7 @@ def test_local_places(tmp_path):
 def test_local_places_need_no_mlflow():
     code = """
 import sys
-from mlporter.stores.artifact_places.mlflow_place import Places
+from mlporter.stores.artifact_places.places import Places
 Places().open("/tmp").exists()
 assert not {"mlflow", "boto3", "sqlalchemy"} & set(sys.modules)
 """

@@ -11,7 +11,7 @@ import pytest
 from mlflow.tracking.request_auth import registry as auths
 from mlflow.tracking.request_header import registry as headers
 
-from mlporter.artifacts.prefetch import ahead
+from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import AccessDeniedError, UnreachableError
 from mlporter.stores.rest.answers import (
     ApiError,
@@ -166,7 +166,7 @@ def test_an_interrupt_ends_what_workers_wait_for(faulty: FaultyServer, client: C
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        list(ahead(["/ok", PATH, PATH], ask, 3))
+        list(prefetched(["/ok", PATH, PATH], ask, 3))
     assert time.monotonic() - start < 10
 
 

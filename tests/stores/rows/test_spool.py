@@ -9,7 +9,7 @@ import pytest
 
 from mlporter.errors import UnreachableError
 from mlporter.stores.rows import spool
-from mlporter.stores.rows.spool import KeptRows
+from mlporter.stores.rows.spool import RowSpool
 
 BATCHES = [pa.record_batch({"n": list(range(at, at + 1000))}) for at in range(0, 5000, 1000)]
 
@@ -17,7 +17,7 @@ BATCHES = [pa.record_batch({"n": list(range(at, at + 1000))}) for at in range(0,
 @pytest.mark.parametrize("memory", [0, 10_000, 1 << 30])
 def test_rows_come_back_as_often_as_they_are_asked_for(memory, monkeypatch) -> None:
     monkeypatch.setattr(spool, "_IN_MEMORY", memory)
-    with closing(KeptRows()) as rows:
+    with closing(RowSpool()) as rows:
         assert list(rows.watch(BATCHES)) == BATCHES
         assert rows.complete
         assert list(rows.read()) == BATCHES
@@ -25,13 +25,13 @@ def test_rows_come_back_as_often_as_they_are_asked_for(memory, monkeypatch) -> N
 
 
 def test_what_was_not_read_to_its_end_is_not_complete() -> None:
-    with closing(KeptRows()) as rows:
+    with closing(RowSpool()) as rows:
         next(rows.watch(BATCHES))
         assert not rows.complete
 
 
 def test_nothing() -> None:
-    with closing(KeptRows()) as rows:
+    with closing(RowSpool()) as rows:
         assert list(rows.watch([])) == list(rows.read()) == []
 
 
@@ -39,5 +39,5 @@ def test_no_room(monkeypatch) -> None:
     monkeypatch.setattr(spool, "_IN_MEMORY", 0)
     # A device that is always full.
     monkeypatch.setattr("tempfile.TemporaryFile", lambda: open("/dev/full", "wb"))  # noqa: SIM115, PTH123
-    with closing(KeptRows()) as rows, pytest.raises(UnreachableError, match="No space left"):
+    with closing(RowSpool()) as rows, pytest.raises(UnreachableError, match="No space left"):
         list(rows.watch(BATCHES * 1000))

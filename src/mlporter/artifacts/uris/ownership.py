@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "Anchor",
+    "FileOwner",
     "Location",
     "Root",
     "VersionKey",
     "VersionRow",
     "Where",
-    "find_anchors",
+    "find_file_owners",
     "locate_versions",
 ]
 
@@ -49,7 +49,7 @@ MAX_HOPS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class FileOwner:
     """The owner in whose artifact root a URI lies, and the path below that root ("" for itself)."""
 
     owner_kind: str
@@ -93,7 +93,7 @@ class Location:
 
     Attributes:
         where: See `Where`.
-        anchor: The owner and the path below its root, where anchored.
+        file_owner: The owner and the path below its root, where anchored.
         uri: The URI of its own files, where they are its own.
         reason: Why there is no place: ``prompt``, ``deleted``, ``empty``, ``placeholder`` (all
             sound: there are no files), or ``missing`` (names a run, logged model or version that
@@ -102,7 +102,7 @@ class Location:
     """
 
     where: Where
-    anchor: Anchor | None = None
+    file_owner: FileOwner | None = None
     uri: str | None = None
     reason: str = ""
 
@@ -129,9 +129,9 @@ class _Seen:
     ids: set[tuple[str, str]]
 
 
-def find_anchors(
+def find_file_owners(
     uris: Iterable[str], roots: Iterable[Root], base: Path | None = None
-) -> dict[str, Anchor]:
+) -> dict[str, FileOwner]:
     """The owner of each URI that lies in some owner's root; the longest root wins.
 
     Args:
@@ -142,8 +142,8 @@ def find_anchors(
     """
     places = {uri: canonical(uri, base) for uri in uris}
     seen = _look(roots, places.values(), frozenset(), base)
-    anchors = ((uri, _anchor(place, seen.owners)) for uri, place in places.items())
-    return {uri: anchor for uri, anchor in anchors if anchor is not None}
+    file_owners = ((uri, _anchor(place, seen.owners)) for uri, place in places.items())
+    return {uri: file_owner for uri, file_owner in file_owners if file_owner is not None}
 
 
 def locate_versions(
@@ -195,12 +195,14 @@ def _prefixes(place: Canonical) -> list[tuple[str, str]]:
     return [(place.store, path) for path in paths if path] + [(place.store, "")]
 
 
-def _anchor(place: Canonical, owners: Mapping[tuple[str, str], tuple[str, str]]) -> Anchor | None:
+def _anchor(
+    place: Canonical, owners: Mapping[tuple[str, str], tuple[str, str]]
+) -> FileOwner | None:
     for store, path in _prefixes(place):
         owner = owners.get((store, path))
         rest = place.below(Canonical(store, path, place.local))
         if owner is not None and rest is not None:
-            return Anchor(*owner, rest)
+            return FileOwner(*owner, rest)
     return None
 
 
@@ -208,12 +210,12 @@ def _locate(ask: _Asked, places: Mapping[str, Canonical], seen: _Seen) -> Locati
     if ask.kind:
         if (ask.kind, ask.value) not in seen.ids:
             return _nowhere("missing")
-        return Location(Where.ANCHORED, Anchor(ask.kind, ask.value, ask.rest))
-    anchor = _anchor(places[ask.value], seen.owners)
-    if anchor is None:
+        return Location(Where.ANCHORED, FileOwner(ask.kind, ask.value, ask.rest))
+    file_owner = _anchor(places[ask.value], seen.owners)
+    if file_owner is None:
         return Location(Where.OWN, uri=uri_below(ask.value, ask.rest))
-    rest = "/".join(part for part in (anchor.rest, ask.rest) if part)
-    return Location(Where.ANCHORED, Anchor(anchor.owner_kind, anchor.owner_id, rest))
+    rest = "/".join(part for part in (file_owner.rest, ask.rest) if part)
+    return Location(Where.ANCHORED, FileOwner(file_owner.owner_kind, file_owner.owner_id, rest))
 
 
 def _nowhere(reason: str) -> Location:

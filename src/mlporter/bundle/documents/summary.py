@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["Anchored", "Reader", "experiment_lines", "model_lines"]
+__all__ = ["OwnedFiles", "Reader", "experiment_lines", "model_lines"]
 
 _LONGEST = 2_000
 _DEFAULT_WORKSPACE = "default"
@@ -33,7 +33,7 @@ _Version = tuple[str, str, int]
 _Model = tuple[str, str]
 
 
-class Anchored(Protocol):
+class OwnedFiles(Protocol):
     """Whose files a model version's are: the owner, and the path below its root ("" for all)."""
 
     @property
@@ -97,7 +97,7 @@ def experiment_lines(reader: Reader) -> Iterator[str]:
     yield from _document("experiments", items)
 
 
-def model_lines(reader: Reader, locations: Mapping[_Version, Anchored]) -> Iterator[str]:
+def model_lines(reader: Reader, locations: Mapping[_Version, OwnedFiles]) -> Iterator[str]:
     """The lines of ``models.yaml``: each registered model with its versions.
 
     `locations` says where the files of a version are if they are another owner's; its digest is
@@ -177,7 +177,7 @@ class _Digest:
 
 
 def _digests(
-    reader: Reader, registry: _Registry, locations: Mapping[_Version, Anchored]
+    reader: Reader, registry: _Registry, locations: Mapping[_Version, OwnedFiles]
 ) -> dict[_Version, str]:
     by_owner: dict[tuple[str, str], list[tuple[_Version, _Digest]]] = defaultdict(list)
     for rows in registry.versions.values():
@@ -200,7 +200,7 @@ def _digests(
     }
 
 
-def _owner(version: _Version, where: Anchored | None) -> tuple[tuple[str, str], _Digest]:
+def _owner(version: _Version, where: OwnedFiles | None) -> tuple[tuple[str, str], _Digest]:
     if where is None:
         workspace, name, number = version
         return ("model_version", f"{workspace}/{name}/{number}"), _Digest("")

@@ -14,20 +14,22 @@ from mlporter.cli.options import (
     artifacts_option,
     auth_option,
     include_secrets_option,
-    include_table_option,
     map_uri_option,
-    merge_options,
-    orphans_option,
     output_options,
     registry_option,
     retry_time_option,
     said_when_interrupted,
-    selection_options,
     source_and,
     strict_artifacts_option,
     target_auth_option,
     target_env_option,
     workers_option,
+)
+from mlporter.cli.selection_options import (
+    include_table_option,
+    merge_options,
+    orphans_option,
+    selection_options,
 )
 
 if TYPE_CHECKING:

@@ -12,16 +12,15 @@ from mlporter.cli.options import (
     allow_root_option,
     auth_of_a_option,
     auth_of_b_option,
-    include_table_option,
     map_uri_option,
     output_options,
     registry_of_a_option,
     retry_time_option,
-    selection_options,
     source_env_option,
     target_env_option,
     workers_option,
 )
+from mlporter.cli.selection_options import include_table_option, selection_options
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session

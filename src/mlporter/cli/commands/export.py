@@ -13,17 +13,15 @@ from mlporter.cli.options import (
     artifacts_option,
     auth_option,
     include_secrets_option,
-    include_table_option,
     map_uri_option,
-    orphans_option,
     output_options,
     registry_option,
     retry_time_option,
-    selection_options,
     source_and,
     strict_artifacts_option,
     workers_option,
 )
+from mlporter.cli.selection_options import include_table_option, orphans_option, selection_options
 from mlporter.redaction import redact_address
 
 if TYPE_CHECKING:

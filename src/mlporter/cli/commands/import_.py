@@ -12,18 +12,16 @@ from mlporter.cli.options import (
     artifact_root_option,
     artifacts_option,
     include_secrets_option,
-    include_table_option,
     map_uri_option,
-    merge_options,
     output_options,
     retry_time_option,
     said_when_interrupted,
-    selection_options,
     strict_artifacts_option,
     target_auth_option,
     target_env_option,
     workers_option,
 )
+from mlporter.cli.selection_options import include_table_option, merge_options, selection_options
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.uris.allowed_hosts import Hosts
-from mlporter.artifacts.uris.ownership import Anchor, Where, find_anchors
+from mlporter.artifacts.uris.ownership import FileOwner, Where, find_file_owners
 from mlporter.artifacts.uris.uri_text import UriMap, uri_below
 from mlporter.errors import MlporterError
 from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
@@ -54,7 +54,7 @@ class _Held:
     """A version's files, if they are where they seem to be."""
 
     root: str
-    anchor: Anchor
+    file_owner: FileOwner
 
 
 class WithExistingFiles(Wrapped):
@@ -129,7 +129,7 @@ def with_existing_files(
 
 
 def _owner(held: _Held) -> tuple[str, str]:
-    return held.anchor.owner_kind, held.anchor.owner_id
+    return held.file_owner.owner_kind, held.file_owner.owner_id
 
 
 def _named(source: Source) -> dict[VersionKey, _Held]:
@@ -141,7 +141,7 @@ def _named(source: Source) -> dict[VersionKey, _Held]:
         for kind, pattern in _LAYOUT:
             if matched := pattern.fullmatch(location.uri.rstrip("/")):
                 root, owner, rest = matched.groups()
-                found[key] = _Held(root, Anchor(kind, owner, rest or ""))
+                found[key] = _Held(root, FileOwner(kind, owner, rest or ""))
                 break
     return found
 
@@ -150,7 +150,7 @@ def _places_there(target: TableReader, held: Iterable[_Held]) -> dict[tuple[str,
     """Where the target has the files of the owners that it knows."""
     owners: dict[str, set[str]] = {}
     for found in held:
-        owners.setdefault(found.anchor.owner_kind, set()).add(found.anchor.owner_id)
+        owners.setdefault(found.file_owner.owner_kind, set()).add(found.file_owner.owner_id)
     places = {}
     for kind, ids in owners.items():
         table, key, place = _PLACES[kind]
@@ -172,8 +172,8 @@ def _with_other_files(target: TableReader, held: dict[VersionKey, _Held]) -> set
         )
     }
     uris = {key: uri for key, uri in rows.items() if key in held and uri}
-    anchors = find_anchors(set(uris.values()), owner_roots(target))
-    return {key for key, uri in uris.items() if anchors.get(uri) != held[key].anchor}
+    file_owners = find_file_owners(set(uris.values()), owner_roots(target))
+    return {key for key, uri in uris.items() if file_owners.get(uri) != held[key].file_owner}
 
 
 def _with_same_files(
@@ -196,8 +196,8 @@ def _with_same_files(
         files.setdefault(keys[file.owner_id], []).append(file)
     same = set()
     for key, found in files.items():
-        anchor = held[key].anchor
-        place = uri_below(there[anchor.owner_kind, anchor.owner_id], anchor.rest)
+        file_owner = held[key].file_owner
+        place = uri_below(there[file_owner.owner_kind, file_owner.owner_id], file_owner.rest)
         if version_owner_id(key) not in lost and _holds(places, place, source, found):
             same.add(key)
     return same

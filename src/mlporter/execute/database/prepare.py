@@ -11,8 +11,7 @@ from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
-from mlporter.execute.database.remap import Remap
-from mlporter.execute.database.rewrite import Rewrite
+from mlporter.execute.database.rewrite import Remap, Rewrite
 from mlporter.execute.result import TableResult
 from mlporter.execute.unreadable_files import Unreadable
 from mlporter.plan.deleted_rows import Update
@@ -23,7 +22,7 @@ from mlporter.plan.resolve import resolve, resolve_fresh
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
-from mlporter.stores.rows.spool import KeptRows
+from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from mlporter.plan.policy import Merge, Policy
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
-    from mlporter.stores.database.connection.limits import Limits
+    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
 __all__ = ["Prepared", "Target", "prepare"]
@@ -104,7 +103,7 @@ class Prepared:
     on_progress: OnProgress
     unreadable: Unreadable = field(default_factory=Unreadable)
     remarks: tuple[LeftOut, ...] = ()
-    _kept: dict[str, KeptRows] = field(default_factory=dict)
+    _kept: dict[str, RowSpool] = field(default_factory=dict)
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
         """The rows of a table that are carried, as they will be written."""
@@ -127,7 +126,7 @@ class Prepared:
             return batches
         if kept is not None:
             kept.close()
-        self._kept[table.name] = KeptRows()
+        self._kept[table.name] = RowSpool()
         return self._kept[table.name].watch(batches)
 
     def close(self) -> None:

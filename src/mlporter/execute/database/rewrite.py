@@ -1,4 +1,4 @@
-"""Artifact URIs of a registry, rewritten to the target's root.
+"""Artifact URIs of a registry, rewritten to the target's root, or to where its files are.
 
 The target's layout is MLflow's own (`mlporter.artifacts.uris.layout`), so a run, a logged model or
 a trace gets its new place from its ids alone; a model version follows the run or logged model in
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlporter.artifacts.uris import layout
-from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_anchors
+from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_file_owners
 from mlporter.artifacts.uris.uri_text import uri_below
 from mlporter.stores.rows.sorted_lookup import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, owner_roots, rows_of
@@ -22,11 +22,12 @@ from mlporter.stores.rows.version_locations import locations_of, owner_roots, ro
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mlporter.artifacts.uris.ownership import Anchor
-    from mlporter.catalogue.types import Table
+    from mlporter.artifacts.uris.ownership import FileOwner
+    from mlporter.artifacts.uris.uri_text import UriMap
+    from mlporter.catalogue.types import Place, Table
     from mlporter.stores.protocols import Source
 
-__all__ = ["Rewrite"]
+__all__ = ["Remap", "Rewrite"]
 
 _TRACE_PLACES = {
     "mlflow.artifactLocation": "trace",
@@ -215,22 +216,22 @@ class Rewrite:
             for uri in row
             if uri
         }
-        anchors = find_anchors(uris, owner_roots(self._source))
-        root_of, there = self.owner_root(), self._owners_there(anchors.values())
+        file_owners = find_file_owners(uris, owner_roots(self._source))
+        root_of, there = self.owner_root(), self._owners_there(file_owners.values())
         new = {}
-        for uri, anchor in sorted(
-            anchors.items(), key=lambda item: (item[1].owner_kind, item[1].owner_id)
+        for uri, file_owner in sorted(
+            file_owners.items(), key=lambda item: (item[1].owner_kind, item[1].owner_id)
         ):
-            owner = (anchor.owner_kind, anchor.owner_id)
+            owner = (file_owner.owner_kind, file_owner.owner_id)
             place = there.get(owner) or root_of(*owner)
-            new[uri] = uri_below(place, anchor.rest) if anchor.rest else place
+            new[uri] = uri_below(place, file_owner.rest) if file_owner.rest else place
         return new
 
-    def _owners_there(self, anchors: Iterable[Anchor]) -> dict[tuple[str, str], str]:
+    def _owners_there(self, file_owners: Iterable[FileOwner]) -> dict[tuple[str, str], str]:
         """Where the target has the files of owners that it has already."""
         owners: dict[str, set[str]] = {}
-        for anchor in anchors:
-            owners.setdefault(anchor.owner_kind, set()).add(anchor.owner_id)
+        for file_owner in file_owners:
+            owners.setdefault(file_owner.owner_kind, set()).add(file_owner.owner_id)
         return {
             (kind, owner): place
             for kind, ids in owners.items()
@@ -247,3 +248,38 @@ def _with(batch: pa.RecordBatch, name: str, values: Sequence[object]) -> pa.Reco
     index = batch.schema.get_field_index(name)
     field = batch.schema.field(index)
     return batch.set_column(index, field, pa.array(values, field.type))
+
+
+class Remap:
+    """New places for everything that lies in a FROM of `uri_map`; no file is touched.
+
+    Which columns and tags hold a place, the catalogue says.
+    """
+
+    def __init__(self, uri_map: UriMap) -> None:
+        self._map = uri_map
+
+    def apply(self, table: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows of a table with their places rewritten."""
+        for batch in batches:
+            changed = batch
+            for place in table.places:
+                changed = self._remapped(changed, place)
+            yield changed
+
+    def _remapped(self, batch: pa.RecordBatch, place: Place) -> pa.RecordBatch:
+        names = batch.schema.names
+        if place.column not in names or (place.where and place.where[0] not in names):
+            return batch
+        index = batch.schema.get_field_index(place.column)
+        field = batch.schema.field(index)
+        old = batch.column(index).to_pylist()
+        is_place = [True] * len(old)
+        if place.where is not None:
+            column, word = place.where
+            is_place = [value == word for value in batch.column(column).to_pylist()]
+        new = [
+            self._map.apply(uri) if uri and here else uri
+            for uri, here in zip(old, is_place, strict=True)
+        ]
+        return batch if new == old else batch.set_column(index, field, pa.array(new, field.type))

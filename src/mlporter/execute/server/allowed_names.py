@@ -52,10 +52,10 @@ def odd_tags(source: Reader) -> dict[str, dict[str, str]]:
         for key in keys.dictionary.to_pylist():
             if key not in known:
                 known[key] = not _is_like(_EVER, key)
-        sent_tags = [key for key in keys.dictionary.to_pylist() if known[key]]
-        if not sent_tags:
+        odd = [key for key in keys.dictionary.to_pylist() if known[key]]
+        if not odd:
             continue
-        rows = batch.filter(pc.is_in(batch.column(1), value_set=pa.array(sent_tags, pa.string())))
+        rows = batch.filter(pc.is_in(batch.column(1), value_set=pa.array(odd, pa.string())))
         for run, key, value in zip(*(column.to_pylist() for column in rows.columns), strict=True):
             if len(value or "") <= LONGEST_TAG:
                 found.setdefault(run, {})[key] = value or ""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from mlporter.artifacts.uris import layout
 from mlporter.catalogue import source_tags
-from mlporter.catalogue.rest_unsettable import UNSETTABLE
+from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
@@ -26,7 +26,7 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.server.table_families import ANYWHERE
-from mlporter.stores.views.rest_view import told_batch
+from mlporter.stores.views.rest_view import rest_batch
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class ServerContext:
     def normalisers(self, name: str) -> list[Normalise]:
         """What is done to the rows of both sides before they are compared."""
         blanked = [place for place in self.tables[name].places if place.where is not None]
-        return [_as_told, *([blank_places(blanked)] if blanked else [])]
+        return [_as_rest_shows, *([blank_places(blanked)] if blanked else [])]
 
     def missing(
         self, name: str, *, leave: frozenset[str] = frozenset(), count: bool = True
@@ -238,9 +238,9 @@ class ServerContext:
         if name != "metrics" or not self.with_receipt:
             yield from batches
             return
-        with_receipt = pa.array(sorted(self.with_receipt), pa.string())
+        known_runs = pa.array(sorted(self.with_receipt), pa.string())
         for batch in batches:
-            known = pc.is_in(batch.column("run_uuid"), value_set=with_receipt)
+            known = pc.is_in(batch.column("run_uuid"), value_set=known_runs)
             rest = batch.filter(pc.invert(known))
             self.tallies[name].there += batch.num_rows - rest.num_rows
             yield rest
@@ -402,9 +402,9 @@ class ServerContext:
             self.left_out.add(LeftOut(kind, id_, what, reason, detail, expected))
 
 
-def _as_told(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _as_rest_shows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
     """What looks the same over REST is the same."""
-    return told_batch(table.name, batch)
+    return rest_batch(table.name, batch)
 
 
 class _Within:

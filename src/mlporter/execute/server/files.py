@@ -15,7 +15,7 @@ from mlporter.errors import OutsideError
 from mlporter.execute.artifact_files import SourceFileError, open_guarded, unreadable
 from mlporter.execute.result import FilesResult
 from mlporter.execute.server.worker_pool import WorkerPool
-from mlporter.plan.ids.file_contents import names_ids, with_new_ids
+from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.sorted_lookup import SortedLookup
 
@@ -75,7 +75,7 @@ class Files:
     def __init__(
         self, context: ServerContext, places_of: Callable[[str], ServerPlaces], *, dry: bool = False
     ) -> None:
-        self._carry = context
+        self._context = context
         self._places_of = places_of
         self._dry = dry
         self._lock = Lock()
@@ -92,7 +92,7 @@ class Files:
 
     def send(self, kinds: tuple[str, ...]) -> None:
         """Send the files of some kinds of owners."""
-        context = self._carry
+        context = self._context
 
         def keep(kind: str, owner: str) -> bool:
             return kind in kinds and self._root(kind, owner) is not None
@@ -113,7 +113,7 @@ class Files:
 
         A server without a proxy has no place for them, so they are noted.
         """
-        context = self._carry
+        context = self._context
         found = context.source.files(context.left_out.add, lambda kind, _: kind == _ORPHAN)
         if not any(
             home.location.startswith(_PROXIED) for home in context.target_experiments.values()
@@ -131,7 +131,7 @@ class Files:
 
     def _root(self, kind: str, owner: str) -> tuple[str, str] | None:
         """Where the files of an owner go, and in which workspace; None if it is not carried."""
-        context = self._carry
+        context = self._context
         if kind == "model_version":
             return self._version_root(owner)
         table, column = _TABLES[kind]
@@ -150,7 +150,7 @@ class Files:
         return context.root_in(row[0], kind, copy), home.workspace
 
     def _version_root(self, owner: str) -> tuple[str, str] | None:
-        context = self._carry
+        context = self._context
         root = context.version_roots.get(owner)
         if root is None:
             return None
@@ -159,7 +159,7 @@ class Files:
     # --- One file ---------------------------------------------------------------------------------
 
     def _one(self, owner: _Owner, file: ArtifactFile) -> None:
-        context = self._carry
+        context = self._context
         try:
             content = self._content(file)
             size = len(content) if content is not None else file.size
@@ -183,19 +183,19 @@ class Files:
                 self.refused += 1
 
     def _refuse(self, file: ArtifactFile, why: str, reason: str = "refused") -> None:
-        self._carry.leave("artifact", file.owner_id, file.path, reason, why)
+        self._context.leave("artifact", file.owner_id, file.path, reason, why)
 
     def _content(self, file: ArtifactFile) -> bytes | None:
         """The bytes of a file in which ids are other ones on the server; None of any other."""
         if not names_ids(file.path, file.size):
             return None
-        with open_guarded(self._carry.source, file) as stream:
-            return with_new_ids(file.path, stream, self._carry.ids).read()
+        with open_guarded(self._context.source, file) as stream:
+            return with_new_ids(file.path, stream, self._context.ids).read()
 
     def _open(self, file: ArtifactFile, content: bytes | None) -> AbstractContextManager[BinaryIO]:
         if content is not None:
             return _bytes(content)
-        return open_guarded(self._carry.source, file)
+        return open_guarded(self._context.source, file)
 
     def _count(self, size: int, *, there: bool) -> None:
         with self._lock:
@@ -205,7 +205,7 @@ class Files:
             self._stored += not there
             self._stored_bytes += 0 if there else size
             done = self._bytes
-        self._carry.on_progress("copying artifacts", done, None, "bytes")
+        self._context.on_progress("copying artifacts", done, None, "bytes")
 
 
 @contextmanager

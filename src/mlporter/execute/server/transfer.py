@@ -8,7 +8,7 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.rest_unsettable import UNSETTABLE
+from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.errors import ConflictError, RefusedError
 from mlporter.execute.left_out import left_out_of
 from mlporter.execute.memory import check_expected
@@ -36,12 +36,11 @@ from mlporter.execute.server.tracking.creating import (
     make_logged_models,
     make_runs,
 )
-from mlporter.execute.server.tracking.experiment_tags import write_experiment_tags
 from mlporter.execute.server.tracking.finishing import delete_last, end_runs
 from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_model_metrics
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
-from mlporter.execute.server.tracking.run_contents import write_contents
+from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
 from mlporter.plan.actions import ActionBook
 from mlporter.plan.memory import Memory
 from mlporter.plan.misfits import MAX_REASONS

@@ -1,18 +1,21 @@
-"""Ids inside strings: in tags, JSON documents, URIs and links. They follow like any other."""
+"""Ids inside strings: in tags, JSON documents, URIs and links. They follow like any other.
+
+So do those inside files that name what they belong to.
+"""
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue.types import Form, HiddenReference
-from mlporter.stores.rows.gateway_endpoints import with_endpoints
-from mlporter.stores.rows.json_strings import with_strings
+from mlporter.stores.rows.json_strings import with_endpoints, with_strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.stores.rows.json_strings import Path
 
-__all__ = ["map_strings", "with_trace_ids"]
+__all__ = ["map_strings", "names_ids", "with_new_ids", "with_trace_ids"]
 
 _TRACE_ID = "mlflow.traceRequestId"
 _LINK = re.compile(r"(?<=/)(experiments|runs)/([^/?#]+)")
@@ -173,3 +176,37 @@ def _unpacked(text: str) -> str:
         return base64.b64decode(text, validate=True).hex()
     except ValueError:
         return ""
+
+
+_MODEL = "MLmodel"
+_TRACE = "traces.json"
+_LARGEST = 256 << 20
+"""Bytes: no model description or trace is as large, and it is rewritten in memory."""
+_ID = re.compile(rb"(?:m-)?[0-9a-f]{32}")
+
+
+def names_ids(path: str, size: int) -> bool:
+    """Whether a file is one that MLflow writes ids into."""
+    return path.rpartition("/")[2] in {_MODEL, _TRACE} and size <= _LARGEST
+
+
+def with_new_ids(path: str, stream: BinaryIO, ids: IdMap) -> BinaryIO:
+    """The bytes of such a file, with new ids where they changed; all else stays byte for byte."""
+    content = stream.read()
+    if path.endswith(_TRACE):
+        return io.BytesIO(_trace(content, ids.of("trace_info")))
+    known = {**ids.of("runs"), **ids.of("logged_models")}
+
+    def change(found: re.Match[bytes]) -> bytes:
+        old = found[0].decode()
+        return known.get(old, old).encode()
+
+    return io.BytesIO(_ID.sub(change, content))
+
+
+def _trace(content: bytes, traces: Mapping[str, str]) -> bytes:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return content
+    return with_trace_ids(text, traces, ("spans",)).encode() if traces else content

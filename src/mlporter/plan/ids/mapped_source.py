@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.catalogue.tables.own import OWNER_TABLES
-from mlporter.plan.ids.file_contents import names_ids, with_new_ids
+from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.units import OWNED

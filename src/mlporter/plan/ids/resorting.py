@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.artifacts.artifact_file import ArtifactFile
+from mlporter.artifacts.listing import ArtifactFile
 from mlporter.catalogue import BY_NAME
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def resorted(entry: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
 
 
 def _on_disk(entry: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    from mlporter.stores.database.scratch_registry import Spool  # noqa: PLC0415 -- needs a database driver
+    from mlporter.stores.database.scratch_registry import ScratchRegistry  # noqa: PLC0415 -- needs a database driver
 
-    with closing(Spool(f"rows of {entry.name}")) as spool:
+    with closing(ScratchRegistry(f"rows of {entry.name}")) as scratch:
         first = next(batches)
         names = tuple(first.schema.names)
-        spool.append(entry.name, chain([first], batches))
-        for batch in spool.reader.read(entry.name, names):
+        scratch.append(entry.name, chain([first], batches))
+        for batch in scratch.reader.read(entry.name, names):
             yield batch.cast(first.schema)
 
 

@@ -11,7 +11,7 @@ from mlporter.bundle.folder.layout import MANIFEST
 from mlporter.redaction import redact_address
 from mlporter.stores.addresses.file_store_folders import stores_in
 
-__all__ = ["held_in", "is_sqlite_file", "mistyped", "said_of_folder"]
+__all__ = ["folder_hint", "is_sqlite_file", "mistyped", "places_in"]
 
 _SQLITE_NAMES = (".db", ".sqlite", ".sqlite3")
 _SQLITE_HEAD = b"SQLite format 3\0"
@@ -99,7 +99,7 @@ def is_sqlite_file(path: Path) -> bool:
         return False
 
 
-def held_in(folder: Path) -> list[str]:
+def places_in(folder: Path) -> list[str]:
     """The addresses of what a folder holds, where it is none of these itself.
 
     File stores, SQLite databases and bundles directly in it, sorted.
@@ -118,12 +118,12 @@ def held_in(folder: Path) -> list[str]:
     return databases + found
 
 
-def said_of_folder(folder: Path) -> str | None:
+def folder_hint(folder: Path) -> str | None:
     """What to do where a folder that was named is no place; None if nothing helps.
 
     It holds one, or is not there and looks like a server's name.
     """
-    if found := held_in(folder):
+    if found := places_in(folder):
         more = f" and {len(found) - _FEW} more" if len(found) > _FEW else ""
         places = ", ".join(quote(place) for place in found[:_FEW])
         return f"it holds {places}{more}: name {'it' if len(found) == 1 else 'one of them'}"

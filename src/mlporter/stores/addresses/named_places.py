@@ -16,7 +16,7 @@ from mlporter.redaction import has_password, redact_address
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LOCAL", "NamedPlace", "is_name", "named_places", "said_of_names"]
+__all__ = ["LOCAL", "NamedPlace", "is_name", "named_places", "names_hint"]
 
 LOCAL = "mlporter.toml"
 """The config file of the working folder."""
@@ -62,7 +62,7 @@ def named_places() -> dict[str, NamedPlace]:
     return found
 
 
-def said_of_names(text: str) -> str | None:
+def names_hint(text: str) -> str | None:
     """The names that there are, for a word that is none of them and no folder; None without any."""
     names = sorted(named_places()) if is_name(text) else []
     return f"the names of places are {', '.join(names)}" if names else None

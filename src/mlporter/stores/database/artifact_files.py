@@ -7,7 +7,13 @@ from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.moved_artifacts import Beside, Moved, here_path, here_token, strays
+from mlporter.artifacts.moved_artifacts import (
+    ArtifactsBeside,
+    MovedArtifacts,
+    here_path,
+    here_token,
+    strays,
+)
 from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, find_outside, scan_owners
 from mlporter.artifacts.uris.allowed_hosts import Hosts
@@ -97,9 +103,9 @@ class DatabaseFiles(StoreFiles):
             environment=environment,
         )
         self._folder = beside
-        self._beside = Beside(beside, self._known) if beside is not None else None
+        self._beside = ArtifactsBeside(beside, self._known) if beside is not None else None
         shows_files = lru_cache(1)(self._shows_files)
-        self._moved = Moved(self._beside, self._pairs, folders, shows_files)
+        self._moved = MovedArtifacts(self._beside, self._pairs, folders, shows_files)
         self._unseen: dict[str, LeftOut] = {}
         self._tracking: TableReader | None = None
         self.notes: tuple[str, ...] = ()

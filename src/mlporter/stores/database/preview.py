@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
-    from mlporter.stores.database.connection.limits import Limits
+    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Among
 
 __all__ = ["NothingThere", "Preview", "has_no_tables", "open_preview"]

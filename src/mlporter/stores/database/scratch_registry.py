@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["Spool"]
+__all__ = ["ScratchRegistry"]
 
 
-class Spool:
+class ScratchRegistry:
     """The catalogue's tables, empty at first, without keys: nothing that is appended is refused.
 
     Whoever appends the same row twice gets it back twice. Safe to use from several threads.
@@ -51,7 +51,7 @@ class Spool:
         self._lock = Lock()
         self._by_name = {table.name: table for table in TABLES}
         try:
-            path = self.folder / "spool.db"
+            path = self.folder / "scratch.db"
             path.touch()
             self._connection = sqlite.open_scratch(path, subject)
             for table in TABLES:

@@ -14,10 +14,10 @@ from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
-from mlporter.stores.database.connection.unfit_values import Asked, CarefulReader
+from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines import mysql, postgresql
 from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
-from mlporter.stores.database.history import Relation, brought, losses
+from mlporter.stores.database.history import Relation, as_newest, losses
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.schema.revision import check_revision, is_as_it_is, read_revision
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Column, Table
     from mlporter.errors import LeftOut
     from mlporter.stores.database.connection.connection import Connection
-    from mlporter.stores.database.connection.limits import Limits
+    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
 __all__ = ["DatabaseReader", "DatabaseSource", "snapshot_of"]
@@ -66,7 +66,7 @@ class DatabaseReader:
         """
         self.address = address
         self._connect = connections
-        self._careful = CarefulReader()
+        self._careful = UnfitValueReader()
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()
@@ -82,7 +82,7 @@ class DatabaseReader:
             self._relations: dict[str, Relation] = {}
             if not is_as_it_is(self.stored_revision):
                 self.revision = HEAD_REVISION
-                self.tables, self._relations = brought(
+                self.tables, self._relations = as_newest(
                     self.actual, self.tables, self.stored_revision, address
                 )
             if self.users is not None and (older or self.users.is_writable):

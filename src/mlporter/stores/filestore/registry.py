@@ -11,7 +11,7 @@ from mlporter.stores.filestore.values import read_meta, text_of, texts_below, wh
 
 if TYPE_CHECKING:
     from mlporter.stores.filestore.notes import Notes
-    from mlporter.stores.filestore.rows import Rows
+    from mlporter.stores.filestore.reading import Rows
     from mlporter.stores.filestore.tree import Entry, Tree
     from mlporter.stores.filestore.values import Meta
 

@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Path", "with_strings"]
+__all__ = ["Path", "endpoints_in", "with_endpoints", "with_strings"]
 
 Path = tuple[str, ...]
 """The keys that lead to a string; lists are passed through."""
@@ -61,3 +61,49 @@ def _values(text: str) -> list[tuple[int, int, Path]]:
         else:
             found.append((*token.span(), tuple(key for key in keys if key is not None)))
     return found
+
+
+_GATEWAY = "gateway:/"
+_FIELD = "model"
+
+
+def with_endpoints(text: str, endpoints: Mapping[str, str]) -> str:
+    """A scorer that names its endpoints otherwise; as it was where it names none of `endpoints`.
+
+    Args:
+        text: JSON; anything else comes back as it is.
+        endpoints: What stands for what.
+    """
+    if not endpoints or _GATEWAY not in text:
+        return text
+
+    def change(path: Path, value: str) -> str:
+        return _named(value, endpoints) if path[-1:] == (_FIELD,) else value
+
+    return with_strings(text, change)
+
+
+def endpoints_in(text: str) -> Iterator[str]:
+    """The endpoints that a scorer names; none in anything but JSON."""
+    if _GATEWAY not in text:
+        return
+    try:
+        waiting = [json.loads(text)]
+    except ValueError:
+        return
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+            model = value.get(_FIELD)
+            if isinstance(model, str) and model.startswith(_GATEWAY):
+                yield model.removeprefix(_GATEWAY)
+
+
+def _named(model: str, endpoints: Mapping[str, str]) -> str:
+    if not model.startswith(_GATEWAY):
+        return model
+    name = model.removeprefix(_GATEWAY)
+    return _GATEWAY + endpoints.get(name, name)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-__all__ = ["KeptRows"]
+__all__ = ["RowSpool"]
 
 _IN_MEMORY = 32 << 20
 """Bytes from which on rows go to a file."""
 
 
-class KeptRows:
+class RowSpool:
     """Batches of one schema: a few in memory, more in a file without a name.
 
     Attributes:

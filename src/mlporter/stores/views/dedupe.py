@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from mlporter.stores.protocols import Among, Source
 
-__all__ = ["Once", "like_before"]
+__all__ = ["Deduplicated", "repeats_previous_key"]
 
 
-class Once(Wrapped):
+class Deduplicated(Wrapped):
     """`mlporter.stores.protocols.Source` without the rows that are exactly like another."""
 
     def __init__(self, inner: Source) -> None:
@@ -80,7 +80,7 @@ def _once(
     for batch in batches:
         if not batch.num_rows:
             continue
-        again = like_before(batch, key)
+        again = repeats_previous_key(batch, key)
         again[0] = last == [batch.column(name)[0].as_py() for name in key]
         last = [batch.column(name)[-1].as_py() for name in key]
         kept = batch.filter(pa.array(~again)) if again.any() else batch
@@ -88,7 +88,7 @@ def _once(
             yield kept if columns is None else kept.select(list(columns))
 
 
-def like_before(batch: pa.RecordBatch, key: tuple[str, ...]) -> NDArray[np.bool_]:
+def repeats_previous_key(batch: pa.RecordBatch, key: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which rows, sorted by `key`, have the key of the row before; of the first nothing is known.
 
     Numbers are looked at first: they tell most rows apart, and texts take longer.

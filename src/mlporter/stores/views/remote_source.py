@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Distant", "distant"]
+__all__ = ["RemoteSource", "remote_source"]
 
 
 @runtime_checkable
-class Distant(Protocol):
+class RemoteSource(Protocol):
     """What such a source offers beside `mlporter.stores.protocols.Source`."""
 
     def narrow(self, experiments: Iterable[int]) -> None:
@@ -21,10 +21,10 @@ class Distant(Protocol):
         """What it is and can do, for people: names and values."""
 
 
-def distant(source: object) -> Distant | None:
+def remote_source(source: object) -> RemoteSource | None:
     """The distant source that is inside of others, or None."""
     inner = source
-    while not isinstance(inner, Distant):
+    while not isinstance(inner, RemoteSource):
         inner = getattr(inner, "inner", None)
         if inner is None:
             return None

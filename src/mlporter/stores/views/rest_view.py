@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.rest_limits import BLANKS, EMPTIES, HIDDEN_ROWS, LINKS, NUMBERS
-from mlporter.stores.database.scratch_registry import Spool
+from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.filters import is_among
 from mlporter.stores.rows.synthetic_ids import dataset_uuid, input_uuid
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
 
-__all__ = ["AsTold", "told_batch"]
+__all__ = ["RestView", "rest_batch"]
 
 _NO_LINKS = ', "links": []'
 """As MLflow writes it; in a text it would be written otherwise."""
 _EDGES = ("inputs", "input_tags")
 
 
-class AsTold(Wrapped):
+class RestView(Wrapped):
     """A source as MLflow's REST API would tell it. Closing it leaves the source itself open.
 
     Memory grows with what is deleted and with the datasets that were logged, and with nothing else.
@@ -41,7 +41,7 @@ class AsTold(Wrapped):
 
     def __init__(self, inner: Source) -> None:
         super().__init__(inner)
-        self._spool: Spool | None = None
+        self._scratch: ScratchRegistry | None = None
 
     @property
     def description(self) -> Description:
@@ -60,7 +60,7 @@ class AsTold(Wrapped):
         self, table: str, columns: tuple[str, ...] | None, among: Among | None
     ) -> Iterator[pa.RecordBatch]:
         for batch in self.inner.read(table, None, among):
-            told = told_batch(table, self._without_hidden(table, batch))
+            told = rest_batch(table, self._without_hidden(table, batch))
             if told.num_rows:
                 yield told if columns is None else told.select(list(columns))
 
@@ -98,9 +98,9 @@ class AsTold(Wrapped):
         return any(entry.name == table for entry in self.inner.tables)
 
     @cached_property
-    def _edges(self) -> Spool:
+    def _edges(self) -> ScratchRegistry:
         """`inputs` and `input_tags` by ids that are made up of what they are known by."""
-        self._spool = Spool(self.description.address)
+        self._scratch = ScratchRegistry(self.description.address)
         datasets = {
             row["dataset_uuid"]: dataset_uuid(row["experiment_id"], row["name"], row["digest"])
             for batch in self.inner.read("datasets", (*BY_NAME["datasets"].key, "dataset_uuid"))
@@ -116,13 +116,13 @@ class AsTold(Wrapped):
                 if row["source_type"] == "DATASET":
                     ids[row["input_uuid"]] = told
                 row["input_uuid"] = told
-            self._spool.append_rows("inputs", rows)
+            self._scratch.append_rows("inputs", rows)
         for batch in self.inner.read("input_tags") if self._has("input_tags") else ():
             rows = batch.to_pylist()
             for row in rows:
                 row["input_uuid"] = ids.get(row["input_uuid"], row["input_uuid"])
-            self._spool.append_rows("input_tags", rows)
-        return self._spool
+            self._scratch.append_rows("input_tags", rows)
+        return self._scratch
 
     # --- Files ------------------------------------------------------------------------------------
 
@@ -137,8 +137,8 @@ class AsTold(Wrapped):
 
     def close(self) -> None:
         """Forget what was made up."""
-        if self._spool is not None:
-            self._spool.close()
+        if self._scratch is not None:
+            self._scratch.close()
 
 
 def _joined(batch: pa.RecordBatch, key: tuple[str, ...]) -> pa.Array:
@@ -146,7 +146,7 @@ def _joined(batch: pa.RecordBatch, key: tuple[str, ...]) -> pa.Array:
     return pc.binary_join_element_wise(*texts, "\x00") if len(texts) > 1 else texts[0]
 
 
-def told_batch(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+def rest_batch(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch with blanks as NULL, whole numbers as such, and hidden columns as they are."""
     for name in BLANKS.get(table, ()):
         batch = _with(batch, name, _without_blanks)
@@ -182,10 +182,10 @@ def _without_links(column: pa.Array) -> pa.Array:
 
 
 def _whole_numbers(column: pa.Array) -> pa.Array:
-    return pa.array([_as_told(text) for text in column.to_pylist()], column.type)
+    return pa.array([_as_rest_shows(text) for text in column.to_pylist()], column.type)
 
 
-def _as_told(text: str | None) -> str | None:
+def _as_rest_shows(text: str | None) -> str | None:
     try:
         return None if text is None else json.dumps(json.loads(text, parse_int=float))
     except ValueError:

@@ -12,15 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.objects import (
-    make_one,
-    new_objects,
-    rows_below,
-    source_rows,
-    try_one,
-)
+from mlporter.execute.server.objects import make_one, new_objects, rows_below, source_rows, try_one
 from mlporter.stores.protocols import Among
-from mlporter.stores.rows.gateway_endpoints import with_endpoints
+from mlporter.stores.rows.json_strings import with_endpoints
 from mlporter.stores.server.writing.evaluation import Evaluating
 
 if TYPE_CHECKING:
@@ -69,7 +63,7 @@ def write_datasets(context: ServerContext) -> None:
                     ties[row["source_id"]].append(int(row["destination_id"]))
     for row, _ in new_objects(context, "evaluation_datasets", "dataset_id", "name"):
         id_ = row["dataset_id"]
-        target_experiments = [
+        experiments = [
             context.ids.experiments[n] for n in ties[id_] if n in context.ids.experiments
         ]
         tags = {
@@ -78,23 +72,23 @@ def write_datasets(context: ServerContext) -> None:
         }
         api = Evaluating(context.writer_of(context.ids.workspace(row["workspace"] or "default")))
         marked = {source_tags.DATASET: id_, **tags}  # a copy of a copy is one of the first
-        make = partial(api.dataset, row["name"], target_experiments, marked)
+        make = partial(api.dataset, row["name"], experiments, marked)
         if make_one(context, "evaluation_datasets", id_, make, row["name"]):
             context.wrote("evaluation_dataset_tags", len(tags))
-            context.wrote("entity_associations", len(target_experiments))
+            context.wrote("entity_associations", len(experiments))
     _records(context)
 
 
 def _records(context: ServerContext) -> None:
     waiting: dict[str, list[Row]] = defaultdict(list)
-    target_experiments = {
+    workspaces = {
         row["dataset_id"]: context.ids.workspace(row["workspace"] or "default")
         for row in source_rows(context, "evaluation_datasets")
     }
 
     def send(dataset: str) -> None:
         rows = waiting.pop(dataset)
-        api = Evaluating(context.writer_of(target_experiments[dataset]))
+        api = Evaluating(context.writer_of(workspaces[dataset]))
         told = [_record(row) for row in rows]
         write = partial(api.records, context.ids.of("evaluation_datasets")[dataset], told)
         try_one(context, "evaluation_dataset_records", dataset, write, rows=len(rows))
@@ -245,9 +239,7 @@ def _queues(context: ServerContext) -> None:
 
 
 def _items(context: ServerContext) -> None:
-    target_experiments = {
-        r["queue_id"]: r["experiment_id"] for r in source_rows(context, "review_queues")
-    }
+    experiments = {r["queue_id"]: r["experiment_id"] for r in source_rows(context, "review_queues")}
     known = context.ids.of("review_queues")
     for missing in context.missing("review_queue_items"):
         owners = missing.rows.column("queue_id").to_pylist()
@@ -255,6 +247,6 @@ def _items(context: ServerContext) -> None:
         for owner, row in zip(owners, mapped, strict=True):
             if owner not in known:
                 continue
-            api = _api(context, {"experiment_id": target_experiments[owner]})
+            api = _api(context, {"experiment_id": experiments[owner]})
             write = partial(api.item, known[owner], row, new=not missing.changed)
             try_one(context, "review_queue_items", owner, write, row["item_id"])

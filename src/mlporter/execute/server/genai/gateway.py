@@ -70,14 +70,14 @@ def _told(mapped: Row, *names: str) -> Row:
 def _definitions(context: ServerContext) -> None:
     """Make model definitions; a secret stands in for each one's own as long as that takes."""
     table, new = "model_definitions", defaultdict(list)
-    target_experiments = {
+    workspaces = {
         context.ids.workspace(r["workspace"] or "default") for r in source_rows(context, table)
     }
     for row, mapped in new_objects(context, table, "model_definition_id", "name"):
         new[mapped["workspace"] or "default"].append((row, mapped))
-    for home in sorted(target_experiments):
-        api = GatewayWriter(context.writer_of(home))
-        for row, mapped in new[home]:
+    for workspace in sorted(workspaces):
+        api = GatewayWriter(context.writer_of(workspace))
+        for row, mapped in new[workspace]:
             make = partial(_definition, api, mapped)
             make_one(context, table, row["model_definition_id"], make, row["name"])
         context.attempt("secrets", PLACEHOLDER_SECRET, api.forget_placeholder)

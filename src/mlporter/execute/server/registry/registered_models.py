@@ -61,7 +61,7 @@ class Registry:
     """
 
     def __init__(self, context: ServerContext, matching: Matching) -> None:
-        self._carry = context
+        self._context = context
         self._matching = matching
         self._there: dict[Key, Registered] = {}
         self._skipped: set[Key] = set()
@@ -71,7 +71,7 @@ class Registry:
 
     def plan(self) -> None:
         """Match by name; models in conflict are refused, left out or renamed."""
-        context = self._carry
+        context = self._context
         mine = models_of(context.source)
         asked = context.policy.new_names
         context.ids.models.update({key: asked[key[1]] for key in mine if key[1] in asked})
@@ -97,14 +97,14 @@ class Registry:
         ]
 
     def _target(self, key: Key) -> Key:
-        ids = self._carry.ids
+        ids = self._context.ids
         return ids.workspace(key[0]), ids.model(*key)
 
     # --- Writing --------------------------------------------------------------------------------
 
     def write(self) -> None:
         """Models, then versions in order, then aliases."""
-        context = self._carry
+        context = self._context
         if not context.source.count("registered_models"):
             return
         tags = Groups(context, "registered_model_tags")
@@ -129,7 +129,7 @@ class Registry:
             work()
 
     def _model(self, row: dict[str, Any], tags: list[dict[str, Any]]) -> None:
-        context, key = self._carry, (row["workspace"], row["name"])
+        context, key = self._context, (row["workspace"], row["name"])
         workspace, name = self._target(key)
         writer, there = context.writer_of(workspace), self._there.get((workspace, name))
         given = {tag["key"]: tag["value"] or "" for tag in tags}
@@ -152,9 +152,9 @@ class Registry:
     def _count(self, table: str, *, changed: bool) -> None:
         """Count one that is there."""
         if changed:
-            self._carry.wrote(table, changed=1)
+            self._context.wrote(table, changed=1)
         else:
-            self._carry.tallies[table].there += 1
+            self._context.tallies[table].there += 1
 
     def _set(
         self,
@@ -170,11 +170,13 @@ class Registry:
                 self._count(table, changed=False)
                 continue
             changed = int(name in there)
-            try_one(self._carry, table, owner, partial(set_one, name, value), name, changed=changed)
+            try_one(
+                self._context, table, owner, partial(set_one, name, value), name, changed=changed
+            )
 
     def _versions(self) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
         """Versions of each model that are carried, by number; deleted ones are not."""
-        rows = dicts_of(self._carry.source, "model_versions")
+        rows = dicts_of(self._context.source, "model_versions")
         for key, found in groupby(rows, lambda row: (row["workspace"], row["name"])):
             if key not in self._skipped:
                 yield key, [row for row in found if row["current_stage"] != DELETED_STAGE]
@@ -187,7 +189,7 @@ class Registry:
         aliases: list[dict[str, Any]],
     ) -> None:
         workspace, name = self._target(key)
-        writer = self._carry.writer_of(workspace)
+        writer = self._context.writer_of(workspace)
         there = self._there.get((workspace, name)) or Registered("")
         tags: dict[int, dict[str, str]] = defaultdict(dict)
         for tag in version_tags:
@@ -208,7 +210,7 @@ class Registry:
                 made.add(number)
                 last = number
             else:
-                self._carry.fail("model_version_tags", len(tags[number]))
+                self._context.fail("model_version_tags", len(tags[number]))
         wanted = {alias["alias"]: alias["version"] for alias in aliases}
         for alias, number in wanted.items():
             if number not in made:
@@ -217,9 +219,9 @@ class Registry:
         self._set(_ALIASES, name, good, there.aliases, partial(writer.set_alias, name))
 
     def _refuse(self, key: Key, what: object, kind: str, why: str, reason: str = "refused") -> None:
-        self._carry.leave("model_version", f"{key[0]}/{key[1]}/{what}", "", reason, why)
+        self._context.leave("model_version", f"{key[0]}/{key[1]}/{what}", "", reason, why)
         table = "registered_model_aliases" if kind == "alias" else "model_versions"
-        self._carry.fail(table)
+        self._context.fail(table)
 
     def _make(
         self,
@@ -229,7 +231,7 @@ class Registry:
         tags: dict[str, str],
         last: int,
     ) -> bool:
-        context, key, number = self._carry, (row["workspace"], row["name"]), row["version"]
+        context, key, number = self._context, (row["workspace"], row["name"]), row["version"]
         mapped = context.mapped_row("model_versions", row)
         location = self._locations.get((row["workspace"] or "default", row["name"], number))
         named = source_of(mapped, location, context.ids, context.root_of)
@@ -281,17 +283,17 @@ class Registry:
         key = (row["workspace"] or "default", row["name"], row["version"])
         if has_own_files(self._locations.get(key)):
             root = there.row["storage_location"] or there.row["source"]
-            self._carry.version_roots[version_owner_id(key)] = root
+            self._context.version_roots[version_owner_id(key)] = root
 
     def _hold(self, writer: Writer, row: dict[str, Any], named: Named) -> Named:
         """Make a logged model that holds the files of a version.
 
         A server takes no version whose files lie outside of every run and logged model.
         """
-        context = self._carry
+        context = self._context
         owner = version_owner_id((row["workspace"] or "default", row["name"], row["version"]))
         workspace = context.ids.workspace(row["workspace"] or "default")
-        target_experiments = [
+        experiments = [
             number
             for number, home in context.target_experiments.items()
             if home.workspace == workspace
@@ -300,10 +302,10 @@ class Registry:
             return replace(
                 named, refused="the server has no logged model that could hold its files"
             )
-        if not target_experiments:
+        if not experiments:
             return replace(named, refused="no experiment is carried that could hold its files")
         home, tag = (
-            min(target_experiments),
+            min(experiments),
             (source_tags.LOGGED_MODEL, f"{source_tags.HELD}{owner}"),
         )
         model = writer.logged_model_tagged(str(home), tag)

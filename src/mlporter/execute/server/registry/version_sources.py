@@ -11,7 +11,7 @@ from mlporter.artifacts.uris.uri_text import scheme_of, uri_below
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlporter.artifacts.uris.ownership import Anchor, Location
+    from mlporter.artifacts.uris.ownership import FileOwner, Location
     from mlporter.plan.ids.id_map import IdMap
 
 __all__ = ["PLACEHOLDER_SOURCE", "Named", "has_own_files", "names_version", "source_of"]
@@ -65,26 +65,26 @@ def source_of(
     run, text = mapped["run_id"] or None, str(mapped["source"] or "")
     if text in PLACEHOLDER_SOURCES or location is None:
         return Named(text, run)
-    if location.where is Where.ANCHORED and location.anchor is not None:
-        return _anchored(text, run, location.anchor, ids, root_of)
+    if location.where is Where.ANCHORED and location.file_owner is not None:
+        return _anchored(text, run, location.file_owner, ids, root_of)
     return Named(text, run, own=has_own_files(location))
 
 
 def _anchored(
     text: str,
     run: str | None,
-    anchor: Anchor,
+    file_owner: FileOwner,
     ids: IdMap,
     root_of: Callable[[str, str], str],
 ) -> Named:
     """What a version names whose files lie in a run or in a logged model."""
-    table = "runs" if anchor.owner_kind == "run" else "logged_models"
-    owner = ids.of(table).get(anchor.owner_id)
+    table = "runs" if file_owner.owner_kind == "run" else "logged_models"
+    owner = ids.of(table).get(file_owner.owner_id)
     if owner is None:
-        return Named(text, run, refused=f"its {anchor.owner_kind} is not carried")
+        return Named(text, run, refused=f"its {file_owner.owner_kind} is not carried")
     if names_version(text):
         return Named(text, run)
-    place = uri_below(root_of(anchor.owner_kind, anchor.owner_id), anchor.rest)
+    place = uri_below(root_of(file_owner.owner_kind, file_owner.owner_id), file_owner.rest)
     if table == "logged_models":
         return Named(f"models:/{owner}" if text.startswith("models:/") else place, run, owner)
     return Named(text if text.startswith("runs:/") else place, owner)

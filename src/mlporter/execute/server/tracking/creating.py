@@ -115,7 +115,7 @@ def make_runs(context: ServerContext) -> None:
     """Make runs that are not there; those of experiments that are left out are, too."""
     known = context.ids.ids.setdefault("runs", {})
     origin = dict(tagged(context.source, "tags", "run_uuid", source_tags.RUN))
-    sent_tags = odd_tags(context.source)
+    odd = odd_tags(context.source)
     total = context.source.count("runs")
 
     def make(row: tuple[Any, ...]) -> None:
@@ -128,7 +128,7 @@ def make_runs(context: ServerContext) -> None:
             "start_time": start or 0,
         }
         writer = context.writer_of(context.target_experiments[home].workspace)
-        mark, along = (source_tags.RUN, origin.get(run, run)), sent_tags.get(run, {})
+        mark, along = (source_tags.RUN, origin.get(run, run)), odd.get(run, {})
         try:
             known[run] = writer.create_run(body | {"tags": tag_list(along)}, mark)
             context.sent_tags.update((run, key) for key in along)

@@ -51,14 +51,12 @@ def read_receipts(context: ServerContext) -> None:
     noted = _noted(context) if context.has("metrics") else {}
     if not noted:
         return
-    target_experiments = _homes(context, noted)
+    experiment_of = _homes(context, noted)
     found: dict[tuple[int, int], int] = defaultdict(int)
-    for run, digest in _digests(context, target_experiments):
-        found[target_experiments[run], _group(run)] ^= digest
+    for run, digest in _digests(context, experiment_of):
+        found[experiment_of[run], _group(run)] ^= digest
     good = {at for at, digest in found.items() if _part(noted[at[0]], at[1]) == _text(digest)}
-    with_receipt = (
-        run for run, number in target_experiments.items() if (number, _group(run)) in good
-    )
+    with_receipt = (run for run, number in experiment_of.items() if (number, _group(run)) in good)
     context.with_receipt = frozenset(with_receipt)
     copies = context.ids.of("runs")
     context.server.leave_histories(copies[run] for run in context.with_receipt)
@@ -77,13 +75,11 @@ def write_receipts(context: ServerContext, read: ServerContext) -> None:
     stages = rows_of(read.server, "experiments", ("experiment_id", "lifecycle_stage"))
     active = {number for number, stage in stages if stage != "deleted"}
     numbers = [old for new, old in read.back.experiments.items() if new in active]
-    target_experiments = _homes(read, numbers)
+    experiment_of = _homes(read, numbers)
     found: dict[int, list[int]] = {}
-    for run, digest in _digests(read, target_experiments):
-        found.setdefault(target_experiments[run], [0] * _GROUPS)[_group(run)] ^= digest
-    lacking = {
-        (target_experiments[run], _group(run)) for run in read.lacking if run in target_experiments
-    }
+    for run, digest in _digests(read, experiment_of):
+        found.setdefault(experiment_of[run], [0] * _GROUPS)[_group(run)] ^= digest
+    lacking = {(experiment_of[run], _group(run)) for run in read.lacking if run in experiment_of}
     for number, digests in found.items():
         texts = (
             _NOT_WHOLE if (number, group) in lacking else _text(digest)
@@ -129,15 +125,13 @@ def _text(digest: int) -> str:
 # --- Digests --------------------------------------------------------------------------------------
 
 
-def _digests(
-    context: ServerContext, target_experiments: dict[str, int]
-) -> Iterator[tuple[str, int]]:
+def _digests(context: ServerContext, experiment_of: dict[str, int]) -> Iterator[tuple[str, int]]:
     """Runs that have points, with digests of these and of what the server has."""
-    if not target_experiments:
+    if not experiment_of:
         return
     copies, last = context.ids.of("runs"), _last(context)
     for run, points in _points(context):
-        if run in target_experiments:
+        if run in experiment_of:
             copy = copies[run]
             whole = f"{run} {copy} {last.get(copy, 0)} {points}"
             yield run, _number(whole.encode())

@@ -1,15 +1,16 @@
-"""Parameters, tags and metrics of runs, in as few requests as MLflow's limits allow."""
+"""Parameters, tags and metrics of runs, in few requests; and tags of experiments."""
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlporter.catalogue import source_tags
 from mlporter.execute.server.allowed_names import LONGEST_TAG, REFUSED_NAME, is_taken
 from mlporter.execute.server.tracking.receipts import read_receipts
 from mlporter.execute.server.worker_pool import WorkerPool
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.matching import Matching
     from mlporter.stores.rest.client import Json
     from mlporter.stores.server.writing.writer import Writer
 
-__all__ = ["LONGEST_PARAM", "LONGEST_TAG", "number", "write_contents"]
+__all__ = ["LONGEST_PARAM", "LONGEST_TAG", "number", "write_contents", "write_experiment_tags"]
 
 LONGEST_PARAM = 6000
 """Characters; a server cuts longer ones in silence."""
@@ -210,3 +212,40 @@ def _by_kind(flat: Sequence[tuple[str, Json]]) -> dict[str, list[Json]]:
     for kind, item in flat:
         found.setdefault(kind, []).append(item)
     return found
+
+
+def write_experiment_tags(context: ServerContext, matching: Matching) -> None:
+    """Set tags; those of experiments that others made stay as they are (they were checked)."""
+
+    def write(row: dict[str, Any]) -> None:
+        writer, home = context.writer_in(row["original"])
+        try:
+            writer.set_experiment_tag(home, row["key"], row["value"] or "")
+            context.wrote("experiment_tags")
+        except REFUSED as error:
+            context.leave(
+                "experiment", str(row["original"]), row["key"], reason_of(error), error.message
+            )
+            context.fail("experiment_tags")
+
+    with WorkerPool(context.workers) as pool:
+        for missing in context.missing("experiment_tags"):
+            rows = missing.rows.filter(_carried(missing.rows, matching))
+            originals = rows.column("experiment_id").to_pylist()
+            mapped = context.mapped("experiment_tags", rows).to_pylist()
+            pool.each(
+                (
+                    {**row, "original": number}
+                    for row, number in zip(mapped, originals, strict=True)
+                ),
+                write,
+            )
+
+
+def _carried(rows: Any, matching: Matching) -> Any:  # noqa: ANN401 -- a batch and a mask
+    import pyarrow as pa  # noqa: PLC0415 -- of this function only
+
+    pairs = zip(*(rows.column(name).to_pylist() for name in ("experiment_id", "key")), strict=True)
+    # What was proved of a copy is not proved of its copy.
+    keep = [number in matching.matches and key != source_tags.METRICS for number, key in pairs]
+    return pa.array(keep, pa.bool_())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.database.connection.connection import Connection
 
-__all__ = ["WORTHWHILE_ROWS", "bulk_load"]
+__all__ = ["WORTHWHILE_ROWS", "bulk_load", "set_sequences"]
 
 WORTHWHILE_ROWS = 50_000
 """Below this many rows nothing is gained."""
@@ -85,3 +85,26 @@ def _statements(connection: Connection, table: str) -> list[tuple[str, str]]:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+# A target in use may be further: experiments that were purged had greater ids.
+_POSTGRESQL_SEQUENCE = """
+SELECT setval(sequence, newest) FROM (
+    SELECT pg_get_serial_sequence('experiments', 'experiment_id')::regclass AS sequence,
+           (SELECT MAX(experiment_id) FROM experiments) AS newest
+) AS known
+WHERE newest > COALESCE((
+    SELECT last_value FROM pg_sequences
+    WHERE format('%I.%I', schemaname, sequencename)::regclass = sequence
+), 0)
+"""
+
+
+def set_sequences(connection: Connection) -> None:
+    """Make the next experiment get a free id.
+
+    Rows that bring their own ids do not move PostgreSQL's sequence: the next `create_experiment`
+    would fail with a duplicate key. SQLite and MySQL take the greatest id plus one themselves.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.rows(_POSTGRESQL_SEQUENCE)

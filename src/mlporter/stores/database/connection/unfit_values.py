@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.connection.connection import Connection
     from mlporter.stores.database.connection.values import Raw
 
-__all__ = ["Asked", "CarefulReader"]
+__all__ = ["Asked", "UnfitValueReader"]
 
 _AS_TEXT = Column("", pa.string())
 _MOST = 10_000
@@ -70,7 +70,7 @@ class _Named:
     more: set[int] = field(default_factory=set)
 
 
-class CarefulReader:
+class UnfitValueReader:
     """Reads tables of one state of a database, and remembers what did not fit."""
 
     def __init__(self) -> None:

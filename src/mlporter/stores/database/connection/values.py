@@ -24,7 +24,7 @@ _SHOWN = 80
 class StrangeValueError(UnreachableError):
     """A whole batch could not be read for a value that its column's type does not have.
 
-    `CarefulReader` then looks at each value; elsewhere it is an error as any other.
+    `UnfitValueReader` then looks at each value; elsewhere it is an error as any other.
     """
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql.connection import MysqlConnection
 
 __all__ = ["MysqlDialect", "by_bytes", "check_can_hold", "check_engines", "connect"]
-__all__ += ["driver_arguments", "lock", "said_by_environment"]
+__all__ += ["driver_arguments", "environment_settings", "lock"]
 
 _OURS = frozenset({"charset", "use_unicode", "client_flag", "autocommit", "sql_mode", "collation"})
 """Options of an address that are not the user's: all of ours are UTF-8 and begin by `BEGIN`."""
@@ -102,10 +102,10 @@ def driver_arguments(address: Address) -> dict[str, Any]:
         raise UsageError("names no database", subject=str(address), hint=hint)
     _, arguments = MySQLDialect_pymysql().create_connect_args(url)
     kept = {name: value for name, value in arguments.items() if name not in _OURS}
-    return said_by_environment(address) | kept
+    return environment_settings(address) | kept
 
 
-def said_by_environment(address: Address) -> dict[str, str]:
+def environment_settings(address: Address) -> dict[str, str]:
     """PyMySQL's arguments that the environment gives: MLflow's, and the password of MySQL's own.
 
     A password in the address goes before it.

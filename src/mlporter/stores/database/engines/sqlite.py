@@ -19,7 +19,7 @@ from mlporter.errors import (
     RefusedError,
     UnreachableError,
 )
-from mlporter.stores.addresses.mistypings import said_of_folder
+from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.database.connection.connection import AdbcConnection, driver_error, quoted
 from mlporter.stores.database.connection.values import Blob
 
@@ -290,7 +290,7 @@ def check_file(path: Path, subject: str) -> None:
         ) from None
     except IsADirectoryError:
         raise UnreachableError(
-            "is a directory, not a database file", subject=subject, hint=said_of_folder(path)
+            "is a directory, not a database file", subject=subject, hint=folder_hint(path)
         ) from None
     except PermissionError as error:
         raise AccessDeniedError(str(error.strerror), subject=subject) from error

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.database.connection.connection import Connection
 
-__all__ = ["Words"]
+__all__ = ["CollationQuestions"]
 
 _AT_ONCE = 250
 _CHARACTERS = 200_000
@@ -18,7 +18,7 @@ _CHARACTERS = 200_000
 _NAME = re.compile(r"\w+")
 
 
-class Words:
+class CollationQuestions:
     """Asks a server about texts, many at a time; needs no rights and writes nothing."""
 
     def __init__(self, connection: Connection) -> None:

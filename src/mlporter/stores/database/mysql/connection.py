@@ -2,7 +2,7 @@
 
 A result must be read to its end before the connection takes the next statement, and no other
 connection can join its snapshot. So a result is fetched at once, as Arrow batches, into memory or
-a temporary file (`KeptRows`); then several tables can be read side by side.
+a temporary file (`RowSpool`); then several tables can be read side by side.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mlporter.stores.database.connection.interrupts import interruptible
 from mlporter.stores.database.connection.values import as_number
 from mlporter.stores.database.mysql.errors import connect_error, mysql_error
 from mlporter.stores.database.mysql.rows import Chunks, statements
-from mlporter.stores.rows.spool import KeptRows
+from mlporter.stores.rows.spool import RowSpool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,7 +174,7 @@ class MysqlConnection:
     ) -> Iterator[pa.RecordBatch]:
         """A whole result, fetched at once; as the bytes that MySQL sends where it is not typed."""
         subject = f"{self.subject} table {table.name}"
-        with closing(KeptRows()) as kept:
+        with closing(RowSpool()) as kept:
 
             def fetch() -> None:
                 with closing(self._handle.cursor(_RawCursor)) as cursor:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mlporter.catalogue.types import Table
-    from mlporter.stores.database.connection.limits import Rows
-    from mlporter.stores.database.mysql.collations import Words
+    from mlporter.stores.database.mysql.collations import CollationQuestions
+    from mlporter.stores.database.mysql.limits import Rows
 
 __all__ = ["KeyTexts", "UniqueKey", "clashes"]
 
@@ -55,7 +55,7 @@ class KeyTexts:
         if len(self.plain) < _MOST_TEXTS:
             self.plain.update(distinct.filter(plain).to_pylist())
 
-    def equal(self, collation: str, words: Words) -> dict[str, str]:
+    def equal(self, collation: str, words: CollationQuestions) -> dict[str, str]:
         """Texts that a collation takes for others, each with the one that stands for them."""
         if not self.others:
             return {}
@@ -73,7 +73,7 @@ def clashes(  # noqa: PLR0913 -- two sets of rows, and how to compare them
     rows: Rows,
     existing: Rows | None,
     *,
-    words: Words,
+    words: CollationQuestions,
 ) -> Iterator[str]:
     """A sentence for each two rows whose keys the database would not tell apart.
 

@@ -9,27 +9,29 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.stores.addresses.address import AddressKind
-from mlporter.stores.database.mysql.collations import Words
+from mlporter.stores.database.mysql.collations import CollationQuestions
 from mlporter.stores.database.mysql.keys import KeyTexts, UniqueKey, clashes
 from mlporter.stores.database.mysql.rows import literals
 from mlporter.stores.rows.row_names import marked, row_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlporter.catalogue.types import Table
     from mlporter.stores.database.connection.connection import Connection
-    from mlporter.stores.database.connection.limits import Limits, Rows
     from mlporter.stores.database.source import DatabaseReader
 
-__all__ = ["MysqlLimits", "limits_of"]
+    Rows = Callable[[], Iterator[pa.RecordBatch]]
+    """Reads the rows of a table that are to be written, as often as it is called."""
+
+__all__ = ["Limits", "MysqlLimits", "limits_of"]
 
 _BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _JSON_DEPTH = 30
@@ -83,7 +85,7 @@ def limits_of(reader: DatabaseReader) -> Limits | None:
 
 
 class MysqlLimits:
-    """`mlporter.stores.database.connection.limits.Limits` of a MySQL or MariaDB database.
+    """`mlporter.stores.database.mysql.limits.Limits` of a MySQL or MariaDB database.
 
     Args:
         connection: Asked what it takes; nothing is written.
@@ -92,7 +94,7 @@ class MysqlLimits:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._largest_row = int(connection.scalar("SELECT @@max_allowed_packet")) - _SLACK
-        self._words = Words(connection)
+        self._words = CollationQuestions(connection)
         json_columns = _json_columns(connection)
         self._columns: dict[str, dict[str, _Limit]] = {}
         for (
@@ -282,3 +284,16 @@ def _surely_json(text: str) -> bool:
 
 def _refuse(word: str) -> Any:  # noqa: ANN401 -- it never returns
     raise ValueError(word)
+
+
+class Limits(Protocol):
+    """What a database says of itself, where that is more than the catalogue knows."""
+
+    def misfits(self, table: Table, rows: Rows, *, fresh: bool) -> Iterator[str]:
+        """A sentence for every value that it would refuse or change, and every clash of keys.
+
+        Args:
+            table: The table and the columns that are written.
+            rows: What is written; called more than once.
+            fresh: Whether what is there does not count: it is what MLflow puts into a new one.
+        """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import RevisionError, UnreachableError, UnsupportedError
 from mlporter.redaction import redact
 from mlporter.stores.addresses.address import Address, AddressKind
-from mlporter.stores.database.engines.mysql import said_by_environment
+from mlporter.stores.database.engines.mysql import environment_settings
 from mlporter.stores.database.schema.revision import installed_head, installed_mlflow
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def create_schema(address: Address, file: Path | None = None) -> None:
 def _arguments(address: Address) -> dict[str, str]:
     """What the driver is told of what the address does not say."""
     if address.kind is AddressKind.MYSQL:
-        return said_by_environment(address)
+        return environment_settings(address)
     return address.libpq_words if address.kind is AddressKind.POSTGRESQL else {}
 
 

@@ -13,7 +13,7 @@ from mlporter.stores.filestore.values import read_meta, texts_below, whole
 if TYPE_CHECKING:
     from mlporter.stores.filestore.experiments import Experiment
     from mlporter.stores.filestore.notes import Spot
-    from mlporter.stores.filestore.rows import Rows
+    from mlporter.stores.filestore.reading import Rows
     from mlporter.stores.filestore.tree import Tree
     from mlporter.stores.filestore.values import Meta
 

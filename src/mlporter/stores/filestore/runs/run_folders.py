@@ -15,7 +15,7 @@ from mlporter.stores.filestore.notes import Notes, Spot
 from mlporter.stores.filestore.runs.metrics import MetricTexts
 from mlporter.stores.filestore.tree import valid_name
 from mlporter.stores.filestore.values import Meta, read_meta, texts_below
-from mlporter.stores.views.dedupe import like_before
+from mlporter.stores.views.dedupe import repeats_previous_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -173,7 +173,7 @@ class _Reading:
         batch = self._metrics.batch()
         if batch.num_rows:
             self._metric_batches.append(batch)
-            self._batch.repeats += int(like_before(batch, BY_NAME["metrics"].key).sum())
+            self._batch.repeats += int(repeats_previous_key(batch, BY_NAME["metrics"].key).sum())
         self._metrics = MetricTexts()
 
     def _inputs(self, run: str, folder: RunFolder, path: str, spot: Spot) -> None:

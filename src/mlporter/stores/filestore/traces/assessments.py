@@ -11,7 +11,7 @@ from mlporter.stores.filestore.values import milliseconds, read_meta
 
 if TYPE_CHECKING:
     from mlporter.stores.filestore.notes import Spot
-    from mlporter.stores.filestore.rows import Rows
+    from mlporter.stores.filestore.reading import Rows
     from mlporter.stores.filestore.tree import Tree
     from mlporter.stores.filestore.values import Meta
 

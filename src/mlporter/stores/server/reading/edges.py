@@ -12,7 +12,7 @@ from mlporter.stores.server.reading.rows import traces as trace_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlporter.stores.database.scratch_registry import Spool
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
     from mlporter.stores.rest.client import Client
     from mlporter.stores.server.reading.gathering import Gatherer
     from mlporter.stores.server.reading.rows import Json, Rows
@@ -21,16 +21,18 @@ __all__ = ["Edges"]
 
 
 class Edges:
-    """Reads edges of the runs that are in a spool.
+    """Reads edges of the runs that are in a scratch registry.
 
     Args:
-        spool: Where the runs are, and what they may have edges to.
+        scratch: Where the runs are, and what they may have edges to.
         gather: Takes the edges.
         client_of: The client of an experiment's workspace.
     """
 
-    def __init__(self, spool: Spool, gather: Gatherer, client_of: Callable[[int], Client]) -> None:
-        self._spool = spool
+    def __init__(
+        self, scratch: ScratchRegistry, gather: Gatherer, client_of: Callable[[int], Client]
+    ) -> None:
+        self._scratch = scratch
         self._gather = gather
         self._client_of = client_of
         self._with_models: set[str] = set()
@@ -52,7 +54,7 @@ class Edges:
     def _with_outputs(self) -> set[str]:
         """Runs that were shown with the models that they made."""
         among = Among("source_type", ("RUN_OUTPUT",))
-        batches = self._spool.reader.read("inputs", ("source_id",), among)
+        batches = self._scratch.reader.read("inputs", ("source_id",), among)
         return {run for batch in batches for run in batch.column(0).to_pylist()}
 
     def to_traces(self) -> None:
@@ -62,7 +64,7 @@ class Edges:
         """
         traced = {
             experiment
-            for batch in self._spool.reader.read("trace_info", ("experiment_id",))
+            for batch in self._scratch.reader.read("trace_info", ("experiment_id",))
             for experiment in batch.column(0).to_pylist()
         }
         new = [
@@ -80,7 +82,7 @@ class Edges:
         self._gather.each("run", new, fetch, _run)
 
     def _runs(self) -> Iterator[tuple[str, int]]:
-        for batch in self._spool.reader.read("runs", ("run_uuid", "experiment_id")):
+        for batch in self._scratch.reader.read("runs", ("run_uuid", "experiment_id")):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 

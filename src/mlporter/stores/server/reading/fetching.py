@@ -1,4 +1,4 @@
-"""What of a server is in the spool already, and how the rest gets there: only what is asked for."""
+"""What of a server is fetched already, and how the rest gets there: only what is asked for."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from mlporter.errors import LeftOut
     from mlporter.progress import OnProgress
-    from mlporter.stores.database.scratch_registry import Spool
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
     from mlporter.stores.rest.client import Client, Json
     from mlporter.stores.server.capabilities import Capabilities
     from mlporter.stores.server.reading.rows import Rows
 
-__all__ = ["Filling"]
+__all__ = ["Fetcher"]
 
 _AT_ONCE = 20
 """Experiments whose runs or logged models are asked for in one search."""
@@ -43,13 +43,13 @@ _FEW = 200
 """Single objects that are fetched one by one; of more, all that there are are fetched."""
 
 
-class Filling:
+class Fetcher:
     """Fetches what is needed for a read, once.
 
     Args:
         client: Of the server.
         can: What it can do.
-        spool: Where the rows go.
+        scratch: Where the rows go.
         workers: Requests at a time.
         on_progress: Told how many rows have come.
     """
@@ -58,14 +58,14 @@ class Filling:
         self,
         client: Client,
         can: Capabilities,
-        spool: Spool,
+        scratch: ScratchRegistry,
         workers: int,
         on_progress: OnProgress,
     ) -> None:
         self._client = client
         self._can = can
-        self._spool = spool
-        self._gather = Gatherer(spool, workers, on_progress)
+        self._scratch = scratch
+        self._gather = Gatherer(scratch, workers, on_progress)
         self._lock = RLock()
         self._done: set[str] = set()
         self._experiments: dict[str, set[int]] = defaultdict(set)
@@ -75,9 +75,9 @@ class Filling:
         self._clients = [client.within(name) for name in can.workspaces] or [client]
         self._home: dict[int, Client] = {}
         self.histories = Histories(
-            spool, self._gather, self._client_of, bulk=can.may("metric histories in bulk")
+            scratch, self._gather, self._client_of, bulk=can.may("metric histories in bulk")
         )
-        self._edges = Edges(spool, self._gather, self._client_of)
+        self._edges = Edges(scratch, self._gather, self._client_of)
         self._models_known: bool | None = None  # whether there are any
         self.deleted: set[int] = set()
         """Experiments that are deleted."""
@@ -94,7 +94,7 @@ class Filling:
         self._scope = frozenset(experiments)
 
     def need(self, table: str, among: Among | None) -> None:
-        """Have the rows of a table in the spool, or those in `among`."""
+        """Have the rows of a table in the scratch registry, or those in `among`."""
         with self._lock:
             self._need(table, among)
             self._gather.settle()
@@ -306,7 +306,7 @@ class Filling:
         self._whole("gateway")
         self._gather.settle()
         endpoints: dict[str, str] = {}
-        for batch in self._spool.reader.read("endpoints", ("name", "endpoint_id")):
+        for batch in self._scratch.reader.read("endpoints", ("name", "endpoint_id")):
             endpoints.update(zip(*(c.to_pylist() for c in batch.columns), strict=True))
         fetch = partial(calls.scorers, endpoints=endpoints)
         self._each_experiment("scorers", fetch, experiments)
@@ -343,7 +343,7 @@ class Filling:
         if wanted and not self._experiments[family] >= set(self._home):
             self._gather.settle()
             there = Among(column, tuple(sorted(wanted)))
-            for batch in self._spool.reader.read(head, (column,), there):
+            for batch in self._scratch.reader.read(head, (column,), there):
                 wanted.difference_update(batch.column(0).to_pylist())
             if len(wanted) > _FEW:
                 return False
@@ -379,7 +379,7 @@ class Filling:
     def _spans(self, among: Among | None) -> None:
         """Spans of the traces that are there and have them in the database."""
         asked = among if among is not None and among.column == "trace_id" else None
-        spans = Spans(self._spool, self._home, self._clients[0])
+        spans = Spans(self._scratch, self._home, self._clients[0])
         wanted = [found for found in spans.wanted(asked) if found[0] not in self._with_spans]
         self._with_spans.update(found[0] for found in wanted)
         self._gather.each("spans", wanted, spans.fetch, _first)

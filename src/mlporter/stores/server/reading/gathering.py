@@ -1,4 +1,4 @@
-"""Rows on their way from a server into the spool: in parallel, and in batches."""
+"""Rows on their way from a server into the scratch registry: in parallel, and in batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlporter.artifacts.prefetch import ahead
+from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import AccessDeniedError, LeftOut
 from mlporter.stores.rest.answers import ApiError, MissingEndpointError
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.progress import OnProgress
-    from mlporter.stores.database.scratch_registry import Spool
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
     from mlporter.stores.server.reading.rows import Rows
 
 __all__ = ["Gatherer"]
 
 _ROWS = 4_000
-"""Rows of a table that are kept before they are written into the spool."""
+"""Rows of a table that are kept before they are written into the scratch registry."""
 
 _SHARED = {"datasets": "dataset_uuid"}
 """Tables of what comes with each run that uses it, and an id to know it by."""
@@ -31,10 +31,10 @@ _Item = TypeVar("_Item")
 
 
 class Gatherer:
-    """Fetches objects in several threads and puts their rows into a spool.
+    """Fetches objects in several threads and puts their rows into a scratch registry.
 
     Args:
-        spool: Where the rows go.
+        scratch: Where the rows go.
         workers: Requests at a time.
         on_progress: Told how many rows have come.
 
@@ -42,8 +42,8 @@ class Gatherer:
         failed: What could not be read, by name and reason.
     """
 
-    def __init__(self, spool: Spool, workers: int, on_progress: OnProgress) -> None:
-        self._spool = spool
+    def __init__(self, scratch: ScratchRegistry, workers: int, on_progress: OnProgress) -> None:
+        self._scratch = scratch
         self._on_progress = on_progress
         self._rows = 0
         self._workers = workers
@@ -80,7 +80,7 @@ class Gatherer:
                 self.fail(kind, name(item), "unreadable", error.message)
 
         step, before = f"fetching {kind.removesuffix('s')}s", self._rows
-        for _ in ahead(items, work, self._workers):
+        for _ in prefetched(items, work, self._workers):
             self._on_progress(step, self._rows - before, None)
         rows = self._rows - before
         self._on_progress(step, rows, rows)
@@ -102,7 +102,7 @@ class Gatherer:
                     ready.append((table, waiting))
                     self._waiting[table] = []
         for table, found in ready:
-            self._spool.append_rows(table, found)
+            self._scratch.append_rows(table, found)
 
     def _new(self, rows: list[dict[str, Any]], column: str) -> Iterator[dict[str, Any]]:
         for row in rows:
@@ -115,11 +115,11 @@ class Gatherer:
         if batch.num_rows:
             with self._lock:
                 self._rows += batch.num_rows
-            self._spool.append(table, [batch])
+            self._scratch.append(table, [batch])
 
     def settle(self) -> None:
         """Put away all that is left."""
         with self._lock:
             waiting, self._waiting = self._waiting, defaultdict(list)
         for table, found in waiting.items():
-            self._spool.append_rows(table, found)
+            self._scratch.append_rows(table, found)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlporter.stores.database.scratch_registry import Spool
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
     from mlporter.stores.protocols import Among
     from mlporter.stores.rest.client import Client, Json
     from mlporter.stores.server.reading.gathering import Gatherer
@@ -38,19 +38,24 @@ _SINGLE = "/api/2.0/mlflow/metrics/get-history"
 
 
 class Histories:
-    """Puts full histories of the runs that are in a spool there too, each once.
+    """Puts full histories of the runs that are in a scratch registry there too, each once.
 
     Args:
-        spool: Where the runs and their last metrics are.
+        scratch: Where the runs and their last metrics are.
         gather: Takes the points.
         client_of: The client of an experiment's workspace.
         bulk: Whether the server may have the endpoint for many runs.
     """
 
     def __init__(
-        self, spool: Spool, gather: Gatherer, client_of: Callable[[int], Client], *, bulk: bool
+        self,
+        scratch: ScratchRegistry,
+        gather: Gatherer,
+        client_of: Callable[[int], Client],
+        *,
+        bulk: bool,
     ) -> None:
-        self._spool = spool
+        self._scratch = scratch
         self._gather = gather
         self._client_of = client_of
         self._bulk = bulk
@@ -66,7 +71,7 @@ class Histories:
         homes = self._homes(asked)
         keys: dict[int, dict[str, list[str]]] = {}
         new: set[str] = set()
-        for batch in self._spool.reader.read("latest_metrics", ("run_uuid", "key"), asked):
+        for batch in self._scratch.reader.read("latest_metrics", ("run_uuid", "key"), asked):
             for run, key in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 if run not in self._done and run in homes:
                     new.add(run)
@@ -79,7 +84,7 @@ class Histories:
 
     def _homes(self, among: Among | None) -> dict[str, Client]:
         homes: dict[str, Client] = {}
-        for batch in self._spool.reader.read("runs", ("run_uuid", "experiment_id"), among):
+        for batch in self._scratch.reader.read("runs", ("run_uuid", "experiment_id"), among):
             for run, experiment in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 homes[run] = self._client_of(experiment)
         return homes

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from mlporter.stores.rows.version_locations import TableReader
 
-__all__ = ["hidden"]
+__all__ = ["not_shown"]
 
 _SAYS = "MLflow's REST API does not show"
 
 
-def hidden(reader: TableReader) -> Iterator[LeftOut]:
+def not_shown(reader: TableReader) -> Iterator[LeftOut]:
     """An entry for each table of which something is hidden, and for each version that is missing.
 
     Numbers of versions are never given out twice, so a gap is a version that was deleted; what was
@@ -25,14 +25,14 @@ def hidden(reader: TableReader) -> Iterator[LeftOut]:
     """
     for table, columns in HIDDEN_COLUMNS.items():
         for column in columns:
-            yield LeftOut("column", table, column, "hidden", f"{_SAYS} it", expected=True)
+            yield LeftOut("column", table, column, "not_shown", f"{_SAYS} it", expected=True)
     for table, why in HIDDEN_TABLES.items():
-        yield LeftOut("table", table, "", "hidden", f"{_SAYS} it: {why}", expected=True)
+        yield LeftOut("table", table, "", "not_shown", f"{_SAYS} it: {why}", expected=True)
     for table in HIDDEN_ROWS:
-        yield LeftOut("table", table, "", "hidden", f"{_SAYS} deleted ones", expected=True)
+        yield LeftOut("table", table, "", "not_shown", f"{_SAYS} deleted ones", expected=True)
     for name, number in _gaps(reader):
         sentence = f"it was deleted, and {_SAYS} deleted versions"
-        yield LeftOut("model_version", f"{name}/{number}", "", "hidden", sentence, expected=True)
+        yield LeftOut("model_version", f"{name}/{number}", "", "not_shown", sentence, expected=True)
 
 
 def _gaps(reader: TableReader) -> Iterator[tuple[str, int]]:

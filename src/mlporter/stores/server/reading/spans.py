@@ -12,7 +12,7 @@ from mlporter.stores.server.reading.rows.traces import SPANS_LOCATION, span
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mlporter.stores.database.scratch_registry import Spool
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
     from mlporter.stores.rest.client import Client
     from mlporter.stores.server.reading.rows import Rows
 
@@ -22,16 +22,18 @@ _STORED = "/ajax-api/2.0/mlflow/get-trace-artifact"
 
 
 class Spans:
-    """Reads spans of the traces that are in a spool.
+    """Reads spans of the traces that are in a scratch registry.
 
     Args:
-        spool: Where the traces are.
+        scratch: Where the traces are.
         home: The client of an experiment's workspace, by its id.
         otherwise: Any client.
     """
 
-    def __init__(self, spool: Spool, home: Mapping[int, Client], otherwise: Client) -> None:
-        self._spool = spool
+    def __init__(
+        self, scratch: ScratchRegistry, home: Mapping[int, Client], otherwise: Client
+    ) -> None:
+        self._scratch = scratch
         self._home = home
         self._otherwise = otherwise
 
@@ -39,11 +41,13 @@ class Spans:
         """Traces whose spans are in the database, with their experiments."""
         asked = None if among is None else Among("request_id", among.values)
         stored = set()
-        for batch in self._spool.reader.read("trace_tags", ("request_id", "key", "value"), asked):
+        for batch in self._scratch.reader.read("trace_tags", ("request_id", "key", "value"), asked):
             for trace, key, value in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 if key == SPANS_LOCATION and value == "TRACKING_STORE":
                     stored.add(trace)
-        for batch in self._spool.reader.read("trace_info", ("request_id", "experiment_id"), asked):
+        for batch in self._scratch.reader.read(
+            "trace_info", ("request_id", "experiment_id"), asked
+        ):
             for trace, experiment in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 if trace in stored:
                     yield trace, experiment

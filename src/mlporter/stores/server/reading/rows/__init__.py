@@ -1,8 +1,8 @@
 """From the JSON of a server to rows of the catalogue's tables: pure functions, a family a module.
 
-Each takes objects as MLflow's REST API gives them and returns rows by table, ready for a `Spool`.
-What the API does not show is not in a row (NULL), or made up in a way that gives the same every
-time; `mlporter.catalogue.rest_limits` names it.
+Each takes objects as MLflow's REST API gives them and returns rows by table, ready for a
+`ScratchRegistry`. What the API does not show is not in a row (NULL), or made up in a way that gives
+the same every time; `mlporter.catalogue.rest_limits` names it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from mlporter.stores.rows.gateway_endpoints import with_endpoints
+from mlporter.stores.rows.json_strings import with_endpoints
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows
 from mlporter.stores.server.reading.rows.traces import association
 
