@@ -102,13 +102,13 @@ def read_plan(path: str) -> dict[str, Any]:
     return head
 
 
-def check_expected(options: TransferOptions, book: ActionBook) -> None:
+def check_expected(expected: str | None, book: ActionBook) -> None:
     """Refuse what a plan file does not say.
 
     Raises:
         RefusedError: the actions are others.
     """
-    if options.expected is not None and options.expected != book.digest:
+    if expected is not None and expected != book.digest:
         raise RefusedError(
             "the source or the target changed since the plan was made",
             hint="look at a new one: the same command with --plan-out",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlporter.plan.deleted_rows import Leftover, Link, Update
 
 __all__ = [
+    "HOW_TO_SETTLE",
     "Conflict",
     "InStep",
     "Merge",
@@ -32,6 +33,12 @@ __all__ = [
 
 _WORKSPACE = re.compile(r"(?=.{2,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """As MLflow takes them (mlflow.store.workspace.abstract_store, WorkspaceNameValidator)."""
+
+HOW_TO_SETTLE = (
+    "look closer with --dry-run and mlporter diff; leave them out with --on-conflict skip, carry "
+    "them beside with --on-conflict rename, or let them follow with --on-conflict update"
+)
+"""What to do about conflicts."""
 
 OnConflict = Literal["fail", "skip", "rename", "update"]
 """What to do with what the target has another one of: refuse the whole, leave it out and say so,
@@ -107,6 +114,11 @@ class Policy:
     def updates(self) -> bool:
         """Whether things that the target has are changed."""
         return self.on_conflict == "update"
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether what is in conflict is left out and named, and the rest goes on."""
+        return self.on_conflict == "skip" or self.step is not None
 
     @property
     def wish(self) -> Wish:

@@ -196,6 +196,8 @@ class _Resolver:
         if self.policy.updates:
             self._take_changes()
         merge.links = links
+        self.memory.book.create("experiments", iter(sorted(self.matching.new_experiments)))
+        self.memory.book.create("registered_models", iter(sorted(self.matching.new_models)))
         merge.noted = self.matching.noted(merge.updates)
         merge.notes += notes_on_deleted(merge, len(self.matching.restored))
         merge.renamed = self.matching.renamed() + merge.renamed

@@ -17,6 +17,7 @@ from mlporter.plan.actions import Action, ActionKind, Change, kind_of_update
 from mlporter.plan.digests import column_digests, key_digests
 from mlporter.plan.keys import group_name, owner_of
 from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
+from mlporter.plan.units import ROWWISE
 from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
@@ -149,14 +150,21 @@ class RowPlanner:
         book: Where actions go.
         completes: Whether what a target lacks, and nothing is remembered of, may be a transfer that
             was stopped: it is then gone on with. So it is where a transfer takes many steps.
+        new: Units that the target lacks, by table: what belongs to them comes along.
         is_newer: Whether the target's unit was changed later than the source's.
+        fixed: Tables whose rows a target cannot change once they are there.
+        is_limit: Whether a column (table, name, the source's value) differs because of what the
+            kind of target cannot be told.
     """
 
     base: Base
     wish: Wish
     book: ActionBook
     completes: bool = False
+    new: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     is_newer: Callable[[str, str], bool] = lambda _table, _key: False
+    fixed: frozenset[str] = frozenset()
+    is_limit: Callable[[str, str, object], bool] = lambda _table, _column, _value: False
     plan: RowPlan = field(default_factory=RowPlan)
 
     def take(self, sides: Sides, sift: Callable[[Found], Found] = lambda found: found) -> None:
@@ -210,16 +218,22 @@ class RowPlanner:
 
     def _only_here(self, row: _Sided) -> None:
         """A row that the target lacks: new at the source, or taken away at the target."""
+        if not row.is_unit and row.owner[1] in self.new.get(row.owner[0], ()):
+            return
         digest = row.whole(row.mine)
         state = state_of(digest, ABSENT, row.base_digest(row.mine))
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-        if state is State.UNKNOWN and self.completes:
+        is_loose = state in {State.UNKNOWN, State.SOURCE_CHANGED} and row.table.name in ROWWISE
+        if is_loose or (state is State.UNKNOWN and self.completes):
             outcome = Outcome.SEND
         change = (Change(row.field, None, row.shown(row.mine)),)
         if outcome is Outcome.SEND:
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
             self._note(row, kind, change)
-            self.plan.inserts[row.table.name][row.key] = row.owner
+            if row.is_unit:
+                self.new[row.table.name].add(row.owner[1])
+            if not self.completes:
+                self.plan.inserts[row.table.name][row.key] = row.owner
             self.plan.touched.add(row.owner)
             return
         why = {
@@ -235,7 +249,8 @@ class RowPlanner:
         state = state_of(ABSENT, row.whole(row.theirs), row.base_digest(row.theirs))
         change = (Change(row.field, row.shown(row.theirs), None),)
         if state in {State.UNKNOWN, State.TARGET_EDITED}:
-            if not row.is_servers_own:
+            is_nobodys = state is State.UNKNOWN and self.completes
+            if not row.is_servers_own and not is_nobodys:
                 self.book.add(
                     Action(ActionKind.KEEP, row.unit, row.name, change, "only the target has it")
                 )
@@ -262,12 +277,11 @@ class RowPlanner:
         sent: dict[str, Any] = {}
         stays: dict[Outcome, dict[str, State]] = defaultdict(dict)
         for name, digest in mine.digests.items():
-            if digest == theirs.digests[name]:
+            same = digest == theirs.digests[name]
+            if same or self.is_limit(row.table.name, name, mine.values[name]):
                 continue
             state = state_of(digest, theirs.digests[name], row.base_column(name))
-            outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-            if state is State.UNKNOWN and self._is_unfinished(row, name, theirs):
-                outcome = Outcome.SEND
+            outcome = self._of_column(row, name, state, theirs)
             if outcome is Outcome.SEND:
                 sent[name] = mine.values[name]
             else:
@@ -290,6 +304,14 @@ class RowPlanner:
             why = "; ".join(sorted(state.value for state in states))
             values = {name: theirs.values[name] for name in columns}
             self._stays(row, outcome, changes, why, theirs, values)
+
+    def _of_column(self, row: _Sided, column: str, state: State, theirs: _Row) -> Outcome:
+        """What is done about a column that differs."""
+        if state is State.UNKNOWN and self._is_unfinished(row, column, theirs):
+            return Outcome.SEND
+        outcome = decide(state, self.wish, is_newer=self._is_newer(row))
+        is_fixed = outcome is Outcome.SEND and row.table.name in self.fixed
+        return Outcome.CONFLICT if is_fixed else outcome
 
     def _is_unfinished(self, row: _Sided, column: str, theirs: _Row) -> bool:
         first = _FIRST_VALUES.get(row.table.name, {}).get(column, frozenset())
@@ -333,6 +355,10 @@ class RowPlanner:
             )
 
 
+_VALUES = ("value", "param_value", "tag_value")
+"""Columns that hold what a row says."""
+
+
 @dataclass(frozen=True)
 class _Sided:
     """A row on all sides, and what it is called."""
@@ -368,18 +394,22 @@ class _Sided:
         if self.is_unit:
             return self.table.name
         rest = self.key[1:] if len(self.key) > 1 else self.key
+        if self.table.name == "latest_metrics":
+            return f"metrics.{rest[0]}"
         return f"{self.table.name}.{'.'.join(str(value) for value in rest)}"
 
     def column(self, name: str) -> str:
         """What of the unit a column of the row is."""
-        return name if self.owner[0] == self.table.name or self.is_unit else f"{self.field}"
+        if self.owner[0] == self.table.name or self.is_unit:
+            return name
+        return self.field if name in _VALUES else f"{self.field} ({name})"
 
     def shown(self, row: _Row | None) -> object:
         """What people are shown of a row: its value, if it has one."""
         if row is None:
             return None
         rest = [name for name in row.values if name not in self.table.key]
-        named = next((name for name in ("value", "param_value", "tag_value") if name in rest), None)
+        named = next((name for name in _VALUES if name in rest), None)
         if named is not None:
             return row.values[named]
         return row.values[rest[0]] if len(rest) == 1 else f"{len(rest)} columns"

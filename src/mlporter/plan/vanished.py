@@ -53,6 +53,7 @@ class Vanished:
         updates: What marks things as deleted.
         doomed: Units that are deleted: kind and key.
         forgotten: What neither side has any more.
+        kinds: What is looked for, in an order in which what others refer to comes last.
     """
 
     sides: Callable[[str, str, set[str]], Sides | None]
@@ -62,11 +63,12 @@ class Vanished:
     updates: list[Update] = field(default_factory=list)
     doomed: list[tuple[str, str]] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
+    kinds: tuple[str, ...] = _KINDS
 
     def run(self) -> None:
         """Look for them, and decide about each."""
         there = {table.name for table in self.target.tables}
-        for kind in _KINDS:
+        for kind in self.kinds:
             if kind in there:
                 self._of_kind(kind)
 

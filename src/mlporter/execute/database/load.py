@@ -27,6 +27,7 @@ from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
+from mlporter.plan.policy import HOW_TO_SETTLE
 from mlporter.plan.units import OWNED
 from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
 from mlporter.stores.protocols import Among
@@ -47,15 +48,9 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.database.target import DatabaseTarget
 
-__all__ = ["HOW_TO_SETTLE", "Load", "check"]
+__all__ = ["Load", "check"]
 
 _log = logging.getLogger(__name__)
-
-HOW_TO_SETTLE = (
-    "look closer with --dry-run and mlporter diff; leave them out with --on-conflict skip, carry "
-    "them beside with --on-conflict rename, or let them follow with --on-conflict update"
-)
-"""What to do about conflicts."""
 
 _MLFLOWS_OWN = frozenset({"workspaces", "experiments"})
 """A new database has a row of each, which stays if the source brings none of its own."""

@@ -53,7 +53,7 @@ class DatabaseTransfer:
         )
         try:
             work = self._prepare(target)
-            check_expected(self.options, self.memory.book)
+            check_expected(self.options.expected, self.memory.book)
             files = None
             if isinstance(work.rewrite, Rewrite) and self.options.copies(self.source):
                 environment = self.place.environment

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.artifacts.uris import layout
+from mlporter.catalogue import source_tags
 from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
@@ -19,6 +20,7 @@ from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
+from mlporter.plan.matching.natural_keys import tagged
 from mlporter.plan.units import Choice, Chosen, is_among
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.compare.missing_rows import Missing
+    from mlporter.compare.shape import Normalise, Pair
     from mlporter.plan.policy import Policy
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
@@ -153,9 +156,51 @@ class ServerContext:
         }
         return MappedReader(_Within(self.server, self._matched), self.back, Choice(units))
 
+    @cached_property
+    def all_copies(self) -> MappedReader:
+        """All copies on the server, of whatever the source had once, in the source's terms."""
+        numbers = {
+            int(copy): int(number)
+            for copy, number in tagged(
+                self.server, "experiment_tags", "experiment_id", source_tags.EXPERIMENT
+            )
+            if number.isdigit()
+        }
+        ids = {
+            "runs": dict(tagged(self.server, "tags", "run_uuid", source_tags.RUN)),
+            "logged_models": dict(
+                tagged(self.server, "logged_model_tags", "model_id", source_tags.LOGGED_MODEL)
+            ),
+        }
+        back = IdMap(
+            workspaces=self.back.workspaces,
+            experiments=numbers,
+            models=self.back.models,
+            ids={**self.back.ids, **ids},
+        )
+        units = {kind: Chosen(frozenset(found)) for kind, found in ids.items()}
+        units["experiments"] = Chosen(frozenset(numbers))
+        return MappedReader(self.server, back, Choice(units))
+
     @property
     def _matched(self) -> frozenset[int]:
         return frozenset(self.back.experiments)
+
+    def pair(self, name: str, leave: frozenset[str] = frozenset()) -> Pair | None:
+        """What is compared of a table, or None where one side does not have it."""
+        mine = self.tables.get(name)
+        theirs = next((table for table in self.server.tables if table.name == name), None)
+        if mine is None or theirs is None:
+            return None
+        leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
+        leave |= {place.column for place in mine.places if place.where is None}
+        leave |= _DATABRICKS_OWN.get(name, frozenset()) if self.is_databricks else frozenset()
+        return pair_up(mine, theirs, leave)
+
+    def normalisers(self, name: str) -> list[Normalise]:
+        """What is done to the rows of both sides before they are compared."""
+        blanked = [place for place in self.tables[name].places if place.where is not None]
+        return [_as_rest_shows, *([blank_places(blanked)] if blanked else [])]
 
     def missing(
         self, name: str, *, leave: frozenset[str] = frozenset(), count: bool = True
@@ -169,23 +214,14 @@ class ServerContext:
             leave: Columns that are not compared.
             count: Count those that are there.
         """
-        mine = self.tables.get(name)
-        theirs = next((table for table in self.server.tables if table.name == name), None)
-        if mine is None or theirs is None or not self.has(name):
+        pair = self.pair(name, leave)
+        if pair is None or pair.right is None or not self.has(name):
             return
-        total, done = self.source.count(name), 0
-        leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
-        leave |= {place.column for place in mine.places if place.where is None}
-        leave |= _DATABRICKS_OWN.get(name, frozenset()) if self.is_databricks else frozenset()
-        pair = pair_up(mine, theirs, leave)
-        if pair is None or pair.right is None:
-            return
+        mine, total, done = self.tables[name], self.source.count(name), 0
         asked = bool(self._matched) or name in ANYWHERE
         right = self.there.read(name, tuple(pair.right.schema.names)) if asked else iter(())
-        blanked = [place for place in mine.places if place.where is not None]
         left = self._not_known(name, self.source.read(name, tuple(mine.schema.names)))
-        normalise = [_as_rest_shows, *([blank_places(blanked)] if blanked else [])]
-        rows = MissingRows(pair, left, right, normalise)
+        rows = MissingRows(pair, left, right, self.normalisers(name))
         for found in rows:
             if self.rehearsed:
                 for row in found.rows.slice(0, _NAMED).select(list(mine.order)).to_pylist():

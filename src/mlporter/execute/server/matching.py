@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
 from mlporter.errors import LeftOut, RefusedError
 from mlporter.execute.server.context import TargetExperiment
+from mlporter.execute.server.objects import try_one
+from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.deleted_rows import how_to_restore
 from mlporter.plan.matching.names import free_name, match_experiments
 from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere, tagged
+from mlporter.plan.memory import Memory
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import datasets_of, experiments_of
+from mlporter.plan.sides import Outcome, decide, state_of
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -43,6 +48,9 @@ class Matching:
         marked: Experiments on the server that say that they are copies, or hold some.
         conflicts: Why it is refused.
         renamed: What gets another name.
+        memory: What was last sent, and where actions go.
+        names_there: What the server calls experiments (the source's ids) that were renamed since.
+        new_names: Names that experiments (the server's ids) get.
     """
 
     context: ServerContext
@@ -51,6 +59,9 @@ class Matching:
     marked: set[int] = field(default_factory=set)
     conflicts: list[Conflict] = field(default_factory=list)
     renamed: list[Renamed] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
+    names_there: dict[int, str] = field(default_factory=dict)
+    new_names: dict[int, str] = field(default_factory=dict)
 
     def run(self) -> None:
         """Experiments, then what lies in them."""
@@ -75,7 +86,8 @@ class Matching:
         self.marked = self.ours | {int(number) for number, _ in held}
         asked = ((e.number, context.policy.experiment_name(e.name)) for e in mine)
         new = {number: name for number, name in asked if name is not None}
-        new = self._known_by_tag(mine, there, marked) | new
+        self.names_there = self._known_by_tag(mine, there, marked)
+        new = self.names_there | new
         taken = {e.name for e in mine}
         trials = {e.number: free_name(new.get(e.number, e.name), taken) for e in mine}
         reasons: dict[int, str] = {}
@@ -191,8 +203,8 @@ class Matching:
         context = self.context
         for number, why in reasons.items():
             name = self.matches[number].name
-            if context.policy.on_conflict == "skip":
-                detail = f"{why} (--on-conflict skip)"
+            if context.policy.leaves_out:
+                detail = f"{why}; the target keeps it so"
                 context.left_out.add(LeftOut("experiments", name, "", "conflict", detail))
                 del self.matches[number]
             else:
@@ -200,7 +212,8 @@ class Matching:
         locations = dict(rows_of(context.server, "experiments", _LOCATION))
         for number, match in self.matches.items():
             if match.name != match.source.name:
-                self.renamed.append(Renamed("experiment", match.source.name, match.name))
+                if number not in self.names_there:
+                    self.renamed.append(Renamed("experiment", match.source.name, match.name))
                 context.ids.experiment_names[number] = match.name
             if match.there is not None:
                 self.context.target_experiments[match.there.number] = TargetExperiment(
@@ -210,6 +223,35 @@ class Matching:
                 context.back.experiments[match.there.number] = number
                 if match.name != match.source.name:
                     context.back.experiment_names[match.there.number] = match.source.name
+
+        self._decide_names()
+
+    def _decide_names(self) -> None:
+        """Who renamed an experiment that has another name there than it was sent with."""
+        policy, book = self.context.policy, self.memory.book
+        sent = self.memory.base.noted("experiment_names")
+        for number, there in self.names_there.items():
+            match = self.matches.get(number)
+            if match is None or match.there is None or match.name != there:
+                continue
+            name, last = match.source.name, sent.get(str(number))
+            state = state_of(hash(name), hash(there), None if last is None else hash(last))
+            outcome = decide(state, policy.wish)
+            change = (Change("name", there, name),)
+            if outcome is Outcome.SEND:
+                book.add(Action(ActionKind.MOVE, "experiments", str(number), change))
+                self.new_names[match.there.number] = name
+            else:
+                why = f"{state.value}; it keeps the name that it has at the target"
+                book.add(Action(ActionKind.KEEP, "experiments", str(number), change, why))
+
+    def rename(self) -> None:
+        """Give experiments the names that they got since they were sent."""
+        for number, name in self.new_names.items():
+            home = self.context.target_experiments[number]
+            writer = self.context.writer_of(home.workspace)
+            rename = partial(writer.rename_experiment, number, name)
+            try_one(self.context, "experiments", name, rename, changed=1)
 
     # --- What lies in them ------------------------------------------------------------------------
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.errors import ConflictError, RefusedError
 from mlporter.execute.left_out import left_out_of
-from mlporter.execute.result import FilesResult, Result, TableResult
+from mlporter.execute.memory import check_expected
+from mlporter.execute.result import ActionsResult, FilesResult, Result, TableResult
+from mlporter.execute.server.changes import Changes
 from mlporter.execute.server.context import ServerContext, Tally
 from mlporter.execute.server.files import Files
 from mlporter.execute.server.genai.evaluation import (
@@ -28,6 +30,7 @@ from mlporter.execute.server.registry.mcp import write_mcp
 from mlporter.execute.server.registry.registered_models import Registry
 from mlporter.execute.server.registry.webhooks import write_webhooks
 from mlporter.execute.server.rehearsal import Rehearsal
+from mlporter.execute.server.removing import remove_rows, remove_units
 from mlporter.execute.server.tracking.creating import (
     make_experiments,
     make_logged_models,
@@ -38,8 +41,10 @@ from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_m
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
+from mlporter.plan.actions import ActionBook
 from mlporter.plan.memory import Memory
 from mlporter.plan.misfits import MAX_REASONS
+from mlporter.plan.policy import HOW_TO_SETTLE
 from mlporter.progress import silent
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.server.source import ServerSource
@@ -94,10 +99,14 @@ class ServerTransfer:
         matching.run()
         registry = Registry(context, matching)
         registry.plan()
+        self.changes.run()
+        matching.conflicts += self.changes.conflicts
         if self.matching.conflicts:
             if self.dry:
                 return
             self._refuse()
+        if self.expected is not None:
+            check_expected(self.expected, self.memory.book)
         self._write(registry)
 
         if self.dry:
@@ -106,6 +115,7 @@ class ServerTransfer:
             self._prove()
         else:
             write_receipts(context, context)
+            self.changes.remember(self.changes.plan)
 
     def _has_written(self) -> bool:
         tallies = self.context.tallies.values()
@@ -114,7 +124,8 @@ class ServerTransfer:
     def _prove(self) -> None:
         """Read the server again, and plan once more: whatever would be written is not as sent."""
         self.on_progress("reading back", 0, None)
-        again = replace(self, dry=True, on_progress=silent, can=self.server.can)
+        memory = replace(self.memory, book=ActionBook())
+        again = replace(self, dry=True, on_progress=silent, can=self.server.can, memory=memory)
         try:
             again.context.refused.update(self.context.refused)
             again.rehearse()
@@ -124,7 +135,9 @@ class ServerTransfer:
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
             write_receipts(self.context, again.context)
+            self.changes.remember(again.changes.plan)
         finally:
+            memory.book.close()
             again.close()
 
     def rehearse(self) -> None:
@@ -133,6 +146,7 @@ class ServerTransfer:
         self.matching.run()
         registry = Registry(self.context, self.matching)
         registry.plan()
+        self.changes.run()
         self._write(registry)
 
     def _tell(self, table: str, rows: int, again: ServerContext) -> None:
@@ -173,6 +187,10 @@ class ServerTransfer:
         if not self.dry:
             restore_assessments(context, deleted)
         write_webhooks(context)
+        self.matching.rename()
+        remove_rows(context, self.changes.plan)
+        if self.changes.vanished is not None:
+            remove_units(context, self.changes.vanished.doomed)
 
     def _send_files(self, kinds: tuple[str, ...]) -> None:
         if self.copies:
@@ -184,8 +202,7 @@ class ServerTransfer:
         raise ConflictError(
             f"{count} in conflict with what is there",
             subject=str(self.place),
-            hint="look closer with --dry-run and mlporter diff; leave them out with "
-            "--on-conflict skip, or carry them beside with --on-conflict rename",
+            hint=HOW_TO_SETTLE,
             reasons=tuple(str(conflict) for conflict in conflicts[:MAX_REASONS]),
         )
 
@@ -245,7 +262,12 @@ class ServerTransfer:
     @cached_property
     def matching(self) -> Matching:
         """What is there already."""
-        return Matching(self.context)
+        return Matching(self.context, memory=self.memory)
+
+    @cached_property
+    def changes(self) -> Changes:
+        """What becomes of copies that are there."""
+        return Changes(self.context, self.matching, self.memory)
 
     @cached_property
     def files(self) -> Files:
@@ -294,13 +316,14 @@ class ServerTransfer:
             tables=self.tables(),
             files=self.files_result(artifacts),
             left_out=self.context.left_out.summary(),
-            notes=(*self.source.notes, *self.notes()),
+            notes=(*self.source.notes, *self.notes(), *self.memory.notes),
             seconds=monotonic() - self.started,
             dry_run=self.dry,
             fresh=not self.context.back.experiments,
             on_conflict=self.policy.on_conflict,
             renamed=tuple(self.matching.renamed),
             conflicts=tuple(self.matching.conflicts),
+            actions=ActionsResult.of(self.memory.book),
         )
 
     def tables(self) -> tuple[TableResult, ...]:

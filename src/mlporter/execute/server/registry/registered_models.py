@@ -85,7 +85,7 @@ class Registry:
                 break
             context.ids.models.update({key: next(trials[key]) for key in conflicts})
         for key, why in conflicts.items():
-            if context.policy.on_conflict == "skip":
+            if context.policy.leaves_out:
                 self._skipped.add(key)
                 context.leave("registered_models", key[1], "", "conflict", f"{why}, and keeps it")
             else:

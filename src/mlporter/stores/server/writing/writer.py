@@ -123,6 +123,16 @@ class Writer:
             return None
         return str(answer["experiment"]["experiment_id"])
 
+    def rename_experiment(self, experiment: int, name: str) -> None:
+        """Give an experiment another name."""
+        body = {"experiment_id": str(experiment), "new_name": name}
+        self._client.post(f"{API}/experiments/update", body)
+
+    def delete_experiment_tag(self, experiment: int, key: str) -> None:
+        """Delete a tag of an experiment."""
+        body = {"experiment_id": str(experiment), "key": key}
+        self._client.post(f"{API}/experiments/delete-experiment-tag", body)
+
     def set_experiment_tag(self, experiment: int, key: str, value: str) -> None:
         """Set a tag of an experiment."""
         body = {"experiment_id": str(experiment), "key": key, "value": value}
@@ -196,6 +206,10 @@ class Writer:
         """Mark a run as deleted."""
         self._client.post(f"{API}/runs/delete", {"run_id": run})
 
+    def delete_tag(self, run: str, key: str) -> None:
+        """Delete a tag of a run."""
+        self._client.post(f"{API}/runs/delete-tag", {"run_id": run, "key": key})
+
     def restore_run(self, run: str) -> None:
         """Mark a run as active."""
         self._client.post(f"{API}/runs/restore", {"run_id": run})
@@ -249,6 +263,11 @@ class Writer:
         body = {"model_id": model, "status": LOGGED_MODEL_STATUS[status]}
         self._client.patch(path, body)
 
+    def delete_logged_model_tag(self, model: str, key: str) -> None:
+        """Delete a tag of a logged model."""
+        path = f"{API}/{quoted_path('logged-models', model)}/tags/{quote(key, safe='')}"
+        self._client.delete(path)
+
     def delete_logged_model(self, model: str) -> None:
         """Mark a logged model as deleted."""
         self._client.delete(f"{API}/{quoted_path('logged-models', model)}")
@@ -294,6 +313,16 @@ class Writer:
             return True
 
         self._create(path, {"assessment": assessment}, lambda _: True, found)
+
+    def delete_trace_tag(self, trace: str, key: str) -> None:
+        """Delete a tag of a trace."""
+        path = f"{API}/{quoted_path('traces', trace)}/tags"
+        self._client.delete(path, {"key": key})
+
+    def delete_traces(self, experiment: int, traces: Sequence[str]) -> None:
+        """Delete traces for good, at most 100."""
+        body = {"experiment_id": str(experiment), "request_ids": list(traces)}
+        self._client.post(f"{API}/traces/delete-traces", body)
 
     def delete_assessment(self, trace: str, assessment: str) -> None:
         """Delete an assessment, if it is there; the one that it overrides becomes valid again."""
@@ -385,3 +414,20 @@ class Writer:
         except ApiError as error:
             if error.code != "RESOURCE_DOES_NOT_EXIST":
                 raise
+
+    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
+        """Delete a tag of a version."""
+        body = {"name": name, "version": str(version), "key": key}
+        self._client.delete(f"{API}/model-versions/delete-tag", body)
+
+    def delete_registered_model_tag(self, name: str, key: str) -> None:
+        """Delete a tag of a registered model."""
+        self._client.delete(f"{API}/registered-models/delete-tag", {"name": name, "key": key})
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Delete an alias."""
+        self._client.delete(f"{API}/registered-models/alias", {"name": name, "alias": alias})
+
+    def delete_registered_model(self, name: str) -> None:
+        """Delete a registered model with all its versions."""
+        self._client.delete(f"{API}/registered-models/delete", {"name": name})
