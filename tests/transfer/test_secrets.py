@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 from contextlib import closing
 from sqlite3 import IntegrityError
 
@@ -20,6 +18,7 @@ import mlporter
 from mlporter.bundle.manifest import load_manifest
 from mlporter.errors import ExitCode
 from tests.support.databases import execute, rows
+from tests.support.forks import start
 from tests.support.mlflow_session import QUIET_ENVIRONMENT, environment, mlflow_at, sqlite_url
 from tests.support.rich_rest import GATEWAY_SECRET, WEBHOOK_SECRET
 
@@ -57,11 +56,9 @@ print(json.dumps([gateway, tried(webhooks)]))
 def decrypted(url, secret, root, *settings):
     """What MLflow says with each of the settings; the processes run side by side."""
     started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", JUDGE, url, secret, str(root)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **QUIET_ENVIRONMENT, **setting},
+        start(
+            ["-W", "ignore", "-c", JUDGE, url, secret, root],
+            environment={**os.environ, **QUIET_ENVIRONMENT, **setting},
         )
         for setting in settings
     ]
