@@ -4,7 +4,8 @@ A process that imports MLflow takes seconds before it does anything, and the tes
 Here one process imports it and then forks whenever another is wanted (`forkserver`): each is a
 process of its own, which can be killed, holds its own locks, and has its own environment, folder
 and streams. What is about the start itself (what gets imported, how long that takes, how much
-memory) needs a real one: `subprocess`.
+memory), or about the few variables that MLflow reads when it is imported, needs a real one:
+`subprocess`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from sqlite3 import IntegrityError
 
@@ -23,9 +25,10 @@ from tests.support.mlflow_session import QUIET_ENVIRONMENT, environment, mlflow_
 from tests.support.rich_rest import GATEWAY_SECRET, WEBHOOK_SECRET
 
 PASSPHRASE = {"MLFLOW_CRYPTO_KEK_PASSPHRASE": "correct horse battery staple"}
+WEBHOOK_KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
 ANOTHER = {
     "MLFLOW_CRYPTO_KEK_PASSPHRASE": "incorrect horse battery staple",
-    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "YW5vdGhlciBrZXksIGFsc28gb2YgMzIgYnl0ZXMuLi4=",
+    WEBHOOK_KEY: "YW5vdGhlciBrZXksIGFsc28gb2YgMzIgYnl0ZXMuLi4=",
 }
 
 #: Prints what MLflow decrypts, or the kind of error that it raises.
@@ -55,14 +58,19 @@ print(json.dumps([gateway, tried(webhooks)]))
 
 def decrypted(url, secret, root, *settings):
     """What MLflow says with each of the settings; the processes run side by side."""
-    started = [
-        start(
-            ["-W", "ignore", "-c", JUDGE, url, secret, root],
-            environment={**os.environ, **QUIET_ENVIRONMENT, **setting},
-        )
-        for setting in settings
-    ]
+    words = ["-W", "ignore", "-c", JUDGE, url, secret, str(root)]
+    started = [judge(words, setting) for setting in settings]
     return [json.loads(process.communicate()[0].splitlines()[-1]) for process in started]
+
+
+def judge(words, setting):
+    environment = {**os.environ, **QUIET_ENVIRONMENT, **setting}
+    if WEBHOOK_KEY not in setting:
+        return start(words, environment=environment)
+    # MLflow reads the key when it is imported.
+    return subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def add_secret(url):
