@@ -30,6 +30,7 @@ from tests.support.mlflow_session import (
     forget_mlflow_state,
     sqlite_url,
 )
+from tests.support.quick_tables import make_tables_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,8 +59,9 @@ def scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def clean_mlflow(tmp_path: Path) -> Iterator[None]:
+def clean_mlflow(tmp_path: Path, shared_folder: Path) -> Iterator[None]:
     """Start in ``tmp_path`` with no MLflow or cloud settings, and leave none behind."""
+    make_tables_once(shared_folder)
     before = Path.cwd()
     kept = _take_leftovers()
     os.environ.update(QUIET_ENVIRONMENT)
