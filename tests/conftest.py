@@ -8,9 +8,10 @@ copied for each test.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -302,3 +303,39 @@ def cli(
     from tests.support.command_line import command_line
 
     return command_line(capsys, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def rich_bundle(shared_folder: Path, rich_sqlite_template: RichRegistry) -> Path:
+    """The rich SQLite registry, exported. Do not touch; copy what is to be damaged."""
+    import mlporter
+
+    def build(folder: Path) -> None:
+        mlporter.export(rich_sqlite_template.tracking_uri, str(folder / "bundle"))
+
+    return build_once(shared_folder / "rich-bundle", build) / "bundle"
+
+
+@pytest.fixture(scope="session")
+def rich_observed(shared_folder: Path, rich_sqlite_template: RichRegistry) -> dict[str, Any]:
+    """The rich SQLite registry as MLflow's client sees it (a copy, as MLflow writes)."""
+    from tests.support.observed import observe
+
+    def build(folder: Path) -> None:
+        copy_sqlite(rich_sqlite_template.database_path, folder / "mlflow.db")
+        seen = observe(sqlite_url(folder / "mlflow.db"))
+        (folder / "seen.json").write_text(json.dumps(seen), encoding="utf-8")
+
+    folder = build_once(shared_folder / "rich-observed", build)
+    seen: dict[str, Any] = json.loads((folder / "seen.json").read_text(encoding="utf-8"))
+    return seen
+
+
+@pytest.fixture
+def target_url(request: pytest.FixtureRequest) -> str:
+    """An empty database with MLflow's schema; parametrize it: sqlite, postgresql or mysql."""
+    if request.param == "sqlite":
+        return sqlite_url(request.getfixturevalue("mlflow_sqlite"))
+    name = {"postgresql": "mlflow_postgres_url", "mysql": "mlflow_mysql_url"}[request.param]
+    url: str = request.getfixturevalue(name)
+    return url

@@ -11,7 +11,7 @@ import pytest
 
 import mlporter
 from mlporter import errors
-from mlporter.transfer.selection import as_selection
+from mlporter.selection import as_selection
 
 
 def test_every_error_can_be_caught_by_its_name_and_the_version_is_the_package_s():

@@ -19,8 +19,8 @@ from mlporter.redaction import (
     redact_argument,
     remember_password,
 )
-from mlporter.stores.address import parse_address
-from mlporter.stores.environment import environment_of
+from mlporter.stores.addresses.address import parse_address
+from mlporter.stores.addresses.environment import environment_of
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlporter import stopping
-from mlporter.artifacts.ahead import ahead
-from mlporter.artifacts.copying import hash_stream
+from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import InterruptedByUserError, UnreachableError
+from mlporter.execute.artifact_files import carry_files
+from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.stopping import Pool
-from mlporter.stores.server.client import Client
-from mlporter.transfer.files import carry_files
-from mlporter.transfer.into_server.crew import Crew
+from mlporter.stores.rest.client import Client
 from tests.support.faulty_server import Answer, faulty_server
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def test_each_of_ours_leaves_what_hangs(hanging):
         return item if item == 0 else int(hanging.wait(60))
 
     def interrupted_ahead() -> None:
-        for _ in ahead(range(5), work, 3):
+        for _ in prefetched(range(5), work, 3):
             raise KeyboardInterrupt
 
     def interrupted_files() -> None:
@@ -129,7 +129,7 @@ def test_each_of_ours_leaves_what_hangs(hanging):
             raise KeyboardInterrupt
 
     def interrupted_crew() -> None:
-        with Crew(3) as crew:
+        with WorkerPool(3) as crew:
             crew.do(lambda: hanging.wait(60))
             raise KeyboardInterrupt
 

@@ -38,22 +38,24 @@ if TYPE_CHECKING:
         RefusedError,
         RevisionError,
         RowRefusedError,
+        StateInUseError,
         UnreachableError,
         UnsupportedError,
         UsageError,
     )
-    from mlporter.transfer.doctor import doctor
-    from mlporter.transfer.export import export
-    from mlporter.transfer.import_ import copy, import_
-    from mlporter.transfer.inventory import Inventory, inspect
-    from mlporter.transfer.proof import diff
-    from mlporter.transfer.rebuild import rebuild
-    from mlporter.transfer.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
-    from mlporter.transfer.relocate import Relocated, relocate
-    from mlporter.transfer.result import Result
-    from mlporter.transfer.selection import Selection
-    from mlporter.transfer.unpack import unpack
-    from mlporter.transfer.verify import VerifyResult, verify
+    from mlporter.execute.result import Result
+    from mlporter.selection import Selection
+    from mlporter.verbs.diff import diff
+    from mlporter.verbs.doctor import doctor
+    from mlporter.verbs.export import export
+    from mlporter.verbs.import_ import copy, import_
+    from mlporter.verbs.inspect import Inventory, inspect
+    from mlporter.verbs.rebuild import rebuild
+    from mlporter.verbs.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
+    from mlporter.verbs.relocate import Relocated, relocate
+    from mlporter.verbs.sync import apply, sync
+    from mlporter.verbs.unpack import unpack
+    from mlporter.verbs.verify import VerifyResult, verify
 
 __all__ = [
     "AccessDeniedError",
@@ -77,11 +79,13 @@ __all__ = [
     "RevisionError",
     "RowRefusedError",
     "Selection",
+    "StateInUseError",
     "UnreachableError",
     "UnsupportedError",
     "UsageError",
     "VerifyResult",
     "__version__",
+    "apply",
     "copy",
     "diff",
     "doctor",
@@ -92,6 +96,7 @@ __all__ = [
     "rebuild",
     "relocate",
     "show",
+    "sync",
     "unpack",
     "verify",
 ]
@@ -106,34 +111,37 @@ _HOMES = {
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
     "InterruptedByUserError": "mlporter.errors",
-    "Inventory": "mlporter.transfer.inventory",
+    "Inventory": "mlporter.verbs.inspect",
     "LeftOut": "mlporter.errors",
     "MlporterError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
-    "Registry": "mlporter.transfer.registry",
-    "Relocated": "mlporter.transfer.relocate",
-    "Result": "mlporter.transfer.result",
+    "Registry": "mlporter.verbs.registry",
+    "Relocated": "mlporter.verbs.relocate",
+    "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
-    "Selection": "mlporter.transfer.selection",
+    "Selection": "mlporter.selection",
+    "StateInUseError": "mlporter.errors",
     "RowRefusedError": "mlporter.errors",
     "UnreachableError": "mlporter.errors",
     "UnsupportedError": "mlporter.errors",
     "UsageError": "mlporter.errors",
-    "VerifyResult": "mlporter.transfer.verify",
-    "copy": "mlporter.transfer.import_",
-    "diff": "mlporter.transfer.proof",
-    "doctor": "mlporter.transfer.doctor",
-    "export": "mlporter.transfer.export",
-    "import_": "mlporter.transfer.import_",
-    "inspect": "mlporter.transfer.inventory",
-    "open": "mlporter.transfer.registry",
-    "rebuild": "mlporter.transfer.rebuild",
-    "relocate": "mlporter.transfer.relocate",
-    "show": "mlporter.transfer.registry",
-    "unpack": "mlporter.transfer.unpack",
-    "verify": "mlporter.transfer.verify",
+    "VerifyResult": "mlporter.verbs.verify",
+    "apply": "mlporter.verbs.sync",
+    "copy": "mlporter.verbs.import_",
+    "diff": "mlporter.verbs.diff",
+    "doctor": "mlporter.verbs.doctor",
+    "export": "mlporter.verbs.export",
+    "import_": "mlporter.verbs.import_",
+    "inspect": "mlporter.verbs.inspect",
+    "open": "mlporter.verbs.registry",
+    "rebuild": "mlporter.verbs.rebuild",
+    "relocate": "mlporter.verbs.relocate",
+    "show": "mlporter.verbs.registry",
+    "sync": "mlporter.verbs.sync",
+    "unpack": "mlporter.verbs.unpack",
+    "verify": "mlporter.verbs.verify",
 }
 
 

@@ -13,6 +13,7 @@
     │   ├── AccessDeniedError         6  reached, but not allowed
     │   └── OutsideError              6  a place of files that is nobody's artifact root
     ├── BundleInUseError              7  another process is working in the bundle
+    ├── StateInUseError               7  another process is at work between the same two places
     ├── ReadBackError                70  what was written is not what was read back (rolled back)
     └── InterruptedByUserError  130, 143  SIGINT or SIGTERM
 
@@ -41,6 +42,7 @@ __all__ = [
     "ReadBackError",
     "RefusedError",
     "RevisionError",
+    "StateInUseError",
     "UnreachableError",
     "UnsupportedError",
     "UsageError",
@@ -163,6 +165,12 @@ class RowRefusedError(UnreachableError):
 
 class BundleInUseError(MlporterError):
     """Another process holds the bundle's lock."""
+
+    exit_code = ExitCode.IN_USE
+
+
+class StateInUseError(MlporterError):
+    """Another process holds the lock on what was last sent between two places."""
 
     exit_code = ExitCode.IN_USE
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlporter.artifacts import durable, writelog
-from mlporter.artifacts.copying import copy_and_hash, hash_stream
+from mlporter.artifacts.disk import durable, write_log
+from mlporter.artifacts.disk.copying import copy_and_hash, hash_stream
+from mlporter.artifacts.disk.write_log import WriteLog
 from mlporter.artifacts.places import LocalPlace, Written
-from mlporter.artifacts.roots import Roots
-from mlporter.artifacts.writelog import WriteLog
+from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from tests.support.denied import denied
 from tests.support.memory import traced_peak
@@ -342,8 +342,8 @@ def test_all_that_was_put_is_made_durable_together(tmp_path, monkeypatch, at_onc
         pytest.skip("only Linux can write out a whole disk")
     synced, disks = [], []
     fsync, whole = os.fsync, durable.sync_whole_disk
-    monkeypatch.setattr(writelog, "has_syncfs", lambda: at_once)
-    monkeypatch.setattr(writelog, "sync_whole_disk", lambda f: (disks.append(f), whole(f)))
+    monkeypatch.setattr(write_log, "has_syncfs", lambda: at_once)
+    monkeypatch.setattr(write_log, "sync_whole_disk", lambda f: (disks.append(f), whole(f)))
     monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), fsync(fd)))
     with WriteLog() as log:
         place = LocalPlace(tmp_path / "root", log)
@@ -360,8 +360,8 @@ def test_a_disk_that_fails_when_all_is_made_durable_is_an_error(tmp_path, monkey
     def fail(_folder):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(writelog, "sync_whole_disk", fail)
-    monkeypatch.setattr(writelog, "sync_file", fail)
+    monkeypatch.setattr(write_log, "sync_whole_disk", fail)
+    monkeypatch.setattr(write_log, "sync_file", fail)
     with WriteLog() as log:
         LocalPlace(tmp_path, log).put("a", io.BytesIO(b"1"))
         with pytest.raises(OSError, match="Input/output error"):

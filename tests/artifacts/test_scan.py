@@ -5,7 +5,7 @@ import pytest
 
 from mlporter.artifacts.places import LocalPlace
 from mlporter.artifacts.scan import Owner, scan_owners
-from mlporter.artifacts.uris import local_path
+from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.errors import AccessDeniedError, UnreachableError
 
 

@@ -3,7 +3,7 @@
     pytest -m bench -n 0 -s tests/bench/bench_memory.py
 
 MLPORTER_BENCH_MEMORY_RUNS says how many runs of 500 points both have: "1000,40000" unless told.
-tests/transfer/test_memory.py holds memory bounded with less, at every run of the tests.
+tests/verbs/test_memory.py holds memory bounded with less, at every run of the tests.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from mlporter.artifacts.files import ArtifactFile
-from mlporter.bundle.check import verify_bundle
+from mlporter.artifacts.listing import ArtifactFile
+from mlporter.bundle.checks.verify import verify_bundle
 from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import UnreachableError
 from tests.bundle.making import INFO, artifact, fill

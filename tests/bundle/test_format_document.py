@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlporter.bundle import layout
-from mlporter.bundle.manifest import Manifest
-from mlporter.bundle.safe_yaml import MAX_DEPTH
+from mlporter.bundle.documents.manifest import Manifest
+from mlporter.bundle.documents.safe_yaml import MAX_DEPTH
+from mlporter.bundle.folder import layout
 from mlporter.catalogue import TABLES
-from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
+from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT
 from tests.bundle.making import DELETED_RUN, FILES, RUN
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text(encoding="utf-8")

@@ -13,10 +13,10 @@ import pytest
 
 from mlporter.bundle import replacing
 from mlporter.bundle import writer as writer_module
-from mlporter.bundle.check import verify_bundle
-from mlporter.bundle.reader import BundleSource
+from mlporter.bundle.checks.verify import verify_bundle
 from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import BundleDamagedError, MlporterError, RefusedError
+from mlporter.stores.bundle_source import BundleSource
 from tests.bundle.making import INFO, artifact, make_bundle
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from mlporter.bundle.blobs import BlobStore
-from mlporter.bundle.check import verify_bundle
-from mlporter.bundle.reader import BundleSource
+from mlporter.bundle.checks.verify import verify_bundle
 from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Column, Kind, Table
@@ -24,6 +23,7 @@ from mlporter.errors import (
     UnreachableError,
     UnsupportedError,
 )
+from mlporter.stores.bundle_source import BundleSource
 from tests.bundle.making import (
     FILES,
     INFO,

@@ -195,7 +195,7 @@ def test_a_revision_is_placed(revision, release, older):
 
 def test_its_modules_import_nothing_but_pyarrow_and_the_standard_library():
     allowed = {"pyarrow", *sys.stdlib_module_names}
-    for path in Path(mlporter.catalogue.__file__).parent.glob("*.py"):
+    for path in Path(mlporter.catalogue.__file__).parent.rglob("*.py"):
         for name in _imports(path):
             assert name.split(".")[0] in allowed or name.startswith("mlporter.catalogue"), path
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mlporter.bundle.findings import VerifyReport
+from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.compare.report import Difference, DiffReport, TableCounts
 from mlporter.errors import LeftOut
+from mlporter.execute.result import FilesResult, LeftOutSummary, Result, TableResult
+from mlporter.plan.policy import Conflict, Renamed, UnitCount
 from mlporter.stores.protocols import Description
-from mlporter.transfer.doctor import Check, DoctorReport
-from mlporter.transfer.inventory import (
+from mlporter.verbs.doctor import Check, DoctorReport
+from mlporter.verbs.inspect import (
     ExperimentInfo,
     FilesInfo,
     Inventory,
@@ -17,9 +19,7 @@ from mlporter.transfer.inventory import (
     TableInfo,
     VersionInfo,
 )
-from mlporter.transfer.merge.policy import Conflict, Renamed, UnitCount
-from mlporter.transfer.result import FilesResult, LeftOutSummary, Result, TableResult
-from mlporter.transfer.verify import VerifyResult
+from mlporter.verbs.verify import VerifyResult
 
 RUN = "0123456789abcdef0123456789abcdef"
 MISSING = LeftOut("artifact", RUN, "plots/a.png", "missing", "The file is not where its URI says.")

@@ -7,7 +7,7 @@ import pytest
 
 import mlporter as api
 from mlporter import stopping
-from mlporter.cli.signals import Terminated, stopping_on_signals
+from mlporter.cli.terminal.signals import Terminated, stopping_on_signals
 from mlporter.errors import UnreachableError
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]

@@ -106,8 +106,8 @@ def test_the_first_lines_are_read(plain_sqlite_template):
 
 OTHER_THREAD = """
 import sys, threading
-from mlporter.cli.signals import stopping_on_signals
-from mlporter.cli.streams import ReaderGone, guarded_streams
+from mlporter.cli.terminal.signals import stopping_on_signals
+from mlporter.cli.terminal.streams import ReaderGone, guarded_streams
 
 written = []
 

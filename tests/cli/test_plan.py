@@ -11,8 +11,8 @@ import pytest
 
 from mlporter.catalogue import BY_NAME
 from mlporter.cli.render import plan as rendered
-from mlporter.transfer.merge.policy import Conflict
-from mlporter.transfer.merge.units import ENTITIES, MATCHED, REIDENTIFIED, ROWWISE
+from mlporter.plan.policy import Conflict
+from mlporter.plan.units import ENTITIES, MATCHED, REIDENTIFIED, ROWWISE
 from tests.cli.examples import (
     NOTHING_DONE,
     PLAN_FRESH,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlporter.transfer.selection import Selection
+from mlporter.selection import Selection
 from tests.cli.examples import COMPLETE
 
 OPTIONS = (

@@ -11,8 +11,8 @@ import pytest
 
 from mlporter.catalogue.types import Column, Kind, Place, Table
 from mlporter.compare.diff import diff_sources
-from mlporter.compare.options import CompareOptions
 from mlporter.compare.report import TableCounts
+from mlporter.compare.scope import CompareOptions
 from mlporter.errors import UsageError
 from tests.compare.memory_source import METRICS, MIXED, TAGS, MemorySource, derived
 
@@ -337,7 +337,7 @@ def test_the_report_is_strict_json():
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys; import mlporter.compare.diff, mlporter.compare.check_written;"
+        "import sys; import mlporter.compare.diff, mlporter.compare.written_rows;"
         "heavy = {'mlflow', 'sqlalchemy', 'click', 'rich', 'adbc_driver_manager', 'pandas'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

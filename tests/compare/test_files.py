@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from mlporter.compare.diff import diff_sources
-from mlporter.compare.options import CompareOptions
 from mlporter.compare.report import LEFT_OUT_KEPT, TableCounts
+from mlporter.compare.scope import CompareOptions
 from mlporter.errors import BundleDamagedError, LeftOut
 from tests.compare.memory_source import MemorySource
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlporter.compare.diff import diff_sources
-from mlporter.compare.options import CompareOptions
 from mlporter.compare.report import TableCounts
+from mlporter.compare.scope import CompareOptions
 from mlporter.stores.opening import open_source
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlporter.errors import LeftOut
-    from mlporter.transfer.result import Result
+    from mlporter.execute.result import Result
     from tests.support.rich_registry import RichRegistry
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(1200)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mlporter.transfer.result import Result
+    from mlporter.execute.result import Result
 
 
 @dataclass(frozen=True)

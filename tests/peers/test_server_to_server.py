@@ -119,7 +119,7 @@ def test_134_191_197_parents_of_nested_runs(carried):
 
 def test_134_191_197_no_parent_dangles_after_a_failure(troubled, target_of_its_own, monkeypatch):
     """Other tools left 15 of 19 with dangling parents after one failure."""
-    from mlporter.stores.server.writing import Writer  # noqa: PLC0415
+    from mlporter.stores.server.writing.writer import Writer  # noqa: PLC0415
 
     server, _ = troubled
     really, made = Writer.create_run, []

@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HERE = "peers/test_server_to_server.py::"
-COPY = "transfer/into_server/test_copy.py::"
-RICH = "transfer/into_server/test_rich.py::"
-DEPLOYED = "transfer/into_server/test_deployments.py::"
+COPY = "execute/server/test_copy.py::"
+RICH = "execute/server/test_rich.py::"
+DEPLOYED = "execute/server/test_deployments.py::"
 
 ROWS = {
     # What was measured: the rows of the loss table.
@@ -28,7 +28,7 @@ ROWS = {
     "model inputs": (f"{HERE}test_250_model_inputs_arrive_and_so_do_the_runs_after_them",),
     "two logged models": (f"{RICH}test_models_predict_the_same",),
     "second import": (f"{HERE}test_178_205_a_second_import_makes_nothing",),
-    "killed": ("transfer/into_server/test_resuming.py::test_killed_and_run_again",),
+    "killed": ("execute/server/test_resuming.py::test_killed_and_run_again",),
     # What was asked for, by issue.
     "#250": (f"{HERE}test_250_240_165_42_nothing_is_lost_but_what_is_named",),
     "#240 #165 #42": (f"{COPY}test_a_parameter_that_would_be_cut_is_listed",),
@@ -47,7 +47,7 @@ ROWS = {
         "peers/test_access.py::test_192_the_file_of_credentials",
         "stores/server/test_deployments.py::test_behind_basic_auth",
     ),
-    "#66": ("stores/server/test_client.py::test_66_token_of_the_environment",),
+    "#66": ("stores/rest/test_client.py::test_66_token_of_the_environment",),
     "#69 #176 #174": (
         "peers/test_access.py::test_69_176_174_what_one_may_not_write_is_refused_by_name",
     ),
@@ -55,19 +55,19 @@ ROWS = {
     "#53 #177": (f"{HERE}test_53_177_no_artifact_is_left_behind",),
     "#73 #71 #173": (
         "peers/test_elsewhere.py::test_73_71_173_files_in_s3_from_server_to_server",
-        "transfer/test_artifacts.py::test_runs_logged_straight_to_s3_lose_nothing",
+        "verbs/test_artifacts.py::test_runs_logged_straight_to_s3_lose_nothing",
     ),
     "#162": (
-        "transfer/test_artifacts.py::test_every_kind_of_recorded_uri_can_be_mapped",
-        "transfer/test_artifacts.py::test_a_name_that_windows_would_take_for_another_place_is_named",
-        "transfer/test_moved_stores.py::test_unpack_writes_names_that_any_file_system_takes",
+        "verbs/test_artifacts.py::test_every_kind_of_recorded_uri_can_be_mapped",
+        "verbs/test_artifacts.py::test_a_name_that_windows_would_take_for_another_place_is_named",
+        "verbs/test_moved_stores.py::test_unpack_writes_names_that_any_file_system_takes",
     ),
     "#148": (
         "samples/test_bundle_format_1.py::test_it_can_be_imported_and_its_models_predict",
-        "bundle/test_manifest.py::",
+        "bundle/documents/test_manifest.py::",
     ),
     "#248": (
-        "transfer/test_workspaces.py::test_a_second_workspace_arrives_whole_and_apart",
+        "execute/database/test_workspaces.py::test_a_second_workspace_arrives_whole_and_apart",
         "stores/server/test_deployments.py::test_all_workspaces",
     ),
     "#190 #180": (f"{DEPLOYED}test_a_part_of_a_registry",),
@@ -76,8 +76,8 @@ ROWS = {
     "#185 #131 #156": (f"{HERE}test_185_131_156_names_of_unity_catalog",),
     "#241": ("peers/test_elsewhere.py::test_241_azureml_is_refused_by_name",),
     "mlflow #8226 #12108 #21250": (
-        "transfer/test_predictions.py::test_no_prediction_changes_in_s3_and_back",
-        "transfer/test_moved_stores.py::test_a_moved_store_can_be_copied_and_its_models_load",
+        "verbs/test_predictions.py::test_no_prediction_changes_in_s3_and_back",
+        "verbs/test_moved_stores.py::test_a_moved_store_can_be_copied_and_its_models_load",
     ),
     "mlflow #12780": (f"{HERE}test_163_mlflow_12780_a_database_keeps_the_ids_of_runs",),
 }

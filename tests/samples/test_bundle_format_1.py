@@ -10,7 +10,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import mlporter
-from mlporter.bundle.check import verify_bundle
+from mlporter.bundle.checks.verify import verify_bundle
 from tests.support.mlflow_session import mlflow_at
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "bundle-format-1"

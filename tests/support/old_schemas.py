@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from mlporter.catalogue import TABLES
 from mlporter.catalogue.revisions import HEAD_REVISION, REVISIONS
-from mlporter.stores.address import parse_address
+from mlporter.stores.addresses.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

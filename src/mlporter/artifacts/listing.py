@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from mlporter.artifacts.looking import displayable
-from mlporter.artifacts.uris import safe_relative
+from mlporter.artifacts.disk.presence import displayable
+from mlporter.artifacts.uris.uri_text import safe_relative
+from mlporter.errors import LeftOut
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["TEMPORARY", "FoundFile", "Listing", "Problem", "list_folder"]
+__all__ = ["TEMPORARY", "ArtifactFile", "FoundFile", "Listing", "Problem", "Report", "list_folder"]
 
 TEMPORARY = ".mlporter-"
 """How the names of our unfinished files begin."""
@@ -147,3 +145,25 @@ def _why_unsafe(name: str) -> str:
     except UnicodeEncodeError:
         return "its name is not valid UTF-8"
     return "its name is not safe to use as a path on other machines"
+
+
+Report = Callable[[LeftOut], None]
+"""Takes what could not be carried, as it is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFile:
+    """A file of the registry: whose it is, its path below the owner's root ("/" separated), bytes.
+
+    ``sha256`` is known (hex) where the place knows it without reading the file: in a bundle.
+    ``token`` is the place's own handle to open it again, and ``stamp`` changes if the file does
+    (size and mtime in nanoseconds for local files), or is "" where the place cannot tell.
+    """
+
+    owner_kind: str
+    owner_id: str
+    path: str
+    size: int
+    sha256: str | None = None
+    token: str = ""
+    stamp: str = ""

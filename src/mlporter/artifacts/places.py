@@ -12,20 +12,20 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from mlporter.artifacts.copying import Tapped, copy_and_hash, hash_stream
-from mlporter.artifacts.durable import sync_folder
+from mlporter.artifacts.disk.copying import Tapped, copy_and_hash, hash_stream
+from mlporter.artifacts.disk.durable import sync_folder
+from mlporter.artifacts.disk.presence import displayable, is_folder, is_there, open_real
+from mlporter.artifacts.disk.stable_read import SteadyFile
 from mlporter.artifacts.listing import TEMPORARY, FoundFile, Listing, Problem, list_folder
-from mlporter.artifacts.looking import displayable, is_folder, is_there, open_real
-from mlporter.artifacts.roots import Roots, is_below
-from mlporter.artifacts.steady import SteadyFile
-from mlporter.artifacts.uris import safe_relative
+from mlporter.artifacts.uris.allowed_folders import Roots, is_below
+from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from mlporter.artifacts.writelog import WriteLog
+    from mlporter.artifacts.disk.write_log import WriteLog
 
 __all__ = ["FoundFile", "Listing", "LocalPlace", "Place", "Problem", "Written", "displayable"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from mlporter.artifacts.ahead import ahead
-from mlporter.artifacts.files import ArtifactFile, Report
-from mlporter.artifacts.looking import is_there
+from mlporter.artifacts.disk.presence import is_there
+from mlporter.artifacts.listing import ArtifactFile, Report
 from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
+from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import LeftOut, OutsideError, UnreachableError
 from mlporter.redaction import redact
 
@@ -78,7 +78,7 @@ def scan_owners(
     ``unreadable``, ``unsafe-path`` and unfinished uploads (``transient``, expected).
     """
     looker = _Looker(open_place, elsewhere)
-    for owner, (place, listing) in ahead(owners, looker.look, workers):
+    for owner, (place, listing) in prefetched(owners, looker.look, workers):
         for problem in listing.problems:
             report(_left_out(owner, problem))
         for file in listing.files:

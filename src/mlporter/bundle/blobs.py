@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from mlporter.artifacts.durable import sync_files, sync_folders
-from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, write_temporary
-from mlporter.bundle.files import CHUNK, open_inside, walk
-from mlporter.bundle.layout import SHA256
+from mlporter.artifacts.disk.durable import sync_files, sync_folders
+from mlporter.bundle.folder.atomic import AtomicFile, disk_errors, make_folder, write_temporary
+from mlporter.bundle.folder.files import CHUNK, open_inside, walk
+from mlporter.bundle.folder.layout import SHA256
 from mlporter.errors import BundleDamagedError
 from mlporter.stopping import check
 

@@ -13,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.durable import exchange, sync_folder
-from mlporter.bundle.atomic import disk_errors
-from mlporter.bundle.check import verify_bundle
-from mlporter.bundle.files import walk
-from mlporter.bundle.layout import MANIFEST, WORK, is_ours
-from mlporter.bundle.state import Mode, State, check_only_ours, state_of
+from mlporter.artifacts.disk.durable import exchange, sync_folder
+from mlporter.bundle.checks.verify import verify_bundle
+from mlporter.bundle.folder.atomic import disk_errors
+from mlporter.bundle.folder.files import walk
+from mlporter.bundle.folder.layout import MANIFEST, WORK, is_ours
+from mlporter.bundle.folder.state import Mode, State, check_only_ours, state_of
 from mlporter.errors import BundleDamagedError, RefusedError
 
 if TYPE_CHECKING:

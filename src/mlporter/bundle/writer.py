@@ -13,13 +13,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from mlporter.artifacts.durable import sync_folder
-from mlporter.artifacts.files import ArtifactFile
-from mlporter.bundle.atomic import AtomicFile, disk_errors, make_folder, write_atomic
+from mlporter.artifacts.disk.durable import sync_folder
+from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.blobs import BlobStore
-from mlporter.bundle.files import walk
-from mlporter.bundle.journal import Journal
-from mlporter.bundle.layout import (
+from mlporter.bundle.documents.manifest import (
+    ArtifactTotals,
+    CreatedBy,
+    Manifest,
+    SourceEntry,
+    SummaryEntry,
+    SummaryPath,
+    TableEntry,
+    manifest_bytes,
+    table_entry,
+)
+from mlporter.bundle.documents.summary import Reader, experiment_lines, model_lines
+from mlporter.bundle.documents.sums import sums_bytes, sums_of
+from mlporter.bundle.folder.atomic import AtomicFile, disk_errors, make_folder, write_atomic
+from mlporter.bundle.folder.files import walk
+from mlporter.bundle.folder.layout import (
     BLOBS,
     EXPERIMENTS,
     FORMAT,
@@ -31,21 +43,11 @@ from mlporter.bundle.layout import (
     TABLES,
     what_is_wrong,
 )
-from mlporter.bundle.left_out import LeftOutLog, batches_of
-from mlporter.bundle.lock import BundleLock, utc_now
-from mlporter.bundle.manifest import (
-    ArtifactTotals,
-    CreatedBy,
-    Manifest,
-    SourceEntry,
-    SummaryEntry,
-    SummaryPath,
-    TableEntry,
-    manifest_bytes,
-    table_entry,
-)
-from mlporter.bundle.parts import PartWriter
-from mlporter.bundle.read_parts import read_table
+from mlporter.bundle.folder.lock import BundleLock, utc_now
+from mlporter.bundle.folder.state import Mode, check_only_ours, prepare, refuse_used
+from mlporter.bundle.folder.untouched import Untouched
+from mlporter.bundle.journal import Journal
+from mlporter.bundle.left_out_log import LeftOutLog, batches_of
 from mlporter.bundle.replacing import (
     building_place,
     check_built,
@@ -53,13 +55,11 @@ from mlporter.bundle.replacing import (
     remove_bundle,
     take_place,
 )
-from mlporter.bundle.scratch import Scratch
-from mlporter.bundle.secret_rows import SecretCounter, has_secrets
-from mlporter.bundle.state import Mode, check_only_ours, prepare, refuse_used
-from mlporter.bundle.summary import Reader, experiment_lines, model_lines
-from mlporter.bundle.sums import sums_bytes, sums_of
-from mlporter.bundle.untouched import Untouched
-from mlporter.catalogue.own import ARTIFACTS, LEFT_OUT
+from mlporter.bundle.tables.parts import PartWriter
+from mlporter.bundle.tables.read_parts import read_table
+from mlporter.bundle.tables.scratch import Scratch
+from mlporter.bundle.tables.secret_rows import SecretCounter, has_secrets
+from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT
 from mlporter.errors import MlporterError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from typing_extensions import Self
 
-    from mlporter.bundle.summary import Anchored
+    from mlporter.bundle.documents.summary import OwnedFiles
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Description
@@ -100,7 +100,7 @@ class ManifestInfo:
     workspaces: tuple[str, ...] = ("default",)
     artifacts: Literal["copy", "reference", "none"] = "copy"
     selection: Mapping[str, object] | None = None
-    locations: Mapping[tuple[str, str, int], Anchored] = field(default_factory=dict)
+    locations: Mapping[tuple[str, str, int], OwnedFiles] = field(default_factory=dict)
 
 
 class BundleWriter:

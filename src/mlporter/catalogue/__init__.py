@@ -9,7 +9,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import (
+from mlporter.catalogue.revisions import (
+    HEAD_REVISION,
+    RETIRED_COLUMNS,
+    REVISIONS,
+    is_older,
+    release_of,
+)
+from mlporter.catalogue.tables import (
     evaluation,
     gateway,
     mcp,
@@ -19,13 +26,6 @@ from mlporter.catalogue import (
     traces,
     tracking,
     users,
-)
-from mlporter.catalogue.revisions import (
-    HEAD_REVISION,
-    RETIRED_COLUMNS,
-    REVISIONS,
-    is_older,
-    release_of,
 )
 from mlporter.catalogue.types import Kind
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mlporter import stopping
-from mlporter.cli.logs import calm_environment
 from mlporter.cli.options import CONTEXT
 from mlporter.cli.session import Session
-from mlporter.cli.signals import stopping_on_signals
-from mlporter.cli.streams import guarded_streams
+from mlporter.cli.terminal.logs import calm_environment
+from mlporter.cli.terminal.signals import stopping_on_signals
+from mlporter.cli.terminal.streams import guarded_streams
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "main", "mlporter", "run"]
 
 VERBS = {
-    "export": "mlporter.cli.export",
-    "import": "mlporter.cli.import_",
-    "copy": "mlporter.cli.copy",
-    "diff": "mlporter.cli.diff",
-    "verify": "mlporter.cli.verify",
-    "inspect": "mlporter.cli.inspect",
-    "show": "mlporter.cli.show",
-    "unpack": "mlporter.cli.unpack",
-    "relocate": "mlporter.cli.relocate",
-    "rebuild": "mlporter.cli.rebuild",
-    "doctor": "mlporter.cli.doctor",
-    "demo": "mlporter.cli.demo",
+    "export": "mlporter.cli.commands.export",
+    "import": "mlporter.cli.commands.import_",
+    "copy": "mlporter.cli.commands.copy",
+    "sync": "mlporter.cli.commands.sync",
+    "apply": "mlporter.cli.commands.apply",
+    "diff": "mlporter.cli.commands.diff",
+    "verify": "mlporter.cli.commands.verify",
+    "inspect": "mlporter.cli.commands.inspect",
+    "show": "mlporter.cli.commands.show",
+    "unpack": "mlporter.cli.commands.unpack",
+    "relocate": "mlporter.cli.commands.relocate",
+    "rebuild": "mlporter.cli.commands.rebuild",
+    "doctor": "mlporter.cli.commands.doctor",
+    "demo": "mlporter.cli.commands.demo",
 }
 """Verbs and the modules whose `command` they are. `promote` and `run` are kept free for later."""
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-import mlporter
 from mlporter.cli.session import Session, Settings
 
 if TYPE_CHECKING:
@@ -16,24 +15,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTEXT",
+    "AnyCommand",
     "allow_root_option",
     "artifact_root_option",
     "artifacts_option",
     "auth_of_a_option",
     "auth_of_b_option",
     "auth_option",
+    "has_both_sides",
     "include_secrets_option",
-    "include_table_option",
     "map_uri_option",
-    "merge_options",
-    "orphans_option",
     "output_options",
     "registry_of_a_option",
     "registry_option",
     "retry_time_option",
     "said_when_interrupted",
     "sample_option",
-    "selection_options",
     "source_and",
     "source_env_option",
     "strict_artifacts_option",
@@ -51,7 +48,7 @@ NOTHING_LEFT_BEHIND = "the target is as it was before; the same command begins a
 GOES_ON = "what the server took stays; the same command goes on where it was"
 """The same into a server, which takes no transaction."""
 
-_Command = TypeVar("_Command", bound="Callable[..., int]")
+AnyCommand = TypeVar("AnyCommand", bound="Callable[..., int]")
 
 _TRACKING_URI = "MLFLOW_TRACKING_URI"
 _MOST_WORKERS = 64
@@ -98,7 +95,7 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
 def said_when_interrupted(target: str) -> str:
     """What an interrupted import or copy into a target says."""
     # Loaded when needed: `--help` does without.
-    from mlporter.stores.locating import address_text  # noqa: PLC0415
+    from mlporter.stores.addresses.locating import address_text  # noqa: PLC0415
 
     is_server = address_text(target).startswith(("http://", "https://", "databricks"))
     return GOES_ON if is_server else NOTHING_LEFT_BEHIND
@@ -118,7 +115,7 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
         if len(values) != 1:
             raise click.UsageError(f"SOURCE and {second} are needed, nothing else.")
         # Loaded when needed: `--help` does without.
-        from mlporter.stores.locating import tracking_uri  # noqa: PLC0415
+        from mlporter.stores.addresses.locating import tracking_uri  # noqa: PLC0415
 
         source = tracking_uri(source_env)
         if not source:
@@ -141,7 +138,9 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
     return decorate
 
 
-def _has_both_sides(form: str) -> Callable[[object, object, tuple[str, ...]], tuple[str, ...]]:
+def has_both_sides(form: str) -> Callable[[object, object, tuple[str, ...]], tuple[str, ...]]:
+    """A callback that takes values of a form with both of its sides, such as ``FROM=TO``."""
+
     def check(_context: object, _parameter: object, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
             before, _, after = value.partition("=")
@@ -152,7 +151,7 @@ def _has_both_sides(form: str) -> Callable[[object, object, tuple[str, ...]], tu
     return check
 
 
-def artifacts_option(command: _Command) -> _Command:
+def artifacts_option(command: AnyCommand) -> AnyCommand:
     """Add ``--artifacts copy|reference|none``."""
     return click.option(
         "--artifacts",
@@ -163,7 +162,7 @@ def artifacts_option(command: _Command) -> _Command:
     )(command)
 
 
-def artifact_root_option(command: _Command) -> _Command:
+def artifact_root_option(command: AnyCommand) -> AnyCommand:
     """Add ``--artifact-root URI``."""
     return click.option(
         "--artifact-root",
@@ -172,7 +171,7 @@ def artifact_root_option(command: _Command) -> _Command:
     )(command)
 
 
-def strict_artifacts_option(command: _Command) -> _Command:
+def strict_artifacts_option(command: AnyCommand) -> AnyCommand:
     """Add ``--strict-artifacts``."""
     return click.option(
         "--strict-artifacts",
@@ -181,7 +180,7 @@ def strict_artifacts_option(command: _Command) -> _Command:
     )(command)
 
 
-def include_secrets_option(command: _Command) -> _Command:
+def include_secrets_option(command: AnyCommand) -> AnyCommand:
     """Add ``--include-secrets``."""
     return click.option(
         "--include-secrets",
@@ -214,12 +213,12 @@ registry_of_a_option = click.option(
 )
 
 
-def source_env_option(place: str) -> Callable[[_Command], _Command]:
+def source_env_option(place: str) -> Callable[[AnyCommand], AnyCommand]:
     """Add ``--source-env PREFIX``, for the place that is called so."""
     return click.option("--source-env", metavar="PREFIX", help=_OF_ONE_SIDE.format(place, "DEV_"))
 
 
-def target_env_option(place: str) -> Callable[[_Command], _Command]:
+def target_env_option(place: str) -> Callable[[AnyCommand], AnyCommand]:
     """Add ``--target-env PREFIX``, for the place that is called so."""
     return click.option("--target-env", metavar="PREFIX", help=_OF_ONE_SIDE.format(place, "PROD_"))
 
@@ -227,30 +226,19 @@ def target_env_option(place: str) -> Callable[[_Command], _Command]:
 _OF_ONE_SIDE = "Variables for {0} alone begin with this: {1} for {1}AWS_ACCESS_KEY_ID."
 
 
-def include_table_option(command: _Command) -> _Command:
-    """Add ``--include-table NAME``, repeatable."""
-    return click.option(
-        "--include-table",
-        "include_tables",
-        multiple=True,
-        metavar="NAME",
-        help="Take a table of another program in the same database, too. Repeatable.",
-    )(command)
-
-
-def map_uri_option(command: _Command) -> _Command:
+def map_uri_option(command: AnyCommand) -> AnyCommand:
     """Add ``--map-uri FROM=TO``, repeatable."""
     return click.option(
         "--map-uri",
         "uri_map",
         multiple=True,
         metavar="FROM=TO",
-        callback=_has_both_sides("FROM=TO"),
+        callback=has_both_sides("FROM=TO"),
         help="Look for files under TO where their recorded URI begins with FROM. Repeatable.",
     )(command)
 
 
-def allow_root_option(command: _Command) -> _Command:
+def allow_root_option(command: AnyCommand) -> AnyCommand:
     """Add ``--allow-root DIR``, repeatable."""
     return click.option(
         "--allow-root",
@@ -260,117 +248,7 @@ def allow_root_option(command: _Command) -> _Command:
     )(command)
 
 
-def orphans_option(command: _Command) -> _Command:
-    """Add ``--orphans``."""
-    return click.option(
-        "--orphans",
-        is_flag=True,
-        help="Carry local files too that no row points to; `mlporter inspect` lists them.",
-    )(command)
-
-
-def selection_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Add the options that choose a part of a registry; the command gets ``selection``, or None."""
-
-    @functools.wraps(command)
-    def selected(*args: object, **options: object) -> int:
-        words = {word: options.pop(word.replace("-", "_")) for word in _SELECTION}
-        asked = {word: value for word, value in words.items() if value}
-        # Loaded when needed: it brings pyarrow, which `--help` does without.
-        selection = mlporter.Selection.from_words(asked) if asked else None
-        return command(*args, **options, selection=selection)
-
-    for word in reversed(_SELECTION):
-        selected = click.option(f"--{word}", **_SELECTION[word])(selected)
-    return selected
-
-
-def _kinds(
-    _context: click.Context, _parameter: click.Parameter, value: str | None
-) -> tuple[str, ...]:
-    return tuple(kind.strip() for kind in value.split(",") if kind.strip()) if value else ()
-
-
-_SELECTION: dict[str, dict[str, Any]] = {
-    "experiment": {
-        "multiple": True,
-        "metavar": "NAME",
-        "help": "Experiments of this name or glob, and all that is in them. Repeatable.",
-    },
-    "run": {"multiple": True, "metavar": "ID", "help": "The run of this id. Repeatable."},
-    "model": {
-        "multiple": True,
-        "metavar": "NAME",
-        "help": "Registered models and prompts of this name or glob. Repeatable.",
-    },
-    "version": {
-        "multiple": True,
-        "metavar": "VERSION",
-        "help": "Of the models only: a number, latest, @alias or a stage. Repeatable.",
-    },
-    "since": {"metavar": "TIME", "help": "Runs that started at this date or time, or later."},
-    "until": {"metavar": "TIME", "help": "Runs that started at this date or time, or earlier."},
-    "filter": {"metavar": "TEXT", "help": "Runs that MLflow's search finds by this filter."},
-    "workspace": {
-        "multiple": True,
-        "metavar": "NAME",
-        "help": "Nothing outside this workspace. Repeatable.",
-    },
-    "exclude-deleted": {"is_flag": True, "help": "Nothing that is marked as deleted."},
-    "only": {
-        "metavar": "KINDS",
-        "callback": _kinds,
-        "help": "Nothing of other kinds, such as experiments,runs,models.",
-    },
-    "no-parents": {"is_flag": True, "help": "Leave parent runs outside, and name them."},
-}
-"""What each option of a selection is made of; the words are those of `mlporter.Selection`."""
-
-
-def merge_options(command: _Command) -> _Command:
-    """Add what says how to go into a registry in use, and ``--dry-run``."""
-    for option in reversed(_MERGE):
-        command = option(command)
-    return command
-
-
-_MERGE = (
-    click.option(
-        "-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing."
-    ),
-    click.option(
-        "--on-conflict",
-        type=click.Choice(["fail", "skip", "rename"]),
-        default="fail",
-        show_default=True,
-        help="What the target has another one of: refuse all; or leave it out; or carry it under "
-        "another name or id.",
-    ),
-    click.option(
-        "--undelete",
-        is_flag=True,
-        help="Restore what the target has only marked as deleted, and the source has not.",
-    ),
-    click.option(
-        "--rename",
-        multiple=True,
-        metavar="OLD=NEW",
-        callback=_has_both_sides("OLD=NEW"),
-        help="Carry experiments and models of this name under a new one. Repeatable.",
-    ),
-    click.option(
-        "--rename-prefix",
-        default="",
-        metavar="TEXT",
-        help="Put TEXT before the names of experiments, as /Shared/ on Databricks.",
-    ),
-    click.option(
-        "--to-workspace", metavar="NAME", help="The workspace in the target that all goes to."
-    ),
-)
-
-
-def workers_option(command: _Command) -> _Command:
+def workers_option(command: AnyCommand) -> AnyCommand:
     """Add ``--workers N``."""
     return click.option(
         "--workers",
@@ -381,7 +259,7 @@ def workers_option(command: _Command) -> _Command:
     )(command)
 
 
-def retry_time_option(command: _Command) -> _Command:
+def retry_time_option(command: AnyCommand) -> AnyCommand:
     """Add ``--retry-time SECONDS``."""
     return click.option(
         "--retry-time",
@@ -393,7 +271,7 @@ def retry_time_option(command: _Command) -> _Command:
     )(command)
 
 
-def sample_option(command: _Command) -> _Command:
+def sample_option(command: AnyCommand) -> AnyCommand:
     """Add ``--sample SHARE``, as a number above 0 and up to 1, or None."""
     return click.option(
         "--sample",

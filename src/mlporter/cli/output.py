@@ -14,10 +14,10 @@ from mlporter.cli.render.difference import render_diff, render_diff_verdict
 from mlporter.cli.render.inventory import render_checks, render_inventory
 from mlporter.cli.render.layout import print_block
 from mlporter.cli.render.plan import render_plan, render_refusal
+from mlporter.cli.render.text import visible
 from mlporter.cli.render.transfer import render_left_out, render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
-from mlporter.cli.streams import last_words
-from mlporter.cli.text import visible
+from mlporter.cli.terminal.streams import last_words
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mlporter.cli.failures import Failure
     from mlporter.cli.render.rows import Rows
+    from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
-    from mlporter.transfer.doctor import DoctorReport
-    from mlporter.transfer.inventory import Inventory
-    from mlporter.transfer.result import Result
-    from mlporter.transfer.verify import VerifyResult
+    from mlporter.execute.result import Result
+    from mlporter.verbs.doctor import DoctorReport
+    from mlporter.verbs.inspect import Inventory
+    from mlporter.verbs.verify import VerifyResult
 
 __all__ = ["ConsoleOutput", "JsonOutput", "Output", "RowFormat", "error_console", "result_console"]
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.failures import as_failure, short_traceback, write_crash_report
-from mlporter.cli.light import light_arrow
-from mlporter.cli.logs import logging_to
+from mlporter.cli.light_arrow import light_arrow
 from mlporter.cli.output import ConsoleOutput, JsonOutput, error_console, result_console
-from mlporter.cli.progress import TerminalProgress
+from mlporter.cli.terminal.failures import as_failure, short_traceback, write_crash_report
+from mlporter.cli.terminal.logs import logging_to
+from mlporter.cli.terminal.progress import TerminalProgress
 from mlporter.errors import ExitCode
 from mlporter.progress import silent
 from mlporter.redaction import redact_argument
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from mlporter.cli.failures import Failure
     from mlporter.cli.output import Output
+    from mlporter.cli.terminal.failures import Failure
     from mlporter.progress import OnProgress
 
 __all__ = ["Session", "Settings"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.catalogue.types import Kind
-from mlporter.compare.ordering import bits, first_unsorted, key_columns, ordinals
+from mlporter.compare.values import bits, first_unsorted, key_columns, ordinals
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:

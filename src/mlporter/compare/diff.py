@@ -5,21 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.own import ARTIFACTS
+from mlporter.artifacts.prefetch import read_ahead
+from mlporter.catalogue.tables.own import ARTIFACTS
 from mlporter.compare.files import compare_files
-from mlporter.compare.merge import compare_streams
-from mlporter.compare.options import CompareOptions
-from mlporter.compare.report import (
-    LEFT_OUT_KEPT,
-    UNREADABLE,
-    Difference,
-    DiffReport,
-    TableCounts,
-)
-from mlporter.compare.scope import ANCHORED, decide_scope
+from mlporter.compare.report import LEFT_OUT_KEPT, UNREADABLE, Difference, DiffReport, TableCounts
+from mlporter.compare.scope import ANCHORED, CompareOptions, decide_scope
 from mlporter.compare.shape import Normalise, Pair, Shaper, blank_places
-from mlporter.compare.versions import anchored_places
-from mlporter.stores.ahead import read_ahead
+from mlporter.compare.streams import compare_streams
+from mlporter.compare.version_places import anchored_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.copying import hash_stream
-from mlporter.catalogue.own import ARTIFACTS
+from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.catalogue.tables.own import ARTIFACTS
 from mlporter.compare.report import (
     DIFFER,
     ONLY_LEFT,
@@ -27,8 +27,8 @@ from mlporter.errors import BundleDamagedError
 from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
-    from mlporter.compare.merge import OnDifference
-    from mlporter.compare.options import CompareOptions
+    from mlporter.compare.scope import CompareOptions
+    from mlporter.compare.streams import OnDifference
     from mlporter.stores.protocols import ArtifactFile, Report, Source
 
 __all__ = ["OnFiles", "compare_files", "hash_file"]

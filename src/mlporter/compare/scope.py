@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
-from mlporter.catalogue.own import ARTIFACTS
-from mlporter.catalogue.rest import (
+from mlporter.catalogue.rest_limits import (
     BLANKS,
     HIDDEN_COLUMNS,
     HIDDEN_ROWS,
     HIDDEN_TABLES,
     LINKS,
     NUMBERS,
+    UNSETTABLE,
 )
+from mlporter.catalogue.tables.own import ARTIFACTS
 from mlporter.catalogue.types import Kind, Table
-from mlporter.catalogue.unsettable import UNSETTABLE
 from mlporter.compare.shape import Pair, pair_up
 from mlporter.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlporter.compare.options import CompareOptions
     from mlporter.stores.protocols import Description
 
-__all__ = ["ANCHORED", "Scope", "decide_scope"]
+__all__ = ["ANCHORED", "ArtifactDepth", "CompareOptions", "Scope", "decide_scope"]
 
 ANCHORED = frozenset({"model_versions"})
 """Tables whose places are compared by whose files they are: a version is what it points at."""
@@ -193,3 +192,40 @@ def _why_no_files(left: Description, right: Description, options: CompareOptions
             how = "only refers to its files" if place.artifacts == "reference" else "has no files"
             return f"Artifacts: {side} ({place.address}) {how}."
     return ""
+
+
+ArtifactDepth = Literal["content", "listing", "none"]
+"""How files are compared: by their bytes, by path and size, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What a comparison looks at, and how closely.
+
+    Attributes:
+        strict: Compare places as text, JSON documents as text, 0.0 and -0.0 as different, and
+            derived tables too (where neither side is a bundle, which holds none).
+        artifacts: ``content`` compares files by SHA-256, ``listing`` by path and size.
+        limit: How many differences are kept; all are counted.
+        tables: Only these tables (``artifacts`` among them stands for the files); None means all.
+        workers: Threads that read files to hash them.
+        copied: One side is a copy on a server: what a server cannot be told is left out.
+
+    Raises:
+        UsageError: a value that makes no sense.
+    """
+
+    strict: bool = False
+    artifacts: ArtifactDepth = "content"
+    limit: int = 1000
+    tables: tuple[str, ...] | None = None
+    workers: int = 4
+    copied: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        if self.artifacts not in get_args(ArtifactDepth):
+            message = f"artifacts are compared by {', '.join(get_args(ArtifactDepth))}"
+            raise UsageError(message, subject=str(self.artifacts))
+        if self.limit < 0 or self.workers < 1:
+            raise UsageError("limit must not be negative, and workers at least 1")

@@ -5,36 +5,34 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from mlporter.artifacts.looking import is_folder
-from mlporter.artifacts.uris import local_path
+from mlporter.artifacts.disk.presence import is_folder
+from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
 from mlporter.redaction import redact
-from mlporter.stores.address import Address, AddressKind, parse_address, place_text
-from mlporter.stores.config import said_of_names
-from mlporter.stores.foreign import without_foreign
-from mlporter.stores.identity import is_same_place
-from mlporter.stores.once import Once
-from mlporter.stores.registries import WithRegistry
-from mlporter.stores.secrets import WithoutSecrets
-from mlporter.stores.spellings import said_of_folder
+from mlporter.stores.addresses.address import Address, AddressKind, parse_address, place_text
+from mlporter.stores.addresses.mistypings import folder_hint
+from mlporter.stores.addresses.named_places import names_hint
+from mlporter.stores.addresses.same_place import is_same_place
+from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.stores.views.dedupe import Deduplicated
+from mlporter.stores.views.foreign_tables import without_foreign
+from mlporter.stores.views.separate_registry import WithRegistry
+from mlporter.stores.views.without_secrets import WithoutSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mlporter.progress import OnProgress
-    from mlporter.stores.address import Place
+    from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
 
     class _Opened(Protocol):
         def __call__(self, place: Address, *, orphans: bool) -> Source: ...
 
 
-__all__ = ["RETRY_TIME", "allowed_folder", "bundle_address", "open_source", "saying_what_is_there"]
-
-RETRY_TIME = 120.0
-"""Seconds after which a server that keeps failing is given up, unless told otherwise."""
+__all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "open_source"]
 
 
 def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
@@ -46,7 +44,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     retry_time: float = RETRY_TIME,
     part: bool = False,
     orphans: bool = False,
-    once: bool = False,
+    dedupe: bool = False,
     auth: Address | None = None,
     registry: Address | None = None,
     include_tables: tuple[str, ...] | None = None,
@@ -56,13 +54,13 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     """Open a bundle, a database, a file store or a tracking server; the caller closes it.
 
     Args:
-        address: Where, and by which variables; see `mlporter.stores.address`.
+        address: Where, and by which variables; see `mlporter.stores.addresses.address`.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         workers: How many places are listed, and requests sent, at a time.
         include_secrets: Read secret columns and tables too.
         retry_time: Seconds after which a server that keeps failing is given up.
         part: Only a part will be read, and no other source of the same file beside.
-        once: For a place with keys: leave away rows that are exactly like another.
+        dedupe: For a place with keys: leave away rows that are exactly like another.
         orphans: List also files that no row points to; a bundle lists those that it holds.
         auth: Address of the database of its users, where they have one of their own.
         registry: Where its registered models are, if not here: a place as `address`.
@@ -81,10 +79,10 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
 
     def opened(place: Address, *, orphans: bool) -> Source:
         if place.kind is AddressKind.BUNDLE:
-            return _open_bundle(place, once=once)
+            return _open_bundle(place, dedupe=dedupe)
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
-                place, uri_map, workers, allowed, on_progress, orphans=orphans, once=once
+                place, uri_map, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
             )
         if place.kind is AddressKind.SERVER:
             return _open_server(place, uri_map, workers, allowed, retry_time, on_progress)
@@ -149,7 +147,7 @@ def allowed_folder(folder: Place) -> Path:
 
 
 def _with_users(source: Source, auth: Address) -> Source:
-    from mlporter.stores.database.auth import WithUsers, open_auth  # noqa: PLC0415 -- drivers
+    from mlporter.stores.database.auth_database import WithUsers, open_auth  # noqa: PLC0415 -- drivers
 
     try:
         return WithUsers(source, open_auth(auth))
@@ -158,13 +156,13 @@ def _with_users(source: Source, auth: Address) -> Source:
         raise
 
 
-def _open_bundle(place: Address, *, once: bool) -> Source:
-    from mlporter.bundle.reader import BundleSource  # noqa: PLC0415
+def _open_bundle(place: Address, *, dedupe: bool) -> Source:
+    from mlporter.stores.bundle_source import BundleSource  # noqa: PLC0415
 
-    with saying_what_is_there(place):
+    with hinting_what_is_there(place):
         source = BundleSource(bundle_address(place))
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
-    return Once(source) if once and not has_keys else source
+    return Deduplicated(source) if dedupe and not has_keys else source
 
 
 def _open_file_store(  # noqa: PLR0913 -- as `open_source`
@@ -175,7 +173,7 @@ def _open_file_store(  # noqa: PLR0913 -- as `open_source`
     on_progress: OnProgress,
     *,
     orphans: bool,
-    once: bool,
+    dedupe: bool,
 ) -> Source:
     from mlporter.stores.filestore.source import FileStoreSource  # noqa: PLC0415
 
@@ -187,7 +185,7 @@ def _open_file_store(  # noqa: PLR0913 -- as `open_source`
         allowed=allowed,
         on_progress=on_progress,
     )
-    return Once(source) if once and source.repeats else source
+    return Deduplicated(source) if dedupe and source.repeats else source
 
 
 def _open_database(  # noqa: PLR0913 -- as `open_source`
@@ -229,13 +227,13 @@ def _open_server(  # noqa: PLR0913, PLR0917 -- as `open_source`
 
 
 @contextmanager
-def saying_what_is_there(place: Address) -> Iterator[None]:
+def hinting_what_is_there(place: Address) -> Iterator[None]:
     """Open a bundle; where it is none, the error says what its folder holds instead."""
     try:
         yield
     except (UsageError, UnreachableError) as error:
         if error.hint is None and place.path is not None:
-            error.hint = said_of_folder(place.path) or said_of_names(place.text)
+            error.hint = folder_hint(place.path) or names_hint(place.text)
         raise
 
 

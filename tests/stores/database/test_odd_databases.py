@@ -18,8 +18,8 @@ from mlporter.errors import (
     RevisionError,
     UnreachableError,
 )
-from mlporter.stores.address import parse_address
-from mlporter.stores.database import sqlite
+from mlporter.stores.addresses.address import parse_address
+from mlporter.stores.database.engines import sqlite
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute, rows, tree
 from tests.support.mlflow_session import sqlite_url

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from mlporter.catalogue import BY_NAME, TABLES
-from mlporter.stores.address import parse_address
-from mlporter.stores.database.postgresql import PostgresqlDialect, connect
+from mlporter.stores.addresses.address import parse_address
+from mlporter.stores.database.engines.postgresql import PostgresqlDialect, connect
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute, rows
 from tests.support.mlflow_session import sqlite_url

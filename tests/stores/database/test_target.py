@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import mlporter
 from mlporter.errors import RefusedError, RevisionError
-from mlporter.stores.address import parse_address
-from mlporter.stores.database.bulk import WORTHWHILE_ROWS
+from mlporter.stores.addresses.address import parse_address
+from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
 from mlporter.stores.database.target import DatabaseTarget, open_database_target
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import mlflow_at, sqlite_url

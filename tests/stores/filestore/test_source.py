@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlporter.errors import RefusedError, UnreachableError
-from mlporter.stores.address import AddressKind, parse_address
+from mlporter.stores.addresses.address import AddressKind, parse_address
 from mlporter.stores.filestore.source import FileStoreSource
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import Among

@@ -140,8 +140,8 @@ def test_a_log_in_page_everywhere(faulty: FaultyServer):
 
 def test_a_history_that_may_be_cut_is_asked_for_again(faulty: FaultyServer):
     """``get-history-bulk`` stops at 25,000 points without a word."""
-    from mlporter.stores.server.client import Client  # noqa: PLC0415
-    from mlporter.stores.server.histories import History  # noqa: PLC0415
+    from mlporter.stores.rest.client import Client  # noqa: PLC0415
+    from mlporter.stores.server.reading.metric_histories import History  # noqa: PLC0415
 
     point = {"key": "m", "value": 1.0, "timestamp": 1, "step": 0}
     cut = [{**point, "run_id": "a", "step": n} for n in range(24_999)] + [{**point, "run_id": "b"}]

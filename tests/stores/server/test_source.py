@@ -9,7 +9,7 @@ import pytest
 
 import mlporter
 from mlporter.catalogue import TABLES
-from mlporter.catalogue.rest import (
+from mlporter.catalogue.rest_limits import (
     BLANKS,
     EMPTIES,
     HIDDEN_COLUMNS,
@@ -19,9 +19,9 @@ from mlporter.catalogue.rest import (
     NUMBERS,
 )
 from mlporter.errors import ExitCode
+from mlporter.selection import Selection, select
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import Among
-from mlporter.transfer.selection import Selection, select
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_runs import METRIC_HISTORY
@@ -29,7 +29,7 @@ from tests.support.rich_runs import METRIC_HISTORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlporter.stores.database.spool import Spool
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
     from tests.support.served import Served
 
 
@@ -165,11 +165,11 @@ def test_the_source_is_not_changed(served: Served, tmp_path: Path):
 # --- Only what is asked for -----------------------------------------------------------------------
 
 
-def rows_of_spool(source: object, table: str) -> int:
-    while not hasattr(source, "_spool"):
+def rows_fetched(source: object, table: str) -> int:
+    while not hasattr(source, "_scratch"):
         source = source.inner
-    spool: Spool = source._spool
-    return spool.reader.count(table)
+    scratch: ScratchRegistry = source._scratch
+    return scratch.reader.count(table)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def opened(served: Served):
 
 
 def test_opening_reads_nothing(opened):
-    assert [t.name for t in TABLES if rows_of_spool(opened, t.name)] == []
+    assert [t.name for t in TABLES if rows_fetched(opened, t.name)] == []
 
 
 def test_one_experiment_leaves_the_runs_of_others_where_they_are(served: Served, opened):
@@ -189,7 +189,7 @@ def test_one_experiment_leaves_the_runs_of_others_where_they_are(served: Served,
     assert part.count("runs") == 2
     assert part.count("metrics") == 2
     list(part.read("inputs"))
-    assert rows_of_spool(opened, "runs") == 2
+    assert rows_fetched(opened, "runs") == 2
 
 
 def test_one_run_by_id(served: Served, opened):
@@ -197,7 +197,7 @@ def test_one_run_by_id(served: Served, opened):
     ids = {row["run_uuid"] for batch in part.read("runs") for row in batch.to_pylist()}
     runs = served.rich.runs
     assert ids == {runs.grandchild_id, runs.child_ids[0], runs.parent_id}
-    assert rows_of_spool(opened, "runs") < 10
+    assert rows_fetched(opened, "runs") < 10
 
 
 def test_runs_by_id_and_then_all(served: Served, opened):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, columns, facts, heading, number
-from mlporter.cli.text import plural, visible
+from mlporter.cli.render.text import plural, visible
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, columns, facts, heading, number
+from mlporter.cli.render.text import human_bytes, human_count, plural
 from mlporter.cli.render.transfer import name_left_out, render_told
-from mlporter.cli.text import human_bytes, human_count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.cli.render.layout import Cell, Side
-    from mlporter.transfer.doctor import DoctorReport
-    from mlporter.transfer.inventory import ExperimentInfo, Inventory, ModelInfo
-    from mlporter.transfer.orphans import Orphans
+    from mlporter.execute.orphans import Orphans
+    from mlporter.verbs.doctor import DoctorReport
+    from mlporter.verbs.inspect import ExperimentInfo, Inventory, ModelInfo
 
 __all__ = ["render_checks", "render_inventory"]
 

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mlporter.cli.text import human_count, visible
+from mlporter.cli.render.text import human_count, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

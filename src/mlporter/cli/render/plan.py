@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, facts, heading, number
+from mlporter.cli.render.text import plural
 from mlporter.cli.render.transfer import (
     numbered,
+    render_actions,
     render_files,
     render_left_out,
     render_next,
     render_notes,
     render_renamed,
 )
-from mlporter.cli.text import plural
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.cli.render.layout import Cell
-    from mlporter.transfer.merge.policy import Conflict
-    from mlporter.transfer.result import Result, TableResult
+    from mlporter.execute.result import Result, TableResult
+    from mlporter.plan.policy import Conflict
 
 __all__ = ["COUNTED_AS_THERE", "MOVABLE", "THINGS", "render_plan", "render_refusal"]
 
@@ -93,6 +94,7 @@ def render_plan(result: Result) -> Iterator[RenderableType]:
     yield Text()
     yield from _counts(result)
     yield from render_renamed(result)
+    yield from render_actions(result)
     yield from _reasons(result)
     yield from render_left_out(result)
     yield from render_notes(result)

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from mlporter.cli.render.layout import columns
-from mlporter.cli.text import plural, visible
+from mlporter.cli.render.text import plural, visible
 from mlporter.compare.report import json_safe
 from mlporter.redaction import hide_passwords
 

@@ -8,15 +8,15 @@ from rich.text import Text
 
 from mlporter.cli.render.difference import render_diff
 from mlporter.cli.render.layout import bullets, facts, heading
-from mlporter.cli.text import human_bytes, human_count, plural
+from mlporter.cli.render.text import human_bytes, human_count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from mlporter.bundle.findings import VerifyReport
-    from mlporter.transfer.verify import VerifyResult
+    from mlporter.bundle.checks.findings import VerifyReport
+    from mlporter.verbs.verify import VerifyResult
 
 __all__ = ["render_verdict", "render_verification"]
 

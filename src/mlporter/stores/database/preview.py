@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.looking import is_folder, is_there
+from mlporter.artifacts.disk.presence import is_folder, is_there
 from mlporter.catalogue import TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RevisionError
-from mlporter.stores.address import Address, AddressKind
-from mlporter.stores.database.auth import AuthDatabase, check_auth, check_writable, open_auth
-from mlporter.stores.database.beside import check_not_beside
-from mlporter.stores.database.reflection import actual_tables
-from mlporter.stores.database.schema import check_can_create
+from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.database.auth_database import (
+    AuthDatabase,
+    check_auth,
+    check_writable,
+    open_auth,
+)
+from mlporter.stores.database.schema.creation import check_can_create
+from mlporter.stores.database.schema.other_databases import check_not_beside
+from mlporter.stores.database.schema.reflection import actual_tables
 from mlporter.stores.database.source import DatabaseSource, snapshot_of
 from mlporter.stores.database.target import is_fresh
 
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
-    from mlporter.stores.database.limits import Limits
+    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Among
 
 __all__ = ["NothingThere", "Preview", "has_no_tables", "open_preview"]

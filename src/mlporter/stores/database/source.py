@@ -6,24 +6,24 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.beside import FOLDERS
+from mlporter.artifacts.moved_artifacts import FOLDERS
 from mlporter.catalogue import HEAD_REVISION, TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RefusedError
-from mlporter.stores.address import Address, AddressKind
-from mlporter.stores.among import columns_with, rows_among
-from mlporter.stores.database import mysql, postgresql
-from mlporter.stores.database.careful import Asked, CarefulReader
-from mlporter.stores.database.connection import quoted
-from mlporter.stores.database.files import DatabaseFiles
-from mlporter.stores.database.history import Relation, brought, losses
-from mlporter.stores.database.limits import limits_of
-from mlporter.stores.database.pushdown import where_clauses
-from mlporter.stores.database.reflection import actual_tables, as_catalogue
-from mlporter.stores.database.revision import check_revision, is_as_it_is, read_revision
-from mlporter.stores.database.sqlite_snapshot import SqliteSnapshot
-from mlporter.stores.database.users import UserRows, has_users
+from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.database.artifact_files import DatabaseFiles
+from mlporter.stores.database.connection.connection import quoted
+from mlporter.stores.database.connection.sql_filters import where_clauses
+from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
+from mlporter.stores.database.engines import mysql, postgresql
+from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
+from mlporter.stores.database.history import Relation, as_newest, losses
+from mlporter.stores.database.mysql.limits import limits_of
+from mlporter.stores.database.schema.reflection import actual_tables, as_catalogue
+from mlporter.stores.database.schema.revision import check_revision, is_as_it_is, read_revision
+from mlporter.stores.database.schema.user_rows import UserRows, has_users
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
+from mlporter.stores.rows.filters import columns_with, rows_among
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Column, Table
     from mlporter.errors import LeftOut
-    from mlporter.stores.database.connection import Connection
-    from mlporter.stores.database.limits import Limits
+    from mlporter.stores.database.connection.connection import Connection
+    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
 __all__ = ["DatabaseReader", "DatabaseSource", "snapshot_of"]
@@ -66,7 +66,7 @@ class DatabaseReader:
         """
         self.address = address
         self._connect = connections
-        self._careful = CarefulReader()
+        self._careful = UnfitValueReader()
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()
@@ -82,7 +82,7 @@ class DatabaseReader:
             self._relations: dict[str, Relation] = {}
             if not is_as_it_is(self.stored_revision):
                 self.revision = HEAD_REVISION
-                self.tables, self._relations = brought(
+                self.tables, self._relations = as_newest(
                     self.actual, self.tables, self.stored_revision, address
                 )
             if self.users is not None and (older or self.users.is_writable):

@@ -10,32 +10,28 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter import stopping
-from mlporter.artifacts.looking import is_there
+from mlporter.artifacts.disk.presence import is_there
 from mlporter.catalogue import is_older
 from mlporter.catalogue.types import Kind, Table
-from mlporter.errors import (
-    MlporterError,
-    RefusedError,
-    RevisionError,
-)
-from mlporter.stores.address import Address, AddressKind
-from mlporter.stores.database import mysql, postgresql, sqlite
-from mlporter.stores.database.auth import AuthDatabase, open_auth_for_writing
-from mlporter.stores.database.beside import check_not_beside
-from mlporter.stores.database.bulk import bulk_load
-from mlporter.stores.database.connection import quoted
-from mlporter.stores.database.limits import Limits, limits_of
-from mlporter.stores.database.pushdown import literal
-from mlporter.stores.database.reflection import actual_tables
-from mlporter.stores.database.schema import check_can_create, create_schema
-from mlporter.stores.database.sequences import set_sequences
+from mlporter.errors import MlporterError, RefusedError, RevisionError
+from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.database.auth_database import AuthDatabase, open_auth_for_writing
+from mlporter.stores.database.connection.bulk_load import bulk_load, set_sequences
+from mlporter.stores.database.connection.connection import quoted
+from mlporter.stores.database.connection.sql_filters import literal
+from mlporter.stores.database.engines import mysql, postgresql, sqlite
+from mlporter.stores.database.engines.sqlite_staging import Staging
+from mlporter.stores.database.mysql.limits import limits_of
+from mlporter.stores.database.schema.creation import check_can_create, create_schema
+from mlporter.stores.database.schema.other_databases import check_not_beside
+from mlporter.stores.database.schema.reflection import actual_tables
 from mlporter.stores.database.source import DatabaseReader, DatabaseSource
-from mlporter.stores.database.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlporter.stores.database.connection import Connection
+    from mlporter.stores.database.connection.connection import Connection
+    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Among
 
 __all__ = ["DatabaseTarget", "is_fresh", "open_database_target"]

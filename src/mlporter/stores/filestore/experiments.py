@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlporter.stores.filestore.folders import META, MODELS, TRASH, is_file_store
+from mlporter.stores.addresses.file_store_folders import META, MODELS, TRASH, is_file_store
 from mlporter.stores.filestore.notes import Spot
 from mlporter.stores.filestore.tree import valid_name
 from mlporter.stores.filestore.values import read_meta, whole

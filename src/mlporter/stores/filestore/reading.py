@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from itertools import islice
@@ -11,27 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.stopping import Pool
-from mlporter.stores.database.spool import Spool
-from mlporter.stores.filestore.datasets import read_datasets
+from mlporter.stores.addresses.file_store_folders import META, RESERVED, TRASH, is_file_store
+from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.filestore.experiments import Experiment, find_experiments, settle
-from mlporter.stores.filestore.folders import META, RESERVED, TRASH, is_file_store
-from mlporter.stores.filestore.logged_models import read_logged_model
 from mlporter.stores.filestore.notes import Notes, Spot
 from mlporter.stores.filestore.registry import read_registry
-from mlporter.stores.filestore.rows import Rows
-from mlporter.stores.filestore.run_tables import RunTable
-from mlporter.stores.filestore.runs import RUN_TABLES, RunBatch, RunFolder, read_runs
-from mlporter.stores.filestore.traces import read_trace
+from mlporter.stores.filestore.runs.datasets import read_datasets
+from mlporter.stores.filestore.runs.logged_models import read_logged_model
+from mlporter.stores.filestore.runs.run_folders import RUN_TABLES, RunBatch, RunFolder, read_runs
+from mlporter.stores.filestore.runs.run_tables import RunTable
+from mlporter.stores.filestore.traces.trace_files import read_trace
 from mlporter.stores.filestore.tree import Tree
 from mlporter.stores.filestore.values import texts_below
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from mlporter.progress import OnProgress
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "Rows"]
 
 _RUNS_AT_ONCE = 32
 _AHEAD = 3
@@ -46,7 +46,7 @@ class Reading:
     """Reads a store when it is made.
 
     Attributes:
-        spool: All tables but those of `run_tables`.
+        scratch: All tables but those of `run_tables`.
         run_tables: Tables by name.
         notes: What was not carried, and what was told.
         repeats: Metric points that are exactly like another.
@@ -61,12 +61,12 @@ class Reading:
         self.repeats = 0
         self.places: tuple[str, ...] = ()
         self.folders: dict[tuple[str, str], Path] = {}
-        self.spool = Spool(subject)
+        self.scratch = ScratchRegistry(subject)
         self.runs: list[str] = []
-        folder = self.spool.folder
+        folder = self.scratch.folder
         self.run_tables = {name: RunTable(name, self.runs, folder) for name in RUN_TABLES}
         self._tree = Tree(os.path.realpath(root))
-        self._rows = Rows(self.spool)
+        self._rows = Rows(self.scratch)
         self._datasets: dict[int, dict[str, str]] = {}
         self._workers = workers
         try:
@@ -79,7 +79,7 @@ class Reading:
         """Forget everything."""
         for table in self.run_tables.values():
             table.close()
-        self.spool.close()
+        self.scratch.close()
 
     def _read(self) -> None:
         self._rows.add("workspaces", _DEFAULT_WORKSPACE)
@@ -232,3 +232,42 @@ def _ahead(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+_AT_ONCE = 5_000
+_BYTES_AT_ONCE = 16 << 20
+
+
+@dataclass
+class Rows:
+    """Collects rows by table, and appends them to the scratch registry when there are many."""
+
+    scratch: ScratchRegistry
+    _rows: dict[str, list[Mapping[str, object]]] = field(default_factory=dict)
+    _claimed: set[tuple[str, ...]] = field(default_factory=set)
+    _count: int = 0
+    _bytes: int = 0
+
+    def add(self, table: str, row: Mapping[str, object]) -> None:
+        """One more row."""
+        self._rows.setdefault(table, []).append(row)
+        self._count += 1
+        self._bytes += sum(len(value) for value in row.values() if isinstance(value, str))
+        if self._count >= _AT_ONCE or self._bytes >= _BYTES_AT_ONCE:
+            self.flush()
+
+    def claim(self, table: str, id_: str, spot: Spot) -> bool:
+        """Whether this is the first of its id; it is told if not."""
+        key = (table, id_)
+        if key in self._claimed:
+            spot.of(table, id_).lost(f"there is another {id_}, which is carried", "duplicate")
+            return False
+        self._claimed.add(key)
+        return True
+
+    def flush(self) -> None:
+        """Append what is at hand."""
+        for table, rows in self._rows.items():
+            self.scratch.append_rows(table, rows)
+        self._rows.clear()
+        self._count = self._bytes = 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.stores.filestore.folders import META, MODELS
+from mlporter.stores.addresses.file_store_folders import META, MODELS
 from mlporter.stores.filestore.notes import Spot
 from mlporter.stores.filestore.tree import valid_name
 from mlporter.stores.filestore.values import read_meta, text_of, texts_below, whole
 
 if TYPE_CHECKING:
     from mlporter.stores.filestore.notes import Notes
-    from mlporter.stores.filestore.rows import Rows
+    from mlporter.stores.filestore.reading import Rows
     from mlporter.stores.filestore.tree import Entry, Tree
     from mlporter.stores.filestore.values import Meta
 

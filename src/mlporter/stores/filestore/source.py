@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.looking import is_there
+from mlporter.artifacts.disk.presence import is_there
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.catalogue.types import Kind
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.progress import silent
-from mlporter.stores.database.files import DatabaseFiles
-from mlporter.stores.filestore.folders import is_file_store
+from mlporter.stores.addresses.file_store_folders import is_file_store
+from mlporter.stores.addresses.mistypings import folder_hint
+from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.filestore.reading import Reading
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
-from mlporter.stores.spellings import said_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.progress import OnProgress
-    from mlporter.stores.address import Address
+    from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
 __all__ = ["FileStoreSource"]
@@ -43,7 +43,7 @@ class _Reader:
     def tables(self) -> tuple[Table, ...]:
         """The catalogue's, but for those that only a database has: derived and transient ones."""
         left = {Kind.DERIVED, Kind.TRANSIENT}
-        return tuple(t for t in self.reading.spool.reader.tables if t.kind not in left)
+        return tuple(t for t in self.reading.scratch.reader.tables if t.kind not in left)
 
     @property
     def by_name(self) -> dict[str, Table]:
@@ -53,7 +53,7 @@ class _Reader:
     def count(self, table: str) -> int:
         """Rows of a table."""
         found = self.reading.run_tables.get(table)
-        return found.rows if found is not None else self.reading.spool.reader.count(table)
+        return found.rows if found is not None else self.reading.scratch.reader.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -62,7 +62,7 @@ class _Reader:
         found = self.reading.run_tables.get(table)
         if found is not None:
             return found.read(columns, among)
-        return self.reading.spool.reader.read(table, columns, among)
+        return self.reading.scratch.reader.read(table, columns, among)
 
 
 class FileStoreSource:
@@ -180,6 +180,6 @@ def _checked(address: Address) -> Path:
         raise RefusedError(
             "is neither a bundle nor a file store",
             subject=str(address),
-            hint=said_of_folder(path),
+            hint=folder_hint(path),
         )
     return path

@@ -12,8 +12,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.looking import displayable
-from mlporter.artifacts.roots import is_below
+from mlporter.artifacts.disk.presence import displayable
+from mlporter.artifacts.uris.allowed_folders import is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

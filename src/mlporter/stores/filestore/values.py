@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from mlporter.bundle.safe_yaml import load_yaml
+from mlporter.bundle.documents.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import UnreachableError
 from mlporter.stopping import Pool
-from mlporter.stores.server.answers import ApiError, MissingEndpointError
-from mlporter.stores.server.hints import prefix_hint
+from mlporter.stores.rest.answers import ApiError, MissingEndpointError
+from mlporter.stores.rest.hints import prefix_hint
 
 if TYPE_CHECKING:
-    from mlporter.stores.server.client import Client
+    from mlporter.stores.rest.client import Client
 
 __all__ = ["FAMILIES", "Capabilities", "find_capabilities"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.catalogue import HEAD_REVISION
 from mlporter.errors import LeftOut
 from mlporter.progress import silent
-from mlporter.stores.database.spool import Spool
+from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import USERS_NOT_SEEN, Description
+from mlporter.stores.rest.client import RETRY_TIME, Client
+from mlporter.stores.server.artifact_files import server_files
 from mlporter.stores.server.capabilities import Capabilities, find_capabilities, refuse_others
-from mlporter.stores.server.client import RETRY_TIME, Client
-from mlporter.stores.server.files import server_files
-from mlporter.stores.server.filling import Filling
-from mlporter.stores.server.hidden import hidden
+from mlporter.stores.server.reading.fetching import Fetcher
+from mlporter.stores.server.reading.not_shown import not_shown
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.progress import OnProgress
-    from mlporter.stores.address import Address
+    from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report
 
 __all__ = ["ServerSource"]
@@ -35,7 +35,8 @@ class ServerSource:
     """`mlporter.stores.protocols.Source` over a tracking server. Nothing is ever written.
 
     Opening it asks what the server can do, and nothing else; tables are fetched when they are
-    first read or counted, as far as they are asked for, into a private database (a `Spool`).
+    first read or counted, as far as they are asked for, into a private database (a
+    `ScratchRegistry`).
 
     Args:
         address: Where it is.
@@ -65,11 +66,11 @@ class ServerSource:
         try:
             self.can = can.renewed(self._client) if can else find_capabilities(self._client)
             refuse_others(self._client, self.can)
-            self._spool = Spool(self._client.subject)
+            self._scratch = ScratchRegistry(self._client.subject)
         except BaseException:
             self._client.close()
             raise
-        self._filling = Filling(self._client, self.can, self._spool, workers, on_progress)
+        self._filling = Fetcher(self._client, self.can, self._scratch, workers, on_progress)
         self._files = server_files(self, self._client, uri_map, workers, allowed)
 
     @property
@@ -85,7 +86,7 @@ class ServerSource:
     @property
     def tables(self) -> tuple[Table, ...]:
         """The catalogue's, whatever the server's age."""
-        return self._spool.reader.tables
+        return self._scratch.reader.tables
 
     def client_in(self, workspace: str) -> Client:
         """What sends requests about a workspace."""
@@ -116,14 +117,14 @@ class ServerSource:
     def count(self, table: str) -> int:
         """Rows of a table."""
         self._filling.need(table, None)
-        return self._spool.reader.count(table)
+        return self._scratch.reader.count(table)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
         self._filling.need(table, among)
-        return self._spool.reader.read(table, columns, among)
+        return self._scratch.reader.read(table, columns, among)
 
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
         """Every artifact file that can be found; the rest goes to `report`."""
@@ -140,17 +141,17 @@ class ServerSource:
     def losses(self) -> Iterator[LeftOut]:
         """What the API does not show, and what of the rest could not be read so far."""
         yield from self._filling.failed
-        yield from hidden(self._spool.reader)
+        yield from not_shown(self._scratch.reader)
         if self._filling.deleted:
             sentence = f"of {len(self._filling.deleted)} deleted experiments: not shown"
             for table in ("scorers", "label_schemas", "review_queues"):
-                yield LeftOut("table", table, "deleted", "hidden", sentence, expected=True)
+                yield LeftOut("table", table, "deleted", "not_shown", sentence, expected=True)
         if self._filling.unlisted:
             sentence = (
                 f"{plural(self._filling.unlisted, 'experiment')}: to list them, MLflow would write "
                 "a default one; only those in review queues were read"
             )
-            yield LeftOut("table", "label_schemas", "", "hidden", sentence, expected=True)
+            yield LeftOut("table", "label_schemas", "", "not_shown", sentence, expected=True)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -160,4 +161,4 @@ class ServerSource:
     def close(self) -> None:
         """Forget what was read, and close all connections."""
         self._client.close()
-        self._spool.close()
+        self._scratch.close()

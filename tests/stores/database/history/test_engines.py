@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from mlporter.catalogue import HEAD_REVISION
-from mlporter.stores.address import parse_address
+from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.protocols import Among
 from tests.support.old_schemas import fill, make_schema, upgrade

@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from mlporter.catalogue import BY_NAME, HEAD_REVISION
-from mlporter.stores.address import parse_address
+from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.history.changes import CHANGES
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.protocols import Among

@@ -15,17 +15,17 @@ import pyarrow as pa
 from mlporter.catalogue import RETIRED_COLUMNS, REVISIONS, TABLES
 from mlporter.catalogue.types import Column, Table
 from mlporter.errors import RefusedError
-from mlporter.stores.database.connection import quoted
+from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.history.changes import CHANGES
-from mlporter.stores.database.history.traces import ANALYTICS, COSTS, MOVED, TOKENS, Moved
+from mlporter.stores.database.history.traces import ANALYTICS, COSTS, MOVED, TOKENS, MovedValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mlporter.stores.address import Address
-    from mlporter.stores.database.reflection import ActualColumn
+    from mlporter.stores.addresses.address import Address
+    from mlporter.stores.database.schema.reflection import ActualColumn
 
-__all__ = ["Relation", "brought"]
+__all__ = ["Relation", "as_newest"]
 
 _POSITIONS = {revision: position for position, (revision, _) in enumerate(REVISIONS)}
 _USERS_BECAME_TAGS = "90e64c465722"
@@ -86,7 +86,7 @@ class Relation:
 
     sql: str = ""
     rows: str = ""
-    moved: Moved | None = None
+    moved: MovedValues | None = None
     raw: tuple[Column, ...] = ()
 
     def is_computed(self, column: str) -> bool:
@@ -113,7 +113,7 @@ class Relation:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def brought(
+def as_newest(
     actual: Mapping[str, tuple[ActualColumn, ...]],
     tables: tuple[Table, ...],
     revision: str,
@@ -216,7 +216,7 @@ class _Schema:
         sql = f"({sql}) AS {quoted(name)}"
         return Relation(sql, sql)
 
-    def _computed(self, table: Table, moved: Moved) -> Relation:
+    def _computed(self, table: Table, moved: MovedValues) -> Relation:
         values = {
             name: sql for name, sql in self._values(table).items() if name not in moved.columns
         }

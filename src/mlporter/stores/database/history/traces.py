@@ -20,7 +20,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["ANALYTICS", "COSTS", "MOVED", "SPAN_KEYS", "TOKENS", "Moved", "Raw"]
+__all__ = ["ANALYTICS", "COSTS", "MOVED", "SPAN_KEYS", "TOKENS", "MovedValues", "Raw"]
 __all__ += ["NAME_LENGTH", "SESSION_LENGTH", "dimensions", "finite", "json_object", "token_count"]
 
 ANALYTICS = "75868b020152"
@@ -55,7 +55,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedValues:
     """How columns of a table are computed.
 
     Attributes:
@@ -215,9 +215,9 @@ _METADATA = "trace_request_metadata"
 # A metric that is NULL counts for one that is no count of tokens, and not for none.
 _COUNTED = 'COALESCE(m."value", 0.5)'
 
-MOVED: Mapping[str, Moved] = MappingProxyType(
+MOVED: Mapping[str, MovedValues] = MappingProxyType(
     {
-        "trace_info": Moved(
+        "trace_info": MovedValues(
             (
                 Raw("_name", pa.string(), _of_trace("trace_tags", "mlflow.traceName")),
                 Raw("_session", pa.string(), _of_trace(_METADATA, "mlflow.trace.session")),
@@ -237,7 +237,7 @@ MOVED: Mapping[str, Moved] = MappingProxyType(
             _traces,
             ("trace_name", "session_id", *TOKENS, *COSTS),
         ),
-        "spans": Moved(
+        "spans": MovedValues(
             (
                 Raw(
                     "_dimensions",
@@ -250,7 +250,7 @@ MOVED: Mapping[str, Moved] = MappingProxyType(
             _spans,
             (*COSTS, "model_name", "model_provider"),
         ),
-        "assessments": Moved(
+        "assessments": MovedValues(
             (
                 Raw("_value", pa.string(), '"value"'),
                 Raw("_experiment_id", pa.int64(), _of_assessments_trace("experiment_id")),

@@ -1,0 +1,1 @@
+"""This machine's files: looked for, copied, made durable, taken back."""

@@ -1,0 +1,84 @@
+"""Doing things some way ahead of whoever takes the results, in other threads and in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from mlporter.stopping import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Future
+
+__all__ = ["prefetched", "read_ahead"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def prefetched(
+    items: Iterable[_Item],
+    work: Callable[[_Item], _Result],
+    workers: int,
+    *,
+    each: int = 4,
+) -> Iterator[tuple[_Item, _Result]]:
+    """Items with what became of them, in their order.
+
+    Args:
+        items: Taken one by one, in the caller's thread.
+        work: Done in other threads, unless there is one worker only.
+        workers: Threads; at least 1.
+        each: How many items a worker may be ahead of the caller: what bounds memory.
+    """
+    if workers <= 1:
+        yield from ((item, work(item)) for item in items)
+        return
+    waiting: deque[tuple[_Item, Future[_Result]]] = deque()
+    remaining = iter(items)
+    with Pool(workers, thread_name_prefix="mlporter-ahead") as pool:
+        try:
+            while True:
+                room = workers * each - len(waiting)
+                waiting.extend((item, pool.submit(work, item)) for item in islice(remaining, room))
+                if not waiting:
+                    return
+                item, future = waiting.popleft()
+                yield item, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+T = TypeVar("T")
+
+_AHEAD = 2
+"""Items that are fetched before they are asked for: this many batches more are in memory."""
+
+
+def read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """The same items, fetched by another thread while the caller works on those before.
+
+    The first is fetched by the caller's own thread: a statement that sorts for minutes before it
+    gives its first rows can be interrupted there. Left early, it closes `items`, if that can be.
+    """
+    end: object = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming: deque[Future[T | object]] = deque()
+        try:
+            item: T | object = next(items, end)
+            while item is not end:
+                while len(coming) < _AHEAD:
+                    coming.append(pool.submit(next, items, end))
+                yield cast("T", item)
+                item = coming.popleft().result()
+        finally:
+            for fetched in coming:
+                fetched.cancel()
+            pool.shutdown()
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()

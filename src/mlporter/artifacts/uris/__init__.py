@@ -1,0 +1,1 @@
+"""Artifact URIs: as text, whose files they name, where they may lead."""

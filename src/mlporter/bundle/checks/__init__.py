@@ -1,0 +1,1 @@
+"""Verify: a bundle held against docs/bundle-format.md."""

@@ -1,0 +1,104 @@
+"""Verify, first part: the right files are there, and ``SHA256SUMS`` says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlporter.bundle.documents.sums import sums_bytes
+from mlporter.bundle.folder.atomic import disk_errors
+from mlporter.bundle.folder.files import check_size, hash_stream, open_inside, read_inside, walk
+from mlporter.bundle.folder.layout import BLOB_PATH, MAX_MANIFEST_BYTES, SUMS, WORK
+from mlporter.errors import BundleDamagedError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlporter.bundle.checks.findings import VerifyReport
+    from mlporter.bundle.documents.manifest import Manifest, SummaryEntry
+
+__all__ = ["check_names", "check_sizes", "check_summaries", "check_sums"]
+
+_LINES_SHOWN = 20
+
+
+def check_names(
+    root: Path, expected: set[str], report: VerifyReport, saw_blob: Callable[[str, int], None]
+) -> None:
+    """Every expected file is there, as a file, and nothing else but blobs is.
+
+    `saw_blob` gets the SHA-256 and size of each blob of the bundle. Empty folders mean nothing.
+    """
+    missing = set(expected)
+    for entry in walk(root):
+        if entry.path.split("/")[0] == WORK:
+            continue
+        if entry.kind == "link":
+            report.add(entry.path, "symlink", "is a symbolic link")
+        elif entry.kind == "other":
+            report.add(entry.path, "unexpected", "is no regular file")
+        elif entry.kind == "file" and BLOB_PATH.fullmatch(entry.path):
+            saw_blob(entry.path.rpartition("/")[2], entry.size)
+        elif entry.kind == "file" and entry.path not in expected:
+            report.add(entry.path, "unexpected", "is no file of this bundle")
+        missing.discard(entry.path)
+    for path in sorted(missing):
+        report.add(path, "missing", "is not there")
+
+
+def check_sums(root: Path, sums: dict[str, str], report: VerifyReport) -> None:
+    """``SHA256SUMS`` is, byte for byte, what the manifest makes it."""
+    expected = sums_bytes(sums)
+    try:
+        found = read_inside(root, SUMS, len(expected) + MAX_MANIFEST_BYTES)
+    except (BundleDamagedError, UnreachableError) as error:
+        report.add(SUMS, "unreadable", error.message)
+        return
+    if found != expected:
+        for detail in _differences(found, expected)[:_LINES_SHOWN]:
+            report.add(SUMS, "sums", detail)
+
+
+def check_summaries(root: Path, manifest: Manifest, report: VerifyReport) -> None:
+    """``experiments.yaml`` and ``models.yaml`` have the sizes and sums of the manifest."""
+    for summary in manifest.summaries:
+        _check_summary(root, summary, report)
+
+
+def _check_summary(root: Path, summary: SummaryEntry, report: VerifyReport) -> None:
+    path = summary.path
+    try:
+        with open_inside(root, path) as file, disk_errors(root / path, "read"):
+            check_size(root, path, file, summary.bytes)
+            if hash_stream(file) != summary.sha256:
+                report.add(path, "sha256", "is not what the manifest says")
+    except BundleDamagedError as error:
+        report.add(path, "size", error.message)
+    except UnreachableError as error:
+        report.add(path, "unreadable", error.message)
+
+
+def check_sizes(root: Path, manifest: Manifest, report: VerifyReport) -> None:
+    """Every part has the size that the manifest gives it."""
+    for entry in manifest.tables.values():
+        report.tables += 1
+        for part in entry.parts:
+            report.parts += 1
+            try:
+                with open_inside(root, part.path) as file:
+                    check_size(root, part.path, file, part.bytes)
+            except BundleDamagedError as error:
+                report.add(part.path, "size", error.message)
+            except UnreachableError as error:
+                report.add(part.path, "unreadable", error.message)
+
+
+def _differences(found: bytes, expected: bytes) -> list[str]:
+    lines = found.decode(errors="replace").splitlines()
+    right = expected.decode().splitlines()
+    lacking = sorted(set(right) - set(lines))
+    foreign = sorted(set(lines) - set(right))
+    return [
+        *(f"lacks the line {line!r}" for line in lacking),
+        *(f"has the line {line[:200]!r}" for line in foreign),
+    ] or ["has its lines in another order, or other line ends"]

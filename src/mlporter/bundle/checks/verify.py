@@ -1,0 +1,93 @@
+"""``verify``: holds a bundle against docs/bundle-format.md and lists all that is wrong."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlporter.bundle.blobs import BlobStore
+from mlporter.bundle.checks.artifacts import ArtifactCheck
+from mlporter.bundle.checks.files import check_names, check_sizes, check_summaries, check_sums
+from mlporter.bundle.checks.findings import Finding, Progress, VerifyMode, VerifyReport
+from mlporter.bundle.checks.tables import check_tables
+from mlporter.bundle.documents.manifest import parse_manifest
+from mlporter.bundle.documents.sums import sums_of
+from mlporter.bundle.folder.files import read_inside
+from mlporter.bundle.folder.layout import BLOBS, MANIFEST, MAX_MANIFEST_BYTES, SUMS
+from mlporter.bundle.folder.state import check_finished
+from mlporter.errors import BundleDamagedError, UsageError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+__all__ = ["Finding", "Progress", "VerifyMode", "VerifyReport", "verify_bundle"]
+
+
+def verify_bundle(  # noqa: PLR0913 - all but two go by name
+    path: str | os.PathLike[str],
+    mode: VerifyMode = "full",
+    *,
+    fraction: float = 0.1,
+    seed: int | None = None,
+    blobs: BlobStore | None = None,
+    on_progress: Progress | None = None,
+) -> VerifyReport:
+    """Check a bundle; goes on after what is wrong and lists all of it.
+
+    Args:
+        path: The bundle.
+        mode: "full" reads every byte, decodes every row and follows every reference. "sample"
+            reads all parts, but only some blobs, and follows no reference. "quick" reads neither
+            parts nor blobs: manifest, summaries, sums, names and sizes only.
+        fraction: Share of the blobs that "sample" reads, from 0 to 1.
+        seed: Makes the choice of "sample" the same again.
+        blobs: The pool that the blobs are in, if not in the bundle.
+        on_progress: Called with bytes read so far and bytes to be read.
+
+    Raises:
+        UnreachableError: there is no such directory, or it cannot be listed.
+        UsageError: it is not a bundle, or `fraction` is no share.
+        BundleUnfinishedError: its export was interrupted.
+        BundleInUseError: it is being written.
+        UnsupportedError: it is of a later format version.
+    """
+    root = Path(path)
+    if not 0 <= fraction <= 1:
+        raise UsageError(f"the share to read must be from 0 to 1, not {fraction}")
+    check_finished(root)
+    report = VerifyReport(str(root), mode, on_progress)
+    try:
+        data = read_inside(root, MANIFEST, MAX_MANIFEST_BYTES)
+        manifest = parse_manifest(data)
+    except BundleDamagedError as error:
+        for detail in error.reasons or (error.message,):
+            report.add(MANIFEST, "manifest", detail)
+        return report
+    report.bundle_id = manifest.bundle_id
+    artifacts = ArtifactCheck(report, manifest, blobs or BlobStore(root / BLOBS))
+    try:
+        sums = sums_of(manifest, data)
+        check_names(root, {*sums, SUMS}, report, artifacts.saw)
+        check_sums(root, sums, report)
+        check_summaries(root, manifest, report)
+        if mode == "quick":
+            check_sizes(root, manifest, report)
+            if blobs is None:
+                artifacts.check_stored()
+            return report
+        report.expect(sum(table.bytes for table in manifest.tables.values()))
+        check_tables(root, manifest, report, artifacts, follow=mode == "full")
+        artifacts.check_named()
+        artifacts.check_contents(None if mode == "full" else _choice(fraction, seed))
+    finally:
+        artifacts.close()
+    return report
+
+
+def _choice(fraction: float, seed: int | None) -> Iterator[bool]:
+    """For each blob in turn, whether a sample has it."""
+    choose = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    while True:
+        yield choose.random() < fraction

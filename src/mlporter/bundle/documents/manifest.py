@@ -1,0 +1,315 @@
+"""``manifest.yaml``: what a bundle holds, and the first link of its chain of hashes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mlporter.bundle.documents.plain_yaml import emit
+from mlporter.bundle.documents.safe_yaml import load_yaml
+from mlporter.bundle.folder.files import read_inside
+from mlporter.bundle.folder.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    SUMMARIES,
+    part_path,
+)
+from mlporter.bundle.tables.parts import TYPES, Part
+from mlporter.catalogue import known_table
+from mlporter.catalogue.tables.columns import looks_secret
+from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT
+from mlporter.catalogue.types import Column, Kind, Table
+from mlporter.errors import BundleDamagedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "OWN_TABLES",
+    "ArtifactTotals",
+    "ColumnEntry",
+    "CreatedBy",
+    "FirstLeftOut",
+    "LeftOutTotals",
+    "Manifest",
+    "PartEntry",
+    "SourceEntry",
+    "SummaryEntry",
+    "SummaryPath",
+    "TableEntry",
+    "load_manifest",
+    "manifest_bytes",
+    "parse_manifest",
+    "table_entry",
+]
+
+OWN_TABLES = {table.name: table for table in (ARTIFACTS, LEFT_OUT)}
+"""The tables that every bundle has, beside MLflow's."""
+
+# pydantic's engine for patterns is Rust's, whose `$` is the end and not a newline before it.
+Count = Annotated[int, Field(ge=0, le=2**62)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+SummaryPath = Literal["experiments.yaml", "models.yaml"]
+Name = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class _Entry(BaseModel):
+    """Fields that this release does not know are kept and ignored; types are never converted."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+
+class ColumnEntry(_Entry):
+    """A column as the parts have it; ``unknown`` to the catalogue of the release that wrote it."""
+
+    name: Name
+    type: str
+    nullable: bool = True
+    unknown: bool = False
+
+
+class PartEntry(_Entry):
+    """A part: path relative to the bundle, rows, bytes on disk, SHA-256 of the file."""
+
+    path: str
+    rows: Annotated[int, Field(ge=1, le=2**62)]
+    bytes: Annotated[int, Field(ge=1, le=2**62)]
+    sha256: Hash
+
+
+class TableEntry(_Entry):
+    """A table: its rows and bytes (the sums over its parts), key, columns and parts in order."""
+
+    kind: str
+    rows: Count
+    bytes: Count
+    key: tuple[Name, ...] = Field(strict=False)
+    unknown: bool = False
+    columns: tuple[ColumnEntry, ...] = Field(strict=False)
+    parts: tuple[PartEntry, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> TableEntry:
+        names = [column.name for column in self.columns]
+        _require(len(set(names)) == len(names), "a column is named twice")
+        _require(set(self.key) <= set(names), "a key column is not among the columns")
+        _require(len(set(self.key)) == len(self.key), "a key column is named twice")
+        _require(all(c.type in TYPES for c in self.columns), "a column has an unknown type")
+        _require(sum(part.rows for part in self.parts) == self.rows, "rows are not those of parts")
+        total = sum(part.bytes for part in self.parts)
+        _require(total == self.bytes, "bytes are not those of parts")
+        return self
+
+    def table(self, name: str) -> Table:
+        """This table in the catalogue's words: its entry, with the key and columns found here."""
+        known = known_table(name, self.kind) or OWN_TABLES.get(name)
+        columns = tuple(_column(known, column) for column in self.columns)
+        if known is None:
+            columns = tuple(
+                replace(c, secret=c.name not in self.key and looks_secret(c)) for c in columns
+            )
+            return Table(name=name, key=self.key, columns=columns, kind=Kind.UNKNOWN)
+        stored = tuple(column for column in known.columns if not column.generated)
+        if columns == stored:
+            columns = known.columns
+        return replace(known, key=self.key, columns=columns)
+
+
+class CreatedBy(_Entry):
+    """Versions of what wrote the bundle; ``mlflow`` is None where it was not installed."""
+
+    mlporter: str
+    mlflow: str | None = None
+
+
+class SourceEntry(_Entry):
+    """Where it came from: redacted address, kind of place, "snapshot" or "live".
+
+    ``schema_revision`` is the source's own, where its tables were brought to the bundle's;
+    ``registry`` the redacted address of its registered models, where these were elsewhere.
+    """
+
+    address: str
+    kind: str
+    consistency: str
+    schema_revision: str | None = None
+    registry: str | None = None
+
+
+class ArtifactTotals(_Entry):
+    """Files (rows of ``artifacts``) and their bytes; blobs (distinct contents) and theirs."""
+
+    mode: Literal["copy", "reference", "none"]
+    files: Count
+    bytes: Count
+    blobs: Count
+    blob_bytes: Count
+
+
+class FirstLeftOut(_Entry):
+    """One of the first things left out; the table ``left_out`` has them all, with details."""
+
+    kind: str
+    id: str
+    path: str
+    reason: str
+    expected: bool
+
+
+class LeftOutTotals(_Entry):
+    """What is not in the bundle: how many things, how many of them by rule or wish, and why."""
+
+    total: Count
+    expected: Count
+    by_reason: dict[str, Count]
+    first: tuple[FirstLeftOut, ...] = Field(default=(), strict=False)
+
+
+class SummaryEntry(_Entry):
+    """``experiments.yaml`` or ``models.yaml``: bytes and SHA-256."""
+
+    path: SummaryPath
+    bytes: Count
+    sha256: Hash
+
+
+class Manifest(_Entry):
+    """All of ``manifest.yaml``; docs/bundle-format.md explains every field.
+
+    ``secrets`` counts the secrets that are in the bundle: a table's rows by its name, a column's
+    values by ``table.column``.
+    """
+
+    format: Literal["mlporter-bundle"]
+    format_version: Literal[1]
+    bundle_id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    created_by: CreatedBy
+    schema_revision: str
+    source: SourceEntry
+    workspaces: tuple[str, ...] = Field(strict=False)
+    workspace_count: Count
+    started: Time
+    finished: Time
+    selection: Any = None
+    artifacts: ArtifactTotals
+    left_out: LeftOutTotals
+    secrets: dict[Name, Count] = Field(default_factory=dict)
+    summaries: tuple[SummaryEntry, ...] = Field(strict=False)
+    tables: dict[Name, TableEntry]
+
+    @model_validator(mode="after")
+    def _is_in_its_places(self) -> Manifest:
+        for name, entry in self.tables.items():
+            for index, part in enumerate(entry.parts):
+                right = part.path == part_path(name, index)
+                _require(right, f"part {index} of table {name!r} has another path")
+        _require(set(OWN_TABLES) <= set(self.tables), "artifacts or left_out is not listed")
+        for name, table in OWN_TABLES.items():
+            right = self.tables[name].table(name).schema == table.schema
+            _require(right and self.tables[name].key == table.key, f"{name} has other columns")
+        paths = tuple(summary.path for summary in self.summaries)
+        _require(paths == SUMMARIES, "summaries are not experiments.yaml and models.yaml")
+        return self
+
+
+def table_entry(table: Table, parts: list[Part]) -> TableEntry:
+    """The manifest's entry for a table as it was written."""
+    known = known_table(table.name, table.kind.value) or OWN_TABLES.get(table.name)
+    columns = tuple(
+        ColumnEntry(
+            name=field.name,
+            type=str(field.type),
+            nullable=field.nullable,
+            unknown=known is None or field.name not in known.by_name,
+        )
+        for field in table.schema
+    )
+    return TableEntry(
+        kind=table.kind.value,
+        rows=sum(part.rows for part in parts),
+        bytes=sum(part.bytes for part in parts),
+        key=table.key,
+        unknown=known is None,
+        columns=columns,
+        parts=tuple(
+            PartEntry(path=p.path, rows=p.rows, bytes=p.bytes, sha256=p.sha256) for p in parts
+        ),
+    )
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """The bytes of ``manifest.yaml``; fields that say nothing (``unknown: false``) are left out."""
+    fields = manifest.model_dump(mode="json")
+    if fields["source"]["schema_revision"] is None:
+        del fields["source"]["schema_revision"]
+    if not fields["secrets"]:
+        del fields["secrets"]
+    for table in fields["tables"].values():
+        for entry in (table, *table["columns"]):
+            if not entry["unknown"]:
+                del entry["unknown"]
+    return "".join(emit(fields)).encode()
+
+
+def load_manifest(root: Path) -> Manifest:
+    """Read and check ``manifest.yaml`` of the bundle in `root`.
+
+    Raises:
+        BundleDamagedError: it is not what docs/bundle-format.md says.
+        UnsupportedError: it is of a later format version.
+        UnreachableError: it cannot be read.
+    """
+    data = read_inside(root, MANIFEST, MAX_MANIFEST_BYTES)
+    return parse_manifest(data, str(root / MANIFEST))
+
+
+def parse_manifest(data: bytes, where: str = MANIFEST) -> Manifest:
+    """As `load_manifest`, from bytes; errors say `where` they are from."""
+    value = load_yaml(data, where)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise BundleDamagedError(f"does not say format: {FORMAT}", subject=where)
+    _check_version(value, where)
+    try:
+        return Manifest.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        reasons = tuple(
+            f"{'.'.join(str(step)[:80] for step in problem['loc']) or 'manifest'}: {problem['msg']}"
+            for problem in problems[:10]
+        )
+        message = "is not as the format says"
+        raise BundleDamagedError(message, subject=where, reasons=reasons) from None
+
+
+def _check_version(value: dict[str, Any], where: str) -> None:
+    version = value.get("format_version")
+    if version == FORMAT_VERSION and type(version) is int:
+        return
+    if type(version) is not int or version < 1:
+        raise BundleDamagedError("format_version is not a positive number", subject=where)
+    maker = value.get("created_by")
+    release = str(maker.get("mlporter", "")) if isinstance(maker, dict) else ""
+    named = f"mlporter {release}" if re.fullmatch(r"[0-9A-Za-z.+!-]{1,40}", release) else "another"
+    message = f"bundle format {version}; this release reads format {FORMAT_VERSION}"
+    hint = f"it was written by {named}; use that release: pip install --upgrade mlporter"
+    raise UnsupportedError(message, subject=where, hint=hint)
+
+
+def _column(known: Table | None, entry: ColumnEntry) -> Column:
+    column = known.by_name.get(entry.name) if known else None
+    if column is None:
+        return Column(entry.name, TYPES[entry.type], nullable=entry.nullable)
+    if str(column.type) == entry.type and column.nullable == entry.nullable:
+        return column
+    return replace(column, type=TYPES[entry.type], nullable=entry.nullable)
+
+
+def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - an assertion
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,1 @@
+"""Tables as Parquet parts, and what the format says of their rows."""

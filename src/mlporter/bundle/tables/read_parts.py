@@ -1,0 +1,179 @@
+"""Reading parts: nothing is decoded before its hash is right, or decoded beyond the limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mlporter.bundle.folder.atomic import disk_errors
+from mlporter.bundle.folder.files import check_size, hash_stream, open_inside
+from mlporter.bundle.folder.layout import MAX_GROUP_BYTES, MAX_GROUP_ROWS
+from mlporter.bundle.tables.rows import first_reaching, row_sizes
+from mlporter.errors import BundleDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from mlporter.bundle.documents.manifest import PartEntry
+    from mlporter.catalogue.types import Table
+
+__all__ = ["BATCH_ROWS", "decode_part", "read_part", "read_table"]
+
+BATCH_ROWS = 16_384
+"""The most rows of a batch."""
+_BATCH_BYTES = 16 * 2**20
+"""Raw bytes after which a batch is cut; a single row may have more."""
+_METADATA_LIMIT = 64 * 2**20
+_METADATA_ITEMS = 1_000_000
+
+
+def read_table(
+    root: Path,
+    table: Table,
+    parts: Iterable[PartEntry],
+    columns: tuple[str, ...] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a table in order, in batches of bounded size; see `read_part`."""
+    for part in parts:
+        yield from read_part(root, table, part, columns)
+
+
+def read_part(
+    root: Path, table: Table, part: PartEntry, columns: tuple[str, ...] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one part, with the schema of `table` or those `columns` of it.
+
+    Raises:
+        BundleDamagedError: its size, hash, schema or number of rows is not what the manifest says,
+            or it holds more than the format allows.
+        UnreachableError: it cannot be read.
+    """
+    with open_inside(root, part.path) as file:
+        check_size(root, part.path, file, part.bytes)
+        with disk_errors(root / part.path, "read"):
+            found = hash_stream(file)
+            file.seek(0)
+        if found != part.sha256:
+            raise _damaged(root, part, "does not have the SHA-256 that the manifest gives it")
+        yield from decode_part(root, table, part, file, columns)
+
+
+def decode_part(
+    root: Path,
+    table: Table,
+    part: PartEntry,
+    file: BinaryIO,
+    columns: tuple[str, ...] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a part whose bytes are known to be right. Raises as `read_part`."""
+    rows = 0
+    try:
+        plain = _open_parquet(file)
+        _check_metadata(root, table, part, plain)
+        # Texts are read as dictionaries and decoded by us, in steps: a dictionary page of one long
+        # text, named by each row, would otherwise be a small file that fills the memory.
+        texts = [field.name for field in table.schema if _is_bytes(field.type)]
+        parquet = _open_parquet(file, metadata=plain.metadata, read_dictionary=texts)
+        for group in range(parquet.num_row_groups):
+            for batch in _read_group(parquet, group, table, columns, _too_large(root, part)):
+                rows += batch.num_rows
+                yield batch
+    except (pa.ArrowException, OSError, ValueError) as error:
+        what = str(error).partition("\n")[0][:200]
+        raise _damaged(root, part, f"cannot be decoded: {what}") from error
+    if rows != part.rows:
+        raise _damaged(root, part, f"has {rows:,} rows, not {part.rows:,}")
+
+
+def _open_parquet(file: BinaryIO, **options: object) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        file,
+        memory_map=False,
+        pre_buffer=False,
+        thrift_string_size_limit=_METADATA_LIMIT,
+        thrift_container_size_limit=_METADATA_ITEMS,
+        **options,
+    )
+
+
+def _check_metadata(root: Path, table: Table, part: PartEntry, parquet: pq.ParquetFile) -> None:
+    metadata = parquet.metadata
+    if metadata.num_rows != part.rows:
+        message = f"claims {metadata.num_rows:,} rows, not {part.rows:,}"
+        raise _damaged(root, part, message)
+    found, expected = _fields(parquet.schema_arrow), _fields(table.schema)
+    if found != expected:
+        wrong = sorted(set(map(str, found)) ^ set(map(str, expected)))
+        what = ", ".join(wrong[:6]) or "their order"
+        raise _damaged(root, part, f"does not have the columns that the manifest gives it: {what}")
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        sizes = [group.total_byte_size]
+        sizes += [group.column(i).total_uncompressed_size for i in range(group.num_columns)]
+        sound = 0 <= min(sizes) <= max(sizes) <= MAX_GROUP_BYTES
+        if not sound or not 0 < group.num_rows <= MAX_GROUP_ROWS:
+            raise _damaged(root, part, f"row group {index} is larger than the format allows")
+
+
+def _read_group(
+    parquet: pq.ParquetFile,
+    group: int,
+    table: Table,
+    columns: tuple[str, ...] | None,
+    too_large: Callable[[], BundleDamagedError],
+) -> Iterator[pa.RecordBatch]:
+    names = list(columns) if columns is not None else table.schema.names
+    schema = pa.schema([table.schema.field(name) for name in names])
+    raw = 0
+    for batch in parquet.iter_batches(BATCH_ROWS, [group], names, use_threads=False):
+        sizes = row_sizes(batch)
+        for start, length in _steps(sizes):
+            raw += pc.sum(sizes.slice(start, length)).as_py()
+            if raw > MAX_GROUP_BYTES:
+                raise too_large()
+            yield _decode(batch.slice(start, length), schema)
+
+
+def _steps(sizes: pa.Array) -> Iterator[tuple[int, int]]:
+    """Slices of at most `_BATCH_BYTES` raw bytes, or of a single row."""
+    start = 0
+    sums = pc.cumulative_sum(sizes)
+    done = 0
+    while start < len(sizes):
+        end = max(first_reaching(sums, done + _BATCH_BYTES + 1), start + 1)
+        yield start, end - start
+        done = sums[end - 1].as_py()
+        start = end
+
+
+def _decode(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    arrays = [_plain(batch.column(field.name)) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A column without its dictionary, and with texts that are UTF-8."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    column.dictionary.validate(full=True)
+    return column.dictionary_decode()
+
+
+def _fields(schema: pa.Schema) -> list[tuple[str, pa.DataType, bool]]:
+    return [(field.name, field.type, field.nullable) for field in schema]
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+
+
+def _too_large(root: Path, part: PartEntry) -> Callable[[], BundleDamagedError]:
+    return lambda: _damaged(root, part, "a row group is larger than the format allows")
+
+
+def _damaged(root: Path, part: PartEntry, what: str) -> BundleDamagedError:
+    return BundleDamagedError(f"{part.path} {what}", subject=str(root))

@@ -1,0 +1,1 @@
+"""The tables themselves, a module for each family."""

@@ -1,0 +1,31 @@
+"""`mlporter apply`: a plan that was looked at, carried out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import mlporter
+from mlporter.cli.options import CONTEXT, output_options
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command("apply", context_settings=CONTEXT, short_help="Carry out a plan.")
+@click.argument("plan")
+@click.option("-n", "--dry-run", is_flag=True, help="Only look whether the plan still holds.")
+@output_options
+def command(session: Session, /, *, plan: str, dry_run: bool) -> int:
+    """Carry out PLAN, a file that --plan-out of `copy`, `import` or `sync` wrote.
+
+    Exactly that is done. If the source or the target changed since, so that something else would
+    be done, it is refused (exit code 4), and nothing is written.
+    """
+    with session.working() as on_progress:
+        result = mlporter.apply(plan, dry_run=dry_run, on_progress=on_progress)
+    session.output.transferred(result)
+    return result.exit_code

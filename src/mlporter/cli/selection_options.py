@@ -1,0 +1,237 @@
+"""Options that say what is transferred, and what happens where the target has something already."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import mlporter
+from mlporter.cli.options import AnyCommand, has_both_sides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["include_table_option", "merge_options", "orphans_option", "selection_options"]
+
+
+def include_table_option(command: AnyCommand) -> AnyCommand:
+    """Add ``--include-table NAME``, repeatable."""
+    return click.option(
+        "--include-table",
+        "include_tables",
+        multiple=True,
+        metavar="NAME",
+        help="Take a table of another program in the same database, too. Repeatable.",
+    )(command)
+
+
+def orphans_option(command: AnyCommand) -> AnyCommand:
+    """Add ``--orphans``."""
+    return click.option(
+        "--orphans",
+        is_flag=True,
+        help="Carry local files too that no row points to; `mlporter inspect` lists them.",
+    )(command)
+
+
+def selection_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that choose a part of a registry; the command gets ``selection``, or None."""
+
+    @functools.wraps(command)
+    def selected(*args: object, **options: object) -> int:
+        words = {word: options.pop(word.replace("-", "_")) for word in _SELECTION}
+        asked = {word: value for word, value in words.items() if value}
+        # Loaded when needed: it brings pyarrow, which `--help` does without.
+        selection = mlporter.Selection.from_words(asked) if asked else None
+        return command(*args, **options, selection=selection)
+
+    for word in reversed(_SELECTION):
+        selected = click.option(f"--{word}", **_SELECTION[word])(selected)
+    return selected
+
+
+def _kinds(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    return tuple(kind.strip() for kind in value.split(",") if kind.strip()) if value else ()
+
+
+_SELECTION: dict[str, dict[str, Any]] = {
+    "experiment": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Experiments of this name or glob, and all that is in them. Repeatable.",
+    },
+    "run": {"multiple": True, "metavar": "ID", "help": "The run of this id. Repeatable."},
+    "model": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Registered models and prompts of this name or glob. Repeatable.",
+    },
+    "version": {
+        "multiple": True,
+        "metavar": "VERSION",
+        "help": "Of the models only: a number, latest, @alias or a stage. Repeatable.",
+    },
+    "since": {"metavar": "TIME", "help": "Runs that started at this date or time, or later."},
+    "until": {"metavar": "TIME", "help": "Runs that started at this date or time, or earlier."},
+    "filter": {"metavar": "TEXT", "help": "Runs that MLflow's search finds by this filter."},
+    "workspace": {
+        "multiple": True,
+        "metavar": "NAME",
+        "help": "Nothing outside this workspace. Repeatable.",
+    },
+    "exclude-deleted": {"is_flag": True, "help": "Nothing that is marked as deleted."},
+    "only": {
+        "metavar": "KINDS",
+        "callback": _kinds,
+        "help": "Nothing of other kinds, such as experiments,runs,models.",
+    },
+    "no-parents": {"is_flag": True, "help": "Leave parent runs outside, and name them."},
+}
+"""What each option of a selection is made of; the words are those of `mlporter.Selection`."""
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _seconds(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> float | None:
+    """Seconds, from a number with a unit: ``30s``, ``5m``, ``1h``."""
+    if value is None:
+        return None
+    text = value.strip().lower()
+    unit = _UNITS.get(text[-1:])
+    try:
+        seconds = float(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"{value!r} is no time such as 30s, 5m or 1h")
+    return seconds
+
+
+def watch_option(command: AnyCommand) -> AnyCommand:
+    """Add ``--watch INTERVAL``, as seconds."""
+    return click.option(
+        "--watch",
+        metavar="INTERVAL",
+        callback=_seconds,
+        help="Do it again every INTERVAL (30s, 5m, 1h) until stopped, with a line a round.",
+    )(command)
+
+
+def merge_options(command: AnyCommand) -> AnyCommand:
+    """Add what says how to go into a registry in use, and ``--dry-run``."""
+    for option in reversed(_MERGE):
+        command = option(command)
+    return command
+
+
+_PLAN = (
+    click.option(
+        "-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing."
+    ),
+    click.option(
+        "--plan-out",
+        metavar="FILE",
+        help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
+    ),
+)
+
+_MEMORY = (
+    click.option(
+        "--force", is_flag=True, help="Let the source win, whoever changed what at the target."
+    ),
+    click.option(
+        "--state", metavar="DIR", help="Remember what was sent in DIR, not in the user's folder."
+    ),
+    click.option(
+        "--rebase",
+        is_flag=True,
+        help="What was sent is forgotten: what differs now counts as edited at the target.",
+    ),
+)
+
+_NAMES = (
+    click.option(
+        "--rename",
+        multiple=True,
+        metavar="OLD=NEW",
+        callback=has_both_sides("OLD=NEW"),
+        help="Carry experiments and models of this name under a new one. Repeatable.",
+    ),
+    click.option(
+        "--rename-prefix",
+        default="",
+        metavar="TEXT",
+        help="Put TEXT before the names of experiments, as /Shared/ on Databricks.",
+    ),
+    click.option(
+        "--to-workspace", metavar="NAME", help="The workspace in the target that all goes to."
+    ),
+)
+
+_SYNC = (
+    *_PLAN,
+    click.option(
+        "--delete",
+        is_flag=True,
+        help="Delete what the source has no more, if it is still as it was sent.",
+    ),
+    click.option(
+        "--max-delete",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Refuse to delete more than N of a kind; or more than 20% of it, and than 10.",
+    ),
+    click.option(
+        "--ours",
+        "prefer",
+        flag_value="ours",
+        help="Let the source win where the target was edited.",
+    ),
+    click.option(
+        "--theirs",
+        "prefer",
+        flag_value="theirs",
+        help="Keep the target's where both sides changed, and call it no conflict.",
+    ),
+    click.option(
+        "--full",
+        is_flag=True,
+        help="Read everything, and not only what seems to have changed.",
+    ),
+    *_MEMORY,
+    *_NAMES,
+)
+
+
+def sync_options(command: AnyCommand) -> AnyCommand:
+    """Add what says how a target follows a source."""
+    for option in reversed(_SYNC):
+        command = option(command)
+    return command
+
+
+_MERGE = (
+    *_PLAN,
+    click.option(
+        "--on-conflict",
+        type=click.Choice(["fail", "skip", "rename", "update"]),
+        default="fail",
+        show_default=True,
+        help="What the target has another one of: refuse all; or leave it out; or carry it under "
+        "another name or id; or change it, where the target still has what was last sent.",
+    ),
+    *_MEMORY,
+    click.option(
+        "--undelete",
+        is_flag=True,
+        help="Restore what the target has only marked as deleted, and the source has not.",
+    ),
+    *_NAMES,
+)

@@ -1,0 +1,1 @@
+"""What the command line meets around it: streams, signals, logs, progress, failures."""

@@ -1,0 +1,126 @@
+"""Log lines: what the libraries say goes nowhere, to people who ask (``-v``), or to a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from mlporter.cli.render.text import visible
+from mlporter.errors import UsageError
+from mlporter.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rich.console import Console
+
+__all__ = ["calm_environment", "logging_to"]
+
+_FILE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
+_CALM = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody asked for a call home
+    "MLFLOW_CONFIGURE_LOGGING": "false",  # or it installs handlers that write to stderr
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def calm_environment() -> None:
+    """Keep MLflow, where it is needed at all, from writing to the terminal by itself.
+
+    What the user has set stays. To be called once by the console script: MLflow looks when it is
+    imported.
+    """
+    for name, value in _CALM.items():
+        os.environ.setdefault(name, value)
+
+
+class _RedactingFormatter(logging.Formatter):
+    """Whatever a library logs, tracebacks included, leaves without passwords."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes through the console that also draws the progress, so that neither breaks the other."""
+
+    def __init__(self, console: Console, level: int) -> None:
+        super().__init__(level)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = (visible(line) for line in self.format(record).split("\n"))
+        style = _STYLES.get(record.levelno, "dim")
+        self._console.print(Text("\n".join(lines), style=style), soft_wrap=True)
+
+
+def _of_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == "mlporter"
+
+
+def _console_handler(console: Console, verbose: int, *, quiet: bool) -> logging.Handler:
+    level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[verbose]
+    handler = _ConsoleHandler(console, level)
+    handler.setFormatter(_RedactingFormatter("%(name)s: %(message)s"))
+    if not verbose:
+        handler.addFilter(_of_ours)
+    return handler
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(
+            f"the log file cannot be written: {error.strerror}", subject=str(path)
+        ) from error
+    handler.setFormatter(_RedactingFormatter(_FILE_FORMAT))
+    return handler
+
+
+@contextmanager
+def logging_to(
+    console: Console, log_file: Path | None, *, verbose: int = 0, quiet: bool = False
+) -> Iterator[None]:
+    """Send log lines where the options say, and leave logging as it was found.
+
+    Args:
+        console: For people: ours from WARNING on; with ``-v`` everybody's from INFO on; ``-vv``
+            everything.
+        log_file: Appended to: everybody's lines from INFO on and ours from DEBUG on.
+        verbose: How many ``-v``; more than two mean two.
+        quiet: Only errors go to the console.
+
+    Raises:
+        UsageError: the log file cannot be written.
+    """
+    verbose = min(verbose, 2)
+    handlers = [_console_handler(console, verbose, quiet=quiet)]
+    if log_file is not None:
+        handlers.append(_file_handler(log_file))
+    root, ours = logging.getLogger(), logging.getLogger("mlporter")
+    levels = root.level, ours.level
+    root.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    ours.setLevel(logging.DEBUG)
+    for handler in handlers:
+        root.addHandler(handler)
+    with warnings.catch_warnings():  # restores showwarning, which captureWarnings replaces
+        logging.captureWarnings(capture=True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(capture=False)
+            root.setLevel(levels[0])
+            ours.setLevel(levels[1])
+            for handler in handlers:
+                root.removeHandler(handler)
+                handler.close()

@@ -1,0 +1,104 @@
+"""`--watch`: the same again and again, a line a round, until somebody stops it."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+from tenacity import RetryCallState, wait_exponential_jitter
+
+from mlporter.cli.render.text import human_seconds, plural, visible
+from mlporter.errors import ExitCode, MlporterError, StateInUseError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlporter.cli.session import Session
+    from mlporter.execute.result import Result
+    from mlporter.progress import OnProgress
+
+__all__ = ["line_of", "pause_after", "watching"]
+
+_LONGEST = 3600.0
+"""Seconds between two tries where nobody answers."""
+_GOES_ON = (UnreachableError, StateInUseError)
+"""What may be over at the next round: a server that is being restarted, say."""
+
+
+def watching(
+    session: Session,
+    once: Callable[[OnProgress], Result],
+    interval: float,
+    said: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Do something every so often; a signal ends it, between rounds or within one.
+
+    Args:
+        session: Of the command.
+        once: One round.
+        interval: Seconds from the end of a round to the next.
+        said: What is done, for people.
+        sleep: Waits.
+
+    Returns:
+        The exit code of what cannot go on, such as a refusal.
+    """
+    failed = 0
+    while True:
+        try:
+            with session.working() as on_progress:
+                result = once(on_progress)
+        except _GOES_ON as error:
+            failed += 1
+            _tell(session, said, _first_line(error), {"exit_code": int(error.exit_code)})
+        else:
+            failed = 0
+            _tell(session, said, line_of(result), result.as_dict())
+            if result.exit_code is ExitCode.REFUSED:
+                return result.exit_code
+        sleep(pause_after(failed, interval))
+
+
+def _tell(session: Session, said: str, line: str, data: dict[str, Any]) -> None:
+    text = f"{_now()} {said}: {line}"
+    session.output.told({"round": text, **data}, [Text(visible(text))])
+
+
+def pause_after(failed: int, interval: float) -> float:
+    """Seconds to wait: longer and longer while rounds fail, by a random part."""
+    if not failed:
+        return interval
+    state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]
+    state.attempt_number = failed
+    wait = wait_exponential_jitter(initial=interval, max=max(_LONGEST, interval), jitter=interval)
+    return float(wait(state))
+
+
+def line_of(result: Result) -> str:
+    """A round in a line."""
+    actions = result.actions
+    parts = [
+        f"{count} {word}"
+        for word, count in (
+            ("new", sum(unit.new for unit in result.units) if result.units else result.rows),
+            ("updated", actions.total("update", "move")),
+            ("deleted", actions.total("delete")),
+            ("kept as edited", actions.total("keep")),
+            ("in conflict", actions.total("conflict")),
+        )
+        if count
+    ]
+    if result.left_out.unexpected:
+        parts.append(f"{plural(result.left_out.unexpected, 'thing')} left out")
+    return f"{', '.join(parts) or 'nothing to do'} ({human_seconds(result.seconds)})"
+
+
+def _first_line(error: MlporterError) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")

@@ -1,0 +1,1 @@
+"""Into a database: in bulk and in one transaction, with files beside it."""

@@ -1,0 +1,376 @@
+"""Carry a plan out: rows in one transaction, files beside it, both or none."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mlporter.artifacts.prefetch import read_ahead
+from mlporter.catalogue.types import Kind
+from mlporter.compare.latest_metrics import LatestMetrics
+from mlporter.compare.written_rows import same_rows
+from mlporter.errors import (
+    BundleDamagedError,
+    ConflictError,
+    MlporterError,
+    ReadBackError,
+    RefusedError,
+    RowRefusedError,
+)
+from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.database.rewrite import Rewrite
+from mlporter.execute.left_out import LeftOutCollector
+from mlporter.execute.result import FilesResult
+from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
+from mlporter.plan.policy import HOW_TO_SETTLE
+from mlporter.plan.units import OWNED
+from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
+from mlporter.stores.protocols import Among
+from mlporter.stores.rows.version_locations import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from mlporter.artifacts.disk.write_log import Stays
+    from mlporter.artifacts.places import Written
+    from mlporter.catalogue.types import Table
+    from mlporter.compare.report import Difference
+    from mlporter.execute.database.prepare import Prepared
+    from mlporter.execute.database.target_files import Bound, TargetFiles
+    from mlporter.plan.deleted_rows import Update
+    from mlporter.progress import OnProgress
+    from mlporter.stores.database.target import DatabaseTarget
+
+__all__ = ["Load", "check"]
+
+_log = logging.getLogger(__name__)
+
+_MLFLOWS_OWN = frozenset({"workspaces", "experiments"})
+"""A new database has a row of each, which stays if the source brings none of its own."""
+
+
+@dataclass
+class Load:
+    """A transfer that was planned, carried out.
+
+    Attributes:
+        work: What is carried, and where; it is read twice: what was written is compared with it.
+        target: A database in its transaction.
+        files: Where the files go, or None to copy none.
+    """
+
+    work: Prepared
+    target: DatabaseTarget
+    files: TargetFiles | None
+    workers: int
+    on_progress: OnProgress
+    latest: LatestMetrics = field(init=False)
+    left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
+    files_result: FilesResult | None = None
+
+    def __post_init__(self) -> None:
+        """Latest metrics are derived: the target is given what its metrics say."""
+        tables = {table.name: table for table in self.target.tables}
+        appended = frozenset(self.work.merge.appended)
+        self.latest = LatestMetrics(tables["latest_metrics"], appended)
+
+    def run(self) -> None:
+        """Check, write, read back, copy files, commit; undo everything if any of it fails.
+
+        The artifact root is made first: one that cannot be is found before hours of work.
+
+        Raises:
+            ConflictError, RefusedError: as `check` does.
+        """
+        with closing(self.work), closing(self.latest):
+            try:
+                self._run()
+            except RowRefusedError:
+                # Only now is it worth a look at all rows: to say which.
+                check(self.work, self.work.against_rules())
+                raise
+            except MisfitFoundError:
+                check(self.work, self.work.against_rules())
+            else:
+                return
+            raise RefusedError(
+                "had a value that did not fit, and has it no more",
+                subject=self.work.source.description.address,
+                hint="it changed while it was read; nothing was written: run this again",
+            )
+
+    def _run(self) -> None:
+        try:
+            check(self.work, self.work.beyond_limits())
+            if self.files is not None:
+                self.files.prepare()
+            self._write()
+            self._write_latest()
+            self._update()
+            self._remove()
+            self.target.finish()
+            self._read_back()
+            self._copy_files()
+            self.target.commit()
+        except BaseException as error:
+            if self.target.rollback() and self.files is not None:
+                _say_what_stays(error, self.files.undo())
+            raise
+
+    def _new(self, entity: str) -> tuple[str, ...]:
+        return tuple(sorted(self.work.merge.new.get(entity, ())))
+
+    def _write(self) -> None:
+        if self.work.fresh:
+            self._replace_fresh()
+        elif isinstance(self.work.rewrite, Rewrite):
+            self.work.rewrite.look()
+        self._make_room()
+        planned = {table.table: table for table in self.work.counted}
+        for table in self.work.plan.tables:
+            expected = planned[table.name].carried
+            batches = self.work.rows(table, "writing")
+            if self.work.stops_at_misfit:
+                batches = stop_at_misfit(table, batches)
+            if table.name == "metrics":
+                batches = self.latest.watch(batches)
+            rows = self.target.write(table, batches, expected)
+            if rows != expected:
+                raise ReadBackError(
+                    f"{rows} rows were written and {expected} planned",
+                    subject=f"{self.target.address} table {table.name}",
+                )
+        for item in self.work.left_out():
+            self.left_out.add(item)
+
+    def _make_room(self) -> None:
+        """Remove what is left over of things that were purged, and that come back."""
+        for left, expected in self.work.merge.leftovers.items():
+            self.target.remove(left.table, left.columns, left.key)
+            _log.debug("removed %d rows of %s: %s", expected, left.table, left.key)
+        for run in self.work.merge.appended:
+            self.target.remove("latest_metrics", ("run_uuid",), (run,))
+
+    def _remove(self) -> None:
+        """Remove rows that the source has no more, when nothing refers to them any longer."""
+        for removal in self.work.merge.removals:
+            self.target.remove(removal.table, removal.columns, removal.key)
+            _log.debug("removed from %s: %s", removal.table, removal.key)
+
+    def _update(self) -> None:
+        """Change rows that are there, as planned, when all is there that they may refer to.
+
+        Raises:
+            ReadBackError: a row reads back otherwise.
+        """
+        tables = {table.name: table for table in self.target.tables}
+        by_table: dict[str, list[Update]] = defaultdict(list)
+        for update in self.work.merge.updates:
+            self.target.update(tables[update.table], update.key, update.values)
+            by_table[update.table].append(update)
+        for name, updates in by_table.items():
+            self._check_updated(tables[name], updates)
+
+    def _check_updated(self, table: Table, updates: list[Update]) -> None:
+        """Look whether rows are as they were changed to; the last change of a value counts."""
+        wanted: dict[tuple[object, ...], dict[str, object]] = defaultdict(dict)
+        for update in updates:
+            wanted[update.key].update(update.values)
+        columns = sorted({name for values in wanted.values() for name in values})
+        asked = (*table.key, *(name for name in columns if name not in table.key))
+        found: dict[tuple[object, ...], dict[str, object]] = {}
+        for batch in self.target.read(table.name, asked, _of_keys(table, list(wanted))):
+            for row in batch.to_pylist():
+                key = tuple(row[name] for name in table.key)
+                if key in wanted:
+                    found[key] = row
+        for key, values in wanted.items():
+            row = found.get(key, {})
+            if any(row.get(name, _MISSING) != value for name, value in values.items()):
+                raise ReadBackError(
+                    f"reads back otherwise than {values}",
+                    subject=f"{self.target.address} table {table.name} {key}",
+                )
+
+    def _write_latest(self) -> None:
+        """The latest metrics of the runs that were written, as MLflow would have kept them."""
+        self._write_latest_of(self.latest)
+        if runs := tuple(sorted(self.work.merge.appended)):
+            # Of runs that got more points, all of them say what their latest are.
+            with closing(LatestMetrics(self.latest.table)) as latest:
+                metrics = next(t for t in self.target.tables if t.name == "metrics")
+                columns = tuple(metrics.schema.names)
+                points = self.target.read("metrics", columns, Among("run_uuid", runs))
+                for _ in latest.watch(points):
+                    pass
+                self._write_latest_of(latest)
+
+    def _write_latest_of(self, latest: LatestMetrics) -> None:
+        rows = self.target.write(latest.table, latest.read(), latest.count)
+        if rows != latest.count:
+            raise ReadBackError(
+                f"{rows} rows were written and {latest.count} computed",
+                subject=f"{self.target.address} table {latest.table.name}",
+            )
+
+    def _replace_fresh(self) -> None:
+        """The source's own first workspace and experiment come instead of the new database's."""
+        source = self.work.source
+        workspaces = {name for (name,) in rows_of(source, "workspaces", ("name",))}
+        columns = ("experiment_id", "workspace", "name")
+        experiments = {
+            number == 0 or (workspace or "default", name) == ("default", "Default")
+            for number, workspace, name in rows_of(source, "experiments", columns)
+        }
+        self.target.replace_fresh(workspace="default" in workspaces, experiment=True in experiments)
+
+    def _read_back(self) -> None:
+        """Compare what the target now holds with what was sent, value by value."""
+        planned = {table.table: table for table in self.work.counted}
+        for table in self.work.plan.tables:
+            carried = planned[table.name].carried
+            if carried or self.work.fresh:
+                self._compare(table, partial(self.work.rows, table, "reading back"), carried)
+        if self.latest.count:
+            self._compare(self.latest.table, self.latest.read, self.latest.count)
+
+    def _compare(
+        self, table: Table, sent: Callable[[], Iterator[pa.RecordBatch]], rows: int
+    ) -> None:
+        """Compare a table, in the order in which it lies if that may be the order of its key."""
+        difference = None
+        lying = self.work.fresh and rows >= WORTHWHILE_ROWS and table.kind is not Kind.USERS
+        if lying:
+            try:
+                difference = self._difference(table, sent(), self._lying(table))
+            except BundleDamagedError:
+                lying = False  # it had gaps, which were filled first
+        if not lying:
+            difference = self._difference(table, sent(), self._written(table))
+        if difference is not None:
+            raise ReadBackError(
+                f"read back something else than was written: {difference}",
+                subject=f"{self.target.address} table {table.name}",
+                hint="nothing was kept; please report this with the row's values",
+            )
+
+    def _difference(
+        self, table: Table, sent: Iterator[pa.RecordBatch], found: Iterator[pa.RecordBatch]
+    ) -> Difference | None:
+        schema = table.schema
+        return same_rows(
+            table,
+            sent,
+            (b if b.schema.equals(schema) else b.cast(schema) for b in read_ahead(found)),
+            signed_zeros=self.target.keeps_signed_zeros,
+            json_as_text=self.target.keeps_json_text,
+            among_others=not self.work.fresh
+            or table.name in _MLFLOWS_OWN
+            or table.kind is Kind.USERS,
+        )
+
+    def _lying(self, table: Table) -> Iterator[pa.RecordBatch]:
+        return self.target.read_lying(table.name, tuple(table.schema.names))
+
+    def _written(self, table: Table) -> Iterator[pa.RecordBatch]:
+        """Rows of the target, with those that were written among them."""
+        owned, among = OWNED.get(table.name), None
+        choice = self.work.merge.choice
+        is_known = table.name not in choice.besides or table.name in choice.below
+        if not self.work.fresh and is_known and owned is not None and len(owned.columns) == 1:
+            below = choice.below.get(table.name, frozenset())
+            among = Among(owned.columns[0], tuple(sorted({*self._new(owned.entity), *below})))
+        return self.target.read(table.name, tuple(table.schema.names), among)
+
+    def _copy_files(self) -> None:
+        files = self.files
+        if files is None:
+            return
+
+        def carry(bound: Bound) -> Written:
+            return files.put(bound, lambda: open_guarded(self.work.source, bound.file))
+
+        def unread(bound: Bound, why: str) -> None:
+            self.left_out.add(unreadable(bound.file, why))
+
+        bounds = files.bind(self.work.source.files(self.left_out.add))
+        count = size = there = stored = 0
+        for bound, written in carry_files(
+            bounds,
+            carry,
+            unread,
+            workers=self.workers,
+            size=lambda bound: bound.file.size,
+            threads=ThreadPoolExecutor,  # what was written is taken back, once nobody writes
+        ):
+            files.landed(bound, written)
+            count += 1
+            size += bound.file.size
+            there += not written.created
+            stored += written.size if written.created else 0
+            self.on_progress("copying artifacts", size, None, "bytes")
+        files.settle()
+        self.files_result = FilesResult("copy", count, size, there, count - there, stored)
+
+
+_MISSING = object()
+
+
+def _of_keys(table: Table, keys: list[tuple[object, ...]]) -> Among:
+    firsts = {key[0] for key in keys}
+    numbers = tuple(sorted(first for first in firsts if isinstance(first, int)))
+    return Among(table.key[0], numbers or tuple(sorted(map(str, firsts))))
+
+
+def check(work: Prepared, misfits: tuple[str, ...]) -> None:
+    """Refuse conflicts, values that the target would not take, and files that cannot be read.
+
+    All reasons are named together.
+
+    Args:
+        work: What is to be carried.
+        misfits: The values that are known not to fit.
+
+    Raises:
+        ConflictError: the target has something else under a name or an id.
+        RefusedError: it cannot hold some values; or files are unreadable, and that matters.
+    """
+    conflicts, unreadable = work.merge.conflicts, work.unreadable
+    if (conflicts or unreadable.count) and not misfits:
+        misfits = work.misfits()
+    named = tuple(str(conflict) for conflict in conflicts[:MAX_REASONS])
+    reasons = (*named, *misfits[:MAX_REASONS], *unreadable.reasons)
+    if conflicts:
+        more = f" (the first {MAX_REASONS} are named)" if len(conflicts) > MAX_REASONS else ""
+        count = "1 thing is" if len(conflicts) == 1 else f"{len(conflicts)} things are"
+        raise ConflictError(
+            f"{count} in conflict with what is there{more}",
+            subject=str(work.target.address),
+            hint=HOW_TO_SETTLE,
+            reasons=reasons,
+        )
+    if misfits:
+        raise RefusedError(
+            "the target cannot hold some values as they are",
+            subject=str(work.target.address),
+            hint="shorten or mend them in the source, or import into SQLite",
+            reasons=reasons,
+        )
+    if unreadable.count:
+        raise unreadable.refusal(work.origin.description.address)
+
+
+def _say_what_stays(error: BaseException, stays: list[Stays]) -> None:
+    """Files that a rollback could not remove again are part of what went wrong."""
+    lines = [f"was written and could not be removed: {stay.where}: {stay.why}" for stay in stays]
+    for line in lines:
+        _log.warning(line)
+    if isinstance(error, MlporterError):
+        error.reasons = (*error.reasons, *lines[:MAX_REASONS])

@@ -1,0 +1,155 @@
+"""Artifact files on their way into a target's artifact root, to be taken back if it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.disk.write_log import Stays, WriteLog
+from mlporter.artifacts.places import LocalPlace, Written
+from mlporter.artifacts.uris.allowed_hosts import Hosts
+from mlporter.artifacts.uris.uri_text import UriMap
+from mlporter.errors import ReadBackError, UnreachableError
+from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
+from mlporter.stores.artifact_places.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from mlporter.execute.database.rewrite import Rewrite
+    from mlporter.stores.protocols import ArtifactFile
+
+__all__ = ["Bound", "TargetFiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A file of the source, and the artifact URI of its owner in the target."""
+
+    file: ArtifactFile
+    root: str
+
+
+class TargetFiles:
+    """Writes files to the places that `rewrite` gives their owners.
+
+    Nothing that is already there is changed: an equal file is left as it is, another one is an
+    error. `undo` removes what was written, and nothing else.
+    """
+
+    def __init__(
+        self,
+        rewrite: Rewrite,
+        uri_map: tuple[str, ...] = (),
+        environment: Environment = PROCESS,
+    ) -> None:
+        self._rewrite = rewrite
+        self._log = WriteLog()
+        self._root = ""
+        self._sizes: dict[str, int] = {}
+        # A relative root was made absolute with the current folder, not with the database's.
+        parsed = UriMap.parse(uri_map)
+        # Of hosts, only those that the user named: a row of the target may name any other.
+        named = (rewrite.root, *parsed.targets)
+        hosts = Hosts.of(None, named, tracking=environment.get(TRACKING_URI))
+        self._places = Places(
+            base=Path.cwd(),
+            uri_map=parsed,
+            log=self._log,
+            hosts=lambda: hosts,
+            environment=environment,
+        )
+
+    def prepare(self) -> None:
+        """Make the local folders that experiments lie in, as MLflow does for its own root.
+
+        They tell a run that logged no files from a disk that is not there. A remote root is only
+        looked at: that it can be is better known before the rows are written than after.
+
+        Raises:
+            UnreachableError: they cannot be made, or reached.
+        """
+        for root in self._rewrite.workspace_roots():
+            place = self._places.open(root)
+            if isinstance(place, LocalPlace):
+                try:
+                    place.create()
+                except OSError as error:
+                    reason = error.strerror or str(error)
+                    raise UnreachableError(f"cannot write: {reason}", subject=place.uri) from error
+            else:
+                place.exists()
+
+    def bind(self, files: Iterator[ArtifactFile]) -> Iterator[Bound]:
+        """Each file with the root it goes to, in the order given: by owner kind and id."""
+        root_of = self._rewrite.owner_root()
+        for file in files:
+            yield Bound(file, root_of(file.owner_kind, file.owner_id))
+
+    def put(self, bound: Bound, opened: Callable[[], AbstractContextManager[BinaryIO]]) -> Written:
+        """Write one file, and read it back where that costs no network.
+
+        Raises:
+            RefusedError: another file is already there.
+            UnreachableError: it cannot be written.
+            ReadBackError: what is there now is not what was written.
+        """
+        place = self._places.open(bound.root)
+        with opened() as stream:
+            written = place.put(bound.file.path, stream)
+        if isinstance(place, LocalPlace):
+            with place.open(bound.file.path) as back:
+                if hash_stream(back) != (written.sha256, written.size):
+                    raise ReadBackError(
+                        "reads back differently from what was written",
+                        subject=f"{place.uri}/{bound.file.path}",
+                    )
+        return written
+
+    def landed(self, bound: Bound, written: Written) -> None:
+        """Note a file that was put, in order; an owner's files are looked at when it is complete.
+
+        Raises:
+            ReadBackError: a remote store does not list a file, or in another size.
+        """
+        if bound.root != self._root:
+            self.check_listed()
+            self._root = bound.root
+        self._sizes[bound.file.path] = written.size
+
+    def check_listed(self) -> None:
+        """Look whether a remote store lists what was put there; see `landed`."""
+        sizes, self._sizes = self._sizes, {}
+        if not sizes:
+            return
+        place = self._places.open(self._root)
+        if isinstance(place, LocalPlace):
+            return
+        listed = {file.path: file.size for file in place.list().files}
+        for path, size in sizes.items():
+            if listed.get(path) != size:
+                raise ReadBackError(
+                    f"was written with {size} bytes, and is listed with {listed.get(path)}",
+                    subject=f"{place.uri}/{path}",
+                )
+
+    def settle(self) -> None:
+        """Make everything that was put survive a crash: the rows that name it are committed next.
+
+        Raises:
+            UnreachableError: the disk fails.
+        """
+        self.check_listed()
+        try:
+            self._log.sync()
+        except OSError as error:
+            raise UnreachableError(
+                f"cannot write: {error.strerror or error}", subject=self._rewrite.root
+            ) from error
+
+    def undo(self) -> list[Stays]:
+        """Remove what was written; returns what could not be removed."""
+        return self._places.undo()

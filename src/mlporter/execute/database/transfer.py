@@ -1,0 +1,192 @@
+"""An import into a database, from the plan to the summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mlporter.execute.dangling import WithoutDangling
+from mlporter.execute.database.existing_files import with_existing_files
+from mlporter.execute.database.load import Load, check
+from mlporter.execute.database.prepare import prepare
+from mlporter.execute.database.rewrite import Rewrite
+from mlporter.execute.database.target_files import TargetFiles
+from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.memory import check_expected
+from mlporter.execute.remarks import look_through
+from mlporter.execute.result import ActionsResult, FilesResult, Result
+from mlporter.execute.unreadable_files import find_unreadable
+from mlporter.plan.memory import Memory
+from mlporter.plan.remembering import remember_sent
+from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.database.preview import has_no_tables, open_preview
+from mlporter.stores.database.target import open_database_target
+
+if TYPE_CHECKING:
+    from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
+    from mlporter.execute.database.prepare import Prepared, Target
+    from mlporter.execute.options import TransferOptions
+    from mlporter.execute.remarks import Seen
+    from mlporter.progress import OnProgress
+    from mlporter.stores.protocols import Source
+
+
+@dataclass(frozen=True)
+class DatabaseTransfer:
+    """One import or copy: planned, and perhaps carried out."""
+
+    verb: str
+    source: Source
+    place: Address
+    options: TransferOptions
+    on_progress: OnProgress
+    memory: Memory
+
+    def run(self, started: float) -> Result:
+        """Carry it out."""
+        self._refuse_early()
+        target = open_database_target(
+            self.place, self.source.description.revision, self.options.target_auth
+        )
+        try:
+            work = self._prepare(target)
+            check_expected(self.options.expected, self.memory.book)
+            files = None
+            if isinstance(work.rewrite, Rewrite) and self.options.copies(self.source):
+                environment = self.place.environment
+                files = TargetFiles(work.rewrite, self.options.uri_map, environment)
+            load = Load(work, target, files, self.options.workers, self.on_progress)
+            for item in left_out_of(self.source):
+                load.left_out.add(item)
+        except BaseException:
+            target.rollback()
+            raise
+        load.run()
+        self._remember(work, target.tables)
+        moved = load.files_result or FilesResult(self.options.artifacts)
+        return self._result(work, moved, load.left_out, started)
+
+    def _remember(self, work: Prepared, there: tuple[Table, ...]) -> None:
+        """Remember what is there now; what could not be kept is said, and no failure."""
+        base = self.memory.base
+        remember_sent(
+            base,
+            work.origin,
+            tables=work.plan.tables,
+            there=there,
+            merge=work.merge,
+            on_progress=self.on_progress,
+        )
+        base.commit()
+
+    def _refuse_early(self) -> None:
+        """Refuse what needs no tables to be known, before an empty database gets some.
+
+        MLflow makes them in transactions of its own. A new SQLite file appears with the commit.
+        """
+        if self.place.kind is AddressKind.SQLITE or not has_no_tables(self.place):
+            return
+        target = open_preview(
+            self.place, self.source.description.revision, self.options.target_auth
+        )
+        try:
+            check(self._prepare(target, Memory()), ())
+        finally:
+            target.close()
+
+    def preview(self, started: float) -> Result:
+        """Say what would be done."""
+        target = open_preview(
+            self.place, self.source.description.revision, self.options.target_auth
+        )
+        try:
+            work = self._prepare(target)
+            left_out = LeftOutCollector()
+            for item in (*left_out_of(self.source), *work.left_out()):
+                left_out.add(item)
+            files = self._files(work, left_out)
+            return self._result(work, files, left_out, started)
+        finally:
+            target.close()
+
+    def _prepare(self, target: Target, memory: Memory | None = None) -> Prepared:
+        options, memory = self.options, memory or self.memory
+        memory.count = target.count
+        source, remarks = self._looked_through(target)
+        if options.copies(source) and not target.is_fresh:
+            source = with_existing_files(source, target, options.uri_map, self.place.environment)
+        work = prepare(
+            source,
+            target,
+            options.policy,
+            options.artifact_root,
+            remap=options.uri_map if options.artifacts == "reference" else (),
+            include_secrets=options.include_secrets,
+            on_progress=self.on_progress,
+            memory=memory,
+        )
+        work.remarks = remarks
+        if options.strict_artifacts and options.copies(self.source):
+            work.unreadable = find_unreadable(
+                work.source, workers=options.workers, on_progress=self.on_progress
+            )
+        return work
+
+    def _looked_through(self, target: Target) -> tuple[Source, tuple[LeftOut, ...]]:
+        """What of the source the target takes, and what there is to be said of its rows.
+
+        Beside rows of its own, a target has no place for rows of nobody.
+        """
+        takes_all = target.is_fresh and not target.enforces_caps
+        if takes_all and self.source.description.kind == AddressKind.BUNDLE.value:
+            return self.source, ()  # its export told of them
+        seen = self._seen
+        if seen.dangling and not takes_all:
+            source = WithoutDangling(self.source, seen.dangling)
+            return source, (*source.entries(), *seen.others)
+        return self.source, seen.carried() if seen.is_news else ()
+
+    @cached_property
+    def _seen(self) -> Seen:
+        """What a look at all rows found: it takes long, and hangs on no target."""
+        return look_through(self.source, self.on_progress)
+
+    def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
+        """Count the files that would be copied."""
+        if not self.options.copies(self.source):
+            return FilesResult(self.options.artifacts)
+        count = size = 0
+        for file in work.source.files(left_out.add):
+            count += 1
+            size += file.size
+            self.on_progress("looking for artifacts", count, None, "files")
+        return FilesResult("copy", count, size)
+
+    def _result(
+        self, work: Prepared, files: FilesResult, left_out: LeftOutCollector, started: float
+    ) -> Result:
+        planned = self.options.dry_run
+        address = self.source.description.address
+        merge, misfits = work.merge, work.misfits() if planned else ()
+        return Result(
+            verb=self.verb,
+            source=address,
+            target=str(self.place),
+            tables=work.counted,
+            files=files,
+            left_out=left_out.summary(),
+            notes=(*work.origin.notes, *merge.notes, *self.memory.notes),
+            seconds=monotonic() - started,
+            dry_run=planned,
+            fresh=work.fresh,
+            units=tuple(merge.units),
+            on_conflict=self.options.policy.on_conflict,
+            renamed=tuple(merge.renamed),
+            conflicts=tuple(merge.conflicts),
+            misfits=misfits,
+            unreadable=work.unreadable.reasons,
+            actions=ActionsResult.of(self.memory.book),
+        )

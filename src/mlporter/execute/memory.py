@@ -1,0 +1,116 @@
+"""What was last sent between two places, opened for one transfer; and plan files."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlporter.errors import RefusedError, UnreachableError, UsageError
+from mlporter.plan.base import NoBase
+from mlporter.plan.memory import Memory
+from mlporter.stores.state import LastSent, folder_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlporter.execute.options import TransferOptions
+    from mlporter.plan.actions import ActionBook
+    from mlporter.stores.addresses.address import Address
+
+__all__ = ["PLAN_FORMAT", "check_expected", "opened_memory", "read_plan", "write_plan"]
+
+PLAN_FORMAT = "mlporter-plan"
+_VERSION = 1
+
+
+@contextmanager
+def opened_memory(source: Address, target: Address, options: TransferOptions) -> Iterator[Memory]:
+    """What was last sent from one place to another; closed at the end, and kept if committed.
+
+    Where it cannot be kept, `sync` and what names a folder is refused; other transfers do without.
+
+    Raises:
+        StateInUseError: another process is at work between these places.
+        UnreachableError: it cannot be kept.
+    """
+    folder = folder_for(source, target) if options.state is None else Path(options.state)
+    memory = Memory(subject=str(target))
+    base: LastSent | None = None
+    if folder.exists() or not options.dry_run:
+        try:
+            base = LastSent(folder, str(source), str(target))
+        except UnreachableError as error:
+            if options.policy.updates or options.state is not None:
+                raise
+            memory.notes.append(f"What was sent is not remembered: {error.message}.")
+    if base is not None and options.policy.rebase:
+        base.clear()
+    memory.base = base or NoBase()
+    try:
+        yield memory
+    finally:
+        if base is not None:
+            base.close()
+        memory.book.close()
+
+
+# --- Plan files -----------------------------------------------------------------------------------
+
+
+def write_plan(path: str, header: Mapping[str, Any], book: ActionBook) -> None:
+    """Write a plan file: a line that says what is planned, and a line for each action.
+
+    Raises:
+        UnreachableError: it cannot be written.
+    """
+    head = {"format": PLAN_FORMAT, "format_version": _VERSION, **header, "digest": book.digest}
+    try:
+        with Path(path).open("wb") as file:
+            file.write(json.dumps(head, ensure_ascii=False).encode() + b"\n")
+            file.writelines(book.lines())
+    except OSError as error:
+        raise UnreachableError(f"cannot write: {error.strerror or error}", subject=path) from error
+
+
+def read_plan(path: str) -> dict[str, Any]:
+    """What is planned in a plan file.
+
+    Raises:
+        UsageError: it is no plan file.
+        RefusedError: of a version that this release does not read.
+        UnreachableError: it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            line = file.readline(1 << 20)
+    except OSError as error:
+        raise UnreachableError(f"cannot read: {error.strerror or error}", subject=path) from error
+    try:
+        head = json.loads(line)
+    except ValueError:
+        head = None
+    if not isinstance(head, dict) or head.get("format") != PLAN_FORMAT:
+        raise UsageError("is no plan", subject=path, hint="--plan-out of copy or sync writes one")
+    if head.get("format_version") != _VERSION:
+        raise RefusedError(
+            f"is a plan of format version {head.get('format_version')}",
+            subject=path,
+            hint="make it anew with this release",
+        )
+    return head
+
+
+def check_expected(expected: str | None, book: ActionBook) -> None:
+    """Refuse what a plan file does not say.
+
+    Raises:
+        RefusedError: the actions are others.
+    """
+    if expected is not None and expected != book.digest:
+        raise RefusedError(
+            "the source or the target changed since the plan was made",
+            hint="look at a new one: the same command with --plan-out",
+            reasons=tuple(str(action) for action in book.first[:5]),
+        )

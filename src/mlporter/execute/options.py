@@ -1,0 +1,146 @@
+"""What the caller of `import_` and `copy` asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+from mlporter.errors import UsageError
+from mlporter.stores.rest.retrying import RETRY_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlporter.plan.policy import Policy
+    from mlporter.selection import Selection
+    from mlporter.stores.addresses.address import Address
+    from mlporter.stores.protocols import Source
+
+__all__ = ["ArtifactsMode", "TransferOptions", "check_options"]
+
+_WORKERS = 4
+"""What `import_` and `copy` do unless told."""
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """What the caller asked for: the options of `import_` and `copy`."""
+
+    artifact_root: str | None
+    artifacts: ArtifactsMode
+    uri_map: tuple[str, ...]
+    workers: int
+    policy: Policy
+    selection: Selection | None
+    include_secrets: bool
+    strict_artifacts: bool
+    dry_run: bool
+    retry_time: float
+    orphans: bool = False
+    auth: Address | None = None
+    target_auth: Address | None = None
+    include_tables: tuple[str, ...] = ()
+    source_env: str | None = None
+    target_env: str | None = None
+    registry: Address | None = None
+    allow_root: tuple[str, ...] = ()
+    state: str | None = None
+    plan_out: str | None = None
+    expected: str | None = None
+    """The digest of the actions that a plan file holds; others are refused."""
+    header: Mapping[str, object] = field(default_factory=dict)
+    """What a plan file says of all this."""
+
+    def check(self, source: Source) -> None:
+        """Refuse options that exclude each other, or leave out where files go."""
+        if self.copies(source) and self.artifact_root is None:
+            raise UsageError(
+                "say where the target keeps artifact files",
+                subject=source.description.address,
+                hint="--artifact-root /srv/mlartifacts or s3://bucket/mlflow; or, to copy no "
+                "files, --artifacts reference or --artifacts none",
+            )
+        if self.artifacts == "reference" and self.artifact_root is not None:
+            raise UsageError(
+                "--artifacts reference keeps the artifact URIs, --artifact-root changes them",
+                hint="leave one of the two out",
+            )
+
+    def check_for_server(self) -> None:
+        """Refuse what a server does not let itself be told."""
+        if self.target_auth is not None:
+            raise UsageError(
+                "users and permissions go into a database together with the rest",
+                hint="name the server's database as the target, or leave --target-auth out",
+            )
+        if self.artifact_root is not None:
+            raise UsageError(
+                "a server decides itself where it keeps files",
+                hint="leave --artifact-root out",
+            )
+        if self.artifacts == "reference":
+            raise UsageError(
+                "a server gives its runs and models places of its own, and keeps no URIs",
+                hint="--artifacts copy or --artifacts none",
+            )
+
+    def copies(self, source: Source) -> bool:
+        """Whether files are to be copied, and the source has any to copy."""
+        return self.artifacts == "copy" and source.description.artifacts == "copy"
+
+    def sides(self) -> Iterator[tuple[str, str | bool]]:
+        """Where the variables of each side are, in the words of the command line."""
+        yield "source-env", self.source_env or ""
+        yield "target-env", self.target_env or ""
+
+    def words(self) -> Iterator[tuple[str, str | bool]]:
+        """What was asked for, in the words of the command line; the selection has its own."""
+        yield "artifact-root", self.artifact_root or ""
+        yield "artifacts", "" if self.artifacts == "copy" else self.artifacts
+        yield "strict-artifacts", self.strict_artifacts
+        yield "orphans", self.orphans
+        yield "registry", self.registry.as_typed if self.registry else ""
+        yield "auth", self.auth.as_typed if self.auth else ""
+        yield "target-auth", self.target_auth.as_typed if self.target_auth else ""
+        yield from self.sides()
+        yield from (("map-uri", pair) for pair in self.uri_map)
+        yield from (("allow-root", folder) for folder in self.allow_root)
+        yield "include-secrets", self.include_secrets
+        yield from (("include-table", name) for name in self.include_tables)
+        policy = self.policy
+        is_said = policy.on_conflict != "fail" and policy.step is None
+        yield "on-conflict", policy.on_conflict if is_said else ""
+        yield from self._of_sync()
+        yield "force", self.policy.force
+        yield "rebase", self.policy.rebase
+        yield "state", self.state or ""
+        yield "undelete", self.policy.undelete
+        yield from (("rename", pair) for pair in self.policy.renames)
+        yield "rename-prefix", self.policy.rename_prefix
+        yield "to-workspace", self.policy.to_workspace or ""
+        yield "workers", "" if self.workers == _WORKERS else str(self.workers)
+        yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
+
+    def _of_sync(self) -> Iterator[tuple[str, str | bool]]:
+        step = self.policy.step
+        if step is not None:
+            yield "delete", step.delete
+            yield "max-delete", "" if step.max_delete is None else str(step.max_delete)
+            yield step.prefer or "ours", step.prefer is not None
+            yield "full", step.full
+
+
+ArtifactsMode = Literal["copy", "reference", "none"]
+"""What to do with artifact files: copy them, keep the URIs and copy nothing, or leave them out."""
+
+
+def check_options(artifacts: str, workers: int) -> None:
+    """Refuse options that make no sense.
+
+    Raises:
+        UsageError: an unknown way to treat artifacts, or no worker.
+    """
+    if artifacts not in get_args(ArtifactsMode):
+        raise UsageError(f"artifacts is one of copy, reference and none, not {artifacts!r}")
+    if workers < 1:
+        raise UsageError(f"workers is at least 1, not {workers}")

@@ -1,0 +1,161 @@
+"""What of a source's rows people must know of, though it is carried: names and not numbers.
+
+References to rows that are not there, as SQLite checks none; and NUL characters in texts, which
+not every database takes.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.bundle.checks.references import ReferenceCheck
+from mlporter.errors import LeftOut
+from mlporter.plan.table_plan import plan_transfer
+from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.rows.row_names import marked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from mlporter.bundle.checks.references import Dangling
+    from mlporter.catalogue.types import Table
+    from mlporter.progress import OnProgress
+    from mlporter.stores.protocols import Source
+
+__all__ = ["Remarks", "Seen", "look_through"]
+
+CARRIED = "the rows are carried, and refer to nothing, as they did"
+
+_MOST = 10_000
+"""How many NUL characters are named; of the rest it is said how many they are."""
+
+
+class Remarks:
+    """Looks at rows as they go by, those of several tables maybe in several threads."""
+
+    def __init__(self, tables: Iterable[Table], counts: Mapping[str, int]) -> None:
+        """Look at these tables, of so many rows."""
+        self._tables = {table.name: table for table in tables}
+        self._texts = {
+            table.name: [c.name for c in table.columns if pa.types.is_string(c.type)]
+            for table in self._tables.values()
+        }
+        self._references = ReferenceCheck(self._tables.values(), counts)
+        self._lock = Lock()
+        self._nuls: list[LeftOut] = []
+        self._more_nuls = 0
+
+    def watch(self, table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass the rows of a table on."""
+        for batch in batches:
+            self.take(table, batch)
+            yield batch
+
+    def take(self, table: str, batch: pa.RecordBatch) -> None:
+        """Look at rows of a table."""
+        self._references.take(table, batch)
+        for name in self._texts.get(table, ()):
+            index = batch.schema.get_field_index(name)
+            if index >= 0 and _may_have_nul(batch.column(index)):
+                self._take_nuls(self._tables[table], name, batch)
+
+    def _take_nuls(self, table: Table, name: str, batch: pa.RecordBatch) -> None:
+        secret = table.by_name[name].secret
+        for row in marked(pc.match_substring(batch[name], "\0")):
+            with self._lock:
+                if len(self._nuls) >= _MOST:
+                    self._more_nuls += 1
+                    continue
+                key = "/".join(str(batch[part][row].as_py()) for part in table.order)
+                what = "" if secret else f": {batch[name][row].as_py()[:80]!r}"
+                sentence = f"{name} holds a NUL character, carried as it is{what}"
+                detail = f"{sentence}; PostgreSQL takes none"
+                self._nuls.append(LeftOut("value", f"{table.name}/{key}", name, "nul", detail))
+
+    def needed(self, table: Table) -> tuple[str, ...]:
+        """The columns of a table that tell what dangles."""
+        return self._references.columns_of(table)
+
+    def dangling(self) -> Iterator[Dangling]:
+        """Every value of a reference that has no row, now that all rows were seen."""
+        yield from self._references.dangling()
+
+    def entries(self) -> Iterator[LeftOut]:
+        """What people must know of, now that all rows were seen and all of them are carried."""
+        for found in self.dangling():
+            yield found.entry(CARRIED)
+        yield from self.nuls()
+
+    def nuls(self) -> Iterator[LeftOut]:
+        """The texts with a NUL character."""
+        yield from sorted(self._nuls, key=lambda item: (item.id, item.path))
+        if self._more_nuls:
+            detail = f"{self._more_nuls} more values hold a NUL character, carried as they are"
+            yield LeftOut("value", "…", "", "nul", detail)
+
+    def close(self) -> None:
+        """Free the temporary space."""
+        self._references.close()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at a source's rows found.
+
+    Attributes:
+        dangling: Values of references that have no row.
+        others: What else people must know of.
+        is_news: Whether nobody has told of it: an export tells of what is in a bundle.
+    """
+
+    dangling: tuple[Dangling, ...] = ()
+    others: tuple[LeftOut, ...] = ()
+    is_news: bool = True
+
+    def carried(self) -> tuple[LeftOut, ...]:
+        """What people must know of where all of the rows are carried."""
+        return (*(found.entry(CARRIED) for found in self.dangling), *self.others)
+
+
+def look_through(source: Source, on_progress: OnProgress) -> Seen:
+    """Read the tables of a source that are carried, for what there is to be said of their rows.
+
+    What does not fit its column is then known to the source itself. Of a bundle only the columns
+    are read that refer to something. PostgreSQL has seen to all that; and a server's rows are
+    asked for once.
+    """
+    kind = source.description.kind
+    if kind in {AddressKind.POSTGRESQL.value, AddressKind.SERVER.value}:
+        return Seen()
+    # Rows are counted afterwards: then it is known which do not fit.
+    some = {table.name: 1 for table in source.tables}
+    tables = plan_transfer(source.tables, some, include_secrets=False).tables
+    is_told = kind == AddressKind.BUNDLE.value
+    with closing(Remarks(tables, some)) as remarks:
+        for table in tables:
+            columns = remarks.needed(table) if is_told else None
+            batches = source.read(table.name, columns) if columns != () else iter(())
+            done = 0
+            for batch in batches:
+                remarks.take(table.name, batch)
+                done += batch.num_rows
+                on_progress(f"looking through {table.name}", done, None)
+        others = () if is_told else tuple(remarks.nuls())
+        return Seen(tuple(remarks.dangling()), others, not is_told)
+
+
+def _may_have_nul(array: pa.Array) -> bool:
+    """Whether there is a zero byte in any text: far quicker than to look at each of them."""
+    data = array.buffers()[2] if len(array) else None
+    if data is None or array.null_count == len(array):
+        return False
+    ends = np.frombuffer(array.buffers()[1], np.int32)[array.offset :]
+    chars = np.frombuffer(data, np.uint8)[ends[0] : ends[len(array)]]
+    return bool(np.count_nonzero(chars) < len(chars))

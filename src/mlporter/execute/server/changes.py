@@ -1,0 +1,300 @@
+"""What becomes of copies that a server has and that are not as the source is now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue import source_tags
+from mlporter.errors import LeftOut
+from mlporter.plan.actions import Action, ActionKind
+from mlporter.plan.as_decided import as_decided
+from mlporter.plan.base import remember
+from mlporter.plan.changes import changed_later
+from mlporter.plan.deleted_rows import tombstones
+from mlporter.plan.ids.id_map import IdMap
+from mlporter.plan.ids.mapped_rows import MappedReader
+from mlporter.plan.keys import key_text
+from mlporter.plan.policy import Conflict
+from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
+from mlporter.plan.side_reader import Nothing, experiments_of, models_of, unit_keys
+from mlporter.plan.units import Choice, Chosen
+from mlporter.plan.vanished import Vanished, check_how_many
+
+if TYPE_CHECKING:
+    from mlporter.compare.report import Difference
+    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.matching import Matching
+    from mlporter.plan.memory import Memory
+    from mlporter.plan.rows import Found, RowPlan
+
+__all__ = ["Changes"]
+
+_UNITS = ("experiments", "runs", "logged_models", "trace_info", "registered_models",
+          "model_versions")  # fmt: skip
+"""What a plan for a server tells of, one by one."""
+
+_TABLES = (
+    "experiments",
+    "experiment_tags",
+    "runs",
+    "params",
+    "tags",
+    "latest_metrics",
+    "logged_models",
+    "logged_model_params",
+    "logged_model_tags",
+    "trace_info",
+    "trace_tags",
+    "trace_request_metadata",
+    "assessments",
+    "registered_models",
+    "registered_model_tags",
+    "registered_model_aliases",
+    "model_versions",
+    "model_version_tags",
+)
+"""Tables whose rows a server lets itself be told to change, those of units before theirs. Of all
+others it keeps what it has, and what differs there is listed."""
+
+_LEFT = {
+    "experiments": frozenset({"name", "workspace"}),
+    "logged_models": frozenset({"source_run_id"}),
+}
+"""Columns that are not compared: names are matched, and are another matter."""
+
+
+@dataclass
+class Changes:
+    """Plans what becomes of copies, and remembers what was sent.
+
+    Attributes:
+        context: What the steps of a transfer share.
+        matching: What is there already.
+        memory: What was last sent, and where actions go.
+        conflicts: What nobody but people can decide.
+        vanished: What the source has no more.
+    """
+
+    context: ServerContext
+    matching: Matching
+    memory: Memory
+    conflicts: list[Conflict] = field(default_factory=list)
+    vanished: Vanished | None = None
+
+    def __post_init__(self) -> None:
+        """The wish is the policy's."""
+        context = self.context
+        self.source = context.source
+        self.planner = RowPlanner(
+            self.memory.base,
+            context.policy.wish,
+            self.memory.book,
+            completes=True,
+            is_newer=changed_later(context.source, context.there, IdMap()),
+            fixed=frozenset({"params", "logged_model_params"}),
+            is_limit=_is_limit,
+        )
+
+    @property
+    def plan(self) -> RowPlan:
+        """What was decided."""
+        return self.planner.plan
+
+    def run(self) -> None:
+        """Decide about everything, and let the transfer see the source as it was decided."""
+        context = self.context
+        gone = self._purged()
+        for table in _TABLES:
+            sides = self._sides(table) if self._is_asked(table) else None
+            if sides is not None:
+                self.planner.take(sides, partial(self._sift, table, gone))
+        for kind in _UNITS:
+            kept = self.plan.kept.get(kind, {})
+            absent = [key for key, row in kept.items() if row is None]
+            gone[kind] |= {key_text(key) for key in absent}
+        self._list_new(gone)
+        self._settle_conflicts()
+        self._find_vanished()
+        context.source = as_decided(context.source, self._kept(), gone, self._silent())
+        context.__dict__.pop("tables", None)
+
+    def _kept(self) -> dict[str, dict[tuple[object, ...], dict[str, object] | None]]:
+        """Values that stay, of rows that the target has, and of parts that it lacks."""
+        return {
+            table: {k: row for k, row in rows.items() if row is not None or table not in _UNITS}
+            for table, rows in self.plan.kept.items()
+            if table != "latest_metrics"
+        }
+
+    def _silent(self) -> frozenset[str]:
+        """Runs whose points stay as the target has them."""
+        return frozenset(str(key[0]) for key in self.plan.kept.get("latest_metrics", {}))
+
+    # --- What is compared -------------------------------------------------------------------------
+
+    def _is_asked(self, table: str) -> bool:
+        """Whether there may be copies of a table's rows: without experiments, only of models."""
+        is_of_models = table.startswith(("registered_model", "model_version"))
+        return self.context.has(table) and (is_of_models or bool(self.context.back.experiments))
+
+    def _sides(self, name: str, *, whole: bool = False) -> Sides | None:
+        """A table on both sides; of runs and logged models only those that both have."""
+        context = self.context
+        pair = context.pair(name, _LEFT.get(name, frozenset()))
+        if pair is None or pair.left is None or pair.right is None or not pair.table.key:
+            return None
+        normalisers = context.normalisers(name)
+        choice = Choice() if whole else self._both
+        mine = MappedReader(self.source, IdMap(), choice)
+        return Sides(pair, mine, context.there, (normalisers, normalisers))
+
+    @property
+    def _both(self) -> Choice:
+        ids = self.context.ids
+        return Choice({kind: Chosen(frozenset(ids.of(kind))) for kind in ("runs", "logged_models")})
+
+    def _sift(self, table: str, gone: dict[str, set[str]], found: Found) -> Found:
+        """Differences that are any: of things that are matched, and of what people made."""
+        back = self.context.back
+        numbers = set(back.experiments.values())
+        models = set(models_of(self.source))
+        dead = tombstones(self.source) if table.startswith("model_version") else frozenset()
+        column = source_tags.TAG_TABLES.get(table)
+
+        def counts(one: Difference) -> bool:
+            key = one.key
+            if not is_of_a_registry(one):
+                return False
+            if column is not None and key[column] in source_tags.SERVERS_OWN:
+                return False
+            if table in {"experiments", "experiment_tags"}:
+                return key["experiment_id"] in numbers
+            if table.startswith(("registered_model", "model_version")):
+                model = (str(key.get("workspace") or "default"), str(key["name"]))
+                version = "\x1f".join((*model, str(key.get("version", ""))))
+                return model in models and version not in dead
+            if table in {"trace_info", "trace_tags", "trace_request_metadata"}:
+                return str(key["request_id"]) not in gone["trace_info"]
+            return True
+
+        return list(filter(counts, found))
+
+    # --- What is only on one side -----------------------------------------------------------------
+
+    def _purged(self) -> dict[str, set[str]]:
+        """Runs and logged models that were sent, and that the server does not have any more."""
+        found: dict[str, set[str]] = defaultdict(set)
+        policy, base = self.context.policy, self.memory.base
+        step = policy.step
+        if step is None or step.prefer == "ours" or policy.force or not base.is_known:
+            return found
+        for kind in ("runs", "logged_models"):
+            lacking = set(unit_keys(self.source, kind)) - self.context.ids.of(kind).keys()
+            for key in sorted(base.groups(kind, lacking)):
+                found[kind].add(key)
+                why = "somebody removed it at the target"
+                self.memory.book.add(Action(ActionKind.KEEP, kind, key, why=why))
+        return found
+
+    def _list_new(self, gone: dict[str, set[str]]) -> None:
+        """Note what is made; of experiments and models, what is not matched."""
+        ids, book = self.context.ids, self.memory.book
+        known = {match.source.number for match in self.matching.matches.values()
+                 if match.there is None}  # fmt: skip
+        book.create("experiments", (str(number) for number in sorted(known)))
+        for kind in ("runs", "logged_models"):
+            new = set(unit_keys(self.source, kind)) - ids.of(kind).keys() - gone[kind]
+            book.create(kind, iter(sorted(new)))
+
+    def _settle_conflicts(self) -> None:
+        """Refuse what is in conflict, or leave it out, as the policy says."""
+        context = self.context
+        stays = context.policy.step is not None or context.policy.on_conflict == "skip"
+        for kind, name, why in self.plan.conflicts:
+            if stays:
+                said = f"{why}; the target keeps its own"
+                context.left_out.add(LeftOut(kind, name, "", "conflict", said))
+            else:
+                self.conflicts.append(Conflict(kind, name, why))
+
+    # --- What the source has no more --------------------------------------------------------------
+
+    def _find_vanished(self) -> None:
+        step = self.context.policy.step
+        if step is None or not self.memory.base.is_known:
+            return
+        there = _Copies(self.context)
+        self.vanished = Vanished(
+            self._gone_sides, there.reader, self.planner, self._alive, kinds=_UNITS[::-1]
+        )
+        self.vanished.run()
+        if step.delete:
+            check_how_many(self.vanished.doomed, there.count, step.max_delete, self.memory.subject)
+
+    def _gone_sides(self, kind: str, table: str, keys: set[str]) -> Sides | None:
+        pair = self.context.pair(table, _LEFT.get(table, frozenset()))
+        if pair is None or pair.left is None or pair.right is None or not pair.table.key:
+            return None
+        if table not in _TABLES:
+            return None
+        chosen = Choice({kind: Chosen(frozenset(keys))})
+        theirs = MappedReader(_Copies(self.context).reader, IdMap(), chosen)
+        nothing = MappedReader(Nothing(self.source.tables), IdMap())
+        normalisers = self.context.normalisers(table)
+        return Sides(pair, nothing, theirs, (normalisers, normalisers))
+
+    def _alive(self, kind: str) -> set[str]:
+        """What the whole source has of a kind."""
+        whole = self.memory.whole or self.source
+        if kind == "experiments":
+            return {str(one.number) for one in experiments_of(whole)}
+        if kind == "registered_models":
+            return {key_text(key) for key in models_of(whole)}
+        alive = set(unit_keys(whole, kind))
+        return alive - tombstones(whole) if kind == "model_versions" else alive
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def remember(self, disputed: RowPlan) -> None:
+        """Remember what the server has of the source.
+
+        Args:
+            disputed: What was found to differ when the server was read again.
+        """
+        base = self.memory.base
+        for table in _TABLES:
+            sides = self._sides(table, whole=True)
+            if sides is not None:
+                remember(
+                    base, sides.pair.table, sides.of_source(), disputed.disputed.get(table, ())
+                )
+        if self.vanished is not None:
+            for kind, key in (*self.vanished.forgotten, *self.vanished.doomed):
+                base.forget(kind, [key])
+        names = {str(n): match.source.name for n, match in self.matching.matches.items()}
+        base.note("experiment_names", base.noted("experiment_names") | names)
+        base.commit()
+
+
+def _is_limit(table: str, column: str, value: object) -> bool:
+    """What a server makes up where the source has nothing: a name and a start time of a run."""
+    return table == "runs" and column in {"name", "start_time"} and not value
+
+
+class _Copies:
+    """All copies that a server has, of whatever the source had once, by the source's ids."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+
+    @property
+    def reader(self) -> MappedReader:
+        """Their rows."""
+        return self._context.all_copies
+
+    def count(self, table: str) -> int:
+        """How many there are."""
+        return len(unit_keys(self.reader, table)) if table in _UNITS[1:4] else 0

@@ -1,0 +1,432 @@
+"""What all steps of an import into a server share: both sides, the map of ids, and the tallies."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.artifacts.uris import layout
+from mlporter.catalogue import source_tags
+from mlporter.catalogue.rest_limits import UNSETTABLE
+from mlporter.compare.missing_rows import MissingRows
+from mlporter.compare.shape import blank_places, pair_up
+from mlporter.errors import LeftOut
+from mlporter.execute.left_out import LeftOutCollector
+from mlporter.plan.ids.id_map import IdMap
+from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
+from mlporter.plan.matching.natural_keys import tagged
+from mlporter.plan.units import Choice, Chosen, is_among
+from mlporter.stores.protocols import Among
+from mlporter.stores.rest.answers import REFUSED, reason_of
+from mlporter.stores.rows.version_locations import rows_of
+from mlporter.stores.server.table_families import ANYWHERE
+from mlporter.stores.views.rest_view import rest_batch
+from mlporter.wording import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mlporter.catalogue.types import Table
+    from mlporter.compare.missing_rows import Missing
+    from mlporter.compare.shape import Normalise, Pair
+    from mlporter.plan.policy import Policy
+    from mlporter.progress import OnProgress
+    from mlporter.stores.protocols import Source
+    from mlporter.stores.server.source import ServerSource
+    from mlporter.stores.server.writing.writer import Writer
+
+__all__ = ["ServerContext", "Tally", "TargetExperiment"]
+
+
+_NAMED = 3
+"""Of what is written to a table, so much is remembered by name."""
+
+
+_DATABRICKS_OWN = {"runs": frozenset({"user_id"})}
+"""Columns that Databricks fills in itself: whoever makes a run is its user."""
+
+
+@dataclass(frozen=True)
+class TargetExperiment:
+    """An experiment on the server: its workspace, and where its files go."""
+
+    workspace: str
+    location: str
+
+
+@dataclass
+class Tally:
+    """Rows of a table: written, of these changed, there already, left out by rule, not taken."""
+
+    written: int = 0
+    changed: int = 0
+    there: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+    @property
+    def left(self) -> int:
+        """Rows that are not carried, whyever."""
+        return self.skipped + self.failed
+
+
+@dataclass
+class ServerContext:
+    """An import into a server.
+
+    Attributes:
+        source: What is carried, as it is.
+        server: What the server had at the start; fetched as it is asked for.
+        writer_of: What writes into a workspace.
+        policy: What to do about conflicts.
+        workers: Requests at a time.
+        rehearsed: Whether nothing is really written.
+        refused: What the server did not take, by table and id: nothing below it is tried.
+        ids: The server's ids by the source's, of all that is there or was made so far.
+        back: The source's ids by the server's, of what was there at the start.
+        target_experiments: Experiments on the server that are written into, by the server's ids.
+        fresh: Runs and logged models (the source's ids) that this import makes.
+        deleted_models: Logged models (the source's ids) whose copies were deleted, as they are
+            themselves.
+        lost_traces: Traces that could not be carried.
+        with_receipt: Runs (the source's ids) all of whose points are known to be on the server.
+        lacking: Runs (the source's ids) some of whose points were not on the server.
+        sent_tags: Tags (the source's ids of runs, and keys) that went with the request that made
+            the run.
+        restored_runs: Deleted runs (the source's ids) that were restored to log to them.
+        version_roots: Where files go that a model version has of its own, by owner id.
+        model_roots: Where Databricks has the files of logged models, by its ids.
+        workspaces: Of runs and logged models (the source's ids); empty where there is only one.
+    """
+
+    source: Source
+    server: ServerSource
+    writer_of: Callable[[str], Writer]
+    policy: Policy
+    workers: int
+    on_progress: OnProgress
+    rehearsed: bool = False
+    left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    ids: IdMap = field(default_factory=IdMap)
+    back: IdMap = field(default_factory=IdMap)
+    target_experiments: dict[int, TargetExperiment] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)
+    deleted_models: set[str] = field(default_factory=set)
+    lost_traces: set[str] = field(default_factory=set)
+    with_receipt: frozenset[str] = frozenset()
+    lacking: set[str] = field(default_factory=set)
+    sent_tags: set[tuple[str, str]] = field(default_factory=set)
+    restored_runs: set[str] = field(default_factory=set)
+    workspaces: dict[str, str] = field(default_factory=dict)
+    version_roots: dict[str, str] = field(default_factory=dict)
+    model_roots: dict[str, str] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    lock: Lock = field(default_factory=Lock)
+    waking: Lock = field(default_factory=Lock)
+
+    @cached_property
+    def is_databricks(self) -> bool:
+        """Whether the server is Databricks, whose rules are stricter."""
+        return self.server.client_in("default").databricks
+
+    # --- Rows -------------------------------------------------------------------------------------
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """The source's tables by name."""
+        return {table.name: table for table in self.source.tables}
+
+    def has(self, table: str) -> bool:
+        """Whether there is anything of a table to carry; what there is not, no server is asked."""
+        return table in self.tables and bool(self.source.count(table))
+
+    @cached_property
+    def there(self) -> MappedReader:
+        """What the server had of ours at the start, in the source's terms."""
+        units = {
+            entity: Chosen(frozenset(self.back.of(entity))) for entity in ("runs", "logged_models")
+        }
+        return MappedReader(_Within(self.server, self._matched), self.back, Choice(units))
+
+    @cached_property
+    def all_copies(self) -> MappedReader:
+        """All copies on the server, of whatever the source had once, in the source's terms."""
+        numbers = {
+            int(copy): int(number)
+            for copy, number in tagged(
+                self.server, "experiment_tags", "experiment_id", source_tags.EXPERIMENT
+            )
+            if number.isdigit()
+        }
+        ids = {
+            "runs": dict(tagged(self.server, "tags", "run_uuid", source_tags.RUN)),
+            "logged_models": dict(
+                tagged(self.server, "logged_model_tags", "model_id", source_tags.LOGGED_MODEL)
+            ),
+        }
+        back = IdMap(
+            workspaces=self.back.workspaces,
+            experiments=numbers,
+            models=self.back.models,
+            ids={**self.back.ids, **ids},
+        )
+        units = {kind: Chosen(frozenset(found)) for kind, found in ids.items()}
+        units["experiments"] = Chosen(frozenset(numbers))
+        return MappedReader(self.server, back, Choice(units))
+
+    @property
+    def _matched(self) -> frozenset[int]:
+        return frozenset(self.back.experiments)
+
+    def pair(self, name: str, leave: frozenset[str] = frozenset()) -> Pair | None:
+        """What is compared of a table, or None where one side does not have it."""
+        mine = self.tables.get(name)
+        theirs = next((table for table in self.server.tables if table.name == name), None)
+        if mine is None or theirs is None:
+            return None
+        leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
+        leave |= {place.column for place in mine.places if place.where is None}
+        leave |= _DATABRICKS_OWN.get(name, frozenset()) if self.is_databricks else frozenset()
+        return pair_up(mine, theirs, leave)
+
+    def normalisers(self, name: str) -> list[Normalise]:
+        """What is done to the rows of both sides before they are compared."""
+        blanked = [place for place in self.tables[name].places if place.where is not None]
+        return [_as_rest_shows, *([blank_places(blanked)] if blanked else [])]
+
+    def missing(
+        self, name: str, *, leave: frozenset[str] = frozenset(), count: bool = True
+    ) -> Iterator[Missing]:
+        """Rows of the source that the server did not have, or had otherwise; counts the others.
+
+        Rows of whatever is not carried are among them: a step passes over what has no new id.
+
+        Args:
+            name: The table.
+            leave: Columns that are not compared.
+            count: Count those that are there.
+        """
+        pair = self.pair(name, leave)
+        if pair is None or pair.right is None or not self.has(name):
+            return
+        mine, total, done = self.tables[name], self.source.count(name), 0
+        asked = bool(self._matched) or name in ANYWHERE
+        right = self.there.read(name, tuple(pair.right.schema.names)) if asked else iter(())
+        left = self._not_known(name, self.source.read(name, tuple(mine.schema.names)))
+        rows = MissingRows(pair, left, right, self.normalisers(name))
+        for found in rows:
+            if self.rehearsed:
+                for row in found.rows.slice(0, _NAMED).select(list(mine.order)).to_pylist():
+                    self.note(name, ", ".join(str(value) for value in row.values()))
+            if count and found.changed:
+                self.tallies[name].changed += found.rows.num_rows
+            yield found
+            done += found.rows.num_rows
+            self.on_progress(f"writing {name}", done + rows.same, total)
+        self.tallies[name].there += rows.same if count else 0
+
+    def _not_known(self, name: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Rows without the points that are known to be on the server, which are counted."""
+        if name != "metrics" or not self.with_receipt:
+            yield from batches
+            return
+        known_runs = pa.array(sorted(self.with_receipt), pa.string())
+        for batch in batches:
+            known = pc.is_in(batch.column("run_uuid"), value_set=known_runs)
+            rest = batch.filter(pc.invert(known))
+            self.tallies[name].there += batch.num_rows - rest.num_rows
+            yield rest
+
+    def mapped(self, name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows of the source as the server is to have them."""
+        return map_batch(self.tables[name], batch, self.ids)
+
+    def mapped_row(self, name: str, row: dict[str, Any]) -> dict[str, Any]:
+        """The same of one row."""
+        batch = pa.RecordBatch.from_pylist([row], schema=self.tables[name].schema)
+        found: dict[str, Any] = self.mapped(name, batch).to_pylist()[0]
+        return found
+
+    def root_of(self, kind: str, id_: str) -> str:
+        """Where the server has the files of a run or logged model of the source."""
+        table, column = ("runs", "run_uuid") if kind == "run" else ("logged_models", "model_id")
+        for batch in self.source.read(table, ("experiment_id",), Among(column, (id_,))):
+            for experiment in batch.column(0).to_pylist():
+                return self.root_in(experiment, kind, self.ids.of(table)[id_])
+        raise KeyError(id_)
+
+    def root_in(self, experiment: int, kind: str, copy: str) -> str:
+        """Where the files of an owner lie that is in an experiment of the source."""
+        return self.root_at(self.target_experiments[self.ids.experiments[experiment]], kind, copy)
+
+    def root_at(self, home: TargetExperiment, kind: str, copy: str) -> str:
+        """Where the files of an owner lie that is in an experiment on the server."""
+        if self.is_databricks and kind == "logged_model":  # a layout of its own, which it tells
+            if copy not in self.model_roots:
+                writer = self.writer_of(home.workspace)
+                self.model_roots[copy] = writer.logged_model_location(copy)
+            return self.model_roots[copy]
+        return layout.owner_root(home.location, kind, copy)
+
+    def carried(self, batch: pa.RecordBatch, column: str, entity: str) -> pa.RecordBatch:
+        """Only rows whose `column` holds something that is on the server by now."""
+        known = self.ids.of(entity)
+        keys = batch.column(batch.schema.get_field_index(column))
+        keep = [key in known for key in keys.to_pylist()]
+        return batch if all(keep) else batch.filter(pa.array(keep, pa.bool_()))
+
+    # --- Where ------------------------------------------------------------------------------------
+
+    def find_workspaces(self) -> None:
+        """Note which workspace each run and logged model is in, if there are several."""
+        if len({home.workspace for home in self.target_experiments.values()}) <= 1:
+            return
+        for table, column in (("runs", "run_uuid"), ("logged_models", "model_id")):
+            for id_, experiment in rows_of(self.source, table, (column, "experiment_id")):
+                home = self.target_experiments.get(self.ids.experiments.get(experiment, -1))
+                if home is not None:
+                    self.workspaces[id_] = home.workspace
+
+    def writer_in(self, experiment: int) -> tuple[Writer, int]:
+        """What writes into an experiment of the source, and its id on the server."""
+        number = self.ids.experiments[experiment]
+        return self.writer_of(self.target_experiments[number].workspace), number
+
+    def writer_of_run(self, run: str) -> tuple[Writer, str]:
+        """What writes to a run of the source, and its id on the server."""
+        return self.writer_of(self._workspace(run)), self.ids.of("runs")[run]
+
+    def writer_of_model(self, model: str) -> tuple[Writer, str]:
+        """What writes to a logged model of the source, and its id on the server."""
+        return self.writer_of(self._workspace(model)), self.ids.of("logged_models")[model]
+
+    def _workspace(self, id_: str) -> str:
+        if id_ in self.workspaces:
+            return self.workspaces[id_]
+        return next(iter(self.target_experiments.values())).workspace
+
+    # --- What is deleted there --------------------------------------------------------------------
+
+    @cached_property
+    def asleep(self) -> set[str]:
+        """Runs (the source's ids) whose copies were deleted at the start: nothing can be logged."""
+        if not self.back.of("runs"):
+            return set()
+        columns = ("run_uuid", "lifecycle_stage")
+        return {run for run, stage in rows_of(self.there, "runs", columns) if stage == "deleted"}
+
+    def wake(self, run: str) -> None:
+        """Restore a run that something is to be logged to; it is deleted again at the end."""
+        with self.waking:
+            if run not in self.asleep or run in self.restored_runs:
+                return
+            self.restored_runs.add(run)
+            writer, copy = self.writer_of_run(run)
+            try:
+                writer.restore_run(copy)
+            except REFUSED as error:
+                self.leave("run", run, "", reason_of(error), error.message)
+
+    # --- What came of it --------------------------------------------------------------------------
+
+    def wrote(self, table: str, rows: int = 1, changed: int = 0) -> None:
+        """Count rows that were written, and how many of them were there, and were other ones."""
+        with self.lock:
+            self.tallies[table].written += rows
+            self.tallies[table].changed += changed
+
+    def tell_there(self, table: str) -> None:
+        """Count a row that is there, but for what no server can be told."""
+        with self.lock:
+            self.tallies[table].there += 1
+
+    def note(self, table: str, what: str) -> None:
+        """Remember some of what is written to a table, by name."""
+        with self.lock:
+            named = self.named[table]
+            if len(named) < _NAMED:
+                named.append(what)
+
+    def skip(self, table: str, rows: int = 1) -> None:
+        """Count rows that are not carried by rule, or as it was asked for."""
+        with self.lock:
+            self.tallies[table].skipped += rows
+
+    def fail(self, table: str, rows: int = 1) -> None:
+        """Count rows that the server did not take."""
+        with self.lock:
+            self.tallies[table].failed += rows
+
+    def attempt(self, table: str, id_: str, work: Callable[[], object]) -> bool:
+        """Do something; where the server refuses it, note that and go on."""
+        try:
+            work()
+        except REFUSED as error:
+            self.leave(table, id_, "", reason_of(error), error.message)
+            self.fail(table)
+            self.refused.add((table, id_))
+            return False
+        return True
+
+    def is_offered(self, family: str, table: str) -> bool:
+        """Whether the server can hold something; if it can't, rows of `table` are noted."""
+        rows = self.source.count(table) if self.has(table) else 0
+        if not rows or self.server.can.may(family):
+            return bool(rows)
+        version = self.server.can.version
+        detail = f"{plural(rows, 'row')}: the server's MLflow ({version}) has no {family}"
+        self.leave("table", table, "", "unsupported", detail)
+        self.skip(table, rows)
+        return False
+
+    def leave(
+        self,
+        kind: str,
+        id_: str,
+        what: str,
+        reason: str,
+        detail: str,
+        *,
+        expected: bool = False,
+    ) -> None:
+        """Note something that is not carried, and say why."""
+        with self.lock:
+            self.left_out.add(LeftOut(kind, id_, what, reason, detail, expected))
+
+
+def _as_rest_shows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What looks the same over REST is the same."""
+    return rest_batch(table.name, batch)
+
+
+class _Within:
+    """A server's tables, of some experiments only."""
+
+    def __init__(self, server: ServerSource, experiments: frozenset[int]) -> None:
+        self._server = server
+        self._experiments = experiments
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return self._server.tables
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        entry = next(entry for entry in self.tables if entry.name == table)
+        if "experiment_id" not in entry.by_name or table in ANYWHERE:
+            yield from self._server.read(table, columns, among)
+            return
+        names = columns or tuple(entry.schema.names)
+        needed = tuple(dict.fromkeys((*names, "experiment_id")))
+        for batch in self._server.read(table, needed, among):
+            ids = batch.column(batch.schema.get_field_index("experiment_id"))
+            yield batch.filter(is_among(ids, self._experiments)).select(list(names))

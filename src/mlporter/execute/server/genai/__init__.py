@@ -1,0 +1,1 @@
+"""Traces, what newer MLflow evaluates them with, and the AI gateway."""

@@ -1,0 +1,1 @@
+"""Registered models and prompts, the MCP registry, webhooks."""

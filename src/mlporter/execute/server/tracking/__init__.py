@@ -1,0 +1,1 @@
+"""Experiments, runs and logged models, step by step."""

@@ -1,0 +1,168 @@
+"""The actions that a plan consists of, and the book that keeps them: on disk, counted in memory."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import sha256
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from mlporter.compare.report import json_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+__all__ = ["NAMED", "Action", "ActionBook", "ActionKind", "Change", "kind_of_update"]
+
+NAMED = 1000
+"""How many actions of a plan a result names; the book, and a plan file, hold all."""
+
+_IN_MEMORY = 1 << 20
+_SHOWN = 200
+"""Characters of a value that an action shows."""
+
+
+class ActionKind(str, Enum):
+    """What becomes of a unit."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    MOVE = "move"
+    """An alias, a stage, a lifecycle or a name."""
+    DELETE = "delete"
+    KEEP = "keep"
+    """Somebody edited it at the target, or only the target has it: it stays as it is there."""
+    CONFLICT = "conflict"
+
+
+_MOVES = frozenset(
+    {
+        ("registered_model_aliases", "version"),
+        ("model_versions", "current_stage"),
+        ("experiments", "name"),
+        ("experiments", "lifecycle_stage"),
+        ("runs", "lifecycle_stage"),
+        ("logged_models", "lifecycle_stage"),
+    }
+)
+_FOLLOW = frozenset({"deleted_time", "last_updated_time", "last_update_time"})
+_FOLLOW |= {"last_updated_timestamp_ms"}
+"""Columns that change along with a move, and say nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field: what the target has, and what it gets (or would, had it not been edited)."""
+
+    field: str
+    old: object
+    new: object
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What becomes of one unit, or of one field of it.
+
+    Attributes:
+        kind: What is done.
+        unit: The table of the unit: ``runs``, ``model_versions``, ``registered_model_aliases`` ….
+        id: What it is known by in the source; parts of a key are joined by ``/``.
+        changes: Field by field, as far as it is there.
+        why: A reason for people, where there is one.
+    """
+
+    kind: ActionKind
+    unit: str
+    id: str
+    changes: tuple[Change, ...] = ()
+    why: str = ""
+
+    def __str__(self) -> str:
+        """One line for people."""
+        said = ", ".join(f"{c.field}: {c.old!r} -> {c.new!r}" for c in self.changes)
+        return " ".join(part for part in (self.unit, f"{self.id!r}:", said, self.why) if part)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a line of a plan file."""
+        return {
+            "action": self.kind.value,
+            "unit": self.unit,
+            "id": self.id,
+            "changes": [
+                {"field": c.field, "old": _shown(c.old), "new": _shown(c.new)} for c in self.changes
+            ],
+            "why": self.why,
+        }
+
+
+def _shown(value: object) -> object:
+    return value[:_SHOWN] if isinstance(value, str) else json_safe(value)
+
+
+def kind_of_update(table: str, columns: frozenset[str]) -> ActionKind:
+    """Whether new values of some columns are a move, or a change of what the unit says."""
+    said = columns - _FOLLOW
+    is_move = bool(said) and all((table, column) in _MOVES for column in said)
+    return ActionKind.MOVE if is_move else ActionKind.UPDATE
+
+
+@dataclass
+class ActionBook:
+    """All actions of a plan, as JSON lines in a file without a name; counts and the first of them.
+
+    Attributes:
+        counts: How many, by unit and kind.
+        first: The first `NAMED` that are more than a creation.
+    """
+
+    counts: Counter[tuple[str, ActionKind]] = field(default_factory=Counter)
+    first: list[Action] = field(default_factory=list)
+    _lines: IO[bytes] = field(
+        default_factory=lambda: tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+    )
+    _sum: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, action: Action) -> None:
+        """Note an action."""
+        line = json.dumps(action.as_dict(), sort_keys=True, ensure_ascii=False).encode()
+        with self._lock:
+            self.counts[action.unit, action.kind] += 1
+            if action.kind is not ActionKind.CREATE and len(self.first) < NAMED:
+                self.first.append(action)
+            self._lines.write(line + b"\n")
+            # A sum does not depend on the order, in which threads have no say.
+            self._sum += int.from_bytes(sha256(line).digest(), "big")
+
+    def create(self, unit: str, ids: Iterator[str]) -> None:
+        """Note what is made anew."""
+        for id_ in ids:
+            self.add(Action(ActionKind.CREATE, unit, id_.replace("\x1f", "/")))
+
+    @property
+    def digest(self) -> str:
+        """The same for the same actions, in whatever order."""
+        return f"{self._sum % (1 << 256):064x}"
+
+    @property
+    def total(self) -> int:
+        """All actions."""
+        return sum(self.counts.values())
+
+    def of(self, kind: ActionKind) -> int:
+        """How many of a kind."""
+        return sum(count for (_, found), count in self.counts.items() if found is kind)
+
+    def lines(self) -> Iterator[bytes]:
+        """The actions as JSON lines, in the order they were noted."""
+        self._lines.seek(0)
+        yield from self._lines
+
+    def close(self) -> None:
+        """Forget them."""
+        self._lines.close()

@@ -1,0 +1,182 @@
+"""What was last sent, as a planner asks for it: digests of rows, by table and group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.plan.digests import column_digests, key_digests
+from mlporter.plan.keys import group_columns, key_array
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from mlporter.catalogue.types import Table
+    from mlporter.stores.state import Group
+
+__all__ = ["Base", "NoBase", "groups_of", "remember"]
+
+
+class Base(Protocol):
+    """What was last sent from one place to another."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything was ever sent, as far as is known."""
+
+    def groups(self, table: str, names: Collection[str]) -> Mapping[str, Group]:
+        """Some groups of rows of a table, of those that there are."""
+
+    def names(self, table: str) -> Iterator[str]:
+        """The names of all groups of a table, sorted."""
+
+    def put(self, table: str, columns: tuple[str, ...], name: str, rows: bytes) -> None:
+        """Remember a group instead of what was remembered of it."""
+
+    def forget(self, table: str, names: Collection[str]) -> None:
+        """Remember some groups no more."""
+
+    def commit(self) -> None:
+        """Keep what was remembered; the transfer is done."""
+
+    def noted(self, kind: str) -> dict[str, str]:
+        """What was noted of a kind, by name."""
+
+    def note(self, kind: str, values: Mapping[str, str]) -> None:
+        """Note something instead of all that was noted of its kind."""
+
+
+@dataclass
+class NoBase:
+    """Nothing is remembered."""
+
+    is_known: bool = field(default=False, init=False)
+
+    def groups(self, table: str, names: Collection[str]) -> Mapping[str, Group]:  # noqa: ARG002
+        """None."""
+        return {}
+
+    def names(self, table: str) -> Iterator[str]:  # noqa: ARG002
+        """None."""
+        return iter(())
+
+    def put(self, table: str, columns: tuple[str, ...], name: str, rows: bytes) -> None:
+        """Not kept."""
+
+    def forget(self, table: str, names: Collection[str]) -> None:
+        """There is nothing to forget."""
+
+    def commit(self) -> None:
+        """There is nothing to keep."""
+
+    def noted(self, kind: str) -> dict[str, str]:  # noqa: ARG002
+        """Nothing."""
+        return {}
+
+    def note(self, kind: str, values: Mapping[str, str]) -> None:
+        """Not kept."""
+
+
+def groups_of(
+    table: Table, batches: Iterator[pa.RecordBatch], disputed: Collection[int]
+) -> Iterator[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]]:
+    """Rows as they are remembered: groups, with the lines of their rows; and which are disputed.
+
+    Args:
+        table: Names the key; rows are sorted by it.
+        batches: Its rows, as they are compared.
+        disputed: Digests of the keys of rows that the sides do not agree on.
+    """
+    last: tuple[str, list[NDArray[np.uint64]]] | None = None
+    doubtful = np.array(sorted(disputed), np.uint64)
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        keys = key_digests(batch, table.key)
+        lines = np.column_stack([keys, column_digests(table, batch)])
+        names = key_array(batch, group_columns(table))
+        texts = names if pa.types.is_string(names.type) else names.cast(pa.string())
+        ends = pc.run_end_encode(texts)
+        start = 0
+        for end, name in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
+            piece = lines[start:end]
+            start = end
+            if last is not None and last[0] == name:
+                last[1].append(piece)
+                continue
+            if last is not None:
+                yield _joined(last, doubtful)
+            last = (name, [piece])
+    if last is not None:
+        yield _joined(last, doubtful)
+
+
+def _joined(
+    group: tuple[str, list[NDArray[np.uint64]]], doubtful: NDArray[np.uint64]
+) -> tuple[str, NDArray[np.uint64], NDArray[np.bool_]]:
+    lines = np.concatenate(group[1]) if len(group[1]) > 1 else group[1][0]
+    return group[0], lines, np.isin(lines[:, 0], doubtful)
+
+
+_AT_ONCE = 2_000
+
+
+def remember(
+    base: Base, table: Table, batches: Iterator[pa.RecordBatch], disputed: Collection[int]
+) -> None:
+    """Remember rows that both sides have; of the disputed ones, keep what was remembered before.
+
+    Args:
+        base: Where to.
+        table: The columns that are compared, key first.
+        batches: The source's rows in that shape, sorted by the key.
+        disputed: Digests of the keys of rows that the sides do not agree on.
+    """
+    columns = tuple(table.schema.names)
+    pending: list[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]] = []
+    for group in groups_of(table, batches, disputed):
+        pending.append(group)
+        if len(pending) >= _AT_ONCE:
+            _put(base, table.name, columns, pending)
+            pending = []
+    _put(base, table.name, columns, pending)
+
+
+def _put(
+    base: Base,
+    table: str,
+    columns: tuple[str, ...],
+    groups: list[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]],
+) -> None:
+    before = base.groups(table, [name for name, _, _ in groups])
+    for name, lines, doubtful in groups:
+        known = before.get(name)
+        rows = lines
+        if doubtful.any():
+            rows = _undisputed(lines, doubtful, columns, known)
+        if known is not None and known.columns == columns and np.array_equal(known.rows, rows):
+            continue
+        if len(rows):
+            base.put(table, columns, name, rows.tobytes())
+        elif known is not None:
+            base.forget(table, [name])
+
+
+def _undisputed(
+    lines: NDArray[np.uint64],
+    doubtful: NDArray[np.bool_],
+    columns: tuple[str, ...],
+    known: Group | None,
+) -> NDArray[np.uint64]:
+    """The lines that are agreed on, and of the others what was remembered before."""
+    agreed = lines[~doubtful]
+    if known is None or known.columns != columns:
+        return agreed
+    older = known.rows[np.isin(known.rows[:, 0], lines[doubtful][:, 0])]
+    return np.concatenate([agreed, older])

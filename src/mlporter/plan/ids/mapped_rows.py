@@ -1,0 +1,276 @@
+"""Tables as the other side sees them: ids mapped, and without what is not to be carried."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.plan.ids.id_columns import holds_model_name, id_columns
+from mlporter.plan.ids.id_strings import map_strings
+from mlporter.plan.ids.resorting import resorted
+from mlporter.plan.units import EXPERIMENTS, OWNED, Choice, is_among, key_array
+from mlporter.stores.protocols import Among
+from mlporter.stores.rows.version_locations import known_roots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlporter.artifacts.uris.ownership import Root
+    from mlporter.catalogue.types import Table
+    from mlporter.plan.ids.id_map import IdMap
+    from mlporter.plan.side_reader import Reader
+
+__all__ = ["MappedReader", "edge_owner", "map_batch"]
+
+_FEW = 20_000
+"""Up to so many ids, a database is asked for their rows only."""
+
+
+class MappedReader:
+    """The tables of another reader, by other ids, and without what is not chosen."""
+
+    def __init__(self, inner: Reader, ids: IdMap, choice: Choice | None = None) -> None:
+        self._rows = inner
+        self.ids = ids
+        self._choice = choice or Choice()
+        self._by_name = {table.name: table for table in inner.tables}
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The source's tables."""
+        return self._rows.tables
+
+    @property
+    def known_roots(self) -> tuple[Root, ...]:
+        """Roots that the source knows of others; what is in the target has its id there."""
+        return known_roots(self._rows)
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table that are carried, in the target's terms, sorted by its key."""
+        entry = self._by_name[table]
+        wanted = columns or tuple(entry.schema.names)
+        if not self.drops(table) and not self._changes(entry):
+            return self._rows.read(table, columns, among)
+        return self._read(entry, wanted, among)
+
+    def _read(
+        self, entry: Table, wanted: tuple[str, ...], among: Among | None
+    ) -> Iterator[pa.RecordBatch]:
+        if self._is_empty(entry):
+            return
+        needed = self._needed(entry, wanted, among)
+        batches = self._rows.read(entry.name, needed, self._pushed(entry))
+        carried = self._carried(entry, batches)
+        mapped: Iterator[pa.RecordBatch] = (map_batch(entry, batch, self.ids) for batch in carried)
+        if self._reorders(entry):
+            mapped = resorted(entry, mapped)
+        for batch in mapped:
+            rows = self._left(entry, batch)
+            if among is not None:
+                index = rows.schema.get_field_index(among.column)
+                rows = rows.filter(is_among(rows.column(index), among.values))
+            if rows.num_rows:
+                yield rows.select(list(wanted))
+
+    def _needed(
+        self, entry: Table, wanted: tuple[str, ...], among: Among | None
+    ) -> tuple[str, ...]:
+        """The columns to read: what decides about rows, or about what is in a column, too."""
+        names = dict.fromkeys(wanted)
+        names.update(dict.fromkeys(entry.order))
+        if entry.name in OWNED:
+            names.update(dict.fromkeys(OWNED[entry.name].columns))
+        if entry.name == "inputs":
+            names["input_uuid"] = None
+        names.update({c.where[0]: None for c in id_columns(entry.name) if c.where})
+        names.update({h.where[0]: None for h in entry.hidden if h.where})
+        if among is not None:
+            names[among.column] = None
+        return tuple(name for name in entry.schema.names if name in names)
+
+    # --- Which rows ---------------------------------------------------------------------------
+
+    def drops(self, table: str) -> bool:
+        """Whether some of a table's rows may be left out."""
+        entity = "runs" if table in {"inputs", "input_tags"} else None
+        if table in OWNED:
+            entity = OWNED[table].entity
+        return (entity or table) in self._choice.units or table in self._choice.rows
+
+    def _is_empty(self, entry: Table) -> bool:
+        """Whether nothing of a table is carried, known without a look at it."""
+        if entry.name in self._choice.besides:
+            return False
+        entity = OWNED[entry.name].entity if entry.name in OWNED else entry.name
+        entity = "runs" if entry.name in {"inputs", "input_tags"} else entity
+        chosen = self._choice.units.get(entity)
+        return chosen is not None and not chosen.keys and not chosen.without
+
+    def _pushed(self, entry: Table) -> Among | None:
+        """What a database can be asked for, instead of reading everything."""
+        owned = OWNED.get(entry.name)
+        chosen = self._choice.units.get(owned.entity) if owned else None
+        if owned is None or chosen is None or chosen.without or len(owned.columns) > 1:
+            return None
+        keys = chosen.keys
+        if entry.name in self._choice.besides:
+            if entry.name not in self._choice.below:
+                return None
+            keys |= self._choice.below[entry.name]
+        return None if len(keys) > _FEW else Among(owned.columns[0], tuple(sorted(keys)))
+
+    def _carried(self, entry: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        owned, units = OWNED.get(entry.name), self._choice.units
+        for batch in batches:
+            if owned is not None and owned.entity in units:
+                keep = units[owned.entity].mask(key_array(batch, owned.columns))
+                if besides := self._choice.besides.get(entry.name):
+                    keep = pc.or_(keep, is_among(key_array(batch, entry.key), besides))
+                yield batch.filter(keep)
+            elif entry.name == "inputs" and "runs" in units:
+                yield batch.filter(units["runs"].mask(edge_owner(batch)))
+            elif entry.name == "input_tags" and "runs" in units:
+                yield batch.filter(is_among(batch.column("input_uuid"), self._edges))
+            elif entry.name in units:
+                yield batch.filter(units[entry.name].mask(key_array(batch, entry.key)))
+            else:
+                yield batch
+
+    def _left(self, entry: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Without single rows that are left out, by their mapped keys."""
+        rows = self._choice.rows.get(entry.name)
+        if not rows:
+            return batch
+        keys = key_array(batch, entry.order)
+        keys = keys if pa.types.is_string(keys.type) else keys.cast(pa.string())
+        return batch.filter(pc.invert(is_among(keys, rows)))
+
+    @cached_property
+    def _edges(self) -> frozenset[str]:
+        """Ids of the inputs of the runs that are carried."""
+        entry = self._by_name.get("inputs")
+        if entry is None:
+            return frozenset()
+        batches = self._rows.read("inputs", (*entry.key, "input_uuid"))
+        return frozenset(
+            edge
+            for batch in self._carried(entry, batches)
+            for edge in batch.column("input_uuid").to_pylist()
+        )
+
+    # --- What is in them ----------------------------------------------------------------------
+
+    def _changes(self, entry: Table) -> bool:
+        ids = self.ids
+        if ids.is_identity:
+            return False
+        names = entry.by_name
+        return bool(
+            ("experiment_id" in names and ids.experiments)
+            or ("workspace" in names and ids.workspaces)
+            or entry.name in {"workspaces", EXPERIMENTS}
+            or (holds_model_name(entry.name) and ids.models)
+            or any(ids.of(c.table) for c in id_columns(entry.name))
+            or entry.hidden
+            or entry.name == "entity_associations"
+            or (entry.name == "spans" and ids.of("trace_info"))
+        )
+
+    def _reorders(self, entry: Table) -> bool:
+        """Whether the rows must be sorted again: a column of the key changes its order."""
+        if not self._changes(entry):
+            return False
+        own = {c.column for c in id_columns(entry.name) if self.ids.of(c.table)}
+        if holds_model_name(entry.name) and self.ids.models:
+            return True
+        if "experiment_id" in entry.key and any(
+            old != new for old, new in self.ids.experiments.items()
+        ):
+            return True
+        first, *rest = entry.key or ("",)
+        if first in own and self._table_of(entry, first) not in self.ids.ordered:
+            return True
+        return bool(own & set(rest)) or entry.name == "entity_associations"
+
+    def _table_of(self, entry: Table, column: str) -> str:
+        return next(c.table for c in id_columns(entry.name) if c.column == column)
+
+
+def map_batch(entry: Table, batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBatch:
+    """Rows of a table by other ids, in the order that they have."""
+    batch = map_strings(entry, batch, ids)
+    originals = batch
+    for holder in id_columns(entry.name):
+        if changes := ids.of(holder.table):
+            where = None if holder.where is None else _equal(originals, *holder.where)
+            batch = _replace(batch, holder.column, changes, where)
+    if holds_model_name(entry.name) and ids.models:
+        batch = _model_names(batch, ids)
+    if entry.name == EXPERIMENTS and ids.experiment_names:
+        batch = _replace_by(batch, "name", "experiment_id", ids.experiment_names)
+    if ids.experiments:
+        batch = _replace(batch, "experiment_id", ids.experiments)
+    if ids.workspaces:
+        column = "name" if entry.name == "workspaces" else "workspace"
+        batch = _replace(batch, column, ids.workspaces)
+    return batch
+
+
+def edge_owner(batch: pa.RecordBatch) -> pa.Array:
+    """The run at one end of each row of `inputs`: a dataset's goes in, a model's comes out."""
+    names = batch.schema.names
+    from_run = is_among(batch.column(names.index("source_type")), ("RUN_INPUT", "RUN_OUTPUT"))
+    source = batch.column(names.index("source_id"))
+    return pc.if_else(from_run, source, batch.column(names.index("destination_id")))
+
+
+def _equal(batch: pa.RecordBatch, column: str, value: str) -> pa.Array:
+    found = pc.equal(batch.column(batch.schema.get_field_index(column)), value)
+    return pc.fill_null(found, fill_value=False)
+
+
+def _replace(
+    batch: pa.RecordBatch,
+    column: str,
+    changes: Mapping[str, str] | Mapping[int, int],
+    where: pa.Array | None = None,
+) -> pa.RecordBatch:
+    """A batch in which the values of a column are changed, where `where` holds."""
+    index = batch.schema.get_field_index(column)
+    if index < 0:
+        return batch
+    values = batch.column(index)
+    olds = pa.array(list(changes), values.type)
+    news = pa.array(list(changes.values()), values.type)
+    mapped = pc.coalesce(news.take(pc.index_in(values, value_set=olds)), values)
+    if where is not None:
+        mapped = pc.if_else(where, mapped, values)
+    return batch.set_column(index, batch.schema.field(index), mapped)
+
+
+def _replace_by(
+    batch: pa.RecordBatch, column: str, key: str, changes: Mapping[int, str]
+) -> pa.RecordBatch:
+    """A batch in which a column has new values in the rows with some keys."""
+    index = batch.schema.get_field_index(column)
+    if index < 0:
+        return batch
+    values = batch.column(index)
+    keys = batch.column(batch.schema.get_field_index(key))
+    news = pa.array(list(changes.values()), values.type)
+    found = pc.index_in(keys, value_set=pa.array(list(changes), keys.type))
+    return batch.set_column(index, batch.schema.field(index), pc.coalesce(news.take(found), values))
+
+
+def _model_names(batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBatch:
+    index = batch.schema.get_field_index("name")
+    workspaces = batch.column(batch.schema.get_field_index("workspace")).to_pylist()
+    names = batch.column(index).to_pylist()
+    news = [ids.model(w, n) for w, n in zip(workspaces, names, strict=True)]
+    field_ = batch.schema.field(index)
+    return batch.set_column(index, field_, pa.array(news, field_.type))

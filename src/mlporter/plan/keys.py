@@ -1,0 +1,47 @@
+"""Which rows are remembered together, and whose they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlporter.plan.units import OWNED, key_array, key_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlporter.catalogue.types import Table
+
+__all__ = ["group_columns", "group_name", "key_array", "key_text", "owner_of"]
+
+_NAMED = {
+    "experiment_tags": ("experiments", ("experiment_id",)),
+    "registered_model_tags": ("registered_models", ("workspace", "name")),
+    "registered_model_aliases": ("registered_models", ("workspace", "name")),
+}
+"""Rows below what is matched by name."""
+
+
+def group_columns(table: Table) -> tuple[str, ...]:
+    """The columns whose values rows have in common that are remembered together.
+
+    They come first in the key: all of it for what is a unit itself, all but the last for the rest.
+    """
+    owned = OWNED.get(table.name)
+    is_unit = owned is not None and owned.entity == table.name
+    return table.key if is_unit or len(table.key) == 1 else table.key[:-1]
+
+
+def group_name(table: Table, row: Mapping[str, object]) -> str:
+    """The name of the group that a row is in."""
+    return key_text(row[name] for name in group_columns(table))
+
+
+def owner_of(table: Table, row: Mapping[str, object]) -> tuple[str, str]:
+    """The table and the key of the unit that a row belongs to; its own, if it is one."""
+    owned = OWNED.get(table.name)
+    kind, columns = _NAMED.get(table.name, (table.name, table.key))
+    if owned is not None:
+        kind, columns = owned.entity, owned.columns
+    if not set(columns) <= row.keys():
+        return table.name, key_text(row[name] for name in table.key)
+    return kind, key_text(row[name] for name in columns)

@@ -1,0 +1,1 @@
+"""What of the source is what of the target: by name, and by what is said of it."""

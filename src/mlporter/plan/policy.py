@@ -1,0 +1,247 @@
+"""What the user wants done where both sides have something, and what came of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+from mlporter.errors import UsageError
+from mlporter.plan.ids.id_map import IdMap
+from mlporter.plan.sides import Wish
+from mlporter.plan.units import Choice, Chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from mlporter.errors import LeftOut
+    from mlporter.plan.deleted_rows import Leftover, Link, Update
+
+__all__ = [
+    "HOW_TO_SETTLE",
+    "Conflict",
+    "InStep",
+    "Merge",
+    "OnConflict",
+    "Policy",
+    "Removal",
+    "Renamed",
+    "UnitCount",
+]
+
+_WORKSPACE = re.compile(r"(?=.{2,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""As MLflow takes them (mlflow.store.workspace.abstract_store, WorkspaceNameValidator)."""
+
+HOW_TO_SETTLE = (
+    "look closer with --dry-run and mlporter diff; leave them out with --on-conflict skip, carry "
+    "them beside with --on-conflict rename, or let them follow with --on-conflict update"
+)
+"""What to do about conflicts."""
+
+OnConflict = Literal["fail", "skip", "rename", "update"]
+"""What to do with what the target has another one of: refuse the whole, leave it out and say so,
+carry it under another name or id, or change it where the target still has what was sent."""
+
+
+@dataclass(frozen=True)
+class InStep:
+    """What `sync` wants besides.
+
+    Attributes:
+        delete: Delete what the source has no more.
+        max_delete: Refuse to delete more than so many of a kind; None is `MOST_DELETED`.
+        prefer: Whose wins where the target was edited: the source's (``ours``), or the target's
+            (``theirs``) also where both changed; None keeps edits, and calls the rest a conflict.
+        full: Read everything, and not only what seems to have changed.
+    """
+
+    delete: bool = False
+    max_delete: int | None = None
+    prefer: Literal["ours", "theirs"] | None = None
+    full: bool = False
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How to merge into a registry in use.
+
+    Attributes:
+        on_conflict: See `OnConflict`.
+        renames: ``OLD=NEW`` pairs: names that experiments and registered models get.
+        to_workspace: The workspace that everything goes to, or None to keep them.
+        rename_prefix: What goes before the names of experiments that are not renamed.
+        undelete: Restore what the target has only marked as deleted, and the source has not.
+        step: What `sync` wants besides; None of every other verb.
+        rebase: What differs and nothing is remembered of counts as edited at the target.
+        force: With ``update``: also over what was edited at the target, or is newer there.
+
+    Raises:
+        UsageError: an unknown policy, a rename that is none, or no name for a workspace.
+    """
+
+    on_conflict: OnConflict = "fail"
+    renames: tuple[str, ...] = ()
+    to_workspace: str | None = None
+    rename_prefix: str = ""
+    undelete: bool = False
+    step: InStep | None = None
+    force: bool = False
+    rebase: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if self.on_conflict not in get_args(OnConflict):
+            raise UsageError(
+                f"on_conflict is one of fail, skip, rename and update, not {self.on_conflict!r}"
+            )
+        for pair in self.renames:
+            old, equals, new = pair.partition("=")
+            if not (old and equals and new):
+                raise UsageError(f"{pair!r} is not OLD=NEW")
+        workspace = self.to_workspace
+        if workspace is not None and not _WORKSPACE.fullmatch(workspace):
+            raise UsageError(
+                f"{workspace!r} is no name for a workspace",
+                hint="MLflow takes 2 to 63 small letters and digits, with hyphens between them",
+            )
+
+        if self.force and self.on_conflict != "update":
+            raise UsageError("--force goes with --on-conflict update, and with sync")
+
+    @property
+    def updates(self) -> bool:
+        """Whether things that the target has are changed."""
+        return self.on_conflict == "update"
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether what is in conflict is left out and named, and the rest goes on."""
+        return self.on_conflict == "skip" or self.step is not None
+
+    @property
+    def wish(self) -> Wish:
+        """What is done about what differs."""
+        if not self.updates:
+            return Wish()
+        if self.step is None:
+            return Wish(updates=True, unknown="theirs" if self.rebase else "ours", force=self.force)
+        return Wish(
+            updates=True,
+            edits="ours" if self.step.prefer == "ours" else "theirs",
+            both=self.step.prefer or "conflict",
+            unknown="theirs" if self.rebase else self.step.prefer or "conflict",
+            force=self.force,
+            deletes=self.step.delete,
+        )
+
+    def experiment_name(self, name: str) -> str | None:
+        """The new name of an experiment, or None if it keeps its own."""
+        if name in self.new_names or not self.rename_prefix:
+            return self.new_names.get(name)
+        return f"{self.rename_prefix}{name}"
+
+    @cached_property
+    def new_names(self) -> dict[str, str]:
+        """New names by old ones."""
+        pairs = (pair.partition("=") for pair in self.renames)
+        return {old: new for old, _, new in pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Something of the source that the target has another one of."""
+
+    kind: str
+    id: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id!r}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """Something that gets another name or id: ``experiment``, its old id and its new one."""
+
+    kind: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCount:
+    """Things of a kind: carried, already there and the same, left out as they conflict.
+
+    Of those that are there, `restored` were marked as deleted, and are active again.
+    """
+
+    kind: str
+    new: int = 0
+    there: int = 0
+    skipped: int = 0
+    restored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A row of the target that goes."""
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[object, ...]
+
+
+@dataclass
+class Merge:
+    """What a merge will do: decided, and not yet done.
+
+    Attributes:
+        ids: What is called otherwise in the target.
+        choice: What of the source is carried.
+        new: What of each kind of unit is new, by the target's keys.
+        skipped: What of each kind is left out by ``--on-conflict skip``.
+        skipped_rows: How many single rows of each table are, likewise.
+        conflicts: Why it is refused; empty if it is not.
+        renamed: What gets another name or id, experiments and names first.
+        units: Counts by kind.
+        leftovers: Rows of the target below things that it purged and that are carried: they make
+            room. Children come first.
+        updates: Rows of the target that change: what is restored (`Policy.undelete`).
+        links: Columns of the target that named what it purged, and are to name it again.
+        left_out: What is left out by the policy.
+        notes: Sentences for people.
+        removals: Rows that the target loses, as the source has them no more.
+        appended: Runs that the target has and that get metric points, and how many.
+        disputed: Digests of the keys of rows on which the sides will differ afterwards, by table.
+        touched: Units of the target (table and key) that get or lose something.
+        forgotten: Units (table and key) that the target has no more, or loses.
+        noted: The target's numbers of experiments, and the names they were sent with, by the
+            source's numbers.
+    """
+
+    ids: IdMap = field(default_factory=IdMap)
+    choice: Choice = field(default_factory=Choice)
+    new: dict[str, frozenset[str]] = field(default_factory=dict)
+    skipped: dict[str, Chosen] = field(default_factory=dict)
+    skipped_rows: dict[str, int] = field(default_factory=dict)
+    conflicts: list[Conflict] = field(default_factory=list)
+    renamed: list[Renamed] = field(default_factory=list)
+    units: list[UnitCount] = field(default_factory=list)
+    leftovers: Counter[Leftover] = field(default_factory=Counter)
+    updates: list[Update] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
+    appended: dict[str, int] = field(default_factory=dict)
+    disputed: Mapping[str, Collection[int]] = field(default_factory=dict)
+    touched: set[tuple[str, str]] = field(default_factory=set)
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
+    noted: tuple[dict[str, str], dict[str, str]] = ({}, {})
+
+    @property
+    def changed(self) -> Counter[str]:
+        """How many rows that are there change, by table."""
+        return Counter(table for table, _ in {(u.table, u.key) for u in self.updates})

@@ -1,0 +1,92 @@
+"""Remember what was sent, once it is there: the source's rows, as they are compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue.types import Kind
+from mlporter.plan.base import remember
+from mlporter.plan.changes import matched_pair
+from mlporter.plan.equality import Comparison
+from mlporter.plan.ids.id_map import IdMap
+from mlporter.plan.ids.mapped_rows import MappedReader
+from mlporter.plan.rows import Sides
+from mlporter.plan.side_reader import Nothing
+from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.catalogue.types import Table
+    from mlporter.plan.base import Base
+    from mlporter.plan.policy import Merge
+    from mlporter.progress import OnProgress
+    from mlporter.stores.protocols import Source
+
+__all__ = ["NOT_REMEMBERED", "remember_sent"]
+
+NOT_REMEMBERED = frozenset({"metrics", "latest_metrics", "inputs", "input_tags", "datasets"})
+"""Rows that are only ever added: whoever has more of them has added some."""
+
+
+def remember_sent(
+    base: Base,
+    source: Source,
+    *,
+    tables: tuple[Table, ...],
+    there: tuple[Table, ...],
+    merge: Merge,
+    on_progress: OnProgress,
+) -> None:
+    """Remember what a target has of a source, now that it is there.
+
+    Args:
+        base: Where to.
+        source: What was carried, as it is.
+        tables: The tables that were carried.
+        there: The tables of the target.
+        merge: What was done, and what the sides do not agree on.
+        on_progress: Told what is being remembered.
+    """
+    for sides in _sides(source, tables, there, merge):
+        table = sides.pair.table
+        on_progress(f"remembering {table.name}", 0, None)
+        remember(base, table, sides.of_source(), merge.disputed.get(table.name, ()))
+    _forget(base, merge)
+    numbers, names = merge.noted
+    base.note(EXPERIMENTS, base.noted(EXPERIMENTS) | numbers)
+    base.note("experiment_names", base.noted("experiment_names") | names)
+
+
+def _sides(
+    source: Source, tables: tuple[Table, ...], there: tuple[Table, ...], merge: Merge
+) -> Iterator[Sides]:
+    nothing = Nothing(there)
+    comparison = Comparison(source, nothing, tables)
+    without = {kind: Chosen(chosen.keys, without=True) for kind, chosen in merge.skipped.items()}
+    mine = MappedReader(source, merge.ids, Choice(without))
+    theirs = MappedReader(nothing, IdMap())
+    for table in tables:
+        name = table.name
+        if table.kind is not Kind.KEPT or name in NOT_REMEMBERED:
+            continue
+        if name in {EXPERIMENTS, MODELS}:
+            pair = matched_pair(name, *comparison.entries(name))
+            if pair is not None:
+                yield Sides(pair, mine, theirs)
+        elif (name in OWNED or name in ENTITIES or name in ROWWISE) and comparison.is_on_both(name):
+            sides = comparison.sides(name, mine, theirs)
+            if sides is not None and sides.pair.table.key:
+                yield sides
+
+
+def _forget(base: Base, merge: Merge) -> None:
+    """Forget what neither side has any more; of rows below it, their own names tell."""
+    by_kind: dict[str, list[str]] = {}
+    for kind, name in merge.forgotten:
+        by_kind.setdefault(kind, []).append(name)
+    for kind, names in by_kind.items():
+        base.forget(kind, names)
+        below = [table for table, owned in OWNED.items() if owned.entity == kind]
+        for table in below:
+            base.forget(table, names)

@@ -1,0 +1,263 @@
+"""What was sent once and the source has no more: it goes from the target too, if that is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
+from mlporter.catalogue import source_tags
+from mlporter.errors import RefusedError
+from mlporter.plan.actions import Action, ActionKind
+from mlporter.plan.base import groups_of
+from mlporter.plan.deleted_rows import LIFECYCLE, Update
+from mlporter.plan.keys import group_columns, group_name, key_text
+from mlporter.plan.sides import Outcome, State, decide
+from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, tables_of
+from mlporter.wording import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mlporter.plan.rows import RowPlanner, Sides
+    from mlporter.plan.side_reader import Reader
+
+__all__ = ["Vanished", "check_how_many", "tombstone"]
+
+_SHARE = 0.2
+_FEW = 10
+
+_VERSION = "model_versions"
+_OWN_TAGS = (source_tags.OURS, "mlflow.")
+_KINDS = (*(e for e in ENTITIES if e not in {"secrets", "model_definitions"}), MODELS, EXPERIMENTS)
+"""What is deleted, in an order in which what others refer to comes last."""
+_BELOW: Mapping[str, tuple[str, ...]] = {
+    EXPERIMENTS: ("experiment_tags",),
+    MODELS: ("registered_model_tags", "registered_model_aliases"),
+}
+
+
+@dataclass
+class Vanished:
+    """Finds units that were sent, and of which the source knows nothing any more.
+
+    Attributes:
+        sides: A table of both sides, as it is compared, limited to some units of the target.
+        target: The target as it is.
+        planner: Decides, and takes what comes of it.
+        alive: What the whole source has of a kind, by the target's keys.
+        updates: What marks things as deleted.
+        doomed: Units that are deleted: kind and key.
+        forgotten: What neither side has any more.
+        kinds: What is looked for, in an order in which what others refer to comes last.
+    """
+
+    sides: Callable[[str, str, set[str]], Sides | None]
+    target: Reader
+    planner: RowPlanner
+    alive: Callable[[str], set[str]]
+    updates: list[Update] = field(default_factory=list)
+    doomed: list[tuple[str, str]] = field(default_factory=list)
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
+    kinds: tuple[str, ...] = _KINDS
+
+    def run(self) -> None:
+        """Look for them, and decide about each."""
+        there = {table.name for table in self.target.tables}
+        for kind in self.kinds:
+            if kind in there:
+                self._of_kind(kind)
+
+    def _of_kind(self, kind: str) -> None:
+        base = self.planner.base
+        gone = set(base.names(kind))
+        gone -= self.alive(kind) if gone else set()
+        if not gone:
+            return
+        rows = self._rows(kind, gone)
+        self.forgotten += [(kind, key) for key in sorted(gone - rows.keys())]
+        edited = self._edited(kind, set(rows))
+        for key, row in sorted(rows.items()):
+            self._decide(kind, key, row, is_edited=key in edited)
+
+    def _rows(self, kind: str, keys: set[str]) -> dict[str, dict[str, Any]]:
+        """What the target has of some units, but for what it has deleted itself."""
+        entry = next(table for table in self.target.tables if table.name == kind)
+        columns = tuple(
+            dict.fromkeys(
+                (*entry.key, *({"lifecycle_stage", "current_stage"} & entry.by_name.keys()))
+            )
+        )
+        found: dict[str, dict[str, Any]] = {}
+        for batch in self.target.read(kind, columns):
+            for row in batch.to_pylist():
+                key = key_text(row[name] for name in entry.key)
+                if key in keys:
+                    found[key] = row
+        return found
+
+    def _decide(self, kind: str, key: str, row: Mapping[str, Any], *, is_edited: bool) -> None:
+        name = key.replace("\x1f", "/")
+        if row.get("lifecycle_stage") == "deleted" or row.get("current_stage") == DELETED_STAGE:
+            return  # what is in the trash already stays there
+        wish, book = self.planner.wish, self.planner.book
+        if not wish.deletes:
+            why = "the source has it no more; --delete removes it"
+            book.add(Action(ActionKind.KEEP, kind, name, why=why))
+            return
+        state = State.BOTH_CHANGED if is_edited else State.SOURCE_CHANGED
+        outcome = decide(state, wish)
+        if outcome is Outcome.SEND:
+            book.add(Action(ActionKind.DELETE, kind, name))
+            self.doomed.append((kind, key))
+            self._delete(kind, row)
+            return
+        why = "the source has it no more, and somebody changed it at the target"
+        is_conflict = outcome is Outcome.CONFLICT
+        book.add(
+            Action(ActionKind.CONFLICT if is_conflict else ActionKind.KEEP, kind, name, why=why)
+        )
+        if is_conflict:
+            self.planner.plan.conflicts.append((kind, name, why))
+
+    # --- Whether somebody changed it --------------------------------------------------------------
+
+    def _edited(self, kind: str, keys: set[str]) -> set[str]:
+        """Which units of the target are not as they were sent."""
+        if not keys:
+            return set()
+        found: set[str] = set()
+        below = tables_of(kind)[1:] if kind in ENTITIES else _BELOW[kind]
+        for name in (kind, *below):
+            if name in {"metrics", "inputs", "input_tags"}:
+                continue
+            sides = self.sides(kind, name, keys)
+            if sides is not None:
+                found |= self._edited_in(name, sides, keys)
+        return found
+
+    def _edited_in(self, name: str, sides: Sides, keys: set[str]) -> set[str]:
+        table = sides.pair.table
+        names = [name for name, _, _ in groups_of(table, _plain(name, sides), ())]
+        known = self.planner.base.groups(name, names)
+        owners = _owners(name, sides)
+        found = set()
+        for group, lines, _ in groups_of(table, _plain(name, sides), ()):
+            base = known.get(group)
+            is_same = (
+                base is not None
+                and base.columns == tuple(table.schema.names)
+                and np.isin(lines[:, 0], base.rows[:, 0]).all()
+                and {tuple(line) for line in lines.tolist()}
+                <= {tuple(line) for line in base.rows.tolist()}
+            )
+            if not is_same:
+                found.add(owners.get(group, group))
+        return keys & found
+
+    # --- Deleting ---------------------------------------------------------------------------------
+
+    def _delete(self, kind: str, row: Mapping[str, Any]) -> None:
+        """As MLflow deletes: into its trash where it has one, and a version leaves its number."""
+        now = time.time_ns() // 1_000_000
+        entry = next(table for table in self.target.tables if table.name == kind)
+        key = tuple(row[name] for name in entry.key)
+        if kind in LIFECYCLE:
+            values = [("lifecycle_stage", "deleted")]
+            times = {"runs": "deleted_time", "experiments": "last_update_time",
+                     "logged_models": "last_updated_timestamp_ms"}  # fmt: skip
+            if times[kind] in entry.by_name:
+                values.append((times[kind], now))  # type: ignore[arg-type]
+            self.updates.append(Update(kind, key, tuple(values)))
+        elif kind == _VERSION:
+            self.updates.append(Update(kind, key, tombstone(entry.by_name, now)))
+        else:
+            self._remove(kind, row, entry.key)
+
+    def _remove(self, kind: str, row: Mapping[str, Any], key: tuple[str, ...]) -> None:
+        """All rows of something, children first."""
+        removals = self.planner.plan.removals
+        values = tuple(row[name] for name in key)
+        if kind == MODELS:
+            below = ("registered_model_aliases", "registered_model_tags", "model_version_tags",
+                     _VERSION)  # fmt: skip
+            for table in below:
+                removals[table].append((key, values))
+        else:
+            for table in reversed(tables_of(kind)[1:]):
+                removals[table].append((OWNED[table].columns, values))
+        removals[kind].append((key, values))
+
+
+def _owners(name: str, sides: Sides) -> dict[str, str]:
+    """Whose the groups of a table are, where they are not called like their owners."""
+    table, owned = sides.pair.table, OWNED.get(name)
+    if owned is None or owned.columns == group_columns(table):
+        return {}
+    if not set(owned.columns) <= table.by_name.keys():
+        return {}
+    return {
+        group_name(table, row): key_text(row[column] for column in owned.columns)
+        for batch in sides.of_target()
+        for row in batch.to_pylist()
+    }
+
+
+def _plain(name: str, sides: Sides) -> Iterator[Any]:
+    """The target's rows, without tags that MLflow or we set on a copy."""
+    column = source_tags.TAG_TABLES.get(name)
+    for batch in sides.of_target():
+        if column is None:
+            yield batch
+            continue
+        keys = batch.column(batch.schema.names.index(column)).to_pylist()
+        own = [at for at, key in enumerate(keys) if not str(key).startswith(_OWN_TAGS)]
+        yield batch.take(own) if len(own) < len(keys) else batch
+
+
+def tombstone(columns: Mapping[str, object], now: int) -> tuple[tuple[str, object], ...]:
+    """What MLflow makes of a deleted version's row (`SqlAlchemyStore.delete_model_version`)."""
+    values: dict[str, object] = {
+        "current_stage": DELETED_STAGE,
+        "last_updated_time": now,
+        "description": None,
+        "user_id": None,
+        "source": "REDACTED-SOURCE-PATH",
+        "run_id": "REDACTED-RUN-ID",
+        "run_link": "REDACTED-RUN-LINK",
+        "status_message": None,
+    }
+    return tuple((name, value) for name, value in values.items() if name in columns)
+
+
+def check_how_many(
+    doomed: list[tuple[str, str]], there: Callable[[str], int], most: int | None, subject: str
+) -> None:
+    """Refuse to delete more of a kind than seems to be meant.
+
+    Args:
+        doomed: What would be deleted.
+        there: How many of a kind the target has.
+        most: The most of a kind; None is a fifth of them, and ten in any case.
+        subject: The target.
+
+    Raises:
+        RefusedError: it is more.
+    """
+    counts = Counter(kind for kind, _ in doomed)
+    too_many = []
+    for kind, count in sorted(counts.items()):
+        allowed = max(_FEW, int(_SHARE * there(kind))) if most is None else most
+        if count > allowed:
+            too_many.append(f"{count} of {plural(there(kind), 'row')} of {kind}")
+    if too_many:
+        raise RefusedError(
+            "more would be deleted than seems to be meant",
+            subject=subject,
+            hint="look at it with --dry-run; --max-delete N allows more of each kind",
+            reasons=tuple(too_many),
+        )

@@ -1,0 +1,1 @@
+"""What people name, and which place that is."""

@@ -1,0 +1,1 @@
+"""Where artifact files of any registry are found and written."""

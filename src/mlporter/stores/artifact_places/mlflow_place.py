@@ -1,0 +1,192 @@
+# ruff: noqa: PLC0415 -- MLflow takes seconds to import, which most commands can do without
+"""Artifact places behind MLflow's artifact repositories: S3, GCS, Azure, HDFS, SFTP, servers.
+
+MLflow is imported when the first such place is opened, never before. Retries are MLflow's and
+the drivers' own. What they raise becomes an `UnreachableError` (or an `OSError` for a single file
+that is read), with credentials taken out of the text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote, urlsplit
+
+from mlporter.artifacts.disk.copying import Tapped, copy_and_hash, hash_stream
+from mlporter.artifacts.failures import reading_one_file, translated
+from mlporter.artifacts.places import FoundFile, Listing, Problem, Written, displayable
+from mlporter.artifacts.uris.uri_text import safe_relative
+from mlporter.errors import RefusedError, UnreachableError
+from mlporter.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlflow.entities import FileInfo
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+    from mlporter.artifacts.disk.write_log import WriteLog
+
+__all__ = ["MlflowPlace"]
+
+_MISPLACED = "its name is not safe to use as a path, or the store lists it in another folder"
+_FIRST_USE = threading.Lock()
+_used: set[str] = set()
+
+
+@dataclass
+class MlflowPlace:
+    """A place behind one of MLflow's artifact repositories; made by `open_place`.
+
+    Files pass through a temporary file on their way in and out, so memory stays small.
+    """
+
+    address: str
+    repository: ArtifactRepository
+    log: WriteLog | None = None
+    _known: dict[str, int] | None = field(default=None, init=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
+
+    @property
+    def uri(self) -> str:
+        """Its URI, redacted."""
+        return redact(self.address)
+
+    def exists(self) -> bool:
+        """Whether there is anything below it."""
+        return bool(self._children(""))
+
+    def list(self) -> Listing:
+        """All files below it; see `Place.list`."""
+        files: dict[str, FoundFile] = {}
+        problems: dict[str, Problem] = {}
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            for info in self._children(folder):
+                name = info.path
+                if not _is_child(name, folder):
+                    shown = displayable(name)
+                    problems[name] = Problem(shown, "unsafe-path", _MISPLACED)
+                elif info.is_dir:
+                    pending.append(name)
+                else:
+                    files[name] = FoundFile(name, int(info.file_size or 0))
+        ordered = sorted(files.values(), key=lambda file: file.path.encode())
+        return Listing(tuple(ordered), tuple(problems.values()))
+
+    def _children(self, folder: str) -> Sequence[FileInfo]:
+        with translated(self.address), _one_at_first(self.address):
+            listed: Sequence[FileInfo] = self.repository.list_artifacts(folder or None)
+        return listed
+
+    @contextlib.contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """A file's bytes; see `Place.open`. It is downloaded to a temporary file first."""
+        if not safe_relative(path):
+            raise PermissionError(f"not a safe path: {path!r}")
+        with tempfile.TemporaryDirectory(prefix="mlporter-") as folder:
+            local = Path(folder, "download")
+            with reading_one_file(self.address):
+                # Not download_artifacts: that lists first, and takes an object "a" for a folder
+                # where there is also an object "a/b".
+                self.repository._download_file(self._remote(path), os.fspath(local))  # noqa: SLF001
+            with local.open("rb") as stream:
+                yield stream
+
+    def _remote(self, path: str) -> str:
+        """Repositories that speak HTTP paste paths into URLs without quoting them."""
+        from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+
+        return quote(path) if isinstance(self.repository, HttpArtifactRepository) else path
+
+    def put(self, path: str, stream: BinaryIO) -> Written:
+        """Write a file; see `Place.put`.
+
+        What lies here is listed once, before the first file is written. Read back with `list`.
+        """
+        if not safe_relative(path):
+            raise RefusedError("the path of an artifact is not safe", subject=path)
+        folder, _, name = self._remote(path).rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="mlporter-") as temporary:
+            local = Path(temporary, name)
+            digest, size = _spool(stream, local)
+            if path in self._sizes():
+                return self._already(path, digest, size)
+            if self.log:
+                self.log.add_remote(self.address, path)
+            with translated(self.address):
+                self.repository.log_artifact(os.fspath(local), folder or None)
+        with self._lock:
+            self._sizes()[path] = size
+        return Written(digest, size, created=True)
+
+    def _sizes(self) -> dict[str, int]:
+        with self._lock:
+            if self._known is None:
+                self._known = {file.path: file.size for file in self.list().files}
+            return self._known
+
+    def _already(self, path: str, digest: str, size: int) -> Written:
+        if self._sizes()[path] == size:
+            with self.open(path) as there:
+                if hash_stream(there) == (digest, size):
+                    return Written(digest, size, created=False)
+        raise RefusedError("another file is already there", subject=f"{self.uri}/{path}")
+
+    def remove(self, paths: Sequence[str]) -> Sequence[str]:
+        """Remove files; those that stay are found by listing, as stores fail in silence here.
+
+        A path that also is a folder of other files stays: MLflow would delete the folder.
+        """
+        from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+        if type(self.repository).delete_artifacts is ArtifactRepository.delete_artifacts:
+            return paths
+        folders = {
+            str(folder) for file in self.list().files for folder in PurePosixPath(file.path).parents
+        }
+        for path in paths:
+            if path not in folders:
+                with translated(self.address):
+                    self.repository.delete_artifacts(self._remote(path))
+        there = {file.path for file in self.list().files}
+        return [path for path in paths if path in there]
+
+
+def _spool(stream: BinaryIO, local: Path) -> tuple[str, int]:
+    source = Tapped(stream)
+    try:
+        with local.open("xb") as out:
+            return copy_and_hash(source, out)
+    except OSError as error:
+        if error is source.failure:
+            raise
+        raise UnreachableError(
+            f"cannot write a temporary file: {error.strerror or error}",
+            subject=os.fspath(local.parent),
+            hint="set TMPDIR to a folder with room for the largest artifact",
+        ) from error
+
+
+def _is_child(name: str, folder: str) -> bool:
+    """Stores normalise `a//b` and `a/../b`; then a listing names something that is not below."""
+    return safe_relative(name) and posixpath.dirname(name) == folder
+
+
+@contextlib.contextmanager
+def _one_at_first(address: str) -> Iterator[None]:
+    """boto3's default session may not be made by two threads at once; nor are others known to."""
+    scheme = urlsplit(address).scheme
+    if scheme in _used:
+        yield
+        return
+    with _FIRST_USE:
+        yield
+        _used.add(scheme)

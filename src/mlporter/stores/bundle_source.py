@@ -1,0 +1,148 @@
+"""A bundle as a place to read from: the same tables and files as a database or a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlporter.bundle.blobs import BlobStore
+from mlporter.bundle.documents.manifest import OWN_TABLES, load_manifest
+from mlporter.bundle.folder.layout import BLOBS, what_is_wrong
+from mlporter.bundle.folder.state import check_finished
+from mlporter.bundle.tables.read_parts import read_table
+from mlporter.catalogue import TABLES, USER_TABLES
+from mlporter.catalogue.tables.own import ARTIFACTS
+from mlporter.errors import BundleDamagedError
+from mlporter.stores.protocols import ArtifactFile, Description
+from mlporter.stores.rows.filters import columns_with, rows_among
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
+    from mlporter.stores.protocols import Among, Keep, Report
+
+__all__ = ["BundleSource"]
+
+
+class BundleSource:
+    """Reads a finished bundle; implements `mlporter.stores.protocols.Source`.
+
+    The own tables ``artifacts`` and ``left_out`` can be read and counted too, but are not among
+    `tables`. Every part is hashed before it is decoded, and every blob while it is read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], blobs: BlobStore | None = None) -> None:
+        """Open the bundle in `path`; `blobs` is the pool its blobs are in, if not in itself.
+
+        Raises:
+            UnreachableError: there is no such directory, or it cannot be read.
+            UsageError: it is not a bundle.
+            BundleUnfinishedError: its export was interrupted.
+            BundleInUseError: it is being written.
+            BundleDamagedError: its manifest is not what the format says.
+            UnsupportedError: it is of a later format version.
+        """
+        self.path = Path(path)
+        check_finished(self.path)
+        self.manifest: Manifest = load_manifest(self.path)
+        if blobs is None and (self.path / BLOBS).is_symlink():
+            raise BundleDamagedError(f"{BLOBS} is a symbolic link", subject=str(self.path))
+        self._blobs = blobs or BlobStore(self.path / BLOBS)
+        self._tables = {name: entry.table(name) for name, entry in self.manifest.tables.items()}
+
+    @property
+    def description(self) -> Description:
+        """What and where it is."""
+        manifest = self.manifest
+        return Description(
+            address=str(self.path),
+            kind="bundle",
+            revision=manifest.schema_revision,
+            consistency=manifest.source.consistency,
+            artifacts=manifest.artifacts.mode,
+            bundle_id=manifest.bundle_id,
+            stored_revision=manifest.source.schema_revision,
+            registry=manifest.source.registry,
+            selection=manifest.selection if isinstance(manifest.selection, dict) else None,
+            over_rest=manifest.source.kind == "server",
+        )
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its tables in the catalogue's order, then those that the catalogue does not know."""
+        known = [t.name for t in (*TABLES, *USER_TABLES) if t.name in self._tables]
+        rest = sorted(set(self._tables) - set(known) - set(OWN_TABLES))
+        return tuple(self._tables[name] for name in (*known, *rest))
+
+    def count(self, table: str) -> int:
+        """Rows of a table, as the manifest says.
+
+        Raises:
+            KeyError: the bundle has no such table.
+        """
+        return self.manifest.tables[table].rows
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table in key order, in batches of bounded size; all, or those in `among`.
+
+        Raises:
+            KeyError: the bundle has no such table or column.
+            BundleDamagedError: a part is not what the manifest says.
+            UnreachableError: a part cannot be read.
+        """
+        entry, parts = self._tables[table], self.manifest.tables[table].parts
+        if among is None:
+            return read_table(self.path, entry, parts, columns)
+        wanted = columns_with(entry, columns, among)
+        return rows_among(read_table(self.path, entry, parts, wanted), columns, among)
+
+    def files(
+        self,
+        report: Report,  # noqa: ARG002 -- nothing to report
+        keep: Keep | None = None,
+    ) -> Iterator[ArtifactFile]:
+        """Every artifact file, sorted, or those of the owners that `keep` wants; SHA-256 is known.
+
+        Raises:
+            BundleDamagedError: the table ``artifacts`` is damaged, or holds what no writer writes.
+        """
+        for batch in self.read(ARTIFACTS.name):
+            for row in batch.to_pylist():
+                if wrong := what_is_wrong(
+                    row["owner_kind"], row["path"], row["size"], row["sha256"]
+                ):
+                    whose = f"{row['owner_kind'][:60]} {row['owner_id'][:200]}"
+                    message = f"{row['path'][:200]!r} of {whose} {wrong}"
+                    raise BundleDamagedError(message, subject=str(self.path))
+                if keep is None or keep(row["owner_kind"], row["owner_id"]):
+                    yield ArtifactFile(**row, token=row["sha256"], stamp=row["sha256"])
+
+    def open_file(self, file: ArtifactFile) -> BinaryIO:
+        """The bytes of a file, checked as they are read. Safe to call from several threads.
+
+        Raises:
+            BundleDamagedError: the blob is missing or of another size; or, with the last read, not
+                what its name says.
+            UnreachableError: it cannot be read.
+        """
+        return self._blobs.open(file.sha256 or file.token, file.size)
+
+    def losses(self) -> Iterator[LeftOut]:
+        """Nothing: what the export could not give is in the table ``left_out``."""
+        return iter(())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: what there was to say was said by the export."""
+        return ()
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""

@@ -1,0 +1,1 @@
+"""One connection to a database, speaking Arrow, and what may go wrong on it."""

@@ -1,0 +1,59 @@
+"""`Among` as SQL: which statements read the rows that it asks for, in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlporter.stores.database.connection.connection import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlporter.catalogue.types import Table
+    from mlporter.stores.protocols import Among
+
+__all__ = ["literal", "where_clauses"]
+
+_CHUNK = 500
+"""Values of a statement where several are read one after the other."""
+_MOST_VALUES = 5_000
+_MOST_CHARACTERS = 200_000
+"""The most of one statement, far below what SQLite (1 MB) and MySQL (4 MB and more) take."""
+
+
+def where_clauses(table: Table, among: Among) -> list[str]:
+    """One ``WHERE`` a statement; read one after the other their rows are sorted by the key.
+
+    They may let more rows through than were asked for (MySQL compares text without case), or all:
+    ``[""]`` where the values are too many, or not surely the same text on every engine.
+    """
+    values = among.values
+    if not values:
+        return []
+    if not all(_is_plain(value) for value in values):
+        return [""]
+    if table.key and table.key[0] == among.column:
+        chunks = [values[at : at + _CHUNK] for at in range(0, len(values), _CHUNK)]
+        return [_where(among.column, chunk) for chunk in chunks]
+    if len(values) > _MOST_VALUES:
+        return [""]
+    where = _where(among.column, values)
+    return [where if len(where) <= _MOST_CHARACTERS else ""]
+
+
+def _where(column: str, values: Sequence[str | int]) -> str:
+    if len(values) == 1:
+        return f"WHERE {quoted(column)} = {literal(values[0])}"
+    return f"WHERE {quoted(column)} IN ({', '.join(map(literal, values))})"
+
+
+def _is_plain(value: str | int) -> bool:
+    """Whether a literal means the same everywhere: backslashes and other alphabets may not."""
+    return isinstance(value, int) or (value.isascii() and "\\" not in value and "\0" not in value)
+
+
+def literal(value: str | int) -> str:
+    """A value as SQL text; our sessions take backslashes as they are on every engine."""
+    if isinstance(value, int):
+        return str(int(value))
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""What SQLite, PostgreSQL and MySQL each do in their own way."""

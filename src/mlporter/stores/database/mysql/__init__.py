@@ -1,0 +1,1 @@
+"""MySQL and MariaDB in detail: their driver, their errors, and what they can hold."""

@@ -1,0 +1,1 @@
+"""Which tables a database has, of which revision, and how they are made."""

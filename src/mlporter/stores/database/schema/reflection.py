@@ -1,0 +1,129 @@
+"""What tables and columns a database really has, held against the catalogue."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mlporter.catalogue import AUTH_TABLES, BOOKKEEPING_TABLES, BY_NAME, TABLES
+from mlporter.catalogue.tables.columns import looks_secret
+from mlporter.catalogue.types import Column, Kind, Table
+from mlporter.stores.database.schema.user_rows import has_users
+
+if TYPE_CHECKING:
+    from mlporter.stores.database.connection.connection import Connection
+
+__all__ = ["ActualColumn", "actual_tables", "as_catalogue"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActualColumn:
+    """A column as the database declares it; ``key`` is its place in the primary key, from 1."""
+
+    name: str
+    type: str
+    key: int = 0
+    generated: bool = False
+
+
+def actual_tables(connection: Connection) -> dict[str, tuple[ActualColumn, ...]]:
+    """Tables of the database (of PostgreSQL's current schema) with their columns."""
+    sql = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL, "mysql": _MYSQL}[connection.dialect.name]
+    tables: dict[str, list[ActualColumn]] = {}
+    for table, name, kind, key, generated in connection.rows(sql):
+        column = ActualColumn(name, kind.lower(), int(key or 0), bool(generated))
+        tables.setdefault(table, []).append(column)
+    return {name: tuple(columns) for name, columns in tables.items()}
+
+
+# hidden: 2 and 3 are generated columns, which SQLite's table_info leaves out.
+_SQLITE = """
+SELECT t.name, c.name, c.type, c.pk, c.hidden IN (2, 3)
+FROM sqlite_master t, pragma_table_xinfo(t.name) c
+WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+ORDER BY t.name, c.cid
+"""
+
+_POSTGRESQL = """
+SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL)::text,
+       COALESCE(array_position(i.indkey::int2[], a.attnum) + 1, 0)::int8,
+       (a.attgenerated <> '')
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
+ORDER BY c.relname, a.attnum
+"""
+
+# What is no text comes as bytes, whatever it is called.
+_MYSQL = """
+SELECT c.table_name, c.column_name,
+       CASE WHEN c.data_type IN ('bit', 'vector', 'geometry', 'point', 'linestring', 'polygon',
+           'multipoint', 'multilinestring', 'multipolygon', 'geometrycollection', 'geomcollection')
+           THEN 'blob' ELSE c.column_type END, k.seq_in_index,
+       COALESCE(c.generation_expression, '') <> ''
+FROM information_schema.columns c
+JOIN information_schema.tables t
+  ON t.table_schema = DATABASE() AND t.table_name = c.table_name
+  AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
+LEFT JOIN information_schema.statistics k
+  ON k.table_schema = DATABASE() AND k.table_name = c.table_name
+  AND k.column_name = c.column_name AND k.index_name = 'PRIMARY'
+WHERE c.table_schema = DATABASE()
+ORDER BY c.table_name, c.ordinal_position
+"""
+
+
+def as_catalogue(actual: dict[str, tuple[ActualColumn, ...]]) -> tuple[Table, ...]:
+    """The tables that are here, in the catalogue's words and order; unknown ones last.
+
+    A table or column that the catalogue does not know is kept, typed by what the database
+    declares; a table or column that is not here (an older schema) is absent.
+    """
+    known = tuple(_known(table, actual[table.name]) for table in TABLES if table.name in actual)
+    others = set(actual) - set(BY_NAME) - BOOKKEEPING_TABLES
+    # Read in their own way; another program's table may be called so, too.
+    others -= AUTH_TABLES if has_users(actual) else set()
+    return known + tuple(_unknown(name, actual[name]) for name in sorted(others))
+
+
+def _known(table: Table, columns: tuple[ActualColumn, ...]) -> Table:
+    here = table.only(frozenset(c.name for c in columns))
+    extra = tuple(_column(c) for c in columns if c.name not in table.by_name)
+    return replace(here, columns=here.columns + extra) if extra else here
+
+
+def _unknown(name: str, columns: tuple[ActualColumn, ...]) -> Table:
+    key = tuple(c.name for c in sorted(columns, key=lambda c: c.key) if c.key)
+    return Table(
+        name=name,
+        kind=Kind.UNKNOWN,
+        key=key,
+        columns=tuple(
+            replace(_column(c), secret=c.name not in key and looks_secret(_column(c)))
+            for c in columns
+        ),
+        bulky=True,
+    )
+
+
+# Whole declarations, so that neither "point" nor "integer[]" is taken for a number.
+_SIZE = r"(\s*\([\d\s,]*\))?"
+_KINDS = (
+    (re.compile(rf"(unsigned )?(big |tiny|small|medium|big)?int(eger|2|4|8)?{_SIZE}"), pa.int64()),
+    (re.compile(rf"(float|double|real)( precision|4|8)?{_SIZE}"), pa.float64()),
+    (re.compile(r"bool(ean)?"), pa.bool_()),
+    (re.compile(rf"(tiny|medium|long)?blob|bytea|(var)?binary{_SIZE}"), pa.binary()),
+)
+_TEXT = re.compile(rf"(varchar|(tiny|medium|long)?text|char(acter)?)( varying)?{_SIZE}")
+
+
+def _column(column: ActualColumn) -> Column:
+    kind = next((kind for words, kind in _KINDS if words.fullmatch(column.type)), pa.string())
+    text = kind == pa.string() and not _TEXT.fullmatch(column.type)
+    # Read as text, whatever it is: that is what `json` columns are cast to.
+    narrow = {"integer": pa.int32(), "smallint": pa.int16()}.get(column.type)
+    return Column(column.name, kind, generated=column.generated, json=text, declared=narrow)

@@ -1,0 +1,112 @@
+"""Rows of a registry that is in no database, kept in a private one while they are read.
+
+A file store or a tracking server cannot be asked for its rows by key, counted or joined. What is
+read from it is appended here, in any order, and comes out again as the tables of a database do:
+sorted, in batches, a part of them, without growing in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mlporter.catalogue import HEAD_REVISION, TABLES
+from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.database.connection.connection import quoted
+from mlporter.stores.database.engines import sqlite
+from mlporter.stores.database.source import DatabaseReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mlporter.catalogue.types import Table
+
+__all__ = ["ScratchRegistry"]
+
+
+class ScratchRegistry:
+    """The catalogue's tables, empty at first, without keys: nothing that is appended is refused.
+
+    Whoever appends the same row twice gets it back twice. Safe to use from several threads.
+
+    Attributes:
+        reader: Reads what was appended so far: `count`, and `read` sorted by key.
+        folder: The private folder that it is in; what else is put there is forgotten with it.
+    """
+
+    def __init__(self, subject: str) -> None:
+        """Make it in the system's temporary folder, for its owner only.
+
+        Args:
+            subject: What the rows are of, for errors; redacted.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="mlporter-"))
+        self._lock = Lock()
+        self._by_name = {table.name: table for table in TABLES}
+        try:
+            path = self.folder / "scratch.db"
+            path.touch()
+            self._connection = sqlite.open_scratch(path, subject)
+            for table in TABLES:
+                self._connection.execute(_create(table))
+            self._connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            self._connection.execute(f"INSERT INTO alembic_version VALUES ('{HEAD_REVISION}')")
+            address = Address(AddressKind.SQLITE, subject, path)
+            self.reader = DatabaseReader(address, lambda: self._connection)
+        except BaseException:
+            self._remove()
+            raise
+
+    def append(self, table: str, batches: Iterable[pa.RecordBatch]) -> int:
+        """Append batches of a table's schema, or of some columns of it; return their rows.
+
+        Columns that are not given are NULL.
+        """
+        rows = iter(batches)
+        first = next(rows, None)
+        if first is None:
+            return 0
+        with self._lock:
+            self._connection.execute("BEGIN")
+            count = self._connection.ingest(table, first.schema, chain([first], rows))
+            self._connection.execute("COMMIT")
+        return count
+
+    def append_rows(self, table: str, rows: Iterable[Mapping[str, object]]) -> int:
+        """Append rows given as values by column name; what is not given is NULL."""
+        found = list(rows)
+        if not found:
+            return 0
+        schema = pa.schema(
+            [pa.field(field.name, field.type) for field in self._by_name[table].schema]
+        )
+        return self.append(table, [pa.RecordBatch.from_pylist(found, schema=schema)])
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._connection.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            shutil.rmtree(self.folder)
+
+
+def _create(table: Table) -> str:
+    columns = ", ".join(f"{quoted(c.name)} {_declared(c.type)}" for c in table.columns)
+    return f"CREATE TABLE {quoted(table.name)} ({columns})"
+
+
+def _declared(kind: pa.DataType) -> str:
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return "INTEGER"
+    if pa.types.is_floating(kind):
+        return "REAL"
+    return "BLOB" if pa.types.is_binary(kind) else "TEXT"

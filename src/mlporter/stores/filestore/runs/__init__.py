@@ -1,0 +1,1 @@
+"""Runs and logged models of a file store, with their metrics and datasets."""

@@ -1,0 +1,1 @@
+"""Traces of a file store, with their spans and assessments."""

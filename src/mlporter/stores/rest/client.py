@@ -1,0 +1,321 @@
+"""MLflow's REST API: plain JSON in and out, over connections that stay open.
+
+No store classes of MLflow: what a newer server says and an older MLflow does not know is read too.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from urllib.parse import quote
+
+import requests
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+from urllib3.exceptions import HTTPError
+
+from mlporter import stopping
+from mlporter.errors import UnreachableError
+from mlporter.stores.addresses.environment import PROCESS, Environment
+from mlporter.stores.rest.access import access_to, stranger_at
+from mlporter.stores.rest.answers import check, json_of
+from mlporter.stores.rest.retrying import RETRY_TIME, persist
+from mlporter.stores.rest.streams import Download, Sized
+from mlporter.stores.rest.transport import Transport, way_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+__all__ = ["RETRY_TIME", "Client", "Json", "quoted_path"]
+
+Json = dict[str, Any]
+"""A JSON object, as the API sends and takes it."""
+
+WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+
+_CONNECT_SECONDS = 15
+
+_T = TypeVar("_T")
+
+
+class Client:
+    """One server, in one workspace. Safe to use from several threads.
+
+    Whatever may be transient (429, 500, 502, 503, 504, a connection that is cut, no answer in
+    time) is tried again, with growing and random pauses or when the server says so, for at most
+    `retry_time` seconds; what is not fails at once, with what the server said.
+
+    Args:
+        address: ``http(s)://…``, ``databricks`` or ``databricks://profile``; credentials are
+            found as MLflow finds them.
+        environment: The variables that its side sees.
+        retry_time: Seconds after which something that keeps failing is given up.
+        has_settings: Whether the credentials in MLflow's settings are meant for this server.
+
+    Raises (from all methods that send):
+        UnreachableError: no way to the server, or it answers nothing that MLflow would.
+        AccessDeniedError: it does not allow this.
+        ApiError: it refused (`.code` says why); MissingEndpointError: it has no such endpoint.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        environment: Environment = PROCESS,
+        retry_time: float = RETRY_TIME,
+        has_settings: bool = True,
+    ) -> None:
+        reach = access_to if has_settings else stranger_at
+        self._transport = Transport(reach(address, environment), retry_time)
+        self.workspace: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The address, as it may be shown."""
+        return self._transport.access.subject
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and path prefix, without credentials and without a last slash."""
+        return self._transport.access.url
+
+    @property
+    def tracking_uri(self) -> str:
+        """The address by which MLflow's own code finds this server."""
+        return self.subject if self.databricks else self.url
+
+    @property
+    def environment(self) -> Environment:
+        """The variables that its side sees."""
+        return self._transport.access.environment
+
+    @property
+    def databricks(self) -> bool:
+        """Whether Databricks is behind it, whose rules are stricter."""
+        return self._transport.access.databricks
+
+    def within(self, workspace: str | None) -> Client:
+        """The same server and connections, in a workspace; None for a server without."""
+        other = object.__new__(Client)
+        other._transport = self._transport
+        other.workspace = workspace
+        return other
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    # ------------------------------------------------------------------------------------- JSON
+
+    def get(self, path: str, query: Mapping[str, object] | None = None) -> Json:
+        """The answer of a GET; `path` begins with ``/api/…``."""
+        return self._json("GET", path, query=query)
+
+    def post(self, path: str, body: Mapping[str, object], *, again: bool = True) -> Json:
+        """The answer of a POST.
+
+        Args:
+            path: From ``/api/…``.
+            body: Becomes JSON.
+            again: Whether it does no harm if it is carried out twice. If it does, it is sent
+                again only when the server surely did not carry it out.
+
+        Raises:
+            LostAnswerError: with `again` False, it may or may not have been carried out.
+        """
+        return self._json("POST", path, body=body, again=again)
+
+    def patch(self, path: str, body: Mapping[str, object], *, again: bool = True) -> Json:
+        """The answer of a PATCH; see `post`."""
+        return self._json("PATCH", path, body=body, again=again)
+
+    def delete(
+        self, path: str, body: Mapping[str, object] | None = None, *, again: bool = True
+    ) -> Json:
+        """The answer of a DELETE; see `post`."""
+        return self._json("DELETE", path, body=body, again=again)
+
+    def put(self, path: str, body: Mapping[str, object], *, again: bool = True) -> Json:
+        """The answer of a PUT with JSON; see `post`."""
+        return self._json("PUT", path, body=body, again=again)
+
+    def pages(
+        self, path: str, body: Mapping[str, object], items: str, *, method: str = "POST"
+    ) -> Iterator[list[Json]]:
+        """Pages of a list, as the server cuts them; an empty one is left out.
+
+        Args:
+            path: From ``/api/…``.
+            body: The request of every page (``page_token`` is added); a query with GET.
+            items: Where the answer holds the list.
+            method: ``POST`` or ``GET``.
+        """
+        asked = dict(body)
+        while True:
+            answer = self.get(path, asked) if method == "GET" else self.post(path, asked)
+            found = answer.get(items) or []
+            if found:
+                yield found
+            token = answer.get("next_page_token")
+            if not token:
+                return
+            if token == asked.get("page_token"):
+                raise UnreachableError(
+                    "its pages do not end: two have the same token", subject=self._named(path)
+                )
+            asked["page_token"] = token
+
+    def exists(self, path: str) -> bool | None:
+        """Whether the server has an endpoint, without calling it; None if it does not tell."""
+
+        def ask() -> bool | None:
+            with self._answer("OPTIONS", path) as response:
+                if response.status_code == requests.codes.not_found:
+                    return False
+                return True if response.ok else None
+
+        return self._persist(ask, again=True)
+
+    def text(self, path: str) -> str:
+        """The answer of a GET that is no JSON, as ``/version``."""
+        subject = self._named(path)
+
+        def ask() -> str:
+            with self._answer("GET", path) as response:
+                check(response, subject)
+                return response.text
+
+        return self._persist(ask, again=True)
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+        again: bool = True,
+    ) -> Json:
+        subject = self._named(path)
+
+        def ask() -> Json:
+            with self._answer(method, path, params=query, json=body) as response:
+                check(response, subject)
+                return json_of(response, subject)
+
+        return self._persist(ask, again=again)
+
+    # ------------------------------------------------------------------------------------ bytes
+
+    def download(
+        self, path: str, query: Mapping[str, object] | None = None
+    ) -> AbstractContextManager[BinaryIO]:
+        """The bytes behind an endpoint, streamed; a connection that is cut is taken up again.
+
+        A file must not change meanwhile: of a second answer, what was already read is skipped.
+        """
+        return Download(
+            partial(self._answer, "GET", path, params=query, stream=True),
+            partial(self._persist, again=True),
+            self._named(path),
+        )
+
+    def upload(
+        self,
+        path: str,
+        size: int,
+        open_bytes: Callable[[], AbstractContextManager[BinaryIO]],
+        *,
+        query: Mapping[str, object] | None = None,
+        method: str = "PUT",
+    ) -> None:
+        """Send `size` bytes to an endpoint, streamed, from their start at each try.
+
+        Args:
+            path: From ``/api/…``, quoted.
+            size: In bytes.
+            open_bytes: Opens them.
+            query: Of the URL.
+            method: ``PUT`` or ``POST``.
+        """
+        subject = self._named(path)
+
+        def ask() -> None:
+            with (
+                open_bytes() as stream,
+                self._answer(
+                    method,
+                    path,
+                    params=query,
+                    data=Sized(stream, size) if size else b"",
+                    headers={"Content-Type": "application/octet-stream"},
+                ) as response,
+            ):
+                check(response, subject)
+
+        self._persist(ask, again=True)
+
+    def send(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """POST some bytes that are in memory; it must do no harm if they are sent twice."""
+        subject = self._named(path)
+
+        def ask() -> None:
+            with self._answer("POST", path, data=body, headers=headers) as response:
+                check(response, subject)
+
+        self._persist(ask, again=True)
+
+    # ---------------------------------------------------------------------------------- sending
+
+    def _named(self, path: str) -> str:
+        return f"{self.subject} {path}"
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+        **kwargs: Any,  # noqa: ANN401 -- as `requests` takes them
+    ) -> Iterator[requests.Response]:
+        """Send a request once; what goes wrong on the way is a `TransientError`, or final."""
+        transport = self._transport
+        sent = {**transport.access.headers(), **(headers or {})}
+        if self.workspace is not None and "/mlflow/workspaces" not in path:
+            sent[WORKSPACE_HEADER] = self.workspace
+        try:
+            with transport.session() as session:
+                response = session.request(
+                    method,
+                    transport.access.url + path,
+                    headers=sent,
+                    auth=transport.access.auth(),
+                    timeout=(_CONNECT_SECONDS, MLFLOW_HTTP_REQUEST_TIMEOUT.get()),
+                    allow_redirects=method in ("GET", "OPTIONS"),
+                    stream=stream,
+                    **kwargs,
+                )
+                transport.reached = True
+                with response:
+                    yield response
+        except (requests.RequestException, HTTPError) as error:
+            unreached = "" if transport.reached else transport.access.url
+            raise way_error(error, self._named(path), url=unreached) from None
+
+    def _persist(self, ask: Callable[[], _T], *, again: bool) -> _T:
+        transport = self._transport
+
+        def once() -> _T:
+            stopping.check()
+            return ask()
+
+        return persist(once, again=again, seconds=transport.retry_time, stopped=transport.closed)
+
+
+def quoted_path(*parts: object) -> str:
+    """Parts of a path, each quoted, slashes too."""
+    return "/".join(quote(str(part), safe="") for part in parts)

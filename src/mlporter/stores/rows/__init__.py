@@ -1,0 +1,1 @@
+"""Rows of any registry, streamed: filtered, kept, looked up."""

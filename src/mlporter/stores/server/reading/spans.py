@@ -1,0 +1,63 @@
+"""Spans of traces that MLflow keeps in its database."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from mlporter.stores.protocols import Among
+from mlporter.stores.server.reading.rows import new_rows
+from mlporter.stores.server.reading.rows.traces import SPANS_LOCATION, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlporter.stores.database.scratch_registry import ScratchRegistry
+    from mlporter.stores.rest.client import Client
+    from mlporter.stores.server.reading.rows import Rows
+
+__all__ = ["Spans"]
+
+_STORED = "/ajax-api/2.0/mlflow/get-trace-artifact"
+
+
+class Spans:
+    """Reads spans of the traces that are in a scratch registry.
+
+    Args:
+        scratch: Where the traces are.
+        home: The client of an experiment's workspace, by its id.
+        otherwise: Any client.
+    """
+
+    def __init__(
+        self, scratch: ScratchRegistry, home: Mapping[int, Client], otherwise: Client
+    ) -> None:
+        self._scratch = scratch
+        self._home = home
+        self._otherwise = otherwise
+
+    def wanted(self, among: Among | None) -> Iterator[tuple[str, int]]:
+        """Traces whose spans are in the database, with their experiments."""
+        asked = None if among is None else Among("request_id", among.values)
+        stored = set()
+        for batch in self._scratch.reader.read("trace_tags", ("request_id", "key", "value"), asked):
+            for trace, key, value in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                if key == SPANS_LOCATION and value == "TRACKING_STORE":
+                    stored.add(trace)
+        for batch in self._scratch.reader.read(
+            "trace_info", ("request_id", "experiment_id"), asked
+        ):
+            for trace, experiment in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                if trace in stored:
+                    yield trace, experiment
+
+    def fetch(self, asked: tuple[str, int]) -> Iterator[Rows]:
+        """The spans of a trace, as MLflow stores them: what the server sends as a file."""
+        trace, experiment = asked
+        client = self._home.get(experiment, self._otherwise)
+        with client.download(_STORED, {"request_id": trace}) as stream:
+            data = json.load(stream)
+        rows = new_rows()
+        rows["spans"] += (span(found, trace, experiment) for found in data.get("spans", ()))
+        yield rows

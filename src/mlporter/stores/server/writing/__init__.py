@@ -1,0 +1,1 @@
+"""What is written to a server, and in what form."""

@@ -1,0 +1,226 @@
+"""What was last sent from one place to another: digests of rows, in a file of the user's.
+
+One folder for each two places: ``base.sqlite`` and a lock. It holds no values, so nothing that is
+secret; who loses it loses nothing but the knowledge of who changed what.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock, Timeout
+from platformdirs import user_state_path
+
+from mlporter.errors import StateInUseError, UnreachableError
+from mlporter.stores.addresses.same_place import identity_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mlporter.stores.addresses.address import Address
+
+__all__ = ["Group", "LastSent", "folder_for"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of a table that are remembered together, such as the tags of a run.
+
+    Attributes:
+        columns: The columns whose digests are there.
+        rows: One line a row: the digest of its key, and then of each column.
+    """
+
+    columns: tuple[str, ...]
+    rows: NDArray[np.uint64]
+
+    def row(self, key: int) -> dict[str, int] | None:
+        """The digests, by column, of the row with a key (its digest), or None."""
+        found = np.flatnonzero(self.rows[:, 0] == np.uint64(key))
+        if not len(found):
+            return None
+        return dict(zip(self.columns, self.rows[found[0], 1:].tolist(), strict=True))
+
+
+_FORMAT = 1
+"""Of the file, and of how values are digested: another one is as good as none."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS shapes (shape INTEGER PRIMARY KEY, columns TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS digests (
+    kind TEXT, name TEXT, shape INTEGER, content BLOB, PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (
+    kind TEXT, name TEXT, value TEXT, PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+"""
+
+
+def folder_for(source: Address, target: Address) -> Path:
+    """The folder that is used for two places unless one is named."""
+    places = f"{identity_text(source)}\n{identity_text(target)}"
+    digest = sha256(places.encode()).hexdigest()[:20]
+    return user_state_path("mlporter", appauthor=False) / "sent" / digest
+
+
+class LastSent:
+    """`mlporter.plan.base.Base` in a folder. Everything is kept by `commit`, or nothing.
+
+    Attributes:
+        folder: Where it is.
+        is_known: Whether anything was ever sent, as far as is known.
+    """
+
+    def __init__(self, folder: Path, source: str = "", target: str = "") -> None:
+        """Lock and open it; it is made if it is not there.
+
+        Args:
+            folder: The folder.
+            source: The source, for people who look into it; redacted.
+            target: The target, likewise.
+
+        Raises:
+            StateInUseError: another process uses it.
+            UnreachableError: it cannot be written.
+        """
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = FileLock(folder / "lock", thread_local=False)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StateInUseError(
+                "another mlporter is at work between these two places",
+                subject=str(folder),
+                hint="wait for it, or stop it",
+            ) from error
+        except OSError as error:
+            raise UnreachableError(
+                f"cannot keep what was sent: {error.strerror or error}",
+                subject=str(folder),
+                hint="name another folder with --state",
+            ) from error
+        with self._errors():
+            self._database = sqlite3.connect(
+                folder / "base.sqlite", isolation_level=None, check_same_thread=False
+            )
+            self._database.executescript(_SCHEMA)
+            self._database.execute("BEGIN IMMEDIATE")
+        about = dict(self._database.execute("SELECT name, value FROM about"))
+        if about.get("format", str(_FORMAT)) != str(_FORMAT):
+            self.clear()
+        self.is_known = "sent" in about
+        for name, value in (("format", str(_FORMAT)), ("source", source), ("target", target)):
+            self._say(name, value)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UnreachableError(
+                f"cannot read what was last sent: {error}",
+                subject=str(self.folder),
+                hint="name another folder with --state, or remove this one: without it, what "
+                "differs is a conflict",
+            ) from error
+
+    def _say(self, name: str, value: str) -> None:
+        self._database.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for table in ("digests", "notes", "shapes"):
+            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 -- a word of ours
+        self._database.execute("DELETE FROM about WHERE name = 'sent'")
+        self.is_known = False
+
+    # --- Rows -------------------------------------------------------------------------------------
+
+    def groups(self, table: str, names: Collection[str]) -> Mapping[str, Group]:
+        """Some groups of rows of a table, of those that there are."""
+        with self._errors():
+            rows = self._database.execute(
+                "SELECT name, columns, content FROM digests JOIN shapes USING (shape) "
+                "WHERE kind = ? AND name IN (SELECT value FROM json_each(?))",
+                (table, json.dumps(list(names))),
+            ).fetchall()
+        return {name: _group(columns, content) for name, columns, content in rows}
+
+    def names(self, table: str) -> Iterator[str]:
+        """The names of all groups of a table, sorted."""
+        with self._errors():
+            for (name,) in self._database.execute(
+                "SELECT name FROM digests WHERE kind = ? ORDER BY name", (table,)
+            ):
+                yield name
+
+    def put(self, table: str, columns: tuple[str, ...], name: str, rows: bytes) -> None:
+        """Remember a group instead of what was remembered of it."""
+        with self._errors():
+            self._database.execute(
+                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
+                (table, name, self._shape(columns), rows),
+            )
+
+    def forget(self, table: str, names: Collection[str]) -> None:
+        """Remember some groups no more."""
+        with self._errors():
+            self._database.executemany(
+                "DELETE FROM digests WHERE kind = ? AND name = ?", [(table, n) for n in names]
+            )
+
+    def _shape(self, columns: tuple[str, ...]) -> int:
+        text = json.dumps(columns)
+        self._database.execute("INSERT OR IGNORE INTO shapes (columns) VALUES (?)", (text,))
+        found = self._database.execute("SELECT shape FROM shapes WHERE columns = ?", (text,))
+        return int(found.fetchone()[0])
+
+    # --- Small things -----------------------------------------------------------------------------
+
+    def noted(self, kind: str) -> dict[str, str]:
+        """What was noted of a kind, by name."""
+        with self._errors():
+            query = "SELECT name, value FROM notes WHERE kind = ?"
+            return dict(self._database.execute(query, (kind,)))
+
+    def note(self, kind: str, values: Mapping[str, str]) -> None:
+        """Note something instead of all that was noted of its kind."""
+        with self._errors():
+            self._database.execute("DELETE FROM notes WHERE kind = ?", (kind,))
+            self._database.executemany(
+                "INSERT INTO notes VALUES (?, ?, ?)", [(kind, *item) for item in values.items()]
+            )
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Keep what was remembered; the transfer is done."""
+        with self._errors():
+            self._say("sent", "yes")
+            self._database.execute("COMMIT")
+            self._database.execute("BEGIN IMMEDIATE")
+        self.is_known = True
+
+    def close(self) -> None:
+        """Drop what was not committed, and let others have it."""
+        with suppress(sqlite3.Error):
+            self._database.execute("ROLLBACK")
+        self._database.close()
+        self._lock.release()
+
+
+def _group(columns: str, content: bytes) -> Group:
+    names = tuple(json.loads(columns))
+    rows = np.frombuffer(content, np.uint64).reshape(-1, len(names) + 1)
+    return Group(names, rows)

@@ -1,1 +1,0 @@
-"""The verbs: what to move, planned and carried out."""

@@ -1,0 +1,179 @@
+"""A registry opened for reading, for people who write Python: tables as Arrow and pandas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mlporter.errors import UsageError
+from mlporter.stores.addresses.locating import locate, locate_users
+from mlporter.stores.opening import open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    import pandas as pd
+
+    from mlporter.stores.addresses.address import Place
+    from mlporter.stores.protocols import Description, Source
+
+__all__ = ["Registry", "open", "show"]
+
+_OWN = ("artifacts", "left_out")
+
+
+class Registry:
+    """The tables of a place; use it as a context manager.
+
+    >>> with mlporter.open("backup/") as registry:  # doctest: +SKIP
+    ...     runs = registry.to_pandas("runs")
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        own = _OWN if source.description.kind == "bundle" else ()
+        self._tables = {table.name: table for table in source.tables}
+        self._names = (*self._tables, *own)
+
+    @property
+    def description(self) -> Description:
+        """What and where it is; the address is redacted."""
+        return self._source.description
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables: MLflow's, and a bundle's own ``artifacts`` and ``left_out``."""
+        return self._names
+
+    def count(self, table: str) -> int:
+        """Rows of a table.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        self._check(table)
+        return self._source.count(table)
+
+    def read(self, table: str, columns: tuple[str, ...] | None = None) -> pa.RecordBatchReader:
+        """A table as a stream of Arrow batches, sorted by its key.
+
+        The schema is `mlporter.catalogue`'s: times are int64 milliseconds since the epoch, unless
+        a column's name says otherwise. Secret columns are null.
+
+        Raises:
+            UsageError: there is no such table or column.
+        """
+        self._check(table)
+        schema = self._schema(table)
+        if columns is not None:
+            unknown = [name for name in columns if name not in schema.names]
+            if unknown:
+                raise UsageError(
+                    f"table {table} has no column {unknown[0]}",
+                    subject=self.description.address,
+                    hint=f"it has: {', '.join(schema.names)}",
+                )
+            schema = pa.schema([schema.field(name) for name in columns])
+        return pa.RecordBatchReader.from_batches(schema, self._source.read(table, columns))
+
+    def to_pandas(self, table: str) -> pd.DataFrame:
+        """A whole table as a pandas data frame; integers with gaps stay integers (``Int64``)."""
+        import pandas as pd  # noqa: PLC0415 -- half a second, and only needed here
+
+        kinds = {
+            pa.int32(): pd.Int32Dtype(),
+            pa.int64(): pd.Int64Dtype(),
+            pa.bool_(): pd.BooleanDtype(),
+        }
+        frame: pd.DataFrame = self.read(table).read_all().to_pandas(types_mapper=kinds.get)
+        return frame
+
+    def close(self) -> None:
+        """End the snapshot."""
+        self._source.close()
+
+    def __enter__(self) -> Registry:  # noqa: PYI034 -- typing.Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _schema(self, table: str) -> pa.Schema:
+        if table in self._tables:
+            return self._tables[table].schema
+        from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT  # noqa: PLC0415
+
+        return {"artifacts": ARTIFACTS, "left_out": LEFT_OUT}[table].schema
+
+    def _check(self, table: str) -> None:
+        if table not in self._names:
+            raise UsageError(
+                f"there is no table {table!r}",
+                subject=self.description.address,
+                hint=f"the tables are: {', '.join(self._names)}",
+            )
+
+
+def open(  # noqa: A001 -- as in `gzip.open`
+    address: Place,
+    *,
+    auth: Place | None = None,
+    registry: Place | None = None,
+    retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
+) -> Registry:
+    """Open a place for reading; arguments are those of `show`."""
+    place = locate(address, source_env)
+    users = None if auth is None else locate_users(auth, place)
+    models = None if registry is None else locate_users(registry, place)
+    return Registry(open_source(place, auth=users, registry=models, retry_time=retry_time))
+
+
+def show(
+    address: Place,
+    table: str,
+    *,
+    columns: tuple[str, ...] | None = None,
+    auth: Place | None = None,
+    registry: Place | None = None,
+    retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
+) -> pa.RecordBatchReader:
+    """Rows of a table as a stream of Arrow batches; the place is closed at its end.
+
+    Args:
+        address: A bundle or a database.
+        table: A table's name.
+        columns: Only these, in this order.
+        auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
+        retry_time: Seconds after which a server that keeps failing is given up.
+        source_env: What the names of the place's own variables begin with, such as ``DEV_``.
+
+    Raises:
+        UsageError: there is no such table or column.
+    """
+    opened = open(
+        address, auth=auth, registry=registry, retry_time=retry_time, source_env=source_env
+    )
+    try:
+        reader = opened.read(table, columns)
+    except BaseException:
+        opened.close()
+        raise
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        finally:
+            opened.close()
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())

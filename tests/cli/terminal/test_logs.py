@@ -1,0 +1,78 @@
+import io
+import logging
+import re
+import warnings
+
+from rich.console import Console
+
+from mlporter.cli.terminal.logs import logging_to
+
+ours, theirs = logging.getLogger("mlporter.bundle"), logging.getLogger("somebody.else")
+
+
+def said(log_file=None, **options):
+    """What comes through of everything that is said."""
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    with logging_to(console, log_file, **options):
+        ours.debug("ours-debug")
+        ours.info("ours-info")
+        ours.warning("ours-warning postgresql://me:geheim@host/db")
+        ours.error("ours-error")
+        theirs.debug("theirs-debug")
+        theirs.info("theirs-info")
+        theirs.warning("theirs-warning")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("warned-of", UserWarning, stacklevel=1)
+    return console.file.getvalue()
+
+
+def words(text):
+    """The words with a hyphen in it: what was said, without names, places and quotes of code."""
+    return set(re.findall(r"\b(?:ours|theirs|warned)-\w+", text))
+
+
+def test_people_see_our_warnings_only():
+    assert words(said()) == {"ours-warning", "ours-error"}
+
+
+def test_quiet():
+    assert words(said(quiet=True)) == {"ours-error"}
+
+
+def test_verbose():
+    assert words(said(verbose=1)) == {
+        "ours-info",
+        "ours-warning",
+        "ours-error",
+        "theirs-info",
+        "theirs-warning",
+        "warned-of",
+    }
+
+
+def test_more_verbose():
+    assert words(said(verbose=5)) >= {"ours-debug", "theirs-debug"}
+
+
+def test_a_file_gets_ours_from_debug_and_theirs_from_info_on(tmp_path):
+    said(tmp_path / "log.txt")
+    said(tmp_path / "log.txt")
+
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert sum("ours-debug" in line for line in lines) == 2
+    assert any("warned-of" in line for line in lines)
+    assert not any("theirs-debug" in line or "geheim" in line for line in lines)
+
+
+def test_passwords_are_hidden():
+    assert "geheim" not in said()
+
+
+def test_logging_is_left_as_it_was():
+    root = logging.getLogger()
+    before = root.level, list(root.handlers), warnings.showwarning
+
+    said()
+
+    assert (root.level, list(root.handlers), warnings.showwarning) == before
