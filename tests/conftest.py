@@ -31,6 +31,7 @@ from tests.support.mlflow_session import (
     forget_mlflow_state,
     sqlite_url,
 )
+from tests.support.quick_tables import make_tables_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,8 +60,9 @@ def scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def clean_mlflow(tmp_path: Path) -> Iterator[None]:
+def clean_mlflow(tmp_path: Path, shared_folder: Path) -> Iterator[None]:
     """Start in ``tmp_path`` with no MLflow or cloud settings, and leave none behind."""
+    make_tables_once(shared_folder)
     before = Path.cwd()
     kept = _take_leftovers()
     os.environ.update(QUIET_ENVIRONMENT)
@@ -113,15 +115,17 @@ def rich_sqlite_template(shared_folder: Path, mlflow_sqlite_template: Path) -> R
 
 
 @pytest.fixture(scope="session")
-def plain_sqlite_template(
-    tmp_path_factory: pytest.TempPathFactory, mlflow_sqlite_template: Path
-) -> PlainRegistry:
+def plain_sqlite_template(shared_folder: Path, mlflow_sqlite_template: Path) -> PlainRegistry:
     """The plain registry that the others are copied from. Do not touch."""
-    from tests.support.plain_registry import build_plain_registry
+    from tests.support.plain_registry import build_plain_registry, from_json, to_json
 
-    folder = tmp_path_factory.mktemp("plain")
-    copy_sqlite(mlflow_sqlite_template, folder / "mlflow.db")
-    return build_plain_registry(sqlite_url(folder / "mlflow.db"), folder / "artifacts")
+    def build(folder: Path) -> None:
+        copy_sqlite(mlflow_sqlite_template, folder / "mlflow.db")
+        plain = build_plain_registry(sqlite_url(folder / "mlflow.db"), folder / "artifacts")
+        (folder / "plain.json").write_text(to_json(plain), encoding="utf-8")
+
+    folder = build_once(shared_folder / "plain", build)
+    return from_json((folder / "plain.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
@@ -183,9 +187,9 @@ def rich_sqlite_workspaces(
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres(shared_folder: Path) -> Iterator[Postgres]:
     """A PostgreSQL server of this worker's own. `Postgres.new_database` makes databases."""
-    server = Postgres()
+    server = Postgres(shared_folder)
     yield server
     server.close()
 
@@ -209,17 +213,17 @@ def mlflow_postgres_url(postgres: Postgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def rich_postgres_template(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> RichRegistry:
+def rich_postgres_template(postgres: Postgres) -> RichRegistry:
     """The rich registry in PostgreSQL that the others are copied from. Do not touch."""
-    from tests.support.rich_registry import build_rich_registry
+    from tests.support.rich_registry import build_rich_registry, from_json, to_json
 
-    built: list[RichRegistry] = []
-    root = tmp_path_factory.mktemp("rich-pg") / "artifacts"
-    base = postgres.mlflow_template()
-    postgres.template("rich", lambda url: built.append(build_rich_registry(url, root)), base)
-    return built[0]
+    def fill(url: str, folder: Path) -> None:
+        rich = build_rich_registry(url, folder / "artifacts")
+        (folder / "rich.json").write_text(to_json(rich), encoding="utf-8")
+
+    folder = postgres.template("rich", fill, postgres.mlflow_template())
+    rich = from_json((folder / "rich.json").read_text(encoding="utf-8"))
+    return dataclasses.replace(rich, tracking_uri=postgres.url("rich"))
 
 
 @pytest.fixture

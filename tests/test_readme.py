@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from mlporter.cli.app import VERBS
 from mlporter.quickstart.train_and_register import train_and_register
 from tests.support.engines import S3, Postgres
 from tests.support.file_stores import FolderStore, put
+from tests.support.forks import commands
 from tests.support.old_databases import copy_old
 from tests.support.processes import mlflow_server
 
@@ -72,7 +72,10 @@ class Session:
     def python(self, code: str) -> None:
         code = self.with_places(code)
         subprocess.run(
-            [sys.executable, "-c", code], cwd=self.folder, env=self.environment, check=True
+            ["bash", "-c", 'python -c "$0"', code],
+            cwd=self.folder,
+            env=self.environment,
+            check=True,
         )
 
 
@@ -90,8 +93,7 @@ def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Iterator[Session]:
         "/srv/mlartifacts": str(tmp_path / "srv"),
         "s3://bucket/mlflow": f"{s3.new_bucket()}/mlflow",
     }
-    # The `mlporter` and `mlflow` beside this Python.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{commands(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
     with ExitStack() as servers:
         for name in ("dev", "prod"):
@@ -127,7 +129,7 @@ def steady(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def commands(block: str) -> list[tuple[str, str]]:
+def shown_commands(block: str) -> list[tuple[str, str]]:
     """The commands of a console block, each with the output shown below it."""
     found: list[tuple[str, str]] = []
     for line in block.splitlines(keepends=True):
@@ -151,7 +153,7 @@ def test_every_command_does_what_the_readme_shows(session: Session) -> None:
             session.python(block[2])
             new.append(block[2])
             continue
-        for command, shown in commands(block[2]):
+        for command, shown in shown_commands(block[2]):
             real = session.run(command)
             quiet = "mlflow db upgrade" in command  # its log is not ours
             if not quiet and UPDATE not in os.environ:

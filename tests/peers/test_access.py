@@ -13,9 +13,6 @@ from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
 from tests.support.processes import mlflow_server
 
-# MLflow's log-in hashes the password at each request, on purpose slowly.
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture(scope="module")
 def guarded(troubled, tmp_path_factory):
@@ -27,7 +24,7 @@ def guarded(troubled, tmp_path_factory):
     with mlflow_server(
         sqlite_url(folder / "mlflow.db"), folder / "files", *basic_auth.OPTIONS, **settings
     ) as address:
-        basic_auth.make_ann(address, registry.experiment)
+        basic_auth.make_ann(address, registry.experiment, folder)
         yield address
 
 

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
     """The rows of a query on a SQLite, PostgreSQL or MySQL database."""
-    with closing(_connect(url)) as connection, closing(connection.cursor()) as cursor:
+    with closing(_connect(url)) as connection:
+        return _fetched(connection, sql)
+
+
+def _fetched(connection: Any, sql: str) -> list[tuple[Any, ...]]:
+    with closing(connection.cursor()) as cursor:
         cursor.execute(sql)
         return [tuple(row) for row in cursor.fetchall()]
 
@@ -37,10 +42,11 @@ def row_counts(url: str) -> dict[str, int]:
         "mysql": "SELECT table_name FROM information_schema.tables"
         " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'",
     }[url.partition("://")[0].partition("+")[0]]
-    return {
-        str(name): int(rows(url, f'SELECT count(*) FROM "{name}"')[0][0])
-        for (name,) in rows(url, names)
-    }
+    with closing(_connect(url)) as connection:
+        return {
+            str(name): int(_fetched(connection, f'SELECT count(*) FROM "{name}"')[0][0])
+            for (name,) in _fetched(connection, names)
+        }
 
 
 def _connect(url: str) -> Any:
@@ -84,7 +90,9 @@ def _entries(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
 
 def dump(url: str) -> dict[str, list[str]]:
     """Every row of every table as text, sorted: equal where the databases hold the same."""
-    return {
-        name: sorted(repr(row) for row in rows(url, f'SELECT * FROM "{name}"'))
-        for name in row_counts(url)
-    }
+    names = row_counts(url)
+    with closing(_connect(url)) as connection:
+        return {
+            name: sorted(repr(row) for row in _fetched(connection, f'SELECT * FROM "{name}"'))
+            for name in names
+        }

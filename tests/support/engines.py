@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 import tempfile
 import warnings
 from contextlib import contextmanager
@@ -55,7 +56,9 @@ class Postgres:
     ``postgresql://`` would be psycopg 3); `plain` turns one into what people write.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Path) -> None:
+        """Start it; what is slow to make is kept in `shared` for other workers."""
+        self._shared = shared
         with warnings.catch_warnings():
             # It complains about XDG_RUNTIME_DIR, which build machines do not set.
             warnings.simplefilter("ignore")
@@ -65,7 +68,7 @@ class Postgres:
         self.folder = Path(tempfile.mkdtemp(prefix="mlp"))
         self._server: Any = get_server(self.folder, cleanup_mode="stop")
         self._socket_folder = self._server.get_postmaster_info().socket_dir
-        self._templates: set[str] = set()
+        self._templates: dict[str, Path] = {}
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             self._run(f"ALTER SYSTEM SET {setting} = off")
         self._run("SELECT pg_reload_conf()")
@@ -96,16 +99,33 @@ class Postgres:
 
     def mlflow_template(self) -> str:
         """The name of a database with MLflow's schema, for `new_database` and `template`."""
-        return self.template("mlflow", create_mlflow_schema)
+        self.template("mlflow", lambda url, _: create_mlflow_schema(url))
+        return "mlflow"
 
-    def template(self, name: str, fill: Callable[[str], object], base: str = "template0") -> str:
-        """The database ``name``, filled by ``fill(address)`` when first asked for."""
+    def template(
+        self, name: str, fill: Callable[[str, Path], object], base: str = "template0"
+    ) -> Path:
+        """Have a database ``name``, filled by ``fill(address, folder)`` when first asked for.
+
+        Other workers load what the first has filled. Returns the folder, which all share.
+        """
         if name not in self._templates:
-            self._run(f"CREATE DATABASE {name} TEMPLATE {base}")
-            fill(self.url(name))
+            made: list[str] = []
+
+            def build(folder: Path) -> None:
+                self._run(f"CREATE DATABASE {name} TEMPLATE {base}")
+                fill(self.url(name), folder)
+                close_databases()
+                made.append(name)
+                self._program("pg_dump", self.url(name), "--file", folder / "dump.sql")
+
+            folder = build_once(self._shared / f"postgresql-{name}", build)
+            if not made:
+                self._run(f"CREATE DATABASE {name} TEMPLATE template0")
+                self._program("psql", self.url(name), "--quiet", "--file", folder / "dump.sql")
             self._disconnect(name)
-            self._templates.add(name)
-        return name
+            self._templates[name] = folder
+        return self._templates[name]
 
     def drop(self, url: str) -> None:
         """Drop a database, whoever is still connected to it."""
@@ -117,8 +137,12 @@ class Postgres:
         self._server.cleanup()
         rmtree(self.folder, ignore_errors=True)
 
+    def _program(self, name: str, url: str, *words: object) -> None:
+        command = [self._server.bin_path / name, self.plain(url), *words]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     def _disconnect(self, name: str) -> None:
-        close_databases()
         self._run(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         )

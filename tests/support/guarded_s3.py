@@ -7,11 +7,12 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .forks import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,20 +71,14 @@ def guarded_s3(bucket: str, log: Path) -> Iterator[GuardedS3]:
     """Run it with an empty bucket."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1"]
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            [*command, "-p", str(port)],
-            stdout=out,
-            stderr=out,
-            env={**os.environ, "AWS_DEFAULT_REGION": REGION},
-        )
+    words = ["-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", port]
+    server = start(words, environment={**os.environ, "AWS_DEFAULT_REGION": REGION}, log=log)
     endpoint = f"http://127.0.0.1:{port}"
     try:
         while not _is_up(endpoint):
             assert server.poll() is None, log.read_text()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(0.1)
+                server.wait(0.02)
         yield _with_a_user(endpoint, bucket)
     finally:
         server.kill()

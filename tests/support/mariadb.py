@@ -71,14 +71,21 @@ class MariaDb:
         data = [f"--datadir={self.folder / 'data'}"]
         if os.getuid() == 0:
             data.append("--user=root")
-        self._call(
-            "mariadb-install-db",
-            "--no-defaults",
-            *data,
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-            "--skip-name-resolve",
-        )
+
+        def install(folder: Path) -> None:
+            self._call(
+                "mariadb-install-db",
+                "--no-defaults",
+                *data,
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            )
+            shutil.copytree(self.folder / "data", folder / "data")
+
+        installed = build_once(self._shared / "mariadb", install)
+        if not (self.folder / "data").exists():
+            shutil.copytree(installed / "data", self.folder / "data")
         log = self.folder / "log.err"
         server = subprocess.Popen(
             [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +96,17 @@ def _plain_model(client: MlflowClient, experiment: str) -> str:
     client.set_registered_model_alias(PLAIN_MODEL, "champion", "2")
     client.transition_model_version_stage(PLAIN_MODEL, "2", "Production")
     return str(run.info.run_id)
+
+
+def to_json(plain: PlainRegistry) -> str:
+    """For another process that shares the files."""
+    return json.dumps(dataclasses.asdict(plain))
+
+
+def from_json(text: str) -> PlainRegistry:
+    """What `to_json` wrote."""
+    fields = json.loads(text)
+    return PlainRegistry(**{**fields, "run_ids": tuple(fields["run_ids"])})
 
 
 # --- Bulk -----------------------------------------------------------------------------------------

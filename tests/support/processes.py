@@ -13,6 +13,7 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .forks import Forked, start
 from .mlflow_session import QUIET_ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -50,27 +51,21 @@ _PORTS_EACH = 2_000
 _PORTS = itertools.count(os.getpid())
 
 
-def mlporter_process(*words: object, paused_at: str = "") -> subprocess.Popen[str]:
+def mlporter_process(*words: object, paused_at: str = "") -> Forked:
     """mlporter in another process; with ``paused_at`` it waits there until `go_on`."""
-    start = ["-c", _PAUSED, paused_at] if paused_at else ["-m", "mlporter"]
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", *start, *map(str, words)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **QUIET_ENVIRONMENT, "MLFLOW_LOGGING_LEVEL": "WARNING"},
-    )
+    what = ["-c", _PAUSED, paused_at] if paused_at else ["-m", "mlporter"]
+    environment = {**os.environ, **QUIET_ENVIRONMENT, "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    return start(["-W", "ignore", *what, *words], environment=environment)
 
 
-def wait_until_paused(process: subprocess.Popen[str]) -> None:
+def wait_until_paused(process: Forked) -> None:
     """Return when the process has come to where it pauses."""
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line == "paused\n", (line, process.communicate())
 
 
-def go_on(process: subprocess.Popen[str]) -> tuple[int, str]:
+def go_on(process: Forked) -> tuple[int, str]:
     """Let a process end; its exit code and what people read."""
     _, said = process.communicate(timeout=120)
     return process.returncode, said
@@ -95,35 +90,44 @@ def mlflow_server(
     """
     port = _free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    command = [str(python), "-m", "mlflow", "server", "--backend-store-uri", database]
+    words = ["-m", "mlflow", "server", "--backend-store-uri", database]
     if "--no-serve-artifacts" not in options:
-        command += ["--artifacts-destination", str(folder)]
+        words += ["--artifacts-destination", str(folder)]
     if "--workers" not in options:
-        command += ["--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port), *options]
+        words += ["--workers", "1"]
+    words += ["--host", "127.0.0.1", "--port", str(port), *options]
     log = folder.with_name(f"{folder.name}.log")
     # No jobs: they write into the database on their own account.
     jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with log.open("w") as out:
-        # A process group of its own: stopping the command alone would leave its server running.
-        server = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            env={**os.environ, **QUIET_ENVIRONMENT, **jobs, **environment},
-        )
+    variables = {**os.environ, **QUIET_ENVIRONMENT, **jobs, **environment}
+    server = _started(str(python), words, variables, folder, log)
     address = f"http://127.0.0.1:{port}"
     try:
         while not _is_up(address):
             assert server.poll() is None, log.read_text()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(0.1)
+                server.wait(0.02)
         yield address
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+def _started(
+    python: str, words: list[str], environment: dict[str, str], folder: Path, log: Path
+) -> Forked | subprocess.Popen[bytes]:
+    """A process group of its own: stopping the command alone would leave its server running."""
+    if python == sys.executable:
+        return start(words, environment=environment, folder=folder, log=log, own_session=True)
+    with log.open("w") as out:
+        return subprocess.Popen(
+            [python, *words],
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env=environment,
+        )
 
 
 def _free_port() -> int:

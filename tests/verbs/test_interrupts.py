@@ -5,10 +5,7 @@ An export leaves an unfinished bundle that ``--resume`` finishes; an import leav
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from contextlib import closing
 from time import monotonic
 
@@ -19,10 +16,10 @@ import mlporter
 from mlporter.errors import BundleInUseError, BundleUnfinishedError
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.engines import Postgres
-from tests.support.mlflow_session import QUIET_ENVIRONMENT, sqlite_url
+from tests.support.mlflow_session import sqlite_url
 from tests.support.others import Gate
 from tests.support.plain_registry import build_plain_registry
-from tests.support.processes import mlflow_server
+from tests.support.processes import mlflow_server, mlporter_process
 
 
 @pytest.fixture
@@ -53,17 +50,6 @@ def in_s3(s3_server, mlflow_sqlite_template, tmp_path_factory):
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
         return build_plain_registry(sqlite_url(path), f"{s3_server.new_bucket()}/root")
-
-
-def mlporter_process(*words):
-    environment = {**os.environ, **QUIET_ENVIRONMENT, "MLFLOW_LOGGING_LEVEL": "WARNING"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "mlporter", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
 
 
 def stop(process, number, gate=None):

@@ -20,13 +20,15 @@ import mlporter
 from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.errors import ExitCode
 from tests.support.databases import execute, rows
+from tests.support.forks import start
 from tests.support.mlflow_session import QUIET_ENVIRONMENT, environment, mlflow_at, sqlite_url
 from tests.support.rich_rest import GATEWAY_SECRET, WEBHOOK_SECRET
 
 PASSPHRASE = {"MLFLOW_CRYPTO_KEK_PASSPHRASE": "correct horse battery staple"}
+WEBHOOK_KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
 ANOTHER = {
     "MLFLOW_CRYPTO_KEK_PASSPHRASE": "incorrect horse battery staple",
-    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "YW5vdGhlciBrZXksIGFsc28gb2YgMzIgYnl0ZXMuLi4=",
+    WEBHOOK_KEY: "YW5vdGhlciBrZXksIGFsc28gb2YgMzIgYnl0ZXMuLi4=",
 }
 
 #: Prints what MLflow decrypts, or the kind of error that it raises.
@@ -56,16 +58,19 @@ print(json.dumps([gateway, tried(webhooks)]))
 
 def decrypted(url, secret, root, *settings):
     """What MLflow says with each of the settings; the processes run side by side."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", JUDGE, url, secret, str(root)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **QUIET_ENVIRONMENT, **setting},
-        )
-        for setting in settings
-    ]
+    words = ["-W", "ignore", "-c", JUDGE, url, secret, str(root)]
+    started = [judge(words, setting) for setting in settings]
     return [json.loads(process.communicate()[0].splitlines()[-1]) for process in started]
+
+
+def judge(words, setting):
+    environment = {**os.environ, **QUIET_ENVIRONMENT, **setting}
+    if WEBHOOK_KEY not in setting:
+        return start(words, environment=environment)
+    # MLflow reads the key when it is imported.
+    return subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def add_secret(url):

@@ -18,9 +18,6 @@ from tests.support.guarded_s3 import GuardedS3, guarded_s3
 from tests.support.mlflow_session import sqlite_url
 from tests.support.processes import mlflow_server
 
-# MLflow's log-in hashes the password at each request, on purpose slowly.
-pytestmark = pytest.mark.timeout(600)
-
 SIDES = ("DEV_", "PROD_")
 WORDS = ("--source-env", "DEV_", "--target-env", "PROD_")
 
@@ -69,6 +66,7 @@ def sides(mlflow_sqlite_template, tmp_path_factory):
                     **basic_auth.settings(folder, admin),
                 )
             )
+            basic_auth.hash_quickly(folder, admin)
             made.append(Side(prefix, address, url, s3, admin))
         _fill(made[0])
         yield made

@@ -1,20 +1,18 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.forks import start
+
 
 def demo(*options, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "mlporter", "demo", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
+    words = ["-m", "mlporter", "demo", *options]
+    process = start(words, environment={**os.environ, **environment})
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def test_the_whole_job(tmp_path):

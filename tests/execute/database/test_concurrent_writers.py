@@ -6,8 +6,6 @@ Issue of mlflow-export-import (PEERS.md): half-transferred run (#205).
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -16,6 +14,7 @@ import pytest
 import mlporter
 from mlporter.artifacts.disk.stable_read import StableFile
 from tests.support.databases import sha256
+from tests.support.forks import start
 from tests.support.mlflow_session import QUIET_ENVIRONMENT
 
 #: Logs run after run until its input ends, as MLflow's own client does it; says each run's number,
@@ -55,14 +54,7 @@ class Writer:
         environment = {**os.environ, **QUIET_ENVIRONMENT}
         # In tests MLflow checks more, and in another way, than in a training job.
         environment.pop("PYTEST_CURRENT_TEST", None)
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", WRITER, url, str(root)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
+        self._process = start(["-W", "ignore", "-c", WRITER, url, root], environment=environment)
 
     def wait_for(self, more):
         """Until it has logged so many more runs from now on; it goes on all the while."""

@@ -19,6 +19,7 @@ from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.stores.artifact_places.mlflow_place import MlflowPlace
 from mlporter.stores.artifact_places.places import Places, open_place
+from tests.support.forks import start
 
 
 @pytest.fixture
@@ -364,23 +365,19 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--artifacts-only", "--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--artifacts-destination", str(folder)]
+    words = ["-m", "mlflow", "server", "--artifacts-only", "--workers", "1"]
+    words += ["--host", "127.0.0.1", "--port", port, "--artifacts-destination", folder]
     log = folder.with_suffix(".log")
     # In tests MLflow checks more, and otherwise, than a server does.
     environment = {n: v for n, v in os.environ.items() if n != "PYTEST_CURRENT_TEST"}
     environment["MLFLOW_LOGGING_LEVEL"] = "DEBUG"
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    with log.open("w") as out:
-        # A process group of its own: stopping the command alone would leave its server running.
-        server = subprocess.Popen(
-            command, cwd=folder, stdout=out, stderr=out, start_new_session=True, env=environment
-        )
+    server = start(words, environment=environment, folder=folder, log=log, own_session=True)
     try:
         while "startup complete" not in log.read_text():
             assert server.poll() is None, log.read_text()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(0.1)
+                server.wait(0.02)
         yield f"http://127.0.0.1:{port}", folder
     finally:
         os.killpg(server.pid, signal.SIGKILL)
