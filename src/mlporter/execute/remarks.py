@@ -124,12 +124,14 @@ class Seen:
         return (*(found.entry(CARRIED) for found in self.dangling), *self.others)
 
 
-def look_through(source: Source, on_progress: OnProgress) -> Seen:
+def look_through(
+    source: Source, on_progress: OnProgress, skip: frozenset[str] = frozenset()
+) -> Seen:
     """Read the tables of a source that are carried, for what there is to be said of their rows.
 
     What does not fit its column is then known to the source itself. Of a bundle only the columns
     are read that refer to something. PostgreSQL has seen to all that; and a server's rows are
-    asked for once.
+    asked for once. Tables to `skip` are known not to be worth the time.
     """
     kind = source.description.kind
     if kind in {AddressKind.POSTGRESQL.value, AddressKind.SERVER.value}:
@@ -139,7 +141,7 @@ def look_through(source: Source, on_progress: OnProgress) -> Seen:
     tables = plan_transfer(source.tables, some, include_secrets=False).tables
     is_told = kind == AddressKind.BUNDLE.value
     with closing(Remarks(tables, some)) as remarks:
-        for table in tables:
+        for table in (table for table in tables if table.name not in skip):
             columns = remarks.needed(table) if is_told else None
             batches = source.read(table.name, columns) if columns != () else iter(())
             done = 0

@@ -25,6 +25,7 @@ from mlporter.plan.deleted_rows import (
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
 from mlporter.plan.rows import Sides
+from mlporter.plan.unchanged import with_other_points
 from mlporter.plan.units import OWNED, Choice, Chosen, key_text, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.rest_view import rest_batch
@@ -88,6 +89,7 @@ class Comparison:
     Attributes:
         back: Ids in the target of copies that an earlier import made, and what they are copies of.
             A thing that refers to a copy is the same as one that refers to the original.
+        quick: Do not read the metric points of runs that seem to have the same ones.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Comparison:
         self._tables = {table.name: table for table in tables}
         self._there = {table.name: table for table in target.tables}
         self._over_rest = source.description.over_rest
+        self.quick = False
         self.lost = lost or Lost(lambda _: frozenset())
         self.back = IdMap()
 
@@ -124,12 +127,23 @@ class Comparison:
                 continue
             if self._over_rest and table in HIDDEN_TABLES:
                 continue
-            mine, theirs = self.of_units(entity, {key: keys[key] for key in left}, ids)
+            mine, theirs = self.of_units(entity, self._to_read(table, left, keys, ids), ids)
             found = self._differing(mine, theirs, table, entity)
             unequal |= {old[key]: why for key, why in found.why.items() if key in old}
             deleted |= {old[key]: update for key, update in found.deleted.items() if key in old}
             left -= unequal.keys()
         return Unequal(unequal, {k: u for k, u in deleted.items() if k not in unequal})
+
+    def _to_read(
+        self, table: str, left: set[str], keys: dict[str, str], ids: IdMap
+    ) -> dict[str, str]:
+        """Of which units rows of a table are read: of all, unless a look at less tells enough."""
+        some = {key: keys[key] for key in left}
+        is_known = table == "metrics" and self.quick and not ids.of("runs")
+        if not is_known or self.back.of("runs"):
+            return some
+        others = with_other_points(self._source, self._target, left)
+        return some if others is None else {key: some[key] for key in others}
 
     def of_units(
         self, entity: str, keys: dict[str, str], ids: IdMap

@@ -116,6 +116,11 @@ class Policy:
         return self.on_conflict == "update"
 
     @property
+    def is_quick(self) -> bool:
+        """Whether only what seems to have changed is read in full."""
+        return self.step is not None and not self.step.full
+
+    @property
     def leaves_out(self) -> bool:
         """Whether what is in conflict is left out and named, and the rest goes on."""
         return self.on_conflict == "skip" or self.step is not None

@@ -129,6 +129,7 @@ class _Resolver:
         self.on_progress = on_progress
         self.merge = Merge()
         self.comparison = Comparison(source, target, tables, Lost(self._lacking))
+        self.comparison.quick = policy.is_quick
         self.matching = Matching(
             source,
             target,

@@ -30,7 +30,7 @@ __all__ = [
     "Wrapped",
 ]
 
-__all__ += ["SharesRoots", "TellsOutside", "only_orphans"]
+__all__ += ["CountsPoints", "SharesRoots", "TellsOutside", "only_orphans", "points_by_run"]
 
 USERS_NOT_SEEN = (
     "Users and permissions were not seen: a server does not show them. If they have to come, name "
@@ -156,6 +156,23 @@ class TellsOutside(Protocol):
 
     def outside(self) -> Iterator[LeftOut]:
         """Owners whose place is nobody's artifact root."""
+
+
+@runtime_checkable
+class CountsPoints(Protocol):
+    """A reader that knows how many metric points runs have without reading them."""
+
+    def points_by_run(self) -> dict[str, int]:
+        """How many metric points each run has that has any."""
+
+
+def points_by_run(reader: object) -> dict[str, int] | None:
+    """How many metric points each run has, if a reader or what it reads from can tell."""
+    while reader is not None:
+        if isinstance(reader, CountsPoints):
+            return reader.points_by_run()
+        reader = getattr(reader, "inner", None)
+    return None
 
 
 class Wrapped:

@@ -154,7 +154,10 @@ class DatabaseTransfer:
     @cached_property
     def _seen(self) -> Seen:
         """What a look at all rows found: it takes long, and hangs on no target."""
-        return look_through(self.source, self.on_progress)
+        # Points of runs that the target has are not read again where all seem to be there.
+        is_quick = self.options.policy.is_quick and self.memory.base.is_known
+        skip = frozenset({"metrics"}) if is_quick else frozenset[str]()
+        return look_through(self.source, self.on_progress, skip)
 
     def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
         """Count the files that would be copied."""

@@ -20,6 +20,7 @@ from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
 from mlporter.stores.database.source import DatabaseSource, snapshot_of
 from mlporter.stores.database.target import is_fresh
+from mlporter.stores.protocols import points_by_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +95,10 @@ class Preview:
         if self._auth is not None and self._auth.has(table):
             return self._auth.read(table, columns, among)
         return self._inner.read(table, columns, among)
+
+    def points_by_run(self) -> dict[str, int]:
+        """How many metric points each run has that has any."""
+        return points_by_run(self._inner) or {}
 
     def count(self, table: str) -> int:
         """Rows of a table."""

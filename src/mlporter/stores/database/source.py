@@ -120,6 +120,14 @@ class DatabaseReader:
             found = int(connection.scalar(f"SELECT count(*) FROM {rows}"))
             return found - self._careful.rows_left_out(connection, self._asked(table, ()))
 
+    def points_by_run(self) -> dict[str, int]:
+        """How many metric points each run has that has any: the index says it."""
+        relation = self._relations.get("metrics")
+        rows = relation.rows if relation is not None else quoted("metrics")
+        with self.borrowed() as connection:
+            found = connection.rows(f"SELECT run_uuid, count(*) FROM {rows} GROUP BY run_uuid")
+            return {str(run): int(count) for run, count in found}
+
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
@@ -289,6 +297,10 @@ class DatabaseSource:
     def count(self, table: str) -> int:
         """Rows of a table."""
         return self._reader.count(table)
+
+    def points_by_run(self) -> dict[str, int]:
+        """How many metric points each run has that has any."""
+        return self._reader.points_by_run()
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None

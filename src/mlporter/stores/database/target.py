@@ -135,6 +135,10 @@ class DatabaseTarget:
             return self._auth.read(table, columns, among)
         return self._reader.read(table, columns, among)
 
+    def points_by_run(self) -> dict[str, int]:
+        """How many metric points each run has that has any."""
+        return self._reader.points_by_run()
+
     def count(self, table: str) -> int:
         """Rows of a table, those written among them."""
         if self._auth is not None and self._auth.has(table):

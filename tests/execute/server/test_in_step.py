@@ -1,0 +1,226 @@
+"""A server that follows a source: what changed follows, and what people do there stays."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+import mlporter
+from tests.support.databases import dump
+from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.verbs.histories import experiments, histories, live, registry
+
+_COUNT = itertools.count()
+
+
+def sync(plain_sqlite, server, **options):
+    return mlporter.sync(plain_sqlite.tracking_uri, server.address, artifacts="none", **options)
+
+
+def done(result, *kinds):
+    """What was done, and to what."""
+    return [
+        (one.unit, change.field)
+        for one in result.actions.first
+        if one.kind.value in kinds
+        for change in one.changes
+    ]
+
+
+def test_what_changed_at_the_source_follows(plain_sqlite, server):
+    client, name, run = plain_sqlite.client(), plain_sqlite.model_name, plain_sqlite.run_ids[0]
+    assert sync(plain_sqlite, server).exit_code == 0
+    client.set_tag(run, "team", "other")
+    client.update_run(run, name="another name")
+    client.update_model_version(name, "2", description="better")
+    client.transition_model_version_stage(name, "2", "Production")
+    client.set_registered_model_alias(name, "champion", "1")
+    client.update_registered_model(name, description="described")
+    client.rename_experiment(plain_sqlite.experiment_id, "renamed")
+
+    plan = sync(plain_sqlite, server, dry_run=True)
+    result = sync(plain_sqlite, server)
+
+    assert result.exit_code == 0
+    assert plan.actions.digest == result.actions.digest
+    there = server.client()
+    copy = server.copy_of(run)
+    assert (copy.data.tags["team"], copy.info.run_name) == ("other", "another name")
+    version = there.get_model_version(name, "2")
+    assert (version.description, version.current_stage) == ("better", "Production")
+    assert there.get_model_version_by_alias(name, "champion").version == "1"
+    assert there.get_registered_model(name).description == "described"
+    assert there.get_experiment_by_name("renamed") is not None
+    moved = done(result, "move")
+    assert ("experiments", "name") in moved
+    assert ("registered_model_aliases", "version") in moved
+    again = sync(plain_sqlite, server)
+    assert (again.rows, again.actions.total("create", "update", "move", "delete")) == (0, 0)
+    assert mlporter.diff(plain_sqlite.tracking_uri, server.address, artifacts="none").identical
+
+
+def test_what_people_did_on_the_server_stays_and_is_told(plain_sqlite, server):
+    name, run = plain_sqlite.model_name, plain_sqlite.run_ids[0]
+    sync(plain_sqlite, server)
+    there, copy = server.client(), server.copy_of(run).info.run_id
+    there.set_registered_model_alias(name, "champion", "1")
+    there.update_model_version(name, "2", description="recalled")
+    there.set_tag(copy, "team", "prod")
+    there.delete_run(server.copy_of(plain_sqlite.run_ids[1]).info.run_id)
+    there.delete_model_version(name, "3")
+
+    result = sync(plain_sqlite, server)
+
+    assert result.exit_code == 0
+    kept = done(result, "keep")
+    assert ("registered_model_aliases", "version") in kept
+    assert ("model_versions", "description") in kept
+    assert ("runs", "lifecycle_stage") in kept
+    assert there.get_model_version_by_alias(name, "champion").version == "1"
+    assert there.get_model_version(name, "2").description == "recalled"
+    assert there.get_run(copy).data.tags["team"] == "prod"
+    assert [v.version for v in there.search_model_versions(f"name = '{name}'")] == ["2", "1"]
+    # A plain copy is refused for it, and `ours` puts it back.
+    with pytest.raises(mlporter.ConflictError, match="edited at the target"):
+        mlporter.copy(plain_sqlite.tracking_uri, server.address, artifacts="none")
+    sync(plain_sqlite, server, prefer="ours")
+    assert there.get_model_version(name, "2").description != "recalled"
+    assert there.get_run(copy).data.tags.get("team") != "prod"
+
+
+def test_what_both_changed_is_a_conflict_and_the_rest_goes_on(plain_sqlite, server):
+    client, run, other = plain_sqlite.client(), *plain_sqlite.run_ids[:2]
+    client.set_tag(run, "team", "first")
+    sync(plain_sqlite, server)
+    copy = server.copy_of(run).info.run_id
+    client.set_tag(run, "team", "here")
+    client.set_tag(other, "more", "1")
+    server.client().set_tag(copy, "team", "there")
+
+    result = sync(plain_sqlite, server)
+
+    assert result.exit_code == 3
+    (left,) = [item for item in result.left_out.first if not item.expected]
+    assert (left.kind, left.id, left.reason) == ("runs", run, "conflict")
+    assert server.client().get_run(copy).data.tags["team"] == "there"
+    assert server.copy_of(other).data.tags["more"] == "1"
+    assert sync(plain_sqlite, server, prefer="theirs").exit_code == 0
+    sync(plain_sqlite, server, prefer="ours")
+    assert server.client().get_run(copy).data.tags["team"] == "here"
+
+
+def test_deleting_needs_to_be_asked_for_and_goes_as_mlflow_deletes(plain_sqlite, server):
+    client, name, run = plain_sqlite.client(), plain_sqlite.model_name, plain_sqlite.run_ids[0]
+    client.set_tag(run, "gone", "soon")
+    client.set_registered_model_alias(name, "gone", "1")
+    sync(plain_sqlite, server)
+    client.delete_tag(run, "gone")
+    client.delete_registered_model_alias(name, "gone")
+    client.delete_model_version(name, "3")
+
+    kept = sync(plain_sqlite, server)
+    assert kept.exit_code == 0
+    there = server.client()
+    assert there.get_model_version(name, "3").version == "3"
+    assert "gone" in there.get_registered_model(name).aliases
+    assert "gone" not in server.copy_of(run).data.tags  # a tag is a part of its run
+
+    result = sync(plain_sqlite, server, delete=True)
+    assert result.exit_code == 0
+    assert result.actions.total("delete") == 2
+    assert [v.version for v in there.search_model_versions(f"name = '{name}'")] == ["2", "1"]
+    assert "gone" not in there.get_registered_model(name).aliases
+    assert sync(plain_sqlite, server, delete=True).actions.total("delete") == 0
+
+
+def test_a_plan_is_carried_out_as_it_is_or_refused(plain_sqlite, server, tmp_path):
+    client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
+    sync(plain_sqlite, server)
+    client.set_tag(run, "planned", "1")
+    file = str(tmp_path / "plan.json")
+    plan = sync(plain_sqlite, server, plan_out=file)
+    assert plan.dry_run
+    client.set_tag(run, "later", "1")
+    with pytest.raises(mlporter.RefusedError, match="changed since"):
+        mlporter.apply(file)
+    assert "planned" not in server.copy_of(run).data.tags
+    sync(plain_sqlite, server, plan_out=file)
+    assert mlporter.apply(file).actions.total("update") == 2
+    assert server.copy_of(run).data.tags["later"] == "1"
+
+
+def facts(client):
+    """What people see of a registry, and can change: by what it is of."""
+    found = {}
+    for one in client.search_experiments(view_type=ViewType.ALL):
+        found["experiment", one.experiment_id] = (one.name, one.lifecycle_stage)
+    for run in client.search_runs(experiments(client), run_view_type=ViewType.ALL):
+        found["run", run.info.run_id] = (run.info.run_name, run.info.lifecycle_stage)
+        for key, value in run.data.tags.items():
+            if not key.startswith(("mlporter.", "mlflow.")):
+                found["tag", run.info.run_id, key] = value
+        for key, value in run.data.metrics.items():
+            found["metric", run.info.run_id, key] = value
+    for model in client.search_registered_models():
+        found["model", model.name] = model.description
+        for alias, version in model.aliases.items():
+            found["alias", model.name, alias] = version
+    for version in client.search_model_versions():
+        said = (version.description, version.current_stage)
+        found["version", version.name, version.version] = said
+    return found
+
+
+def changed(before, after):
+    """What people changed, and what it is now; what they deleted is None."""
+    keys = before.keys() | after.keys()
+    return {key: after.get(key) for key in keys if before.get(key) != after.get(key)}
+
+
+@pytest.mark.timeout(3600)
+@settings(
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "4")),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # minutes are a lot for a smaller example
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    first=histories,
+    rounds=st.lists(st.tuples(histories, histories, st.booleans()), min_size=1, max_size=3),
+)
+def test_whatever_people_do_on_both_sides(  # noqa: PLR0917 -- fixtures and what is made up
+    mlflow_sqlite_template, tmp_path, server, first, rounds
+):
+    folder = tmp_path / str(next(_COUNT))
+    folder.mkdir()
+    server.reset()
+    source = registry(mlflow_sqlite_template, folder, first)
+    there = server.client()
+    options = {"artifacts": "none", "state": folder / "state"}
+    mlporter.sync(source, server.address, **options)
+    for here, edits, deletes in rounds:
+        with mlflow_at(source):
+            live(MlflowClient(source, source), here)
+        before = facts(there)
+        with mlflow_at(server.address):
+            live(MlflowClient(server.address, server.address), edits)
+        people = changed(before, facts(there))
+        state = dump(sqlite_url(server.database))
+        wishes = {**options, "delete": deletes, "max_delete": 1000}
+        plan = mlporter.sync(source, server.address, dry_run=True, **wishes)
+        assert dump(sqlite_url(server.database)) == state
+
+        result = mlporter.sync(source, server.address, **wishes)
+
+        assert result.actions.digest == plan.actions.digest
+        after = facts(there)
+        assert {key: after.get(key) for key in people} == people
+        again = mlporter.sync(source, server.address, **wishes)
+        assert again.actions.total("create", "update", "move", "delete") == 0
+        assert again.rows == 0
+        assert facts(there) == after
