@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from mlporter.artifacts.disk.copying import Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.disk.presence import displayable, is_folder, is_there, open_real
-from mlporter.artifacts.disk.stable_read import SteadyFile
+from mlporter.artifacts.disk.stable_read import StableFile
 from mlporter.artifacts.listing import TEMPORARY, FoundFile, Listing, Problem, list_folder
 from mlporter.artifacts.uris.allowed_folders import Roots, is_below
 from mlporter.artifacts.uris.uri_text import safe_relative
@@ -131,7 +131,7 @@ class LocalPlace:
 
     def open(self, path: str) -> BinaryIO:
         """A file's bytes; see `Place.open`."""
-        raw = SteadyFile(self._descriptor(path))
+        raw = StableFile(self._descriptor(path))
         if not raw.is_regular:
             raw.close()
             raise OSError(errno.EINVAL, "not a regular file", path)

@@ -122,9 +122,7 @@ class ActionBook:
 
     counts: Counter[tuple[str, ActionKind]] = field(default_factory=Counter)
     first: list[Action] = field(default_factory=list)
-    _lines: IO[bytes] = field(
-        default_factory=lambda: tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-    )
+    _lines: IO[bytes] | None = None
     _sum: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -135,6 +133,8 @@ class ActionBook:
             self.counts[action.unit, action.kind] += 1
             if action.kind is not ActionKind.CREATE and len(self.first) < NAMED:
                 self.first.append(action)
+            if self._lines is None:
+                self._lines = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 -- `close`
             self._lines.write(line + b"\n")
             # A sum does not depend on the order, in which threads have no say.
             self._sum += int.from_bytes(sha256(line).digest(), "big")
@@ -160,9 +160,11 @@ class ActionBook:
 
     def lines(self) -> Iterator[bytes]:
         """The actions as JSON lines, in the order they were noted."""
-        self._lines.seek(0)
-        yield from self._lines
+        if self._lines is not None:
+            self._lines.seek(0)
+            yield from self._lines
 
     def close(self) -> None:
         """Forget them."""
-        self._lines.close()
+        if self._lines is not None:
+            self._lines.close()

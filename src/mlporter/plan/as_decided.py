@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_source import MappedSource
-from mlporter.plan.units import Choice, Chosen
+from mlporter.plan.units import OF_MODELS, Choice, Chosen
 from mlporter.stores.protocols import Wrapped
 
 if TYPE_CHECKING:
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Among, Source
 
 __all__ = ["AsDecided", "as_decided"]
-
-_OF_MODELS = frozenset(
-    {
-        "registered_models",
-        "registered_model_tags",
-        "registered_model_aliases",
-        "model_versions",
-        "model_version_tags",
-    }
-)
 
 
 class AsDecided(Wrapped):
@@ -61,7 +51,7 @@ class AsDecided(Wrapped):
         return self.inner.count(table) - dropped
 
     def _is_filtered(self, table: str) -> bool:
-        of_models = table in _OF_MODELS and bool(self._models)
+        of_models = table in OF_MODELS and bool(self._models)
         return of_models or (table == "metrics" and bool(self._silent))
 
     def read(
@@ -104,7 +94,7 @@ class AsDecided(Wrapped):
         return pa.RecordBatch.from_pylist(rows, schema=batch.schema)
 
     def _is_gone(self, table: str, row: Mapping[str, Any]) -> bool:
-        if table not in _OF_MODELS or not self._models:
+        if table not in OF_MODELS or not self._models:
             return False
         return (row.get("workspace") or "default", row["name"]) in self._models
 

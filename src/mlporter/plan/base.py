@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.stores.state import Group
 
-__all__ = ["Base", "NoBase", "groups_of", "remember"]
+__all__ = ["Base", "NoBase", "groups_of", "refused_name", "remember", "remember_refused"]
 
 
 class Base(Protocol):
@@ -125,6 +125,34 @@ def _joined(
 
 
 _AT_ONCE = 2_000
+
+
+def refused_name(table: str) -> str:
+    """Under which name rows of a table are remembered that a target did not take."""
+    return f"refused {table}"
+
+
+def remember_refused(
+    base: Base, table: Table, batches: Iterator[pa.RecordBatch], refused: Collection[int]
+) -> None:
+    """Remember the rows that a target did not take, and no others.
+
+    Args:
+        base: Where to.
+        table: The columns that are compared, key first.
+        batches: The source's rows in that shape, sorted by the key.
+        refused: Digests of the keys of these rows.
+    """
+    name, columns = refused_name(table.name), tuple(table.schema.names)
+    before = set(base.names(name))
+    if not refused and not before:
+        return
+    now = set()
+    for group, lines, is_refused in groups_of(table, batches, refused):
+        if is_refused.any():
+            base.put(name, columns, group, lines[is_refused].tobytes())
+            now.add(group)
+    base.forget(name, sorted(before - now))
 
 
 def remember(

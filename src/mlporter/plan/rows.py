@@ -7,6 +7,7 @@ things that only one side has are not among them, but for what a base knows.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from mlporter.catalogue import source_tags as marks
 from mlporter.compare.shape import Shaper
 from mlporter.compare.streams import compare_streams
 from mlporter.plan.actions import Action, ActionKind, Change, kind_of_update
+from mlporter.plan.base import refused_name
+from mlporter.plan.deleted_rows import LIFECYCLE
 from mlporter.plan.digests import column_digests, key_digests
 from mlporter.plan.keys import group_name, owner_of
 from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
@@ -21,7 +24,7 @@ from mlporter.plan.units import ROWWISE
 from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -40,6 +43,7 @@ Key = tuple[Any, ...]
 """The values of a row's key columns."""
 
 Found = list["Difference"]
+Values = Mapping[str, Any]
 
 _AT_ONCE = 2_000
 """Differences that are looked at together."""
@@ -109,6 +113,7 @@ class RowPlan:
         conflicts: What nobody but people can decide: table, what it is, why.
         disputed: Digests of the keys of rows on which the sides will differ afterwards, by table.
         touched: Units that get or lose something: table and key.
+        sent: Digests of the keys of rows that are sent, by table.
     """
 
     inserts: dict[str, dict[Key, tuple[str, str]]] = field(
@@ -124,6 +129,7 @@ class RowPlan:
     conflicts: list[tuple[str, str, str]] = field(default_factory=list)
     disputed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     touched: set[tuple[str, str]] = field(default_factory=set)
+    sent: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     @property
     def is_empty(self) -> bool:
@@ -153,6 +159,8 @@ class RowPlanner:
         new: Units that the target lacks, by table: what belongs to them comes along.
         is_newer: Whether the target's unit was changed later than the source's.
         fixed: Tables whose rows a target cannot change once they are there.
+        undeletes: Restore what the target has only marked as deleted.
+        mends: Whether a row that the target lacks, or has less of, is sent whoever lost it.
         is_limit: Whether a column (table, name, the source's value) differs because of what the
             kind of target cannot be told.
     """
@@ -164,6 +172,8 @@ class RowPlanner:
     new: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     is_newer: Callable[[str, str], bool] = lambda _table, _key: False
     fixed: frozenset[str] = frozenset()
+    undeletes: bool = False
+    mends: Callable[[str, Values, Values | None], bool] = lambda _table, _mine, _theirs: False
     is_limit: Callable[[str, str, object], bool] = lambda _table, _column, _value: False
     plan: RowPlan = field(default_factory=RowPlan)
 
@@ -194,6 +204,9 @@ class RowPlanner:
         groups = self.base.groups(
             table.name, {group_name(table, row.values) for row in some.values()}
         )
+        refused = self.base.groups(
+            refused_name(table.name), {group_name(table, row.values) for row in some.values()}
+        )
         owners: dict[str, set[str]] = defaultdict(set)
         for row in some.values():
             kind, name = owner_of(table, row.values)
@@ -205,7 +218,8 @@ class RowPlanner:
             owner = owner_of(table, row.values)
             base = _base_row(groups.get(group_name(table, row.values)), row.key_digest)
             is_known = base is not None or (owner in known and owner[0] != table.name)
-            sided = _Sided(table, key, owner, mine.get(key), theirs.get(key), base, is_known)
+            last = _base_row(refused.get(group_name(table, row.values)), row.key_digest)
+            sided = _Sided(table, key, owner, mine.get(key), theirs.get(key), base, is_known, last)
             self._one(sided)
 
     def _one(self, row: _Sided) -> None:
@@ -219,12 +233,16 @@ class RowPlanner:
     def _only_here(self, row: _Sided) -> None:
         """A row that the target lacks: new at the source, or taken away at the target."""
         if not row.is_unit and row.owner[1] in self.new.get(row.owner[0], ()):
+            self.plan.sent[row.table.name].add(row.mine.key_digest if row.mine else ABSENT)
             return
         digest = row.whole(row.mine)
         state = state_of(digest, ABSENT, row.base_digest(row.mine))
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
+        if state is State.SOURCE_CHANGED and row.was_refused(row.mine):
+            state = State.UNKNOWN
         is_loose = state in {State.UNKNOWN, State.SOURCE_CHANGED} and row.table.name in ROWWISE
-        if is_loose or (state is State.UNKNOWN and self.completes):
+        mends = row.mine is not None and self.mends(row.table.name, row.mine.values, None)
+        if is_loose or mends or (state is State.UNKNOWN and self.completes):
             outcome = Outcome.SEND
         change = (Change(row.field, None, row.shown(row.mine)),)
         if outcome is Outcome.SEND:
@@ -309,6 +327,15 @@ class RowPlanner:
         """What is done about a column that differs."""
         if state is State.UNKNOWN and self._is_unfinished(row, column, theirs):
             return Outcome.SEND
+        mine = row.mine.values if row.mine is not None else {}
+        is_deleted = column in LIFECYCLE.get(row.table.name, ()) and (
+            mine.get("lifecycle_stage") == "active"
+            and theirs.values.get("lifecycle_stage") == "deleted"
+        )
+        if is_deleted and self.undeletes:
+            return Outcome.SEND
+        if state is State.TARGET_EDITED and self.mends(row.table.name, mine, theirs.values):
+            return Outcome.SEND
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
         is_fixed = outcome is Outcome.SEND and row.table.name in self.fixed
         return Outcome.CONFLICT if is_fixed else outcome
@@ -323,6 +350,8 @@ class RowPlanner:
     # --- What comes of it -------------------------------------------------------------------------
 
     def _note(self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...]) -> None:
+        if row.mine is not None:
+            self.plan.sent[row.table.name].add(row.mine.key_digest)
         self.book.add(Action(kind, row.unit, row.name, changes))
 
     def _stays(  # noqa: PLR0917 -- what is told of it
@@ -370,6 +399,13 @@ class _Sided:
     theirs: _Row | None
     base: Mapping[str, int] | None
     is_known: bool
+    refused: Mapping[str, int] | None = None
+
+    def was_refused(self, row: _Row | None) -> bool:
+        """Whether the target did not take this very row before: it is tried again each time."""
+        return (
+            row is not None and self.refused is not None and dict(self.refused) == dict(row.digests)
+        )
 
     @property
     def is_unit(self) -> bool:

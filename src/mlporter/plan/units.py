@@ -22,6 +22,7 @@ __all__ = [
     "KEY_OF",
     "MATCHED",
     "MODELS",
+    "OF_MODELS",
     "OWNED",
     "REIDENTIFIED",
     "ROWWISE",
@@ -41,6 +42,17 @@ EXPERIMENTS = "experiments"
 MODELS = "registered_models"
 MATCHED = ("workspaces", EXPERIMENTS, MODELS)
 """Matched by name; rows of these are never compared as a whole."""
+
+OF_MODELS = frozenset(
+    {
+        "registered_models",
+        "registered_model_tags",
+        "registered_model_aliases",
+        "model_versions",
+        "model_version_tags",
+    }
+)
+"""Tables whose rows belong to a registered model, by workspace and name."""
 
 ENTITIES = (
     "evaluation_datasets",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.errors import UsageError
 from mlporter.execute.options import TransferOptions
 from mlporter.plan.policy import InStep, Policy
+from mlporter.redaction import redact
 from mlporter.selection import as_selection
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users
@@ -112,7 +113,7 @@ class Request:
         kept = {name: value for name, value in self.arguments.items() if name not in _NOT_KEPT}
         for name in _PLACES:
             if kept.get(name) is not None:
-                kept[name] = locate(kept[name]).as_typed if name != "state" else str(kept[name])
+                kept[name] = redact(place_text(kept[name]))
         kept["allow_root"] = [place_text(root) for root in kept.get("allow_root", ())]
         selection = as_selection(kept["selection"])
         kept["selection"] = None if selection is None else selection.words()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mlporter
-from mlporter.artifacts.disk.stable_read import SteadyFile
+from mlporter.artifacts.disk.stable_read import StableFile
 from tests.support.databases import sha256
 from tests.support.forks import start
 from tests.support.mlflow_session import QUIET_ENVIRONMENT
@@ -187,7 +187,7 @@ def changing(plain_sqlite, monkeypatch):
     path = artifacts / "weights.bin"
     path.write_bytes(b"old" * 1_000_000)
     times = [0]
-    really = SteadyFile.readinto
+    really = StableFile.readinto
 
     def readinto(self, buffer):
         size = really(self, buffer)
@@ -200,7 +200,7 @@ def changing(plain_sqlite, monkeypatch):
             os.utime(path, ns=(before + 10**9, before + 10**9))
         return size
 
-    monkeypatch.setattr(SteadyFile, "readinto", readinto)
+    monkeypatch.setattr(StableFile, "readinto", readinto)
     return plain_sqlite, path, times
 
 

@@ -52,7 +52,7 @@ def assess(address: str, trace: str, value: object) -> str:
 
 
 def copy(source: str, server: TargetServer) -> Any:
-    return mlporter.copy(source, server.address, artifacts="none")
+    return mlporter.copy(source, server.address, artifacts="none", on_conflict="update")
 
 
 def left(result: Any) -> list[tuple[str, str, str]]:

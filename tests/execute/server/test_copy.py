@@ -105,7 +105,9 @@ def test_what_is_new_since_then_is_brought_over(plain_sqlite, server):
     client.transition_model_version_stage(plain_sqlite.model_name, "3", "Staging")
     client.set_registered_model_alias(plain_sqlite.model_name, "champion", "3")
 
-    result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    with pytest.raises(mlporter.ConflictError):
+        mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
     assert result.exit_code == 0
     copy = server.copy_of(running)
     assert seen(copy) == seen(client.get_run(running))

@@ -68,13 +68,15 @@ def test_what_is_refused_is_counted_in_its_table_and_is_no_file(plain_sqlite, se
     run = plain_sqlite.run_ids[0]
     mlporter.copy(plain_sqlite.tracking_uri, server.address)
     add_tag(plain_sqlite, run, ODD)  # the run is there: no request takes it any more
-    plan = mlporter.copy(plain_sqlite.tracking_uri, server.address, dry_run=True)
-    result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    plan = mlporter.copy(
+        plain_sqlite.tracking_uri, server.address, dry_run=True, on_conflict="update"
+    )
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
     for one in (plan, result):
         assert left(one) == [(f"tags/{ODD}", "refused")]
         assert (counts(one, "tags")[0], counts(one, "tags")[2:]) == (0, (0, 1))
         assert one.exit_code == 3
-    shown = cli("copy", plain_sqlite.tracking_uri, server.address).err
+    shown = cli("copy", plain_sqlite.tracking_uri, server.address, "--on-conflict", "update").err
     (files,) = [line.split() for line in shown.splitlines() if line.startswith("  files")]
     assert files[-1] == "-"
 
@@ -99,11 +101,11 @@ def test_a_deleted_run_to_which_nothing_can_be_added_is_left_alone(plain_sqlite,
     listed = [("metrics/a@b", "refused"), ("params/a@b", "refused"), ("params/p", "too-long"),
               ("tags/long", "too-long"), (f"tags/{ODD}", "refused")]  # fmt: skip
     for _ in range(2):
-        result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+        result = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
         assert left(result) == listed
         assert [line for line in writes if "experiment" not in line] == []
     add_tag(plain_sqlite, run, "fine")
-    mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
     copy = server.copy_of(run)
     assert (copy.data.tags["fine"], copy.info.lifecycle_stage) == ("x", "deleted")
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["ChangedWhileReadError", "SteadyFile"]
+__all__ = ["ChangedWhileReadError", "StableFile"]
 
 
 class ChangedWhileReadError(OSError):
     """What was read is neither what the file was before, nor what it is now."""
 
 
-class SteadyFile(io.FileIO):
+class StableFile(io.FileIO):
     """A raw file whose end cannot be read if its size or time changed since it was opened.
 
     Raises (when reading):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Stays", "Taker", "WriteLog"]
+__all__ = ["NotRemoved", "Taker", "WriteLog"]
 
 _IN_MEMORY = 1 << 20
 _FOLDERS = 4096
@@ -38,7 +38,7 @@ class Taker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stays:
+class NotRemoved:
     """Something that a rollback could not remove: where it is, and why it stays."""
 
     where: str
@@ -122,7 +122,7 @@ class WriteLog:
                     sync_whole_disk(folder)
                     disks.add(disk)
 
-    def undo(self, open_place: Callable[[str], Taker] | None = None) -> list[Stays]:
+    def undo(self, open_place: Callable[[str], Taker] | None = None) -> list[NotRemoved]:
         """Remove the files, then the directories that are empty.
 
         Args:
@@ -131,7 +131,7 @@ class WriteLog:
         Returns:
             What could not be removed. Never raises for a single file.
         """
-        stays: list[Stays] = []
+        stays: list[NotRemoved] = []
         directories: list[str] = []
         with self._lock:
             for (kind, where), group in groupby(self._entries(), key=_undo_group):
@@ -152,7 +152,7 @@ def _undo_group(entry: tuple[str, str, str]) -> tuple[str, str]:
     return kind, where if kind == "remote" else ""
 
 
-def _unlink(path: str, inode: str) -> Stays | None:
+def _unlink(path: str, inode: str) -> NotRemoved | None:
     try:
         found = os.lstat(path)
         if f"{found.st_dev}:{found.st_ino}" == inode:
@@ -160,11 +160,11 @@ def _unlink(path: str, inode: str) -> Stays | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return Stays(path, error.strerror or str(error))
+        return NotRemoved(path, error.strerror or str(error))
     return None
 
 
-def _rmdir(path: str) -> Stays | None:
+def _rmdir(path: str) -> NotRemoved | None:
     try:
         Path(path).rmdir()
     except FileNotFoundError:
@@ -173,19 +173,21 @@ def _rmdir(path: str) -> Stays | None:
         # Somebody else's files came into it: theirs to keep.
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return None
-        return Stays(path, error.strerror or str(error))
+        return NotRemoved(path, error.strerror or str(error))
     return None
 
 
 def _remove_remote(
     uri: str, paths: list[str], open_place: Callable[[str], Taker] | None
-) -> list[Stays]:
+) -> list[NotRemoved]:
     if open_place is None:
-        return [Stays(f"{uri}/{path}", "nothing was given to remove it with") for path in paths]
+        return [
+            NotRemoved(f"{uri}/{path}", "nothing was given to remove it with") for path in paths
+        ]
     why = "the artifact store did not remove it"
     staying: Sequence[str] = paths
     try:
         staying = open_place(uri).remove(paths)
     except (OSError, MlporterError) as error:
         why = f"{why}: {error}"
-    return [Stays(f"{uri}/{path}", why) for path in staying]
+    return [NotRemoved(f"{uri}/{path}", why) for path in staying]

@@ -60,7 +60,7 @@ def _check_events(text: str, name: str) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             wrong = "more than one document" if documents > 1 else None
-        elif isinstance(event, yaml.AliasEvent) or getattr(event, "file_owner", None):
+        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             wrong = "anchors and aliases are not allowed"
         elif getattr(event, "tag", None):
             wrong = "tags are not allowed"

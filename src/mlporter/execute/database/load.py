@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlporter.artifacts.disk.write_log import Stays
+    from mlporter.artifacts.disk.write_log import NotRemoved
     from mlporter.artifacts.places import Written
     from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
@@ -367,7 +367,7 @@ def check(work: Prepared, misfits: tuple[str, ...]) -> None:
         raise unreadable.refusal(work.origin.description.address)
 
 
-def _say_what_stays(error: BaseException, stays: list[Stays]) -> None:
+def _say_what_stays(error: BaseException, stays: list[NotRemoved]) -> None:
     """Files that a rollback could not remove again are part of what went wrong."""
     lines = [f"was written and could not be removed: {stay.where}: {stay.why}" for stay in stays]
     for line in lines:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.disk.copying import hash_stream
-from mlporter.artifacts.disk.write_log import Stays, WriteLog
+from mlporter.artifacts.disk.write_log import NotRemoved, WriteLog
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.artifacts.uris.uri_text import UriMap
@@ -150,6 +150,6 @@ class TargetFiles:
                 f"cannot write: {error.strerror or error}", subject=self._rewrite.root
             ) from error
 
-    def undo(self) -> list[Stays]:
+    def undo(self) -> list[NotRemoved]:
         """Remove what was written; returns what could not be removed."""
         return self._places.undo()

@@ -92,9 +92,11 @@ class DatabaseTransfer:
         target = open_preview(
             self.place, self.source.description.revision, self.options.target_auth
         )
+        memory = Memory()
         try:
-            check(self._prepare(target, Memory()), ())
+            check(self._prepare(target, memory), ())
         finally:
+            memory.book.close()
             target.close()
 
     def preview(self, started: float) -> Result:

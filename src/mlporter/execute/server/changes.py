@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from mlporter.catalogue import source_tags
 from mlporter.errors import LeftOut
 from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.as_decided import as_decided
-from mlporter.plan.base import remember
+from mlporter.plan.base import remember, remember_refused
 from mlporter.plan.changes import changed_later
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
@@ -20,15 +22,20 @@ from mlporter.plan.keys import key_text
 from mlporter.plan.policy import Conflict
 from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing, experiments_of, models_of, unit_keys
-from mlporter.plan.units import Choice, Chosen
+from mlporter.plan.units import OF_MODELS, Choice, Chosen
 from mlporter.plan.vanished import Vanished, check_how_many
+from mlporter.stores.protocols import Wrapped
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from mlporter.compare.report import Difference
     from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.matching import Matching
     from mlporter.plan.memory import Memory
     from mlporter.plan.rows import Found, RowPlan
+    from mlporter.stores.protocols import Among, Source
 
 __all__ = ["Changes"]
 
@@ -62,8 +69,10 @@ others it keeps what it has, and what differs there is listed."""
 _LEFT = {
     "experiments": frozenset({"name", "workspace"}),
     "logged_models": frozenset({"source_run_id"}),
+    "assessments": frozenset({"valid"}),
 }
-"""Columns that are not compared: names are matched, and are another matter."""
+"""Columns that are not compared: names are matched, and are another matter; an assessment is valid
+until another one overrides it."""
 
 
 @dataclass
@@ -95,7 +104,9 @@ class Changes:
             completes=True,
             is_newer=changed_later(context.source, context.there, IdMap()),
             fixed=frozenset({"params", "logged_model_params"}),
-            is_limit=_is_limit,
+            undeletes=context.policy.undelete,
+            mends=_has_fewer_points,
+            is_limit=self._is_limit,
         )
 
     @property
@@ -140,15 +151,14 @@ class Changes:
         is_of_models = table.startswith(("registered_model", "model_version"))
         return self.context.has(table) and (is_of_models or bool(self.context.back.experiments))
 
-    def _sides(self, name: str, *, whole: bool = False) -> Sides | None:
+    def _sides(self, name: str) -> Sides | None:
         """A table on both sides; of runs and logged models only those that both have."""
         context = self.context
         pair = context.pair(name, _LEFT.get(name, frozenset()))
         if pair is None or pair.left is None or pair.right is None or not pair.table.key:
             return None
         normalisers = context.normalisers(name)
-        choice = Choice() if whole else self._both
-        mine = MappedReader(self.source, IdMap(), choice)
+        mine = MappedReader(self._matched_source, IdMap(), self._both)
         return Sides(pair, mine, context.there, (normalisers, normalisers))
 
     @property
@@ -156,20 +166,37 @@ class Changes:
         ids = self.context.ids
         return Choice({kind: Chosen(frozenset(ids.of(kind))) for kind in ("runs", "logged_models")})
 
+    @cached_property
+    def _models(self) -> frozenset[tuple[str, str]]:
+        """Registered models of the source that go into one of the server, or are made."""
+        mapped = {self._target_model(key): key for key in models_of(self.source)}
+        return frozenset(mapped[key] for key in self.context.matched_models if key in mapped)
+
+    @cached_property
+    def _matched_source(self) -> Source:
+        return _Matched(self.source, frozenset(self.matching.matches), self._models)
+
+    @cached_property
+    def _dead_models(self) -> frozenset[str]:
+        """Logged models that the source has deleted: a server shows none of them."""
+        if not self.context.has("logged_models"):
+            return frozenset()
+        rows = rows_of(self.source, "logged_models", ("model_id", "lifecycle_stage"))
+        return frozenset(model for model, stage in rows if stage == "deleted")
+
     def _sift(self, table: str, gone: dict[str, set[str]], found: Found) -> Found:
         """Differences that are any: of things that are matched, and of what people made."""
         back = self.context.back
         numbers = set(back.experiments.values())
-        models = set(models_of(self.source))
+        models = self._models
+        servers_own = {*source_tags.SERVERS_OWN}
+        servers_own |= {"mlflow.user"} if self.context.is_databricks else set()
         dead = tombstones(self.source) if table.startswith("model_version") else frozenset()
         column = source_tags.TAG_TABLES.get(table)
 
-        def counts(one: Difference) -> bool:
-            key = one.key
-            if not is_of_a_registry(one):
-                return False
-            if column is not None and key[column] in source_tags.SERVERS_OWN:
-                return False
+        def is_matched(key: Mapping[str, Any]) -> bool:
+            if table.startswith("logged_model"):
+                return key["model_id"] not in self._dead_models
             if table in {"experiments", "experiment_tags"}:
                 return key["experiment_id"] in numbers
             if table.startswith(("registered_model", "model_version")):
@@ -180,7 +207,19 @@ class Changes:
                 return str(key["request_id"]) not in gone["trace_info"]
             return True
 
+        def counts(one: Difference) -> bool:
+            is_own = column is not None and one.key[column] in servers_own
+            return is_of_a_registry(one) and not is_own and is_matched(one.key)
+
         return list(filter(counts, found))
+
+    def _is_limit(self, table: str, column: str, value: object) -> bool:
+        """What a server makes up where the source has nothing: a name and a start time of a run."""
+        return table == "runs" and column in {"name", "start_time"} and not value
+
+    def _target_model(self, key: tuple[str, str]) -> tuple[str, str]:
+        ids = self.context.ids
+        return ids.workspace(key[0]), ids.model(*key)
 
     # --- What is only on one side -----------------------------------------------------------------
 
@@ -193,7 +232,7 @@ class Changes:
             return found
         for kind in ("runs", "logged_models"):
             lacking = set(unit_keys(self.source, kind)) - self.context.ids.of(kind).keys()
-            for key in sorted(base.groups(kind, lacking)):
+            for key in sorted(base.groups(kind, lacking - self._dead_models)):
                 found[kind].add(key)
                 why = "somebody removed it at the target"
                 self.memory.book.add(Action(ActionKind.KEEP, kind, key, why=why))
@@ -266,11 +305,12 @@ class Changes:
         """
         base = self.memory.base
         for table in _TABLES:
-            sides = self._sides(table, whole=True)
+            sides = self._sides(table) if self.context.has(table) else None
             if sides is not None:
-                remember(
-                    base, sides.pair.table, sides.of_source(), disputed.disputed.get(table, ())
-                )
+                differ = disputed.disputed.get(table, set()) | disputed.sent.get(table, set())
+                remember(base, sides.pair.table, sides.of_source(), differ)
+                sent = disputed.sent.get(table, set())
+                remember_refused(base, sides.pair.table, sides.of_source(), sent)
         if self.vanished is not None:
             for kind, key in (*self.vanished.forgotten, *self.vanished.doomed):
                 base.forget(kind, [key])
@@ -279,9 +319,51 @@ class Changes:
         base.commit()
 
 
-def _is_limit(table: str, column: str, value: object) -> bool:
-    """What a server makes up where the source has nothing: a name and a start time of a run."""
-    return table == "runs" and column in {"name", "start_time"} and not value
+def _has_fewer_points(
+    table: str, mine: Mapping[str, Any], theirs: Mapping[str, Any] | None
+) -> bool:
+    """Whether a copy lacks points that it had: MLflow takes none away, so nobody meant it."""
+    if table != "latest_metrics":
+        return False
+    order = ("step", "timestamp", "value")
+    return theirs is None or [theirs[n] for n in order] < [mine[n] for n in order]
+
+
+class _Matched(Wrapped):
+    """A source without the experiments and registered models that are left out."""
+
+    def __init__(
+        self, inner: Source, experiments: frozenset[int], models: frozenset[tuple[str, str]]
+    ) -> None:
+        super().__init__(inner)
+        self._experiments = experiments
+        self._wanted = models
+        self._by_name = {table.name: table for table in inner.tables}
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table by key."""
+        if table in OF_MODELS:
+            asked: tuple[str, ...] = ("workspace", "name")
+            wanted: Callable[[tuple[Any, ...]], bool] = self._has_model
+        elif table in {"experiments", "experiment_tags"}:
+            asked, wanted = ("experiment_id",), self._has_experiment
+        else:
+            yield from self.inner.read(table, columns, among)
+            return
+        names = columns or tuple(self._by_name[table].schema.names)
+        needed = tuple(dict.fromkeys((*names, *asked)))
+        for batch in self.inner.read(table, needed, among):
+            found = [batch.column(batch.schema.names.index(name)).to_pylist() for name in asked]
+            keep = [wanted(key) for key in zip(*found, strict=True)]
+            yield batch.filter(pa.array(keep, pa.bool_())).select(list(names))
+
+    def _has_model(self, key: tuple[Any, ...]) -> bool:
+        return (key[0] or "default", key[1]) in self._wanted
+
+    def _has_experiment(self, key: tuple[Any, ...]) -> bool:
+        return key[0] in self._experiments
 
 
 class _Copies:

@@ -21,7 +21,7 @@ from mlporter.execute.left_out import LeftOutCollector
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.matching.natural_keys import tagged
-from mlporter.plan.units import Choice, Chosen, is_among
+from mlporter.plan.units import OF_MODELS, Choice, Chosen, is_among
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of
@@ -100,6 +100,8 @@ class ServerContext:
         sent_tags: Tags (the source's ids of runs, and keys) that went with the request that made
             the run.
         restored_runs: Deleted runs (the source's ids) that were restored to log to them.
+        matched_models: Registered models (the server's workspaces and names) that the source's go
+            into, or would.
         version_roots: Where files go that a model version has of its own, by owner id.
         model_roots: Where Databricks has the files of logged models, by its ids.
         workspaces: Of runs and logged models (the source's ids); empty where there is only one.
@@ -125,6 +127,7 @@ class ServerContext:
     sent_tags: set[tuple[str, str]] = field(default_factory=set)
     restored_runs: set[str] = field(default_factory=set)
     workspaces: dict[str, str] = field(default_factory=dict)
+    matched_models: frozenset[tuple[str, str]] = frozenset()
     version_roots: dict[str, str] = field(default_factory=dict)
     model_roots: dict[str, str] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
@@ -154,7 +157,8 @@ class ServerContext:
         units = {
             entity: Chosen(frozenset(self.back.of(entity))) for entity in ("runs", "logged_models")
         }
-        return MappedReader(_Within(self.server, self._matched), self.back, Choice(units))
+        within = _Within(self.server, self._matched, self.matched_models)
+        return MappedReader(within, self.back, Choice(units))
 
     @cached_property
     def all_copies(self) -> MappedReader:
@@ -408,11 +412,17 @@ def _as_rest_shows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 class _Within:
-    """A server's tables, of some experiments only."""
+    """A server's tables, of some experiments and registered models only."""
 
-    def __init__(self, server: ServerSource, experiments: frozenset[int]) -> None:
+    def __init__(
+        self,
+        server: ServerSource,
+        experiments: frozenset[int],
+        models: frozenset[tuple[str, str]],
+    ) -> None:
         self._server = server
         self._experiments = experiments
+        self._models = models
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -422,6 +432,9 @@ class _Within:
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
         entry = next(entry for entry in self.tables if entry.name == table)
+        if table in OF_MODELS:
+            yield from self._of_models(entry, columns, among)
+            return
         if "experiment_id" not in entry.by_name or table in ANYWHERE:
             yield from self._server.read(table, columns, among)
             return
@@ -430,3 +443,14 @@ class _Within:
         for batch in self._server.read(table, needed, among):
             ids = batch.column(batch.schema.get_field_index("experiment_id"))
             yield batch.filter(is_among(ids, self._experiments)).select(list(names))
+
+    def _of_models(
+        self, entry: Table, columns: tuple[str, ...] | None, among: Among | None
+    ) -> Iterator[pa.RecordBatch]:
+        names = columns or tuple(entry.schema.names)
+        needed = tuple(dict.fromkeys((*names, "workspace", "name")))
+        for batch in self._server.read(entry.name, needed, among):
+            at = [batch.schema.names.index(name) for name in ("workspace", "name")]
+            keys = zip(*(batch.column(column).to_pylist() for column in at), strict=True)
+            keep = [(key[0] or "default", key[1]) in self._models for key in keys]
+            yield batch.filter(pa.array(keep, pa.bool_())).select(list(names))

@@ -212,7 +212,7 @@ class Matching:
         locations = dict(rows_of(context.server, "experiments", _LOCATION))
         for number, match in self.matches.items():
             if match.name != match.source.name:
-                if number not in self.names_there:
+                if number not in self.names_there or not context.policy.updates:
                     self.renamed.append(Renamed("experiment", match.source.name, match.name))
                 context.ids.experiment_names[number] = match.name
             if match.there is not None:
@@ -232,6 +232,8 @@ class Matching:
         sent = self.memory.base.noted("experiment_names")
         for number, there in self.names_there.items():
             match = self.matches.get(number)
+            if not policy.updates:
+                continue
             if match is None or match.there is None or match.name != there:
                 continue
             name, last = match.source.name, sent.get(str(number))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-    from mlporter.artifacts.disk.write_log import Stays, WriteLog
+    from mlporter.artifacts.disk.write_log import NotRemoved, WriteLog
     from mlporter.artifacts.uris.allowed_folders import Roots
     from mlporter.artifacts.uris.allowed_hosts import Hosts
 
@@ -267,7 +267,7 @@ class Places:
         """
         self._check(uri)
 
-    def undo(self) -> list[Stays]:
+    def undo(self) -> list[NotRemoved]:
         """Remove what was written through these places; returns what could not be removed."""
         return self._log.undo(self._taker) if self._log else []
 

@@ -145,13 +145,13 @@ class ServerSource:
         if self._filling.deleted:
             sentence = f"of {len(self._filling.deleted)} deleted experiments: not shown"
             for table in ("scorers", "label_schemas", "review_queues"):
-                yield LeftOut("table", table, "deleted", "not_shown", sentence, expected=True)
+                yield LeftOut("table", table, "deleted", "hidden", sentence, expected=True)
         if self._filling.unlisted:
             sentence = (
                 f"{plural(self._filling.unlisted, 'experiment')}: to list them, MLflow would write "
                 "a default one; only those in review queues were read"
             )
-            yield LeftOut("table", "label_schemas", "", "not_shown", sentence, expected=True)
+            yield LeftOut("table", "label_schemas", "", "hidden", sentence, expected=True)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -90,6 +90,8 @@ class Registry:
                 context.leave("registered_models", key[1], "", "conflict", f"{why}, and keeps it")
             else:
                 self._matching.conflicts.append(Conflict("registered_models", key[1], why))
+        matched = (self._target(key) for key in mine if key not in conflicts)
+        context.matched_models = frozenset(matched)
         for (workspace, old), new in context.ids.models.items():
             context.back.models[context.ids.workspace(workspace), new] = old
         self._matching.renamed += [

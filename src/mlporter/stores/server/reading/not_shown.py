@@ -25,14 +25,14 @@ def not_shown(reader: TableReader) -> Iterator[LeftOut]:
     """
     for table, columns in HIDDEN_COLUMNS.items():
         for column in columns:
-            yield LeftOut("column", table, column, "not_shown", f"{_SAYS} it", expected=True)
+            yield LeftOut("column", table, column, "hidden", f"{_SAYS} it", expected=True)
     for table, why in HIDDEN_TABLES.items():
-        yield LeftOut("table", table, "", "not_shown", f"{_SAYS} it: {why}", expected=True)
+        yield LeftOut("table", table, "", "hidden", f"{_SAYS} it: {why}", expected=True)
     for table in HIDDEN_ROWS:
-        yield LeftOut("table", table, "", "not_shown", f"{_SAYS} deleted ones", expected=True)
+        yield LeftOut("table", table, "", "hidden", f"{_SAYS} deleted ones", expected=True)
     for name, number in _gaps(reader):
         sentence = f"it was deleted, and {_SAYS} deleted versions"
-        yield LeftOut("model_version", f"{name}/{number}", "", "not_shown", sentence, expected=True)
+        yield LeftOut("model_version", f"{name}/{number}", "", "hidden", sentence, expected=True)
 
 
 def _gaps(reader: TableReader) -> Iterator[tuple[str, int]]:
