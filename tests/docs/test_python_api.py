@@ -1,11 +1,10 @@
 """The Python of docs/python-api.md runs as printed, and the page names the whole public API."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import mlporter
+from tests.support.forks import run
 from tests.support.plain_registry import PlainRegistry
 
 PAGE = Path(__file__).parents[2] / "docs" / "python-api.md"
@@ -16,9 +15,7 @@ def test_its_examples_run(plain_sqlite: PlainRegistry, tmp_path: Path) -> None:
     code = "\n".join(
         re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = run(["-c", code], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "exit code 0" in done.stdout
 

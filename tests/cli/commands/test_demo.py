@@ -1,18 +1,13 @@
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.forks import start
+from tests.support.forks import run
 
 
 def demo(*options, **environment):
-    words = ["-m", "mlporter", "demo", *options]
-    process = start(words, environment={**os.environ, **environment})
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(words, process.returncode, out, err)
+    return run(["-m", "mlporter", "demo", *options], **environment)
 
 
 def test_the_whole_job(tmp_path):

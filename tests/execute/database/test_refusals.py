@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tarfile
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +22,7 @@ from mlporter.errors import (
     UsageError,
 )
 from tests.support.databases import dump, execute, row_counts, rows, sha256, tree
+from tests.support.forks import run
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 
 WILD = Path(__file__).parents[4] / "shared" / "wild"
@@ -168,8 +167,7 @@ def test_real_old_databases_are_read_as_their_upgrades_and_never_changed(tmp_pat
     assert {table: carried[table] for table in counted} == counted
     assert tree(path.parent) == before
     upgraded = sqlite_url(Path(shutil.copy(path, tmp_path / "upgraded.db")))
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", upgraded]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(["-m", "mlflow", "db", "upgrade", upgraded])
     assert done.returncode == 0, done.stderr
     assert mlporter.diff(sqlite_url(path), upgraded, strict=True, artifacts="none").identical
 
