@@ -79,7 +79,8 @@ class AsDecided(Wrapped):
     ) -> pa.RecordBatch:
         if table == "metrics" and self._silent:
             runs = batch.column(batch.schema.names.index("run_uuid")).to_pylist()
-            return batch.take([at for at, run in enumerate(runs) if run not in self._silent])
+            keep = [run not in self._silent for run in runs]
+            return batch.filter(pa.array(keep, pa.bool_()))
         keys = list(zip(*(batch.column(batch.schema.names.index(n)).to_pylist() for n in order),
                         strict=True))  # fmt: skip
         at = {n for n, key in enumerate(keys) if key in kept}

@@ -167,13 +167,14 @@ def remember(
         disputed: Digests of the keys of rows that the sides do not agree on.
     """
     columns = tuple(table.schema.names)
+    doubtful = np.array(sorted(disputed), np.uint64)
     pending: list[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]] = []
     for group in groups_of(table, batches, disputed):
         pending.append(group)
         if len(pending) >= _AT_ONCE:
-            _put(base, table.name, columns, pending)
+            _put(base, table.name, columns, pending, doubtful)
             pending = []
-    _put(base, table.name, columns, pending)
+    _put(base, table.name, columns, pending, doubtful)
 
 
 def _put(
@@ -181,13 +182,12 @@ def _put(
     table: str,
     columns: tuple[str, ...],
     groups: list[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]],
+    disputed: NDArray[np.uint64],
 ) -> None:
     before = base.groups(table, [name for name, _, _ in groups])
     for name, lines, doubtful in groups:
         known = before.get(name)
-        rows = lines
-        if doubtful.any():
-            rows = _undisputed(lines, doubtful, columns, known)
+        rows = _undisputed(lines, doubtful, columns, known, disputed)
         if known is not None and known.columns == columns and np.array_equal(known.rows, rows):
             continue
         if len(rows):
@@ -201,10 +201,14 @@ def _undisputed(
     doubtful: NDArray[np.bool_],
     columns: tuple[str, ...],
     known: Group | None,
+    disputed: NDArray[np.uint64],
 ) -> NDArray[np.uint64]:
-    """The lines that are agreed on, and of the others what was remembered before."""
+    """The lines that are agreed on, and of the others what was remembered before.
+
+    Among these are rows that the source has no more, and the target still has.
+    """
     agreed = lines[~doubtful]
-    if known is None or known.columns != columns:
+    if known is None or known.columns != columns or not len(disputed):
         return agreed
-    older = known.rows[np.isin(known.rows[:, 0], lines[doubtful][:, 0])]
-    return np.concatenate([agreed, older])
+    older = known.rows[np.isin(known.rows[:, 0], disputed)]
+    return np.concatenate([agreed, older]) if len(older) else agreed

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import source_tags
@@ -216,7 +217,7 @@ def _plain(name: str, sides: Sides) -> Iterator[Any]:
             continue
         keys = batch.column(batch.schema.names.index(column)).to_pylist()
         own = [at for at, key in enumerate(keys) if not str(key).startswith(_OWN_TAGS)]
-        yield batch.take(own) if len(own) < len(keys) else batch
+        yield batch.take(pa.array(own, pa.int64())) if len(own) < len(keys) else batch
 
 
 def tombstone(columns: Mapping[str, object], now: int) -> tuple[tuple[str, object], ...]:
