@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.compare.report import json_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import IO
 
 __all__ = ["NAMED", "Action", "ActionBook", "ActionKind", "Change", "kind_of_update"]
@@ -117,14 +117,12 @@ class ActionBook:
 
     Attributes:
         counts: How many, by unit and kind.
-        first: The first `NAMED` that are more than a creation.
+        first: The first `NAMED` that are more than a creation of what never was there.
     """
 
     counts: Counter[tuple[str, ActionKind]] = field(default_factory=Counter)
     first: list[Action] = field(default_factory=list)
-    _lines: IO[bytes] = field(
-        default_factory=lambda: tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-    )
+    _lines: IO[bytes] | None = None
     _sum: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -133,16 +131,20 @@ class ActionBook:
         line = json.dumps(action.as_dict(), sort_keys=True, ensure_ascii=False).encode()
         with self._lock:
             self.counts[action.unit, action.kind] += 1
-            if action.kind is not ActionKind.CREATE and len(self.first) < NAMED:
+            is_told = action.kind is not ActionKind.CREATE or action.why
+            if is_told and len(self.first) < NAMED:
                 self.first.append(action)
+            if self._lines is None:
+                self._lines = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 -- `close`
             self._lines.write(line + b"\n")
             # A sum does not depend on the order, in which threads have no say.
             self._sum += int.from_bytes(sha256(line).digest(), "big")
 
-    def create(self, unit: str, ids: Iterator[str]) -> None:
-        """Note what is made anew."""
+    def create(self, unit: str, ids: Iterable[str], put_back: Collection[str] = ()) -> None:
+        """Note what is made anew; some of it is `put_back`: it was sent before, and removed."""
         for id_ in ids:
-            self.add(Action(ActionKind.CREATE, unit, id_.replace("\x1f", "/")))
+            why = "somebody removed it at the target, and it is put back" if id_ in put_back else ""
+            self.add(Action(ActionKind.CREATE, unit, id_.replace("\x1f", "/"), why=why))
 
     @property
     def digest(self) -> str:
@@ -160,9 +162,11 @@ class ActionBook:
 
     def lines(self) -> Iterator[bytes]:
         """The actions as JSON lines, in the order they were noted."""
-        self._lines.seek(0)
-        yield from self._lines
+        if self._lines is not None:
+            self._lines.seek(0)
+            yield from self._lines
 
     def close(self) -> None:
         """Forget them."""
-        self._lines.close()
+        if self._lines is not None:
+            self._lines.close()

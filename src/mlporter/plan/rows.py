@@ -150,6 +150,9 @@ class RowPlanner:
         completes: Whether what a target lacks, and nothing is remembered of, may be a transfer that
             was stopped: it is then gone on with. So it is where a transfer takes many steps.
         is_newer: Whether the target's unit was changed later than the source's.
+        fixed: Columns that never change, by table: a row with others is another thing.
+        refused: Units of the target that are another thing: nothing of the source's goes there.
+        refuses: Why the target cannot take a row as the source has it, or "".
     """
 
     base: Base
@@ -157,6 +160,9 @@ class RowPlanner:
     book: ActionBook
     completes: bool = False
     is_newer: Callable[[str, str], bool] = lambda _table, _key: False
+    fixed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    refuses: Callable[[str, Mapping[str, Any]], str] = lambda _table, _row: ""
     plan: RowPlan = field(default_factory=RowPlan)
 
     def take(self, sides: Sides, sift: Callable[[Found], Found] = lambda found: found) -> None:
@@ -201,12 +207,26 @@ class RowPlanner:
             self._one(sided)
 
     def _one(self, row: _Sided) -> None:
-        if row.mine is None:
+        if row.owner in self.refused:
+            some = row.mine or row.theirs
+            if some is not None:
+                self.plan.disputed[row.table.name].add(some.key_digest)
+        elif row.mine is None:
             self._only_there(row)
         elif row.theirs is None:
             self._only_here(row)
         else:
             self._differing(row, row.mine, row.theirs)
+
+    def _refuse(self, row: _Sided, mine: _Row, theirs: _Row, names: list[str]) -> None:
+        """A row of the target under the same key, which is another thing."""
+        self.refused.add(row.owner)
+        states = [state_of(mine.digests[n], theirs.digests[n], row.base_column(n)) for n in names]
+        keeps = all(decide(state, self.wish) is Outcome.KEEP for state in states)
+        changes = tuple(Change(row.column(n), theirs.values[n], mine.values[n]) for n in names)
+        outcome = Outcome.KEEP if keeps else Outcome.CONFLICT
+        values = {n: theirs.values[n] for n in names}
+        self._stays(row, outcome, changes, "it is another one of that name", theirs, values)
 
     def _only_here(self, row: _Sided) -> None:
         """A row that the target lacks: new at the source, or taken away at the target."""
@@ -216,9 +236,12 @@ class RowPlanner:
         if state is State.UNKNOWN and self.completes:
             outcome = Outcome.SEND
         change = (Change(row.field, None, row.shown(row.mine)),)
-        if outcome is Outcome.SEND:
+        if outcome is Outcome.SEND and row.mine is not None:
+            if why := self.refuses(row.table.name, row.mine.values):
+                self._stays(row, Outcome.CONFLICT, change, why, None)
+                return
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
-            self._note(row, kind, change)
+            self._note(row, kind, change, _PUT_BACK if state in _EDITED else "")
             self.plan.inserts[row.table.name][row.key] = row.owner
             self.plan.touched.add(row.owner)
             return
@@ -246,7 +269,8 @@ class RowPlanner:
             return
         outcome = decide(state, self.wish)
         if outcome is Outcome.SEND:
-            self._note(row, ActionKind.DELETE if row.is_unit else ActionKind.UPDATE, change)
+            kind = ActionKind.DELETE if row.is_unit else ActionKind.UPDATE
+            self._note(row, kind, change, _over({state}))
             self.plan.removals[row.table.name].append((row.table.key, row.key))
             self.plan.touched.add(row.owner)
             return
@@ -260,7 +284,12 @@ class RowPlanner:
     def _differing(self, row: _Sided, mine: _Row, theirs: _Row) -> None:
         """A row that both have, column by column."""
         sent: dict[str, Any] = {}
+        over: set[State] = set()
         stays: dict[Outcome, dict[str, State]] = defaultdict(dict)
+        fixed = self.fixed.get(row.table.name, frozenset())
+        if others := [n for n in fixed & mine.digests.keys() if mine.digests[n] != theirs.digests[n]]:
+            self._refuse(row, mine, theirs, sorted(others))
+            return
         for name, digest in mine.digests.items():
             if digest == theirs.digests[name]:
                 continue
@@ -270,11 +299,16 @@ class RowPlanner:
                 outcome = Outcome.SEND
             if outcome is Outcome.SEND:
                 sent[name] = mine.values[name]
+                over.add(state)
             else:
                 stays[outcome][name] = state
-        if sent and Outcome.CONFLICT not in stays:
+        if sent and (why := self.refuses(row.table.name, mine.values)):
             changes = tuple(Change(row.column(n), theirs.values[n], v) for n, v in sent.items())
-            self._note(row, kind_of_update(row.table.name, frozenset(sent)), changes)
+            self._stays(row, Outcome.CONFLICT, changes, why, theirs, {n: theirs.values[n] for n in sent})
+        elif sent and Outcome.CONFLICT not in stays:
+            changes = tuple(Change(row.column(n), theirs.values[n], v) for n, v in sent.items())
+            kind = kind_of_update(row.table.name, frozenset(sent))
+            self._note(row, kind, changes, _over(over))
             self.plan.updates[row.table.name][row.key] = sent
             self.plan.touched.add(row.owner)
         elif sent:
@@ -300,8 +334,10 @@ class RowPlanner:
 
     # --- What comes of it -------------------------------------------------------------------------
 
-    def _note(self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...]) -> None:
-        self.book.add(Action(kind, row.unit, row.name, changes))
+    def _note(
+        self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...], why: str
+    ) -> None:
+        self.book.add(Action(kind, row.unit, row.name, changes, why))
 
     def _stays(  # noqa: PLR0917 -- what is told of it
         self,
@@ -418,6 +454,15 @@ def is_of_a_registry(difference: Difference) -> bool:
     if column is None:
         return True
     return not str(difference.key[column]).startswith(marks.OURS)
+
+
+_EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
+_PUT_BACK = "somebody removed it at the target, and it is put back"
+
+
+def _over(states: set[State]) -> str:
+    """What is said of values that the source's come over: that somebody may have made them."""
+    return "; ".join(sorted(state.value for state in states - {State.SOURCE_CHANGED}))
 
 
 def _short(value: object) -> str:

@@ -86,17 +86,20 @@ class Load:
         appended = frozenset(self.work.merge.appended)
         self.latest = LatestMetrics(tables["latest_metrics"], appended)
 
-    def run(self) -> None:
+    def run(self, remember: Callable[[], None]) -> None:
         """Check, write, read back, copy files, commit; undo everything if any of it fails.
 
         The artifact root is made first: one that cannot be is found before hours of work.
+
+        Args:
+            remember: Notes what is sent; called when all is there, and not yet committed.
 
         Raises:
             ConflictError, RefusedError: as `check` does.
         """
         with closing(self.work), closing(self.latest):
             try:
-                self._run()
+                self._run(remember)
             except RowRefusedError:
                 # Only now is it worth a look at all rows: to say which.
                 check(self.work, self.work.against_rules())
@@ -111,7 +114,7 @@ class Load:
                 hint="it changed while it was read; nothing was written: run this again",
             )
 
-    def _run(self) -> None:
+    def _run(self, remember: Callable[[], None]) -> None:
         try:
             check(self.work, self.work.beyond_limits())
             if self.files is not None:
@@ -123,6 +126,7 @@ class Load:
             self.target.finish()
             self._read_back()
             self._copy_files()
+            remember()
             self.target.commit()
         except BaseException as error:
             if self.target.rollback() and self.files is not None:

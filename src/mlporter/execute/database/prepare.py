@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Target", "prepare"]
 
+_SENT_AGAIN = (
+    "The target holds nothing any more of what was sent to it: all is sent again, as to a new one."
+)
 _LARGEST_INT32 = 2**31 - 1
 _LARGEST_INT64 = 2**63 - 1
 _WORTH_KEEPING = 20_000
@@ -235,6 +238,10 @@ def prepare(
     largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
     fresh = target.is_fresh
     if fresh:
+        if memory is not None and memory.base.is_known:
+            # Another database under the same name, as a rule: nothing of it is anybody's edit.
+            memory.base.clear()
+            memory.notes.append(_SENT_AGAIN)
         merge = resolve_fresh(source, policy, largest, memory)
     else:
         merge = resolve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -64,23 +64,25 @@ class DatabaseTransfer:
         except BaseException:
             target.rollback()
             raise
-        load.run()
-        self._remember(work, target.tables)
+        load.run(partial(self._remember, work, target.tables))
+        self.memory.base.commit()
         moved = load.files_result or FilesResult(self.options.artifacts)
         return self._result(work, moved, load.left_out, started)
 
     def _remember(self, work: Prepared, there: tuple[Table, ...]) -> None:
-        """Remember what is there now; what could not be kept is said, and no failure."""
-        base = self.memory.base
+        """Note what is sent, right before it is committed; the note is kept right after.
+
+        So who stops it stops both, but for a moment: then what was sent and not remembered is the
+        same on both sides the next time.
+        """
         remember_sent(
-            base,
+            self.memory.base,
             work.origin,
             tables=work.plan.tables,
             there=there,
             merge=work.merge,
             on_progress=self.on_progress,
         )
-        base.commit()
 
     def _refuse_early(self) -> None:
         """Refuse what needs no tables to be known, before an empty database gets some.
@@ -92,9 +94,11 @@ class DatabaseTransfer:
         target = open_preview(
             self.place, self.source.description.revision, self.options.target_auth
         )
+        memory = Memory(whole=self.memory.whole)
         try:
-            check(self._prepare(target, Memory()), ())
+            check(self._prepare(target, memory), ())
         finally:
+            memory.book.close()
             target.close()
 
     def preview(self, started: float) -> Result:
