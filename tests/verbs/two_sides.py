@@ -14,6 +14,7 @@ from mlflow.entities import AssessmentSource, Feedback
 import mlporter
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
+from mlporter.compare.report import ONLY_RIGHT
 from mlporter.plan.changes import UPDATE_TIMES
 from tests.support.databases import row_counts, rows
 from tests.support.mlflow_session import mlflow_at
@@ -22,6 +23,7 @@ from tests.verbs.histories import STEPS, experiments, live, new_run, register, s
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlporter.compare.report import Difference
     from mlporter.execute.result import Result
 
 Cell = tuple[str, tuple[Any, ...], str]
@@ -203,13 +205,20 @@ def is_settled(result: Result) -> bool:
     return not result.actions.total("keep", "conflict") and not result.left_out.unexpected
 
 
+def is_of_the_target(difference: Difference) -> bool:
+    """Whether only the target has it; or it was deleted on both sides, and restored there since."""
+    return difference.sigil == ONLY_RIGHT or difference.columns.keys() == {"deleted_time"}
+
+
 def said(result: Result) -> tuple[Any, ...]:
     """What a plan and what came of it have in common."""
-    actions = sorted(json.dumps(action.as_dict(), sort_keys=True) for action in result.actions.first)
+    actions = sorted(
+        json.dumps(action.as_dict(), sort_keys=True) for action in result.actions.first
+    )
     return result.actions.digest, actions, result.tables, result.left_out, result.exit_code
 
 
-class Interrupted(Exception):
+class StoppedError(Exception):
     """Somebody stopped it."""
 
 
@@ -221,10 +230,9 @@ def interrupted_sync(source: str, target: str, after: int, **wanted: Any) -> boo
         nonlocal calls
         calls += 1
         if calls >= after:
-            raise Interrupted
+            raise StoppedError
 
-    with contextlib.suppress(Interrupted):
+    with contextlib.suppress(StoppedError):
         mlporter.sync(source, target, on_progress=on_progress, **wanted)
         return False
     return True
-

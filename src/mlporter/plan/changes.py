@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FIXED", "UPDATE_TIMES", "Changes", "changed_later"]
 
-FIXED = {
-    table: frozenset(place.column for place in BY_NAME[table].places) for table in ANCHORED
-}
+FIXED = {table: frozenset(place.column for place in BY_NAME[table].places) for table in ANCHORED}
 """What a version is made of does not change: with other files it is another version."""
 
 UPDATE_TIMES: Mapping[str, str] = {

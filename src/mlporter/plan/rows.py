@@ -20,7 +20,7 @@ from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
 from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -218,16 +218,6 @@ class RowPlanner:
         else:
             self._differing(row, row.mine, row.theirs)
 
-    def _refuse(self, row: _Sided, mine: _Row, theirs: _Row, names: list[str]) -> None:
-        """A row of the target under the same key, which is another thing."""
-        self.refused.add(row.owner)
-        states = [state_of(mine.digests[n], theirs.digests[n], row.base_column(n)) for n in names]
-        keeps = all(decide(state, self.wish) is Outcome.KEEP for state in states)
-        changes = tuple(Change(row.column(n), theirs.values[n], mine.values[n]) for n in names)
-        outcome = Outcome.KEEP if keeps else Outcome.CONFLICT
-        values = {n: theirs.values[n] for n in names}
-        self._stays(row, outcome, changes, "it is another one of that name", theirs, values)
-
     def _only_here(self, row: _Sided) -> None:
         """A row that the target lacks: new at the source, or taken away at the target."""
         digest = row.whole(row.mine)
@@ -283,47 +273,48 @@ class RowPlanner:
 
     def _differing(self, row: _Sided, mine: _Row, theirs: _Row) -> None:
         """A row that both have, column by column."""
-        sent: dict[str, Any] = {}
-        over: set[State] = set()
-        stays: dict[Outcome, dict[str, State]] = defaultdict(dict)
-        fixed = self.fixed.get(row.table.name, frozenset())
-        if others := [n for n in fixed & mine.digests.keys() if mine.digests[n] != theirs.digests[n]]:
-            self._refuse(row, mine, theirs, sorted(others))
+        states = {
+            name: state_of(digest, theirs.digests[name], row.base_column(name))
+            for name, digest in mine.digests.items()
+            if digest != theirs.digests[name]
+        }
+        if others := self.fixed.get(row.table.name, frozenset()) & states.keys():
+            self.refused.add(row.owner)
+            some = {name: states[name] for name in sorted(others)}
+            keeps = all(decide(state, self.wish) is Outcome.KEEP for state in some.values())
+            outcome = Outcome.KEEP if keeps else Outcome.CONFLICT
+            self._columns_stay(row, outcome, some, "it is another one of that name")
             return
-        for name, digest in mine.digests.items():
-            if digest == theirs.digests[name]:
-                continue
-            state = state_of(digest, theirs.digests[name], row.base_column(name))
-            outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-            if state is State.UNKNOWN and self._is_unfinished(row, name, theirs):
-                outcome = Outcome.SEND
-            if outcome is Outcome.SEND:
-                sent[name] = mine.values[name]
-                over.add(state)
-            else:
-                stays[outcome][name] = state
+        by_outcome: dict[Outcome, dict[str, State]] = defaultdict(dict)
+        for name, state in states.items():
+            by_outcome[self._outcome(row, name, state, theirs)][name] = state
+        sent = by_outcome.pop(Outcome.SEND, {})
         if sent and (why := self.refuses(row.table.name, mine.values)):
-            changes = tuple(Change(row.column(n), theirs.values[n], v) for n, v in sent.items())
-            self._stays(row, Outcome.CONFLICT, changes, why, theirs, {n: theirs.values[n] for n in sent})
-        elif sent and Outcome.CONFLICT not in stays:
-            changes = tuple(Change(row.column(n), theirs.values[n], v) for n, v in sent.items())
-            kind = kind_of_update(row.table.name, frozenset(sent))
-            self._note(row, kind, changes, _over(over))
-            self.plan.updates[row.table.name][row.key] = sent
-            self.plan.touched.add(row.owner)
-        elif sent:
+            self._columns_stay(row, Outcome.CONFLICT, sent, why)
+        elif sent and Outcome.CONFLICT in by_outcome:
             # Half of a change may be worse than none.
-            stays[Outcome.CONFLICT] |= dict.fromkeys(sent, State.SOURCE_CHANGED)
-        for outcome, columns in stays.items():
-            changes = tuple(
-                Change(row.column(n), theirs.values[n], mine.values[n]) for n in columns
-            )
-            states = set(columns.values())
-            if states > {State.SOURCE_CHANGED}:
-                states.discard(State.SOURCE_CHANGED)
-            why = "; ".join(sorted(state.value for state in states))
-            values = {name: theirs.values[name] for name in columns}
-            self._stays(row, outcome, changes, why, theirs, values)
+            by_outcome[Outcome.CONFLICT] |= dict.fromkeys(sent, State.SOURCE_CHANGED)
+        elif sent:
+            changes = row.changes(sent)
+            kind = kind_of_update(row.table.name, frozenset(sent))
+            self._note(row, kind, changes, _over(set(sent.values())))
+            self.plan.updates[row.table.name][row.key] = {name: mine.values[name] for name in sent}
+            self.plan.touched.add(row.owner)
+        for outcome, columns in by_outcome.items():
+            self._columns_stay(row, outcome, columns, _over(set(columns.values())))
+
+    def _outcome(self, row: _Sided, name: str, state: State, theirs: _Row) -> Outcome:
+        if state is State.UNKNOWN and self._is_unfinished(row, name, theirs):
+            return Outcome.SEND
+        return decide(state, self.wish, is_newer=self._is_newer(row))
+
+    def _columns_stay(
+        self, row: _Sided, outcome: Outcome, columns: Mapping[str, State], why: str
+    ) -> None:
+        """Some columns of a row stay as they are in the target."""
+        theirs = row.theirs
+        values = {} if theirs is None else {name: theirs.values[name] for name in columns}
+        self._stays(row, outcome, row.changes(columns), why, theirs, values)
 
     def _is_unfinished(self, row: _Sided, column: str, theirs: _Row) -> bool:
         first = _FIRST_VALUES.get(row.table.name, {}).get(column, frozenset())
@@ -334,9 +325,7 @@ class RowPlanner:
 
     # --- What comes of it -------------------------------------------------------------------------
 
-    def _note(
-        self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...], why: str
-    ) -> None:
+    def _note(self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...], why: str) -> None:
         self.book.add(Action(kind, row.unit, row.name, changes, why))
 
     def _stays(  # noqa: PLR0917 -- what is told of it
@@ -409,6 +398,13 @@ class _Sided:
     def column(self, name: str) -> str:
         """What of the unit a column of the row is."""
         return name if self.owner[0] == self.table.name or self.is_unit else f"{self.field}"
+
+    def changes(self, columns: Iterable[str]) -> tuple[Change, ...]:
+        """Of a row that both have: what the target has, and what it gets, or would."""
+        if self.mine is None or self.theirs is None:
+            return ()
+        old, new = self.theirs.values, self.mine.values
+        return tuple(Change(self.column(name), old[name], new[name]) for name in columns)
 
     def shown(self, row: _Row | None) -> object:
         """What people are shown of a row: its value, if it has one."""

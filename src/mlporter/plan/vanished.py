@@ -125,7 +125,9 @@ class Vanished:
         state = State.BOTH_CHANGED if is_edited else State.SOURCE_CHANGED
         outcome = decide(state, wish)
         if outcome is Outcome.SEND and is_used:
-            outcome = decide(State.BOTH_CHANGED, replace(wish, both=_CAREFUL[wish.both], force=False))
+            outcome = decide(
+                State.BOTH_CHANGED, replace(wish, both=_CAREFUL[wish.both], force=False)
+            )
         if outcome is Outcome.SEND:
             book.add(Action(ActionKind.DELETE, kind, name))
             self.doomed.append((kind, key))

@@ -9,11 +9,11 @@ from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.request import Request
 
 if TYPE_CHECKING:
-    from mlporter.plan.policy import OnConflict
-    from mlporter.execute.options import ArtifactsMode
     from collections.abc import Sequence
 
+    from mlporter.execute.options import ArtifactsMode
     from mlporter.execute.result import Result
+    from mlporter.plan.policy import OnConflict
     from mlporter.selection import Asked
     from mlporter.stores.addresses.address import Place
 

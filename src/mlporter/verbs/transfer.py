@@ -23,9 +23,9 @@ from mlporter.verbs.command_line import command_line
 from mlporter.verbs.overlap import check_apart, check_outside
 
 if TYPE_CHECKING:
-    from mlporter.progress import OnProgress
     from mlporter.execute.result import Result
     from mlporter.plan.memory import Memory
+    from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 
 __all__ = ["transfer"]
