@@ -206,8 +206,8 @@ def is_settled(result: Result) -> bool:
 
 
 def is_of_the_target(difference: Difference) -> bool:
-    """Whether only the target has it; or it was deleted on both sides, and restored there since."""
-    return difference.sigil == ONLY_RIGHT or difference.columns.keys() == {"deleted_time"}
+    """Whether only the target has it, or has it from another time: both sides did the same."""
+    return difference.sigil == ONLY_RIGHT or difference.columns.keys() <= _TIMES
 
 
 def said(result: Result) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.matching.users import merge_users
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.resolve import resolve, resolve_fresh
+from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
@@ -89,6 +90,7 @@ class Prepared:
     Attributes:
         source: What is carried, in the target's terms.
         origin: The source as it is.
+        whole: All of it, in the target's terms.
         plan: Tables and columns.
         merge: What of it is new, and how it is called.
         fresh: Whether the target was found with nothing in it.
@@ -99,6 +101,7 @@ class Prepared:
 
     source: Source
     origin: Source
+    whole: Source
     target: Target
     plan: Plan
     merge: Merge
@@ -108,6 +111,16 @@ class Prepared:
     unreadable: Unreadable = field(default_factory=Unreadable)
     remarks: tuple[LeftOut, ...] = ()
     _kept: dict[str, KeptRows] = field(default_factory=dict)
+
+    def places_there(self, kind: str, ids: frozenset[str]) -> dict[str, str]:
+        """Where the target has the files of some owners that it has already."""
+        return {} if self.fresh else _Places(self.target, self.merge).of(kind, ids)
+
+    def new_keys(self, table: str) -> set[str]:
+        """The target's keys of what is new of a kind."""
+        if self.fresh:
+            return set(unit_keys(self.source, table))
+        return set(self.merge.new.get(table, ()))
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
         """The rows of a table that are carried, as they will be written."""
@@ -265,7 +278,7 @@ def prepare(
     if users is not None:
         carried = users.instead(carried)
     _check_empty(carried, target, plan)
-    return Prepared(carried, source, target, plan, merge, fresh, rewrite, on_progress)
+    return Prepared(carried, source, whole, target, plan, merge, fresh, rewrite, on_progress)
 
 
 def _check_empty(carried: Source, target: Target, plan: Plan) -> None:
