@@ -74,6 +74,14 @@ def clean_mlflow(tmp_path: Path, shared_folder: Path) -> Iterator[None]:
     os.environ.update(kept)
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remember what was sent in a folder of the test's own, and never in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 def _take_leftovers() -> dict[str, str]:
     names = [name for name in os.environ if name.startswith(LEFTOVER_PREFIXES)]
     return {name: os.environ.pop(name) for name in names}

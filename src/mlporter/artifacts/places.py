@@ -22,12 +22,21 @@ from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from mlporter.artifacts.disk.write_log import WriteLog
 
-__all__ = ["FoundFile", "Listing", "LocalPlace", "Place", "Problem", "Written", "displayable"]
+__all__ = [
+    "Changeable",
+    "FoundFile",
+    "Listing",
+    "LocalPlace",
+    "Place",
+    "Problem",
+    "Written",
+    "displayable",
+]
 
 _FOLDERS = 16
 """Folders of a place whose real paths are remembered: files come folder by folder."""
@@ -80,6 +89,21 @@ class Place(Protocol):
             UnreachableError: it cannot be written.
             OSError: `stream` cannot be read; nothing was written.
         """
+
+
+class Changeable(Place, Protocol):
+    """A place whose files can be changed: what a transfer of its own wrote there before."""
+
+    def replace(self, path: str, stream: BinaryIO) -> Written:
+        """Write a file over another one, in one step where the place can do that.
+
+        Raises:
+            UnreachableError: it cannot be written.
+            OSError: `stream` cannot be read; the other one stays.
+        """
+
+    def remove(self, paths: Sequence[str]) -> Sequence[str]:
+        """Remove files; returns those that stay."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +201,41 @@ class LocalPlace:
                 subject=f"{self.uri}/{path}",
                 hint="free some space" if error.errno == errno.ENOSPC else None,
             ) from error
+
+    def replace(self, path: str, stream: BinaryIO) -> Written:
+        """Write a file over another one; see `Changeable.replace`."""
+        source = Tapped(stream)
+        try:
+            folder = self._made_folder(path.rpartition("/")[0])
+            temporary = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
+            try:
+                with temporary.open("xb") as out:
+                    digest, size = copy_and_hash(source, out)
+                    out.flush()
+                    os.fsync(out.fileno())
+                temporary.replace(folder / path.rpartition("/")[2])
+                sync_folder(folder)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            if error is source.failure:
+                raise
+            why = error.strerror or str(error)
+            raise UnreachableError(f"cannot write: {why}", subject=f"{self.uri}/{path}") from error
+        return Written(digest, size, created=True)
+
+    def remove(self, paths: Sequence[str]) -> Sequence[str]:
+        """Remove files; see `Changeable.remove`. Folders stay."""
+        stay = []
+        for path in paths:
+            folder = self._real_folder(path.rpartition("/")[0])
+            try:
+                if not (safe_relative(path) and is_below(folder, self.base)):
+                    raise PermissionError(errno.EACCES, "leads out of the artifact root", path)
+                Path(folder, path.rpartition("/")[2]).unlink(missing_ok=True)
+            except OSError:
+                stay.append(path)
+        return stay
 
     @cached_property
     def _made_folder(self) -> Callable[[str], Path]:

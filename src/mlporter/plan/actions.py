@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.compare.report import json_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import IO
 
 __all__ = ["NAMED", "Action", "ActionBook", "ActionKind", "Change", "kind_of_update"]
@@ -117,7 +117,7 @@ class ActionBook:
 
     Attributes:
         counts: How many, by unit and kind.
-        first: The first `NAMED` that are more than a creation.
+        first: The first `NAMED` that are more than a creation of what never was there.
     """
 
     counts: Counter[tuple[str, ActionKind]] = field(default_factory=Counter)
@@ -131,7 +131,8 @@ class ActionBook:
         line = json.dumps(action.as_dict(), sort_keys=True, ensure_ascii=False).encode()
         with self._lock:
             self.counts[action.unit, action.kind] += 1
-            if action.kind is not ActionKind.CREATE and len(self.first) < NAMED:
+            is_told = action.kind is not ActionKind.CREATE or action.why
+            if is_told and len(self.first) < NAMED:
                 self.first.append(action)
             if self._lines is None:
                 self._lines = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 -- `close`
@@ -139,10 +140,11 @@ class ActionBook:
             # A sum does not depend on the order, in which threads have no say.
             self._sum += int.from_bytes(sha256(line).digest(), "big")
 
-    def create(self, unit: str, ids: Iterator[str]) -> None:
-        """Note what is made anew."""
+    def create(self, unit: str, ids: Iterable[str], put_back: Collection[str] = ()) -> None:
+        """Note what is made anew; some of it is `put_back`: it was sent before, and removed."""
         for id_ in ids:
-            self.add(Action(ActionKind.CREATE, unit, id_.replace("\x1f", "/")))
+            why = "somebody removed it at the target, and it is put back" if id_ in put_back else ""
+            self.add(Action(ActionKind.CREATE, unit, id_.replace("\x1f", "/"), why=why))
 
     @property
     def digest(self) -> str:

@@ -42,6 +42,9 @@ class Base(Protocol):
     def forget(self, table: str, names: Collection[str]) -> None:
         """Remember some groups no more."""
 
+    def clear(self) -> None:
+        """Remember nothing: all is as if nothing had been sent."""
+
     def commit(self) -> None:
         """Keep what was remembered; the transfer is done."""
 
@@ -70,6 +73,9 @@ class NoBase:
         """Not kept."""
 
     def forget(self, table: str, names: Collection[str]) -> None:
+        """There is nothing to forget."""
+
+    def clear(self) -> None:
         """There is nothing to forget."""
 
     def commit(self) -> None:

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Source
 
-__all__ = ["UPDATE_TIMES", "Changes", "changed_later"]
+__all__ = ["FIXED", "UPDATE_TIMES", "Changes", "changed_later"]
+
+FIXED = {table: frozenset(place.column for place in BY_NAME[table].places) for table in ANCHORED}
+"""What a version is made of does not change: with other files it is another version."""
 
 UPDATE_TIMES: Mapping[str, str] = {
     "experiments": "last_update_time",
@@ -94,21 +97,6 @@ class Changes:
                 return self.comparison.sift(mine, table, list(filter(is_of_a_registry, found)))
 
             self.planner.take(sides, sift)
-        self._refuse_places(entity)
-
-    def _refuse_places(self, entity: str) -> None:
-        """What a version is made of does not change: then it is another version."""
-        if entity not in ANCHORED:
-            return
-        places = {place.column for place in BY_NAME[entity].places}
-        updates = self.planner.plan.updates[entity]
-        for key, values in list(updates.items()):
-            if places & values.keys():
-                del updates[key]
-                name = "/".join(map(str, key))
-                why = "it is made of other files"
-                self.planner.book.add(Action(ActionKind.CONFLICT, entity, name, why=why))
-                self.planner.plan.conflicts.append((entity, name, why))
 
     # --- Metric points ----------------------------------------------------------------------------
 

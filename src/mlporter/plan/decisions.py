@@ -81,7 +81,8 @@ class Decision:
 
     ``twins`` are there as well, under the id that they are mapped to; ``copied`` get a new id.
     ``restored`` are there, and were marked as deleted. Of those ``skipped``, it is said why.
-    What is ``purged`` was sent once, and somebody took it away at the target: it stays away.
+    What is ``purged`` was sent once, and somebody took it away at the target: it stays away; or
+    it is ``put_back``.
     """
 
     there: set[str] = field(default_factory=set)
@@ -91,6 +92,7 @@ class Decision:
     twins: dict[str, str] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     purged: set[str] = field(default_factory=set)
+    put_back: set[str] = field(default_factory=set)
 
 
 def decide_units(

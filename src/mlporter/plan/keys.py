@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.plan.units import OWNED, key_array, key_text
+from mlporter.plan.units import MATCHED, OWNED, key_array, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ def group_columns(table: Table) -> tuple[str, ...]:
     They come first in the key: all of it for what is a unit itself, all but the last for the rest.
     """
     owned = OWNED.get(table.name)
-    is_unit = owned is not None and owned.entity == table.name
+    is_unit = table.name in MATCHED or (owned is not None and owned.entity == table.name)
     return table.key if is_unit or len(table.key) == 1 else table.key[:-1]
 
 

@@ -141,6 +141,11 @@ class Policy:
             deletes=self.step.delete,
         )
 
+    @property
+    def leaves_removed(self) -> bool:
+        """Whether what was sent, and somebody removed at the target, stays away."""
+        return self.step is not None and self.step.prefer != "ours"
+
     def experiment_name(self, name: str) -> str | None:
         """The new name of an experiment, or None if it keeps its own."""
         if name in self.new_names or not self.rename_prefix:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
 from mlporter.plan.actions import Action, ActionKind
-from mlporter.plan.changes import Changes, changed_later
+from mlporter.plan.changes import FIXED, Changes, changed_later
 from mlporter.plan.decisions import Candidates, Decision, Side, decide_units
 from mlporter.plan.deleted_rows import Lost, Update, marked, tombstones
 from mlporter.plan.deletions import Deletions, notes_on_deleted
@@ -36,6 +36,7 @@ from mlporter.plan.side_reader import (
 )
 from mlporter.plan.units import ENTITIES, KEY_OF, REIDENTIFIED, ROWWISE, Choice, Chosen, key_text
 from mlporter.plan.vanished import Vanished, check_how_many
+from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def resolve_fresh(
     if memory is not None and memory.lists:
         names = {table.name for table in source.tables}
         for entity in (entity for entity in ENTITIES if entity in names):
-            memory.book.create(entity, iter(unit_keys(source, entity)))
+            memory.book.create(entity, unit_keys(source, entity))
+        matching.note_new()
     return merge
 
 
@@ -156,6 +158,8 @@ class _Resolver:
                 policy.wish,
                 memory.book,
                 is_newer=changed_later(source, target, self.merge.ids),
+                fixed=FIXED,
+                refuses=self._refuses,
             ),
         )
 
@@ -177,6 +181,7 @@ class _Resolver:
             if entity in self.tables:
                 self._units(entity)
         self._settle_all()
+        self.matching.note_new()
         self._note_children()
         if self.policy.updates:
             self._matched()
@@ -184,6 +189,7 @@ class _Resolver:
         for table in (*ROWWISE, *self._unknown()):
             if table in self.tables:
                 self._single_rows(table)
+        self._leave_removed()
         besides, links = self.comparison.lost.mendable(self._is_there, self._comes)
         inserted, below = self.changes.inserted(merge.ids)
         merge.choice = Choice(
@@ -263,15 +269,12 @@ class _Resolver:
             deleted = {key: update for key, update in deleted.items() if key not in changed}
         decision = decide_units(candidates, unequal, self.policy, deleted)
         self._updates[entity] = deleted
-        decision.purged = self._purged(entity, candidates, decision)
+        self._removed(entity, candidates, decision)
         self.merge.ids.change(entity, decision.twins)
         self._decided[entity] = (candidates, decision)
 
-    def _purged(self, entity: str, candidates: Candidates, decision: Decision) -> set[str]:
+    def _removed(self, entity: str, candidates: Candidates, decision: Decision) -> None:
         """What was sent once, and the target has no more: `sync` leaves it so, and tells."""
-        step = self.policy.step
-        if step is None or step.prefer == "ours" or not self.memory.base.is_known:
-            return set()
         settled = decision.there | decision.skipped.keys() | decision.twins.keys()
         lacking = {
             key: new
@@ -279,12 +282,71 @@ class _Resolver:
             if new not in candidates.target.units and key not in settled
         }
         sent = self.memory.base.groups(entity, set(lacking.values()))
-        purged = {key for key, new in lacking.items() if new in sent}
-        for key in sorted(purged):
-            why = "somebody removed it at the target"
-            name = key.replace("\x1f", "/")
+        purged = {key: "it" for key, new in lacking.items() if new in sent}
+        if not self.policy.leaves_removed:
+            decision.put_back = set(purged)
+            return
+        for key in lacking.keys() - purged.keys():
+            number = candidates.source.units[key]
+            if number is not None and number in self.matching.removed_experiments:
+                purged[key] = "its experiment"
+            elif entity == "model_versions" and self._model_of(key) in self.matching.removed_models:
+                purged[key] = "its model"
+        for key, what in sorted(purged.items()):
+            why = f"somebody removed {what} at the target"
+            name = candidates.keys[key].replace("\x1f", "/")
             self.memory.book.add(Action(ActionKind.KEEP, entity, name, why=why))
-        return purged
+        decision.purged = set(purged)
+
+    @staticmethod
+    def _model_of(version: str) -> tuple[str, str]:
+        workspace, name, _ = version.split("\x1f")
+        return workspace, name
+
+    def _rows_below_removed(self, table: str) -> frozenset[str]:
+        """Rows (the target's keys) below experiments and models that the target removed."""
+        ids, matching = self.merge.ids, self.matching
+        gone = {str(ids.experiment(number)) for number in matching.removed_experiments}
+        gone |= {key_text((ids.workspace(w), ids.model(w, n))) for w, n in matching.removed_models}
+        entry = self.tables[table]
+        columns = ("experiment_id",) if "experiment_id" in entry.by_name else ("workspace", "name")
+        if not gone or not set(columns) <= entry.by_name.keys():
+            return frozenset()
+        wanted = (*entry.order, *columns)
+        return frozenset(
+            key_text(row[: len(entry.order)])
+            for row in rows_of(MappedReader(self.source, ids), table, wanted)
+            if key_text(row[len(entry.order) :]) in gone
+        )
+
+    def _leave_removed(self) -> None:
+        """Leave out what the target removed, and what is below it."""
+        matching, skipped = self.matching, self.merge.skipped
+        if matching.removed_experiments:
+            skipped["experiments"] = Chosen(matching.removed_experiments)
+        if matching.removed_models:
+            keys = frozenset(map(key_text, matching.removed_models))
+            skipped["registered_models"] = Chosen(keys)
+        for table in ("datasets", *_BELOW):
+            if table in self.tables and (rows := self._rows_below_removed(table)):
+                self.rows[table] = self.rows.get(table, frozenset()) | rows
+                self.merge.skipped_rows[table] = len(rows)
+
+    # --- What a row refers to -----------------------------------------------------------------
+
+    def _refuses(self, table: str, row: Mapping[str, Any]) -> str:
+        """Why the target cannot take a row: an alias of a version that it does not have."""
+        if table != "registered_model_aliases":
+            return ""
+        key = key_text((row["workspace"], row["name"], row["version"]))
+        if ("model_versions", key) in self.changes.planner.refused:
+            return f"version {row['version']} is another one there"
+        is_there = key in self._versions_there or key in self.merge.new.get("model_versions", ())
+        return "" if is_there else f"the target does not have version {row['version']}"
+
+    @cached_property
+    def _versions_there(self) -> set[str]:
+        return unit_keys(self.target, "model_versions").keys() - tombstones(self.target)
 
     def _move_children(self, entity: str) -> None:
         """New ids for rows below units whose ids the target has below others."""
@@ -422,7 +484,7 @@ class _Resolver:
             merge.skipped[entity] = Chosen(frozenset(decision.skipped.keys() | decision.purged))
         renamed = merge.ids.of(entity)
         merge.new[entity] = frozenset(renamed.get(key, keys[key]) for key in new)
-        self.memory.book.create(entity, iter(sorted(new)))
+        self.memory.book.create(entity, sorted(new), decision.put_back)
         restored = [self._updates[entity][key] for key in sorted(decision.restored)]
         merge.updates += restored
         left = len(decision.skipped) + len(decision.purged)

@@ -24,7 +24,7 @@ from mlporter.plan.units import ROWWISE
 from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -158,11 +158,14 @@ class RowPlanner:
             was stopped: it is then gone on with. So it is where a transfer takes many steps.
         new: Units that the target lacks, by table: what belongs to them comes along.
         is_newer: Whether the target's unit was changed later than the source's.
-        fixed: Tables whose rows a target cannot change once they are there.
+        immutable: Tables whose rows a target cannot change once they are there.
         undeletes: Restore what the target has only marked as deleted.
         mends: Whether a row that the target lacks, or has less of, is sent whoever lost it.
         is_limit: Whether a column (table, name, the source's value) differs because of what the
             kind of target cannot be told.
+        fixed: Columns that never change, by table: a row with others is another thing.
+        refused: Units of the target that are another thing: nothing of the source's goes there.
+        refuses: Why the target cannot take a row as the source has it, or "".
     """
 
     base: Base
@@ -171,10 +174,13 @@ class RowPlanner:
     completes: bool = False
     new: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     is_newer: Callable[[str, str], bool] = lambda _table, _key: False
-    fixed: frozenset[str] = frozenset()
+    immutable: frozenset[str] = frozenset()
     undeletes: bool = False
     mends: Callable[[str, Values, Values | None], bool] = lambda _table, _mine, _theirs: False
     is_limit: Callable[[str, str, object], bool] = lambda _table, _column, _value: False
+    fixed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    refuses: Callable[[str, Values], str] = lambda _table, _row: ""
     plan: RowPlan = field(default_factory=RowPlan)
 
     def take(self, sides: Sides, sift: Callable[[Found], Found] = lambda found: found) -> None:
@@ -223,7 +229,11 @@ class RowPlanner:
             self._one(sided)
 
     def _one(self, row: _Sided) -> None:
-        if row.mine is None:
+        if row.owner in self.refused:
+            some = row.mine or row.theirs
+            if some is not None:
+                self.plan.disputed[row.table.name].add(some.key_digest)
+        elif row.mine is None:
             self._only_there(row)
         elif row.theirs is None:
             self._only_here(row)
@@ -245,9 +255,12 @@ class RowPlanner:
         if is_loose or mends or (state is State.UNKNOWN and self.completes):
             outcome = Outcome.SEND
         change = (Change(row.field, None, row.shown(row.mine)),)
-        if outcome is Outcome.SEND:
+        if outcome is Outcome.SEND and row.mine is not None:
+            if why := self.refuses(row.table.name, row.mine.values):
+                self._stays(row, Outcome.CONFLICT, change, why, None)
+                return
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
-            self._note(row, kind, change)
+            self._note(row, kind, change, _PUT_BACK if state in _EDITED else "")
             if row.is_unit:
                 self.new[row.table.name].add(row.owner[1])
             if not self.completes:
@@ -279,7 +292,8 @@ class RowPlanner:
             return
         outcome = decide(state, self.wish)
         if outcome is Outcome.SEND:
-            self._note(row, ActionKind.DELETE if row.is_unit else ActionKind.UPDATE, change)
+            kind = ActionKind.DELETE if row.is_unit else ActionKind.UPDATE
+            self._note(row, kind, change, _over({state}))
             self.plan.removals[row.table.name].append((row.table.key, row.key))
             self.plan.touched.add(row.owner)
             return
@@ -292,36 +306,44 @@ class RowPlanner:
 
     def _differing(self, row: _Sided, mine: _Row, theirs: _Row) -> None:
         """A row that both have, column by column."""
-        sent: dict[str, Any] = {}
-        stays: dict[Outcome, dict[str, State]] = defaultdict(dict)
-        for name, digest in mine.digests.items():
-            same = digest == theirs.digests[name]
-            if same or self.is_limit(row.table.name, name, mine.values[name]):
-                continue
-            state = state_of(digest, theirs.digests[name], row.base_column(name))
-            outcome = self._of_column(row, name, state, theirs)
-            if outcome is Outcome.SEND:
-                sent[name] = mine.values[name]
-            else:
-                stays[outcome][name] = state
-        if sent and Outcome.CONFLICT not in stays:
-            changes = tuple(Change(row.column(n), theirs.values[n], v) for n, v in sent.items())
-            self._note(row, kind_of_update(row.table.name, frozenset(sent)), changes)
-            self.plan.updates[row.table.name][row.key] = sent
-            self.plan.touched.add(row.owner)
-        elif sent:
+        states = {
+            name: state_of(digest, theirs.digests[name], row.base_column(name))
+            for name, digest in mine.digests.items()
+            if digest != theirs.digests[name]
+            and not self.is_limit(row.table.name, name, mine.values[name])
+        }
+        if others := self.fixed.get(row.table.name, frozenset()) & states.keys():
+            self.refused.add(row.owner)
+            some = {name: states[name] for name in sorted(others)}
+            keeps = all(decide(state, self.wish) is Outcome.KEEP for state in some.values())
+            outcome = Outcome.KEEP if keeps else Outcome.CONFLICT
+            self._columns_stay(row, outcome, some, "it is another one of that name")
+            return
+        by_outcome: dict[Outcome, dict[str, State]] = defaultdict(dict)
+        for name, state in states.items():
+            by_outcome[self._of_column(row, name, state, theirs)][name] = state
+        sent = by_outcome.pop(Outcome.SEND, {})
+        if sent and (why := self.refuses(row.table.name, mine.values)):
+            self._columns_stay(row, Outcome.CONFLICT, sent, why)
+        elif sent and Outcome.CONFLICT in by_outcome:
             # Half of a change may be worse than none.
-            stays[Outcome.CONFLICT] |= dict.fromkeys(sent, State.SOURCE_CHANGED)
-        for outcome, columns in stays.items():
-            changes = tuple(
-                Change(row.column(n), theirs.values[n], mine.values[n]) for n in columns
-            )
-            states = set(columns.values())
-            if states > {State.SOURCE_CHANGED}:
-                states.discard(State.SOURCE_CHANGED)
-            why = "; ".join(sorted(state.value for state in states))
-            values = {name: theirs.values[name] for name in columns}
-            self._stays(row, outcome, changes, why, theirs, values)
+            by_outcome[Outcome.CONFLICT] |= dict.fromkeys(sent, State.SOURCE_CHANGED)
+        elif sent:
+            changes = row.changes(sent)
+            kind = kind_of_update(row.table.name, frozenset(sent))
+            self._note(row, kind, changes, _over(set(sent.values())))
+            self.plan.updates[row.table.name][row.key] = {name: mine.values[name] for name in sent}
+            self.plan.touched.add(row.owner)
+        for outcome, columns in by_outcome.items():
+            self._columns_stay(row, outcome, columns, _over(set(columns.values())))
+
+    def _columns_stay(
+        self, row: _Sided, outcome: Outcome, columns: Mapping[str, State], why: str
+    ) -> None:
+        """Some columns of a row stay as they are in the target."""
+        theirs = row.theirs
+        values = {} if theirs is None else {name: theirs.values[name] for name in columns}
+        self._stays(row, outcome, row.changes(columns), why, theirs, values)
 
     def _of_column(self, row: _Sided, column: str, state: State, theirs: _Row) -> Outcome:
         """What is done about a column that differs."""
@@ -337,7 +359,7 @@ class RowPlanner:
         if state is State.TARGET_EDITED and self.mends(row.table.name, mine, theirs.values):
             return Outcome.SEND
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-        is_fixed = outcome is Outcome.SEND and row.table.name in self.fixed
+        is_fixed = outcome is Outcome.SEND and row.table.name in self.immutable
         return Outcome.CONFLICT if is_fixed else outcome
 
     def _is_unfinished(self, row: _Sided, column: str, theirs: _Row) -> bool:
@@ -349,10 +371,10 @@ class RowPlanner:
 
     # --- What comes of it -------------------------------------------------------------------------
 
-    def _note(self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...]) -> None:
+    def _note(self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...], why: str) -> None:
         if row.mine is not None:
             self.plan.sent[row.table.name].add(row.mine.key_digest)
-        self.book.add(Action(kind, row.unit, row.name, changes))
+        self.book.add(Action(kind, row.unit, row.name, changes, why))
 
     def _stays(  # noqa: PLR0917 -- what is told of it
         self,
@@ -440,6 +462,13 @@ class _Sided:
             return name
         return self.field if name in _VALUES else f"{self.field} ({name})"
 
+    def changes(self, columns: Iterable[str]) -> tuple[Change, ...]:
+        """Of a row that both have: what the target has, and what it gets, or would."""
+        if self.mine is None or self.theirs is None:
+            return ()
+        old, new = self.theirs.values, self.mine.values
+        return tuple(Change(self.column(name), old[name], new[name]) for name in columns)
+
     def shown(self, row: _Row | None) -> object:
         """What people are shown of a row: its value, if it has one."""
         if row is None:
@@ -484,6 +513,15 @@ def is_of_a_registry(difference: Difference) -> bool:
     if column is None:
         return True
     return not str(difference.key[column]).startswith(marks.OURS)
+
+
+_EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
+_PUT_BACK = "somebody removed it at the target, and it is put back"
+
+
+def _over(states: set[State]) -> str:
+    """What is said of values that the source's come over: that somebody may have made them."""
+    return "; ".join(sorted(state.value for state in states - {State.SOURCE_CHANGED}))
 
 
 def _short(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from mlporter.plan.deleted_rows import LIFECYCLE, Update
 from mlporter.plan.keys import group_columns, group_name, key_text
 from mlporter.plan.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, tables_of
+from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mlporter.plan.rows import RowPlanner, Sides
     from mlporter.plan.side_reader import Reader
+    from mlporter.plan.sides import Side
 
 __all__ = ["Vanished", "check_how_many", "tombstone"]
 
@@ -36,6 +38,16 @@ _VERSION = "model_versions"
 _OWN_TAGS = (source_tags.OURS, "mlflow.")
 _KINDS = (*(e for e in ENTITIES if e not in {"secrets", "model_definitions"}), MODELS, EXPERIMENTS)
 """What is deleted, in an order in which what others refer to comes last."""
+_CAREFUL: Mapping[Side, Side] = {"ours": "conflict", "conflict": "conflict", "theirs": "theirs"}
+"""Who wins where something of the target's own would go along: never the source."""
+_INSIDE: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    EXPERIMENTS: tuple(
+        (name, ("experiment_id",)) for name in ("runs", "logged_models", "trace_info")
+    ),
+    MODELS: ((_VERSION, ("workspace", "name")),),
+    _VERSION: (("registered_model_aliases", ("workspace", "name", "version")),),
+}
+"""What is in a unit, or points to it, and by which columns."""
 _BELOW: Mapping[str, tuple[str, ...]] = {
     EXPERIMENTS: ("experiment_tags",),
     MODELS: ("registered_model_tags", "registered_model_aliases"),
@@ -81,9 +93,9 @@ class Vanished:
             return
         rows = self._rows(kind, gone)
         self.forgotten += [(kind, key) for key in sorted(gone - rows.keys())]
-        edited = self._edited(kind, set(rows))
+        edited, used = self._edited(kind, set(rows)), self._used(kind, set(rows))
         for key, row in sorted(rows.items()):
-            self._decide(kind, key, row, is_edited=key in edited)
+            self._decide(kind, key, row, is_edited=key in edited, is_used=key in used)
 
     def _rows(self, kind: str, keys: set[str]) -> dict[str, dict[str, Any]]:
         """What the target has of some units, but for what it has deleted itself."""
@@ -101,7 +113,9 @@ class Vanished:
                     found[key] = row
         return found
 
-    def _decide(self, kind: str, key: str, row: Mapping[str, Any], *, is_edited: bool) -> None:
+    def _decide(
+        self, kind: str, key: str, row: Mapping[str, Any], *, is_edited: bool, is_used: bool
+    ) -> None:
         name = key.replace("\x1f", "/")
         if row.get("lifecycle_stage") == "deleted" or row.get("current_stage") == DELETED_STAGE:
             return  # what is in the trash already stays there
@@ -112,12 +126,17 @@ class Vanished:
             return
         state = State.BOTH_CHANGED if is_edited else State.SOURCE_CHANGED
         outcome = decide(state, wish)
+        if outcome is Outcome.SEND and is_used:
+            outcome = decide(
+                State.BOTH_CHANGED, replace(wish, both=_CAREFUL[wish.both], force=False)
+            )
         if outcome is Outcome.SEND:
             book.add(Action(ActionKind.DELETE, kind, name))
             self.doomed.append((kind, key))
             self._delete(kind, row)
             return
-        why = "the source has it no more, and somebody changed it at the target"
+        what = "something of the target's own needs it" if is_used else "somebody changed it there"
+        why = f"the source has it no more, and {what}"
         is_conflict = outcome is Outcome.CONFLICT
         book.add(
             Action(ActionKind.CONFLICT if is_conflict else ActionKind.KEEP, kind, name, why=why)
@@ -159,6 +178,30 @@ class Vanished:
             if not is_same:
                 found.add(owners.get(group, group))
         return keys & found
+
+    def _used(self, kind: str, keys: set[str]) -> set[str]:
+        """Which units something of the target's own is in, or points to, that stays."""
+        found: set[str] = set()
+        gone = set(self.doomed)
+        for name, columns in _INSIDE.get(kind, ()) if keys else ():
+            entry = next((table for table in self.target.tables if table.name == name), None)
+            if entry is None:
+                continue
+            going = {key for kept, key in gone if kept == name} | self._going(name)
+            states = sorted({"lifecycle_stage", "current_stage"} & entry.by_name.keys())
+            width = len(entry.key)
+            for row in rows_of(self.target, name, (*entry.key, *columns, *states)):
+                owner = key_text(row[width : width + len(columns)])
+                is_dead = row[-1] in {"deleted", DELETED_STAGE} and bool(states)
+                if owner in keys and not is_dead and key_text(row[:width]) not in going:
+                    found.add(owner)
+        return found
+
+    def _going(self, name: str) -> set[str]:
+        """Rows of a table that go, or point elsewhere from now on."""
+        plan = self.planner.plan
+        moved = {key_text(key) for key in plan.updates.get(name, ())}
+        return moved | {key_text(key) for _, key in plan.removals.get(name, ())}
 
     # --- Deleting ---------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Request"]
 
-_PLACES = ("artifact_root", "auth", "registry", "target_auth", "state")
+_PLACES = ("auth", "registry", "target_auth")
+_FOLDERS = ("artifact_root", "state")
 _NOT_KEPT = ("dry_run", "plan_out")
 _HIDDEN = "***"
 
@@ -113,8 +114,12 @@ class Request:
         kept = {name: value for name, value in self.arguments.items() if name not in _NOT_KEPT}
         for name in _PLACES:
             if kept.get(name) is not None:
+                kept[name] = locate(kept[name]).as_typed
+        for name in _FOLDERS:
+            if kept.get(name) is not None:
                 kept[name] = redact(place_text(kept[name]))
         kept["allow_root"] = [place_text(root) for root in kept.get("allow_root", ())]
+        kept["uri_map"] = [redact(pair) for pair in kept.get("uri_map", ())]
         selection = as_selection(kept["selection"])
         kept["selection"] = None if selection is None else selection.words()
         return {
@@ -134,7 +139,8 @@ class Request:
             UsageError: an address in it had a password, which is not kept.
         """
         given = dict(_DEFAULTS) | head["arguments"]
-        for text in (head["source"], head["target"], *(given.get(name) for name in _PLACES)):
+        named = (given.get(name) for name in (*_PLACES, *_FOLDERS))
+        for text in (head["source"], head["target"], *named, *given["uri_map"]):
             if text and _HIDDEN in str(text):
                 raise UsageError(
                     f"was made with a password in an address, and does not hold it: {text}",

@@ -6,8 +6,9 @@ import logging
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.prefetch import read_ahead
@@ -24,6 +25,7 @@ from mlporter.errors import (
 )
 from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
 from mlporter.execute.database.rewrite import Rewrite
+from mlporter.execute.database.target_files import Bound
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
@@ -42,8 +44,10 @@ if TYPE_CHECKING:
     from mlporter.artifacts.places import Written
     from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
+    from mlporter.errors import LeftOut
+    from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
     from mlporter.execute.database.prepare import Prepared
-    from mlporter.execute.database.target_files import Bound, TargetFiles
+    from mlporter.execute.database.target_files import TargetFiles
     from mlporter.plan.deleted_rows import Update
     from mlporter.progress import OnProgress
     from mlporter.stores.database.target import DatabaseTarget
@@ -64,11 +68,15 @@ class Load:
         work: What is carried, and where; it is read twice: what was written is compared with it.
         target: A database in its transaction.
         files: Where the files go, or None to copy none.
+        sent: Remembers files of new owners.
+        changed: What becomes of files of owners that are there, if that was looked at.
     """
 
     work: Prepared
     target: DatabaseTarget
     files: TargetFiles | None
+    sent: SentFiles
+    changed: ChangedFiles | None
     workers: int
     on_progress: OnProgress
     latest: LatestMetrics = field(init=False)
@@ -81,17 +89,20 @@ class Load:
         appended = frozenset(self.work.merge.appended)
         self.latest = LatestMetrics(tables["latest_metrics"], appended)
 
-    def run(self) -> None:
+    def run(self, remember: Callable[[], None]) -> None:
         """Check, write, read back, copy files, commit; undo everything if any of it fails.
 
         The artifact root is made first: one that cannot be is found before hours of work.
+
+        Args:
+            remember: Notes what is sent; called when all is there, and not yet committed.
 
         Raises:
             ConflictError, RefusedError: as `check` does.
         """
         with closing(self.work), closing(self.latest):
             try:
-                self._run()
+                self._run(remember)
             except RowRefusedError:
                 # Only now is it worth a look at all rows: to say which.
                 check(self.work, self.work.against_rules())
@@ -106,7 +117,7 @@ class Load:
                 hint="it changed while it was read; nothing was written: run this again",
             )
 
-    def _run(self) -> None:
+    def _run(self, remember: Callable[[], None]) -> None:
         try:
             check(self.work, self.work.beyond_limits())
             if self.files is not None:
@@ -118,6 +129,7 @@ class Load:
             self.target.finish()
             self._read_back()
             self._copy_files()
+            remember()
             self.target.commit()
         except BaseException as error:
             if self.target.rollback() and self.files is not None:
@@ -295,12 +307,19 @@ class Load:
             return
 
         def carry(bound: Bound) -> Written:
-            return files.put(bound, lambda: open_guarded(self.work.source, bound.file))
+            source = self.work.whole if bound.is_old else self.work.source
+            return files.put(bound, lambda: open_guarded(source, bound.file))
 
         def unread(bound: Bound, why: str) -> None:
-            self.left_out.add(unreadable(bound.file, why))
+            report(unreadable(bound.file, why))
 
-        bounds = files.bind(self.work.source.files(self.left_out.add))
+        def report(item: LeftOut) -> None:
+            self.sent.failed.add(item.id)
+            self.left_out.add(item)
+
+        for item in self.changed.left_out if self.changed else ():
+            self.left_out.add(item)
+        bounds = chain(files.bind(self.work.source.files(report)), self._new_of_old_owners())
         count = size = there = stored = 0
         for bound, written in carry_files(
             bounds,
@@ -311,13 +330,34 @@ class Load:
             threads=ThreadPoolExecutor,  # what was written is taken back, once nobody writes
         ):
             files.landed(bound, written)
+            self._note(bound, written)
             count += 1
             size += bound.file.size
             there += not written.created
             stored += written.size if written.created else 0
             self.on_progress("copying artifacts", size, None, "bytes")
         files.settle()
+        self.sent.without_files(self.work)
         self.files_result = FilesResult("copy", count, size, there, count - there, stored)
+
+    def _new_of_old_owners(self) -> Iterator[Bound]:
+        for file, root in self.changed.sends if self.changed else ():
+            yield Bound(file, root, is_old=True)
+
+    def _note(self, bound: Bound, written: Written) -> None:
+        if bound.is_old and self.changed is not None:
+            self.changed.note(bound.file, written)
+        else:
+            self.sent.note(bound.file, written)
+
+    def replace_files(self) -> None:
+        """Let files take the place of others, now that the rows are there for good."""
+        if self.changed is None or self.files_result is None or not self.changed.replaces:
+            return
+        done, result = self.changed.replace(self.left_out.add), self.files_result
+        self.files_result = replace(
+            result, files=result.files + done, stored_files=result.stored_files + done
+        )
 
 
 _MISSING = object()

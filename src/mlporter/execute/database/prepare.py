@@ -19,6 +19,7 @@ from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.matching.users import merge_users
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.resolve import resolve, resolve_fresh
+from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Target", "prepare"]
 
+_SENT_AGAIN = (
+    "The target holds nothing any more of what was sent to it: all is sent again, as to a new one."
+)
 _LARGEST_INT32 = 2**31 - 1
 _LARGEST_INT64 = 2**63 - 1
 _WORTH_KEEPING = 20_000
@@ -85,6 +89,7 @@ class Prepared:
     Attributes:
         source: What is carried, in the target's terms.
         origin: The source as it is.
+        whole: All of it, in the target's terms.
         plan: Tables and columns.
         merge: What of it is new, and how it is called.
         fresh: Whether the target was found with nothing in it.
@@ -95,6 +100,7 @@ class Prepared:
 
     source: Source
     origin: Source
+    whole: Source
     target: Target
     plan: Plan
     merge: Merge
@@ -104,6 +110,16 @@ class Prepared:
     unreadable: Unreadable = field(default_factory=Unreadable)
     remarks: tuple[LeftOut, ...] = ()
     _kept: dict[str, RowSpool] = field(default_factory=dict)
+
+    def places_there(self, kind: str, ids: frozenset[str]) -> dict[str, str]:
+        """Where the target has the files of some owners that it has already."""
+        return {} if self.fresh else _Places(self.target, self.merge).of(kind, ids)
+
+    def new_keys(self, table: str) -> set[str]:
+        """The target's keys of what is new of a kind."""
+        if self.fresh:
+            return set(unit_keys(self.source, table))
+        return set(self.merge.new.get(table, ()))
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
         """The rows of a table that are carried, as they will be written."""
@@ -234,6 +250,10 @@ def prepare(
     largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
     fresh = target.is_fresh
     if fresh:
+        if memory is not None and memory.base.is_known:
+            # Another database under the same name, as a rule: nothing of it is anybody's edit.
+            memory.base.clear()
+            memory.notes.append(_SENT_AGAIN)
         merge = resolve_fresh(source, policy, largest, memory)
     else:
         merge = resolve(
@@ -257,7 +277,7 @@ def prepare(
     if users is not None:
         carried = users.instead(carried)
     _check_empty(carried, target, plan)
-    return Prepared(carried, source, target, plan, merge, fresh, rewrite, on_progress)
+    return Prepared(carried, source, whole, target, plan, merge, fresh, rewrite, on_progress)
 
 
 def _check_empty(carried: Source, target: Target, plan: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.disk.write_log import NotRemoved, WriteLog
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from mlporter.artifacts.places import Changeable
     from mlporter.execute.database.rewrite import Rewrite
     from mlporter.stores.protocols import ArtifactFile
 
@@ -27,10 +28,14 @@ __all__ = ["Bound", "TargetFiles"]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A file of the source, and the artifact URI of its owner in the target."""
+    """A file of the source, and the artifact URI of its owner in the target.
+
+    `is_old` says that the target had that owner before.
+    """
 
     file: ArtifactFile
     root: str
+    is_old: bool = False
 
 
 class TargetFiles:
@@ -62,6 +67,15 @@ class TargetFiles:
             hosts=lambda: hosts,
             environment=environment,
         )
+
+    @property
+    def root(self) -> str:
+        """The target's artifact root."""
+        return self._rewrite.root
+
+    def open(self, uri: str) -> Changeable:
+        """The place of an owner that the target has already."""
+        return cast("Changeable", self._places.open(uri))
 
     def prepare(self) -> None:
         """Make the local folders that experiments lie in, as MLflow does for its own root.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.execute.dangling import WithoutDangling
+from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
 from mlporter.execute.database.existing_files import with_existing_files
 from mlporter.execute.database.load import Load, check
 from mlporter.execute.database.prepare import prepare
@@ -23,6 +24,7 @@ from mlporter.plan.remembering import remember_sent
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
@@ -53,34 +55,64 @@ class DatabaseTransfer:
         )
         try:
             work = self._prepare(target)
+            files = self._target_files(work)
+            changed = self._changed_files(work, files)
             check_expected(self.options.expected, self.memory.book)
-            files = None
-            if isinstance(work.rewrite, Rewrite) and self.options.copies(self.source):
-                environment = self.place.environment
-                files = TargetFiles(work.rewrite, self.options.uri_map, environment)
-            load = Load(work, target, files, self.options.workers, self.on_progress)
+            sent = SentFiles(self.memory.base)
+            load = Load(work, target, files, sent, changed, self.options.workers, self.on_progress)
             for item in left_out_of(self.source):
                 load.left_out.add(item)
         except BaseException:
             target.rollback()
             raise
-        load.run()
-        self._remember(work, target.tables)
+        load.run(partial(self._remember, work, target.tables, changed))
+        self.memory.base.commit()
+        if changed is not None and changed.replaces:
+            load.replace_files()
+            changed.remember()
+            self.memory.base.commit()
         moved = load.files_result or FilesResult(self.options.artifacts)
         return self._result(work, moved, load.left_out, started)
 
-    def _remember(self, work: Prepared, there: tuple[Table, ...]) -> None:
-        """Remember what is there now; what could not be kept is said, and no failure."""
-        base = self.memory.base
+    def _target_files(self, work: Prepared) -> TargetFiles | None:
+        """Where files go, if any are copied."""
+        if not (isinstance(work.rewrite, Rewrite) and self.options.copies(self.source)):
+            return None
+        return TargetFiles(work.rewrite, self.options.uri_map, self.place.environment)
+
+    def _changed_files(self, work: Prepared, files: TargetFiles | None) -> ChangedFiles | None:
+        """What becomes of files of owners that are there, where changes are sent."""
+        policy = self.options.policy
+        if files is None or work.fresh or not policy.updates:
+            return None
+        self.on_progress("comparing artifacts", 0, None)
+        changed = ChangedFiles(work, files, self.memory.base, policy, self.memory.book)
+        changed.plan()
+        if changed.elsewhere:
+            self.memory.notes.append(
+                f"Files of {plural(changed.elsewhere, 'run or model', 'runs and models')} lie in "
+                "another place than the artifact root in the target, and were not looked at."
+            )
+        return changed
+
+    def _remember(
+        self, work: Prepared, there: tuple[Table, ...], changed: ChangedFiles | None
+    ) -> None:
+        """Note what is sent, right before it is committed; the note is kept right after.
+
+        So who stops it stops both, but for a moment: then what was sent and not remembered is the
+        same on both sides the next time.
+        """
         remember_sent(
-            base,
+            self.memory.base,
             work.origin,
             tables=work.plan.tables,
             there=there,
             merge=work.merge,
             on_progress=self.on_progress,
         )
-        base.commit()
+        if changed is not None:
+            changed.remember()
 
     def _refuse_early(self) -> None:
         """Refuse what needs no tables to be known, before an empty database gets some.
@@ -92,7 +124,7 @@ class DatabaseTransfer:
         target = open_preview(
             self.place, self.source.description.revision, self.options.target_auth
         )
-        memory = Memory()
+        memory = Memory(whole=self.memory.whole)
         try:
             check(self._prepare(target, memory), ())
         finally:
@@ -106,10 +138,11 @@ class DatabaseTransfer:
         )
         try:
             work = self._prepare(target)
+            changed = self._changed_files(work, self._target_files(work))
             left_out = LeftOutCollector()
             for item in (*left_out_of(self.source), *work.left_out()):
                 left_out.add(item)
-            files = self._files(work, left_out)
+            files = self._files(work, left_out, changed)
             return self._result(work, files, left_out, started)
         finally:
             target.close()
@@ -159,7 +192,9 @@ class DatabaseTransfer:
         skip = frozenset({"metrics"}) if is_quick else frozenset[str]()
         return look_through(self.source, self.on_progress, skip)
 
-    def _files(self, work: Prepared, left_out: LeftOutCollector) -> FilesResult:
+    def _files(
+        self, work: Prepared, left_out: LeftOutCollector, changed: ChangedFiles | None
+    ) -> FilesResult:
         """Count the files that would be copied."""
         if not self.options.copies(self.source):
             return FilesResult(self.options.artifacts)
@@ -168,6 +203,12 @@ class DatabaseTransfer:
             count += 1
             size += file.size
             self.on_progress("looking for artifacts", count, None, "files")
+        if changed is not None:
+            for item in changed.left_out:
+                left_out.add(item)
+            files = [file for file, _ in changed.sends]
+            files += [one.file for one in changed.replaces if one.file is not None]
+            count, size = count + len(files), size + sum(file.size for file in files)
         return FilesResult("copy", count, size)
 
     def _result(

@@ -103,7 +103,7 @@ class Changes:
             self.memory.book,
             completes=True,
             is_newer=changed_later(context.source, context.there, IdMap()),
-            fixed=frozenset({"params", "logged_model_params"}),
+            immutable=frozenset({"params", "logged_model_params"}),
             undeletes=context.policy.undelete,
             mends=_has_fewer_points,
             is_limit=self._is_limit,

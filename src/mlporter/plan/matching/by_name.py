@@ -13,7 +13,7 @@ from mlporter.plan.memory import Memory
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import experiments_of, models_of
 from mlporter.plan.sides import Outcome, decide, state_of
-from mlporter.plan.units import EXPERIMENTS, Chosen, key_text
+from mlporter.plan.units import EXPERIMENTS, MODELS, Chosen, key_text
 from mlporter.selection.not_found import Missing, nearest
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -48,6 +48,10 @@ class Matching:
     ) -> None:
         self._memory = memory or Memory()
         self._names_there: dict[int, str] = {}
+        self._wanted: dict[int, str] = {}
+        self.removed_experiments: frozenset[int] = frozenset()
+        self.removed_models: frozenset[tuple[str, str]] = frozenset()
+        self._put_back: dict[str, frozenset[str]] = {}
         self._source = source
         self._target = target
         self._comparison = comparison
@@ -105,8 +109,10 @@ class Matching:
         """Match experiments; one in conflict goes under another name, if the policy says so."""
         mine, there = experiments_of(self._source), experiments_of(self._target)
         asked = ((e.number, self._policy.experiment_name(e.name)) for e in mine)
+        names = {n: name for n, name in asked if name is not None}
+        self._wanted = {e.number: names.get(e.number, e.name) for e in mine}
         self._names_there = self._known_by_number(mine, there)
-        names = self._names_there | {n: name for n, name in asked if name is not None}
+        names |= self._names_there
         taken = {e.name for e in mine}
         trials = {e.number: free_name(names.get(e.number, e.name), taken) for e in mine}
         for _ in range(_ROUNDS):
@@ -118,62 +124,111 @@ class Matching:
                 names[number] = next(trials[number])
         self._refuse_twice()
         self._report(conflicts)
+        self.removed_experiments = self._removed(there)
 
     def _known_by_number(self, mine: list[Experiment], there: list[Experiment]) -> dict[int, str]:
-        """What the target calls experiments that were renamed since they were sent there."""
+        """What the target calls experiments that were sent, where it is not what it should be."""
         numbers = self._memory.base.noted(EXPERIMENTS)
-        ids = self._merge.ids
-        held = {(one.workspace, one.name) for one in there}
-        names = {(ids.workspace(e.workspace), e.name) for e in mine}
-        free = {
-            (one.number, one.workspace): one.name
-            for one in there
-            if (one.workspace, one.name) not in names
-        }
+        names = {(one.number, one.workspace): one.name for one in there}
         found = {}
-        for one in mine:
-            workspace = ids.workspace(one.workspace)
+        for one in mine if self._policy.updates else ():
             number = numbers.get(str(one.number))
-            if number is None or (workspace, one.name) in held:
+            if number is None:
                 continue
-            if (name := free.get((int(number), workspace))) is not None:
+            name = names.get((int(number), self._merge.ids.workspace(one.workspace)))
+            if name is not None and name != self._wanted[one.number]:
                 found[one.number] = name
         return found
 
+    def _removed(self, there: list[Experiment]) -> frozenset[int]:
+        """Experiments that were sent, and that somebody removed at the target: they stay away."""
+        numbers = self._memory.base.noted(EXPERIMENTS)
+        held = {str(one.number) for one in there}
+        sent = {n: numbers[str(n)] for n in self._matches if str(n) in numbers}
+        found = [n for n in sent if self._matches[n].there is None and sent[n] not in held]
+        if not self._policy.leaves_removed:
+            self._put_back[EXPERIMENTS] = frozenset(str(self._matches[n].number) for n in found)
+            return frozenset()
+        for number in sorted(found):
+            self._tell_removed(EXPERIMENTS, sent[number])
+        return frozenset(found)
+
+    def note_new(self) -> None:
+        """Note what is made anew."""
+        for kind, new in ((EXPERIMENTS, self.new_experiments), (MODELS, self.new_models)):
+            self._memory.book.create(kind, sorted(new), self._put_back.get(kind, ()))
+
+    def _tell_removed(self, kind: str, name: str) -> None:
+        why = "somebody removed it at the target"
+        self._memory.book.add(Action(ActionKind.KEEP, kind, name, why=why))
+
     def names(self, wish: Wish) -> list[Update]:
         """New names of experiments that were renamed since they were sent."""
-        sent, found = self._memory.base.noted("experiment_names"), []
-        source = {e.number: e.name for e in experiments_of(self._source)}
+        sent, found = self._memory.base.noted("experiment_names"), {}
         for number, there in self._names_there.items():
-            name, last = source[number], sent.get(str(number))
+            name, last = self._wanted[number], sent.get(str(number))
             state = state_of(hash(name), hash(there), None if last is None else hash(last))
             decision = decide(state, wish)
-            change = (Change("name", there, name),)
             if decision is Outcome.SEND:
-                self._memory.book.add(Action(ActionKind.MOVE, EXPERIMENTS, str(number), change))
-                key = (self._matches[number].number,)
-                found.append(Update(EXPERIMENTS, key, (("name", name),)))
-                continue
-            kind = ActionKind.KEEP if decision is Outcome.KEEP else ActionKind.CONFLICT
-            self._memory.book.add(Action(kind, EXPERIMENTS, str(number), change, state.value))
-            if decision is Outcome.CONFLICT:
-                why = f"it is called {there!r} in the target: {state.value}"
-                if self._policy.step is None:
-                    self._merge.conflicts.append(Conflict(EXPERIMENTS, name, why))
-                else:
-                    self._merge.left_out.append(LeftOut(EXPERIMENTS, name, "", "conflict", why))
-        return found
+                found[number] = name
+            else:
+                self._other_name(number, decision, state.value)
+        while taken := self._taken_names(found):
+            for number in taken:
+                del found[number]
+                self._other_name(number, Outcome.CONFLICT, "the target has another of that name")
+        return self._renaming(found)
+
+    def _taken_names(self, found: dict[int, str]) -> list[int]:
+        """Those whose new name another experiment of the target has, and keeps."""
+        free = {self._matches[number].number for number in found}
+        held = {
+            (one.workspace, one.name)
+            for one in experiments_of(self._target)
+            if one.number not in free
+        }
+        held |= {(m.workspace, m.name) for m in self._matches.values() if m.there is None}
+        return [n for n, name in found.items() if (self._matches[n].workspace, name) in held]
+
+    def _renaming(self, found: dict[int, str]) -> list[Update]:
+        """Under names that nobody has first: two may have exchanged theirs."""
+        held = {(one.workspace, one.name) for one in experiments_of(self._target)}
+        first, then = [], []
+        for number, name in found.items():
+            match = self._matches[number]
+            change = (Change("name", self._names_there[number], name),)
+            self._memory.book.add(Action(ActionKind.MOVE, EXPERIMENTS, str(match.number), change))
+            if (match.workspace, name) in held:
+                aside = f"{name} (renamed by mlporter, {match.number})"
+                first.append(Update(EXPERIMENTS, (match.number,), (("name", aside),)))
+            then.append(Update(EXPERIMENTS, (match.number,), (("name", name),)))
+        return first + then
+
+    def _other_name(self, number: int, outcome: Outcome, why: str) -> None:
+        """The target's name of an experiment stays."""
+        match, name, there = self._matches[number], self._wanted[number], self._names_there[number]
+        kind = ActionKind.KEEP if outcome is Outcome.KEEP else ActionKind.CONFLICT
+        change = (Change("name", there, name),)
+        self._memory.book.add(Action(kind, EXPERIMENTS, str(match.number), change, why))
+        if outcome is Outcome.KEEP:
+            return
+        said = f"it is called {there!r} in the target: {why}"
+        if self._policy.step is None:
+            self._merge.conflicts.append(Conflict(EXPERIMENTS, name, said))
+        else:
+            self._merge.left_out.append(LeftOut(EXPERIMENTS, name, "", "conflict", said))
 
     def noted(self, done: list[Update]) -> tuple[dict[str, str], dict[str, str]]:
         """Numbers and names of experiments, as they are remembered: by the source's numbers."""
         renamed = {update.key[0] for update in done if update.table == EXPERIMENTS}
         sent = self._memory.base.noted("experiment_names")
-        numbers = {str(n): str(match.number) for n, match in self._matches.items()}
+        present = {n: m for n, m in self._matches.items() if n not in self.removed_experiments}
+        numbers = {str(n): str(match.number) for n, match in present.items()}
         names = {
-            str(n): match.source.name
+            str(n): self._wanted[n]
             if n not in self._names_there or match.number in renamed
-            else sent.get(str(n), match.source.name)
-            for n, match in self._matches.items()
+            else sent.get(str(n), self._wanted[n])
+            for n, match in present.items()
         }
         return numbers, names
 
@@ -246,14 +301,16 @@ class Matching:
             )
 
     @property
-    def old_experiments(self) -> frozenset[str]:
-        """Experiments of the source that the target has."""
-        return frozenset(n for n, m in self._matches.items() if m.there is not None)  # type: ignore[misc]
+    def old_experiments(self) -> frozenset[int]:
+        """Experiments of the source that are not made: the target has them, or removed them."""
+        there = {n for n, m in self._matches.items() if m.there is not None}
+        return frozenset(there | self.removed_experiments)
 
     @property
     def new_experiments(self) -> frozenset[str]:
         """The ids that experiments get which the target has not."""
-        return frozenset(str(m.number) for m in self._matches.values() if m.there is None)
+        new = self._matches.keys() - self.old_experiments
+        return frozenset(str(self._matches[number].number) for number in new)
 
     def restorations(self) -> list[Update]:
         """What makes experiments active again that the target has marked as deleted."""
@@ -292,10 +349,17 @@ class Matching:
         self._refuse_same_model(mine)
         self._renamed_models = dict(ids.models)
         self._report_models(conflicts)
-        self.new_models = frozenset(
-            key_text(new) for new in map(self._mapped, mine) if new not in there
-        )
-        old = (key for key in mine if self._mapped(key) in there)
+        lacking = {key: self._mapped(key) for key in mine if self._mapped(key) not in there}
+        known = self._memory.base.groups(MODELS, [key_text(new) for new in lacking.values()])
+        gone = [key for key, new in lacking.items() if key_text(new) in known]
+        if not self._policy.leaves_removed:
+            self._put_back[MODELS] = frozenset(key_text(lacking[key]) for key in gone)
+        else:
+            self.removed_models = frozenset(gone)
+            for key in sorted(gone):
+                self._tell_removed(MODELS, "/".join(lacking.pop(key)))
+        self.new_models = frozenset(map(key_text, lacking.values()))
+        old = (key for key in mine if key not in lacking)
         return Chosen(frozenset(key_text(key) for key in old), without=True)
 
     def _mapped(self, key: tuple[str, str]) -> tuple[str, str]:

@@ -127,6 +127,18 @@ class MlflowPlace:
             self._sizes()[path] = size
         return Written(digest, size, created=True)
 
+    def replace(self, path: str, stream: BinaryIO) -> Written:
+        """Write a file over another one; see `Changeable.replace`."""
+        folder, _, name = self._remote(path).rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="mlporter-") as temporary:
+            local = Path(temporary, name)
+            digest, size = _spool(stream, local)
+            with translated(self.address):
+                self.repository.log_artifact(os.fspath(local), folder or None)
+        with self._lock:
+            self._known = None
+        return Written(digest, size, created=True)
+
     def _sizes(self) -> dict[str, int]:
         with self._lock:
             if self._known is None:
