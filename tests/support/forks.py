@@ -17,7 +17,6 @@ import functools
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
 import struct
@@ -181,26 +180,22 @@ sys.exit(code if code >= 0 else 128 - code)
 
 
 class _Forkserver:
-    """The process that has imported everything; it ends with this one."""
+    """The process that has imported everything; it ends with this one, however this one ends."""
 
     def __init__(self) -> None:
         # Paths of sockets may have about 100 characters, and pytest's own folders are long.
-        self._folder = Path(tempfile.mkdtemp(prefix="mlp"))
-        self.socket = self._folder / "socket"
+        self.socket = Path(tempfile.mkdtemp(prefix="mlp"), "socket")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.socket))
             listener.listen(64)
+            script = Path(__file__).with_name("forkserver.py")
             self._process = subprocess.Popen(
-                [sys.executable, Path(__file__).with_name("forkserver.py"), str(listener.fileno())],
+                [sys.executable, script, str(listener.fileno()), self.socket],
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
                 start_new_session=True,
             )
-        atexit.register(self._close)
-
-    def _close(self) -> None:
-        self._process.communicate()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        atexit.register(self._process.communicate)
 
 
 @functools.cache

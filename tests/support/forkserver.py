@@ -16,6 +16,7 @@ import os
 import pkgutil
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -241,6 +242,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # What is here for good need not be looked through by every fork.
     Forkserver(socket.socket(fileno=int(sys.argv[1]))).run()
+    shutil.rmtree(os.path.dirname(sys.argv[2]))  # noqa: PTH120 -- a text
 
 
 if __name__ == "__main__":
