@@ -99,7 +99,13 @@ def resolve_fresh(
     nothing = Nothing(source.tables)
     comparison = Comparison(source, nothing, ())
     matching = Matching(
-        source, nothing, comparison, merge, policy=policy, largest=largest_experiment
+        source,
+        nothing,
+        comparison,
+        merge,
+        policy=policy,
+        largest=largest_experiment,
+        memory=memory,
     )
     matching.experiments()
     matching.models(set)
