@@ -17,7 +17,7 @@ from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlporter.artifacts.artifact_file import ArtifactFile
+    from mlporter.artifacts.listing import ArtifactFile
     from mlporter.plan.sides import Digest, Wish
     from mlporter.stores.state import Group
 
