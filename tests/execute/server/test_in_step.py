@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -12,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 import mlporter
+from mlporter.stores.server.target_places import ServerPlaces
 from tests.support.databases import dump
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.verbs.histories import experiments, histories, live, registry
@@ -153,6 +156,56 @@ def test_a_plan_is_carried_out_as_it_is_or_refused(plain_sqlite, server, tmp_pat
     sync(plain_sqlite, server, plan_out=file)
     assert mlporter.apply(file).actions.total("update") == 2
     assert server.copy_of(run).data.tags["later"] == "1"
+
+
+def text_of(client, run, path):
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(client.download_artifacts(run, path, folder)).read_text(encoding="utf-8")
+
+
+def test_files_of_runs_that_went_on_follow_and_edited_ones_stay(plain_sqlite, server, tmp_path):
+    client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
+    options = {"state": tmp_path / "state"}
+    for name in ("changed.txt", "edited.txt", "both.txt"):
+        client.log_text(run, "as sent", name)
+    address = plain_sqlite.tracking_uri
+    assert mlporter.sync(address, server.address, **options).exit_code == 0
+    copy, there = server.copy_of(run).info.run_id, server.client()
+    client.set_tag(run, "went", "on")
+    client.log_text(run, "a new file", "new.txt")
+    client.log_text(run, "of the same size"[:7], "changed.txt")
+    client.log_text(run, "changed here", "both.txt")
+    there.log_text(copy, "edited there", "edited.txt")
+    there.log_text(copy, "changed there, too", "both.txt")
+
+    result = mlporter.sync(address, server.address, **options)
+
+    assert result.exit_code == 3
+    said = {(item.path, item.reason, item.expected) for item in result.left_out.first if item.path}
+    assert said == {("edited.txt", "edited", True), ("both.txt", "conflict", False)}
+    assert text_of(there, copy, "new.txt") == "a new file"
+    assert text_of(there, copy, "changed.txt") == "of the "
+    assert text_of(there, copy, "edited.txt") == "edited there"
+    assert text_of(there, copy, "both.txt") == "changed there, too"
+    assert mlporter.sync(address, server.address, **options).rows == 0
+    mlporter.sync(address, server.address, prefer="ours", full=True, **options)
+    assert text_of(there, copy, "both.txt") == "changed here"
+    assert text_of(there, copy, "edited.txt") == "as sent"
+
+
+def test_what_did_not_change_is_not_looked_at(plain_sqlite, server, tmp_path, monkeypatch):
+    options = {"state": tmp_path / "state"}
+    address = plain_sqlite.tracking_uri
+    mlporter.sync(address, server.address, **options)
+    asked = []
+    really = ServerPlaces.sizes
+    monkeypatch.setattr(
+        ServerPlaces, "sizes", lambda self, root: asked.append(root) or really(self, root)
+    )
+    assert mlporter.sync(address, server.address, **options).rows == 0
+    assert asked == []
+    assert mlporter.sync(address, server.address, full=True, **options).rows == 0
+    assert asked
 
 
 def facts(client):

@@ -174,7 +174,9 @@ class Changes:
 
     @cached_property
     def _matched_source(self) -> Source:
-        return _Matched(self.source, frozenset(self.matching.matches), self._models)
+        return _Matched(
+            self.source, frozenset(self.matching.matches), self._models, tombstones(self.source)
+        )
 
     @cached_property
     def _dead_models(self) -> frozenset[str]:
@@ -330,12 +332,17 @@ def _has_fewer_points(
 
 
 class _Matched(Wrapped):
-    """A source without the experiments and registered models that are left out."""
+    """A source without the experiments and models that are left out, and without dead versions."""
 
     def __init__(
-        self, inner: Source, experiments: frozenset[int], models: frozenset[tuple[str, str]]
+        self,
+        inner: Source,
+        experiments: frozenset[int],
+        models: frozenset[tuple[str, str]],
+        dead: frozenset[str],
     ) -> None:
         super().__init__(inner)
+        self._dead = dead
         self._experiments = experiments
         self._wanted = models
         self._by_name = {table.name: table for table in inner.tables}
@@ -346,6 +353,7 @@ class _Matched(Wrapped):
         """Rows of a table by key."""
         if table in OF_MODELS:
             asked: tuple[str, ...] = ("workspace", "name")
+            asked += ("version",) if table.startswith("model_version") else ()
             wanted: Callable[[tuple[Any, ...]], bool] = self._has_model
         elif table in {"experiments", "experiment_tags"}:
             asked, wanted = ("experiment_id",), self._has_experiment
@@ -360,7 +368,8 @@ class _Matched(Wrapped):
             yield batch.filter(pa.array(keep, pa.bool_())).select(list(names))
 
     def _has_model(self, key: tuple[Any, ...]) -> bool:
-        return (key[0] or "default", key[1]) in self._wanted
+        model = (key[0] or "default", key[1])
+        return model in self._wanted and key_text((*model, *key[2:])) not in self._dead
 
     def _has_experiment(self, key: tuple[Any, ...]) -> bool:
         return key[0] in self._experiments

@@ -31,6 +31,7 @@ from mlporter.execute.server.registry.registered_models import Registry
 from mlporter.execute.server.registry.webhooks import write_webhooks
 from mlporter.execute.server.rehearsal import Rehearsal
 from mlporter.execute.server.removing import remove_rows, remove_units
+from mlporter.execute.server.sent_files import SentFiles
 from mlporter.execute.server.tracking.creating import (
     make_experiments,
     make_logged_models,
@@ -53,6 +54,7 @@ from mlporter.stores.server.writing.writer import Writer
 
 if TYPE_CHECKING:
     from mlporter.plan.policy import Policy
+    from mlporter.plan.rows import RowPlan
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
@@ -115,7 +117,7 @@ class ServerTransfer:
             self._prove()
         else:
             write_receipts(context, context)
-            self.changes.remember(self.changes.plan)
+            self._remember(self.changes.plan)
 
     def _has_written(self) -> bool:
         tallies = self.context.tallies.values()
@@ -135,10 +137,16 @@ class ServerTransfer:
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
             write_receipts(self.context, again.context)
-            self.changes.remember(again.changes.plan)
+            self._remember(again.changes.plan)
         finally:
             memory.book.close()
             again.close()
+
+    def _remember(self, differing: RowPlan) -> None:
+        """Remember what the server has now."""
+        if self.copies:
+            self.sent_files.remember(self.files.looked_at)
+        self.changes.remember(differing)
 
     def rehearse(self) -> None:
         """Plan, without a look at conflicts."""
@@ -157,6 +165,9 @@ class ServerTransfer:
 
     def _write(self, registry: Registry) -> None:
         context = self.context
+        if self.copies:
+            touched = self.changes.plan.touched
+            self.files.settled = self.sent_files.settled(context, touched)
         make_experiments(context, self.matching)
         context.find_workspaces()
         write_gateway(context)
@@ -270,9 +281,14 @@ class ServerTransfer:
         return Changes(self.context, self.matching, self.memory)
 
     @cached_property
+    def sent_files(self) -> SentFiles:
+        """What is remembered of files."""
+        return SentFiles(self.memory.base, self.policy)
+
+    @cached_property
     def files(self) -> Files:
         """Files on their way."""
-        return Files(self.context, self.places_of, dry=self.dry)
+        return Files(self.context, self.places_of, self.sent_files, dry=self.dry)
 
     def writer_of(self, workspace: str) -> Writer:
         """What writes into a workspace."""

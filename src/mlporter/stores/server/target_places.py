@@ -70,6 +70,10 @@ class ServerPlaces:
         """The files at a place, and their bytes."""
         return {file.path: file.size for file in self._open(root).list().files}
 
+    def open(self, root: str, path: str) -> AbstractContextManager[BinaryIO]:
+        """The bytes of a file that is there."""
+        return self._open(root).open(path)
+
     def is_renamed(self, root: str, path: str) -> bool:
         """Whether a file would get another name: the proxy decodes `%20` and the like in names."""
         behind = self._proxies.find(self._map.apply(root)) is not None
