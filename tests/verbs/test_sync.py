@@ -640,6 +640,8 @@ def test_two_at_a_time_are_one_too_many(two):
         with pytest.raises(StateInUseError) as caught:
             two.sync(state=state)
         assert caught.value.exit_code == 7
+        with pytest.raises(StateInUseError):
+            two.copy(state=state)
     finally:
         done.set()
         other.join()
