@@ -281,7 +281,7 @@ class Changes:
             return None
         if table not in _TABLES:
             return None
-        chosen = Choice({kind: Chosen(frozenset(keys))})
+        chosen = Choice({kind: Chosen.of(kind, keys)})
         theirs = MappedReader(_Copies(self.context).reader, IdMap(), chosen)
         nothing = MappedReader(Nothing(self.source.tables), IdMap())
         normalisers = self.context.normalisers(table)
