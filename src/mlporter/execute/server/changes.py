@@ -247,8 +247,14 @@ class Changes:
                  if match.there is None}  # fmt: skip
         book.create("experiments", (str(number) for number in sorted(known)))
         for kind in ("runs", "logged_models"):
-            new = set(unit_keys(self.source, kind)) - ids.of(kind).keys() - gone[kind]
-            book.create(kind, iter(sorted(new)))
+            homes = unit_keys(self.source, kind)
+            new = homes.keys() - ids.of(kind).keys() - gone[kind] - self._dead_there(kind)
+            made = (key for key in sorted(new) if homes[key] in self.matching.matches)
+            book.create(kind, made)
+
+    def _dead_there(self, kind: str) -> frozenset[str]:
+        """Logged models that were deleted on both sides: a server shows none of them."""
+        return frozenset(self.context.deleted_models if kind == "logged_models" else ())
 
     def _settle_conflicts(self) -> None:
         """Refuse what is in conflict, or leave it out, as the policy says."""
