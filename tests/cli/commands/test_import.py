@@ -29,6 +29,10 @@ def test_options_reach_the_function(mlporter, fake):
         "undelete": False,
         "rename": (),
         "to_workspace": None,
+        "state": None,
+        "force": False,
+        "rebase": False,
+        "plan_out": None,
     }
 
 
