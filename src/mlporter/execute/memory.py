@@ -41,7 +41,8 @@ def opened_memory(source: Address, target: Address, options: TransferOptions) ->
     if folder.exists() or not options.dry_run:
         try:
             base = LastSent(folder, str(source), str(target))
-        except (UnreachableError, StateInUseError) as error:
+        except (StateInUseError, UnreachableError) as error:
+            # A copy does without; and two at a time are for the target to refuse.
             if options.policy.updates or options.state is not None:
                 raise
             memory.notes.append(f"What was sent is not remembered: {error.message}.")
