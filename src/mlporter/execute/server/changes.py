@@ -227,7 +227,7 @@ class Changes:
         return list(filter(counts, found))
 
     def _refuses(self, table: str, row: Mapping[str, Any]) -> str:
-        """Why a row stays as it is there: MLflow deletes all runs of an experiment along with it."""
+        """Why a row stays as it is there: with an experiment MLflow deletes all of its runs."""
         if table != "experiments" or row.get("lifecycle_stage") != "deleted":
             return ""
         is_used = row["experiment_id"] in self._with_own_runs
@@ -311,7 +311,11 @@ class Changes:
             kinds=_UNITS[::-1],
             others=self.context.everything,
         )
+        rows = {table: list(found) for table, found in self.plan.removals.items()}
         self.vanished.run()
+        # With a thing a server deletes all of its rows: one request does it.
+        self.plan.removals.clear()
+        self.plan.removals.update(rows)
         if step.delete:
             check_how_many(self.vanished.doomed, there.count, step.max_delete, self.memory.subject)
 
