@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["group_columns", "group_name", "key_array", "key_text", "owner_of"]
+__all__ = ["group_columns", "group_name", "groups_are_of", "key_array", "key_text", "owner_of"]
 
 _NAMED = {
     "experiment_tags": ("experiments", ("experiment_id",)),
@@ -34,6 +34,17 @@ def group_columns(table: Table) -> tuple[str, ...]:
 def group_name(table: Table, row: Mapping[str, object]) -> str:
     """The name of the group that a row is in."""
     return key_text(row[name] for name in group_columns(table))
+
+
+def groups_are_of(table: Table) -> str | None:
+    """The kind of unit by whose key the groups of a table are named; None if by no unit's."""
+    if group_columns(table) == table.key:
+        return None
+    owned = OWNED.get(table.name)
+    kind, columns = _NAMED.get(table.name, ("", ()))
+    if owned is not None:
+        kind, columns = owned.entity, owned.columns
+    return kind if columns == group_columns(table) else None
 
 
 def owner_of(table: Table, row: Mapping[str, object]) -> tuple[str, str]:

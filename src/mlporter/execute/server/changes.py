@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.matching import Matching
     from mlporter.plan.memory import Memory
-    from mlporter.plan.rows import NOT_TAKEN, Found, RowPlan
+    from mlporter.plan.rows import Found, RowPlan
     from mlporter.stores.protocols import Source
 
 __all__ = ["Changes"]
