@@ -105,16 +105,18 @@ _IN_USE = {
 
 PLAN_IN_USE = replace(PLAN_FRESH, **_IN_USE)
 
-ANOTHER = "the target has another one; status is 'FAILED' here and 'FINISHED' there"
+ANOTHER = (
+    "the target has another one; status is 'FAILED' at the source and 'FINISHED' at the target"
+)
 PLAN_IN_CONFLICT = replace(
     PLAN_IN_USE,
     conflicts=(
         *(Conflict("runs", f"{n:032x}", ANOTHER)
           for n in range(17)),
-        Conflict("experiments", "fraud", "it is active in the target, and deleted here"),
+        Conflict("experiments", "fraud", "it is active in the target, and deleted in the source"),
         Conflict("experiments", "fraud", "the target has another value of its tag 'team'"),
         Conflict("registered_model_aliases", "default/fraud/champion",
-                 "version is 3 here and 2 there"),
+                 "version is 3 at the source and 2 at the target"),
     ),
     next_command="",
 )  # fmt: skip

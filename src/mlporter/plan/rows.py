@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue import source_tags as marks
 from mlporter.compare.shape import Shaper
 from mlporter.compare.streams import compare_streams
-from mlporter.plan.actions import Action, ActionKind, Change, kind_of_update
+from mlporter.plan.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
 from mlporter.plan.base import refused_name
 from mlporter.plan.deleted_rows import LIFECYCLE
 from mlporter.plan.digests import column_digests, key_digests
-from mlporter.plan.keys import group_name, owner_of
+from mlporter.plan.keys import group_name, owner_columns, owner_of
 from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
 from mlporter.plan.units import ROWWISE
 from mlporter.stores.protocols import Among
@@ -335,7 +335,10 @@ class RowPlanner:
             self.plan.updates[row.table.name][row.key] = {name: mine.values[name] for name in sent}
             self.plan.touched.add(row.owner)
         for outcome, columns in by_outcome.items():
-            self._columns_stay(row, outcome, columns, _over(set(columns.values())))
+            why = _over(set(columns.values())) or State.SOURCE_CHANGED.value
+            if outcome is Outcome.CONFLICT and row.table.name in self.immutable:
+                why += "; MLflow's REST API has no way to change it"
+            self._columns_stay(row, outcome, columns, why)
 
     def _columns_stay(
         self, row: _Sided, outcome: Outcome, columns: Mapping[str, State], why: str
@@ -391,10 +394,13 @@ class RowPlanner:
         action = Action(kind, row.unit, row.name, changes, why)
         self.book.add(action)
         if outcome is Outcome.CONFLICT:
+            telling = [c for c in changes if c.field not in FOLLOW] or changes
             said = ", ".join(
-                f"{c.field} is {_short(c.new)} here and {_short(c.old)} there" for c in changes
+                f"{c.field} is {_short(c.new)} at the source and {_short(c.old)} at the target"
+                for c in telling
             )
-            plan.conflicts.append((row.unit, row.name, f"{said}: {why}"))
+            reason = f"{said}: {why}" if why else said
+            plan.conflicts.append((row.unit, row.name, reason))
         digest = row.mine or row.theirs or theirs
         is_settled = outcome is Outcome.KEEP and self.wish.unknown == "theirs"
         if digest is not None and not is_settled:
@@ -451,7 +457,9 @@ class _Sided:
         """What of the unit the row is."""
         if self.is_unit:
             return self.table.name
-        rest = self.key[1:] if len(self.key) > 1 else self.key
+        owner = owner_columns(self.table)
+        own = [value for n, value in zip(self.table.key, self.key, strict=True) if n not in owner]
+        rest = own or self.key
         if self.table.name == "latest_metrics":
             return f"metrics.{rest[0]}"
         return f"{self.table.name}.{'.'.join(str(value) for value in rest)}"
@@ -525,7 +533,7 @@ def _over(states: set[State]) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = "nothing" if value is None else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 -- one line of a terminal
 
 

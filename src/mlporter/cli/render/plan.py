@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from mlporter.cli.render.actions import render_actions
 from mlporter.cli.render.layout import bullets, facts, heading, number
 from mlporter.cli.render.text import plural
 from mlporter.cli.render.transfer import (
     numbered,
-    render_actions,
     render_files,
     render_left_out,
     render_next,
@@ -222,5 +222,10 @@ def _ways_out(result: Result) -> Iterator[RenderableType]:
     if result.on_conflict == "fail":
         which = "them" if kinds <= MOVABLE else "what can be renamed"
         ways.append(("--on-conflict rename", f"carries {which} beside the target's"))
+        ways.append(("--on-conflict update", "changes what the target still has as it was sent"))
+    if result.on_conflict in {"fail", "update"} and result.verb == "copy":
+        ways.append(("mlporter sync", "keeps what was edited at the target, and does the rest"))
+    if result.on_conflict == "update":
+        ways.append(("--force", "lets the source win, whoever changed what at the target"))
     yield Text()
     yield bullets(ways, style="bold")
