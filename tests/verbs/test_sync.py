@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 from typing import TYPE_CHECKING
 
 import pytest
 
 import mlporter
-from mlporter.errors import (
-    ConflictError,
-    ExitCode,
-)
-from tests.support.databases import execute, rows
+from mlporter.errors import ConflictError, ExitCode, RefusedError, StateInUseError, UsageError
+from tests.support.databases import dump, execute, rows
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
 
@@ -229,3 +228,441 @@ def test_files_of_a_run_that_the_target_keeps_elsewhere_are_not_written(two):
 
     assert list(elsewhere.iterdir()) == []
     assert [(item.id, item.reason) for item in done.left_out.first] == [(RUN, "outside")]
+
+
+# --- Who changed what -----------------------------------------------------------------------------
+
+
+def test_what_changed_at_the_source_follows_and_edits_at_the_target_stay(two):
+    two.sync()
+    two.tag("source", "newer")
+    two.tag("target", "theirs", key="note")
+
+    done = two.sync()
+
+    assert two.tags() == {"state": "newer", "note": "theirs"}
+    assert told(done, "update") == [("runs", RUN, "")]
+    assert told(done, "keep") == [("runs", RUN, "only the target has it")]
+    assert done.exit_code is ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("prefer", "tag", "code"),
+    [(None, "theirs", 3), ("theirs", "theirs", 0), ("ours", "ours", 0)],
+)
+def test_what_changed_on_both_sides(two, prefer, tag, code):
+    two.sync()
+    two.tag("source", "ours")
+    two.tag("target", "theirs")
+
+    done = two.sync(prefer=prefer)
+
+    assert two.tags()["state"] == tag
+    assert done.exit_code == code
+    assert [(item.id, item.reason) for item in done.left_out.first] == (
+        [(RUN, "conflict")] if code else []
+    )
+    if prefer == "ours":
+        ((_, _, why),) = told(done, "update")
+        assert why == "changed at the source, and edited at the target"
+
+
+def test_the_rest_goes_on_beside_a_conflict(two):
+    two.run("b" * 32)
+    two.sync()
+    two.tag("source", "ours")
+    two.tag("target", "theirs")
+    two.tag("source", "newer", run="b" * 32)
+
+    assert two.sync().exit_code is ExitCode.INCOMPLETE
+    assert two.tags("b" * 32) == {"state": "newer"}
+
+
+def test_with_update_a_conflict_refuses_all_and_force_wins(two):
+    two.copy()
+    two.tag("source", "ours")
+    two.tag("target", "theirs")
+    before = dump(two.target)
+
+    with pytest.raises(ConflictError) as caught:
+        two.copy()
+
+    assert any(RUN in reason for reason in caught.value.reasons)
+    assert dump(two.target) == before
+    assert two.copy(force=True).exit_code is ExitCode.OK
+    assert two.tags() == {"state": "ours"}
+
+
+def test_without_a_base_a_difference_is_a_conflict_by_name(two):
+    two.sync()
+    two.tag("source", "ours")
+
+    done = two.sync(state=two.folder / "nothing-here")
+
+    assert two.tags() == {"state": "new"}
+    assert [(item.id, item.reason) for item in done.left_out.first] == [(RUN, "conflict")]
+
+
+def test_rebase_takes_what_differs_as_edited_there(two):
+    two.sync()
+    two.tag("source", "ours")
+    lost = {"state": two.folder / "nothing-here"}
+
+    assert two.sync(rebase=True, **lost).exit_code is ExitCode.OK
+    again = two.sync(**lost)
+    assert (two.tags(), again.exit_code) == ({"state": "new"}, ExitCode.OK)
+    assert [why for _, _, why in told(again, "keep")] == ["edited at the target"]
+    two.tag("source", "newer still")
+    assert two.sync(**lost).exit_code is ExitCode.INCOMPLETE
+
+
+def test_what_is_newer_at_the_target_needs_force(two):
+    two.model()
+    two.copy()
+    for side, text, time in (("source", "ours", 1000), ("target", "theirs", 2000)):
+        address = two.source if side == "source" else two.target
+        values = f"description = '{text}', last_updated_time = {time}"
+        execute(address, f"UPDATE model_versions SET {values}")
+    lost = {"state": two.folder / "nothing-here"}
+
+    with pytest.raises(ConflictError):
+        two.copy(**lost)
+    two.copy(force=True, **lost)
+
+    assert rows(two.target, "SELECT description FROM model_versions") == [("ours",)]
+
+
+# --- What moved, and what was removed -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["copy", "sync"])
+def test_an_alias_follows_with_the_version_that_it_points_to(two, verb):
+    two.model(1)
+    carry = getattr(two, verb)
+    carry(selection={"models": "churn"})
+    two.model(2)
+
+    done = carry(selection={"models": "churn", "versions": "@champion"})
+
+    aliases = rows(two.target, "SELECT alias, version FROM registered_model_aliases")
+    assert aliases == [("champion", 2)]
+    assert told(done, "move") == [("registered_model_aliases", "default/churn/champion", "")]
+
+
+def test_experiments_that_exchanged_their_names(two):
+    execute(
+        two.source,
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace)"
+        " VALUES (1, 'a', 'active', 'default'), (2, 'b', 'active', 'default')",
+    )
+    two.sync()
+    for name, number in (("c", 1), ("a", 2), ("b", 1)):
+        values = f"name = '{name}' WHERE experiment_id = {number}"
+        execute(two.source, f"UPDATE experiments SET {values}")
+
+    done = two.sync()
+
+    names = rows(two.target, "SELECT experiment_id, name FROM experiments ORDER BY 1")
+    assert names == [(0, "Default"), (1, "b"), (2, "a")]
+    assert len(told(done, "move")) == 2
+    assert two.sync().rows == 0
+
+
+def test_a_name_that_somebody_took_at_the_target_is_a_conflict(two):
+    insert = "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace)"
+    execute(two.source, f"{insert} VALUES (1, 'a', 'active', 'default')")
+    two.sync()
+    execute(two.target, f"{insert} VALUES (7, 'b', 'active', 'default')")
+    execute(two.source, "UPDATE experiments SET name = 'b' WHERE experiment_id = 1")
+
+    done = two.sync()
+
+    names = rows(two.target, "SELECT experiment_id, name FROM experiments ORDER BY 1")
+    assert names == [(0, "Default"), (1, "a"), (7, "b")]
+    assert [(item.kind, item.reason) for item in done.left_out.first] == [
+        ("experiments", "conflict")
+    ]
+
+
+def test_what_the_source_deleted_goes_with_delete_alone(two):
+    two.model()
+    two.sync()
+    execute(
+        two.source,
+        "DELETE FROM registered_model_aliases",
+        "DELETE FROM model_versions",
+        "DELETE FROM registered_models",
+    )
+
+    kept = two.sync()
+    assert {unit for unit, _, _ in told(kept, "keep")} >= {"registered_models", "model_versions"}
+    assert rows(two.target, "SELECT count(*) FROM model_versions") == [(1,)]
+
+    gone = two.sync(delete=True)
+    assert ("registered_models", "default/churn", "") in told(gone, "delete")
+    for table in ("registered_model_aliases", "model_versions", "registered_models"):
+        assert rows(two.target, f"SELECT count(*) FROM {table}") == [(0,)]
+    assert two.sync(delete=True).actions.counts == {}
+
+
+def test_a_run_that_the_source_purged_goes_to_the_trash(two):
+    two.run("b" * 32)
+    two.sync()
+    execute(two.source, f"DELETE FROM tags WHERE run_uuid = '{RUN}'")
+    execute(two.source, f"DELETE FROM runs WHERE run_uuid = '{RUN}'")
+
+    two.sync(delete=True)
+
+    stages = rows(two.target, "SELECT run_uuid, lifecycle_stage FROM runs ORDER BY 1")
+    assert stages == [(RUN, "deleted"), ("b" * 32, "active")]
+
+
+def test_what_somebody_edited_or_needs_at_the_target_is_not_deleted(two):
+    two.model()
+    two.sync()
+    execute(
+        two.source,
+        "DELETE FROM registered_model_aliases",
+        "DELETE FROM model_versions",
+        "DELETE FROM registered_models",
+    )
+    execute(
+        two.target,
+        "INSERT INTO model_versions (workspace, name, version, current_stage)"
+        " VALUES ('default', 'churn', 2, 'None')",
+        "INSERT INTO registered_model_aliases (workspace, name, alias, version)"
+        " VALUES ('default', 'churn', 'theirs', 1)",
+    )
+
+    done = two.sync(delete=True, prefer="ours")
+
+    assert rows(two.target, "SELECT version FROM model_versions ORDER BY 1") == [(1,), (2,)]
+    assert {item.kind for item in done.left_out.first} == {"registered_models", "model_versions"}
+
+
+def test_an_alias_is_not_left_pointing_at_nothing(two):
+    two.model(1)
+    two.model(2, alias="challenger")
+    two.sync()
+    execute(two.target, "DELETE FROM registered_model_aliases WHERE alias = 'challenger'")
+    execute(two.target, "DELETE FROM model_versions WHERE version = 2")
+    execute(two.source, "UPDATE registered_model_aliases SET version = 2")
+
+    done = two.sync()
+
+    assert rows(two.target, "SELECT alias, version FROM registered_model_aliases") == [
+        ("champion", 1)
+    ]
+    assert ("registered_model_aliases", "default/churn/champion") in {
+        (item.kind, item.id) for item in done.left_out.first
+    }
+
+
+def test_a_version_made_of_other_files_is_another_one(two):
+    two.model()
+    two.sync()
+    execute(two.source, "UPDATE model_versions SET source = 'runs:/other/m'")
+    execute(two.source, "INSERT INTO model_version_tags VALUES ('x', 'y', 'churn', 1, 'default')")
+
+    done = two.sync(prefer="ours")
+
+    assert rows(two.target, "SELECT source FROM model_versions") == [(f"runs:/{RUN}/m",)]
+    assert rows(two.target, "SELECT * FROM model_version_tags") == []
+    assert [item.kind for item in done.left_out.first] == ["model_versions"]
+
+
+def test_more_than_is_meant_is_not_deleted(two):
+    for number in range(14):
+        two.run(f"{number:032x}")
+    two.sync()
+    execute(two.source, "DELETE FROM tags", "DELETE FROM runs WHERE run_uuid < 'a'")
+    before = dump(two.target)
+
+    with pytest.raises(RefusedError, match="more would be deleted") as caught:
+        two.sync(delete=True)
+
+    assert caught.value.reasons == ("14 of 15 rows of runs",)
+    assert dump(two.target) == before
+    done = two.sync(delete=True, max_delete=14)
+    assert done.actions.counts["runs"]["delete"] == 14
+
+
+def test_a_part_does_not_make_the_rest_look_deleted(two):
+    two.run("b" * 32)
+    two.sync()
+
+    done = two.sync(selection={"runs": RUN}, delete=True)
+
+    assert done.actions.counts == {}
+    assert rows(two.target, "SELECT DISTINCT lifecycle_stage FROM runs") == [("active",)]
+
+
+def test_what_was_purged_at_the_target_stays_away_and_ours_brings_it_back(two):
+    two.run("b" * 32)
+    two.model()
+    two.sync()
+    execute(
+        two.target,
+        f"DELETE FROM tags WHERE run_uuid = '{RUN}'",
+        f"DELETE FROM runs WHERE run_uuid = '{RUN}'",
+        "DELETE FROM registered_model_aliases",
+        "DELETE FROM model_versions",
+        "DELETE FROM registered_models",
+    )
+    two.tag("source", "changed")
+    two.model(2)
+
+    done = two.sync()
+
+    assert rows(two.target, "SELECT run_uuid FROM runs") == [("b" * 32,)]
+    assert rows(two.target, "SELECT * FROM registered_models") == []
+    assert set(told(done, "keep")) == {
+        ("runs", RUN, "somebody removed it at the target"),
+        ("registered_models", "default/churn", "somebody removed it at the target"),
+        ("model_versions", "default/churn/1", "somebody removed it at the target"),
+        ("model_versions", "default/churn/2", "somebody removed its model at the target"),
+    }
+    assert done.exit_code is ExitCode.OK
+    back = two.sync(prefer="ours")
+    assert ("runs", RUN) in {(unit, name) for unit, name, _ in told(back, "create")}
+    assert mlporter.diff(two.source, two.target).identical
+
+
+# --- Plans ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["copy", "sync"])
+def test_a_plan_is_carried_out_and_nothing_else(two, verb):
+    carry = getattr(two, verb)
+    carry()
+    two.tag("source", "newer")
+    before = dump(two.target)
+    plan = two.folder / "plan.json"
+
+    planned = carry(plan_out=str(plan))
+    assert dump(two.target) == before
+    assert mlporter.apply(plan, dry_run=True).actions.digest == planned.actions.digest
+    done = mlporter.apply(plan)
+
+    assert done.actions.digest == planned.actions.digest
+    assert two.tags() == {"state": "newer"}
+    first, *actions = map(json.loads, plan.read_text().splitlines())
+    assert (first["format"], first["verb"]) == ("mlporter-plan", verb)
+    assert [one["id"] for one in actions] == [RUN]
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_plan_is_refused_if_either_side_changed_since(two, side):
+    two.sync()
+    two.tag("source", "newer")
+    plan = two.folder / "plan.json"
+    two.sync(plan_out=str(plan))
+    two.tag(side, "newest")
+    before = dump(two.target)
+
+    with pytest.raises(RefusedError, match="changed since the plan was made"):
+        mlporter.apply(plan)
+
+    assert dump(two.target) == before
+
+
+def test_a_plan_of_what_is_new_is_refused_if_more_is_new(two):
+    plan = two.folder / "plan.json"
+    two.sync(plan_out=str(plan))
+    two.run("b" * 32)
+
+    with pytest.raises(RefusedError):
+        mlporter.apply(plan)
+
+
+def test_a_plan_holds_no_password(two):
+    plan = two.folder / "plan.json"
+    two.sync(plan_out=str(plan))
+    head, *rest = plan.read_text().splitlines()
+    given = json.loads(head) | {"target": "postgresql://me:***@host/db"}
+    plan.write_text("\n".join([json.dumps(given), *rest]))
+
+    with pytest.raises(UsageError, match="password"):
+        mlporter.apply(plan)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "no json", '{"format": "mlporter-bundle"}'])
+def test_what_is_no_plan_is_refused(tmp_path, text):
+    (tmp_path / "plan.json").write_text(text)
+
+    with pytest.raises(UsageError, match="is no plan"):
+        mlporter.apply(tmp_path / "plan.json")
+
+
+# --- What is remembered ---------------------------------------------------------------------------
+
+
+def test_a_sync_that_is_stopped_anywhere_is_all_there_or_not_at_all(two):
+    two.sync()
+    two.tag("source", "newer")
+    steps = 0
+
+    def count(*_):
+        nonlocal steps
+        steps += 1
+
+    two.sync(dry_run=True, on_progress=count)
+    for number in range(1, steps + 40, 3):
+        before = dump(two.target)
+        left = number
+
+        def stop(*_):
+            nonlocal left
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+
+        try:
+            two.sync(on_progress=stop)
+        except KeyboardInterrupt:
+            assert dump(two.target) == before
+        else:
+            break
+    two.tag("source", "newest")
+    assert two.sync().exit_code is ExitCode.OK
+    assert two.tags() == {"state": "newest"}
+
+
+def test_two_at_a_time_are_one_too_many(two):
+    state = two.folder / "state"
+    two.sync(state=state)
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(str(state), ready, done))
+    other.start()
+    try:
+        assert ready.wait(60)
+        with pytest.raises(StateInUseError) as caught:
+            two.sync(state=state)
+        assert caught.value.exit_code == 7
+    finally:
+        done.set()
+        other.join()
+    assert two.sync(state=state).exit_code is ExitCode.OK
+
+
+def _hold(state, ready, done):
+    from pathlib import Path  # noqa: PLC0415 -- in another process
+
+    from mlporter.stores.state import LastSent  # noqa: PLC0415
+
+    held = LastSent(Path(state))
+    ready.set()
+    done.wait(60)
+    held.close()
+
+
+def test_a_copy_into_a_new_database_under_an_old_name_starts_anew(two):
+    two.sync()
+    path = two.folder / "target.db"
+    path.unlink()
+
+    done = two.sync()
+
+    assert two.tags() == {"state": "new"}
+    assert any("sent again" in note for note in done.notes)

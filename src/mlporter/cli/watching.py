@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
-from tenacity import RetryCallState, wait_exponential_jitter
 
 from mlporter.cli.render.text import human_seconds, plural, visible
 from mlporter.errors import ExitCode, MlporterError, StateInUseError, UnreachableError
@@ -23,6 +23,7 @@ __all__ = ["line_of", "pause_after", "watching"]
 
 _LONGEST = 3600.0
 """Seconds between two tries where nobody answers."""
+_DOUBLINGS = 16
 _GOES_ON = (UnreachableError, StateInUseError)
 """What may be over at the next round: a server that is being restarted, say."""
 
@@ -32,7 +33,7 @@ def watching(
     once: Callable[[OnProgress], Result],
     interval: float,
     said: str,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> int:
     """Do something every so often; a signal ends it, between rounds or within one.
 
@@ -41,7 +42,7 @@ def watching(
         once: One round.
         interval: Seconds from the end of a round to the next.
         said: What is done, for people.
-        sleep: Waits.
+        sleep: Waits; None for `time.sleep`.
 
     Returns:
         The exit code of what cannot go on, such as a refusal.
@@ -59,7 +60,7 @@ def watching(
             _tell(session, said, line_of(result), result.as_dict())
             if result.exit_code is ExitCode.REFUSED:
                 return result.exit_code
-        sleep(pause_after(failed, interval))
+        (sleep or time.sleep)(pause_after(failed, interval))
 
 
 def _tell(session: Session, said: str, line: str, data: dict[str, Any]) -> None:
@@ -71,10 +72,10 @@ def pause_after(failed: int, interval: float) -> float:
     """Seconds to wait: longer and longer while rounds fail, by a random part."""
     if not failed:
         return interval
-    state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]
-    state.attempt_number = failed
-    wait = wait_exponential_jitter(initial=interval, max=max(_LONGEST, interval), jitter=interval)
-    return float(wait(state))
+    longest = max(_LONGEST, interval)
+    doubled = interval * 2.0 ** min(failed - 1, _DOUBLINGS)
+    # No two that wait for the same server are to come back to it at once, again and again.
+    return min(longest, doubled) + random.uniform(0, interval)  # noqa: S311 -- no secret
 
 
 def line_of(result: Result) -> str:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import RefusedError, UnreachableError, UsageError
+from mlporter.errors import RefusedError, StateInUseError, UnreachableError, UsageError
 from mlporter.plan.actions import Action
 from mlporter.plan.base import NoBase
 from mlporter.plan.memory import Memory
@@ -47,7 +47,8 @@ def opened_memory(source: Address, target: Address, options: TransferOptions) ->
     if folder.exists() or not options.dry_run:
         try:
             base = LastSent(folder, str(source), str(target))
-        except UnreachableError as error:
+        except (StateInUseError, UnreachableError) as error:
+            # A copy does without; and two at a time are for the target to refuse.
             if options.policy.updates or options.state is not None:
                 raise
             memory.notes.append(f"What was sent is not remembered: {error.message}.")

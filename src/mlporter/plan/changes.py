@@ -22,7 +22,7 @@ from mlporter.plan.keys import key_array, key_text, owner_of
 from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing
 from mlporter.plan.sides import Outcome, State, decide
-from mlporter.plan.units import ENTITIES, OWNED, Choice, Chosen, tables_of
+from mlporter.plan.units import ENTITIES, EXPERIMENTS, OWNED, Choice, Chosen, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
 
@@ -182,7 +182,8 @@ class Changes:
         """A table of both sides, of some units that only the target has."""
         if not self.comparison.is_on_both(table):
             return None
-        chosen = Choice({kind: Chosen(frozenset(keys))})
+        numbers = kind == EXPERIMENTS  # of which the keys are no texts
+        chosen = Choice({kind: Chosen(frozenset(map(int, keys) if numbers else keys))})
         theirs = MappedReader(self.target, IdMap(), chosen)
         nothing = MappedReader(Nothing(self.source.tables), IdMap())
         if table in _COMPARED:

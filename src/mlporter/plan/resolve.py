@@ -88,21 +88,31 @@ def resolve(
 
 
 def resolve_fresh(
-    source: Source, policy: Policy, largest_experiment: int, memory: Memory | None = None
+    source: Source,
+    tables: tuple[Table, ...],
+    policy: Policy,
+    largest_experiment: int,
+    memory: Memory | None = None,
 ) -> Merge:
     """The same where the target holds nothing: only names and too large ids change."""
     merge = Merge()
     nothing = Nothing(source.tables)
     comparison = Comparison(source, nothing, ())
     matching = Matching(
-        source, nothing, comparison, merge, policy=policy, largest=largest_experiment
+        source,
+        nothing,
+        comparison,
+        merge,
+        policy=policy,
+        largest=largest_experiment,
+        memory=memory,
     )
     matching.experiments()
     matching.models(set)
     merge.renamed = matching.renamed()
     merge.noted = matching.noted([])
     if memory is not None and memory.lists:
-        names = {table.name for table in source.tables}
+        names = {table.name for table in tables}
         for entity in (entity for entity in ENTITIES if entity in names):
             memory.book.create(entity, unit_keys(source, entity))
         matching.note_new()
@@ -508,12 +518,13 @@ class _Resolver:
     def _is_matched(self, kind: str) -> Callable[[str], bool]:
         """Whether both sides have one of a kind, by the target's key."""
         if kind == "experiments":
-            new = self.matching.new_experiments
-            mine = {str(self.merge.ids.experiment(e.number)) for e in experiments_of(self.source)}
+            new, gone = self.matching.new_experiments, self.matching.removed_experiments
+            numbers = {e.number for e in experiments_of(self.source)} - gone
+            mine = {str(self.merge.ids.experiment(number)) for number in numbers}
         else:
             new = self.matching.new_models
             ids = self.merge.ids
-            pairs = models_of(self.source)
+            pairs = models_of(self.source).keys() - self.matching.removed_models
             mine = {key_text((ids.workspace(w), ids.model(w, name))) for w, name in pairs}
         return lambda key: key in mine and key not in new
 
@@ -547,7 +558,7 @@ class _Resolver:
             vanished.run()
             if step.delete:
                 check_how_many(
-                    vanished.doomed, self.memory.count, step.max_delete, self.memory.subject
+                    vanished.going, self.memory.count, step.max_delete, self.memory.subject
                 )
         return vanished
 

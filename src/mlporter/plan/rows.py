@@ -18,9 +18,9 @@ from mlporter.plan.actions import FOLLOW, Action, ActionKind, Change, kind_of_up
 from mlporter.plan.base import refused_name
 from mlporter.plan.deleted_rows import LIFECYCLE
 from mlporter.plan.digests import column_digests, key_digests
-from mlporter.plan.keys import group_name, owner_columns, owner_of
+from mlporter.plan.keys import group_name, key_text, owner_columns, owner_of
 from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
-from mlporter.plan.units import ROWWISE
+from mlporter.plan.units import OF_MODELS, ROWWISE
 from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ class RowPlanner:
         completes: Whether what a target lacks, and nothing is remembered of, may be a transfer that
             was stopped: it is then gone on with. So it is where a transfer takes many steps.
         new: Units that the target lacks, by table: what belongs to them comes along.
+        absent: Units that stay away from the target, by table: nothing that belongs to them comes.
         is_newer: Whether the target's unit was changed later than the source's.
         immutable: Tables whose rows a target cannot change once they are there.
         undeletes: Restore what the target has only marked as deleted.
@@ -173,6 +174,7 @@ class RowPlanner:
     book: ActionBook
     completes: bool = False
     new: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    absent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     is_newer: Callable[[str, str], bool] = lambda _table, _key: False
     immutable: frozenset[str] = frozenset()
     undeletes: bool = False
@@ -245,6 +247,8 @@ class RowPlanner:
         if not row.is_unit and row.owner[1] in self.new.get(row.owner[0], ()):
             self.plan.sent[row.table.name].add(row.mine.key_digest if row.mine else ABSENT)
             return
+        if self._is_of_absent(row):
+            return
         digest = row.whole(row.mine)
         state = state_of(digest, ABSENT, row.base_digest(row.mine))
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
@@ -274,6 +278,17 @@ class RowPlanner:
             State.UNKNOWN: "the target does not have it",
         }[state]
         self._stays(row, outcome, change, why, None)
+
+    def _is_of_absent(self, row: _Sided) -> bool:
+        """Whether a row belongs to something that stays away from the target."""
+        kind, name = row.owner
+        if not row.is_unit and name in self.absent.get(kind, ()):
+            return True
+        models = self.absent.get("registered_models", ())
+        if not models or row.table.name not in OF_MODELS or row.mine is None:
+            return False
+        is_model = row.table.name == "registered_models"
+        return not is_model and key_text(name.split("\x1f")[:2]) in models
 
     def _only_there(self, row: _Sided) -> None:
         """A row that the source lacks: added at the target, or removed at the source."""
@@ -405,6 +420,8 @@ class RowPlanner:
         is_settled = outcome is Outcome.KEEP and self.wish.unknown == "theirs"
         if digest is not None and not is_settled:
             plan.disputed[name].add(digest.key_digest)
+        if theirs is None and row.is_unit:
+            self.absent[name].add(row.owner[1])
         if row.mine is not None:
             before = plan.kept[name].get(row.key)
             plan.kept[name][row.key] = (

@@ -185,6 +185,11 @@ class Chosen:
     keys: frozenset[Any]
     without: bool = False
 
+    @classmethod
+    def of(cls, kind: str, keys: Iterable[str]) -> Chosen:
+        """These, by their keys as texts: experiments have numbers."""
+        return cls(frozenset(map(int, keys) if kind == EXPERIMENTS else keys))
+
     def mask(self, keys: pa.Array) -> pa.Array:
         """Which of some keys are chosen."""
         among = is_among(keys, self.keys)

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
-from mlporter.catalogue import source_tags
+from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import RefusedError
 from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.base import groups_of
 from mlporter.plan.deleted_rows import LIFECYCLE, Update
+from mlporter.plan.digests import column_digests, key_digests
 from mlporter.plan.keys import group_columns, group_name, key_text
 from mlporter.plan.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, tables_of
@@ -35,6 +36,8 @@ _SHARE = 0.2
 _FEW = 10
 
 _VERSION = "model_versions"
+_ALIASES = "registered_model_aliases"
+_ALIASES = "registered_model_aliases"
 _OWN_TAGS = (source_tags.OURS, "mlflow.")
 _KINDS = (*(e for e in ENTITIES if e not in {"secrets", "model_definitions"}), MODELS, EXPERIMENTS)
 """What is deleted, in an order in which what others refer to comes last."""
@@ -45,7 +48,7 @@ _INSIDE: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         (name, ("experiment_id",)) for name in ("runs", "logged_models", "trace_info")
     ),
     MODELS: ((_VERSION, ("workspace", "name")),),
-    _VERSION: (("registered_model_aliases", ("workspace", "name", "version")),),
+    _VERSION: ((_ALIASES, ("workspace", "name", "version")),),
 }
 """What is in a unit, or points to it, and by which columns."""
 _BELOW: Mapping[str, tuple[str, ...]] = {
@@ -84,6 +87,16 @@ class Vanished:
         for kind in self.kinds:
             if kind in there:
                 self._of_kind(kind)
+
+    @property
+    def going(self) -> list[tuple[str, str]]:
+        """All that is deleted: units, and aliases, which are planned as rows."""
+        aliases = self.planner.plan.removals.get(_ALIASES, ())
+        whole = BY_NAME[_ALIASES].key
+        return [
+            *self.doomed,
+            *((_ALIASES, key_text(key)) for columns, key in aliases if columns == whole),
+        ]
 
     def _of_kind(self, kind: str) -> None:
         base = self.planner.base
@@ -188,6 +201,8 @@ class Vanished:
             if entry is None:
                 continue
             going = {key for kept, key in gone if kept == name} | self._going(name)
+            if name == _ALIASES:
+                going |= self._as_sent(name, keys)
             states = sorted({"lifecycle_stage", "current_stage"} & entry.by_name.keys())
             width = len(entry.key)
             for row in rows_of(self.target, name, (*entry.key, *columns, *states)):
@@ -195,6 +210,23 @@ class Vanished:
                 is_dead = row[-1] in {"deleted", DELETED_STAGE} and bool(states)
                 if owner in keys and not is_dead and key_text(row[:width]) not in going:
                     found.add(owner)
+        return found
+
+    def _as_sent(self, name: str, versions: set[str]) -> set[str]:
+        """Aliases of some versions that are as they were sent: they go along."""
+        models = {key.rpartition("\x1f")[0] for key in versions}
+        sides = self.sides(MODELS, name, models)
+        found: set[str] = set()
+        if sides is None:
+            return found
+        table = sides.pair.table
+        for batch in sides.of_target():
+            lines = np.column_stack([key_digests(batch, table.key), column_digests(table, batch)])
+            for row, line in zip(batch.to_pylist(), lines.tolist(), strict=True):
+                group = self.planner.base.groups(name, [group_name(table, row)])
+                sent = {tuple(old) for one in group.values() for old in one.rows.tolist()}
+                if tuple(line) in sent:
+                    found.add(key_text(row[column] for column in table.key))
         return found
 
     def _going(self, name: str) -> set[str]:

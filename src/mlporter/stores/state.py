@@ -110,16 +110,26 @@ class LastSent:
                 subject=str(folder),
                 hint="name another folder with --state",
             ) from error
-        with self._errors():
-            self._database = sqlite3.connect(
-                folder / "base.sqlite", isolation_level=None, check_same_thread=False
-            )
+        try:
+            with self._errors():
+                self._open(source, target)
+        except UnreachableError:
+            self._lock.release()
+            raise
+
+    def _open(self, source: str, target: str) -> None:
+        path = self.folder / "base.sqlite"
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
             self._database.executescript(_SCHEMA)
             self._database.execute("BEGIN IMMEDIATE")
-        about = dict(self._database.execute("SELECT name, value FROM about"))
+            about = dict(self._database.execute("SELECT name, value FROM about"))
+        except sqlite3.Error:
+            self._database.close()
+            raise
+        self.is_known = "sent" in about
         if about.get("format", str(_FORMAT)) != str(_FORMAT):
             self.clear()
-        self.is_known = "sent" in about
         for name, value in (("format", str(_FORMAT)), ("source", source), ("target", target)):
             self._say(name, value)
 

@@ -256,7 +256,7 @@ def prepare(
             # Another database under the same name, as a rule: nothing of it is anybody's edit.
             memory.base.clear()
             memory.notes.append(_SENT_AGAIN)
-        merge = resolve_fresh(source, policy, largest, memory)
+        merge = resolve_fresh(source, plan.tables, policy, largest, memory)
     else:
         merge = resolve(
             source,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlporter.catalogue import source_tags
+from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
 from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.as_decided import as_decided
@@ -247,8 +247,14 @@ class Changes:
                  if match.there is None}  # fmt: skip
         book.create("experiments", (str(number) for number in sorted(known)))
         for kind in ("runs", "logged_models"):
-            new = set(unit_keys(self.source, kind)) - ids.of(kind).keys() - gone[kind]
-            book.create(kind, iter(sorted(new)))
+            homes = unit_keys(self.source, kind)
+            new = homes.keys() - ids.of(kind).keys() - gone[kind] - self._dead_there(kind)
+            made = (key for key in sorted(new) if homes[key] in self.matching.matches)
+            book.create(kind, made)
+
+    def _dead_there(self, kind: str) -> frozenset[str]:
+        """Logged models that were deleted on both sides: a server shows none of them."""
+        return frozenset(self.context.deleted_models if kind == "logged_models" else ())
 
     def _settle_conflicts(self) -> None:
         """Refuse what is in conflict, or leave it out, as the policy says."""
@@ -273,7 +279,7 @@ class Changes:
         )
         self.vanished.run()
         if step.delete:
-            check_how_many(self.vanished.doomed, there.count, step.max_delete, self.memory.subject)
+            check_how_many(self.vanished.going, there.count, step.max_delete, self.memory.subject)
 
     def _gone_sides(self, kind: str, table: str, keys: set[str]) -> Sides | None:
         pair = self.context.pair(table, _LEFT.get(table, frozenset()))
@@ -281,7 +287,7 @@ class Changes:
             return None
         if table not in _TABLES:
             return None
-        chosen = Choice({kind: Chosen(frozenset(keys))})
+        chosen = Choice({kind: Chosen.of(kind, keys)})
         theirs = MappedReader(_Copies(self.context).reader, IdMap(), chosen)
         nothing = MappedReader(Nothing(self.source.tables), IdMap())
         normalisers = self.context.normalisers(table)
@@ -388,4 +394,4 @@ class _Copies:
 
     def count(self, table: str) -> int:
         """How many there are."""
-        return len(unit_keys(self.reader, table)) if table in _UNITS[1:4] else 0
+        return sum(1 for _ in rows_of(self.reader, table, BY_NAME[table].key[-1:]))
