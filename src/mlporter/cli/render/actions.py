@@ -60,6 +60,7 @@ class _Thing:
     """Actions on one thing that are of one kind, and have one reason."""
 
     name: str
+    unit: str
     changes: list[Change] = field(default_factory=list)
     count: int = 0
 
@@ -90,7 +91,9 @@ def _grouped(actions: Sequence[Action]) -> dict[tuple[str, str], list[_Thing]]:
     found: dict[tuple[str, str], dict[str, _Thing]] = {}
     for action in sorted(actions, key=lambda one: list(ActionKind).index(one.kind)):
         name = _name(action)
-        thing = found.setdefault((_said(action), action.why), {}).setdefault(name, _Thing(name))
+        thing = found.setdefault((_said(action), action.why), {}).setdefault(
+            name, _Thing(name, action.unit)
+        )
         thing.changes += [*action.changes] if action.kind is not ActionKind.DELETE else []
         thing.count += 1
     return {key: list(things.values()) for key, things in found.items()}
@@ -110,7 +113,9 @@ def _lines(things: Sequence[_Thing], why: str, width: int, *, is_kept: bool) -> 
     grid.add_column(overflow="fold")
     for thing in things:
         changes = _telling(thing.changes)
-        said = ", ".join(_change(one, why, is_kept=is_kept) for one in changes)
+        said = ", ".join(
+            filter(None, (_change(c, thing.unit, why, is_kept=is_kept) for c in changes))
+        )
         grid.add_row(Text(visible(thing.name)), Text(visible(said)))
     return Padding(grid, (0, 0, 0, 4))
 
@@ -128,11 +133,12 @@ def _telling(changes: Sequence[Change]) -> list[Change]:
     ]
 
 
-def _change(change: Change, why: str, *, is_kept: bool) -> str:
+def _change(change: Change, unit: str, why: str, *, is_kept: bool) -> str:
     """A field, what it is in the target, and what it gets; or of what stays, the source's."""
     old, new = _value(change.field, change.old), _value(change.field, change.new)
-    if change.field.endswith("_aliases"):  # a row that is the thing itself
-        return f"version {old if change.new is None else new}"
+    if change.field == unit:  # the thing itself, of which an alias has nothing but a version
+        is_alias = unit.endswith("_aliases")
+        return f"version {old if change.new is None else new}" if is_alias else ""
     said = _ROWS.sub("", change.field)
     if why.startswith(_NOWHERE_ELSE) and change.new is None:
         return f"{said}: {old}"

@@ -19,6 +19,7 @@ from mlporter.cli.render.transfer import (
     render_renamed,
 )
 from mlporter.errors import ExitCode
+from mlporter.execute.result import TableResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.cli.render.layout import Cell
-    from mlporter.execute.result import Result, TableResult
+    from mlporter.execute.result import Result
     from mlporter.plan.policy import Conflict
 
 __all__ = ["COUNTED_AS_THERE", "MOVABLE", "THINGS", "render_plan", "render_refusal"]
@@ -142,7 +143,10 @@ def _misfits(result: Result) -> str:
 def _counts(result: Result) -> Iterator[RenderableType]:
     in_conflict = _in_conflict(result.conflicts)
     rows: list[list[Cell]] = []
-    for table in sorted((t for t in result.tables if t.table in THINGS), key=_place):
+    # A server is not asked further once something is in conflict.
+    uncounted = in_conflict.keys() - {table.table for table in result.tables}
+    tables = (*result.tables, *(TableResult(kind, 0) for kind in uncounted))
+    for table in sorted((t for t in tables if t.table in THINGS), key=_place):
         counts = _numbers(table, in_conflict[table.table])
         if any(counts):
             rows.append([table.table, *map(number, counts)])
