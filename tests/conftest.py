@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,12 @@ def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+def forget_artifact_places() -> None:
+    """Let MLflow's clients look again where runs keep files: copies have the same runs."""
+    if utils := sys.modules.get("mlflow.tracking._tracking_service.utils"):
+        utils._artifact_repos_cache.clear()
 
 
 def _take_leftovers() -> dict[str, str]:
@@ -158,6 +165,7 @@ def mlflow_sqlite(mlflow_sqlite_template: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def plain_sqlite(plain_sqlite_template: PlainRegistry, tmp_path: Path) -> PlainRegistry:
     """A plain registry in SQLite; database and artifacts are the test's own."""
+    forget_artifact_places()
     from tests.support.rich_registry import copy_with_artifacts
 
     return copy_with_artifacts(plain_sqlite_template, tmp_path / "plain")

@@ -95,6 +95,7 @@ def stay_in_step(source, target, rounds):
         assert dump(target) == after
         if is_settled(done):
             found = mlporter.diff(source, target, artifacts="none").differences
+            found = [one for one in found if one.columns.keys() != {"deleted_time"}]  # twice
             assert not [one for one in found if not (was_edited and is_of_the_target(one))]
         sent = now
 

@@ -70,6 +70,7 @@ class Vanished:
         doomed: Units that are deleted: kind and key.
         forgotten: What neither side has any more.
         kinds: What is looked for, in an order in which what others refer to comes last.
+        others: All that the target has, where `target` is a part of it.
     """
 
     sides: Callable[[str, str, set[str]], Sides | None]
@@ -80,6 +81,7 @@ class Vanished:
     doomed: list[tuple[str, str]] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     kinds: tuple[str, ...] = _KINDS
+    others: Reader | None = None
 
     def run(self) -> None:
         """Look for them, and decide about each."""
@@ -195,9 +197,9 @@ class Vanished:
     def _used(self, kind: str, keys: set[str]) -> set[str]:
         """Which units something of the target's own is in, or points to, that stays."""
         found: set[str] = set()
-        gone = set(self.doomed)
+        gone, target = set(self.doomed), self.others or self.target
         for name, columns in _INSIDE.get(kind, ()) if keys else ():
-            entry = next((table for table in self.target.tables if table.name == name), None)
+            entry = next((table for table in target.tables if table.name == name), None)
             if entry is None:
                 continue
             going = {key for kept, key in gone if kept == name} | self._going(name)
@@ -205,7 +207,7 @@ class Vanished:
                 going |= self._as_sent(name, keys)
             states = sorted({"lifecycle_stage", "current_stage"} & entry.by_name.keys())
             width = len(entry.key)
-            for row in rows_of(self.target, name, (*entry.key, *columns, *states)):
+            for row in rows_of(target, name, (*entry.key, *columns, *states)):
                 owner = key_text(row[width : width + len(columns)])
                 is_dead = row[-1] in {"deleted", DELETED_STAGE} and bool(states)
                 if owner in keys and not is_dead and key_text(row[:width]) not in going:

@@ -29,10 +29,10 @@ def test_options_reach_the_function(mlporter, fake):
         "undelete": False,
         "rename": (),
         "to_workspace": None,
-        "plan_out": None,
         "state": None,
-        "rebase": False,
         "force": False,
+        "rebase": False,
+        "plan_out": None,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,7 @@ class Changes:
             undeletes=context.policy.undelete,
             mends=_has_fewer_points,
             is_limit=self._is_limit,
+            refuses=self._refuses,
         )
 
     @property
@@ -126,11 +127,21 @@ class Changes:
             kept = self.plan.kept.get(kind, {})
             absent = [key for key, row in kept.items() if row is None]
             gone[kind] |= {key_text(key) for key in absent}
+        self._keep_stages()
         self._list_new(gone)
         self._settle_conflicts()
         self._find_vanished()
         context.source = as_decided(context.source, self._kept(), gone, self._silent())
         context.__dict__.pop("tables", None)
+
+    def _keep_stages(self) -> None:
+        """Let experiments whose stage stays not be deleted or restored."""
+        matches = self.matching.matches
+        for key, row in self.plan.kept.get("experiments", {}).items():
+            if row and "lifecycle_stage" in row:
+                match = matches[key[0]]
+                source = replace(match.source, stage=row["lifecycle_stage"])
+                matches[key[0]] = replace(match, source=source)
 
     def _kept(self) -> dict[str, dict[tuple[object, ...], dict[str, object] | None]]:
         """Values that stay, of rows that the target has, and of parts that it lacks."""
@@ -215,6 +226,24 @@ class Changes:
 
         return list(filter(counts, found))
 
+    def _refuses(self, table: str, row: Mapping[str, Any]) -> str:
+        """Why a row stays as it is there: with an experiment MLflow deletes all of its runs."""
+        if table != "experiments" or row.get("lifecycle_stage") != "deleted":
+            return ""
+        is_used = row["experiment_id"] in self._with_own_runs
+        return "it holds runs that are the target's own" if is_used else ""
+
+    @cached_property
+    def _with_own_runs(self) -> frozenset[int]:
+        """Experiments (the source's ids) in which people made runs on the server."""
+        columns = ("run_uuid", "experiment_id", "lifecycle_stage")
+        copies, back = self.context.back.of("runs"), self.context.back.experiments
+        return frozenset(
+            back[number]
+            for run, number, stage in rows_of(self.context.server, "runs", columns)
+            if number in back and run not in copies and stage != "deleted"
+        )
+
     def _is_limit(self, table: str, column: str, value: object) -> bool:
         """What a server makes up where the source has nothing: a name and a start time of a run."""
         return table == "runs" and column in {"name", "start_time"} and not value
@@ -275,9 +304,18 @@ class Changes:
             return
         there = _Copies(self.context)
         self.vanished = Vanished(
-            self._gone_sides, there.reader, self.planner, self._alive, kinds=_UNITS[::-1]
+            self._gone_sides,
+            there.reader,
+            self.planner,
+            self._alive,
+            kinds=_UNITS[::-1],
+            others=self.context.everything,
         )
+        rows = {table: list(found) for table, found in self.plan.removals.items()}
         self.vanished.run()
+        # With a thing a server deletes all of its rows: one request does it.
+        self.plan.removals.clear()
+        self.plan.removals.update(rows)
         if step.delete:
             check_how_many(self.vanished.going, there.count, step.max_delete, self.memory.subject)
 

@@ -176,15 +176,23 @@ class ServerContext:
                 tagged(self.server, "logged_model_tags", "model_id", source_tags.LOGGED_MODEL)
             ),
         }
-        back = IdMap(
+        back = self._back_of_all(numbers, ids)
+        units = {kind: Chosen(frozenset(found)) for kind, found in ids.items()}
+        units["experiments"] = Chosen(frozenset(numbers))
+        return MappedReader(self.server, back, Choice(units))
+
+    def _back_of_all(self, numbers: dict[int, int], ids: dict[str, dict[str, str]]) -> IdMap:
+        return IdMap(
             workspaces=self.back.workspaces,
             experiments=numbers,
             models=self.back.models,
             ids={**self.back.ids, **ids},
         )
-        units = {kind: Chosen(frozenset(found)) for kind, found in ids.items()}
-        units["experiments"] = Chosen(frozenset(numbers))
-        return MappedReader(self.server, back, Choice(units))
+
+    @property
+    def everything(self) -> MappedReader:
+        """All that the server has; what is a copy has the id of the original."""
+        return MappedReader(self.server, self.all_copies.ids)
 
     @property
     def _matched(self) -> frozenset[int]:

@@ -66,7 +66,9 @@ class Matching:
     def run(self) -> None:
         """Experiments, then what lies in them."""
         self._experiments()
-        self.context.server.narrow(self.context.back.experiments)
+        step = self.context.policy.step
+        more = self.ours if step is not None and step.delete else set()
+        self.context.server.narrow({*self.context.back.experiments, *more})
         if self.context.back.experiments:
             self._owned("runs", "run_uuid", "tags", source_tags.RUN)
             self._owned("logged_models", "model_id", "logged_model_tags", source_tags.LOGGED_MODEL)
