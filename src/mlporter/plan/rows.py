@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import source_tags as marks
 from mlporter.compare.shape import Shaper
 from mlporter.compare.streams import compare_streams
@@ -327,6 +328,11 @@ class RowPlanner:
             if digest != theirs.digests[name]
             and not self.is_limit(row.table.name, name, mine.values[name])
         }
+        if _is_deleted_version(row, mine) and row.is_known:
+            # What becomes of things that were sent, and are gone, is told with all others.
+            self.refused.add(row.owner)
+            self.plan.disputed[row.table.name].add(mine.key_digest)
+            return
         if others := self.fixed.get(row.table.name, frozenset()) & states.keys():
             self.refused.add(row.owner)
             some = {name: states[name] for name in sorted(others)}
@@ -335,8 +341,8 @@ class RowPlanner:
             self._columns_stay(row, outcome, some, "it is another one of that name")
             return
         by_outcome: dict[Outcome, dict[str, State]] = defaultdict(dict)
-        for name, state in states.items():
-            by_outcome[self._of_column(row, name, state, theirs)][name] = state
+        for name, outcome in self._outcomes(row, states, theirs).items():
+            by_outcome[outcome][name] = states[name]
         sent = by_outcome.pop(Outcome.SEND, {})
         if sent and (why := self.refuses(row.table.name, mine.values)):
             self._columns_stay(row, Outcome.CONFLICT, sent, why)
@@ -346,11 +352,11 @@ class RowPlanner:
         elif sent:
             changes = row.changes(sent)
             kind = kind_of_update(row.table.name, frozenset(sent))
-            self._note(row, kind, changes, _over(set(sent.values())))
+            self._note(row, kind, changes, _over(_telling(sent)))
             self.plan.updates[row.table.name][row.key] = {name: mine.values[name] for name in sent}
             self.plan.touched.add(row.owner)
         for outcome, columns in by_outcome.items():
-            why = _over(set(columns.values())) or State.SOURCE_CHANGED.value
+            why = _over(_telling(columns)) or State.SOURCE_CHANGED.value
             if outcome is Outcome.CONFLICT and row.table.name in self.immutable:
                 why += "; MLflow's REST API has no way to change it"
             self._columns_stay(row, outcome, columns, why)
@@ -362,6 +368,16 @@ class RowPlanner:
         theirs = row.theirs
         values = {} if theirs is None else {name: theirs.values[name] for name in columns}
         self._stays(row, outcome, row.changes(columns), why, theirs, values)
+
+    def _outcomes(
+        self, row: _Sided, states: Mapping[str, State], theirs: _Row
+    ) -> dict[str, Outcome]:
+        """What is done about each column that differs; times follow what they are the times of."""
+        found = {name: self._of_column(row, name, state, theirs) for name, state in states.items()}
+        main = {found[name] for name in states.keys() - FOLLOW}
+        if len(main) == 1:
+            found |= dict.fromkeys(states.keys() & FOLLOW, main.pop())
+        return found
 
     def _of_column(self, row: _Sided, column: str, state: State, theirs: _Row) -> Outcome:
         """What is done about a column that differs."""
@@ -542,6 +558,16 @@ def is_of_a_registry(difference: Difference) -> bool:
 
 _EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
 _PUT_BACK = "somebody removed it at the target, and it is put back"
+
+
+def _is_deleted_version(row: _Sided, mine: _Row) -> bool:
+    """Whether the source has deleted a version that the target still has."""
+    return row.table.name == "model_versions" and mine.values["current_stage"] == DELETED_STAGE
+
+
+def _telling(columns: Mapping[str, State]) -> set[State]:
+    """The states of columns, but for times that follow others."""
+    return {state for name, state in columns.items() if name not in FOLLOW} or {*columns.values()}
 
 
 def _over(states: set[State]) -> str:

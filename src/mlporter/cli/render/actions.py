@@ -88,12 +88,10 @@ def _listed(title: str, actions: Sequence[Action], total: int) -> Iterator[Rende
 
 def _grouped(actions: Sequence[Action]) -> dict[tuple[str, str], list[_Thing]]:
     """Things by what is done to them, or why they stay; in the order of the actions."""
-    found: dict[tuple[str, str], dict[str, _Thing]] = {}
+    found: dict[tuple[str, str], dict[tuple[str, str], _Thing]] = {}
     for action in sorted(actions, key=lambda one: list(ActionKind).index(one.kind)):
-        name = _name(action)
-        thing = found.setdefault((_said(action), action.why), {}).setdefault(
-            name, _Thing(name, action.unit)
-        )
+        things = found.setdefault((_said(action), action.why), {})
+        thing = things.setdefault((action.unit, action.id), _Thing(_name(action), action.unit))
         thing.changes += [*action.changes] if action.kind is not ActionKind.DELETE else []
         thing.count += 1
     return {key: list(things.values()) for key, things in found.items()}
@@ -102,8 +100,6 @@ def _grouped(actions: Sequence[Action]) -> dict[tuple[str, str], list[_Thing]]:
 def _said(action: Action) -> str:
     if action.kind is ActionKind.KEEP:
         return action.why
-    if action.kind is ActionKind.CREATE:
-        return f"put back: {action.why}"
     return f"{action.kind.value}: {action.why}" if action.why else action.kind.value
 
 
@@ -113,10 +109,8 @@ def _lines(things: Sequence[_Thing], why: str, width: int, *, is_kept: bool) -> 
     grid.add_column(overflow="fold")
     for thing in things:
         changes = _telling(thing.changes)
-        said = ", ".join(
-            filter(None, (_change(c, thing.unit, why, is_kept=is_kept) for c in changes))
-        )
-        grid.add_row(Text(visible(thing.name)), Text(visible(said)))
+        said = (_change(change, thing.unit, why, is_kept=is_kept) for change in changes)
+        grid.add_row(Text(visible(thing.name)), Text(visible(", ".join(filter(None, said)))))
     return Padding(grid, (0, 0, 0, 4))
 
 

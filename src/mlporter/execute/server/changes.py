@@ -299,8 +299,8 @@ class Changes:
     # --- What the source has no more --------------------------------------------------------------
 
     def _find_vanished(self) -> None:
-        step = self.context.policy.step
-        if step is None or not self.memory.base.is_known:
+        policy = self.context.policy
+        if not policy.updates or not self.memory.base.is_known:
             return
         there = _Copies(self.context)
         self.vanished = Vanished(
@@ -316,7 +316,8 @@ class Changes:
         # With a thing a server deletes all of its rows: one request does it.
         self.plan.removals.clear()
         self.plan.removals.update(rows)
-        if step.delete:
+        step = policy.step
+        if step is not None and step.delete:
             check_how_many(self.vanished.going, there.count, step.max_delete, self.memory.subject)
 
     def _gone_sides(self, kind: str, table: str, keys: set[str]) -> Sides | None:
