@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from mlporter.catalogue import source_tags
+from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
 from mlporter.execute.server.parts import Matched
 from mlporter.plan.actions import Action, ActionKind
@@ -300,8 +300,8 @@ class Changes:
     # --- What the source has no more --------------------------------------------------------------
 
     def _find_vanished(self) -> None:
-        step = self.context.policy.step
-        if step is None or not self.memory.base.is_known:
+        policy = self.context.policy
+        if not policy.updates or not self.memory.base.is_known:
             return
         there = _Copies(self.context)
         self.vanished = Vanished(
@@ -317,8 +317,9 @@ class Changes:
         # With a thing a server deletes all of its rows: one request does it.
         self.plan.removals.clear()
         self.plan.removals.update(rows)
-        if step.delete:
-            check_how_many(self.vanished.doomed, there.count, step.max_delete, self.memory.subject)
+        step = policy.step
+        if step is not None and step.delete:
+            check_how_many(self.vanished.going, there.count, step.max_delete, self.memory.subject)
 
     def _gone_sides(self, kind: str, table: str, keys: set[str]) -> Sides | None:
         pair = self.context.pair(table, _LEFT.get(table, frozenset()))
@@ -392,4 +393,4 @@ class _Copies:
 
     def count(self, table: str) -> int:
         """How many there are."""
-        return len(unit_keys(self.reader, table)) if table in _UNITS[1:4] else 0
+        return sum(1 for _ in rows_of(self.reader, table, BY_NAME[table].key[-1:]))
