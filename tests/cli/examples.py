@@ -7,7 +7,8 @@ from dataclasses import replace
 from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.compare.report import Difference, DiffReport, TableCounts
 from mlporter.errors import LeftOut
-from mlporter.execute.result import FilesResult, LeftOutSummary, Result, TableResult
+from mlporter.execute.result import ActionsResult, FilesResult, LeftOutSummary, Result, TableResult
+from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.policy import Conflict, Renamed, UnitCount
 from mlporter.stores.protocols import Description
 from mlporter.verbs.doctor import Check, DoctorReport
@@ -105,16 +106,18 @@ _IN_USE = {
 
 PLAN_IN_USE = replace(PLAN_FRESH, **_IN_USE)
 
-ANOTHER = "the target has another one; status is 'FAILED' here and 'FINISHED' there"
+ANOTHER = (
+    "the target has another one; status is 'FAILED' at the source and 'FINISHED' at the target"
+)
 PLAN_IN_CONFLICT = replace(
     PLAN_IN_USE,
     conflicts=(
         *(Conflict("runs", f"{n:032x}", ANOTHER)
           for n in range(17)),
-        Conflict("experiments", "fraud", "it is active in the target, and deleted here"),
+        Conflict("experiments", "fraud", "it is active in the target, and deleted in the source"),
         Conflict("experiments", "fraud", "the target has another value of its tag 'team'"),
         Conflict("registered_model_aliases", "default/fraud/champion",
-                 "version is 3 here and 2 there"),
+                 "version is 3 at the source and 2 at the target"),
     ),
     next_command="",
 )  # fmt: skip
@@ -170,6 +173,85 @@ PLAN_NOTHING = replace(
 NOTHING_DONE = replace(
     PLAN_NOTHING, dry_run=False, next_command="mlporter diff sqlite:///dev.db sqlite:///prod.db"
 )
+
+_OTHER_RUN = RUN[::-1]
+ACTIONS = ActionsResult(
+    counts={
+        "runs": {"create": 2, "update": 3, "keep": 18, "conflict": 1},
+        "registered_models": {"conflict": 1},
+        "registered_model_aliases": {"create": 1, "move": 1, "keep": 1},
+        "model_versions": {"move": 1, "delete": 1, "keep": 1},
+    },
+    first=(
+        Action(ActionKind.UPDATE, "runs", RUN,
+               (Change("status", "RUNNING", "FINISHED"),
+                Change("end_time", None, 1_700_000_000_000))),
+        Action(ActionKind.UPDATE, "runs", _OTHER_RUN,
+               (Change("tags.team", "a", "b" * 80),), "edited at the target"),
+        Action(ActionKind.UPDATE, "runs", RUN, (Change("metrics", None, "+3 points"),)),
+        Action(ActionKind.MOVE, "registered_model_aliases", "default/fraud/champion",
+               (Change("version", 2, 3),)),
+        Action(ActionKind.MOVE, "model_versions", "team-b/fraud/3",
+               (Change("current_stage", "None", "Production"),
+                Change("last_updated_time", 1, 2))),
+        Action(ActionKind.DELETE, "model_versions", "default/fraud/1"),
+        Action(ActionKind.CREATE, "registered_model_aliases", "default/fraud/old",
+               (Change("registered_model_aliases", None, 1),),
+               "somebody removed it at the target, and it is put back"),
+        Action(ActionKind.KEEP, "runs", _OTHER_RUN,
+               (Change("name", "renamed \x1b[31min prod", "train-1"),), "edited at the target"),
+        Action(ActionKind.KEEP, "runs", _OTHER_RUN,
+               (Change("tags.mlflow.runName", "renamed in prod", "train-1"),),
+               "edited at the target"),
+        Action(ActionKind.KEEP, "model_versions", "default/fraud/2",
+               (Change("description", "recalled", None),), "edited at the target"),
+        Action(ActionKind.KEEP, "registered_model_aliases", "default/fraud/fresh",
+               (Change("registered_model_aliases", 4, None),),
+               "the source has it no more; --delete removes it"),
+        Action(ActionKind.KEEP, "runs", RUN, (Change("tags.reviewed", "yes", None),),
+               "only the target has it"),
+        *(Action(ActionKind.KEEP, "runs", f"{n:02x}{n:030x}", why="somebody removed it at the target")
+          for n in range(15)),
+        Action(ActionKind.CONFLICT, "registered_models", "default/fraud",
+               (Change("description", "theirs", "ours"),),
+               "changed at the source, and edited at the target"),
+    ),
+    digest="0" * 64,
+)  # fmt: skip
+
+PLAN_IN_STEP = replace(
+    PLAN_IN_USE,
+    verb="sync",
+    tables=(
+        TableResult("runs", 2, 998, changed=2),
+        TableResult("registered_models", 0, 3),
+        TableResult("model_versions", 0, 38, changed=2),
+        TableResult("registered_model_aliases", 1, 2, changed=1),
+        TableResult("metrics", 3, 1_000_000),
+    ),
+    files=FilesResult("copy", 4, 2_048, 2),
+    left_out=LeftOutSummary(
+        1,
+        1,
+        (
+            LeftOut("registered_models", "default/fraud", "", "conflict",
+                    "description is 'ours' at the source and 'theirs' at the target: changed at "
+                    "the source, and edited at the target; the target keeps its own"),
+        ),
+    ),
+    on_conflict="update",
+    actions=ACTIONS,
+    next_command="mlporter sync sqlite:///dev.db sqlite:///prod.db",
+)  # fmt: skip
+
+IN_STEP = replace(
+    PLAN_IN_STEP,
+    dry_run=False,
+    next_command="mlporter diff sqlite:///dev.db sqlite:///prod.db",
+    seconds=0.6,
+)
+
+PLAN_UPDATE_IN_CONFLICT = replace(PLAN_IN_CONFLICT, on_conflict="update", tables=())
 
 A = Description("sqlite:///dev.db", "sqlite", "dc11669786a5", "snapshot")
 B = Description("backup", "bundle", "dc11669786a5", "snapshot", bundle_id="b-1")

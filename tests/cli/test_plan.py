@@ -14,14 +14,17 @@ from mlporter.cli.render import plan as rendered
 from mlporter.plan.policy import Conflict
 from mlporter.plan.units import ENTITIES, MATCHED, REIDENTIFIED, ROWWISE
 from tests.cli.examples import (
+    IN_STEP,
     NOTHING_DONE,
     PLAN_FRESH,
     PLAN_IN_CONFLICT,
+    PLAN_IN_STEP,
     PLAN_IN_USE,
     PLAN_MISFITS,
     PLAN_NOTHING,
     PLAN_RENAMED,
     PLAN_SKIPPED,
+    PLAN_UPDATE_IN_CONFLICT,
 )
 
 COPY = ("copy", "sqlite:///dev.db", "sqlite:///prod.db")
@@ -37,6 +40,7 @@ COPY = ("copy", "sqlite:///dev.db", "sqlite:///prod.db")
         ("plan-skip", (PLAN_SKIPPED, 3)),
         ("plan-rename", (PLAN_RENAMED, 0)),
         ("plan-nothing", (PLAN_NOTHING, 0)),
+        ("plan-update-conflicts", (PLAN_UPDATE_IN_CONFLICT, 4)),
     ],
 )
 def test_how_a_plan_looks(mlporter, fake, golden, name, planned):
@@ -49,6 +53,16 @@ def test_how_a_plan_looks(mlporter, fake, golden, name, planned):
     assert finished.code == code
     assert finished.err == ""
     golden(name, finished.out)
+
+
+@pytest.mark.parametrize("result", [PLAN_IN_STEP, IN_STEP], ids=["plan-in-step", "in-step"])
+def test_how_a_target_that_follows_looks(mlporter, fake, golden, request, result):
+    fake("sync", result)
+
+    finished = mlporter("sync", *COPY[1:], *(["--dry-run"] if result.dry_run else []))
+
+    assert finished.code == 3
+    golden(request.node.callspec.id, finished.out + finished.err)
 
 
 def test_quiet_says_only_what_is_wrong(mlporter, fake):

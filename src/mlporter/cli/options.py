@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTEXT",
+    "ROUNDS_STAY",
     "AnyCommand",
     "allow_root_option",
     "artifact_root_option",
@@ -47,6 +48,9 @@ NOTHING_LEFT_BEHIND = "the target is as it was before; the same command begins a
 
 GOES_ON = "what the server took stays; the same command goes on where it was"
 """The same into a server, which takes no transaction."""
+
+ROUNDS_STAY = "what rounds before did stays; the same command goes on"
+"""The same of `--watch`."""
 
 AnyCommand = TypeVar("AnyCommand", bound="Callable[..., int]")
 

@@ -76,6 +76,9 @@ class Output(Protocol):
     def told(self, data: dict[str, Any], blocks: Iterable[RenderableType]) -> None:
         """How a command that runs others ended: the object for programs, the text for people."""
 
+    def round_done(self, data: dict[str, Any], line: str) -> None:
+        """How a round of `--watch` ended: a line, for programs and for people."""
+
     def failed(self, failure: Failure) -> None:
         """The command ended early."""
 
@@ -161,6 +164,10 @@ class ConsoleOutput:
         """The text."""
         self._print(self._results, blocks)
 
+    def round_done(self, data: dict[str, Any], line: str) -> None:  # noqa: ARG002 -- as above
+        """The line."""
+        self._print(self._results, [Text(visible(line))])
+
     def failed(self, failure: Failure) -> None:
         """What is wrong with what, why, and what to do next."""
         self._print(self._messages, _failure_lines(failure))
@@ -220,6 +227,10 @@ class JsonOutput:
         """The object."""
         self._object(data)
 
+    def round_done(self, data: dict[str, Any], line: str) -> None:
+        """The object in a line, so that programs can read on while it goes on."""
+        _write_bytes([to_json({"round": line, **data}, indent=None)])
+
     def failed(self, failure: Failure) -> None:
         """`Failure.as_dict`: all that is wrong, under the key ``error``."""
         self._object(failure.as_dict())
@@ -228,9 +239,9 @@ class JsonOutput:
         _write_bytes([to_json(data)])
 
 
-def to_json(data: dict[str, Any]) -> bytes:
+def to_json(data: dict[str, Any], indent: int | None = 2) -> bytes:
     """A JSON object for people and programs: indented, UTF-8, passwords in URLs hidden."""
-    text = json.dumps(_without_passwords(data), ensure_ascii=False, allow_nan=False, indent=2)
+    text = json.dumps(_without_passwords(data), ensure_ascii=False, allow_nan=False, indent=indent)
     # File names that are not UTF-8 reach us as lone surrogates; JSON has an escape for these.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 

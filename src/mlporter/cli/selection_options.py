@@ -152,7 +152,7 @@ _MEMORY = (
     click.option(
         "--rebase",
         is_flag=True,
-        help="What was sent is forgotten: what differs now counts as edited at the target.",
+        help="Forget what was sent: what differs now counts as edited at the target.",
     ),
 )
 
@@ -186,13 +186,13 @@ _SYNC = (
         "--max-delete",
         type=click.IntRange(min=0),
         metavar="N",
-        help="Refuse to delete more than N of a kind; or more than 20% of it, and than 10.",
+        help="Refuse to delete more than N of a kind; without it, than 10 and than 20% of it.",
     ),
     click.option(
         "--ours",
         "prefer",
         flag_value="ours",
-        help="Let the source win where the target was edited.",
+        help="Let the source win where the target was edited, or nobody knows who changed it.",
     ),
     click.option(
         "--theirs",

@@ -7,9 +7,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
-from mlporter.cli.render.text import human_seconds, plural, visible
+from mlporter.cli.render.text import human_seconds, plural
 from mlporter.errors import ExitCode, MlporterError, StateInUseError, UnreachableError
 
 if TYPE_CHECKING:
@@ -64,8 +62,7 @@ def watching(
 
 
 def _tell(session: Session, said: str, line: str, data: dict[str, Any]) -> None:
-    text = f"{_now()} {said}: {line}"
-    session.output.told({"round": text, **data}, [Text(visible(text))])
+    session.output.round_done(data, f"{_now()} {said}: {line}")
 
 
 def pause_after(failed: int, interval: float) -> float:

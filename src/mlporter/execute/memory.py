@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import contextmanager
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import RefusedError, StateInUseError, UnreachableError, UsageError
+from mlporter.plan.actions import Action
 from mlporter.plan.base import NoBase
 from mlporter.plan.memory import Memory
 from mlporter.stores.state import LastSent, folder_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from mlporter.execute.options import TransferOptions
+    from mlporter.execute.options import Expected, TransferOptions
     from mlporter.plan.actions import ActionBook
     from mlporter.stores.addresses.address import Address
 
@@ -23,6 +27,8 @@ __all__ = ["PLAN_FORMAT", "check_expected", "opened_memory", "read_plan", "write
 
 PLAN_FORMAT = "mlporter-plan"
 _VERSION = 1
+_SHOWN = 5
+"""How many actions are named that a plan file has, or has not."""
 
 
 @contextmanager
@@ -103,15 +109,36 @@ def read_plan(path: str) -> dict[str, Any]:
     return head
 
 
-def check_expected(expected: str | None, book: ActionBook) -> None:
+def check_expected(expected: Expected | None, book: ActionBook) -> None:
     """Refuse what a plan file does not say.
 
     Raises:
-        RefusedError: the actions are others.
+        RefusedError: the actions are others; the first that only one of them has are named.
     """
-    if expected is not None and expected != book.digest:
-        raise RefusedError(
-            "the source or the target changed since the plan was made",
-            hint="look at a new one: the same command with --plan-out",
-            reasons=tuple(str(action) for action in book.first[:5]),
-        )
+    if expected is None or expected.digest == book.digest:
+        return
+    with Path(expected.path).open("rb") as file:
+        next(file, None)  # what is planned
+        planned = Counter(map(_digest, file))
+        would_be = Counter(map(_digest, book.lines()))
+        added = tuple(_beginning("now", book.lines(), would_be - planned))
+        file.seek(0)
+        next(file, None)
+        gone = tuple(_beginning("no more", file, planned - would_be))
+    raise RefusedError(
+        "the source or the target changed since the plan was made",
+        subject=expected.path,
+        hint="look at a new plan: the same command with --plan-out",
+        reasons=(*added, *gone),
+    )
+
+
+def _digest(line: bytes) -> bytes:
+    return sha256(line.rstrip(b"\n")).digest()
+
+
+def _beginning(word: str, lines: Iterable[bytes], wanted: Counter[bytes]) -> Iterator[str]:
+    """The first of some actions, in words."""
+    some = (json.loads(line) for line in lines if wanted[_digest(line)] > 0)
+    for action in islice(some, _SHOWN):
+        yield f"{word}: {action['action']} {Action.from_dict(action)}"

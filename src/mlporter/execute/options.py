@@ -16,10 +16,23 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["ArtifactsMode", "TransferOptions", "check_options"]
+__all__ = ["ArtifactsMode", "Expected", "TransferOptions", "check_options"]
 
 _WORKERS = 4
 """What `import_` and `copy` do unless told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A plan file that is carried out.
+
+    Attributes:
+        path: The file.
+        digest: Of the actions that it holds.
+    """
+
+    path: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -46,8 +59,8 @@ class TransferOptions:
     allow_root: tuple[str, ...] = ()
     state: str | None = None
     plan_out: str | None = None
-    expected: str | None = None
-    """The digest of the actions that a plan file holds; others are refused."""
+    expected: Expected | None = None
+    """The plan file that is carried out; other actions than its are refused."""
     header: Mapping[str, object] = field(default_factory=dict)
     """What a plan file says of all this."""
 

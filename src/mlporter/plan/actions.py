@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from typing import IO
 
-__all__ = ["NAMED", "Action", "ActionBook", "ActionKind", "Change", "kind_of_update"]
+__all__ = ["FOLLOW", "NAMED", "Action", "ActionBook", "ActionKind", "Change", "kind_of_update"]
 
 NAMED = 1000
 """How many actions of a plan a result names; the book, and a plan file, hold all."""
@@ -38,6 +38,8 @@ class ActionKind(str, Enum):
     KEEP = "keep"
     """Somebody edited it at the target, or only the target has it: it stays as it is there."""
     CONFLICT = "conflict"
+    LEAVE_OUT = "leave out"
+    """The target did not take it as it is; it is tried again."""
 
 
 _MOVES = frozenset(
@@ -50,8 +52,8 @@ _MOVES = frozenset(
         ("logged_models", "lifecycle_stage"),
     }
 )
-_FOLLOW = frozenset({"deleted_time", "last_updated_time", "last_update_time"})
-_FOLLOW |= {"last_updated_timestamp_ms"}
+FOLLOW = frozenset({"deleted_time", "last_updated_time", "last_update_time"})
+FOLLOW |= {"last_updated_timestamp_ms"}
 """Columns that change along with a move, and say nothing more."""
 
 
@@ -85,7 +87,14 @@ class Action:
     def __str__(self) -> str:
         """One line for people."""
         said = ", ".join(f"{c.field}: {c.old!r} -> {c.new!r}" for c in self.changes)
-        return " ".join(part for part in (self.unit, f"{self.id!r}:", said, self.why) if part)
+        rest = ": ".join(part for part in (said, self.why) if part)
+        return f"{self.unit} {self.id!r}" + (f": {rest}" if rest else "")
+
+    @classmethod
+    def from_dict(cls, line: dict[str, Any]) -> Action:
+        """What a line of a plan file says."""
+        changes = tuple(Change(c["field"], c["old"], c["new"]) for c in line["changes"])
+        return cls(ActionKind(line["action"]), line["unit"], line["id"], changes, line["why"])
 
     def as_dict(self) -> dict[str, Any]:
         """As a line of a plan file."""
@@ -106,7 +115,7 @@ def _shown(value: object) -> object:
 
 def kind_of_update(table: str, columns: frozenset[str]) -> ActionKind:
     """Whether new values of some columns are a move, or a change of what the unit says."""
-    said = columns - _FOLLOW
+    said = columns - FOLLOW
     is_move = bool(said) and all((table, column) in _MOVES for column in said)
     return ActionKind.MOVE if is_move else ActionKind.UPDATE
 

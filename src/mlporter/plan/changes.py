@@ -132,7 +132,7 @@ class Changes:
             self.appended[run] = here
             return
         kind = ActionKind.CONFLICT if outcome is Outcome.CONFLICT else ActionKind.KEEP
-        why = f"{here} points are here only, and {there} are in the target only"
+        why = f"{plural(here, 'point')} only at the source, {there} only at the target"
         planner.book.add(Action(kind, "runs", run, (Change("metrics", there, here),), why))
         if outcome is Outcome.CONFLICT:
             planner.plan.conflicts.append(("runs", run, f"metrics: {why}"))

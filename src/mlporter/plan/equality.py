@@ -360,15 +360,23 @@ def _edge_end(key: dict[str, object]) -> str:
     return str(key["source_id"] if from_run else key["destination_id"])
 
 
+def _row_of(difference: Difference) -> str:
+    """Which row of something it is, such as a tag's name."""
+    owned = OWNED.get(difference.table)
+    columns = owned.columns if owned is not None else ()
+    return "".join(f" {value!r}" for name, value in difference.key.items() if name not in columns)
+
+
 def _what(difference: Difference, kind: str) -> str:
     """What differs about something of a kind, in a few words for people."""
     where = "" if difference.table == kind else f"{difference.table}: "
     if difference.sigil == DIFFER:
+        where = where and f"{difference.table}{_row_of(difference)}: "
         first = list(difference.columns.items())[:_COLUMNS_NAMED]
         said = [
             f"{name} is another secret"
             if mine == HIDDEN
-            else f"{name} is {mine!r} here and {theirs!r} there"
+            else f"{name} is {mine!r} at the source and {theirs!r} at the target"
             for name, (mine, theirs) in first
         ]
         more = len(difference.columns) - len(first)

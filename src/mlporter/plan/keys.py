@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["group_columns", "group_name", "groups_are_of", "key_array", "key_text", "owner_of"]
+__all__ = ["group_columns", "group_name", "groups_are_of", "key_array", "key_text"]
+__all__ += ["owner_columns", "owner_of"]
 
 _NAMED = {
     "experiment_tags": ("experiments", ("experiment_id",)),
@@ -47,12 +48,16 @@ def groups_are_of(table: Table) -> str | None:
     return kind if columns == group_columns(table) else None
 
 
+def owner_columns(table: Table) -> tuple[str, ...]:
+    """The columns that name the unit which a row belongs to; its own key, if it is one."""
+    owned = OWNED.get(table.name)
+    return owned.columns if owned is not None else _NAMED.get(table.name, ("", table.key))[1]
+
+
 def owner_of(table: Table, row: Mapping[str, object]) -> tuple[str, str]:
     """The table and the key of the unit that a row belongs to; its own, if it is one."""
-    owned = OWNED.get(table.name)
-    kind, columns = _NAMED.get(table.name, (table.name, table.key))
-    if owned is not None:
-        kind, columns = owned.entity, owned.columns
+    owned, columns = OWNED.get(table.name), owner_columns(table)
+    kind = owned.entity if owned is not None else _NAMED.get(table.name, (table.name, ()))[0]
     if not set(columns) <= row.keys():
         return table.name, key_text(row[name] for name in table.key)
     return kind, key_text(row[name] for name in columns)

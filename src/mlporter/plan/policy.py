@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mlporter.plan.deleted_rows import Leftover, Link, Update
 
 __all__ = [
-    "HOW_TO_SETTLE",
     "Conflict",
     "InStep",
     "Merge",
@@ -29,16 +28,11 @@ __all__ = [
     "Removal",
     "Renamed",
     "UnitCount",
+    "how_to_settle",
 ]
 
 _WORKSPACE = re.compile(r"(?=.{2,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """As MLflow takes them (mlflow.store.workspace.abstract_store, WorkspaceNameValidator)."""
-
-HOW_TO_SETTLE = (
-    "look closer with --dry-run and mlporter diff; leave them out with --on-conflict skip, carry "
-    "them beside with --on-conflict rename, or let them follow with --on-conflict update"
-)
-"""What to do about conflicts."""
 
 OnConflict = Literal["fail", "skip", "rename", "update"]
 """What to do with what the target has another one of: refuse the whole, leave it out and say so,
@@ -157,6 +151,21 @@ class Policy:
         """New names by old ones."""
         pairs = (pair.partition("=") for pair in self.renames)
         return {old: new for old, _, new in pairs}
+
+
+def how_to_settle(on_conflict: OnConflict) -> str:
+    """What to do about conflicts that a whole transfer is refused for."""
+    if on_conflict == "update":
+        return (
+            "look closer with --dry-run; `mlporter sync` keeps what was edited at the target, and "
+            "goes on with the rest; --force lets the source win"
+        )
+    return (
+        "look closer with --dry-run and mlporter diff; leave them out with --on-conflict skip, "
+        "carry them beside with --on-conflict rename, or let the target follow: --on-conflict "
+        "update changes what is still as it was sent, and `mlporter sync` keeps what was edited "
+        "at the target, too, and goes on with the rest"
+    )
 
 
 @dataclass(frozen=True, slots=True)

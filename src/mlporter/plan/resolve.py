@@ -554,11 +554,11 @@ class _Resolver:
         """What was sent and the source has no more."""
         vanished = Vanished(self.changes.gone_sides, self.target, self.changes.planner, self._alive)
         step = self.policy.step
-        if step is not None and self.memory.base.is_known:
+        if self.policy.updates and self.memory.base.is_known:
             vanished.run()
-            if step.delete:
+            if step is not None and step.delete:
                 check_how_many(
-                    vanished.doomed, self.memory.count, step.max_delete, self.memory.subject
+                    vanished.going, self.memory.count, step.max_delete, self.memory.subject
                 )
         return vanished
 

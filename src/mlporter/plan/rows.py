@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import source_tags as marks
 from mlporter.compare.shape import Shaper
 from mlporter.compare.streams import compare_streams
-from mlporter.plan.actions import Action, ActionKind, Change, kind_of_update
+from mlporter.plan.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
 from mlporter.plan.base import refused_name
 from mlporter.plan.deleted_rows import LIFECYCLE
 from mlporter.plan.digests import column_digests, key_digests
-from mlporter.plan.keys import group_name, key_text, owner_of
+from mlporter.plan.keys import group_name, key_text, owner_columns, owner_of
 from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
 from mlporter.plan.units import OF_MODELS, ROWWISE
 from mlporter.stores.protocols import Among
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
     from mlporter.plan.sides import Wish
     from mlporter.stores.state import Group
 
-__all__ = ["Key", "RowPlan", "RowPlanner", "Sides", "is_of_a_registry"]
+__all__ = ["NOT_TAKEN", "Key", "RowPlan", "RowPlanner", "Sides", "is_of_a_registry"]
 
 Key = tuple[Any, ...]
 """The values of a row's key columns."""
+
+NOT_TAKEN = "the target did not take it before; it is tried again"
+"""Why something is left out that is not there for another reason."""
 
 Found = list["Difference"]
 Values = Mapping[str, Any]
@@ -252,7 +256,8 @@ class RowPlanner:
         digest = row.whole(row.mine)
         state = state_of(digest, ABSENT, row.base_digest(row.mine))
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-        if state is State.SOURCE_CHANGED and row.was_refused(row.mine):
+        was_refused = row.was_refused(row.mine)
+        if state is State.SOURCE_CHANGED and was_refused:
             state = State.UNKNOWN
         is_loose = state in {State.UNKNOWN, State.SOURCE_CHANGED} and row.table.name in ROWWISE
         mends = row.mine is not None and self.mends(row.table.name, row.mine.values, None)
@@ -264,7 +269,10 @@ class RowPlanner:
                 self._stays(row, Outcome.CONFLICT, change, why, None)
                 return
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
-            self._note(row, kind, change, _PUT_BACK if state in _EDITED else "")
+            why = _PUT_BACK if state in _EDITED else ""
+            if was_refused:
+                kind, why = ActionKind.LEAVE_OUT, NOT_TAKEN
+            self._note(row, kind, change, why)
             if row.is_unit:
                 self.new[row.table.name].add(row.owner[1])
             if not self.completes:
@@ -327,6 +335,11 @@ class RowPlanner:
             if digest != theirs.digests[name]
             and not self.is_limit(row.table.name, name, mine.values[name])
         }
+        if _is_deleted_version(row, mine) and row.is_known:
+            # What becomes of things that were sent, and are gone, is told with all others.
+            self.refused.add(row.owner)
+            self.plan.disputed[row.table.name].add(mine.key_digest)
+            return
         if others := self.fixed.get(row.table.name, frozenset()) & states.keys():
             self.refused.add(row.owner)
             some = {name: states[name] for name in sorted(others)}
@@ -335,8 +348,8 @@ class RowPlanner:
             self._columns_stay(row, outcome, some, "it is another one of that name")
             return
         by_outcome: dict[Outcome, dict[str, State]] = defaultdict(dict)
-        for name, state in states.items():
-            by_outcome[self._of_column(row, name, state, theirs)][name] = state
+        for name, outcome in self._outcomes(row, states, theirs).items():
+            by_outcome[outcome][name] = states[name]
         sent = by_outcome.pop(Outcome.SEND, {})
         if sent and (why := self.refuses(row.table.name, mine.values)):
             self._columns_stay(row, Outcome.CONFLICT, sent, why)
@@ -346,11 +359,14 @@ class RowPlanner:
         elif sent:
             changes = row.changes(sent)
             kind = kind_of_update(row.table.name, frozenset(sent))
-            self._note(row, kind, changes, _over(set(sent.values())))
+            self._note(row, kind, changes, _over(_telling(sent)))
             self.plan.updates[row.table.name][row.key] = {name: mine.values[name] for name in sent}
             self.plan.touched.add(row.owner)
         for outcome, columns in by_outcome.items():
-            self._columns_stay(row, outcome, columns, _over(set(columns.values())))
+            why = _over(_telling(columns)) or State.SOURCE_CHANGED.value
+            if outcome is Outcome.CONFLICT and row.table.name in self.immutable:
+                why += "; MLflow's REST API has no way to change it"
+            self._columns_stay(row, outcome, columns, why)
 
     def _columns_stay(
         self, row: _Sided, outcome: Outcome, columns: Mapping[str, State], why: str
@@ -359,6 +375,16 @@ class RowPlanner:
         theirs = row.theirs
         values = {} if theirs is None else {name: theirs.values[name] for name in columns}
         self._stays(row, outcome, row.changes(columns), why, theirs, values)
+
+    def _outcomes(
+        self, row: _Sided, states: Mapping[str, State], theirs: _Row
+    ) -> dict[str, Outcome]:
+        """What is done about each column that differs; times follow what they are the times of."""
+        found = {name: self._of_column(row, name, state, theirs) for name, state in states.items()}
+        main = {found[name] for name in states.keys() - FOLLOW}
+        if len(main) == 1:
+            found |= dict.fromkeys(states.keys() & FOLLOW, main.pop())
+        return found
 
     def _of_column(self, row: _Sided, column: str, state: State, theirs: _Row) -> Outcome:
         """What is done about a column that differs."""
@@ -406,10 +432,13 @@ class RowPlanner:
         action = Action(kind, row.unit, row.name, changes, why)
         self.book.add(action)
         if outcome is Outcome.CONFLICT:
+            telling = [c for c in changes if c.field not in FOLLOW] or changes
             said = ", ".join(
-                f"{c.field} is {_short(c.new)} here and {_short(c.old)} there" for c in changes
+                f"{c.field} is {_short(c.new)} at the source and {_short(c.old)} at the target"
+                for c in telling
             )
-            plan.conflicts.append((row.unit, row.name, f"{said}: {why}"))
+            reason = f"{said}: {why}" if why else said
+            plan.conflicts.append((row.unit, row.name, reason))
         digest = row.mine or row.theirs or theirs
         is_settled = outcome is Outcome.KEEP and self.wish.unknown == "theirs"
         if digest is not None and not is_settled:
@@ -468,7 +497,9 @@ class _Sided:
         """What of the unit the row is."""
         if self.is_unit:
             return self.table.name
-        rest = self.key[1:] if len(self.key) > 1 else self.key
+        owner = owner_columns(self.table)
+        own = [value for n, value in zip(self.table.key, self.key, strict=True) if n not in owner]
+        rest = own or self.key
         if self.table.name == "latest_metrics":
             return f"metrics.{rest[0]}"
         return f"{self.table.name}.{'.'.join(str(value) for value in rest)}"
@@ -536,13 +567,23 @@ _EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
 _PUT_BACK = "somebody removed it at the target, and it is put back"
 
 
+def _is_deleted_version(row: _Sided, mine: _Row) -> bool:
+    """Whether the source has deleted a version that the target still has."""
+    return row.table.name == "model_versions" and mine.values["current_stage"] == DELETED_STAGE
+
+
+def _telling(columns: Mapping[str, State]) -> set[State]:
+    """The states of columns, but for times that follow others."""
+    return {state for name, state in columns.items() if name not in FOLLOW} or {*columns.values()}
+
+
 def _over(states: set[State]) -> str:
     """What is said of values that the source's come over: that somebody may have made them."""
     return "; ".join(sorted(state.value for state in states - {State.SOURCE_CHANGED}))
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = "nothing" if value is None else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 -- one line of a terminal
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
-from mlporter.catalogue import source_tags
+from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import RefusedError
 from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.base import groups_of
@@ -36,6 +36,7 @@ _SHARE = 0.2
 _FEW = 10
 
 _VERSION = "model_versions"
+_ALIASES = "registered_model_aliases"
 _ALIASES = "registered_model_aliases"
 _OWN_TAGS = (source_tags.OURS, "mlflow.")
 _KINDS = (*(e for e in ENTITIES if e not in {"secrets", "model_definitions"}), MODELS, EXPERIMENTS)
@@ -88,6 +89,16 @@ class Vanished:
         for kind in self.kinds:
             if kind in there:
                 self._of_kind(kind)
+
+    @property
+    def going(self) -> list[tuple[str, str]]:
+        """All that is deleted: units, and aliases, which are planned as rows."""
+        aliases = self.planner.plan.removals.get(_ALIASES, ())
+        whole = BY_NAME[_ALIASES].key
+        return [
+            *self.doomed,
+            *((_ALIASES, key_text(key)) for columns, key in aliases if columns == whole),
+        ]
 
     def _of_kind(self, kind: str) -> None:
         base = self.planner.base

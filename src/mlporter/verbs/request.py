@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import UsageError
-from mlporter.execute.options import TransferOptions
+from mlporter.execute.options import Expected, TransferOptions
 from mlporter.plan.policy import InStep, Policy
 from mlporter.redaction import redact
 from mlporter.selection import as_selection
@@ -32,14 +32,14 @@ class Request:
     """A verb, its two places, and its other arguments by the names that Python callers give them.
 
     Attributes:
-        expected: The digest of the actions of a plan file; others are refused.
+        expected: The plan file that is carried out; other actions than its are refused.
     """
 
     verb: str
     source: Place
     target: Place
     arguments: dict[str, Any] = field(default_factory=dict)
-    expected: str | None = None
+    expected: Expected | None = None
 
     def run(self, on_progress: OnProgress) -> Result:
         """Plan it, and carry it out unless only a plan is asked for.
@@ -148,7 +148,9 @@ class Request:
                     hint="name the place in the config file, or give its log-in by variables "
                     "(PGPASSWORD, MLFLOW_TRACKING_PASSWORD …), and make the plan anew",
                 )
-        return cls(head["verb"], head["source"], head["target"], given, head["digest"])
+        return cls(
+            head["verb"], head["source"], head["target"], given, Expected(subject, head["digest"])
+        )
 
 
 _DEFAULTS: dict[str, Any] = {

@@ -95,6 +95,8 @@ def _with_next_command(
         return result
     if options.plan_out is not None:
         return replace(result, next_command=command_line("apply", [options.plan_out], []))
+    if options.expected is not None and options.dry_run:
+        return replace(result, next_command=command_line("apply", [options.expected.path], []))
     following = _following(result.verb, places, options, renamed=bool(result.renamed))
     return replace(result, next_command=following)
 

@@ -354,7 +354,7 @@ def test_another_permission_on_the_same_thing_is_a_conflict():
     there = {"role_permissions": [{**row, "permission": "READ"}]}
 
     assert [c.why for c in decided(mine, there).conflicts] == [
-        "permission is 'MANAGE' here and 'READ' there"
+        "permission is 'MANAGE' at the source and 'READ' at the target"
     ]
     assert decided(mine, there, skip=True).skipped == {"role_permissions": 1}
 

@@ -95,9 +95,12 @@ def command(
 ) -> int:
     """Copy SOURCE, all of it or a part, into TARGET: a database or a server.
 
-    TARGET may be in use: what is there already stays as it is. As an export and an import in one,
-    without a bundle in between. Without SOURCE, MLFLOW_TRACKING_URI says where to read; TARGET is
-    always named.
+    TARGET may be in use: what is new goes beside what it has, and nothing there is deleted. What it
+    has otherwise than SOURCE is a conflict: everything is refused before anything is written (exit
+    code 4), unless --on-conflict says what to do. `mlporter sync` lets a target follow.
+
+    As an export and an import in one, without a bundle in between. Without SOURCE,
+    MLFLOW_TRACKING_URI says where to read; TARGET is always named.
     """
     session.when_interrupted = said_when_interrupted(target)
     with session.working() as on_progress:

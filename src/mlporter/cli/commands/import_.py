@@ -78,12 +78,14 @@ def command(
 ) -> int:
     """Import BUNDLE, all of it or a part, into TARGET: a database or a server.
 
-    TARGET may be in use: what is there already stays as it is. Ids, times, version numbers,
-    stages and aliases are kept; artifact URIs are rewritten to the artifact root. All or nothing:
-    an import that fails or is interrupted leaves neither rows nor files behind.
+    TARGET may be in use: what is new goes beside what it has, and nothing there is deleted. What it
+    has otherwise than BUNDLE is a conflict: everything is refused before anything is written (exit
+    code 4), unless --on-conflict says what to do. `mlporter sync` lets a target follow.
 
-    A server gives runs and logged models ids of its own, and takes no transaction: what is missing
-    is brought over, and the same command run again goes on, or brings what is new since then.
+    In a database ids, times, version numbers, stages and aliases are kept; artifact URIs are
+    rewritten to the artifact root. All or nothing: an import that fails or is interrupted leaves
+    neither rows nor files behind. A server gives runs and logged models ids of its own, and takes
+    no transaction: what is new is sent, and the same command run again goes on.
     """
     session.when_interrupted = said_when_interrupted(target)
     with session.working() as on_progress:

@@ -9,6 +9,7 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    ROUNDS_STAY,
     allow_root_option,
     artifact_root_option,
     artifacts_option,
@@ -102,11 +103,15 @@ def command(
 ) -> int:
     """Let TARGET follow SOURCE: what is new there, what changed, and what moved.
 
-    What was last sent is remembered, so that it is known who changed what. What was edited at the
-    target only stays, and is told; what changed on both sides stays, and is a conflict: it is
-    listed, and the rest goes on (exit code 3). Nothing is deleted without --delete.
+    TARGET is a database or a server. What was last sent is remembered, so that it is known who
+    changed what. What was edited at the target only stays as it is, and is told. What changed on
+    both sides stays, too, and is a conflict: it is named, and the rest goes on (exit code 3).
+
+    Nothing is deleted without --delete. What the source put into MLflow's trash goes there at the
+    target, too. A database takes all of it or nothing; a server step by step, and the same
+    command run again goes on.
     """
-    session.when_interrupted = said_when_interrupted(target)
+    session.when_interrupted = ROUNDS_STAY if watch else said_when_interrupted(target)
 
     def once(on_progress: OnProgress) -> Result:
         return mlporter.sync(

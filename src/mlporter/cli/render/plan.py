@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from mlporter.cli.render.actions import render_actions
 from mlporter.cli.render.layout import bullets, facts, heading, number
 from mlporter.cli.render.text import plural
 from mlporter.cli.render.transfer import (
     numbered,
-    render_actions,
     render_files,
     render_left_out,
     render_next,
@@ -19,6 +19,7 @@ from mlporter.cli.render.transfer import (
     render_renamed,
 )
 from mlporter.errors import ExitCode
+from mlporter.execute.result import TableResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.cli.render.layout import Cell
-    from mlporter.execute.result import Result, TableResult
+    from mlporter.execute.result import Result
     from mlporter.plan.policy import Conflict
 
 __all__ = ["COUNTED_AS_THERE", "MOVABLE", "THINGS", "render_plan", "render_refusal"]
@@ -142,7 +143,10 @@ def _misfits(result: Result) -> str:
 def _counts(result: Result) -> Iterator[RenderableType]:
     in_conflict = _in_conflict(result.conflicts)
     rows: list[list[Cell]] = []
-    for table in sorted((t for t in result.tables if t.table in THINGS), key=_place):
+    # A server is not asked further once something is in conflict.
+    uncounted = in_conflict.keys() - {table.table for table in result.tables}
+    tables = (*result.tables, *(TableResult(kind, 0) for kind in uncounted))
+    for table in sorted((t for t in tables if t.table in THINGS), key=_place):
         counts = _numbers(table, in_conflict[table.table])
         if any(counts):
             rows.append([table.table, *map(number, counts)])
@@ -222,5 +226,10 @@ def _ways_out(result: Result) -> Iterator[RenderableType]:
     if result.on_conflict == "fail":
         which = "them" if kinds <= MOVABLE else "what can be renamed"
         ways.append(("--on-conflict rename", f"carries {which} beside the target's"))
+        ways.append(("--on-conflict update", "changes what the target still has as it was sent"))
+    if result.on_conflict in {"fail", "update"} and result.verb == "copy":
+        ways.append(("mlporter sync", "keeps what was edited at the target, and does the rest"))
+    if result.on_conflict == "update":
+        ways.append(("--force", "lets the source win, whoever changed what at the target"))
     yield Text()
     yield bullets(ways, style="bold")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
+from mlporter.cli.render.actions import render_actions, singular
 from mlporter.cli.render.layout import bullets, columns, facts, heading, number
-from mlporter.cli.render.text import human_bytes, human_seconds, plural, visible, words
+from mlporter.cli.render.text import human_bytes, human_seconds, plural, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
     from mlporter.cli.render.layout import Cell
     from mlporter.errors import LeftOut
     from mlporter.execute.result import FilesResult, Result, TableResult
-    from mlporter.plan.actions import Action
 
 __all__ = [
     "name_left_out",
     "numbered",
-    "render_actions",
     "render_files",
     "render_left_out",
     "render_next",
@@ -36,7 +35,6 @@ _DONE = {
     "export": "Exported",
     "import": "Imported",
     "copy": "Copied",
-    "sync": "Synced",
     "unpack": "Unpacked",
 }
 _DONE |= {"rebuild": "Rebuilt", "sync": "Synced"}
@@ -57,7 +55,7 @@ _FIRST = (
 _NAMED = 15
 """How many left-out things are named."""
 
-_TOLD = frozenset({"renamed", "nested", "duplicate"})
+_TOLD = frozenset({"renamed", "nested", "duplicate", "edited"})
 """Reasons for which something is carried otherwise than it is stored, which people should know."""
 
 _NUMBERS = ("carried", "changed", "already there", "skipped", "failed")
@@ -153,58 +151,10 @@ def render_renamed(result: Result) -> Iterator[RenderableType]:
     yield Text()
     yield heading(f"Under another name or id: {plural(len(result.renamed), 'thing')}")
     first = result.renamed[:_NAMED]
-    yield facts((_singular(one.kind), f"{one.old} → {one.new}") for one in first)
+    yield facts((singular(one.kind), f"{one.old} → {one.new}") for one in first)
     more = len(result.renamed) - _NAMED
     if more > 0:
         yield Text(f"  …and {more:,} more; --json names the first 1,000")
-
-
-_OF_CHANGE = ("update", "move", "delete")
-
-
-def render_actions(result: Result) -> Iterator[RenderableType]:
-    """What changes of what the target has, and what stays as it is there though it differs."""
-    actions = result.actions
-    will = "Would change" if result.dry_run else "Changed"
-    yield from _listed(f"{will} at the target", result, _OF_CHANGE, actions.total(*_OF_CHANGE))
-    yield from _listed("Kept as the target has it", result, ("keep",), actions.total("keep"))
-
-
-def _listed(
-    title: str, result: Result, kinds: tuple[str, ...], total: int
-) -> Iterator[RenderableType]:
-    if not total:
-        return
-    yield Text()
-    yield heading(f"{title}: {plural(total, 'thing')}")
-    named = [one for one in result.actions.first if one.kind.value in kinds][:_NAMED]
-    yield bullets((one.kind.value, said_of_action(one)) for one in named)
-    if total > len(named):
-        yield Text(f"  …and {total - len(named):,} more; --json names the first 1,000")
-
-
-def said_of_action(action: Action) -> str:
-    """What, what of it changes, and why."""
-    kind = _singular(action.unit)
-    changes = [f"{c.field}: {_value(c.old)} → {_value(c.new)}" for c in action.changes]
-    if action.kind.value == "keep":
-        changes = [f"{c.field}: {_value(c.old)} (source: {_value(c.new)})" for c in action.changes]
-    said = f"{kind} {action.id}" + (f"  {', '.join(changes)}" if changes else "")
-    return f"{said}: {action.why}" if action.why else said
-
-
-_LONGEST_VALUE = 60
-
-
-def _value(value: object) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
-
-
-def _singular(kind: str) -> str:
-    if kind.endswith("aliases"):
-        return "alias"
-    return "trace" if kind == "trace_info" else words(kind).removesuffix("s")
 
 
 def render_notes(result: Result) -> Iterator[RenderableType]:

@@ -29,7 +29,7 @@ from mlporter.execute.database.target_files import Bound
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
-from mlporter.plan.policy import HOW_TO_SETTLE
+from mlporter.plan.policy import how_to_settle
 from mlporter.plan.units import OWNED
 from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
 from mlporter.stores.protocols import Among
@@ -393,7 +393,7 @@ def check(work: Prepared, misfits: tuple[str, ...]) -> None:
         raise ConflictError(
             f"{count} in conflict with what is there{more}",
             subject=str(work.target.address),
-            hint=HOW_TO_SETTLE,
+            hint=how_to_settle(work.policy.on_conflict),
             reasons=reasons,
         )
     if misfits:

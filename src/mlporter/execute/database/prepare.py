@@ -92,6 +92,7 @@ class Prepared:
         whole: All of it, in the target's terms.
         plan: Tables and columns.
         merge: What of it is new, and how it is called.
+        policy: What was asked for where both sides have something.
         fresh: Whether the target was found with nothing in it.
         rewrite: New places for artifacts, or None to keep the URIs.
         unreadable: Files that cannot be read, if they were looked at.
@@ -104,6 +105,7 @@ class Prepared:
     target: Target
     plan: Plan
     merge: Merge
+    policy: Policy
     fresh: bool
     rewrite: Rewrite | Remap | None
     on_progress: OnProgress
@@ -277,7 +279,9 @@ def prepare(
     if users is not None:
         carried = users.instead(carried)
     _check_empty(carried, target, plan)
-    return Prepared(carried, source, whole, target, plan, merge, fresh, rewrite, on_progress)
+    return Prepared(
+        carried, source, whole, target, plan, merge, policy, fresh, rewrite, on_progress
+    )
 
 
 def _check_empty(carried: Source, target: Target, plan: Plan) -> None:

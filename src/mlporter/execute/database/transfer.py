@@ -139,6 +139,7 @@ class DatabaseTransfer:
         try:
             work = self._prepare(target)
             changed = self._changed_files(work, self._target_files(work))
+            check_expected(self.options.expected, self.memory.book)
             left_out = LeftOutCollector()
             for item in (*left_out_of(self.source), *work.left_out()):
                 left_out.add(item)

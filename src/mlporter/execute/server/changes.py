@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from mlporter.catalogue import source_tags
+from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
 from mlporter.execute.server.parts import Matched
 from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.as_decided import as_decided
-from mlporter.plan.base import remember, remember_refused
+from mlporter.plan.base import refused_name, remember, remember_refused
 from mlporter.plan.changes import changed_later
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.keys import key_text
 from mlporter.plan.policy import Conflict
-from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
+from mlporter.plan.rows import NOT_TAKEN, RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing, experiments_of, models_of, unit_keys
 from mlporter.plan.units import Choice, Chosen
 from mlporter.plan.vanished import Vanished, check_how_many
@@ -276,8 +276,11 @@ class Changes:
         for kind in ("runs", "logged_models"):
             homes = unit_keys(self.source, kind)
             new = homes.keys() - ids.of(kind).keys() - gone[kind] - self._dead_there(kind)
-            made = (key for key in sorted(new) if homes[key] in self.matching.matches)
-            book.create(kind, made)
+            made = sorted(key for key in new if homes[key] in self.matching.matches)
+            refused = self.memory.base.noted(refused_name(kind))
+            book.create(kind, (key for key in made if key not in refused))
+            for key in refused.keys() & set(made):
+                book.add(Action(ActionKind.LEAVE_OUT, kind, key, why=NOT_TAKEN))
 
     def _dead_there(self, kind: str) -> frozenset[str]:
         """Logged models that were deleted on both sides: a server shows none of them."""
@@ -297,8 +300,8 @@ class Changes:
     # --- What the source has no more --------------------------------------------------------------
 
     def _find_vanished(self) -> None:
-        step = self.context.policy.step
-        if step is None or not self.memory.base.is_known:
+        policy = self.context.policy
+        if not policy.updates or not self.memory.base.is_known:
             return
         there = _Copies(self.context)
         self.vanished = Vanished(
@@ -314,8 +317,9 @@ class Changes:
         # With a thing a server deletes all of its rows: one request does it.
         self.plan.removals.clear()
         self.plan.removals.update(rows)
-        if step.delete:
-            check_how_many(self.vanished.doomed, there.count, step.max_delete, self.memory.subject)
+        step = policy.step
+        if step is not None and step.delete:
+            check_how_many(self.vanished.going, there.count, step.max_delete, self.memory.subject)
 
     def _gone_sides(self, kind: str, table: str, keys: set[str]) -> Sides | None:
         pair = self.context.pair(table, _LEFT.get(table, frozenset()))
@@ -358,6 +362,9 @@ class Changes:
         if self.vanished is not None:
             for kind, key in (*self.vanished.forgotten, *self.vanished.doomed):
                 base.forget(kind, [key])
+        for kind in ("runs", "logged_models"):
+            refused = {key: "" for table, key in self.context.refused if table == kind}
+            base.note(refused_name(kind), refused)
         names = {str(n): match.source.name for n, match in self.matching.matches.items()}
         base.note("experiment_names", base.noted("experiment_names") | names)
         base.commit()
@@ -386,4 +393,4 @@ class _Copies:
 
     def count(self, table: str) -> int:
         """How many there are."""
-        return len(unit_keys(self.reader, table)) if table in _UNITS[1:4] else 0
+        return sum(1 for _ in rows_of(self.reader, table, BY_NAME[table].key[-1:]))

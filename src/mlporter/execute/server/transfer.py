@@ -45,7 +45,7 @@ from mlporter.execute.server.tracking.run_contents import write_contents, write_
 from mlporter.plan.actions import ActionBook
 from mlporter.plan.memory import Memory
 from mlporter.plan.misfits import MAX_REASONS
-from mlporter.plan.policy import HOW_TO_SETTLE
+from mlporter.plan.policy import how_to_settle
 from mlporter.progress import silent
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.server.source import ServerSource
@@ -53,6 +53,7 @@ from mlporter.stores.server.target_places import ServerPlaces
 from mlporter.stores.server.writing.writer import Writer
 
 if TYPE_CHECKING:
+    from mlporter.execute.options import Expected
     from mlporter.plan.policy import Policy
     from mlporter.plan.rows import RowPlan
     from mlporter.progress import OnProgress
@@ -87,7 +88,7 @@ class ServerTransfer:
     copies: bool
     dry: bool
     memory: Memory = field(default_factory=Memory)
-    expected: str | None = None
+    expected: Expected | None = None
     can: Capabilities | None = None
     started: float = field(default_factory=monotonic)
 
@@ -107,8 +108,7 @@ class ServerTransfer:
             if self.dry:
                 return
             self._refuse()
-        if self.expected is not None:
-            check_expected(self.expected, self.memory.book)
+        check_expected(self.expected, self.memory.book)
         self._write(registry)
 
         if self.dry:
@@ -213,7 +213,7 @@ class ServerTransfer:
         raise ConflictError(
             f"{count} in conflict with what is there",
             subject=str(self.place),
-            hint=HOW_TO_SETTLE,
+            hint=how_to_settle(self.policy.on_conflict),
             reasons=tuple(str(conflict) for conflict in conflicts[:MAX_REASONS]),
         )
 

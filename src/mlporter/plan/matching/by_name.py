@@ -256,7 +256,7 @@ class Matching:
             if deleted and self._policy.undelete:
                 self.restored[number] = match.number
                 continue
-            why = f"it is {match.there.stage} in the target, and {match.source.stage} here"
+            why = f"it is {match.there.stage} in the target, and {match.source.stage} in the source"
             if deleted:
                 why = how_to_restore("experiments", str(match.number))
             found.setdefault(number, []).append(why)

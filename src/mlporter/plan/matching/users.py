@@ -164,7 +164,7 @@ def _differs(decided: Decided, table: str, id_: str, what: str, *, skip: bool) -
 def _difference(mine: Row, there: Row) -> str:
     """What differs, but for passwords: those of the target stay."""
     return ", ".join(
-        f"{name} is {value!r} here and {there.get(name)!r} there"
+        f"{name} is {value!r} at the source and {there.get(name)!r} at the target"
         for name, value in mine.items()
         if name not in _SECRET and (value or None) != (there.get(name) or None)
     )
