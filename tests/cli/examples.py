@@ -46,6 +46,8 @@ COMPLETE = Result(
     next_command="mlporter verify backup",
 )
 
+_REMOVED = "somebody removed it at the target"
+
 
 def incomplete(count, verb="export"):
     """A result with so many files that could not be carried (at most 1,000 by name)."""
@@ -210,8 +212,7 @@ ACTIONS = ActionsResult(
                "the source has it no more; --delete removes it"),
         Action(ActionKind.KEEP, "runs", RUN, (Change("tags.reviewed", "yes", None),),
                "only the target has it"),
-        *(Action(ActionKind.KEEP, "runs", f"{n:02x}{n:030x}", why="somebody removed it at the target")
-          for n in range(15)),
+        *(Action(ActionKind.KEEP, "runs", f"{n:02x}{n:030x}", (), _REMOVED) for n in range(15)),
         Action(ActionKind.CONFLICT, "registered_models", "default/fraud",
                (Change("description", "theirs", "ours"),),
                "changed at the source, and edited at the target"),
