@@ -8,8 +8,8 @@ from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.compare.report import Difference, DiffReport, TableCounts
 from mlporter.errors import LeftOut
 from mlporter.execute.result import ActionsResult, FilesResult, LeftOutSummary, Result, TableResult
-from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.policy import Conflict, Renamed, UnitCount
+from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.stores.protocols import Description
 from mlporter.verbs.doctor import Check, DoctorReport
 from mlporter.verbs.inspect import (
