@@ -11,6 +11,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.catalogue.types import Kind
 from mlporter.compare.latest_metrics import LatestMetrics
@@ -30,7 +32,7 @@ from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.plan.policy import how_to_settle
-from mlporter.plan.units import OWNED
+from mlporter.plan.units import OWNED, is_among, key_array
 from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
@@ -299,7 +301,20 @@ class Load:
         if not self.work.fresh and is_known and owned is not None and len(owned.columns) == 1:
             below = choice.below.get(table.name, frozenset())
             among = Among(owned.columns[0], tuple(sorted({*self._new(owned.entity), *below})))
-        return self.target.read(table.name, tuple(table.schema.names), among)
+        rows = self.target.read(table.name, tuple(table.schema.names), among)
+        besides = choice.besides.get(table.name)
+        if besides is None or owned is None or not self.work.merge.ids.is_identity:
+            return rows
+        new = self.work.merge.new.get(owned.entity, frozenset())
+        return (
+            batch.filter(
+                pc.or_(
+                    is_among(key_array(batch, owned.columns), new),
+                    is_among(key_array(batch, table.key), besides),
+                )
+            )
+            for batch in rows
+        )
 
     def _copy_files(self) -> None:
         files = self.files

@@ -10,7 +10,7 @@ from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.merge.changes import matched_pair
 from mlporter.plan.merge.equality import Comparison
 from mlporter.plan.side_reader import Nothing
-from mlporter.plan.three_sides.base import forget_emptied, remember
+from mlporter.plan.three_sides.base import fingerprint, forget_emptied, groups_of, remember
 from mlporter.plan.three_sides.keys import groups_are_of
 from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
@@ -28,6 +28,10 @@ __all__ = ["NOT_REMEMBERED", "remember_sent"]
 
 NOT_REMEMBERED = frozenset({"metrics", "latest_metrics", "inputs", "input_tags", "datasets"})
 """Rows that are only ever added: whoever has more of them has added some."""
+
+
+_PRINTS = "fingerprints"
+"""What is noted of tables, all of whose rows are remembered: a digest of them all."""
 
 
 def remember_sent(
@@ -50,12 +54,23 @@ def remember_sent(
         on_progress: Told what is being remembered.
     """
     units: dict[str, set[str]] = {}
+    skipped: dict[str, Sides] = {}
+    before = base.noted(_PRINTS)
+    prints: dict[str, str] = {}
     for sides in _sides(source, tables, there, merge):
         table = sides.pair.table
         on_progress(f"remembering {table.name}", 0, None)
         disputed = merge.disputed.get(table.name, ())
-        found = remember(base, table, sides.of_source(), disputed)
+        prints[table.name] = fingerprint(table, sides.of_source())
         kind = groups_are_of(table)
+        if not disputed and prints[table.name] == before.get(table.name):
+            skipped[table.name] = sides
+            continue  # all of it is remembered as it is
+        if disputed:
+            del prints[table.name]
+        found = remember(base, table, sides.of_source(), disputed)
+        if kind in skipped and kind not in units:
+            units[kind] = _group_names(skipped[kind])
         if kind is None:
             units[table.name] = found
         elif (owners := units.get(kind)) is not None:
@@ -63,9 +78,15 @@ def remember_sent(
             empty = [name for name in base.names(table.name) if name in lacking]
             forget_emptied(base, table.name, empty, disputed)
     _forget(base, merge)
+    base.note(_PRINTS, {} if merge.forgotten else prints)
     numbers, names = merge.noted
     base.note(EXPERIMENTS, base.noted(EXPERIMENTS) | numbers)
     base.note("experiment_names", base.noted("experiment_names") | names)
+
+
+def _group_names(sides: Sides) -> set[str]:
+    """The names of all groups of rows of the source."""
+    return {name for name, _, _ in groups_of(sides.pair.table, sides.of_source(), ())}
 
 
 def _sides(

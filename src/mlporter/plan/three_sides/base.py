@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Base",
     "NoBase",
+    "fingerprint",
     "forget_emptied",
     "groups_of",
     "refused_name",
@@ -136,6 +137,18 @@ def _joined(
 ) -> tuple[str, NDArray[np.uint64], NDArray[np.bool_]]:
     lines = np.concatenate(group[1]) if len(group[1]) > 1 else group[1][0]
     return group[0], lines, np.isin(lines[:, 0], doubtful)
+
+
+def fingerprint(table: Table, batches: Iterator[pa.RecordBatch]) -> str:
+    """One digest of all rows of a table, whatever their order: the columns, too, are in it."""
+    total = count = 0
+    for batch in batches:
+        row = key_digests(batch, table.key)
+        for column in column_digests(table, batch).T:
+            row = (row ^ column) * np.uint64(0x100000001B3)
+        total += int(row.sum(dtype=np.uint64))
+        count += batch.num_rows
+    return f"{count} {total % (1 << 64):016x} {','.join(table.schema.names)}"
 
 
 _AT_ONCE = 2_000
