@@ -210,7 +210,8 @@ ACTIONS = ActionsResult(
                "the source has it no more; --delete removes it"),
         Action(ActionKind.KEEP, "runs", RUN, (Change("tags.reviewed", "yes", None),),
                "only the target has it"),
-        *(Action(ActionKind.KEEP, "runs", f"{n:02x}{n:030x}", why="somebody removed it at the target")
+        *(Action(ActionKind.KEEP, "runs", f"{n:02x}{n:030x}",
+                 why="somebody removed it at the target")
           for n in range(15)),
         Action(ActionKind.CONFLICT, "registered_models", "default/fraud",
                (Change("description", "theirs", "ours"),),

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
+from mlporter.execute.server.parts import Matched
 from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.as_decided import as_decided
 from mlporter.plan.base import remember, remember_refused
@@ -22,20 +21,19 @@ from mlporter.plan.keys import key_text
 from mlporter.plan.policy import Conflict
 from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing, experiments_of, models_of, unit_keys
-from mlporter.plan.units import OF_MODELS, Choice, Chosen
+from mlporter.plan.units import Choice, Chosen
 from mlporter.plan.vanished import Vanished, check_how_many
-from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from mlporter.compare.report import Difference
     from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.matching import Matching
     from mlporter.plan.memory import Memory
     from mlporter.plan.rows import Found, RowPlan
-    from mlporter.stores.protocols import Among, Source
+    from mlporter.stores.protocols import Source
 
 __all__ = ["Changes"]
 
@@ -185,7 +183,7 @@ class Changes:
 
     @cached_property
     def _matched_source(self) -> Source:
-        return _Matched(
+        return Matched(
             self.source, frozenset(self.matching.matches), self._models, tombstones(self.source)
         )
 
@@ -374,50 +372,6 @@ def _has_fewer_points(
         return False
     order = ("step", "timestamp", "value")
     return theirs is None or [theirs[n] for n in order] < [mine[n] for n in order]
-
-
-class _Matched(Wrapped):
-    """A source without the experiments and models that are left out, and without dead versions."""
-
-    def __init__(
-        self,
-        inner: Source,
-        experiments: frozenset[int],
-        models: frozenset[tuple[str, str]],
-        dead: frozenset[str],
-    ) -> None:
-        super().__init__(inner)
-        self._dead = dead
-        self._experiments = experiments
-        self._wanted = models
-        self._by_name = {table.name: table for table in inner.tables}
-
-    def read(
-        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table by key."""
-        if table in OF_MODELS:
-            asked: tuple[str, ...] = ("workspace", "name")
-            asked += ("version",) if table.startswith("model_version") else ()
-            wanted: Callable[[tuple[Any, ...]], bool] = self._has_model
-        elif table in {"experiments", "experiment_tags"}:
-            asked, wanted = ("experiment_id",), self._has_experiment
-        else:
-            yield from self.inner.read(table, columns, among)
-            return
-        names = columns or tuple(self._by_name[table].schema.names)
-        needed = tuple(dict.fromkeys((*names, *asked)))
-        for batch in self.inner.read(table, needed, among):
-            found = [batch.column(batch.schema.names.index(name)).to_pylist() for name in asked]
-            keep = [wanted(key) for key in zip(*found, strict=True)]
-            yield batch.filter(pa.array(keep, pa.bool_())).select(list(names))
-
-    def _has_model(self, key: tuple[Any, ...]) -> bool:
-        model = (key[0] or "default", key[1])
-        return model in self._wanted and key_text((*model, *key[2:])) not in self._dead
-
-    def _has_experiment(self, key: tuple[Any, ...]) -> bool:
-        return key[0] in self._experiments
 
 
 class _Copies:

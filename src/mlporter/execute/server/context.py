@@ -18,10 +18,11 @@ from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
+from mlporter.execute.server.parts import Within
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.matching.natural_keys import tagged
-from mlporter.plan.units import OF_MODELS, Choice, Chosen, is_among
+from mlporter.plan.units import Choice, Chosen
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of
@@ -157,7 +158,7 @@ class ServerContext:
         units = {
             entity: Chosen(frozenset(self.back.of(entity))) for entity in ("runs", "logged_models")
         }
-        within = _Within(self.server, self._matched, self.matched_models)
+        within = Within(self.server, self._matched, self.matched_models)
         return MappedReader(within, self.back, Choice(units))
 
     @cached_property
@@ -417,48 +418,3 @@ class ServerContext:
 def _as_rest_shows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
     """What looks the same over REST is the same."""
     return rest_batch(table.name, batch)
-
-
-class _Within:
-    """A server's tables, of some experiments and registered models only."""
-
-    def __init__(
-        self,
-        server: ServerSource,
-        experiments: frozenset[int],
-        models: frozenset[tuple[str, str]],
-    ) -> None:
-        self._server = server
-        self._experiments = experiments
-        self._models = models
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        return self._server.tables
-
-    def read(
-        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        entry = next(entry for entry in self.tables if entry.name == table)
-        if table in OF_MODELS:
-            yield from self._of_models(entry, columns, among)
-            return
-        if "experiment_id" not in entry.by_name or table in ANYWHERE:
-            yield from self._server.read(table, columns, among)
-            return
-        names = columns or tuple(entry.schema.names)
-        needed = tuple(dict.fromkeys((*names, "experiment_id")))
-        for batch in self._server.read(table, needed, among):
-            ids = batch.column(batch.schema.get_field_index("experiment_id"))
-            yield batch.filter(is_among(ids, self._experiments)).select(list(names))
-
-    def _of_models(
-        self, entry: Table, columns: tuple[str, ...] | None, among: Among | None
-    ) -> Iterator[pa.RecordBatch]:
-        names = columns or tuple(entry.schema.names)
-        needed = tuple(dict.fromkeys((*names, "workspace", "name")))
-        for batch in self._server.read(entry.name, needed, among):
-            at = [batch.schema.names.index(name) for name in ("workspace", "name")]
-            keys = zip(*(batch.column(column).to_pylist() for column in at), strict=True)
-            keep = [(key[0] or "default", key[1]) in self._models for key in keys]
-            yield batch.filter(pa.array(keep, pa.bool_())).select(list(names))
