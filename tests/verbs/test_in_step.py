@@ -34,7 +34,7 @@ _QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "6")),
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "5")),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=_QUIET,
 )
@@ -49,7 +49,7 @@ def test_between_sqlite_databases(mlflow_sqlite_template, tmp_path, first, round
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "2")),
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "1")),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=_QUIET,
 )

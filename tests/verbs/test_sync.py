@@ -332,6 +332,20 @@ def test_what_is_newer_at_the_target_needs_force(two):
     assert rows(two.target, "SELECT description FROM model_versions") == [("ours",)]
 
 
+@pytest.mark.parametrize("delete", [False, True])
+def test_what_both_sides_deleted_and_the_target_sets_again_is_the_targets(two, delete):
+    two.sync()
+    two.tag("source", None)
+    two.tag("target", None)
+    two.sync()
+    two.tag("target", "new")
+
+    done = two.sync(delete=delete)
+
+    assert two.tags() == {"state": "new"}
+    assert [why for _, _, why in told(done, "keep")] == ["only the target has it"]
+
+
 # --- What moved, and what was removed -------------------------------------------------------------
 
 
@@ -640,6 +654,8 @@ def test_two_at_a_time_are_one_too_many(two):
         with pytest.raises(StateInUseError) as caught:
             two.sync(state=state)
         assert caught.value.exit_code == 7
+        with pytest.raises(StateInUseError):
+            two.copy(state=state)
     finally:
         done.set()
         other.join()

@@ -16,6 +16,7 @@ from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.compare.report import ONLY_RIGHT
 from mlporter.plan.changes import UPDATE_TIMES
+from mlporter.plan.units import OWNED
 from tests.support.databases import row_counts, rows
 from tests.support.mlflow_session import mlflow_at
 from tests.verbs.histories import STEPS, experiments, live, new_run, register, some_run
@@ -187,8 +188,19 @@ def lost(
     return [
         f"{cell}: {sent.get(cell, _NO)} -> {edited.get(cell, _NO)} -> {now.get(cell, _NO)}"
         for cell in gone
-        if not any("/".join(map(str, cell[1][:n])) in named for n in range(1, len(cell[1]) + 1))
+        if not names_of_cell(cell, sent, edited, now) & named
     ]
+
+
+def names_of_cell(cell: Cell, *sides: dict[Cell, Any]) -> set[str]:
+    """By what a result may name a value: the row's key, the beginning of it, or its owner's key."""
+    table, key, _ = cell
+    names = {"/".join(map(str, key[:n])) for n in range(1, len(key) + 1)}
+    columns = OWNED[table].columns if table in OWNED else ()
+    for side in sides:
+        owner = [side.get((table, key, column)) for column in columns]
+        names.add("/".join(map(str, owner)))
+    return names - {""}
 
 
 _NO = "nothing"

@@ -38,6 +38,8 @@ class ActionKind(str, Enum):
     KEEP = "keep"
     """Somebody edited it at the target, or only the target has it: it stays as it is there."""
     CONFLICT = "conflict"
+    LEAVE_OUT = "leave out"
+    """The target did not take it as it is; it is tried again."""
 
 
 _MOVES = frozenset(

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.stores.state import Group
 
-__all__ = ["Base", "NoBase", "groups_of", "refused_name", "remember", "remember_refused"]
+__all__ = [
+    "Base",
+    "NoBase",
+    "forget_emptied",
+    "groups_of",
+    "refused_name",
+    "remember",
+    "remember_refused",
+]
 
 
 class Base(Protocol):
@@ -163,7 +171,7 @@ def remember_refused(
 
 def remember(
     base: Base, table: Table, batches: Iterator[pa.RecordBatch], disputed: Collection[int]
-) -> None:
+) -> set[str]:
     """Remember rows that both sides have; of the disputed ones, keep what was remembered before.
 
     Args:
@@ -171,16 +179,38 @@ def remember(
         table: The columns that are compared, key first.
         batches: The source's rows in that shape, sorted by the key.
         disputed: Digests of the keys of rows that the sides do not agree on.
+
+    Returns:
+        The names of the groups that the source has.
     """
     columns = tuple(table.schema.names)
+    names: set[str] = set()
     doubtful = np.array(sorted(disputed), np.uint64)
     pending: list[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]] = []
     for group in groups_of(table, batches, disputed):
         pending.append(group)
+        names.add(group[0])
         if len(pending) >= _AT_ONCE:
             _put(base, table.name, columns, pending, doubtful)
             pending = []
     _put(base, table.name, columns, pending, doubtful)
+    return names
+
+
+def forget_emptied(base: Base, table: str, names: list[str], disputed: Collection[int]) -> None:
+    """Forget rows of groups of which the source has no row any more, but for the disputed ones.
+
+    Who sets the last tag of a run again that both sides have deleted is not to seem to have kept
+    it.
+    """
+    doubtful = np.array(sorted(disputed), np.uint64)
+    for start in range(0, len(names), _AT_ONCE):
+        for name, group in base.groups(table, names[start : start + _AT_ONCE]).items():
+            rows = group.rows[np.isin(group.rows[:, 0], doubtful)]
+            if len(rows):
+                base.put(table, group.columns, name, rows.tobytes())
+            else:
+                base.forget(table, [name])
 
 
 def _put(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Kind
-from mlporter.plan.base import remember
+from mlporter.plan.base import forget_emptied, remember
 from mlporter.plan.changes import matched_pair
 from mlporter.plan.equality import Comparison
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
+from mlporter.plan.keys import groups_are_of
 from mlporter.plan.rows import Sides
 from mlporter.plan.side_reader import Nothing
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
@@ -48,10 +49,19 @@ def remember_sent(
         merge: What was done, and what the sides do not agree on.
         on_progress: Told what is being remembered.
     """
+    units: dict[str, set[str]] = {}
     for sides in _sides(source, tables, there, merge):
         table = sides.pair.table
         on_progress(f"remembering {table.name}", 0, None)
-        remember(base, table, sides.of_source(), merge.disputed.get(table.name, ()))
+        disputed = merge.disputed.get(table.name, ())
+        found = remember(base, table, sides.of_source(), disputed)
+        kind = groups_are_of(table)
+        if kind is None:
+            units[table.name] = found
+        elif (owners := units.get(kind)) is not None:
+            lacking = owners - found
+            empty = [name for name in base.names(table.name) if name in lacking]
+            forget_emptied(base, table.name, empty, disputed)
     _forget(base, merge)
     numbers, names = merge.noted
     base.note(EXPERIMENTS, base.noted(EXPERIMENTS) | numbers)

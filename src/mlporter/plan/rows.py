@@ -38,10 +38,13 @@ if TYPE_CHECKING:
     from mlporter.plan.sides import Wish
     from mlporter.stores.state import Group
 
-__all__ = ["Key", "RowPlan", "RowPlanner", "Sides", "is_of_a_registry"]
+__all__ = ["NOT_TAKEN", "Key", "RowPlan", "RowPlanner", "Sides", "is_of_a_registry"]
 
 Key = tuple[Any, ...]
 """The values of a row's key columns."""
+
+NOT_TAKEN = "the target did not take it before; it is tried again"
+"""Why something is left out that is not there for another reason."""
 
 Found = list["Difference"]
 Values = Mapping[str, Any]
@@ -253,7 +256,8 @@ class RowPlanner:
         digest = row.whole(row.mine)
         state = state_of(digest, ABSENT, row.base_digest(row.mine))
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-        if state is State.SOURCE_CHANGED and row.was_refused(row.mine):
+        was_refused = row.was_refused(row.mine)
+        if state is State.SOURCE_CHANGED and was_refused:
             state = State.UNKNOWN
         is_loose = state in {State.UNKNOWN, State.SOURCE_CHANGED} and row.table.name in ROWWISE
         mends = row.mine is not None and self.mends(row.table.name, row.mine.values, None)
@@ -265,7 +269,10 @@ class RowPlanner:
                 self._stays(row, Outcome.CONFLICT, change, why, None)
                 return
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
-            self._note(row, kind, change, _PUT_BACK if state in _EDITED else "")
+            why = _PUT_BACK if state in _EDITED else ""
+            if was_refused:
+                kind, why = ActionKind.LEAVE_OUT, NOT_TAKEN
+            self._note(row, kind, change, why)
             if row.is_unit:
                 self.new[row.table.name].add(row.owner[1])
             if not self.completes:

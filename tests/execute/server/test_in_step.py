@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import tempfile
@@ -236,6 +237,17 @@ def changed(before, after):
     return {key: after.get(key) for key in keys if before.get(key) != after.get(key)}
 
 
+def killed_after(steps):
+    """Progress that is interrupted after so many steps."""
+    told = itertools.count(1)
+
+    def tell(step, done, total, unit="rows"):
+        if next(told) >= steps:
+            raise KeyboardInterrupt
+
+    return tell
+
+
 def is_held(key, value, own):
     """Whether something stays as people left it: not where they made room for the source's."""
     is_deleted = value is None
@@ -250,7 +262,11 @@ def is_held(key, value, own):
 )
 @given(
     first=histories,
-    rounds=st.lists(st.tuples(histories, histories, st.booleans()), min_size=1, max_size=3),
+    rounds=st.lists(
+        st.tuples(histories, histories, st.booleans(), st.none() | st.integers(1, 40)),
+        min_size=1,
+        max_size=3,
+    ),
 )
 def test_whatever_people_do_on_both_sides(mlflow_sqlite_template, tmp_path, server, first, rounds):
     folder = tmp_path / str(next(_COUNT))
@@ -261,15 +277,18 @@ def test_whatever_people_do_on_both_sides(mlflow_sqlite_template, tmp_path, serv
     options = {"artifacts": "none", "state": folder / "state"}
     mlporter.sync(source, server.address, **options)
     own = set()
-    for here, edits, deletes in rounds:
+    for here, edits, deletes, kill in rounds:
         with mlflow_at(source):
             live(MlflowClient(source, source), here)
         before = facts(there)
         with mlflow_at(server.address):
             live(MlflowClient(server.address, server.address), edits)
         people = changed(before, facts(there))
-        state = dump(sqlite_url(server.database))
         wishes = {**options, "delete": deletes, "max_delete": 1000}
+        if kill is not None:
+            with contextlib.suppress(KeyboardInterrupt):
+                mlporter.sync(source, server.address, on_progress=killed_after(kill), **wishes)
+        state = dump(sqlite_url(server.database))
         plan = mlporter.sync(source, server.address, dry_run=True, **wishes)
         assert dump(sqlite_url(server.database)) == state
 

@@ -12,14 +12,14 @@ from mlporter.errors import LeftOut
 from mlporter.execute.server.parts import Matched
 from mlporter.plan.actions import Action, ActionKind
 from mlporter.plan.as_decided import as_decided
-from mlporter.plan.base import remember, remember_refused
+from mlporter.plan.base import refused_name, remember, remember_refused
 from mlporter.plan.changes import changed_later
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.keys import key_text
 from mlporter.plan.policy import Conflict
-from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
+from mlporter.plan.rows import NOT_TAKEN, RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing, experiments_of, models_of, unit_keys
 from mlporter.plan.units import Choice, Chosen
 from mlporter.plan.vanished import Vanished, check_how_many
@@ -276,8 +276,11 @@ class Changes:
         for kind in ("runs", "logged_models"):
             homes = unit_keys(self.source, kind)
             new = homes.keys() - ids.of(kind).keys() - gone[kind] - self._dead_there(kind)
-            made = (key for key in sorted(new) if homes[key] in self.matching.matches)
-            book.create(kind, made)
+            made = sorted(key for key in new if homes[key] in self.matching.matches)
+            refused = self.memory.base.noted(refused_name(kind))
+            book.create(kind, (key for key in made if key not in refused))
+            for key in refused.keys() & set(made):
+                book.add(Action(ActionKind.LEAVE_OUT, kind, key, why=NOT_TAKEN))
 
     def _dead_there(self, kind: str) -> frozenset[str]:
         """Logged models that were deleted on both sides: a server shows none of them."""
@@ -359,6 +362,9 @@ class Changes:
         if self.vanished is not None:
             for kind, key in (*self.vanished.forgotten, *self.vanished.doomed):
                 base.forget(kind, [key])
+        for kind in ("runs", "logged_models"):
+            refused = {key: "" for table, key in self.context.refused if table == kind}
+            base.note(refused_name(kind), refused)
         names = {str(n): match.source.name for n, match in self.matching.matches.items()}
         base.note("experiment_names", base.noted("experiment_names") | names)
         base.commit()
