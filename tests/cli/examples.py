@@ -8,8 +8,8 @@ from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.compare.report import Difference, DiffReport, TableCounts
 from mlporter.errors import LeftOut
 from mlporter.execute.result import ActionsResult, FilesResult, LeftOutSummary, Result, TableResult
-from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.policy import Conflict, Renamed, UnitCount
+from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.stores.protocols import Description
 from mlporter.verbs.doctor import Check, DoctorReport
 from mlporter.verbs.inspect import (
@@ -45,6 +45,8 @@ COMPLETE = Result(
     seconds=125.2,
     next_command="mlporter verify backup",
 )
+
+_REMOVED = "somebody removed it at the target"
 
 
 def incomplete(count, verb="export"):
@@ -210,9 +212,7 @@ ACTIONS = ActionsResult(
                "the source has it no more; --delete removes it"),
         Action(ActionKind.KEEP, "runs", RUN, (Change("tags.reviewed", "yes", None),),
                "only the target has it"),
-        *(Action(ActionKind.KEEP, "runs", f"{n:02x}{n:030x}",
-                 why="somebody removed it at the target")
-          for n in range(15)),
+        *(Action(ActionKind.KEEP, "runs", f"{n:02x}{n:030x}", (), _REMOVED) for n in range(15)),
         Action(ActionKind.CONFLICT, "registered_models", "default/fraud",
                (Change("description", "theirs", "ours"),),
                "changed at the source, and edited at the target"),

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from mlporter.catalogue import BY_NAME
-from mlporter.plan.digests import column_digests, key_digests, value_digest
-from mlporter.plan.sides import ABSENT, Outcome, State, Wish, decide, state_of
+from mlporter.plan.three_sides.digests import column_digests, key_digests, value_digest
+from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, Wish, decide, state_of
 
 COPY = Wish()
 UPDATE = Wish(updates=True, unknown="ours")

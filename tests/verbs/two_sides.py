@@ -15,7 +15,7 @@ import mlporter
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.compare.report import ONLY_RIGHT
-from mlporter.plan.changes import UPDATE_TIMES
+from mlporter.plan.merge.changes import UPDATE_TIMES
 from mlporter.plan.units import OWNED
 from tests.support.databases import row_counts, rows
 from tests.support.mlflow_session import mlflow_at

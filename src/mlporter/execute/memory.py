@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import RefusedError, StateInUseError, UnreachableError, UsageError
-from mlporter.plan.actions import Action
-from mlporter.plan.base import NoBase
-from mlporter.plan.memory import Memory
+from mlporter.plan.three_sides.actions import Action
+from mlporter.plan.three_sides.base import NoBase
+from mlporter.plan.three_sides.memory import Memory
 from mlporter.stores.state import LastSent, folder_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mlporter.execute.options import Expected, TransferOptions
-    from mlporter.plan.actions import ActionBook
+    from mlporter.plan.three_sides.actions import ActionBook
     from mlporter.stores.addresses.address import Address
 
 __all__ = ["PLAN_FORMAT", "check_expected", "opened_memory", "read_plan", "write_plan"]

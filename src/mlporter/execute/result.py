@@ -10,8 +10,8 @@ from mlporter.errors import ExitCode, LeftOut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlporter.plan.actions import Action, ActionBook
     from mlporter.plan.policy import Conflict, Renamed, UnitCount
+    from mlporter.plan.three_sides.actions import Action, ActionBook
 
 __all__ = [
     "LEFT_OUT_SHOWN",
@@ -77,7 +77,7 @@ class ActionsResult:
     Attributes:
         counts: By the table of a unit, and then by what is done: create, update, move, delete,
             keep, conflict.
-        first: The first `mlporter.plan.actions.NAMED`; creations are only counted.
+        first: The first `mlporter.plan.three_sides.actions.NAMED`; creations are only counted.
         digest: The same for the same actions, in whatever order.
     """
 

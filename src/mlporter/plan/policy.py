@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.plan.ids.id_map import IdMap
-from mlporter.plan.sides import Wish
+from mlporter.plan.three_sides.sides import Wish
 from mlporter.plan.units import Choice, Chosen
 
 if TYPE_CHECKING:

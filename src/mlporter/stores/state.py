@@ -74,7 +74,7 @@ def folder_for(source: Address, target: Address) -> Path:
 
 
 class LastSent:
-    """`mlporter.plan.base.Base` in a folder. Everything is kept by `commit`, or nothing.
+    """`mlporter.plan.three_sides.base.Base` in a folder. `commit` keeps everything, or nothing.
 
     Attributes:
         folder: Where it is.

@@ -24,7 +24,7 @@ from mlporter.verbs.overlap import check_apart, check_outside
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result
-    from mlporter.plan.memory import Memory
+    from mlporter.plan.three_sides.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mlporter.cli.render.layout import heading
 from mlporter.cli.render.text import visible, words
-from mlporter.plan.actions import FOLLOW, ActionKind
+from mlporter.plan.three_sides.actions import FOLLOW, ActionKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.execute.result import Result
-    from mlporter.plan.actions import Action, Change
+    from mlporter.plan.three_sides.actions import Action, Change
 
 __all__ = ["render_actions", "singular"]
 

@@ -16,8 +16,10 @@ from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.errors import LeftOut, MlporterError
 from mlporter.execute.artifact_files import SourceFileError, open_guarded
-from mlporter.plan.actions import Action, ActionKind, Change
-from mlporter.plan.file_sides import (
+from mlporter.plan.policy import Conflict
+from mlporter.plan.side_reader import unit_keys
+from mlporter.plan.three_sides.actions import Action, ActionKind, Change
+from mlporter.plan.three_sides.files import (
     COLUMNS,
     FILES,
     FileSides,
@@ -27,9 +29,7 @@ from mlporter.plan.file_sides import (
     pack,
     unpack,
 )
-from mlporter.plan.policy import Conflict
-from mlporter.plan.side_reader import unit_keys
-from mlporter.plan.sides import ABSENT, Outcome, State
+from mlporter.plan.three_sides.sides import ABSENT, Outcome, State
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from mlporter.artifacts.places import Changeable, Written
     from mlporter.execute.database.prepare import Prepared
     from mlporter.execute.database.target_files import TargetFiles
-    from mlporter.plan.actions import ActionBook
-    from mlporter.plan.base import Base
     from mlporter.plan.policy import Policy
+    from mlporter.plan.three_sides.actions import ActionBook
+    from mlporter.plan.three_sides.base import Base
     from mlporter.stores.protocols import ArtifactFile, Source
 
 __all__ = ["ChangedFiles", "Replacing", "SentFiles"]

@@ -17,8 +17,8 @@ from mlporter.execute.unreadable_files import Unreadable
 from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.matching.users import merge_users
+from mlporter.plan.merge.resolve import resolve, resolve_fresh
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
-from mlporter.plan.resolve import resolve, resolve_fresh
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.units import Choice
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
-    from mlporter.plan.memory import Memory
     from mlporter.plan.policy import Merge, Policy
+    from mlporter.plan.three_sides.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.mysql.limits import Limits

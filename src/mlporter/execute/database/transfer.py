@@ -19,8 +19,8 @@ from mlporter.execute.memory import check_expected
 from mlporter.execute.remarks import look_through
 from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.execute.unreadable_files import find_unreadable
-from mlporter.plan.memory import Memory
-from mlporter.plan.remembering import remember_sent
+from mlporter.plan.merge.remembering import remember_sent
+from mlporter.plan.three_sides.memory import Memory
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target

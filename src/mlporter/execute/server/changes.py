@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
 from mlporter.execute.server.parts import Matched
-from mlporter.plan.actions import Action, ActionKind
-from mlporter.plan.as_decided import as_decided
-from mlporter.plan.base import refused_name, remember, remember_refused
-from mlporter.plan.changes import changed_later
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
-from mlporter.plan.keys import key_text
+from mlporter.plan.merge.changes import changed_later
 from mlporter.plan.policy import Conflict
-from mlporter.plan.rows import NOT_TAKEN, RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing, experiments_of, models_of, unit_keys
+from mlporter.plan.three_sides.actions import Action, ActionKind
+from mlporter.plan.three_sides.as_decided import as_decided
+from mlporter.plan.three_sides.base import refused_name, remember, remember_refused
+from mlporter.plan.three_sides.keys import key_text
+from mlporter.plan.three_sides.row import Sides, is_of_a_registry
+from mlporter.plan.three_sides.rows import NOT_TAKEN, RowPlanner
+from mlporter.plan.three_sides.vanished import Vanished, check_how_many
 from mlporter.plan.units import Choice, Chosen
-from mlporter.plan.vanished import Vanished, check_how_many
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from mlporter.compare.report import Difference
     from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.matching import Matching
-    from mlporter.plan.memory import Memory
-    from mlporter.plan.rows import Found, RowPlan
+    from mlporter.plan.three_sides.memory import Memory
+    from mlporter.plan.three_sides.row import RowPlan
+    from mlporter.plan.three_sides.rows import Found
     from mlporter.stores.protocols import Source
 
 __all__ = ["Changes"]

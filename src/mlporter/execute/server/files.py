@@ -18,7 +18,7 @@ from mlporter.execute.artifact_files import SourceFileError, open_guarded, unrea
 from mlporter.execute.result import FilesResult
 from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
-from mlporter.plan.sides import Outcome, State
+from mlporter.plan.three_sides.sides import Outcome, State
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.sorted_lookup import SortedLookup
 

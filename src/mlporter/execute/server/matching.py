@@ -10,14 +10,14 @@ from mlporter.catalogue import source_tags
 from mlporter.errors import LeftOut, RefusedError
 from mlporter.execute.server.context import TargetExperiment
 from mlporter.execute.server.objects import try_one
-from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.deleted_rows import how_to_restore
 from mlporter.plan.matching.names import free_name, match_experiments
 from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere, tagged
-from mlporter.plan.memory import Memory
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import datasets_of, experiments_of
-from mlporter.plan.sides import Outcome, decide, state_of
+from mlporter.plan.three_sides.actions import Action, ActionKind, Change
+from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sides import Outcome, decide, state_of
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlporter.plan.keys import key_text
+from mlporter.plan.three_sides.keys import key_text
 from mlporter.plan.units import OF_MODELS, is_among
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.server.table_families import ANYWHERE

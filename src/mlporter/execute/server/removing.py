@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from mlporter.execute.server.context import ServerContext
-    from mlporter.plan.rows import RowPlan
+    from mlporter.plan.three_sides.row import RowPlan
     from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["remove_rows", "remove_units"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from mlporter.plan.file_sides import (
+from mlporter.plan.three_sides.files import (
     COLUMNS,
     FILES,
     FileSides,
@@ -16,15 +16,15 @@ from mlporter.plan.file_sides import (
     pack,
     unpack,
 )
-from mlporter.plan.sides import Outcome, State
+from mlporter.plan.three_sides.sides import Outcome, State
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from mlporter.execute.server.context import ServerContext
-    from mlporter.plan.base import Base
     from mlporter.plan.policy import Policy
+    from mlporter.plan.three_sides.base import Base
     from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["SentFiles"]

@@ -42,10 +42,10 @@ from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_m
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
-from mlporter.plan.actions import ActionBook
-from mlporter.plan.memory import Memory
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.policy import how_to_settle
+from mlporter.plan.three_sides.actions import ActionBook
+from mlporter.plan.three_sides.memory import Memory
 from mlporter.progress import silent
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.server.source import ServerSource
@@ -55,7 +55,7 @@ from mlporter.stores.server.writing.writer import Writer
 if TYPE_CHECKING:
     from mlporter.execute.options import Expected
     from mlporter.plan.policy import Policy
-    from mlporter.plan.rows import RowPlan
+    from mlporter.plan.three_sides.row import RowPlan
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.errors import LeftOut, RefusedError, UsageError
-from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.deleted_rows import Update, how_to_restore
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.matching.names import Match, free_name, is_model_name, match_experiments, twice
-from mlporter.plan.memory import Memory
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import experiments_of, models_of
-from mlporter.plan.sides import Outcome, decide, state_of
+from mlporter.plan.three_sides.actions import Action, ActionKind, Change
+from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sides import Outcome, decide, state_of
 from mlporter.plan.units import EXPERIMENTS, MODELS, Chosen, key_text
 from mlporter.selection.not_found import Missing, nearest
 from mlporter.stores.rows.version_locations import rows_of
@@ -20,10 +20,10 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlporter.plan.equality import Comparison
+    from mlporter.plan.merge.equality import Comparison
     from mlporter.plan.policy import Merge, Policy
     from mlporter.plan.side_reader import Experiment, Reader
-    from mlporter.plan.sides import Wish
+    from mlporter.plan.three_sides.sides import Wish
     from mlporter.stores.protocols import Source
 
 __all__ = ["Matching"]

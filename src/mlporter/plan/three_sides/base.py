@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.plan.digests import column_digests, key_digests
-from mlporter.plan.keys import group_columns, key_array
+from mlporter.plan.three_sides.digests import column_digests, key_digests
+from mlporter.plan.three_sides.keys import group_columns, key_array
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -11,15 +11,8 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
 
-__all__ = [
-    "group_columns",
-    "group_name",
-    "groups_are_of",
-    "key_array",
-    "key_text",
-    "owner_columns",
-    "owner_of",
-]
+__all__ = ["group_columns", "group_name", "groups_are_of", "key_array", "key_text"]
+__all__ += ["owner_columns", "owner_of"]
 
 _NAMED = {
     "experiment_tags": ("experiments", ("experiment_id",)),
@@ -44,12 +37,6 @@ def group_name(table: Table, row: Mapping[str, object]) -> str:
     return key_text(row[name] for name in group_columns(table))
 
 
-def owner_columns(table: Table) -> tuple[str, ...]:
-    """The columns that name the unit which a row belongs to; its own key, if it is one."""
-    owned = OWNED.get(table.name)
-    return owned.columns if owned is not None else _NAMED.get(table.name, ("", table.key))[1]
-
-
 def groups_are_of(table: Table) -> str | None:
     """The kind of unit by whose key the groups of a table are named; None if by no unit's."""
     if group_columns(table) == table.key:
@@ -59,6 +46,12 @@ def groups_are_of(table: Table) -> str | None:
     if owned is not None:
         kind, columns = owned.entity, owned.columns
     return kind if columns == group_columns(table) else None
+
+
+def owner_columns(table: Table) -> tuple[str, ...]:
+    """The columns that name the unit which a row belongs to; its own key, if it is one."""
+    owned = OWNED.get(table.name)
+    return owned.columns if owned is not None else _NAMED.get(table.name, ("", table.key))[1]
 
 
 def owner_of(table: Table, row: Mapping[str, object]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from mlporter.stores.protocols import Wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mlporter.plan.rows import Key
+    from mlporter.plan.three_sides.row import Key
     from mlporter.stores.protocols import Among, Source
 
 __all__ = ["AsDecided", "as_decided"]

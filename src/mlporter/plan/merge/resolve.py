@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
-from mlporter.plan.actions import Action, ActionKind
-from mlporter.plan.changes import FIXED, Changes, changed_later
-from mlporter.plan.decisions import Candidates, Decision, Side, decide_units
 from mlporter.plan.deleted_rows import Lost, Update, marked, tombstones
-from mlporter.plan.deletions import Deletions, notes_on_deleted
-from mlporter.plan.equality import Comparison, RowStates
 from mlporter.plan.ids.copy_ids import CHILD_IDS, Copies
 from mlporter.plan.ids.id_map import keeps_order
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.matching.by_name import Matching
 from mlporter.plan.matching.datasets import match_datasets, match_edges
-from mlporter.plan.memory import Memory
+from mlporter.plan.merge.changes import FIXED, Changes, changed_later
+from mlporter.plan.merge.decisions import Candidates, Decision, Side, decide_units
+from mlporter.plan.merge.deletions import Deletions, notes_on_deleted
+from mlporter.plan.merge.equality import Comparison, RowStates
 from mlporter.plan.policy import Conflict, Merge, Policy, Removal, Renamed, UnitCount
-from mlporter.plan.rows import RowPlanner
 from mlporter.plan.side_reader import (
     Nothing,
     experiments_of,
@@ -34,8 +31,11 @@ from mlporter.plan.side_reader import (
     unique_keys,
     unit_keys,
 )
+from mlporter.plan.three_sides.actions import Action, ActionKind
+from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.rows import RowPlanner
+from mlporter.plan.three_sides.vanished import Vanished, check_how_many
 from mlporter.plan.units import ENTITIES, KEY_OF, REIDENTIFIED, ROWWISE, Choice, Chosen, key_text
-from mlporter.plan.vanished import Vanished, check_how_many
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
 

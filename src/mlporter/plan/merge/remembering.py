@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Kind
-from mlporter.plan.base import forget_emptied, remember
-from mlporter.plan.changes import matched_pair
-from mlporter.plan.equality import Comparison
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
-from mlporter.plan.keys import groups_are_of
-from mlporter.plan.rows import Sides
+from mlporter.plan.merge.changes import matched_pair
+from mlporter.plan.merge.equality import Comparison
 from mlporter.plan.side_reader import Nothing
+from mlporter.plan.three_sides.base import forget_emptied, remember
+from mlporter.plan.three_sides.keys import groups_are_of
+from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.catalogue.types import Table
-    from mlporter.plan.base import Base
     from mlporter.plan.policy import Merge
+    from mlporter.plan.three_sides.base import Base
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 

@@ -24,8 +24,8 @@ from mlporter.plan.deleted_rows import (
 )
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
-from mlporter.plan.rows import Sides
-from mlporter.plan.unchanged import with_other_points
+from mlporter.plan.merge.unchanged import with_other_points
+from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.units import OWNED, Choice, Chosen, key_text, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.rest_view import rest_batch

@@ -14,14 +14,14 @@ from mlporter.compare.report import ONLY_LEFT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import pair_up
 from mlporter.compare.streams import compare_streams
-from mlporter.plan.actions import Action, ActionKind, Change
 from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
-from mlporter.plan.keys import key_array, key_text, owner_of
-from mlporter.plan.rows import RowPlanner, Sides, is_of_a_registry
 from mlporter.plan.side_reader import Nothing
-from mlporter.plan.sides import Outcome, State, decide
+from mlporter.plan.three_sides.actions import Action, ActionKind, Change
+from mlporter.plan.three_sides.keys import key_array, key_text, owner_of
+from mlporter.plan.three_sides.row import Sides, is_of_a_registry
+from mlporter.plan.three_sides.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, OWNED, Choice, Chosen, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.compare.shape import Pair
-    from mlporter.plan.equality import Comparison
-    from mlporter.plan.rows import Found, Key
+    from mlporter.plan.merge.equality import Comparison
     from mlporter.plan.side_reader import Reader
+    from mlporter.plan.three_sides.row import Key
+    from mlporter.plan.three_sides.rows import Found, RowPlanner
     from mlporter.stores.protocols import Source
 
 __all__ = ["FIXED", "UPDATE_TIMES", "Changes", "changed_later"]

@@ -7,47 +7,43 @@ things that only one side has are not among them, but for what a base knows.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
-from mlporter.catalogue import source_tags as marks
-from mlporter.compare.shape import Shaper
 from mlporter.compare.streams import compare_streams
-from mlporter.plan.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
-from mlporter.plan.base import refused_name
 from mlporter.plan.deleted_rows import LIFECYCLE
-from mlporter.plan.digests import column_digests, key_digests
-from mlporter.plan.keys import group_name, key_text, owner_columns, owner_of
-from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
+from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
+from mlporter.plan.three_sides.base import refused_name
+from mlporter.plan.three_sides.keys import group_name, key_text, owner_of
+from mlporter.plan.three_sides.row import (
+    Row,
+    RowPlan,
+    SidedRow,
+    Sides,
+    Values,
+    base_row,
+    key_of,
+    rows_with,
+)
+from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, decide, state_of
 from mlporter.plan.units import OF_MODELS, ROWWISE
 from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Mapping
 
-    import pyarrow as pa
-
-    from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
-    from mlporter.compare.shape import Normalise, Pair
-    from mlporter.plan.actions import ActionBook
-    from mlporter.plan.base import Base
-    from mlporter.plan.side_reader import Reader
-    from mlporter.plan.sides import Wish
-    from mlporter.stores.state import Group
+    from mlporter.plan.three_sides.actions import ActionBook
+    from mlporter.plan.three_sides.base import Base
+    from mlporter.plan.three_sides.sides import Wish
 
-__all__ = ["NOT_TAKEN", "Key", "RowPlan", "RowPlanner", "Sides", "is_of_a_registry"]
-
-Key = tuple[Any, ...]
-"""The values of a row's key columns."""
+__all__ = ["NOT_TAKEN", "Found", "RowPlanner"]
 
 NOT_TAKEN = "the target did not take it before; it is tried again"
 """Why something is left out that is not there for another reason."""
 
 Found = list["Difference"]
-Values = Mapping[str, Any]
 
 _AT_ONCE = 2_000
 """Differences that are looked at together."""
@@ -61,93 +57,6 @@ _FIRST_VALUES: Mapping[str, Mapping[str, frozenset[object]]] = {
 }  # fmt: skip
 """What a server has of what it was sent in a later step than the thing itself: an import that was
 stopped in between goes on, though nothing is remembered of it."""
-
-_SET_BY_SERVERS = ("mlflow.",)
-"""How tags begin that MLflow sets by itself: that a target has one more is nobody's edit."""
-
-
-@dataclass(frozen=True)
-class Sides:
-    """A table on both sides, as it is compared.
-
-    Attributes:
-        pair: The columns that are compared.
-        source: Where the source's rows are read.
-        target: Where the target's are.
-        normalisers: What is done to the rows of each side before they are compared.
-    """
-
-    pair: Pair
-    source: Reader
-    target: Reader
-    normalisers: tuple[Sequence[Normalise], Sequence[Normalise]] = ((), ())
-
-    def of_source(self, among: Among | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows of the source in the shape of the pair."""
-        return self._shaped(self.source, self.pair.left, self.pair.right, 0, among)
-
-    def of_target(self, among: Among | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows of the target in the shape of the pair."""
-        return self._shaped(self.target, self.pair.right, self.pair.left, 1, among)
-
-    def _shaped(
-        self,
-        reader: Reader,
-        mine: Table | None,
-        other: Table | None,
-        side: int,
-        among: Among | None,
-    ) -> Iterator[pa.RecordBatch]:
-        if mine is None or other is None:
-            return iter(())
-        batches = reader.read(self.pair.table.name, tuple(mine.schema.names), among)
-        return Shaper(self.pair, mine, other).shape(batches, self.normalisers[side])
-
-
-@dataclass
-class RowPlan:
-    """What becomes of rows of which the sides differ; keys are the values of key columns.
-
-    Attributes:
-        inserts: Rows that the target gets, by table.
-        updates: New values of columns of rows that the target has.
-        removals: Rows that the target loses.
-        kept: Of rows whose target's values stay: these values by column, or None where the target
-            has no such row.
-        conflicts: What nobody but people can decide: table, what it is, why.
-        disputed: Digests of the keys of rows on which the sides will differ afterwards, by table.
-        touched: Units that get or lose something: table and key.
-        sent: Digests of the keys of rows that are sent, by table.
-    """
-
-    inserts: dict[str, dict[Key, tuple[str, str]]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    updates: dict[str, dict[Key, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
-    removals: dict[str, list[tuple[tuple[str, ...], Key]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    kept: dict[str, dict[Key, dict[str, Any] | None]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    conflicts: list[tuple[str, str, str]] = field(default_factory=list)
-    disputed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    touched: set[tuple[str, str]] = field(default_factory=set)
-    sent: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the target stays as it is."""
-        return not (self.inserts or self.updates or self.removals)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A row of one side: its values, the digest of its key, and of each column."""
-
-    values: Mapping[str, Any]
-    key_digest: int
-    digests: Mapping[str, int]
 
 
 @dataclass
@@ -206,12 +115,12 @@ class RowPlanner:
 
     def _decide(self, sides: Sides, found: list[Difference]) -> None:
         table = sides.pair.table
-        keys = {_key(table, one): one for one in found}
+        keys = {key_of(table, one): one for one in found}
         first = table.key[0]
         values = {key[0] for key in keys}
         among = None if None in values else Among(first, tuple(sorted(values)))
-        mine = _rows(table, sides.of_source(among), keys)
-        theirs = _rows(table, sides.of_target(among), keys)
+        mine = rows_with(table, sides.of_source(among), keys)
+        theirs = rows_with(table, sides.of_target(among), keys)
         some = {key: mine.get(key) or theirs[key] for key in keys if key in mine or key in theirs}
         groups = self.base.groups(
             table.name, {group_name(table, row.values) for row in some.values()}
@@ -228,13 +137,15 @@ class RowPlanner:
         }
         for key, row in some.items():
             owner = owner_of(table, row.values)
-            base = _base_row(groups.get(group_name(table, row.values)), row.key_digest)
+            base = base_row(groups.get(group_name(table, row.values)), row.key_digest)
             is_known = base is not None or (owner in known and owner[0] != table.name)
-            last = _base_row(refused.get(group_name(table, row.values)), row.key_digest)
-            sided = _Sided(table, key, owner, mine.get(key), theirs.get(key), base, is_known, last)
+            last = base_row(refused.get(group_name(table, row.values)), row.key_digest)
+            sided = SidedRow(
+                table, key, owner, mine.get(key), theirs.get(key), base, is_known, last
+            )
             self._one(sided)
 
-    def _one(self, row: _Sided) -> None:
+    def _one(self, row: SidedRow) -> None:
         if row.owner in self.refused:
             some = row.mine or row.theirs
             if some is not None:
@@ -246,7 +157,7 @@ class RowPlanner:
         else:
             self._differing(row, row.mine, row.theirs)
 
-    def _only_here(self, row: _Sided) -> None:
+    def _only_here(self, row: SidedRow) -> None:
         """A row that the target lacks: new at the source, or taken away at the target."""
         if not row.is_unit and row.owner[1] in self.new.get(row.owner[0], ()):
             self.plan.sent[row.table.name].add(row.mine.key_digest if row.mine else ABSENT)
@@ -287,7 +198,7 @@ class RowPlanner:
         }[state]
         self._stays(row, outcome, change, why, None)
 
-    def _is_of_absent(self, row: _Sided) -> bool:
+    def _is_of_absent(self, row: SidedRow) -> bool:
         """Whether a row belongs to something that stays away from the target."""
         kind, name = row.owner
         if not row.is_unit and name in self.absent.get(kind, ()):
@@ -298,7 +209,7 @@ class RowPlanner:
         is_model = row.table.name == "registered_models"
         return not is_model and key_text(name.split("\x1f")[:2]) in models
 
-    def _only_there(self, row: _Sided) -> None:
+    def _only_there(self, row: SidedRow) -> None:
         """A row that the source lacks: added at the target, or removed at the source."""
         state = state_of(ABSENT, row.whole(row.theirs), row.base_digest(row.theirs))
         change = (Change(row.field, row.shown(row.theirs), None),)
@@ -327,7 +238,7 @@ class RowPlanner:
         )
         self._stays(row, outcome, change, why, row.theirs)
 
-    def _differing(self, row: _Sided, mine: _Row, theirs: _Row) -> None:
+    def _differing(self, row: SidedRow, mine: Row, theirs: Row) -> None:
         """A row that both have, column by column."""
         states = {
             name: state_of(digest, theirs.digests[name], row.base_column(name))
@@ -369,7 +280,7 @@ class RowPlanner:
             self._columns_stay(row, outcome, columns, why)
 
     def _columns_stay(
-        self, row: _Sided, outcome: Outcome, columns: Mapping[str, State], why: str
+        self, row: SidedRow, outcome: Outcome, columns: Mapping[str, State], why: str
     ) -> None:
         """Some columns of a row stay as they are in the target."""
         theirs = row.theirs
@@ -377,7 +288,7 @@ class RowPlanner:
         self._stays(row, outcome, row.changes(columns), why, theirs, values)
 
     def _outcomes(
-        self, row: _Sided, states: Mapping[str, State], theirs: _Row
+        self, row: SidedRow, states: Mapping[str, State], theirs: Row
     ) -> dict[str, Outcome]:
         """What is done about each column that differs; times follow what they are the times of."""
         found = {name: self._of_column(row, name, state, theirs) for name, state in states.items()}
@@ -386,7 +297,7 @@ class RowPlanner:
             found |= dict.fromkeys(states.keys() & FOLLOW, main.pop())
         return found
 
-    def _of_column(self, row: _Sided, column: str, state: State, theirs: _Row) -> Outcome:
+    def _of_column(self, row: SidedRow, column: str, state: State, theirs: Row) -> Outcome:
         """What is done about a column that differs."""
         if state is State.UNKNOWN and self._is_unfinished(row, column, theirs):
             return Outcome.SEND
@@ -403,27 +314,27 @@ class RowPlanner:
         is_fixed = outcome is Outcome.SEND and row.table.name in self.immutable
         return Outcome.CONFLICT if is_fixed else outcome
 
-    def _is_unfinished(self, row: _Sided, column: str, theirs: _Row) -> bool:
+    def _is_unfinished(self, row: SidedRow, column: str, theirs: Row) -> bool:
         first = _FIRST_VALUES.get(row.table.name, {}).get(column, frozenset())
         return self.completes and theirs.values[column] in first
 
-    def _is_newer(self, row: _Sided) -> bool:
+    def _is_newer(self, row: SidedRow) -> bool:
         return self.wish.unknown == "ours" and self.is_newer(*row.owner)
 
     # --- What comes of it -------------------------------------------------------------------------
 
-    def _note(self, row: _Sided, kind: ActionKind, changes: tuple[Change, ...], why: str) -> None:
+    def _note(self, row: SidedRow, kind: ActionKind, changes: tuple[Change, ...], why: str) -> None:
         if row.mine is not None:
             self.plan.sent[row.table.name].add(row.mine.key_digest)
         self.book.add(Action(kind, row.unit, row.name, changes, why))
 
     def _stays(  # noqa: PLR0917 -- what is told of it
         self,
-        row: _Sided,
+        row: SidedRow,
         outcome: Outcome,
         changes: tuple[Change, ...],
         why: str,
-        theirs: _Row | None,
+        theirs: Row | None,
         values: dict[str, Any] | None = None,
     ) -> None:
         """The target's stays."""
@@ -452,122 +363,11 @@ class RowPlanner:
             )
 
 
-_VALUES = ("value", "param_value", "tag_value")
-"""Columns that hold what a row says."""
-
-
-@dataclass(frozen=True)
-class _Sided:
-    """A row on all sides, and what it is called."""
-
-    table: Table
-    key: Key
-    owner: tuple[str, str]
-    mine: _Row | None
-    theirs: _Row | None
-    base: Mapping[str, int] | None
-    is_known: bool
-    refused: Mapping[str, int] | None = None
-
-    def was_refused(self, row: _Row | None) -> bool:
-        """Whether the target did not take this very row before: it is tried again each time."""
-        return (
-            row is not None and self.refused is not None and dict(self.refused) == dict(row.digests)
-        )
-
-    @property
-    def is_unit(self) -> bool:
-        """Whether it is a thing of its own: an alias is one, a tag is not."""
-        return self.owner[0] == self.table.name or self.table.name == "registered_model_aliases"
-
-    @property
-    def unit(self) -> str:
-        """The table of what it belongs to."""
-        return self.table.name if self.is_unit else self.owner[0]
-
-    @property
-    def name(self) -> str:
-        """What the unit is known by."""
-        if self.is_unit:
-            return "/".join(str(value) for value in self.key)
-        return self.owner[1].replace("\x1f", "/")
-
-    @property
-    def field(self) -> str:
-        """What of the unit the row is."""
-        if self.is_unit:
-            return self.table.name
-        owner = owner_columns(self.table)
-        own = [value for n, value in zip(self.table.key, self.key, strict=True) if n not in owner]
-        rest = own or self.key
-        if self.table.name == "latest_metrics":
-            return f"metrics.{rest[0]}"
-        return f"{self.table.name}.{'.'.join(str(value) for value in rest)}"
-
-    def column(self, name: str) -> str:
-        """What of the unit a column of the row is."""
-        if self.owner[0] == self.table.name or self.is_unit:
-            return name
-        return self.field if name in _VALUES else f"{self.field} ({name})"
-
-    def changes(self, columns: Iterable[str]) -> tuple[Change, ...]:
-        """Of a row that both have: what the target has, and what it gets, or would."""
-        if self.mine is None or self.theirs is None:
-            return ()
-        old, new = self.theirs.values, self.mine.values
-        return tuple(Change(self.column(name), old[name], new[name]) for name in columns)
-
-    def shown(self, row: _Row | None) -> object:
-        """What people are shown of a row: its value, if it has one."""
-        if row is None:
-            return None
-        rest = [name for name in row.values if name not in self.table.key]
-        named = next((name for name in _VALUES if name in rest), None)
-        if named is not None:
-            return row.values[named]
-        return row.values[rest[0]] if len(rest) == 1 else f"{len(rest)} columns"
-
-    @property
-    def is_servers_own(self) -> bool:
-        """Whether it is a tag that MLflow or mlporter itself sets on a copy."""
-        column = marks.TAG_TABLES.get(self.table.name)
-        row = self.mine or self.theirs
-        if column is None or row is None:
-            return False
-        return str(row.values[column]).startswith((marks.OURS, *_SET_BY_SERVERS))
-
-    def whole(self, row: _Row | None) -> int:
-        """One digest for a row that is there."""
-        return ABSENT if row is None else hash(tuple(row.digests.items())) or 1
-
-    def base_digest(self, like: _Row | None) -> int | None:
-        """The same of what was last sent; None where nothing is remembered."""
-        if self.base is None:
-            return ABSENT if self.is_known else None
-        if like is None or not like.digests.keys() <= self.base.keys():
-            return None
-        return hash(tuple((name, self.base[name]) for name in like.digests)) or 1
-
-    def base_column(self, name: str) -> int | None:
-        """What was last sent of a column."""
-        if self.base is None:
-            return ABSENT if self.is_known else None
-        return self.base.get(name)
-
-
-def is_of_a_registry(difference: Difference) -> bool:
-    """Whether a difference says something of what people made: not of marks of ours."""
-    column = marks.TAG_TABLES.get(difference.table)
-    if column is None:
-        return True
-    return not str(difference.key[column]).startswith(marks.OURS)
-
-
 _EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
 _PUT_BACK = "somebody removed it at the target, and it is put back"
 
 
-def _is_deleted_version(row: _Sided, mine: _Row) -> bool:
+def _is_deleted_version(row: SidedRow, mine: Row) -> bool:
     """Whether the source has deleted a version that the target still has."""
     return row.table.name == "model_versions" and mine.values["current_stage"] == DELETED_STAGE
 
@@ -585,32 +385,3 @@ def _over(states: set[State]) -> str:
 def _short(value: object) -> str:
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 -- one line of a terminal
-
-
-def _key(table: Table, difference: Difference) -> Key:
-    return tuple(difference.key[name] for name in table.key)
-
-
-def _base_row(group: Group | None, key: int) -> Mapping[str, int] | None:
-    return None if group is None else group.row(key)
-
-
-def _rows(
-    table: Table, batches: Iterator[pa.RecordBatch], wanted: Mapping[Key, object]
-) -> dict[Key, _Row]:
-    """The rows with some keys."""
-    found: dict[Key, _Row] = {}
-    for batch in batches:
-        names = batch.schema.names
-        keys = list(
-            zip(*(batch.column(names.index(n)).to_pylist() for n in table.key), strict=True)
-        )
-        at = [number for number, key in enumerate(keys) if key in wanted]
-        if not at:
-            continue
-        some = batch.take(at)
-        whole, columns = key_digests(some, table.key), column_digests(table, some)
-        for number, row in enumerate(some.to_pylist()):
-            digests = dict(zip(names, columns[number].tolist(), strict=True))
-            found[keys[at[number]]] = _Row(row, int(whole[number]), digests)
-    return found

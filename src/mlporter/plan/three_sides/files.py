@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlporter.plan.sides import ABSENT, Outcome, State, decide, state_of
+from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, decide, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlporter.artifacts.listing import ArtifactFile
-    from mlporter.plan.sides import Digest, Wish
+    from mlporter.plan.three_sides.sides import Digest, Wish
     from mlporter.stores.state import Group
 
 __all__ = ["COLUMNS", "FILES", "FileSides", "Sent", "content_of", "mark_of", "pack", "unpack"]

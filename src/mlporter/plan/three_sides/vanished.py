@@ -13,12 +13,12 @@ import pyarrow as pa
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import RefusedError
-from mlporter.plan.actions import Action, ActionKind
-from mlporter.plan.base import groups_of
 from mlporter.plan.deleted_rows import LIFECYCLE, Update
-from mlporter.plan.digests import column_digests, key_digests
-from mlporter.plan.keys import group_columns, group_name, key_text
-from mlporter.plan.sides import Outcome, State, decide
+from mlporter.plan.three_sides.actions import Action, ActionKind
+from mlporter.plan.three_sides.base import groups_of
+from mlporter.plan.three_sides.digests import column_digests, key_digests
+from mlporter.plan.three_sides.keys import group_columns, group_name, key_text
+from mlporter.plan.three_sides.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
@@ -26,9 +26,10 @@ from mlporter.wording import plural
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlporter.plan.rows import RowPlanner, Sides
     from mlporter.plan.side_reader import Reader
-    from mlporter.plan.sides import Side
+    from mlporter.plan.three_sides.row import Sides
+    from mlporter.plan.three_sides.rows import RowPlanner
+    from mlporter.plan.three_sides.sides import Side
 
 __all__ = ["Vanished", "check_how_many", "tombstone"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlporter.plan.actions import ActionBook
-from mlporter.plan.base import NoBase
+from mlporter.plan.three_sides.actions import ActionBook
+from mlporter.plan.three_sides.base import NoBase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlporter.plan.base import Base
+    from mlporter.plan.three_sides.base import Base
     from mlporter.stores.protocols import Source
 
 __all__ = ["Memory"]
