@@ -501,6 +501,71 @@ def test_more_than_is_meant_is_not_deleted(two):
     assert done.actions.counts["runs"]["delete"] == 14
 
 
+def test_aliases_count_among_what_would_be_deleted(two):
+    for number in range(1, 13):
+        two.model(number, alias=f"a{number}")
+    two.sync()
+    execute(two.source, "DELETE FROM registered_model_aliases")
+
+    with pytest.raises(RefusedError) as caught:
+        two.sync(delete=True)
+
+    assert caught.value.reasons == ("12 of 12 rows of registered_model_aliases",)
+    assert two.sync(delete=True, max_delete=12).exit_code is ExitCode.OK
+    assert rows(two.target, "SELECT * FROM registered_model_aliases") == []
+
+
+BURIED = (
+    "UPDATE model_versions SET current_stage = 'Deleted_Internal', "
+    "source = 'REDACTED-SOURCE-PATH', run_id = 'REDACTED-RUN-ID' WHERE version = 2"
+)
+"""What MLflow makes of a version that is deleted."""
+
+
+@pytest.mark.parametrize("verb", ["sync", "copy"])
+def test_a_version_that_the_source_deleted_is_kept_and_told_and_no_conflict(two, verb):
+    two.model(2)
+    two.model(1)
+    two.sync()
+    execute(two.source, BURIED)
+
+    done = getattr(two, verb)()
+    again = getattr(two, verb)()
+
+    why = "the source has it no more; --delete removes it"
+    for result in (done, again):
+        assert result.exit_code is ExitCode.OK
+        assert told(result, "keep") == [("model_versions", "default/churn/2", why)]
+        assert told(result, "conflict") == []
+    assert told(two.sync(delete=True), "delete") == [("model_versions", "default/churn/2", "")]
+    assert two.sync(delete=True).actions.counts == {}
+
+
+def test_times_follow_what_they_are_the_times_of(two):
+    two.sync()
+    trashed = "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = {}"
+    execute(two.source, trashed.format(5))
+    execute(two.target, "UPDATE runs SET deleted_time = 7")  # as after `mlflow runs restore`
+
+    done = two.sync()
+
+    assert done.exit_code is ExitCode.OK
+    assert rows(two.target, "SELECT lifecycle_stage, deleted_time FROM runs") == [("deleted", 5)]
+
+
+def test_a_conflict_of_a_row_names_which(two):
+    two.sync()
+    two.tag("source", "newer")
+
+    with pytest.raises(ConflictError) as caught:
+        two.copy(on_conflict="fail")
+
+    assert "tags 'state': value is 'newer' at the source and 'new' at the target" in str(
+        caught.value.reasons
+    )
+    assert "mlporter sync" in caught.value.hint
+
+
 def test_a_part_does_not_make_the_rest_look_deleted(two):
     two.run("b" * 32)
     two.sync()
@@ -578,6 +643,30 @@ def test_a_plan_is_refused_if_either_side_changed_since(two, side):
         mlporter.apply(plan)
 
     assert dump(two.target) == before
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_refused_plan_says_what_would_be_done_now_and_what_no_more(two, dry_run):
+    two.sync()
+    two.tag("source", "newer")
+    plan = two.folder / "plan.json"
+    two.sync(plan_out=str(plan))
+    two.tag("source", "newest")
+
+    with pytest.raises(RefusedError) as caught:
+        mlporter.apply(plan, dry_run=dry_run)
+
+    now, no_more = caught.value.reasons
+    assert now == f"now: update runs {RUN!r}: tags.state: 'new' -> 'newest'"
+    assert no_more == f"no more: update runs {RUN!r}: tags.state: 'new' -> 'newer'"
+    assert caught.value.subject == str(plan)
+
+
+def test_a_dry_run_of_a_plan_names_the_command_that_carries_it_out(two):
+    plan = two.folder / "plan.json"
+    two.sync(plan_out=str(plan))
+
+    assert mlporter.apply(plan, dry_run=True).next_command == f"mlporter apply {plan}"
 
 
 def test_a_plan_of_what_is_new_is_refused_if_more_is_new(two):
