@@ -213,9 +213,11 @@ def facts(client):
     """What people see of a registry, and can change: by what it is of."""
     found = {}
     for one in client.search_experiments(view_type=ViewType.ALL):
-        found["experiment", one.experiment_id] = (one.name, one.lifecycle_stage)
+        found["experiment", one.experiment_id, "name"] = one.name
+        found["experiment", one.experiment_id, "stage"] = one.lifecycle_stage
     for run in client.search_runs(experiments(client), run_view_type=ViewType.ALL):
-        found["run", run.info.run_id] = (run.info.run_name, run.info.lifecycle_stage)
+        found["run", run.info.run_id, "name"] = run.info.run_name
+        found["run", run.info.run_id, "stage"] = run.info.lifecycle_stage
         for key, value in run.data.tags.items():
             if not key.startswith(("mlporter.", "mlflow.")):
                 found["tag", run.info.run_id, key] = value
@@ -226,8 +228,9 @@ def facts(client):
         for alias, version in model.aliases.items():
             found["alias", model.name, alias] = version
     for version in client.search_model_versions():
-        said = (version.description, version.current_stage)
-        found["version", version.name, version.version] = said
+        key = ("version", version.name, version.version)
+        found[(*key, "description")] = version.description
+        found[(*key, "stage")] = version.current_stage
     return found
 
 
