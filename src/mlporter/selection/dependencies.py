@@ -178,7 +178,8 @@ _OWNERS = {"run": "runs", "logged_model": "logged_models"}
 
 
 def _distinct(values: pa.Array) -> set[Key]:
-    return set(pc.drop_null(pc.unique(values)).to_pylist())
+    # A server says of a version without a run that its run is "".
+    return set(pc.drop_null(pc.unique(values)).to_pylist()) - {""}
 
 
 _URI = re.compile(r"^(runs|models):(?://[^/]*)?/+([^/@]+)(?:/([^/]+))?")

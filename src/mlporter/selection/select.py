@@ -165,7 +165,7 @@ def _dangling(raw: Source, reach: Reach, table: str, rule: Rule) -> dict[str, se
             outside = pc.invert(mask_at(rows, end, chosen.keys))
             meant = matches(rows, end.where)
             outside = outside if meant is None else pc.and_(outside, meant)
-            keys = set(pc.drop_null(keys_of(rows.filter(outside), end.columns)).to_pylist())
+            keys = set(pc.drop_null(keys_of(rows.filter(outside), end.columns)).to_pylist()) - {""}
             if end.text:
                 keys = {int(key) for key in keys if key.isascii() and key.isdecimal()}
             lost.setdefault(end.entity, set()).update(keys - _there(reach, end.entity, keys))

@@ -143,6 +143,16 @@ def test_deleting_needs_to_be_asked_for_and_goes_as_mlflow_deletes(plain_sqlite,
     assert sync(plain_sqlite, server, delete=True).actions.total("delete") == 0
 
 
+def test_a_version_without_a_run_is_carried_from_server_to_server(server, tmp_path):
+    """A server says of it that its run is the one without an id."""
+    client = server.client()
+    client.create_registered_model("bare")
+    client.create_model_version("bare", "s3://bucket/model")
+    target = sqlite_url(tmp_path / "target.db")
+    result = mlporter.copy(server.address, target, selection={"models": ["bare"]}, artifacts="none")
+    assert [item for item in result.left_out.first if not item.expected] == []
+
+
 def test_a_plan_is_carried_out_as_it_is_or_refused(plain_sqlite, server, tmp_path):
     client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
     sync(plain_sqlite, server)

@@ -245,7 +245,13 @@ class Changes:
         )
 
     def _is_limit(self, table: str, column: str, value: object) -> bool:
-        """What a server makes up where the source has nothing: a name and a start time of a run."""
+        """What a server makes up where the source has nothing, and whatever names what it lacks.
+
+        It gives a run a name and a start time; and the run of a version may be one that is not
+        carried.
+        """
+        if table == "model_versions":
+            return column == "run_id" and value not in self.context.ids.of("runs")
         return table == "runs" and column in {"name", "start_time"} and not value
 
     def _target_model(self, key: tuple[str, str]) -> tuple[str, str]:
