@@ -125,9 +125,10 @@ def old_file_store(root: Path) -> None:
 
 
 def steady(text: str) -> list[str]:
+    """All words; where lines end hangs on how long a real address is that has a short name here."""
     for pattern, name in VARYING:
         text = re.sub(pattern, name, text)
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return text.split()
 
 
 def shown_commands(block: str) -> list[tuple[str, str]]:
