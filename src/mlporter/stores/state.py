@@ -94,6 +94,7 @@ class LastSent:
             UnreachableError: it cannot be written.
         """
         self.folder = folder
+        self._shapes: dict[tuple[str, ...], int] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = FileLock(folder / "lock", thread_local=False)
@@ -150,6 +151,7 @@ class LastSent:
 
     def clear(self) -> None:
         """Forget everything."""
+        self._shapes.clear()
         for table in ("digests", "notes", "shapes"):
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 -- a word of ours
         self._database.execute("DELETE FROM about WHERE name = 'sent'")
@@ -191,6 +193,11 @@ class LastSent:
             )
 
     def _shape(self, columns: tuple[str, ...]) -> int:
+        if columns not in self._shapes:
+            self._shapes[columns] = self._shape_of(columns)
+        return self._shapes[columns]
+
+    def _shape_of(self, columns: tuple[str, ...]) -> int:
         text = json.dumps(columns)
         self._database.execute("INSERT OR IGNORE INTO shapes (columns) VALUES (?)", (text,))
         found = self._database.execute("SELECT shape FROM shapes WHERE columns = ?", (text,))

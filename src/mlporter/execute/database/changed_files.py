@@ -218,7 +218,8 @@ class ChangedFiles:
         states = rows_of(self.work.origin, table, (_KINDS[kind][1], "status"))
         at_work = {ids.get(key, key) for key, status in states if status in _AT_WORK[kind]}
         touched = {key for name, key in self.work.merge.touched if name == table}
-        unsettled = {key for key in both if _group((kind, key)) in self.base.noted(FILES)}
+        noted = self.base.noted(FILES)
+        unsettled = {key for key in both if _group((kind, key)) in noted}
         return both & (touched | at_work | unsettled | (both - known))
 
     def _known(self, kind: str, keys: list[str]) -> list[str]:

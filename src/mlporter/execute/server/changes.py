@@ -186,8 +186,13 @@ class Changes:
     @cached_property
     def _matched_source(self) -> Source:
         return Matched(
-            self.source, frozenset(self.matching.matches), self._models, tombstones(self.source)
+            self.source, frozenset(self.matching.matches), self._models, self._dead_versions
         )
+
+    @cached_property
+    def _dead_versions(self) -> frozenset[str]:
+        """Versions that the source has deleted."""
+        return tombstones(self.source)
 
     @cached_property
     def _dead_models(self) -> frozenset[str]:
@@ -204,7 +209,6 @@ class Changes:
         models = self._models
         servers_own = {*source_tags.SERVERS_OWN}
         servers_own |= {"mlflow.user"} if self.context.is_databricks else set()
-        dead = tombstones(self.source) if table.startswith("model_version") else frozenset()
         column = source_tags.TAG_TABLES.get(table)
 
         def is_matched(key: Mapping[str, Any]) -> bool:
@@ -215,7 +219,7 @@ class Changes:
             if table.startswith(("registered_model", "model_version")):
                 model = (str(key.get("workspace") or "default"), str(key["name"]))
                 version = "\x1f".join((*model, str(key.get("version", ""))))
-                return model in models and version not in dead
+                return model in models and version not in self._dead_versions
             if table in {"trace_info", "trace_tags", "trace_request_metadata"}:
                 return str(key["request_id"]) not in gone["trace_info"]
             return True
@@ -264,8 +268,7 @@ class Changes:
         """Runs and logged models that were sent, and that the server does not have any more."""
         found: dict[str, set[str]] = defaultdict(set)
         policy, base = self.context.policy, self.memory.base
-        step = policy.step
-        if step is None or step.prefer == "ours" or policy.force or not base.is_known:
+        if not policy.leaves_removed or policy.force or not base.is_known:
             return found
         for kind in ("runs", "logged_models"):
             lacking = set(unit_keys(self.source, kind)) - self.context.ids.of(kind).keys()
@@ -297,9 +300,8 @@ class Changes:
     def _settle_conflicts(self) -> None:
         """Refuse what is in conflict, or leave it out, as the policy says."""
         context = self.context
-        stays = context.policy.step is not None or context.policy.on_conflict == "skip"
         for kind, name, why in self.plan.conflicts:
-            if stays:
+            if context.policy.leaves_out:
                 said = f"{why}; the target keeps its own"
                 context.left_out.add(LeftOut(kind, name, "", "conflict", said))
             else:
@@ -311,23 +313,22 @@ class Changes:
         policy = self.context.policy
         if not policy.updates or not self.memory.base.is_known:
             return
-        there = _Copies(self.context)
         self.vanished = Vanished(
             self._gone_sides,
-            there.reader,
+            self.context.all_copies,
             self.planner,
             self._alive,
             kinds=_UNITS[::-1],
             others=self.context.everything,
         )
-        rows = {table: list(found) for table, found in self.plan.removals.items()}
         self.vanished.run()
-        # With a thing a server deletes all of its rows: one request does it.
-        self.plan.removals.clear()
-        self.plan.removals.update(rows)
         step = policy.step
         if step is not None and step.delete:
-            check_how_many(self.vanished.going, there.count, step.max_delete, self.memory.subject)
+            check_how_many(self.vanished.going, self._count, step.max_delete, self.memory.subject)
+
+    def _count(self, table: str) -> int:
+        """How many copies of a kind the server has."""
+        return sum(1 for _ in rows_of(self.context.all_copies, table, BY_NAME[table].key[-1:]))
 
     def _gone_sides(self, kind: str, table: str, keys: set[str]) -> Sides | None:
         pair = self.context.pair(table, _LEFT.get(table, frozenset()))
@@ -336,7 +337,7 @@ class Changes:
         if table not in _TABLES:
             return None
         chosen = Choice({kind: Chosen.of(kind, keys)})
-        theirs = MappedReader(_Copies(self.context).reader, IdMap(), chosen)
+        theirs = MappedReader(self.context.all_copies, IdMap(), chosen)
         nothing = MappedReader(Nothing(self.source.tables), IdMap())
         normalisers = self.context.normalisers(table)
         return Sides(pair, nothing, theirs, (normalisers, normalisers))
@@ -363,9 +364,9 @@ class Changes:
         for table in _TABLES:
             sides = self._sides(table) if self.context.has(table) else None
             if sides is not None:
-                differ = disputed.disputed.get(table, set()) | disputed.sent.get(table, set())
-                remember(base, sides.pair.table, sides.of_source(), differ)
                 sent = disputed.sent.get(table, set())
+                differ = disputed.disputed.get(table, set()) | sent
+                remember(base, sides.pair.table, sides.of_source(), differ)
                 remember_refused(base, sides.pair.table, sides.of_source(), sent)
         if self.vanished is not None:
             for kind, key in (*self.vanished.forgotten, *self.vanished.doomed):
@@ -386,19 +387,3 @@ def _has_fewer_points(
         return False
     order = ("step", "timestamp", "value")
     return theirs is None or [theirs[n] for n in order] < [mine[n] for n in order]
-
-
-class _Copies:
-    """All copies that a server has, of whatever the source had once, by the source's ids."""
-
-    def __init__(self, context: ServerContext) -> None:
-        self._context = context
-
-    @property
-    def reader(self) -> MappedReader:
-        """Their rows."""
-        return self._context.all_copies
-
-    def count(self, table: str) -> int:
-        """How many there are."""
-        return sum(1 for _ in rows_of(self.reader, table, BY_NAME[table].key[-1:]))

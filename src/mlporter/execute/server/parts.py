@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlporter.catalogue.types import Table
+    from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Among, Source
     from mlporter.stores.server.source import ServerSource
 
 __all__ = ["Matched", "Within"]
+
+_MODEL: tuple[str, ...] = ("workspace", "name")
+"""Columns that name a registered model."""
 
 
 class Matched(Wrapped):
@@ -42,7 +46,7 @@ class Matched(Wrapped):
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a table by key."""
         if table in OF_MODELS:
-            asked: tuple[str, ...] = ("workspace", "name")
+            asked = _MODEL
             asked += ("version",) if table.startswith("model_version") else ()
             wanted: Callable[[tuple[Any, ...]], bool] = self._has_model
         elif table in {"experiments", "experiment_tags"}:
@@ -51,11 +55,7 @@ class Matched(Wrapped):
             yield from self.inner.read(table, columns, among)
             return
         names = columns or tuple(self._by_name[table].schema.names)
-        needed = tuple(dict.fromkeys((*names, *asked)))
-        for batch in self.inner.read(table, needed, among):
-            found = [batch.column(batch.schema.names.index(name)).to_pylist() for name in asked]
-            keep = [wanted(key) for key in zip(*found, strict=True)]
-            yield batch.filter(pa.array(keep, pa.bool_())).select(list(names))
+        yield from _where(self.inner, table, names, among, asked, wanted)
 
     def _has_model(self, key: tuple[Any, ...]) -> bool:
         model = (key[0] or "default", key[1])
@@ -104,9 +104,23 @@ class Within:
         self, entry: Table, columns: tuple[str, ...] | None, among: Among | None
     ) -> Iterator[pa.RecordBatch]:
         names = columns or tuple(entry.schema.names)
-        needed = tuple(dict.fromkeys((*names, "workspace", "name")))
-        for batch in self._server.read(entry.name, needed, among):
-            at = [batch.schema.names.index(name) for name in ("workspace", "name")]
-            keys = zip(*(batch.column(column).to_pylist() for column in at), strict=True)
-            keep = [(key[0] or "default", key[1]) in self._models for key in keys]
-            yield batch.filter(pa.array(keep, pa.bool_())).select(list(names))
+        yield from _where(self._server, entry.name, names, among, _MODEL, self._has_model)
+
+    def _has_model(self, key: tuple[Any, ...]) -> bool:
+        return (key[0] or "default", key[1]) in self._models
+
+
+def _where(  # noqa: PLR0917 -- what is read, and what of it is wanted
+    reader: Reader,
+    table: str,
+    names: tuple[str, ...],
+    among: Among | None,
+    asked: tuple[str, ...],
+    wanted: Callable[[tuple[Any, ...]], bool],
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of the rows of which the values of other ones (`asked`) are wanted."""
+    needed = tuple(dict.fromkeys((*names, *asked)))
+    for batch in reader.read(table, needed, among):
+        found = [batch.column(batch.schema.names.index(name)).to_pylist() for name in asked]
+        keep = [wanted(key) for key in zip(*found, strict=True)]
+        yield batch.filter(pa.array(keep, pa.bool_())).select(list(names))

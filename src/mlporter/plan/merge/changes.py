@@ -22,7 +22,7 @@ from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.plan.three_sides.keys import key_array, key_text, owner_of
 from mlporter.plan.three_sides.row import Sides, is_of_a_registry
 from mlporter.plan.three_sides.sides import Outcome, State, decide
-from mlporter.plan.units import ENTITIES, EXPERIMENTS, OWNED, Choice, Chosen, tables_of
+from mlporter.plan.units import ENTITIES, OWNED, Choice, Chosen, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
 
@@ -183,8 +183,7 @@ class Changes:
         """A table of both sides, of some units that only the target has."""
         if not self.comparison.is_on_both(table):
             return None
-        numbers = kind == EXPERIMENTS  # of which the keys are no texts
-        chosen = Choice({kind: Chosen(frozenset(map(int, keys) if numbers else keys))})
+        chosen = Choice({kind: Chosen.of(kind, keys)})
         theirs = MappedReader(self.target, IdMap(), chosen)
         nothing = MappedReader(Nothing(self.source.tables), IdMap())
         if table in _COMPARED:
@@ -231,10 +230,12 @@ class Changes:
         for table in ("experiments", "registered_models", "model_versions"):
             entry = next((one for one in self.target.tables if one.name == table), None)
             column = UPDATE_TIMES[table]
-            if entry is None or column not in entry.by_name or not self._times(table, ids, None):
+            if entry is None or column not in entry.by_name:
+                continue
+            mine = self._times(table, ids, None)
+            if not mine:
                 continue
             stays = set(plan.kept[table])
-            mine = self._times(table, ids, None)
             for row in rows_of(self.target, table, (*entry.key, column)):
                 key, later = row[:-1], mine.get(row[:-1])
                 if later is None or key in stays or (table, key) in changed:

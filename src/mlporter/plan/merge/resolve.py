@@ -536,7 +536,8 @@ class _Resolver:
         merge.updates += renamed + self.changes.updates(merge.ids) + vanished.updates
         merge.removals = [
             Removal(table, columns, key)
-            for table, rows in plan.removals.items()
+            for removals in (plan.removals, vanished.removals)
+            for table, rows in removals.items()
             for columns, key in rows
         ]
         merge.appended = dict(self.changes.appended)

@@ -37,27 +37,29 @@ def group_name(table: Table, row: Mapping[str, object]) -> str:
     return key_text(row[name] for name in group_columns(table))
 
 
+def _owner(table: Table) -> tuple[str, tuple[str, ...]]:
+    """The kind of unit that rows of a table belong to, and the columns that name it."""
+    owned = OWNED.get(table.name)
+    if owned is not None:
+        return owned.entity, owned.columns
+    return _NAMED.get(table.name, (table.name, table.key))
+
+
 def groups_are_of(table: Table) -> str | None:
     """The kind of unit by whose key the groups of a table are named; None if by no unit's."""
-    if group_columns(table) == table.key:
-        return None
-    owned = OWNED.get(table.name)
-    kind, columns = _NAMED.get(table.name, ("", ()))
-    if owned is not None:
-        kind, columns = owned.entity, owned.columns
-    return kind if columns == group_columns(table) else None
+    columns = group_columns(table)
+    kind, owner = _owner(table)
+    return kind if columns == owner != table.key else None
 
 
 def owner_columns(table: Table) -> tuple[str, ...]:
     """The columns that name the unit which a row belongs to; its own key, if it is one."""
-    owned = OWNED.get(table.name)
-    return owned.columns if owned is not None else _NAMED.get(table.name, ("", table.key))[1]
+    return _owner(table)[1]
 
 
 def owner_of(table: Table, row: Mapping[str, object]) -> tuple[str, str]:
     """The table and the key of the unit that a row belongs to; its own, if it is one."""
-    owned, columns = OWNED.get(table.name), owner_columns(table)
-    kind = owned.entity if owned is not None else _NAMED.get(table.name, (table.name, ()))[0]
+    kind, columns = _owner(table)
     if not set(columns) <= row.keys():
         return table.name, key_text(row[name] for name in table.key)
     return kind, key_text(row[name] for name in columns)

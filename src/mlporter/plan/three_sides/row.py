@@ -106,11 +106,6 @@ class RowPlan:
     touched: set[tuple[str, str]] = field(default_factory=set)
     sent: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the target stays as it is."""
-        return not (self.inserts or self.updates or self.removals)
-
 
 @dataclass(frozen=True)
 class Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlporter.plan.side_reader import Reader
-    from mlporter.plan.three_sides.row import Sides
+    from mlporter.plan.three_sides.row import Key, Sides
     from mlporter.plan.three_sides.rows import RowPlanner
     from mlporter.plan.three_sides.sides import Side
 
@@ -72,6 +72,7 @@ class Vanished:
         forgotten: What neither side has any more.
         kinds: What is looked for, in an order in which what others refer to comes last.
         others: All that the target has, where `target` is a part of it.
+        removals: Rows of what has no trash, children first: a server deletes them by itself.
     """
 
     sides: Callable[[str, str, set[str]], Sides | None]
@@ -83,6 +84,9 @@ class Vanished:
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     kinds: tuple[str, ...] = _KINDS
     others: Reader | None = None
+    removals: dict[str, list[tuple[tuple[str, ...], Key]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     def run(self) -> None:
         """Look for them, and decide about each."""
@@ -94,7 +98,8 @@ class Vanished:
     @property
     def going(self) -> list[tuple[str, str]]:
         """All that is deleted: units, and aliases, which are planned as rows."""
-        aliases = self.planner.plan.removals.get(_ALIASES, ())
+        plan = self.planner.plan
+        aliases = [*plan.removals.get(_ALIASES, ()), *self.removals.get(_ALIASES, ())]
         whole = BY_NAME[_ALIASES].key
         return [
             *self.doomed,
@@ -259,7 +264,7 @@ class Vanished:
 
     def _remove(self, kind: str, row: Mapping[str, Any], key: tuple[str, ...]) -> None:
         """All rows of something, children first."""
-        removals = self.planner.plan.removals
+        removals = self.removals
         values = tuple(row[name] for name in key)
         if kind == MODELS:
             below = ("registered_model_aliases", "registered_model_tags", "model_version_tags",
