@@ -25,7 +25,9 @@ class Kind(str, Enum):
     USERS = "users"
     """Users and permissions: carried by names, and never by number."""
     UNKNOWN = "unknown"
-    """Found by reflection, not in the catalogue; exported and marked."""
+    """Another program's, found by reflection: left where it is, unless it is asked for."""
+    NEWER = "newer"
+    """MLflow's own, of a revision that the catalogue does not know; carried as it was found."""
     OWN = "own"
     """Ours, not MLflow's: `artifacts` and `left_out` of a bundle."""
 

@@ -156,6 +156,12 @@ _MEMORY = (
     ),
 )
 
+_OLDER_TARGET = click.option(
+    "--drop-unknown",
+    is_flag=True,
+    help="Leave out, and name, what the target's older MLflow has no table or column for.",
+)
+
 _NAMES = (
     click.option(
         "--rename",
@@ -206,6 +212,7 @@ _SYNC = (
         help="Read everything, and not only what seems to have changed.",
     ),
     *_MEMORY,
+    _OLDER_TARGET,
     *_NAMES,
 )
 
@@ -233,5 +240,6 @@ _MERGE = (
         is_flag=True,
         help="Restore what the target has only marked as deleted, and the source has not.",
     ),
+    _OLDER_TARGET,
     *_NAMES,
 )

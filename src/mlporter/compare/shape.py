@@ -18,7 +18,7 @@ from mlporter.catalogue.types import Column, Kind, Place, Table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Normalise", "Pair", "Shaper", "blank_places", "pair_up"]
+__all__ = ["Normalise", "Pair", "Shaper", "blank_places", "pair_up", "says_something", "stand_in"]
 
 
 class Normalise(Protocol):
@@ -57,7 +57,7 @@ def pair_up(left: Table | None, right: Table | None, leave: frozenset[str]) -> P
         keys = lone.only(frozenset(lone.key))
         return Pair(keys, left and keys, right and keys, _unkeyed(keys))
     mine, theirs = _without(left, leave), _without(right, leave)
-    known, other = (theirs, mine) if mine.kind is Kind.UNKNOWN else (mine, theirs)
+    known, other = (theirs, mine) if mine.kind in {Kind.UNKNOWN, Kind.NEWER} else (mine, theirs)
     key, clashes = _common_key(known, other), []
     columns = []
     for name in dict.fromkeys((*key, *known.schema.names, *other.schema.names)):
@@ -147,23 +147,27 @@ class Shaper:
     def _column(self, batch: pa.RecordBatch, column: Column) -> pa.Array:
         index = batch.schema.get_field_index(column.name)
         if index < 0:
-            return _stand_in(column, self._pair.table.key, batch.num_rows)
+            return stand_in(column, self._pair.table.key, batch.num_rows)
         values = batch.column(index)
         return values if values.type == column.type else values.cast(column.type)
 
     def _tally(self, batch: pa.RecordBatch) -> None:
         for name in self.surplus:
             column = self._pair.table.by_name[name]
-            empty = _stand_in(column, self._pair.table.key, 1)[0]
             values = batch.column(batch.schema.names.index(name))
-            if empty.is_valid:
-                differ = pc.fill_null(pc.not_equal(values, empty), fill_value=True)
-                self.surplus[name] += int(pc.sum(differ).as_py() or 0)
-            else:
-                self.surplus[name] += len(values) - values.null_count
+            self.surplus[name] += says_something(values, column, self._pair.table.key)
 
 
-def _stand_in(column: Column, key: tuple[str, ...], rows: int) -> pa.Array:
+def says_something(values: pa.Array, column: Column, key: tuple[str, ...]) -> int:
+    """In how many rows a column says more than the lack of it does."""
+    empty = stand_in(column, key, 1)[0]
+    if not empty.is_valid:
+        return int(len(values) - values.null_count)
+    differ = pc.fill_null(pc.not_equal(values, empty), fill_value=True)
+    return int(pc.sum(differ).as_py() or 0)
+
+
+def stand_in(column: Column, key: tuple[str, ...], rows: int) -> pa.Array:
     """What a lacking column is read as: NULL, or MLflow's default where that is not allowed."""
     if column.nullable and column.name not in key:
         return pa.nulls(rows, column.type)

@@ -69,6 +69,7 @@ class Policy:
         undelete: Restore what the target has only marked as deleted, and the source has not.
         step: What `sync` wants besides; None of every other verb.
         rebase: What differs and nothing is remembered of counts as edited at the target.
+        drop_unknown: Leave out, and name, what the target's older schema has no place for.
         force: With ``update``: also over what was edited at the target, or is newer there.
 
     Raises:
@@ -83,6 +84,7 @@ class Policy:
     step: InStep | None = None
     force: bool = False
     rebase: bool = False
+    drop_unknown: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""

@@ -132,7 +132,9 @@ class Shape:
     @classmethod
     def of(cls, tables: Iterable[Table]) -> Shape:
         """The shape of these tables."""
-        shape = cls({t.name: t for t in tables if t.kind not in {Kind.UNKNOWN, Kind.USERS}})
+        shape = cls(
+            {t.name: t for t in tables if t.kind not in {Kind.UNKNOWN, Kind.NEWER, Kind.USERS}}
+        )
         for table in shape.tables.values():
             for group in shape._groups_in(table):
                 shape.groups.setdefault(group.owner.entity, []).append(group)

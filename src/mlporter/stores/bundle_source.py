@@ -11,6 +11,7 @@ from mlporter.bundle.folder.layout import BLOBS, what_is_wrong
 from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.tables.read_parts import read_table
 from mlporter.catalogue import TABLES, USER_TABLES
+from mlporter.catalogue.found import in_order
 from mlporter.catalogue.tables.own import ARTIFACTS
 from mlporter.errors import BundleDamagedError
 from mlporter.stores.protocols import ArtifactFile, Description
@@ -78,7 +79,7 @@ class BundleSource:
         """Its tables in the catalogue's order, then those that the catalogue does not know."""
         known = [t.name for t in (*TABLES, *USER_TABLES) if t.name in self._tables]
         rest = sorted(set(self._tables) - set(known) - set(OWN_TABLES))
-        return tuple(self._tables[name] for name in (*known, *rest))
+        return in_order(self._tables[name] for name in (*known, *rest))
 
     def count(self, table: str) -> int:
         """Rows of a table, as the manifest says.

@@ -13,7 +13,7 @@ from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
 from mlporter.redaction import redact_address
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.database.schema.revision import installed_head
+from mlporter.stores.database.schema.scripts import installed_head
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.views.remote_source import remote_source

@@ -43,6 +43,7 @@ def import_(
     state: str | None = None,
     force: bool = False,
     rebase: bool = False,
+    drop_unknown: bool = False,
     plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
@@ -85,6 +86,7 @@ def import_(
         state: The folder that remembers what was last sent; None is one of the user's.
         force: With ``update``: also over what was edited at the target, or is newer there.
         rebase: Nothing is remembered any more: what differs counts as edited at the target.
+        drop_unknown: Leave out, and name, what the target's older schema has no place for.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Plan, and write nothing.
         on_progress: Told how far it is.
@@ -115,6 +117,7 @@ def import_(
         "state": state,
         "force": force,
         "rebase": rebase,
+        "drop_unknown": drop_unknown,
         "plan_out": plan_out,
         "dry_run": dry_run,
     }
@@ -149,6 +152,7 @@ def copy(
     state: str | None = None,
     force: bool = False,
     rebase: bool = False,
+    drop_unknown: bool = False,
     plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
@@ -188,6 +192,7 @@ def copy(
         "state": state,
         "force": force,
         "rebase": rebase,
+        "drop_unknown": drop_unknown,
         "plan_out": plan_out,
         "dry_run": dry_run,
     }

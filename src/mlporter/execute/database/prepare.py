@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
+from mlporter.catalogue import described
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
 from mlporter.execute.database.rewrite import Remap, Rewrite
@@ -21,6 +22,7 @@ from mlporter.plan.merge.resolve import resolve, resolve_fresh
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
+from mlporter.plan.unheld import left_unheld
 from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
@@ -60,6 +62,13 @@ class Target(Protocol):
     @property
     def tables(self) -> tuple[Table, ...]:
         """Its tables."""
+
+    @property
+    def revision(self) -> str:
+        """Of which schema they are."""
+
+    def how_to_hold(self, revision: str) -> str:
+        """What to do for it to hold all of a newer schema."""
 
     @property
     def enforces_caps(self) -> bool:
@@ -249,6 +258,7 @@ def prepare(
         )
     counts = {table.name: source.count(table.name) for table in source.tables}
     plan = plan_transfer(source.tables, counts, target.tables, include_secrets=include_secrets)
+    plan = _held(source, target, plan, policy)
     largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
     fresh = target.is_fresh
     if fresh:
@@ -282,6 +292,30 @@ def prepare(
     return Prepared(
         carried, source, whole, target, plan, merge, policy, fresh, rewrite, on_progress
     )
+
+
+def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> Plan:
+    """The plan without what an older target cannot hold.
+
+    Raises:
+        RefusedError: there is such a thing, and it was not said that it may be left out.
+    """
+    plan, unheld = left_unheld(plan, source, target.tables)
+    if not unheld or policy.drop_unknown:
+        return plan
+    mine, there = source.description.revision, target.revision
+    raise RefusedError(
+        f"its schema is at revision {described(there)}, and cannot hold all of the source's, which "
+        f"is at {described(mine)}",
+        subject=str(target.address),
+        hint=f"{target.how_to_hold(mine)}; or leave it out and have it named: --drop-unknown",
+        reasons=tuple(_named(item) for item in unheld[:MAX_REASONS]),
+    )
+
+
+def _named(item: LeftOut) -> str:
+    name = f"{item.id}.{item.path}" if item.path else item.id
+    return f"{item.kind} {name}: {item.detail}"
 
 
 def _check_empty(carried: Source, target: Target, plan: Plan) -> None:

@@ -7,6 +7,8 @@ from functools import cached_property, partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue import described
+from mlporter.errors import LeftOut
 from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
 from mlporter.execute.database.existing_files import with_existing_files
@@ -28,11 +30,11 @@ from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
-    from mlporter.errors import LeftOut
     from mlporter.execute.database.prepare import Prepared, Target
     from mlporter.execute.options import TransferOptions
     from mlporter.execute.remarks import Seen
     from mlporter.progress import OnProgress
+    from mlporter.stores.database.target import DatabaseTarget
     from mlporter.stores.protocols import Source
 
 
@@ -66,6 +68,7 @@ class DatabaseTransfer:
             target.rollback()
             raise
         load.run(partial(self._remember, work, target.tables, changed))
+        self._tell_of_upgrade(target, load.left_out)
         self.memory.base.commit()
         if changed is not None and changed.replaces:
             load.replace_files()
@@ -73,6 +76,21 @@ class DatabaseTransfer:
             self.memory.base.commit()
         moved = load.files_result or FilesResult(self.options.artifacts)
         return self._result(work, moved, load.left_out, started)
+
+    def _tell_of_upgrade(self, target: DatabaseTarget, left_out: LeftOutCollector) -> None:
+        """Say that MLflow upgraded what was made at the source's revision, or could not."""
+        mine = target.revision
+        if target.upgraded_to:
+            self.memory.notes.append(
+                f"The tables were made at revision {described(mine)}, as the source has them, and "
+                f"MLflow then upgraded them to {described(target.upgraded_to)}."
+            )
+        if target.not_upgraded:
+            detail = (
+                f"all is in it, at revision {described(mine)}; {target.not_upgraded}. Upgrade it "
+                f"before MLflow uses it: {self.place.upgrade_command}"
+            )
+            left_out.add(LeftOut("database", str(self.place), "", "not-upgraded", detail))
 
     def _target_files(self, work: Prepared) -> TargetFiles | None:
         """Where files go, if any are copied."""
@@ -122,7 +140,10 @@ class DatabaseTransfer:
         if self.place.kind is AddressKind.SQLITE or not has_no_tables(self.place):
             return
         target = open_preview(
-            self.place, self.source.description.revision, self.options.target_auth
+            self.place,
+            self.source.description.revision,
+            self.options.target_auth,
+            tables=self.source.tables,
         )
         memory = Memory(whole=self.memory.whole)
         try:
@@ -134,7 +155,10 @@ class DatabaseTransfer:
     def preview(self, started: float) -> Result:
         """Say what would be done."""
         target = open_preview(
-            self.place, self.source.description.revision, self.options.target_auth
+            self.place,
+            self.source.description.revision,
+            self.options.target_auth,
+            tables=self.source.tables,
         )
         try:
             work = self._prepare(target)

@@ -342,7 +342,7 @@ def _is_own(column: Column, owner: tuple[str, ...], key: tuple[str, ...]) -> boo
 
 
 def _is_kept(table: Table) -> bool:
-    return table.kind in {Kind.KEPT, Kind.UNKNOWN, Kind.SECRET}
+    return table.kind in {Kind.KEPT, Kind.UNKNOWN, Kind.NEWER, Kind.SECRET}
 
 
 def _edges(reader: MappedReader) -> dict[str, str]:

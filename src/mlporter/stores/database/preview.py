@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.presence import is_folder, is_there
 from mlporter.catalogue import TABLES
 from mlporter.catalogue.types import Kind
-from mlporter.errors import RevisionError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import (
     AuthDatabase,
@@ -15,9 +15,15 @@ from mlporter.stores.database.auth_database import (
     check_writable,
     open_auth,
 )
-from mlporter.stores.database.schema.creation import check_can_create
+from mlporter.stores.database.history.relations import tables_at
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
+from mlporter.stores.database.schema.scripts import installed_scripts
+from mlporter.stores.database.schema.standing import (
+    check_standing,
+    how_to_hold,
+    revision_to_make,
+)
 from mlporter.stores.database.source import DatabaseSource, snapshot_of
 from mlporter.stores.database.target import is_fresh
 from mlporter.stores.protocols import points_by_run
@@ -39,8 +45,9 @@ class NothingThere:
 
     limits = None
 
-    def __init__(self, tables: tuple[Table, ...] = TABLES) -> None:
+    def __init__(self, tables: tuple[Table, ...], revision: str) -> None:
         self.tables = tables
+        self.revision = revision
 
     def read(
         self,
@@ -71,7 +78,12 @@ class Preview:
         self.address = address
         self._inner = inner
         self._auth = auth
+        self.revision = _revision(inner)
         self.tables = auth.among(inner.tables) if auth is not None else inner.tables
+
+    def how_to_hold(self, revision: str) -> str:
+        """What to do for it to hold all of a newer schema."""
+        return how_to_hold(revision, installed_scripts(), self.address)
 
     @property
     def enforces_caps(self) -> bool:
@@ -113,16 +125,28 @@ class Preview:
         self._inner.close()
 
 
-def open_preview(address: Address, revision: str, auth: Address | None = None) -> Preview:
+def _revision(inner: DatabaseSource | NothingThere) -> str:
+    return inner.revision if isinstance(inner, NothingThere) else inner.description.revision
+
+
+def open_preview(
+    address: Address, revision: str, auth: Address | None = None, *, tables: tuple[Table, ...] = ()
+) -> Preview:
     """Look at a database that rows of a schema revision would go to, and at that of its users.
 
+    Args:
+        address: Where.
+        revision: Of the rows.
+        auth: Where the users go, if that is another database.
+        tables: The source's: a schema that is made for them has the same ones.
+
     Raises:
-        RevisionError: it is at another revision, or MLflow would make one at another.
+        RevisionError: it is at a revision that they do not go into, or MLflow would make such one.
         UnreachableError: it cannot be reached.
     """
     users = None if auth is None else _open_users(auth, address)
     try:
-        return Preview(address, _open(address, revision), users)
+        return Preview(address, _open(address, revision, tables), users)
     except BaseException:
         if users is not None:
             users.close()
@@ -139,20 +163,34 @@ def _open_users(auth: Address, address: Address) -> AuthDatabase:
         raise
 
 
-def _open(address: Address, revision: str) -> DatabaseSource | NothingThere:
+def _open(
+    address: Address, revision: str, tables: tuple[Table, ...]
+) -> DatabaseSource | NothingThere:
     if has_no_tables(address):
-        check_can_create(revision, address)
-        kept = tuple(table for table in TABLES if table.kind is not Kind.UNKNOWN)
-        return NothingThere(kept)
-    source = DatabaseSource(address, older=False)
-    if source.description.revision != revision:
+        made = revision_to_make(revision, installed_scripts(), address)
+        own = tuple(table for table in tables if table.kind is Kind.NEWER)
+        new = (*_as_made(tables), *own) if made == revision else ()
+        return NothingThere(new or tables_at(made), made)
+    source = DatabaseSource(address, older=False, exactly=revision)
+    try:
+        check_standing(source.description.revision, revision, installed_scripts(), address)
+    except BaseException:
         source.close()
-        raise RevisionError(
-            f"its schema is at revision {source.description.revision}, the source is at {revision}",
-            subject=str(address),
-            hint="use the same MLflow release on both sides",
-        )
+        raise
     return source
+
+
+def _as_made(tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    """The catalogue's tables, with columns that the source has besides."""
+    here = {table.name: table for table in tables}
+    return tuple(_both(table, here.get(table.name)) for table in TABLES)
+
+
+def _both(table: Table, here: Table | None) -> Table:
+    if here is None:
+        return table
+    more = tuple(c for c in here.columns if c.name not in table.by_name)
+    return replace(table, columns=table.columns + more)
 
 
 def has_no_tables(address: Address) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.moved_artifacts import FOLDERS
 from mlporter.catalogue import HEAD_REVISION, TABLES
+from mlporter.catalogue import is_newer as is_newer_revision
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
@@ -19,8 +20,20 @@ from mlporter.stores.database.engines import mysql, postgresql
 from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
 from mlporter.stores.database.history import Relation, as_newest, losses
 from mlporter.stores.database.mysql.limits import limits_of
-from mlporter.stores.database.schema.reflection import actual_tables, as_catalogue
-from mlporter.stores.database.schema.revision import check_revision, is_as_it_is, read_revision
+from mlporter.stores.database.schema.foreign_keys import foreign_keys
+from mlporter.stores.database.schema.newer import lacking, mlflows_own
+from mlporter.stores.database.schema.reflection import (
+    actual_tables,
+    as_catalogue,
+    declared_columns,
+)
+from mlporter.stores.database.schema.revision import (
+    check_needed,
+    check_revision,
+    is_as_it_is,
+    read_revision,
+)
+from mlporter.stores.database.schema.scripts import installed_scripts
 from mlporter.stores.database.schema.user_rows import UserRows, has_users
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 from mlporter.stores.rows.filters import columns_with, rows_among
@@ -52,7 +65,12 @@ class DatabaseReader:
     """
 
     def __init__(
-        self, address: Address, connections: Callable[[], Connection], *, older: bool = False
+        self,
+        address: Address,
+        connections: Callable[[], Connection],
+        *,
+        older: bool = False,
+        exactly: str = "",
     ) -> None:
         """Look what is there.
 
@@ -60,6 +78,7 @@ class DatabaseReader:
             address: Where, for messages.
             connections: Opens another connection.
             older: Read a schema that is older than the catalogue's as if it had been upgraded.
+            exactly: A revision that is read as it is, though it is older.
 
         Raises:
             RefusedError: it is no schema of MLflow's; RevisionError: of none that is read here.
@@ -75,12 +94,19 @@ class DatabaseReader:
                 self.actual = actual_tables(connection)
                 self.stored_revision = read_revision(connection, self.actual, address)
                 self.users = UserRows(self.actual, connection) if has_users(self.actual) else None
-            check_revision(self.stored_revision, address, tuple(self.actual), older=older)
-            _check_whole(self.stored_revision, self.actual, address)
+                is_newer = is_newer_revision(self.stored_revision)
+                keys = foreign_keys(connection) if is_newer else ()
+            self._check(older=older, exactly=exactly)
             self.revision = self.stored_revision
-            self.tables = as_catalogue(self.actual)
+            self.is_sure = not is_newer or self.revision in installed_scripts().revisions
+            names = installed_scripts().tables if self.is_sure else frozenset[str]()
+            own = mlflows_own(self.actual, keys, names) if is_newer else frozenset[str]()
+            self.tables = as_catalogue(self.actual, own, keys)
+            if is_newer:
+                reasons = tuple(lacking(self.tables, declared_columns(self.actual)))
+                check_needed(self.revision, reasons, address)
             self._relations: dict[str, Relation] = {}
-            if not is_as_it_is(self.stored_revision):
+            if not is_newer and not is_as_it_is(self.revision) and self.revision != exactly:
                 self.revision = HEAD_REVISION
                 self.tables, self._relations = as_newest(
                     self.actual, self.tables, self.stored_revision, address
@@ -91,6 +117,12 @@ class DatabaseReader:
             self.close()
             raise
         self.by_name = {table.name: table for table in self.tables}
+
+    def _check(self, *, older: bool, exactly: str) -> None:
+        if self.stored_revision != exactly:
+            tables = tuple(self.actual)
+            check_revision(self.stored_revision, self.address, tables, older=older)
+        _check_whole(self.stored_revision, self.actual, self.address)
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:
@@ -243,6 +275,7 @@ class DatabaseSource:
         workers: int = 4,
         orphans: bool = False,
         older: bool = True,
+        exactly: str = "",
         part: bool = False,
         allowed: tuple[Path, ...] = (),
     ) -> None:
@@ -254,12 +287,15 @@ class DatabaseSource:
             workers: How many places are listed at a time.
             orphans: List also files that no row points to.
             older: Read a database of an older MLflow as if it had been upgraded.
+            exactly: A revision that is read as it is, though it is older.
             part: Only a part will be read; see `SqliteSnapshot`.
             allowed: Folders of this machine that rows may name, besides its own.
         """
         self._snapshot = snapshot_of(address, part=part)
         try:
-            self._reader = DatabaseReader(address, self._snapshot.connect, older=older)
+            self._reader = DatabaseReader(
+                address, self._snapshot.connect, older=older, exactly=exactly
+            )
         except BaseException:
             self._snapshot.close()
             raise
@@ -287,6 +323,7 @@ class DatabaseSource:
             revision=reader.revision,
             consistency="snapshot",
             stored_revision=own if own != reader.revision else None,
+            unsure=not reader.is_sure,
         )
 
     @property

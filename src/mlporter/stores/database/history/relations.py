@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.schema.reflection import ActualColumn
 
-__all__ = ["Relation", "as_newest"]
+__all__ = ["Relation", "as_newest", "tables_at"]
 
 _POSITIONS = {revision: position for position, (revision, _) in enumerate(REVISIONS)}
 _USERS_BECAME_TAGS = "90e64c465722"
@@ -148,6 +148,22 @@ def as_newest(
     relations = {table.name: schema.relation(table) for table in shaped}
     others = [table for table in tables if table.name not in known]
     return (*shaped, *others), {n: found for n, found in relations.items() if found is not None}
+
+
+def tables_at(revision: str) -> tuple[Table, ...]:
+    """The catalogue's tables and columns that a revision has; all of one that is not older."""
+    place = _POSITIONS.get(revision, len(_POSITIONS))
+    later = [change for change in CHANGES if _POSITIONS[change.revision] > place]
+    lacking = {name for change in later for name in change.tables}
+    new: dict[str, set[str]] = {}
+    for change in later:
+        for name, columns in change.columns.items():
+            new.setdefault(name, set()).update(columns)
+    return tuple(
+        table.only(frozenset(table.by_name) - new.get(table.name, set()))
+        for table in TABLES
+        if table.name not in lacking
+    )
 
 
 def _shaped(table: Table, here: Table | None) -> Table:

@@ -1,0 +1,62 @@
+"""What a target of an older schema has no place for: named before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlporter.catalogue.types import Kind
+from mlporter.compare.shape import says_something
+from mlporter.wording import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlporter.catalogue.types import Table
+    from mlporter.errors import LeftOut
+    from mlporter.plan.side_reader import Reader
+    from mlporter.plan.table_plan import Plan
+
+__all__ = ["left_unheld"]
+
+
+def left_unheld(plan: Plan, source: Reader, target: Sequence[Table]) -> tuple[Plan, list[LeftOut]]:
+    """A plan that leaves out what the target cannot hold, and an entry for each such thing.
+
+    That are MLflow's own tables and columns. A column that says nothing in any row, but for what
+    the lack of it says, is no loss.
+
+    Args:
+        plan: What `plan_transfer` made of it: all that the target lacks is left out there.
+        source: What is carried.
+        target: The target's tables.
+    """
+    mine = {table.name: table for table in source.tables}
+    theirs = {table.name: table for table in target}
+    entries: list[LeftOut] = []
+    unheld: list[LeftOut] = []
+    for item in plan.left_out:
+        table = mine[item.id]
+        if item.reason != "unknown" or table.kind in {Kind.UNKNOWN, Kind.USERS}:
+            entries.append(item)
+            continue
+        if item.kind == "column":
+            rows = _rows_with(source, table, item.path, theirs[table.name].key)
+            if not rows:
+                continue
+            said = f"{plural(rows, 'value')}: the target has no such column"
+            item = replace(item, detail=said)  # noqa: PLW2901 -- the same, counted
+        entries.append(item)
+        unheld.append(item)
+    return replace(plan, left_out=tuple(entries)), unheld
+
+
+def _rows_with(source: Reader, table: Table, column: str, key: tuple[str, ...]) -> int:
+    """In how many rows a column says something."""
+    entry = table.by_name[column]
+    return sum(says_something(values, entry, key) for values in _values(source, table, column))
+
+
+def _values(source: Reader, table: Table, column: str) -> Iterator[object]:
+    for batch in source.read(table.name, (column,)):
+        yield batch.column(0)
