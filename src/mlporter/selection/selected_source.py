@@ -43,6 +43,7 @@ class Rule:
         dangling: Keys that are nowhere in the source, by table: they keep no row back.
         is_edge: The table is one of edges: at least one end must be chosen.
         with_strangers: Edges come too whose ends are of unknown kinds, both.
+        nullable: An end may be NULL: then it is none.
     """
 
     ends: tuple[End, ...]
@@ -50,6 +51,7 @@ class Rule:
     dangling: Mapping[str, set[Key]] = field(default_factory=dict)
     is_edge: bool = False
     with_strangers: bool = False
+    nullable: bool = False
 
     @property
     def is_all(self) -> bool:
@@ -100,6 +102,8 @@ class Rule:
         for end in self.ends:
             meant = matches(batch, end.where)
             meant = pc.invert(none) if meant is None else meant
+            if self.nullable:
+                meant = pc.and_(meant, keys_of(batch, end.columns).is_valid())
             known = pc.or_(known, meant)
             held_back = pc.or_(held_back, pc.and_not(meant, self._inside(batch, end)))
         comes = pc.invert(held_back)

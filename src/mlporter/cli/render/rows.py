@@ -55,12 +55,14 @@ class Rows:
         table: The table's name.
         reader: Batches of them.
         limit: How many to show; None means all.
+        note: What people should know of them.
     """
 
     address: str
     table: str
     reader: pa.RecordBatchReader
     limit: int | None = None
+    note: str | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The batches, cut off at the limit, with passwords in URLs hidden."""

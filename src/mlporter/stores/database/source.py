@@ -7,8 +7,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.moved_artifacts import FOLDERS
-from mlporter.catalogue import HEAD_REVISION, TABLES
+from mlporter.catalogue import BY_NAME, HEAD_REVISION, TABLES
 from mlporter.catalogue import is_newer as is_newer_revision
+from mlporter.catalogue.found import found_note
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
@@ -323,6 +324,7 @@ class DatabaseSource:
             revision=reader.revision,
             consistency="snapshot",
             stored_revision=own if own != reader.revision else None,
+            as_found=found_note(reader.revision, reader.tables, BY_NAME),
             unsure=not reader.is_sure,
         )
 
@@ -348,7 +350,7 @@ class DatabaseSource:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of how it was read."""
-        return self._files.notes
+        return _with_note(self.description, self._files.notes)
 
     def losses(self) -> Iterator[LeftOut]:
         """What of an older schema's values the newest schema has no room for."""
@@ -379,6 +381,10 @@ class DatabaseSource:
         """End the snapshot."""
         self._reader.close()
         self._snapshot.close()
+
+
+def _with_note(description: Description, notes: tuple[str, ...]) -> tuple[str, ...]:
+    return (description.as_found, *notes) if description.as_found else notes
 
 
 def _folder(address: Address) -> Path | None:

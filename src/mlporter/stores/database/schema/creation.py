@@ -11,6 +11,7 @@ from mlporter.errors import UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.engines.mysql import environment_settings
+from mlporter.stores.database.schema.scripts import installed_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,11 +32,15 @@ def create_schema(address: Address, revision: str, file: Path | None = None) -> 
         UnreachableError: it could not.
     """
     # Seconds of import time, needed for new databases only.
+    from mlflow.store.db import utils  # noqa: PLC0415
     from mlflow.store.tracking.dbmodels.initial_models import Base  # noqa: PLC0415
 
     def create(engine: Engine) -> None:
-        Base.metadata.create_all(engine)
-        _run_scripts(engine, revision)
+        if revision == installed_head():
+            utils._initialize_tables(engine)  # noqa: SLF001 -- MLflow has no public name for it
+        else:
+            Base.metadata.create_all(engine)
+            _run_scripts(engine, revision)
 
     _with_engine(address, file, create, "could not create its tables")
 
@@ -66,7 +71,10 @@ def _run_scripts(engine: Engine, revision: str) -> None:
 def _with_engine(
     address: Address, file: Path | None, work: Callable[[Engine], None], failed: str
 ) -> None:
-    import sqlalchemy  # noqa: PLC0415 -- seconds of import time, needed for new databases only
+    # Seconds of import time, needed for new databases only.
+    import sqlalchemy  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     # Not a text: SQLAlchemy decodes %20 in it, since 2.1 in the names of files too.
     url = sqlalchemy.make_url(address.sqlalchemy)
@@ -78,7 +86,7 @@ def _with_engine(
     try:
         with _quiet():
             work(engine)
-    except sqlalchemy.exc.SQLAlchemyError as error:
+    except (sqlalchemy.exc.SQLAlchemyError, CommandError, MlflowException, RuntimeError) as error:
         message = redact(str(error)).splitlines()[0]
         full = "full" in message or "No space" in message
         raise UnreachableError(

@@ -47,11 +47,11 @@ def check_standing(target: str, source: str, scripts: Scripts, address: Address)
     standing = standing_of(target, source, scripts)
     if standing in {Standing.SAME, Standing.OLDER}:
         return
-    hint = "use the same MLflow release on both sides: mlflow db upgrade on a copy of the older"
+    hint = "use one MLflow release for both: mlflow db upgrade on a copy of the older one"
     if standing is Standing.NEWER:
         hint = (
-            "import it into a new database, which MLflow upgrades when the rows are in it, and copy "
-            "from there; that needs the MLflow that the target is of"
+            "import it into a new database, which MLflow upgrades when the rows are in it, and "
+            "copy from there; that needs the MLflow that the target is of"
         )
     raise RevisionError(
         f"its schema is at revision {described(target)}, {standing.value}: {described(source)}",
