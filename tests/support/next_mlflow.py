@@ -25,13 +25,13 @@ LONGER = 1000
 _STATEMENTS = (
     "ALTER TABLE runs ADD COLUMN team VARCHAR(64)",
     "ALTER TABLE experiments ADD COLUMN visibility VARCHAR(20) NOT NULL DEFAULT 'private'",
-    "CREATE TABLE reviews (review_id VARCHAR(36) NOT NULL, run_uuid VARCHAR(32) NOT NULL,"
-    " of_experiment INTEGER NOT NULL, verdict TEXT, evidence VARCHAR(500),"
-    " PRIMARY KEY (review_id), FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid),"
-    " FOREIGN KEY (of_experiment) REFERENCES experiments (experiment_id))",
-    "CREATE TABLE review_comments (review_id VARCHAR(36) NOT NULL, place INTEGER NOT NULL,"
-    " said TEXT, PRIMARY KEY (review_id, place),"
-    " FOREIGN KEY (review_id) REFERENCES reviews (review_id))",
+    """CREATE TABLE reviews (review_id VARCHAR(36) NOT NULL, run_uuid VARCHAR(32) NOT NULL,
+    of_experiment INTEGER NOT NULL, verdict TEXT, evidence VARCHAR(500), PRIMARY KEY (review_id),
+    FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid),
+    FOREIGN KEY (of_experiment) REFERENCES experiments (experiment_id))""",
+    """CREATE TABLE review_comments (review_id VARCHAR(36) NOT NULL, place INTEGER NOT NULL,
+    said TEXT, PRIMARY KEY (review_id, place),
+    FOREIGN KEY (review_id) REFERENCES reviews (review_id))""",
 )
 
 
@@ -89,7 +89,7 @@ def _longer(url: str) -> Iterator[str]:
         return
     yield "PRAGMA writable_schema = ON"
     yield (
-        f"UPDATE sqlite_master SET sql = replace(sql, 'name VARCHAR(250)', 'name VARCHAR({LONGER})')"
-        " WHERE name = 'runs'"
+        "UPDATE sqlite_master SET sql = replace(sql, 'name VARCHAR(250)', "
+        f"'name VARCHAR({LONGER})') WHERE name = 'runs'"
     )
     yield "PRAGMA writable_schema = OFF"

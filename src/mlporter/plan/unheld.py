@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.types import Kind
 from mlporter.compare.shape import says_something
+from mlporter.stores.protocols import Wrapped
+from mlporter.stores.rows.other_places import OTHER, parts_of_owner
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -16,8 +18,32 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.plan.side_reader import Reader
     from mlporter.plan.table_plan import Plan
+    from mlporter.stores.protocols import ArtifactFile, Keep, Report, Source
 
-__all__ = ["left_unheld"]
+__all__ = ["WithoutUnheld", "left_unheld"]
+
+
+class WithoutUnheld(Wrapped):
+    """A source without the files of rows and values that the target cannot hold."""
+
+    def __init__(self, inner: Source, unheld: Sequence[LeftOut]) -> None:
+        super().__init__(inner)
+        self._tables = frozenset(item.id for item in unheld if item.kind == "table")
+        self._columns = frozenset((item.id, item.path) for item in unheld if item.kind == "column")
+
+    def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
+        """The files of what comes."""
+
+        def comes(kind: str, owner: str) -> bool:
+            return self._is_held(kind, owner) and (keep is None or keep(kind, owner))
+
+        return self.inner.files(report, comes)
+
+    def _is_held(self, kind: str, owner: str) -> bool:
+        if kind != OTHER:
+            return True
+        table, column, _ = parts_of_owner(owner)
+        return table not in self._tables and (table, column) not in self._columns
 
 
 def left_unheld(plan: Plan, source: Reader, target: Sequence[Table]) -> tuple[Plan, list[LeftOut]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from mlporter.selection.row_keys import (
     matches,
     rows_at,
 )
+from mlporter.stores.rows.other_places import OTHER, other_places
 from mlporter.stores.views.without_secrets import WithoutSecrets
 
 if TYPE_CHECKING:
@@ -204,6 +206,8 @@ class SelectedSource:
     def _has_owner(self, kind: str, owner: str) -> bool:
         if kind == "orphan":
             return False  # It belongs to nothing that can be asked for.
+        if kind == OTHER:
+            return owner in self._others
         entity = OWNER_TABLES[kind]
         if entity != "model_versions":
             return entity not in self.chosen or owner in self.chosen[entity]
@@ -213,6 +217,11 @@ class SelectedSource:
         whole = "workspace" in rule.columns
         key = joined((workspace, name, version) if whole else (name, version))
         return key in self.chosen["model_versions"]
+
+    @cached_property
+    def _others(self) -> frozenset[str]:
+        """Rows of what the catalogue does not know that name files, and come."""
+        return frozenset(place.owner for place in other_places(self))
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.transfer import DatabaseTransfer
+from mlporter.execute.database.upgraded import as_new_as
 from mlporter.execute.memory import opened_memory, write_plan
 from mlporter.execute.options import TransferOptions, check_options
 from mlporter.execute.orphans import check_orphans
@@ -79,8 +80,9 @@ def transfer(
             if place.kind is AddressKind.SERVER:
                 result = _into_server(verb, chosen, place, options, on_progress, memory)
             else:
-                work = DatabaseTransfer(verb, chosen, place, options, on_progress, memory)
-                result = work.preview(started) if options.dry_run else work.run(started)
+                with as_new_as(place, chosen, options, on_progress) as rows:
+                    work = DatabaseTransfer(verb, rows, place, options, on_progress, memory)
+                    result = work.preview(started) if options.dry_run else work.run(started)
             if options.plan_out is not None:
                 write_plan(options.plan_out, options.header, memory.book)
         return _with_next_command(result, (origin, place), options)

@@ -103,7 +103,9 @@ def test_another_program_s_revision_is_not_called_a_newer_mlflow(url, tables, na
 
 
 def test_of_an_unknown_revision_nobody_knows_whose_other_tables_are(url, tmp_path):
-    execute(url, "CREATE TABLE odd_ones (id INTEGER PRIMARY KEY)", "INSERT INTO odd_ones VALUES (1)")
+    execute(
+        url, "CREATE TABLE odd_ones (id INTEGER PRIMARY KEY)", "INSERT INTO odd_ones VALUES (1)"
+    )
     result = mlporter.export(url, str(tmp_path / "known"))
     assert (result.exit_code, [i.id for i in result.left_out.first]) == (0, ["odd_ones"])
     execute(url, "UPDATE alembic_version SET version_num = '22ed7efa9da2'")

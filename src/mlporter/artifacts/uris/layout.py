@@ -7,8 +7,9 @@
     R/<experiment id>/traces/<trace id>/archive              payload of an archived trace
     R/registered_models/<name>/<version>                     model version with files of its own
     R/orphans/<folder in the source>                         files that no row points to
+    R/other/<table>/<column>/<key>                           what a newer MLflow's row names
 
-In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last three are ours:
+In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last four are ours:
 MLflow archives traces wherever it is told to, and has no place for files of a version, which
 points at a run's or a logged model's.
 
@@ -36,6 +37,7 @@ __all__ = [
     "logged_model_root",
     "normalise_root",
     "orphan_root",
+    "other_root",
     "owner_root",
     "quote_name",
     "run_root",
@@ -134,6 +136,11 @@ def version_root(
 def orphan_root(root: str, folder: str) -> str:
     """Where files go that no row points to: apart, so that they are in nobody's way."""
     return _below(root, "orphans", *folder.split("/"))
+
+
+def other_root(root: str, owner: str) -> str:
+    """Where files go that a row names which only a newer MLflow knows."""
+    return _below(root, "other", *owner.split("/"))
 
 
 def _below(root: str, *names: str) -> str:

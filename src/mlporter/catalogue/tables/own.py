@@ -8,12 +8,22 @@ from mlporter.catalogue.types import Column, Kind, Table
 
 __all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS", "OWNER_TABLES"]
 
-OWNER_KINDS = ("logged_model", "model_version", "orphan", "run", "trace", "trace_archive")
+OWNER_KINDS = (
+    "logged_model",
+    "model_version",
+    "orphan",
+    "other",
+    "run",
+    "trace",
+    "trace_archive",
+)
 """What can own artifacts, in sort order.
 
 The id of a model version is ``workspace/name/version``. A ``trace_archive`` is the payload of an
 archived trace, whose spans MLflow has moved out of the database; its id is the trace's. An
-``orphan`` is nobody: files that no row points to, by the folder that they lie in.
+``orphan`` is nobody: files that no row points to, by the folder that they lie in. An ``other`` is a
+row of a table that the catalogue does not know, or that has a column that it does not know:
+``table/column/key``, each part percent-encoded.
 """
 
 OWNER_TABLES = {
@@ -23,7 +33,7 @@ OWNER_TABLES = {
     "trace": "trace_info",
     "trace_archive": "trace_info",
 }
-"""The table that an owner is a row of; an ``orphan`` is a row of none."""
+"""The table that an owner is a row of; an ``orphan`` is a row of none, an ``other`` of any."""
 
 ARTIFACTS = Table(
     name="artifacts",

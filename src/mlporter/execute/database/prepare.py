@@ -22,7 +22,7 @@ from mlporter.plan.merge.resolve import resolve, resolve_fresh
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
-from mlporter.plan.unheld import left_unheld
+from mlporter.plan.unheld import WithoutUnheld, left_unheld
 from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
@@ -258,7 +258,9 @@ def prepare(
         )
     counts = {table.name: source.count(table.name) for table in source.tables}
     plan = plan_transfer(source.tables, counts, target.tables, include_secrets=include_secrets)
-    plan = _held(source, target, plan, policy)
+    plan, unheld = _held(source, target, plan, policy)
+    if unheld:
+        source = WithoutUnheld(source, unheld)
     largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
     fresh = target.is_fresh
     if fresh:
@@ -294,15 +296,15 @@ def prepare(
     )
 
 
-def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> Plan:
-    """The plan without what an older target cannot hold.
+def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> tuple[Plan, list[LeftOut]]:
+    """The plan without what an older target cannot hold, and what that is.
 
     Raises:
         RefusedError: there is such a thing, and it was not said that it may be left out.
     """
     plan, unheld = left_unheld(plan, source, target.tables)
     if not unheld or policy.drop_unknown:
-        return plan
+        return plan, unheld
     mine, there = source.description.revision, target.revision
     raise RefusedError(
         f"its schema is at revision {described(there)}, and cannot hold all of the source's, which "

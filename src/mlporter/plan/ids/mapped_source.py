@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+import pyarrow as pa
+
 from mlporter.catalogue.tables.own import OWNER_TABLES
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
-from mlporter.plan.ids.mapped_rows import MappedReader
+from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.units import OWNED
+from mlporter.stores.rows.other_places import OTHER, new_places, other_owner, parts_of_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +73,8 @@ class MappedSource(MappedReader):
             return
         changed = self._with_new_owners(found)
         kept_order = all(e in self.ids.ordered for e in OWNER_TABLES.values() if self.ids.of(e))
+        has_others = any(new_places(table) for table in self.tables)
+        kept_order = kept_order and not has_others
         yield from changed if kept_order and not self.ids.models else resorted_files(changed)
 
     def _with_new_owners(self, files: Iterator[ArtifactFile]) -> Iterator[ArtifactFile]:
@@ -90,6 +95,8 @@ class MappedSource(MappedReader):
     def _keeps(self, kind: str, owner: str) -> bool:
         if kind == "orphan":
             return True
+        if kind == OTHER:
+            return self._keeps_other(owner)
         entity, key = OWNER_TABLES[kind], owner
         if kind == "model_version":
             workspace, _, rest = owner.partition("/")
@@ -100,12 +107,40 @@ class MappedSource(MappedReader):
     def _owner(self, kind: str, owner: str) -> str:
         if kind == "orphan":
             return owner
+        if kind == OTHER:
+            return self._other(owner)[1]
         if kind != "model_version":
             return self.ids.of(OWNER_TABLES[kind]).get(owner, owner)
         workspace, _, rest = owner.partition("/")
         name, _, version = rest.rpartition("/")
         new = self.ids.model(workspace, name)
         return f"{self.ids.workspace(workspace)}/{new}/{version}"
+
+    def _other(self, owner: str) -> tuple[pa.RecordBatch, str]:
+        """The key of a row that owns files: in the source's terms, and as an owner in the target's.
+
+        A column that is not of the key says nothing here.
+        """
+        table, column, key = parts_of_owner(owner)
+        entry = self._by_name[table]
+        fields = [entry.schema.field(name) for name in entry.order]
+        arrays = [pa.array([p]).cast(f.type) for p, f in zip(key, fields, strict=True)]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+        (row,) = map_batch(entry, batch, self.ids).to_pylist()
+        return batch, other_owner(table, column, row.values())
+
+    def _keeps_other(self, owner: str) -> bool:
+        """Whether a row that owns files is carried."""
+        table, _, _ = parts_of_owner(owner)
+        if not self.drops(table):
+            return True
+        entry = self._by_name[table]
+        if table in OWNED and not set(OWNED[table].columns) <= set(entry.order):
+            return True  # Whose it is stands elsewhere in the row.
+        batch, _ = self._other(owner)
+        kept = [b for b in self._carried(entry, iter([batch])) if b.num_rows]
+        mapped = (map_batch(entry, b, self.ids) for b in kept)
+        return any(self._left(entry, b).num_rows for b in mapped)
 
     @contextmanager
     def open_file(self, file: ArtifactFile) -> Iterator[BinaryIO]:

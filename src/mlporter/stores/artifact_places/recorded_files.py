@@ -9,6 +9,7 @@ from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.stores.protocols import Among
+from mlporter.stores.rows.other_places import OTHER, other_places
 from mlporter.stores.rows.sorted_lookup import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
@@ -109,6 +110,9 @@ class StoreFiles:
         yield from self._logged_models(experiments)
         yield from self._model_versions()
         yield from strangers()
+        for found in other_places(self._reader):
+            if found.file_owner is None:
+                yield Owner(OTHER, found.owner, found.uri, expects_files=True)
         for run, uri, number in rows_of(self._reader, "runs", _RUN):
             yield _owner("run", run, uri, number, experiments)
         if any(table.name == "trace_tags" for table in self._reader.tables):

@@ -18,6 +18,7 @@ from mlporter.stores.database.auth_database import (
 from mlporter.stores.database.history.relations import tables_at
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
+from mlporter.stores.database.schema.revision import read_revision
 from mlporter.stores.database.schema.scripts import installed_scripts
 from mlporter.stores.database.schema.standing import (
     check_standing,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Among
 
-__all__ = ["NothingThere", "Preview", "has_no_tables", "open_preview"]
+__all__ = ["NothingThere", "Preview", "has_no_tables", "open_preview", "revision_there"]
 
 
 class NothingThere:
@@ -191,6 +192,26 @@ def _both(table: Table, here: Table | None) -> Table:
         return table
     more = tuple(c for c in here.columns if c.name not in table.by_name)
     return replace(table, columns=table.columns + more)
+
+
+def revision_there(address: Address) -> str | None:
+    """The schema revision that a database is at; None where it has no tables yet.
+
+    Raises:
+        RefusedError: it is none of MLflow's.
+        UnreachableError: it cannot be reached.
+    """
+    if has_no_tables(address):
+        return None
+    snapshot = snapshot_of(address, part=True)
+    try:
+        connection = snapshot.connect()
+        try:
+            return read_revision(connection, actual_tables(connection), address)
+        finally:
+            connection.close()
+    finally:
+        snapshot.close()
 
 
 def has_no_tables(address: Address) -> bool:

@@ -38,6 +38,7 @@ from mlporter.stores.database.schema.scripts import installed_scripts
 from mlporter.stores.database.schema.user_rows import UserRows, has_users
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 from mlporter.stores.rows.filters import columns_with, rows_among
+from mlporter.stores.rows.other_places import outside_places, with_new_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -114,6 +115,17 @@ class DatabaseReader:
                 )
             if self.users is not None and (older or self.users.is_writable):
                 self.tables += self.users.tables
+        except BaseException:
+            self.close()
+            raise
+        self.by_name = {table.name: table for table in self.tables}
+        if is_newer:
+            self._find_places()
+
+    def _find_places(self) -> None:
+        """Look which new columns hold artifact URIs."""
+        try:
+            self.tables = tuple(with_new_places(self.tables, self))
         except BaseException:
             self.close()
             raise
@@ -209,6 +221,8 @@ class DatabaseReader:
         """
         yield from losses(self._relations, self._raw)
         yield from self._careful.entries()
+        if is_newer_revision(self.revision):
+            yield from outside_places(self)
         if self.users is not None:
             with self.borrowed() as connection:
                 yield from self.users.losses(connection)
