@@ -5,13 +5,20 @@ No MLflow makes it, so its revision is one that nobody knows.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from tests.support.databases import execute, rows
+import pyarrow as pa
+
+from mlporter.catalogue import TABLES
+from mlporter.stores.opening import open_source
+from tests.support.databases import execute, row_counts, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mlporter.catalogue.types import Column
 
 NEXT = "0ae1b2c3d4f5"
 """The revision that it says it is at."""
@@ -37,18 +44,22 @@ _STATEMENTS = (
 
 def make_next(url: str, revision: str = NEXT) -> None:
     """Bring a database of today's MLflow to the next one's schema."""
-    execute(url, *_STATEMENTS, *_longer(url), *_at(revision))
+    execute(url, *_lacking(url), *_STATEMENTS, *_longer(url), *_at(revision))
 
 
 def rename_column(url: str) -> None:
     """What no reading can make up for: the next MLflow calls a column otherwise."""
-    execute(url, "ALTER TABLE runs RENAME COLUMN user_id TO owner_id", *_at(NEXT))
+    change = "ALTER TABLE runs RENAME COLUMN user_id TO owner_id"
+    execute(url, *_lacking(url), change, *_at(NEXT))
 
 
 def change_meaning(url: str) -> None:
     """A number becomes a text."""
-    execute(url, "ALTER TABLE runs DROP COLUMN end_time")
-    execute(url, "ALTER TABLE runs ADD COLUMN end_time VARCHAR(40)", *_at(NEXT))
+    changes = (
+        "ALTER TABLE runs DROP COLUMN end_time",
+        "ALTER TABLE runs ADD COLUMN end_time VARCHAR(40)",
+    )
+    execute(url, *_lacking(url), *changes, *_at(NEXT))
 
 
 def add_rows(url: str, root: Path | None = None) -> str:
@@ -77,6 +88,36 @@ def add_rows(url: str, root: Path | None = None) -> str:
         "INSERT INTO review_comments VALUES ('r-1', 1, 'yes'), ('r-1', 2, 'and again')",
     )
     return str(run)
+
+
+_TYPES = {
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE PRECISION",
+    pa.bool_(): "BOOLEAN",
+}
+
+
+def _lacking(url: str) -> Iterator[str]:
+    """What the catalogue has and the installed MLflow, if it is an older one, has not made."""
+    there = row_counts(url)
+    with closing(open_source(url)) as source:
+        here = {table.name: table for table in source.tables}
+    for table in TABLES:
+        if table.name not in there:
+            columns = ", ".join(map(_declared, table.columns))
+            key = ", ".join(f'"{name}"' for name in table.key)
+            yield f'CREATE TABLE "{table.name}" ({columns}, PRIMARY KEY ({key}))'
+            continue
+        for column in table.columns:
+            if column.name not in here[table.name].by_name:
+                yield f'ALTER TABLE "{table.name}" ADD COLUMN {_declared(column, null=True)}'
+
+
+def _declared(column: Column, *, null: bool = False) -> str:
+    text = f"VARCHAR({column.cap})" if column.cap else "TEXT"
+    needed = "" if column.nullable or null else " NOT NULL"
+    return f'"{column.name}" {_TYPES.get(column.type, text)}{needed}'
 
 
 def _at(revision: str) -> Iterator[str]:

@@ -9,8 +9,8 @@ import pytest
 
 import mlporter
 from mlporter.bundle.documents.manifest import load_manifest
-from mlporter.catalogue import HEAD_REVISION
 from mlporter.errors import ExitCode, RefusedError, RevisionError
+from mlporter.stores.database.schema.scripts import installed_head
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import sqlite_url
 from tests.support.next_mlflow import (
@@ -129,8 +129,8 @@ def test_what_was_renamed_or_means_something_else_is_refused_by_name(change, sai
 
 def test_what_is_not_carried_may_be_lacking(mlflow_sqlite):
     url = sqlite_url(mlflow_sqlite)
-    execute(url, "DROP TABLE scheduler_leases", "ALTER TABLE jobs DROP COLUMN progress")
     make_next(url)
+    execute(url, "DROP TABLE scheduler_leases", "ALTER TABLE jobs DROP COLUMN progress")
     assert mlporter.inspect(url).revision == NEXT
 
 
@@ -214,7 +214,7 @@ def test_what_an_older_target_cannot_hold_is_left_out_if_asked_for(newer_bundle,
         left = [item for item in result.json["left_out"]["first"] if not item["expected"]]
         named = {f"{i['kind']} {i['id']}" + (f".{i['path']}" if i["path"] else "") for i in left}
         assert named == UNHELD
-    assert rows(url, "SELECT version_num FROM alembic_version") == [(HEAD_REVISION,)]
+    assert rows(url, "SELECT version_num FROM alembic_version") == [(installed_head(),)]
     assert not (root / "other").exists()
 
 

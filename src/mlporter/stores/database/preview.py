@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.presence import is_folder, is_there
-from mlporter.catalogue import TABLES
+from mlporter.catalogue import RETIRED_COLUMNS, is_newer
 from mlporter.catalogue.types import Kind
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import (
@@ -169,9 +169,7 @@ def _open(
 ) -> DatabaseSource | NothingThere:
     if has_no_tables(address):
         made = revision_to_make(revision, installed_scripts(), address)
-        own = tuple(table for table in tables if table.kind is Kind.NEWER)
-        new = (*_as_made(tables), *own) if made == revision else ()
-        return NothingThere(new or tables_at(made), made)
+        return NothingThere(_as_made(made, tables if made == revision else ()), made)
     source = DatabaseSource(address, older=False, exactly=revision)
     try:
         check_standing(source.description.revision, revision, installed_scripts(), address)
@@ -181,17 +179,23 @@ def _open(
     return source
 
 
-def _as_made(tables: tuple[Table, ...]) -> tuple[Table, ...]:
-    """The catalogue's tables, with columns that the source has besides."""
+def _as_made(revision: str, tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    """The tables that MLflow makes at a revision, of which these are the source's."""
     here = {table.name: table for table in tables}
-    return tuple(_both(table, here.get(table.name)) for table in TABLES)
+    own = tuple(table for table in tables if table.kind is Kind.NEWER)
+    known = tables_at(revision)
+    return (*(_with_more(revision, table, here.get(table.name)) for table in known), *own)
 
 
-def _both(table: Table, here: Table | None) -> Table:
-    if here is None:
-        return table
-    more = tuple(c for c in here.columns if c.name not in table.by_name)
-    return replace(table, columns=table.columns + more)
+def _with_more(revision: str, table: Table, here: Table | None) -> Table:
+    """A table with columns that the catalogue does not know, or knows no more."""
+    more = tuple(
+        column
+        for column in (here.columns if here is not None else ())
+        if column.name not in table.by_name
+        and (is_newer(revision) or (table.name, column.name) in RETIRED_COLUMNS)
+    )
+    return replace(table, columns=table.columns + more) if more else table
 
 
 def revision_there(address: Address) -> str | None:

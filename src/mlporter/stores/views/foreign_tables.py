@@ -73,7 +73,7 @@ class WithoutForeign(Wrapped):
 
     def __init__(self, inner: Source, left: frozenset[str]) -> None:
         super().__init__(inner)
-        self.left = left
+        self.left = left & {table.name for table in inner.tables}
 
     @property
     def tables(self) -> tuple[Table, ...]:
