@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
-from mlporter.catalogue import described
+from mlporter.catalogue import described, is_newer
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
 from mlporter.execute.database.rewrite import Remap, Rewrite
@@ -300,12 +300,14 @@ def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> tuple[P
     """The plan without what an older target cannot hold, and what that is.
 
     Raises:
-        RefusedError: there is such a thing, and it was not said that it may be left out.
+        RefusedError: there is such a thing of MLflow's, and it was not said that it may be left out.
     """
     plan, unheld = left_unheld(plan, source, target.tables)
-    if not unheld or policy.drop_unknown:
-        return plan, unheld
     mine, there = source.description.revision, target.revision
+    # What a known schema has besides is not MLflow's: the same on both sides, it is only named.
+    is_odd = mine == there and not is_newer(mine)
+    if not unheld or policy.drop_unknown or is_odd:
+        return plan, unheld
     raise RefusedError(
         f"its schema is at revision {described(there)}, and cannot hold all of the source's, which "
         f"is at {described(mine)}",
