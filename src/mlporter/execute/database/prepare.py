@@ -300,7 +300,7 @@ def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> tuple[P
     """The plan without what an older target cannot hold, and what that is.
 
     Raises:
-        RefusedError: there is such a thing of MLflow's, and it was not said that it may be left out.
+        RefusedError: there is such a thing of MLflow's, and nobody said that it may be left out.
     """
     plan, unheld = left_unheld(plan, source, target.tables)
     mine, there = source.description.revision, target.revision
