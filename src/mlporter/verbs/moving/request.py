@@ -12,7 +12,7 @@ from mlporter.redaction import redact
 from mlporter.selection import as_selection
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.verbs.transfer import transfer
+from mlporter.verbs.moving.transfer import transfer
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result

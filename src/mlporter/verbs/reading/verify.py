@@ -108,7 +108,7 @@ def verify(
         )
     compared = None
     if against is not None and not check.exit_code:
-        from mlporter.verbs.diff import diff  # noqa: PLC0415 -- most bundles are checked alone
+        from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most bundles are checked alone
 
         compared = diff(
             bundle,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from mlporter.execute.memory import read_plan
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.verbs.request import Request
+from mlporter.verbs.moving.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

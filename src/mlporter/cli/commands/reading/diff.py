@@ -25,7 +25,7 @@ from mlporter.cli.selection_options import include_table_option, selection_optio
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
     from mlporter.selection import Selection
-    from mlporter.verbs.diff import FilesCompared
+    from mlporter.verbs.reading.diff import FilesCompared
 
 __all__ = ["command"]
 
