@@ -32,7 +32,7 @@ from mlporter.stores.database.schema.revision import installed_mlflow
 from mlporter.stores.opening import bundle_address, open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import locations_of, rows_of
-from mlporter.verbs.moving.command_line import command_line
+from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

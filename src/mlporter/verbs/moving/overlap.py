@@ -8,7 +8,7 @@ from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.errors import UsageError
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.same_place import is_same_place
-from mlporter.verbs.moving.command_line import command_line
+from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path

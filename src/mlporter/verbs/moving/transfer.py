@@ -19,8 +19,8 @@ from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.addresses.named_places import names_hint
 from mlporter.stores.opening import open_source
-from mlporter.verbs.moving.command_line import command_line
 from mlporter.verbs.moving.overlap import check_apart, check_outside
+from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result

@@ -15,8 +15,8 @@ from mlporter.redaction import redact_address
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.database.schema.revision import installed_head
 from mlporter.stores.opening import open_source
+from mlporter.stores.protocols import remote_source
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.stores.views.remote_source import remote_source
 from mlporter.wording import plural
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mlporter.errors import UsageError
-from mlporter.stores.search import Clause, parse_filter
+from mlporter.stores.rows.run_filter import Clause, parse_filter
 
 
 @pytest.mark.parametrize(
@@ -57,5 +57,5 @@ def test_what_mlflow_refuses_is_refused_in_its_own_words(text, words):
 
 
 def test_mlflow_is_imported_when_a_filter_is_parsed_and_not_before():
-    code = "import mlporter.stores.search, sys; sys.exit('mlflow' in sys.modules)"
+    code = "import mlporter.stores.rows.run_filter, sys; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mlporter.stores.database.history.traces import finite
+from mlporter.stores.database.history.json_values import finite
 
 __all__ = ["rows_of_spans"]
 

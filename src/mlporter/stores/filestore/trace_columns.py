@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.stores.database.history.json_values import finite, json_object, token_count
 from mlporter.stores.database.history.traces import (
     COSTS,
     NAME_LENGTH,
     SESSION_LENGTH,
     TOKENS,
-    finite,
-    json_object,
-    token_count,
 )
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlporter.stores.database.history.traces import finite
+from mlporter.stores.database.history.json_values import finite
 from mlporter.stores.filestore.values import milliseconds, read_meta
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Span
 
-from mlporter.stores.filestore.traces.spans import rows_of_spans
+from mlporter.stores.filestore.spans import rows_of_spans
 
-OLD = sorted((Path(__file__).parents[3] / "data" / "old-traces").glob("*.json"))
+OLD = sorted((Path(__file__).parents[2] / "data" / "old-traces").glob("*.json"))
 CASES = [
     pytest.param(json.loads(line), id=f"{path.stem} {number}")
     for path in OLD
