@@ -15,6 +15,7 @@ from mlporter.stores.database.auth_database import (
     check_writable,
     open_auth,
 )
+from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history.relations import tables_at
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
@@ -25,7 +26,7 @@ from mlporter.stores.database.schema.standing import (
     how_to_hold,
     revision_to_make,
 )
-from mlporter.stores.database.source import DatabaseSource, snapshot_of
+from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.database.target import is_fresh
 from mlporter.stores.protocols import points_by_run
 
