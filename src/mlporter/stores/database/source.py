@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.moved_artifacts import FOLDERS
-from mlporter.catalogue import BY_NAME, HEAD_REVISION, TABLES
+from mlporter.catalogue import BY_NAME, HEAD_REVISION
 from mlporter.catalogue import is_newer as is_newer_revision
 from mlporter.catalogue.found import found_note
 from mlporter.catalogue.types import Kind
@@ -30,6 +30,7 @@ from mlporter.stores.database.schema.reflection import (
 from mlporter.stores.database.schema.revision import (
     check_needed,
     check_revision,
+    check_whole,
     is_as_it_is,
     read_revision,
 )
@@ -134,7 +135,7 @@ class DatabaseReader:
         if self.stored_revision != exactly:
             tables = tuple(self.actual)
             check_revision(self.stored_revision, self.address, tables, older=older)
-        _check_whole(self.stored_revision, self.actual, self.address)
+        check_whole(self.stored_revision, self.actual, self.address)
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:
@@ -249,22 +250,6 @@ class DatabaseReader:
                 connection.close()
             self._all.clear()
             self._free.clear()
-
-
-def _check_whole(revision: str, actual: Mapping[str, object], address: Address) -> None:
-    """Refuse a schema that lacks a table: a view in its place, say, would be left out in silence.
-
-    Raises:
-        RefusedError: naming the tables.
-    """
-    lacking = {table.name for table in TABLES} - set(actual)
-    if revision == HEAD_REVISION and lacking:
-        raise RefusedError(
-            f"its schema lacks tables of revision {HEAD_REVISION}",
-            subject=str(address),
-            hint="MLflow made them as tables; a view or a renamed table is not read",
-            reasons=tuple(f"there is no table {name}" for name in sorted(lacking)),
-        )
 
 
 def _chosen(table: Table, names: tuple[str, ...] | None) -> tuple[Column, ...]:

@@ -17,7 +17,7 @@ from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import AuthDatabase, open_auth_for_writing
 from mlporter.stores.database.connection.bulk_load import bulk_load, set_sequences
 from mlporter.stores.database.connection.connection import quoted
-from mlporter.stores.database.connection.sql_filters import literal
+from mlporter.stores.database.connection.sql_filters import literal_of, where_key
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.engines.sqlite_staging import Staging
 from mlporter.stores.database.mysql.limits import limits_of
@@ -165,13 +165,13 @@ class DatabaseTarget:
         self, table: Table, key: tuple[object, ...], values: Iterable[tuple[str, object]]
     ) -> None:
         """Change some columns of the row with this key."""
-        changes = ", ".join(f"{quoted(name)} = {_literal(value)}" for name, value in values)
-        where = _where(table.key, key)
+        changes = ", ".join(f"{quoted(name)} = {literal_of(value)}" for name, value in values)
+        where = where_key(table.key, key)
         self._connection.execute(f"UPDATE {quoted(table.name)} SET {changes} WHERE {where}")
 
     def remove(self, table: str, columns: tuple[str, ...], key: tuple[object, ...]) -> None:
         """Delete the rows in which these columns hold these values."""
-        self._connection.execute(f"DELETE FROM {quoted(table)} WHERE {_where(columns, key)}")
+        self._connection.execute(f"DELETE FROM {quoted(table)} WHERE {where_key(columns, key)}")
 
     def finish(self) -> None:
         """Make the next experiment get a free id."""
@@ -254,12 +254,158 @@ class DatabaseTarget:
             return True
 
 
-def _where(columns: tuple[str, ...], key: tuple[object, ...]) -> str:
+def is_fresh(self) -> bool:
+        """Whether it holds nothing but what MLflow puts into a new database."""
+        return is_fresh(self._reader)
+
+    def replace_fresh(self, *, workspace: bool, experiment: bool) -> None:
+        """Make room for the source's own `default` workspace and `Default` experiment."""
+        if workspace and "workspaces" in self._by_name:
+            self._connection.execute("DELETE FROM workspaces WHERE name = 'default'")
+        if experiment:
+            self._connection.execute("DELETE FROM experiments WHERE experiment_id = 0")
+
+    def write(self, table: Table, batches: Iterator[pa.RecordBatch], expected: int) -> int:
+        """Append rows, whose columns are those of `table`; return how many.
+
+        `expected` is about how many will come. Into an empty table, many go in at once.
+        """
+        if self._auth is not None and self._auth.has(table.name):
+            return self._auth.write(table, batches)
+        users = self._reader.users
+        if table.kind is Kind.USERS and users is not None:
+            return users.write(self._connection, table, batches)
+        schema = self._written_schema(table)
+        empty = expected and not self.count(table.name)
+        with bulk_load(self._connection, table.name, expected if empty else 0):
+            return self._connection.ingest(
+                table.name, schema, (batch.cast(schema) for batch in batches)
+            )
+
+    def read(
+        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a table by key, those written among them; one table at a time."""
+        if self._auth is not None and self._auth.has(table):
+            return self._auth.read(table, columns, among)
+        return self._reader.read(table, columns, among)
+
+    def points_by_run(self) -> dict[str, int]:
+        """How many metric points each run has that has any."""
+        return self._reader.points_by_run()
+
+    def count(self, table: str) -> int:
+        """Rows of a table, those written among them."""
+        if self._auth is not None and self._auth.has(table):
+            return self._auth.count(table)
+        return self._reader.count(table)
+
+    def read_lying(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        """Rows of a table that was filled by one `write`, without sorting them anew if possible.
+
+        They come in the order in which they were written, unless the table had gaps to fill.
+        """
+        return self._reader.read_lying(table, columns)
+
+    def update(
+        self, table: Table, key: tuple[object, ...], values: Iterable[tuple[str, object]]
+    ) -> None:
+        """Change some columns of the row with this key."""
+        changes = ", ".join(f"{quoted(name)} = {literal_of(value)}" for name, value in values)
+        where = where_key(table.key, key)
+        self._connection.execute(f"UPDATE {quoted(table.name)} SET {changes} WHERE {where}")
+
+    def remove(self, table: str, columns: tuple[str, ...], key: tuple[object, ...]) -> None:
+        """Delete the rows in which these columns hold these values."""
+        self._connection.execute(f"DELETE FROM {quoted(table)} WHERE {where_key(columns, key)}")
+
+    def finish(self) -> None:
+        """Make the next experiment get a free id."""
+        set_sequences(self._connection)
+
+    def _written_schema(self, table: Table) -> pa.Schema:
+        """The types that rows are written with: a strict database's own where ours are wider."""
+        if not self.enforces_caps:
+            return table.schema
+        return pa.schema(
+            [
+                pa.field(c.name, c.declared or c.type, c.nullable)
+                for c in table.columns
+                if not c.generated
+            ]
+        )
+
+    def commit(self) -> None:
+        """Make everything visible at once.
+
+        In a thread, as signals interrupt the main one only. One that comes now comes too late: it
+        is waited for what was begun, and if that succeeds, then the work is done.
+
+        Raises:
+            KeyboardInterrupt: it was not too late; `rollback` undoes everything.
+            UnreachableError: the database could not commit; nothing was kept.
+        """
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="commit") as pool:
+                pool.submit(self._commit).result()
+        except KeyboardInterrupt:
+            with self._ending:
+                if not self._committed:
+                    raise
+            stopping.let_go_on()
+
+    def _commit(self) -> None:
+        with self._ending:
+            self._connection.execute("COMMIT")
+            self._committed = self._staged is None
+            self._connection.close()
+            self._upgrade()
+            if self._staged is not None:
+                self._staged.settle()
+                self._committed = True
+            if self._auth is not None:
+                self._auth.commit()
+
+    def _upgrade(self) -> None:
+        """Let MLflow upgrade a schema that was made at an older revision, for its rows.
+
+        In a file that has no name yet, a failure undoes everything. Elsewhere what is committed
+        is whole, and stays.
+        """
+        head = installed_head()
+        if not self._is_new or head == self.revision:
+            return
+        try:
+            upgrade_schema(self.address, self._staged.path if self._staged else None)
+        except MlporterError as error:
+            if self._staged is not None:
+                raise
+            self.not_upgraded = str(error)
+        else:
+            self.upgraded_to = head
+
+    def rollback(self) -> bool:
+        """Undo everything, and say whether that was still possible; never fails."""
+        with self._ending:
+            if self._auth is not None:
+                self._auth.rollback()
+            if self._committed:
+                return False
+            if not self._connection.closed:
+                with suppress(MlporterError):
+                    self._connection.execute("ROLLBACK")
+                self._connection.close()
+            if self._staged is not None:
+                self._staged.remove()
+            return True
+
+
+def where_key(columns: tuple[str, ...], key: tuple[object, ...]) -> str:
     pairs = zip(columns, key, strict=True)
-    return " AND ".join(f"{quoted(name)} = {_literal(value)}" for name, value in pairs)
+    return " AND ".join(f"{quoted(name)} = {literal_of(value)}" for name, value in pairs)
 
 
-def _literal(value: object) -> str:
+def literal_of(value: object) -> str:
     """A value of a key, a name or a time, as SQL."""
     if value is None:
         return "NULL"
