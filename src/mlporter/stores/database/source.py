@@ -11,7 +11,6 @@ from mlporter.catalogue import BY_NAME, HEAD_REVISION
 from mlporter.catalogue import is_newer as is_newer_revision
 from mlporter.catalogue.found import found_note
 from mlporter.catalogue.types import Kind
-from mlporter.errors import RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.database.connection.connection import quoted
@@ -41,7 +40,7 @@ from mlporter.stores.rows.filters import columns_with, rows_among
 from mlporter.stores.rows.other_places import outside_places, with_new_places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
