@@ -1,9 +1,11 @@
-"""What a target of an older schema has no place for: named before anything is written."""
+"""What is lost between two schemas, or may be: named before anything is written."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from mlporter.catalogue.types import Kind
 from mlporter.compare.shape import says_something
@@ -12,15 +14,16 @@ from mlporter.stores.rows.other_places import OTHER, parts_of_owner
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
+    from mlporter.plan.ids.id_map import IdMap
     from mlporter.plan.side_reader import Reader
     from mlporter.plan.table_plan import Plan
     from mlporter.stores.protocols import ArtifactFile, Keep, Report, Source
 
-__all__ = ["WithoutUnheld", "left_unheld"]
+__all__ = ["WithoutUnheld", "left_unheld", "texts_note"]
 
 
 class WithoutUnheld(Wrapped):
@@ -86,3 +89,27 @@ def _rows_with(source: Reader, table: Table, column: str, key: tuple[str, ...]) 
 def _values(source: Reader, table: Table, column: str) -> Iterator[object]:
     for batch in source.read(table.name, (column,)):
         yield batch.column(0)
+
+
+def texts_note(tables: Sequence[Table], counts: Mapping[str, int], ids: IdMap) -> str | None:
+    """A sentence on texts that may hold ids which are others in the target, and stay as they are.
+
+    Which texts of a table hold ids, only the catalogue knows.
+    """
+    named = [
+        f"{table.name}.{column.name}"
+        for table in tables
+        if table.kind is Kind.NEWER and counts.get(table.name)
+        for column in table.columns
+        if pa.types.is_string(column.type) and column.name not in _referring(table)
+    ]
+    if ids.is_identity or not named:
+        return None
+    return (
+        "Ids or names are others in the target. Where texts of new tables hold some, these stay as "
+        f"they are, as nobody knows which do: {', '.join(named)}."
+    )
+
+
+def _referring(table: Table) -> set[str]:
+    return {column for reference in table.references for column in reference.columns}

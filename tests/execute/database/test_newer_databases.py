@@ -164,7 +164,9 @@ def test_into_a_target_in_use_references_follow_foreign_keys(newer_bundle, next_
         " JOIN runs u ON u.run_uuid = r.run_uuid AND u.experiment_id = r.of_experiment"
     )
     assert rows(next_target, joined) == [("plain",)]
-    assert any("review_comments" in note for note in result.notes)
+    (note,) = (note for note in result.notes if "nobody knows which do" in note)
+    assert "reviews.verdict" in note
+    assert "reviews.run_uuid" not in note
     assert (tmp_path / "root" / FILE).exists()
 
 
@@ -177,6 +179,24 @@ def test_another_row_under_the_same_key_refuses_everything(newer_bundle, next_ta
         mlporter.import_(str(newer_bundle), next_target, artifact_root=root)
     assert "r-1" in str(refused.value.reasons)
     assert row_counts(next_target) == before
+
+
+def test_sync_leaves_another_row_under_the_same_key_and_says_so(
+    newer_bundle, newer, next_target, tmp_path
+):
+    root = str(tmp_path / "root")
+    mlporter.import_(str(newer_bundle), next_target, artifact_root=root)
+    execute(
+        next_target,
+        "UPDATE reviews SET verdict = 'bad'",
+        "DELETE FROM review_comments WHERE place = 2",
+    )
+    result = mlporter.sync(newer.tracking_uri, next_target, artifact_root=root)
+    assert result.exit_code == ExitCode.INCOMPLETE
+    (item,) = (item for item in result.left_out.first if not item.expected)
+    assert (item.kind, item.id, item.reason) == ("reviews", "r-1", "conflict")
+    assert rows(next_target, "SELECT verdict FROM reviews") == [("bad",)]
+    assert rows(next_target, "SELECT count(*) FROM review_comments") == [(2,)]
 
 
 def test_between_two_unknown_revisions_nothing_goes(newer_bundle, mlflow_sqlite, tmp_path):

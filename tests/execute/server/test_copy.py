@@ -10,8 +10,9 @@ import pytest
 from mlflow.entities import Metric, ViewType
 
 import mlporter
-from tests.support.databases import rows
+from tests.support.databases import execute, rows
 from tests.support.mlflow_session import mlflow_at
+from tests.support.next_mlflow import add_rows, make_next
 from tests.support.plain_registry import PLAIN_FACTORS
 from tests.support.rich_models import EXAMPLE_INPUT
 from tests.support.users import add_users
@@ -49,6 +50,23 @@ def test_a_registry_arrives_whole_and_the_second_time_nothing_changes(plain_sqli
     assert writes == []
     assert server.rows("SELECT count(*) FROM runs") == there
     assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical
+
+
+def test_what_only_a_newer_mlflow_has_is_named(plain_sqlite, server):
+    make_next(plain_sqlite.tracking_uri)
+    add_rows(plain_sqlite.tracking_uri)
+    execute(plain_sqlite.tracking_uri, "UPDATE runs SET name = 'short'")
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    assert result.exit_code == 3
+    named = {(i.kind, i.id, i.path) for i in result.left_out.first if not i.expected}
+    assert named == {
+        ("table", "reviews", ""),
+        ("table", "review_comments", ""),
+        ("column", "runs", "team"),
+        ("column", "experiments", "visibility"),
+    }
+    copied = server.rows("SELECT count(*) FROM runs")
+    assert copied == rows(plain_sqlite.tracking_uri, "SELECT count(*) FROM runs")
 
 
 def test_users_stay_behind_and_are_named(plain_sqlite, server):

@@ -22,7 +22,7 @@ from mlporter.plan.merge.resolve import resolve, resolve_fresh
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
-from mlporter.plan.unheld import WithoutUnheld, left_unheld
+from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
@@ -280,6 +280,8 @@ def prepare(
             on_progress=on_progress,
             memory=memory,
         )
+    if note := texts_note(plan.tables, counts, merge.ids):
+        merge.notes.append(note)
     whole = _mapped(source, merge, Choice())
     rewrite: Rewrite | Remap | None = Remap(UriMap.parse(remap)) if remap else None
     if artifact_root is not None:

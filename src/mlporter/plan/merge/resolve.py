@@ -610,12 +610,16 @@ class _Resolver:
             return
         if not states.differ:
             return
-        if self.policy.on_conflict == "skip":
+        # What only a newer MLflow knows is never changed; `sync` goes on without it.
+        is_told = self.policy.step is not None and table not in BY_NAME
+        stays = self.policy.on_conflict == "skip" or is_told
+        if stays:
             self.merge.skipped_rows[table] = len(states.differ)
         for key, what in sorted(states.differ.items()):
             name = key.replace("\x1f", "/")
-            if self.policy.on_conflict == "skip":
-                why = f"{what}; the target keeps its own (--on-conflict skip)"
+            if stays:
+                how = "sync changes no row of a new table" if is_told else "--on-conflict skip"
+                why = f"{what}; the target keeps its own ({how})"
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, what))
