@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.found import new_columns
 from mlporter.catalogue.types import Kind
-from mlporter.compare.shape import says_something
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.table_families import BY_EXPERIMENT, WHOLE
 from mlporter.wording import plural
@@ -33,7 +30,6 @@ and what a trace or span is known by."""
 def note_left_out_tables(context: ServerContext) -> None:
     """Note tables that no step carries; what MLflow computes or holds for a moment is no loss."""
     source = context.source
-    _columns_not_known(context)
     for table in source.tables:
         rows = 0 if table.name in CARRIED else source.count(table.name)
         if not rows:
@@ -51,19 +47,6 @@ def note_left_out_tables(context: ServerContext) -> None:
         context.leave(
             "table", table.name, "", reason, f"{plural(rows, 'row')}: {detail}", expected=expected
         )
-
-
-def _columns_not_known(context: ServerContext) -> None:
-    """Note columns that a newer MLflow has: no step knows of them."""
-    source = context.source
-    for table in source.tables:
-        for name in new_columns(table, BY_NAME) if table.name in CARRIED else ():
-            column = table.by_name[name]
-            batches = source.read(table.name, (name,))
-            values = sum(says_something(b.column(0), column, table.key) for b in batches)
-            if values:
-                detail = f"{plural(values, 'value')}: not carried into a server"
-                context.leave("column", table.name, name, "unsupported", detail)
 
 
 def _numbers(context: ServerContext, table: str) -> None:

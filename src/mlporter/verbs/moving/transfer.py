@@ -11,6 +11,7 @@ from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.transfer import DatabaseTransfer
 from mlporter.execute.database.upgraded import as_new_as
 from mlporter.execute.memory import opened_memory, write_plan
+from mlporter.execute.new_columns import without_new_columns
 from mlporter.execute.options import TransferOptions, check_options
 from mlporter.execute.orphans import check_orphans
 from mlporter.execute.remarks import look_through
@@ -138,6 +139,7 @@ def _into_server(  # noqa: PLR0917 -- as a database's
     if seen.dangling:
         source = WithoutDangling(source, seen.dangling)
         told += tuple(source.entries())
+    source = without_new_columns(source)
     work = ServerTransfer(
         source,
         place,

@@ -82,11 +82,16 @@ def command(
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
+    reader = mlporter.show(
+        address,
+        table,
+        columns=columns,
+        registry=registry,
+        auth=auth,
+        retry_time=retry_time,
+        source_env=source_env,
+    )
     if limit is None and how == "table":
         limit = _TABLE_LIMIT
-    with mlporter.open(
-        address, registry=registry, auth=auth, retry_time=retry_time, source_env=source_env
-    ) as opened:
-        reader, note = opened.read(table, columns), opened.description.as_found
-        session.output.listed(Rows(redact_address(address), table, reader, limit, note), how)
+    session.output.listed(Rows(redact_address(address), table, reader, limit), how)
     return ExitCode.OK
