@@ -48,8 +48,10 @@ if TYPE_CHECKING:
     from mlporter.verbs.diff import diff
     from mlporter.verbs.doctor import doctor
     from mlporter.verbs.export import export
+    from mlporter.verbs.history import History, history
     from mlporter.verbs.import_ import copy, import_
     from mlporter.verbs.inspect import Inventory, inspect
+    from mlporter.verbs.promote import PromotionResult, promote, undo_promotion
     from mlporter.verbs.rebuild import rebuild
     from mlporter.verbs.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.verbs.relocate import Relocated, relocate
@@ -66,11 +68,13 @@ __all__ = [
     "ConflictError",
     "DiffReport",
     "ExitCode",
+    "History",
     "InterruptedByUserError",
     "Inventory",
     "LeftOut",
     "MlporterError",
     "OutsideError",
+    "PromotionResult",
     "ReadBackError",
     "RefusedError",
     "Registry",
@@ -90,13 +94,16 @@ __all__ = [
     "diff",
     "doctor",
     "export",
+    "history",
     "import_",
     "inspect",
     "open",
+    "promote",
     "rebuild",
     "relocate",
     "show",
     "sync",
+    "undo_promotion",
     "unpack",
     "verify",
 ]
@@ -110,11 +117,13 @@ _HOMES = {
     "ConflictError": "mlporter.errors",
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
+    "History": "mlporter.verbs.history",
     "InterruptedByUserError": "mlporter.errors",
     "Inventory": "mlporter.verbs.inspect",
     "LeftOut": "mlporter.errors",
     "MlporterError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
+    "PromotionResult": "mlporter.verbs.promote",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
     "Registry": "mlporter.verbs.registry",
@@ -133,13 +142,16 @@ _HOMES = {
     "diff": "mlporter.verbs.diff",
     "doctor": "mlporter.verbs.doctor",
     "export": "mlporter.verbs.export",
+    "history": "mlporter.verbs.history",
     "import_": "mlporter.verbs.import_",
     "inspect": "mlporter.verbs.inspect",
     "open": "mlporter.verbs.registry",
+    "promote": "mlporter.verbs.promote",
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
     "show": "mlporter.verbs.registry",
     "sync": "mlporter.verbs.sync",
+    "undo_promotion": "mlporter.verbs.promote",
     "unpack": "mlporter.verbs.unpack",
     "verify": "mlporter.verbs.verify",
 }

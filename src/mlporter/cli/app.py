@@ -28,6 +28,8 @@ VERBS = {
     "copy": "mlporter.cli.commands.copy",
     "sync": "mlporter.cli.commands.sync",
     "apply": "mlporter.cli.commands.apply",
+    "promote": "mlporter.cli.commands.promote",
+    "history": "mlporter.cli.commands.history",
     "diff": "mlporter.cli.commands.diff",
     "verify": "mlporter.cli.commands.verify",
     "inspect": "mlporter.cli.commands.inspect",
@@ -38,7 +40,7 @@ VERBS = {
     "doctor": "mlporter.cli.commands.doctor",
     "demo": "mlporter.cli.commands.demo",
 }
-"""Verbs and the modules whose `command` they are. `promote` and `run` are kept free for later."""
+"""Verbs and the modules whose `command` they are. `run` is kept free for later."""
 
 
 _INTERRUPTED = (ExitCode.SIGINT, ExitCode.SIGPIPE, ExitCode.SIGTERM)
