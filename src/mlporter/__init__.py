@@ -45,19 +45,19 @@ if TYPE_CHECKING:
     )
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
-    from mlporter.verbs.diff import diff
-    from mlporter.verbs.doctor import doctor
-    from mlporter.verbs.export import export
-    from mlporter.verbs.history import History, history
-    from mlporter.verbs.import_ import copy, import_
-    from mlporter.verbs.inspect import Inventory, inspect
-    from mlporter.verbs.promote import PromotionResult, promote, undo_promotion
+    from mlporter.verbs.moving.export import export
+    from mlporter.verbs.moving.import_ import copy, import_
+    from mlporter.verbs.moving.promote import PromotionResult, promote, undo_promotion
+    from mlporter.verbs.moving.sync import apply, sync
+    from mlporter.verbs.reading.diff import diff
+    from mlporter.verbs.reading.doctor import doctor
+    from mlporter.verbs.reading.history import History, history
+    from mlporter.verbs.reading.inspect import Inventory, inspect
+    from mlporter.verbs.reading.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
+    from mlporter.verbs.reading.verify import VerifyResult, verify
     from mlporter.verbs.rebuild import rebuild
-    from mlporter.verbs.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.verbs.relocate import Relocated, relocate
-    from mlporter.verbs.sync import apply, sync
     from mlporter.verbs.unpack import unpack
-    from mlporter.verbs.verify import VerifyResult, verify
 
 __all__ = [
     "AccessDeniedError",
@@ -117,16 +117,16 @@ _HOMES = {
     "ConflictError": "mlporter.errors",
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
-    "History": "mlporter.verbs.history",
+    "History": "mlporter.verbs.reading.history",
     "InterruptedByUserError": "mlporter.errors",
-    "Inventory": "mlporter.verbs.inspect",
+    "Inventory": "mlporter.verbs.reading.inspect",
     "LeftOut": "mlporter.errors",
     "MlporterError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
-    "PromotionResult": "mlporter.verbs.promote",
+    "PromotionResult": "mlporter.verbs.moving.promote",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
-    "Registry": "mlporter.verbs.registry",
+    "Registry": "mlporter.verbs.reading.registry",
     "Relocated": "mlporter.verbs.relocate",
     "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
@@ -136,24 +136,24 @@ _HOMES = {
     "UnreachableError": "mlporter.errors",
     "UnsupportedError": "mlporter.errors",
     "UsageError": "mlporter.errors",
-    "VerifyResult": "mlporter.verbs.verify",
-    "apply": "mlporter.verbs.sync",
-    "copy": "mlporter.verbs.import_",
-    "diff": "mlporter.verbs.diff",
-    "doctor": "mlporter.verbs.doctor",
-    "export": "mlporter.verbs.export",
-    "history": "mlporter.verbs.history",
-    "import_": "mlporter.verbs.import_",
-    "inspect": "mlporter.verbs.inspect",
-    "open": "mlporter.verbs.registry",
-    "promote": "mlporter.verbs.promote",
+    "VerifyResult": "mlporter.verbs.reading.verify",
+    "apply": "mlporter.verbs.moving.sync",
+    "copy": "mlporter.verbs.moving.import_",
+    "diff": "mlporter.verbs.reading.diff",
+    "doctor": "mlporter.verbs.reading.doctor",
+    "export": "mlporter.verbs.moving.export",
+    "history": "mlporter.verbs.reading.history",
+    "import_": "mlporter.verbs.moving.import_",
+    "inspect": "mlporter.verbs.reading.inspect",
+    "open": "mlporter.verbs.reading.registry",
+    "promote": "mlporter.verbs.moving.promote",
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
-    "show": "mlporter.verbs.registry",
-    "sync": "mlporter.verbs.sync",
-    "undo_promotion": "mlporter.verbs.promote",
+    "show": "mlporter.verbs.reading.registry",
+    "sync": "mlporter.verbs.moving.sync",
+    "undo_promotion": "mlporter.verbs.moving.promote",
     "unpack": "mlporter.verbs.unpack",
-    "verify": "mlporter.verbs.verify",
+    "verify": "mlporter.verbs.reading.verify",
 }
 
 
