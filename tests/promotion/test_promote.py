@@ -375,9 +375,7 @@ def test_keep_version_description_tags_and_reference(dev, tmp_path) -> None:
     assert predictions(target, "models:/plain-model/3") == [3.0, 6.0]
     with mlflow_at(dev.tracking_uri):
         client = dev.client()
-        client.create_model_version(
-            "plain-model", version.source, version.run_id
-        )
+        client.create_model_version("plain-model", version.source, version.run_id)
         other = sqlite_url(tmp_path / "other.db")
     mlporter.promote("models:/plain-model/2", dev.tracking_uri, other, keep_version=True,
                      reference=True)  # fmt: skip

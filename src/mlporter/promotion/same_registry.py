@@ -69,7 +69,8 @@ def copy_in_place(
 def _on_server(place: Address, move: Move, there: TargetModel, retry_time: float) -> int:
     # MLflow takes seconds to import, which a server's credentials need.
     from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
-    from mlporter.stores.server.writing.writer import Writer, tag_list  # noqa: PLC0415
+    from mlporter.stores.server.writing.sending import tag_list  # noqa: PLC0415
+    from mlporter.stores.server.writing.writer import Writer  # noqa: PLC0415
 
     facts = move.facts
     with closing(ServerSource(place, retry_time=retry_time)) as server:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.promotion.asked import VersionResult
-    from mlporter.verbs.history import History
-    from mlporter.verbs.promote import PromotionResult
+    from mlporter.verbs.moving.promote import PromotionResult
+    from mlporter.verbs.reading.history import History
 
 __all__ = ["render_history", "render_promotion"]
 

@@ -91,7 +91,7 @@ def command(
     source: str | None,
     target: str | None,
     undo: str | None,
-    **options: Any,  # noqa: ANN401 -- of `mlporter.promote`, by its own names
+    **options: Any,
 ) -> int:
     """Bring a model version from one registry to another.
 
