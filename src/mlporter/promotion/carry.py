@@ -8,6 +8,7 @@ from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from mlporter.catalogue.source_tags import OF_VERSIONS
 from mlporter.errors import ConflictError, LeftOut, RefusedError, UnreachableError
 from mlporter.execute.into_target import into_target
 from mlporter.execute.options import TransferOptions
@@ -20,12 +21,14 @@ from mlporter.promotion.model_names import find_versions
 from mlporter.promotion.promoted_source import Move, PromotedSource
 from mlporter.promotion.same_registry import copy_in_place
 from mlporter.promotion.signed_versions import check_signature
-from mlporter.promotion.target_model import OF, identity, read_target
+from mlporter.promotion.target_model import OF, RECEIPT, identity, read_target
 from mlporter.selection import Selection, select
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.stores.database.preview import NothingThere, has_no_tables
 from mlporter.stores.opening import open_source
+from mlporter.stores.protocols import Among
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result
@@ -215,7 +218,11 @@ class Promotion:
             else:
                 number, following = following, following + 1
             tags = {**dict(asked.tags), OF: identity(one)}
-            moves.append(Move(one, asked.name, number, tags, asked.description))
+            stage = "None"
+            if before is not None:
+                tags |= {k: v for k, v in there.version_tags[number].items() if k == RECEIPT}
+                stage = there.stage(number)
+            moves.append(Move(one, asked.name, number, tags, asked.description, stage))
         return moves, finished
 
     def _is_done(self, noted: Any) -> bool:  # noqa: ANN401 -- plain values of a tag
@@ -266,7 +273,11 @@ class Promotion:
         """The version and what it stands on; with the numbers that the target gave."""
         for _ in range(_TRIES):
             promoted = PromotedSource(
-                chosen, tuple(moves), there.row, model_only=self.asked.model_only
+                chosen,
+                tuple(moves),
+                there.row,
+                listed=self._listed(chosen),
+                model_only=self.asked.model_only,
             )
             memory = Memory(subject=str(self.place))
             try:
@@ -289,6 +300,18 @@ class Promotion:
         if result.left_out.unexpected and not self.asked.dry_run:
             self._refuse_partial(result, moves)
         return result, moves
+
+    def _listed(self, chosen: Source) -> dict[str, str]:
+        """What the target lists as versions of logged models that come, where it has them."""
+        if self.place.kind is AddressKind.SERVER:
+            return {}  # which writes the list itself, and compares it with nobody's
+        models = tuple(
+            sorted(model for (model,) in rows_of(chosen, "logged_models", ("model_id",)))
+        )
+        with closing(self._read_target()) as target:
+            tags = target.read("logged_model_tags", None, Among("model_id", models))
+            rows = [row for batch in tags for row in batch.to_pylist()] if models else []
+        return {r["model_id"]: r["tag_value"] or "" for r in rows if r["tag_key"] == OF_VERSIONS}
 
     def _refuse_partial(self, result: Result, moves: list[Move]) -> None:
         reasons = [

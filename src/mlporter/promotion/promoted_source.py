@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Move", "PromotedSource"]
 
 _OF_VERSION = "model_version"
+_OUTPUT = "RUN_OUTPUT"
+_LOGGED_MODELS = ("logged_models", "logged_model_params", "logged_model_metrics")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Move:
         number: The version's number there.
         tags: Tags that the version gets beside its own.
         description: The version's description there; None for its own.
+        stage: The stage that it has there already.
     """
 
     facts: VersionFacts
@@ -49,6 +52,7 @@ class Move:
     number: int
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
+    stage: str = "None"
 
     @property
     def key(self) -> VersionKey:
@@ -62,8 +66,9 @@ class PromotedSource(Wrapped):
     Args:
         inner: A selection of these versions.
         moves: The versions.
-        model: The target's row and tags of the registered model, if it has one: they stay.
-        model_only: Leave the run's files that are not the model's where they are.
+        model: The target's row of the registered model, if it has one: it stays.
+        listed: Of logged models that the target has, the lists of their versions there: they stay.
+        model_only: Leave the run's files and logged models that are not the model's.
     """
 
     def __init__(
@@ -72,11 +77,13 @@ class PromotedSource(Wrapped):
         moves: tuple[Move, ...],
         model: Mapping[str, Any] | None,
         *,
+        listed: Mapping[str, str],
         model_only: bool = False,
     ) -> None:
         super().__init__(inner)
         self._moves = {move.facts.key: move for move in moves}
         self._model = model
+        self._listed = listed
         self._model_only = model_only
         self._owners = {
             version_owner_id(key): version_owner_id(move.key) for key, move in self._moves.items()
@@ -90,6 +97,9 @@ class PromotedSource(Wrapped):
             "model_version_tags": lambda _rows: self._version_tags(),
             "logged_model_tags": self._logged_model_tags,
         }
+        if model_only:
+            of_models = dict.fromkeys(_LOGGED_MODELS, self._of_models)
+            self._change = {**of_models, **self._change, "inputs": self._edges}
 
     # --- Rows -------------------------------------------------------------------------------------
 
@@ -153,7 +163,7 @@ class PromotedSource(Wrapped):
                         "name": move.name,
                         "version": move.number,
                         "description": said,
-                        "current_stage": "None",
+                        "current_stage": move.stage,
                         "source": place,
                     }
                 )
@@ -193,8 +203,31 @@ class PromotedSource(Wrapped):
         return frozenset(next(tables).by_name)
 
     def _logged_model_tags(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Without the list of versions of the source: the target has others."""
-        return [row for row in rows if row["tag_key"] != OF_VERSIONS]
+        """Without the list of versions of the source: the target has its own."""
+        found = [row for row in rows if row["tag_key"] != OF_VERSIONS]
+        homes = {row["model_id"]: row["experiment_id"] for row in rows}
+        found += [
+            {"model_id": model, "experiment_id": homes[model], "tag_key": OF_VERSIONS,
+             "tag_value": value}
+            for model, value in self._listed.items() if model in homes
+        ]  # fmt: skip
+        return self._of_models(found)
+
+    def _of_models(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of logged models that come."""
+        return [row for row in rows if self._is_wanted(row["model_id"])]
+
+    def _edges(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Inputs, and outputs of runs that come."""
+        return [
+            row
+            for row in rows
+            if row["source_type"] != _OUTPUT or self._is_wanted(row["destination_id"])
+        ]
+
+    def _is_wanted(self, model: str) -> bool:
+        """Whether a logged model comes: without the run's others, only those of the versions."""
+        return not self._model_only or model in {m.facts.model_id for m in self._moves.values()}
 
     # --- Files ------------------------------------------------------------------------------------
 
@@ -222,6 +255,8 @@ class PromotedSource(Wrapped):
 
     def _comes(self, file: ArtifactFile) -> bool:
         """Whether a file is wanted: of a run, all or only the model's."""
+        if file.owner_kind == "logged_model":
+            return self._is_wanted(file.owner_id)
         if not self._model_only or file.owner_kind != "run":
             return True
         below = (
