@@ -51,7 +51,8 @@ def pointers(address: str, name: str = "prod-model") -> tuple[dict[str, int], di
         client = MlflowClient(address, address)
         model = client.get_registered_model(name)
         versions = client.search_model_versions(f"name = '{name}'")
-        return dict(model.aliases), {str(v.version): v.current_stage for v in versions}
+        aliases = {alias: int(version) for alias, version in model.aliases.items()}
+        return aliases, {str(v.version): v.current_stage for v in versions}
 
 
 def test_a_promoted_model_is_the_source_s_and_predicts_the_same(

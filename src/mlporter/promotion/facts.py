@@ -212,7 +212,7 @@ def _files(source: Source, owner: FileOwner, problems: list[str]) -> Iterator[Mo
     below = f"{owner.rest}/" if owner.rest else ""
 
     def note(item: LeftOut) -> None:
-        if item.path.startswith(below) or not item.path:
+        if not item.expected and (item.path.startswith(below) or not item.path):
             problems.append(f"{item.path or item.id}: {item.detail}")
 
     def is_owner(kind: str, id_: str) -> bool:

@@ -86,5 +86,5 @@ def _on_server(place: Address, move: Move, there: TargetModel, retry_time: float
             "tags": tag_list({**facts.tags, **move.tags}),
         }
         body |= {"run_id": facts.run_id} if facts.run_id else {}
-        body |= {"model_id": facts.model_id} if facts.model_id else {}
+        # The logged model is the referenced version's, and is not to be named beside it.
         return writer.create_model_version(body, expected=move.number)

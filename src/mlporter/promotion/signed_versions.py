@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.signing import MODEL_SIGNATURE, check_folder, check_manifest, sign_folder
 from mlporter.errors import RefusedError
 from mlporter.promotion.load_check import model_folder
-from mlporter.promotion.signing import MODEL_SIGNATURE, check_folder, check_manifest, sign_folder
 from mlporter.stores.addresses.address import AddressKind
 
 if TYPE_CHECKING:

@@ -13,7 +13,9 @@ from mlporter.cli.options import (
     artifact_root_option,
     map_uri_option,
     output_options,
+    require_signature_option,
     retry_time_option,
+    sign_option,
     source_env_option,
     target_env_option,
     workers_option,
@@ -64,12 +66,8 @@ _STOPPED = "alias and stage did not move; the same command goes on where it was"
 @click.option("--no-pickle", is_flag=True, help="Gate: no file that Python unpickles.")
 @click.option("--max-size", metavar="SIZE", help="Gate: not larger than this, such as 500MB.")
 @click.option("--load-check", is_flag=True, help="Load it in TARGET, and compare predictions.")
-@click.option("--sign", metavar="KEY", help="Sign the model in TARGET with this private key.")
-@click.option(
-    "--require-signature",
-    metavar="PUBKEY",
-    help="Gate: it is signed with the private key of this public one.",
-)
+@sign_option("the model in TARGET")
+@require_signature_option("Gate: it")
 @click.option("--with-parents", is_flag=True, help="Bring the parents of its run.")
 @click.option("--model-only", is_flag=True, help="Leave the other files of its run.")
 @click.option("--keep-version", is_flag=True, help="Keep its number; else the next free one.")

@@ -272,6 +272,8 @@ class Registry:
             return False
         if got != number:
             writer.delete_model_version(name, got)
+            # Versions that were deleted there are not shown: the next try begins after this one.
+            writer.set_registered_model_tag(name, source_tags.PLACEHOLDER, str(got))
             why = f"the server gives it the number {got}"
             self._refuse(key, number, "version", why, "another-number", path=str(got))
             return False

@@ -8,12 +8,13 @@ and all cryptography are the package's: ``model_signing verify key`` checks the 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.folder.files import read_inside
+from mlporter.bundle.folder.layout import MANIFEST, MAX_MANIFEST_BYTES, SIGNATURE
 from mlporter.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -22,19 +23,16 @@ if TYPE_CHECKING:
 __all__ = [
     "MODEL_SIGNATURE",
     "PASSWORD",
-    "SIGNED_MANIFEST",
     "check_folder",
     "check_manifest",
+    "check_private_key",
     "sign_folder",
     "sign_manifest",
 ]
 
 MODEL_SIGNATURE = "model.sig"
 """What the signature of a model is called in its folder, by the format's convention."""
-SIGNED_MANIFEST = "manifest.yaml.sig"
-"""The signature of a bundle's manifest, beside it."""
 PASSWORD = "MLPORTER_SIGNING_PASSWORD"  # noqa: S105 -- the name of a variable
-_MANIFEST = "manifest.yaml"
 _NOT_COVERED = (".git", ".gitattributes", ".github", ".gitignore")
 
 
@@ -56,6 +54,30 @@ def _key(path: str) -> Path:
     return found
 
 
+def check_private_key(key: str) -> None:
+    """Refuse a key that could not sign, before there is anything to sign.
+
+    Raises:
+        UsageError: there is no such key, it is none, or the package is not installed.
+    """
+    _signer(key)
+
+
+def _signer(key: str) -> Any:  # noqa: ANN401 -- as `_package`
+    try:
+        return (
+            _package()
+            .signing.Config()
+            .use_elliptic_key_signer(private_key=_key(key), password=os.environ.get(PASSWORD))
+        )
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"is no private key that can be used: {error}",
+            subject=key,
+            hint=f"an elliptic-curve key in PEM; its password, if any, in {PASSWORD}",
+        ) from error
+
+
 def sign_folder(folder: Path, signature: Path, key: str) -> None:
     """Sign the files of a folder.
 
@@ -67,19 +89,8 @@ def sign_folder(folder: Path, signature: Path, key: str) -> None:
     Raises:
         UsageError: there is no such key, it is none, or the package is not installed.
     """
-    package = _package()
     _check_covered(folder, str(folder))
-    try:
-        config = package.signing.Config().use_elliptic_key_signer(
-            private_key=_key(key), password=os.environ.get(PASSWORD)
-        )
-    except (ValueError, TypeError) as error:
-        raise UsageError(
-            f"is no private key that can be used: {error}",
-            subject=key,
-            hint=f"an elliptic-curve key in PEM; its password, if any, in {PASSWORD}",
-        ) from error
-    config.sign(folder, signature)
+    _signer(key).sign(folder, signature)
 
 
 def check_folder(folder: Path, signature: Path, key: str, subject: str) -> None:
@@ -125,25 +136,23 @@ def _check_covered(folder: Path, subject: str) -> None:
 
 
 @contextmanager
-def _alone(manifest: Path) -> Iterator[Path]:
-    """A folder with nothing in it but a manifest: what is signed of a bundle."""
+def _alone(bundle: Path) -> Iterator[Path]:
+    """A folder with nothing in it but a bundle's manifest: what is signed of the bundle."""
     with tempfile.TemporaryDirectory(prefix="mlporter-sign-") as scratch:
         folder = Path(scratch, "bundle")
         folder.mkdir()
-        shutil.copyfile(manifest, folder / _MANIFEST)
+        (folder / MANIFEST).write_bytes(read_inside(bundle, MANIFEST, MAX_MANIFEST_BYTES))
         yield folder
 
 
-def sign_manifest(bundle: Path, key: str) -> Path:
+def sign_manifest(bundle: Path, key: str) -> None:
     """Sign a bundle's manifest, and so by its chain of hashes all of the bundle.
 
-    Returns:
-        The file of the signature.
+    Raises:
+        UsageError: there is no such key, it is none, or the package is not installed.
     """
-    signature = bundle / SIGNED_MANIFEST
-    with _alone(bundle / _MANIFEST) as folder:
-        sign_folder(folder, signature, key)
-    return signature
+    with _alone(bundle) as folder:
+        sign_folder(folder, bundle / SIGNATURE, key)
 
 
 def check_manifest(bundle: Path, key: str) -> None:
@@ -151,13 +160,15 @@ def check_manifest(bundle: Path, key: str) -> None:
 
     Raises:
         RefusedError: it has no signature, or one that does not hold.
+        BundleDamagedError: it has no manifest that can be read.
     """
-    signature = bundle / SIGNED_MANIFEST
-    if not signature.is_file():
+    if not (bundle / SIGNATURE).is_file():
         raise RefusedError(
             "is not signed",
             subject=str(bundle),
             hint="`mlporter export --sign KEY` signs what it writes",
         )
-    with _alone(bundle / _MANIFEST) as folder:
+    with tempfile.TemporaryDirectory(prefix="mlporter-sign-") as scratch, _alone(bundle) as folder:
+        signature = Path(scratch, SIGNATURE)
+        signature.write_bytes(read_inside(bundle, SIGNATURE, MAX_MANIFEST_BYTES))
         check_folder(folder, signature, key, str(bundle))
