@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlporter.promotion.gates import Gates
+from mlporter.promotion.checks.gates import Gates
 
 if TYPE_CHECKING:
-    from mlporter.promotion.gates import GateResult
-    from mlporter.promotion.model_names import ModelName
-    from mlporter.promotion.receipt import Receipt
-    from mlporter.promotion.target_model import Pointers
+    from mlporter.promotion.checks.gates import GateResult
+    from mlporter.promotion.checks.model_names import ModelName
+    from mlporter.promotion.target.receipt import Receipt
+    from mlporter.promotion.target.target_model import Pointers
 
 __all__ = ["Asked", "VersionResult"]
 

@@ -14,14 +14,14 @@ from mlporter.execute.into_target import into_target
 from mlporter.execute.options import TransferOptions
 from mlporter.plan.policy import Policy
 from mlporter.plan.three_sides.memory import Memory
-from mlporter.promotion.facts import read_facts
+from mlporter.promotion.checks.facts import read_facts
+from mlporter.promotion.checks.gates import judge
+from mlporter.promotion.checks.model_names import find_versions
+from mlporter.promotion.checks.signed_versions import check_signature
 from mlporter.promotion.finishing import Finishing, pointers_of, result_of
-from mlporter.promotion.gates import judge
-from mlporter.promotion.model_names import find_versions
 from mlporter.promotion.promoted_source import Move, PromotedSource
-from mlporter.promotion.same_registry import copy_in_place
-from mlporter.promotion.signed_versions import check_signature
-from mlporter.promotion.target_model import OF, RECEIPT, identity, read_target
+from mlporter.promotion.target.same_registry import copy_in_place
+from mlporter.promotion.target.target_model import OF, RECEIPT, identity, read_target
 from mlporter.selection import Selection, select
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.same_place import is_same_place
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from mlporter.execute.result import Result
     from mlporter.progress import OnProgress
     from mlporter.promotion.asked import Asked, VersionResult
-    from mlporter.promotion.facts import VersionFacts
-    from mlporter.promotion.gates import GateResult
-    from mlporter.promotion.target_model import TargetModel
+    from mlporter.promotion.checks.facts import VersionFacts
+    from mlporter.promotion.checks.gates import GateResult
+    from mlporter.promotion.target.target_model import TargetModel
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 

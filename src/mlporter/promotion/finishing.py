@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import LeftOut, MlporterError
 from mlporter.promotion.asked import Asked, VersionResult
-from mlporter.promotion.facts import read_facts
-from mlporter.promotion.load_check import check_load
-from mlporter.promotion.pointers import move_pointers
-from mlporter.promotion.proof import prove_files, sums_of, with_target_ids
-from mlporter.promotion.receipt import Receipt, new_id
-from mlporter.promotion.receipt_places import store_receipt
-from mlporter.promotion.signed_versions import sign_version, signature_name
-from mlporter.promotion.target_model import plan_pointers, read_target
+from mlporter.promotion.checks.facts import read_facts
+from mlporter.promotion.checks.load_check import check_load
+from mlporter.promotion.checks.proof import prove_files, sums_of, with_target_ids
+from mlporter.promotion.checks.signed_versions import sign_version, signature_name
+from mlporter.promotion.target.pointers import move_pointers
+from mlporter.promotion.target.receipt import Receipt, new_id
+from mlporter.promotion.target.receipt_places import store_receipt
+from mlporter.promotion.target.target_model import plan_pointers, read_target
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.opening import open_source
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlporter.progress import OnProgress
-    from mlporter.promotion.gates import GateResult
+    from mlporter.promotion.checks.gates import GateResult
     from mlporter.promotion.promoted_source import Move
-    from mlporter.promotion.target_model import Pointers, TargetModel
+    from mlporter.promotion.target.target_model import Pointers, TargetModel
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 

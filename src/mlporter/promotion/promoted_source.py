@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from mlporter.artifacts.uris.ownership import VersionKey
-    from mlporter.promotion.facts import VersionFacts
+    from mlporter.promotion.checks.facts import VersionFacts
     from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report, Source
 
 __all__ = ["Move", "PromotedSource"]

@@ -11,11 +11,11 @@ from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.asked import Asked, VersionResult
 from mlporter.promotion.carry import Promotion
-from mlporter.promotion.gates import Gates
-from mlporter.promotion.model_names import ModelName, check_alias, check_stage
-from mlporter.promotion.pointers import move_pointers
-from mlporter.promotion.receipt import Receipt, now_text
-from mlporter.promotion.target_model import read_target
+from mlporter.promotion.checks.gates import Gates
+from mlporter.promotion.checks.model_names import ModelName, check_alias, check_stage
+from mlporter.promotion.target.pointers import move_pointers
+from mlporter.promotion.target.receipt import Receipt, now_text
+from mlporter.promotion.target.target_model import read_target
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.addresses.same_place import is_same_place

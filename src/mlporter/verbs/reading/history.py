@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import RefusedError
 from mlporter.progress import OnProgress, silent
-from mlporter.promotion.model_names import ModelName, find_versions
-from mlporter.promotion.target_model import read_target
+from mlporter.promotion.checks.model_names import ModelName, find_versions
+from mlporter.promotion.target.target_model import read_target
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.signing import MODEL_SIGNATURE, check_folder, check_manifest, sign_folder
 from mlporter.errors import RefusedError
-from mlporter.promotion.load_check import model_folder
+from mlporter.promotion.checks.load_check import model_folder
 from mlporter.stores.addresses.address import AddressKind
 
 if TYPE_CHECKING:
-    from mlporter.promotion.facts import VersionFacts
+    from mlporter.promotion.checks.facts import VersionFacts
     from mlporter.promotion.promoted_source import Move
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import ArtifactFile, Source

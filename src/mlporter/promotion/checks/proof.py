@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlporter.progress import OnProgress
-    from mlporter.promotion.facts import VersionFacts
+    from mlporter.promotion.checks.facts import VersionFacts
     from mlporter.stores.protocols import ArtifactFile, Source
 
 __all__ = ["prove_files", "sums_of", "with_target_ids"]

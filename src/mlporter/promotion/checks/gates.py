@@ -13,7 +13,7 @@ from mlporter.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlporter.promotion.facts import VersionFacts
+    from mlporter.promotion.checks.facts import VersionFacts
 
 __all__ = ["GateResult", "Gates", "judge", "parse_size"]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mlporter.catalogue.source_tags import OF_VERSIONS
 from mlporter.promotion.promoted_source import listed_versions
-from mlporter.promotion.target_model import RECEIPT, read_target
+from mlporter.promotion.target.target_model import RECEIPT, read_target
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.retrying import RETRY_TIME
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mlporter.promotion.promoted_source import Move
-    from mlporter.promotion.target_model import Pointers
+    from mlporter.promotion.target.target_model import Pointers
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.target import DatabaseTarget
 

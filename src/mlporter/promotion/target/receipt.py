@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from mlporter.bundle.documents.plain_yaml import emit
 from mlporter.bundle.documents.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, RefusedError, UsageError
-from mlporter.promotion.target_model import Pointers, former
+from mlporter.promotion.target.target_model import Pointers, former
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlporter.promotion.gates import GateResult
+    from mlporter.promotion.checks.gates import GateResult
     from mlporter.promotion.promoted_source import Move
 
 __all__ = ["FORMAT", "Receipt", "digest_of", "new_id", "now_text"]

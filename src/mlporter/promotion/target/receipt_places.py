@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.uris.uri_text import UriMap, uri_below
 from mlporter.errors import RefusedError
-from mlporter.promotion.facts import read_facts
+from mlporter.promotion.checks.facts import read_facts
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.rows.version_locations import owner_roots
 

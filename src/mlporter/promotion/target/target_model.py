@@ -15,7 +15,7 @@ from mlporter.stores.protocols import Among
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mlporter.promotion.facts import VersionFacts
+    from mlporter.promotion.checks.facts import VersionFacts
     from mlporter.stores.rows.version_locations import TableReader
 
 __all__ = [

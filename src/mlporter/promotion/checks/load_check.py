@@ -18,7 +18,7 @@ from mlporter.errors import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mlporter.promotion.facts import VersionFacts
+    from mlporter.promotion.checks.facts import VersionFacts
     from mlporter.stores.protocols import Source
 
 __all__ = ["check_load", "model_folder"]

@@ -15,7 +15,7 @@ from mlporter.stores.addresses.address import AddressKind
 
 if TYPE_CHECKING:
     from mlporter.promotion.promoted_source import Move
-    from mlporter.promotion.target_model import TargetModel
+    from mlporter.promotion.target.target_model import TargetModel
     from mlporter.stores.addresses.address import Address
 
 __all__ = ["copy_in_place"]
