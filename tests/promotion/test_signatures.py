@@ -32,7 +32,7 @@ def promoted(dev: Any, folder: Path, keys: tuple[str, str]) -> tuple[str, Path]:
         CANDIDATE, dev.tracking_uri, target, artifact_root=folder / "root", sign=keys[0]
     )
     receipt = yaml.safe_load(Path(done.receipts[0]).read_text())
-    stored = Path(done.versions[0].stored).parent.parent / receipt["signature"]
+    (stored,) = (folder / "root").rglob(Path(receipt["signature"]).name)
     return target, stored
 
 

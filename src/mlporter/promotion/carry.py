@@ -83,10 +83,10 @@ class Promotion:
             if self.is_same:
                 return self._in_place(source, moves, there, gates, done)
             chosen = select(source, self._selection(moves))
-            result, moves = self._carry(chosen, moves, there)
+            result, moves, sums = self._carry(chosen, moves, there)
             if asked.dry_run or result.conflicts or result.misfits:
                 return [*done, *self._planned(moves, there, gates)], result, []
-            finishing = Finishing(self.place, asked, self.on_progress)
+            finishing = Finishing(self.place, asked, self.on_progress, sums)
             return [*done, *finishing.run(source, moves, gates)], result, finishing.left
 
     def _in_place(
@@ -269,8 +269,9 @@ class Promotion:
 
     def _carry(
         self, chosen: Source, moves: list[Move], there: TargetModel
-    ) -> tuple[Result, list[Move]]:
-        """The version and what it stands on; with the numbers that the target gave."""
+    ) -> tuple[Result, list[Move], dict[tuple[str, str, str], str]]:
+        """The version and what it stands on; with the numbers that the target gave, and sums."""
+        sums: dict[tuple[str, str, str], str] = {}
         for _ in range(_TRIES):
             promoted = PromotedSource(
                 chosen,
@@ -292,6 +293,7 @@ class Promotion:
                 )
             finally:
                 memory.book.close()
+            sums |= promoted.sums
             taken = [item for item in result.left_out.first if item.reason == "another-number"]
             if not taken or self.asked.keep_version:
                 break
@@ -299,7 +301,7 @@ class Promotion:
             moves = [replace(move, number=after + at) for at, move in enumerate(moves)]
         if result.left_out.unexpected and not self.asked.dry_run:
             self._refuse_partial(result, moves)
-        return result, moves
+        return result, moves, sums
 
     def _listed(self, chosen: Source) -> dict[str, str]:
         """What the target lists as versions of logged models that come, where it has them."""

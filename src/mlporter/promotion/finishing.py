@@ -38,12 +38,15 @@ class Finishing:
     """Proves versions that are in the target, keeps their receipts, and moves alias and stage.
 
     Attributes:
+        sums: SHA-256 of files that were read from the source on the way, by owner kind, owner id
+            and path.
         left: What could not be kept in the target: a receipt, a signature.
     """
 
     place: Address
     asked: Asked
     on_progress: OnProgress
+    sums: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     left: list[LeftOut] = field(default_factory=list)
 
     def run(
@@ -110,9 +113,10 @@ class Finishing:
     def _proved(self, source: Source, target: Source, move: Move) -> dict[str, str]:
         """The sums of the model's files, the same on both sides."""
         asked = self.asked
-        mine = sums_of(source, move.facts, asked.workers, self.on_progress, "hashing the source")
+        how = (asked.workers, self.on_progress)
+        mine = sums_of(source, move.facts, *how, "hashing the source", self.sums)
         theirs = read_facts(target, move.key)
-        back = sums_of(target, theirs, asked.workers, self.on_progress, "reading back")
+        back = sums_of(target, theirs, *how, "reading back", {})
         sent = with_target_ids(source, move.facts, theirs, mine)
         prove_files(sent, back, f"models:/{move.name}/{move.number}")
         return sent

@@ -7,10 +7,12 @@ for it too. Only names and numbers of registered models differ, stages and alias
 
 from __future__ import annotations
 
+import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -21,7 +23,6 @@ from mlporter.stores.rows.version_locations import owner_roots, version_owner_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from mlporter.artifacts.uris.ownership import VersionKey
     from mlporter.promotion.checks.facts import VersionFacts
@@ -84,6 +85,8 @@ class PromotedSource(Wrapped):
         self._moves = {move.facts.key: move for move in moves}
         self._model = model
         self._listed = listed
+        self.sums: dict[tuple[str, str, str], str] = {}
+        """SHA-256 (hex) of files that were read to their end: by owner kind and id, and path."""
         self._model_only = model_only
         self._owners = {
             version_owner_id(key): version_owner_id(move.key) for key, move in self._moves.items()
@@ -267,11 +270,32 @@ class PromotedSource(Wrapped):
         )
         return any(not rest or file.path.startswith(f"{rest}/") for rest in below)
 
-    def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
-        """The bytes of a file."""
+    @contextmanager
+    def open_file(self, file: ArtifactFile) -> Iterator[BinaryIO]:
+        """The bytes of a file, whose sum is noted as they are read."""
         if file.owner_kind == _OF_VERSION:
             file = replace(file, owner_id=self._back[file.owner_id])
-        return self.inner.open_file(file)
+        with self.inner.open_file(file) as stream:
+            hashed = _Hashed(stream)
+            yield cast("BinaryIO", hashed)
+        if hashed.size == file.size:
+            self.sums[file.owner_kind, file.owner_id, file.path] = hashed.digest.hexdigest()
+
+
+class _Hashed:
+    """A stream that hashes what is read of it, from its beginning on."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read like the stream itself."""
+        block = self._stream.read(size)
+        self.digest.update(block)
+        self.size += len(block)
+        return block
 
 
 def _in_order(files: list[ArtifactFile]) -> list[ArtifactFile]:

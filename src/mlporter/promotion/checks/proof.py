@@ -20,10 +20,23 @@ if TYPE_CHECKING:
 __all__ = ["prove_files", "sums_of", "with_target_ids"]
 
 
-def sums_of(
-    source: Source, facts: VersionFacts, workers: int, on_progress: OnProgress, step: str
+def sums_of(  # noqa: PLR0913, PLR0917 -- whose, how, and whom to tell
+    source: Source,
+    facts: VersionFacts,
+    workers: int,
+    on_progress: OnProgress,
+    step: str,
+    known: Mapping[tuple[str, str, str], str],
 ) -> dict[str, str]:
     """SHA-256 (hex) of each file of a model, by its path below the model's folder.
+
+    Args:
+        source: The registry.
+        facts: The version there.
+        workers: Files that are read at a time.
+        on_progress: Told how far it is.
+        step: What it is told.
+        known: Sums that need no reading, by owner kind, owner id and path below the owner's root.
 
     Raises:
         OSError: a file cannot be read.
@@ -32,11 +45,12 @@ def sums_of(
     done = 0
     with Pool(workers, thread_name_prefix="mlporter-hash") as pool:
         pending = [
-            (one, None if one.file.sha256 else pool.submit(_sum, source, one.file))
+            (one, had or pool.submit(_sum, source, one.file))
             for one in facts.files
+            for had in [known.get((one.file.owner_kind, one.file.owner_id, one.file.path))]
         ]
-        for one, future in pending:
-            sums[one.path] = one.file.sha256 or (future.result() if future else "")
+        for one, found in pending:
+            sums[one.path] = found if isinstance(found, str) else found.result()
             done += one.size
             on_progress(step, done, facts.size, "bytes")
     return sums

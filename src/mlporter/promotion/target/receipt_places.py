@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from io import BytesIO
 
     from mlporter.artifacts.uris.ownership import VersionKey
+    from mlporter.promotion.checks.facts import VersionFacts
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["receipt_root", "store_receipt"]
+__all__ = ["store_receipt"]
 
 
-def receipt_root(target: Source, key: VersionKey) -> str:
+def _root(target: Source, facts: VersionFacts) -> str:
     """The artifact root of a version's run; of one without a run, its model's folder.
 
     Raises:
         RefusedError: it has neither.
     """
-    facts = read_facts(target, key)
     if facts.run is not None and facts.run["artifact_uri"]:
         return str(facts.run["artifact_uri"])
     if facts.owner is not None:
@@ -51,13 +51,14 @@ def store_receipt(  # noqa: PLR0913 -- the target, and what it gets
     uri_map: tuple[str, ...],
     retry_time: float,
 ) -> str:
-    """Write a receipt, and return its URI.
+    """Write a receipt, and return its URI: ``runs:/…`` where the version has a run.
 
     Raises:
         RefusedError: there is no place for it.
         UnreachableError: it cannot be written.
     """
-    root = receipt_root(target, key)
+    facts = read_facts(target, key)
+    root = _root(target, facts)
     if place.kind is AddressKind.SERVER:
         # MLflow takes seconds to import, which a server's credentials need.
         from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
@@ -77,4 +78,5 @@ def store_receipt(  # noqa: PLR0913 -- the target, and what it gets
         parsed = UriMap.parse(uri_map)
         there = open_place(root, base=Path.cwd(), uri_map=parsed, environment=place.environment)
         there.put(path, text)
-    return uri_below(root, path)
+    in_run = facts.run is not None and facts.run["artifact_uri"] == root
+    return f"runs:/{facts.run_id}/{path}" if in_run else uri_below(root, path)
