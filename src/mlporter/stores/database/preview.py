@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.presence import is_folder, is_there
-from mlporter.catalogue import RETIRED_COLUMNS, is_newer
+from mlporter.catalogue import HEAD_REVISION, RETIRED_COLUMNS, TABLES, is_newer
 from mlporter.catalogue.types import Kind
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import (
@@ -47,7 +47,7 @@ class NothingThere:
 
     limits = None
 
-    def __init__(self, tables: tuple[Table, ...], revision: str) -> None:
+    def __init__(self, tables: tuple[Table, ...] = TABLES, revision: str = HEAD_REVISION) -> None:
         self.tables = tables
         self.revision = revision
 
