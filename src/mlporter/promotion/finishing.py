@@ -70,7 +70,7 @@ class Finishing:
             )
         ) as target:
             now = read_target(target, moves[0].key[0], asked.name)
-            revision = target.description.revision  # MLflow may have upgraded it since
+            revision = target.description.revision  # not always the source's
             for move in moves:
                 found = self._one(source, target, now, move, gates[str(move.facts)])
                 results.append(found)
