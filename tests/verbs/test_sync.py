@@ -267,6 +267,25 @@ def test_what_changed_on_both_sides(two, prefer, tag, code):
         assert why == "changed at the source, and edited at the target"
 
 
+def test_what_was_last_sent_is_told(two):
+    two.tag("source", "one", "both")
+    two.sync()
+    two.tag("source", "newer")
+    two.tag("source", "two", "both")
+    two.tag("target", "three", "both")
+    plan = two.folder / "plan.json"
+
+    result = two.sync(plan_out=str(plan))
+
+    lines = [json.loads(line) for line in plan.read_text().splitlines()[1:]]
+    told = {(one["action"], c["field"]): c for one in lines for c in one["changes"]}
+    assert told["update", "tags.state"]["sent"] == "new"
+    conflict = told["conflict", "tags.both"]
+    assert [conflict[side] for side in ("sent", "new", "old")] == ["one", "two", "three"]
+    (left,) = [item for item in result.left_out.first if not item.expected]
+    assert all(repr(value) in left.detail for value in ("one", "two", "three"))
+
+
 def test_the_rest_goes_on_beside_a_conflict(two):
     two.run("b" * 32)
     two.sync()
