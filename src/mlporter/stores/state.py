@@ -264,6 +264,10 @@ class LastSent:
                 "INSERT INTO notes VALUES (?, ?, ?)", [(kind, *item) for item in values.items()]
             )
 
+    def take_as_known(self) -> None:
+        """What is remembered next was sent, though not by a transfer of ours."""
+        self.is_known = True
+
     # --- The end ----------------------------------------------------------------------------------
 
     def commit(self) -> None:

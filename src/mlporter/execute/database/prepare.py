@@ -18,6 +18,7 @@ from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.matching.users import merge_users
 from mlporter.plan.merge.resolve import resolve, resolve_fresh
+from mlporter.plan.merge.snapshot import recall_snapshot
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
@@ -258,6 +259,15 @@ def prepare(
             memory.notes.append(_SENT_AGAIN)
         merge = resolve_fresh(source, plan.tables, policy, largest, memory)
     else:
+        if memory is not None:
+            recall_snapshot(
+                memory,
+                target,
+                plan.tables,
+                policy=policy,
+                largest=largest,
+                on_progress=on_progress,
+            )
         merge = resolve(
             source,
             target,

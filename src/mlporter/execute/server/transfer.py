@@ -44,6 +44,7 @@ from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.policy import how_to_settle
+from mlporter.plan.side_reader import experiments_of
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.progress import silent
@@ -99,6 +100,7 @@ class ServerTransfer:
             context.left_out.add(item)
         note_left_out_tables(context)
         self._check_workspaces()
+        self._recall_names()
         matching.run()
         registry = Registry(context, matching)
         registry.plan()
@@ -118,6 +120,13 @@ class ServerTransfer:
         else:
             write_receipts(context, context)
             self._remember(self.changes.plan)
+
+    def _recall_names(self) -> None:
+        """Experiments are matched first, and by the names that they were sent with."""
+        snapshot = self.memory.snapshot
+        if snapshot is not None:
+            names = {str(one.number): one.name for one in experiments_of(snapshot)}
+            self.memory.base.note("experiment_names", names)
 
     def _has_written(self) -> bool:
         tallies = self.context.tallies.values()

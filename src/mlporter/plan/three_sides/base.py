@@ -105,6 +105,9 @@ class Base(Protocol):
     def clear(self) -> None:
         """Remember nothing: all is as if nothing had been sent."""
 
+    def take_as_known(self) -> None:
+        """What is remembered next was sent, though not by a transfer of ours."""
+
     def commit(self) -> None:
         """Keep what was remembered; the transfer is done."""
 
@@ -148,6 +151,9 @@ class NoBase:
 
     def clear(self) -> None:
         """There is nothing to forget."""
+
+    def take_as_known(self) -> None:
+        """Nothing is."""
 
     def commit(self) -> None:
         """There is nothing to keep."""
