@@ -37,6 +37,10 @@ _REMOVED = {
 }
 
 
+_PERHAPS_CUT = frozenset({State.UNKNOWN, State.BOTH_CHANGED})
+"""A part of what the source has now is nobody's edit, but what a stopped transfer left."""
+
+
 @dataclass(frozen=True)
 class OwnerSides:
     """The files of an owner that both sides have.
@@ -117,6 +121,7 @@ class FilePlanner:
     _agreed: dict[Owner, dict[str, Sent]] = field(default_factory=lambda: defaultdict(dict))
     _older: dict[Owner, dict[int, Sent]] = field(default_factory=lambda: defaultdict(dict))
     _unknown: set[Owner] = field(default_factory=set)
+    _staying: dict[Owner, set[str]] = field(default_factory=lambda: defaultdict(set))
     _lock: Lock = field(default_factory=Lock)
 
     def of_owner(self, sides: OwnerSides) -> list[FileChange]:
@@ -175,7 +180,7 @@ class FilePlanner:
             return None
         if file is None and outcome is Outcome.SEND and not self.removes:
             outcome = Outcome.KEEP
-        is_part = state is State.UNKNOWN and file is not None and there is not None
+        is_part = state in _PERHAPS_CUT and file is not None and there is not None
         if is_part and there < (size or 0) and sides.is_part(file, there):  # type: ignore[operator, arg-type]
             outcome = Outcome.SEND
         if outcome is Outcome.SEND:
@@ -269,6 +274,7 @@ class FilePlanner:
     def _stay_unsettled(self, owner: Owner, path: str, sent: Sent | None) -> None:
         with self._lock:
             self.unsettled.add(owner)
+            self._staying[owner].add(path)
             if sent is not None:
                 self._older[owner][FileSides.key(path)] = sent
 
@@ -290,6 +296,22 @@ class FilePlanner:
             self._older[owner].pop(FileSides.key(path), None)
             if sent is not None:
                 self._agreed[owner][path] = sent
+
+    def failed(self, owner: Owner) -> None:
+        """Something of an owner could not be looked at, or sent: it is looked at again."""
+        with self._lock:
+            self.unsettled.add(owner)
+            if owner not in self._agreed or files_sent(self.base, owner) is None:
+                self._unknown.add(owner)
+
+    def without_files(self, owner: Owner) -> None:
+        """An owner is new, and files that it has come by and by."""
+        with self._lock:
+            self._agreed[owner] = {}
+
+    def staying(self, owner: Owner) -> set[str]:
+        """Paths of files of which each side keeps its own."""
+        return self._staying[owner]
 
     def has(self, owner: Owner, path: str) -> bool:
         """Whether both sides are known to have a file."""
