@@ -84,13 +84,16 @@ class Files:
     def send(self, kinds: tuple[str, ...]) -> None:
         """Send the files of some kinds of owners."""
         context, planner = self._context, self._planned.planner
+        owners: dict[tuple[str, str], ServerOwner] = {}
 
-        def is_new(kind: str, owner: str) -> bool:
-            if kind not in kinds or self._planned.is_planned(kind, owner):
+        def is_new(kind: str, id_: str) -> bool:
+            if kind not in kinds or self._planned.is_planned(kind, id_):
                 return False
-            if self._owned.root(kind, owner) is None:
+            owner = self._owned.owner(kind, id_)
+            if owner is None:
                 return False
-            planner.without_files((kind, owner))
+            owners[owner.key] = owner
+            planner.without_files(owner.key)
             return True
 
         with WorkerPool(context.workers) as pool:
@@ -99,10 +102,8 @@ class Files:
                     if change.file is not None:
                         pool.do(partial(self._one, there, change.file, is_planned=True))
             found = context.source.files(context.left_out.add, is_new)
-            for (kind, id_), files in groupby(found, lambda file: (file.owner_kind, file.owner_id)):
-                owner = self._owned.owner(kind, id_)
-                if owner is None:
-                    continue
+            for key, files in groupby(found, lambda file: (file.owner_kind, file.owner_id)):
+                owner = owners.pop(key)
                 for file in files:
                     pool.do(partial(self._one, owner, file))
 

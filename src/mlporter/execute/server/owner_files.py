@@ -79,14 +79,14 @@ class OwnedFiles:
         self._lookups: dict[str, SortedLookup] = {}
 
     def owner(self, kind: str, id_: str) -> ServerOwner | None:
-        """An owner, if it is carried, and the server has it."""
-        place = self.root(kind, id_)
+        """An owner, if it is carried, and the server has it; asked in the order of owners."""
+        place = self._root(kind, id_)
         if place is None:
             return None
         root, workspace = place
         return ServerOwner(kind, id_, root, self._places_of(workspace), id_ in self._context.fresh)
 
-    def root(self, kind: str, owner: str) -> tuple[str, str] | None:
+    def _root(self, kind: str, owner: str) -> tuple[str, str] | None:
         """Where the files of an owner go, and in which workspace; None if it is not carried."""
         context = self._context
         if kind == "model_version":

@@ -64,6 +64,7 @@ class PlannedFiles:
         self.changes: dict[str, list[tuple[ServerOwner, FileChange]]] = {}
         self.there: list[int] = []
         self._planned: set[Owner] = set()
+        self._owners: dict[Owner, ServerOwner] = {}
         self._settled: frozenset[Owner] = frozenset()
         self._lock = Lock()
 
@@ -75,14 +76,13 @@ class PlannedFiles:
         """
         self._settled = self._find_settled(frozenset(touched))
         found = self._context.source.files(self._context.left_out.add, self._is_looked_at)
-        seen: set[Owner] = set()
         with WorkerPool(self._context.workers) as pool:
             for key, files in groupby(found, lambda file: (file.owner_kind, file.owner_id)):
-                seen.add(key)
-                pool.do(partial(self._of_owner, key, list(files)))
-            for key in sorted(self._planned - seen):
+                pool.do(partial(self._of_owner, self._owners.pop(key), list(files)))
+            for key, owner in sorted(self._owners.items()):
                 if files_sent(self._base, key):  # the source has none of them any more
-                    pool.do(partial(self._of_owner, key, []))
+                    pool.do(partial(self._of_owner, owner, []))
+            self._owners.clear()
         for item in self.planner.left_out:
             self._context.left_out.add(item)
 
@@ -93,9 +93,11 @@ class PlannedFiles:
     def _is_looked_at(self, kind: str, id_: str) -> bool:
         if kind not in FILE_OWNERS or (kind, id_) in self._settled:
             return False
-        if not self._is_there(kind, id_) or self._owned.root(kind, id_) is None:
+        owner = self._owned.owner(kind, id_) if self._is_there(kind, id_) else None
+        if owner is None:
             return False
         self._planned.add((kind, id_))
+        self._owners[kind, id_] = owner
         return True
 
     def _is_there(self, kind: str, id_: str) -> bool:
@@ -147,10 +149,8 @@ class PlannedFiles:
 
     # --- File by file -----------------------------------------------------------------------------
 
-    def _of_owner(self, key: Owner, files: list[ArtifactFile]) -> None:
-        owner = self._owned.owner(*key)
-        if owner is None:
-            return
+    def _of_owner(self, owner: ServerOwner, files: list[ArtifactFile]) -> None:
+        key = owner.key
         try:
             theirs = owner.there()
         except (OutsideError, *REFUSED) as error:
