@@ -572,6 +572,22 @@ def test_times_follow_what_they_are_the_times_of(two):
     assert rows(two.target, "SELECT lifecycle_stage, deleted_time FROM runs") == [("deleted", 5)]
 
 
+@pytest.mark.parametrize("prefer", [None, "ours", "theirs"])
+def test_what_both_deleted_at_different_times_is_no_difference(two, prefer):
+    two.sync()
+    for address, when in ((two.source, 1000), (two.target, 2000)):
+        execute(address, f"UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = {when}")
+    two.tag("source", "newer")
+
+    result = two.sync(prefer=prefer)
+
+    assert (result.exit_code, told(result, "keep"), told(result, "conflict")) == (0, [], [])
+    assert two.tags() == {"state": "newer"}
+    assert rows(two.target, "SELECT deleted_time FROM runs") == [(1000,)]
+    assert mlporter.diff(two.source, two.target).identical
+    assert two.sync().rows == 0
+
+
 def test_a_conflict_of_a_row_names_which(two):
     two.sync()
     two.tag("source", "newer")

@@ -18,6 +18,7 @@ from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, MlporterError
 from mlporter.execute.artifact_files import SourceFileError, open_guarded
+from mlporter.plan.policy import Conflict
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.three_sides.file_plan import FileChange, FilePlanner, OwnerSides
 from mlporter.plan.three_sides.files import FILES, Sent, content_of, mark_of
@@ -129,7 +130,16 @@ class ChangedFiles:
     @cached_property
     def planner(self) -> FilePlanner:
         """Decides file by file."""
-        return FilePlanner(self.base, self.policy, self.book, _FAILURES, _unreadable)
+        policy = self.policy
+        return FilePlanner(
+            self.base,
+            self.book,
+            policy.wish,
+            policy.leaves_out,
+            policy.is_full,
+            _FAILURES,
+            _unreadable,
+        )
 
     # --- Which owners are looked at ---------------------------------------------------------------
 
@@ -158,7 +168,7 @@ class ChangedFiles:
             if owner[1] not in unread:
                 self._of_owner(owner, places[owner], found)
         self.left_out += self.planner.left_out
-        self.work.merge.conflicts += self.planner.conflicts
+        self.work.merge.conflicts += [Conflict(*one) for one in self.planner.conflicts]
 
     def _called(self, kind: str, owner: str) -> str:
         """What an owner is called in the target, by its own id or by the source's."""
@@ -178,7 +188,7 @@ class ChangedFiles:
     def _that_went_on(self, kind: str) -> set[str]:
         owners = FILE_OWNERS[kind]
         both = self._both(owners.table)
-        if self._is_full:
+        if self.policy.is_full:
             return both
         states = rows_of(self.work.origin, owners.table, (owners.key, owners.status))
         at_work = {self._called(kind, key) for key, state in states if state in owners.at_work}
@@ -192,7 +202,9 @@ class ChangedFiles:
         both = {key.replace("\x1f", "/") for key in self._both("model_versions")}
         mine, theirs = self._own(self.source), self._own(self.work.target)
         both &= mine.keys() & theirs.keys()
-        looked_at = both if self._is_full else both & (touched | self._open("model_version", both))
+        looked_at = (
+            both if self.policy.is_full else both & (touched | self._open("model_version", both))
+        )
         return {("model_version", key): theirs[key] for key in looked_at}
 
     @staticmethod
@@ -212,7 +224,7 @@ class ChangedFiles:
         both = self._both("trace_info")
         for kind, tag in _TRACE_TAGS.items():
             noted = {key for key in both if group_of((kind, key)) in self._noted}
-            some = both if self._is_full else both & (self._touched("trace_info") | noted)
+            some = both if self.policy.is_full else both & (self._touched("trace_info") | noted)
             for keys in _chunks(sorted(some)):
                 among = Among("request_id", tuple(keys))
                 columns = ("request_id", "key", "value")
@@ -239,11 +251,6 @@ class ChangedFiles:
         ids = self.work.merge.ids
         workspace, name, version = key.split("\x1f")
         return "\x1f".join((ids.workspace(workspace), ids.model(workspace, name), version))
-
-    @property
-    def _is_full(self) -> bool:
-        step = self.policy.step
-        return step is not None and step.full
 
     @cached_property
     def _noted(self) -> dict[str, str]:

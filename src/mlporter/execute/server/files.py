@@ -16,6 +16,7 @@ from mlporter.execute.result import FilesResult
 from mlporter.execute.server.owner_files import OwnedFiles, ServerOwner
 from mlporter.execute.server.planned_files import RENAMED, PlannedFiles
 from mlporter.execute.server.worker_pool import WorkerPool
+from mlporter.plan.policy import Conflict
 from mlporter.plan.three_sides.files import Sent, content_of, mark_of
 from mlporter.stores.rest.answers import REFUSED, reason_of
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from mlporter.execute.server.context import ServerContext
-    from mlporter.plan.policy import Conflict
     from mlporter.plan.three_sides.memory import Memory
     from mlporter.stores.protocols import ArtifactFile
     from mlporter.stores.server.target_places import ServerPlaces
@@ -79,7 +79,7 @@ class Files:
         self._planned.run(touched)
         for size in self._planned.there:
             self._count(size, there=True)
-        return self._planned.planner.conflicts
+        return [Conflict(*one) for one in self._planned.planner.conflicts]
 
     def send(self, kinds: tuple[str, ...]) -> None:
         """Send the files of some kinds of owners."""

@@ -12,7 +12,7 @@ from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.execute.artifact_files import open_guarded
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
-from mlporter.stores.rows.sorted_lookup import SortedLookup
+from mlporter.stores.rows.spool import SortedLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -54,8 +54,10 @@ class PlannedFiles:
         self._base = memory.base
         self.planner = FilePlanner(
             memory.base,
-            context.policy,
             memory.book,
+            context.policy.wish,
+            context.policy.leaves_out,
+            context.policy.is_full,
             (SourceFileError, OutsideError, *REFUSED),
             _explained,
             by_size=True,

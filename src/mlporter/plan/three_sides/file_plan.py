@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut
-from mlporter.plan.policy import Conflict
 from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.plan.three_sides.files import FILES, FileSides, Sent, content_of, mark_of
 from mlporter.plan.three_sides.sent_files import files_sent, group_of, keep_sent
@@ -22,11 +21,10 @@ from mlporter.plan.three_sides.sides import ABSENT, Outcome, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mlporter.plan.policy import Policy
     from mlporter.plan.three_sides.actions import ActionBook
     from mlporter.plan.three_sides.base import Base
     from mlporter.plan.three_sides.sent_files import Owner
-    from mlporter.plan.three_sides.sides import Digest
+    from mlporter.plan.three_sides.sides import Digest, Wish
     from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["FileChange", "FilePlanner", "OwnerSides"]
@@ -96,26 +94,30 @@ class FilePlanner:
 
     Attributes:
         base: What was last sent.
-        policy: What is asked for.
+        wish: What is asked for.
+        leaves_out: Whether what is in conflict is left out and named, and the rest goes on.
+        full: Whether everything is read, and not only what seems to have changed.
         book: Where actions go.
         failures: What is raised where a file cannot be read.
         explain: What is said then: of an owner, a path, and the failure.
         by_size: Whether contents of one size are taken for the same where nothing else is known:
             where to look means to fetch.
         removes: Whether the target's files can be taken away.
-        conflicts: What nobody but people can decide, where that refuses all.
+        conflicts: What nobody but people can decide, where that refuses all: table, name, why.
         left_out: What could not be decided, or is left as it is.
         unsettled: Owners whose files are not the same on both sides afterwards.
     """
 
     base: Base
-    policy: Policy
     book: ActionBook
+    wish: Wish
+    leaves_out: bool
+    full: bool
     failures: tuple[type[Exception], ...]
     explain: Callable[[Owner, str, Exception], LeftOut]
     by_size: bool = False
     removes: bool = True
-    conflicts: list[Conflict] = field(default_factory=list)
+    conflicts: list[tuple[str, str, str]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     unsettled: set[Owner] = field(default_factory=set)
     _agreed: dict[Owner, dict[str, Sent]] = field(default_factory=lambda: defaultdict(dict))
@@ -173,7 +175,7 @@ class FilePlanner:
         )
         if self.by_size and known is None and there is None and file is not None:
             return self._send(one, file, State.UNKNOWN, ABSENT, ABSENT, owner)
-        state, outcome, source, target = one.outcome(self.policy.wish)
+        state, outcome, source, target = one.outcome(self.wish)
         if state is State.SAME:
             if file is not None and size is not None:
                 self._agree(owner, file, size, source)
@@ -208,8 +210,7 @@ class FilePlanner:
         mark = mark_of(file)
         if mark and sent.mark:
             return mark != sent.mark
-        step = self.policy.step
-        return size != sent.size or (step is not None and step.full)
+        return size != sent.size or self.full
 
     # --- What comes of it -------------------------------------------------------------------------
 
@@ -254,13 +255,13 @@ class FilePlanner:
             self._tell(ActionKind.KEEP, owner, one, why)
             return
         self._tell(ActionKind.CONFLICT, owner, one, why)
-        if self.policy.leaves_out:
+        if self.leaves_out:
             said = f"{why}; the target keeps its own"
             self._leave(LeftOut("artifact", owner[1], one.path, "conflict", said))
         else:
             with self._lock:
                 name = f"{owner[1]}/{one.path}"
-                self.conflicts.append(Conflict(FILES, name, f"the file: {why}"))
+                self.conflicts.append((FILES, name, f"the file: {why}"))
 
     def _tell(self, kind: ActionKind, owner: Owner, one: FileSides, why: str) -> None:
         size = None if one.source is None else one.source.size

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.compare.streams import compare_streams
-from mlporter.plan.deleted_rows import LIFECYCLE
+from mlporter.plan.deleted_rows import DELETED_TIME, LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
 from mlporter.plan.three_sides.base import refused_name
 from mlporter.plan.three_sides.keys import group_name, key_text, owner_of
@@ -252,6 +252,7 @@ class RowPlanner:
             for name, digest in mine.digests.items()
             if digest != theirs.digests[name]
             and not self.is_limit(row.table.name, name, mine.values[name])
+            and not (name == DELETED_TIME and _are_deleted(mine, theirs))
         }
         if _is_deleted_version(row, mine) and row.is_known:
             # What becomes of things that were sent, and are gone, is told with all others.
@@ -369,6 +370,11 @@ class RowPlanner:
 
 _EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
 _PUT_BACK = "somebody removed it at the target, and it is put back"
+
+
+def _are_deleted(mine: Row, theirs: Row) -> bool:
+    """Whether both sides have deleted a thing, each at a time of its own."""
+    return {row.values.get("lifecycle_stage") for row in (mine, theirs)} == {"deleted"}
 
 
 def _is_deleted_version(row: SidedRow, mine: Row) -> bool:
