@@ -7,14 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
-from mlporter.execute.artifact_files import open_guarded
 from mlporter.execute.server.parts import Matched
+from mlporter.execute.server.snapshot import recall_snapshot
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
-from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.merge.changes import changed_later
 from mlporter.plan.policy import Conflict
@@ -25,13 +23,12 @@ from mlporter.plan.three_sides.base import refused_name, remember, remember_refu
 from mlporter.plan.three_sides.keys import key_text
 from mlporter.plan.three_sides.row import Sides, is_of_a_registry
 from mlporter.plan.three_sides.rows import NOT_TAKEN, RowPlanner
-from mlporter.plan.three_sides.sent_files import remember_files
 from mlporter.plan.three_sides.vanished import Vanished, check_how_many
 from mlporter.plan.units import Choice, Chosen
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from mlporter.compare.report import Difference
     from mlporter.execute.server.context import ServerContext
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
     from mlporter.plan.three_sides.memory import Memory
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.plan.three_sides.rows import Found
-    from mlporter.stores.protocols import ArtifactFile, Source
+    from mlporter.stores.protocols import Source
 
 __all__ = ["Changes"]
 
@@ -122,7 +119,7 @@ class Changes:
     def run(self) -> None:
         """Decide about everything, and let the transfer see the source as it was decided."""
         context = self.context
-        self._recall()
+        recall_snapshot(self.context, self.memory, _TABLES, _LEFT)
         gone = self._purged()
         for table in _TABLES:
             sides = self._sides(table) if self._is_asked(table) else None
@@ -159,36 +156,6 @@ class Changes:
     def _silent(self) -> frozenset[str]:
         """Runs whose points stay as the target has them."""
         return frozenset(str(key[0]) for key in self.plan.kept.get("latest_metrics", {}))
-
-    def _recall(self) -> None:
-        """Take an earlier snapshot as what was last sent, if one is named."""
-        snapshot, base = self.memory.snapshot, self.memory.base
-        if snapshot is None:
-            return
-        self.memory.snapshot = None
-        base.take_as_known()
-        numbers = frozenset(one.number for one in experiments_of(snapshot))
-        models = frozenset(models_of(snapshot))
-        sent = Matched(snapshot, numbers, models, tombstones(snapshot))
-        nothing = MappedReader(Nothing(self.source.tables), IdMap())
-        for entry in snapshot.tables:
-            pair = self.context.pair_of(entry, _LEFT.get(entry.name, frozenset()))
-            if entry.name in _TABLES and pair is not None and pair.right and pair.table.key:
-                normalisers = self.context.normalisers_of(entry)
-                sides = Sides(pair, MappedReader(sent, IdMap()), nothing, (normalisers, ()))
-                remember(base, pair.table, sides.of_source(), ())
-        remember_files(base, snapshot, lambda _, owner: owner, self._as_sent(snapshot))
-
-    def _as_sent(self, snapshot: Source) -> Callable[[ArtifactFile], tuple[str, int]]:
-        """Files are sent with the ids of the server in them."""
-
-        def content(file: ArtifactFile) -> tuple[str, int]:
-            if not names_ids(file.path, file.size):
-                return file.sha256 or "", file.size
-            with open_guarded(snapshot, file) as stream:
-                return hash_stream(with_new_ids(file.path, stream, self.context.ids))
-
-        return content
 
     # --- What is compared -------------------------------------------------------------------------
 

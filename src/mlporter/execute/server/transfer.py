@@ -31,6 +31,7 @@ from mlporter.execute.server.registry.registered_models import Registry
 from mlporter.execute.server.registry.webhooks import write_webhooks
 from mlporter.execute.server.rehearsal import Rehearsal
 from mlporter.execute.server.removing import remove_rows, remove_units
+from mlporter.execute.server.snapshot import recall_names
 from mlporter.execute.server.tracking.creating import (
     make_experiments,
     make_logged_models,
@@ -43,7 +44,6 @@ from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.policy import how_to_settle
-from mlporter.plan.side_reader import experiments_of
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.progress import silent
@@ -99,7 +99,7 @@ class ServerTransfer:
             context.left_out.add(item)
         note_left_out_tables(context)
         self._check_workspaces()
-        self._recall_names()
+        recall_names(self.memory)
         matching.run()
         registry = Registry(context, matching)
         registry.plan()
@@ -128,13 +128,6 @@ class ServerTransfer:
         registry.find_own_files()
         self.on_progress("comparing artifacts", 0, None)
         return self.files.plan(self.changes.plan.touched)
-
-    def _recall_names(self) -> None:
-        """Experiments are matched first, and by the names that they were sent with."""
-        snapshot = self.memory.snapshot
-        if snapshot is not None:
-            names = {str(one.number): one.name for one in experiments_of(snapshot)}
-            self.memory.base.note("experiment_names", names)
 
     def _has_written(self) -> bool:
         tallies = self.context.tallies.values()
