@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["PLAN_FORMAT", "check_expected", "opened_memory", "read_plan", "write_plan"]
+__all__ = ["PLAN_FORMAT", "check_expected", "is_snapshot", "opened_memory", "read_plan"]
+__all__ += ["write_plan"]
 
 PLAN_FORMAT = "mlporter-plan"
 _VERSION = 1
@@ -63,16 +64,24 @@ def opened_memory(source: Address, target: Address, options: TransferOptions) ->
         yield memory
 
 
+def is_snapshot(state: str | None) -> bool:
+    """Whether what is named for the base is a bundle, and not a folder that remembers.
+
+    Raises:
+        UnreachableError: it cannot be looked at.
+    """
+    return state is not None and state_of(Path(state)) in {State.FINISHED, State.UNFINISHED}
+
+
 def _snapshot(options: TransferOptions) -> Source | None:
     """The bundle that is to be taken as what was last sent, if one is named.
 
     Raises:
         BundleError: it is one that cannot be used.
     """
-    named = options.state
-    if named is None or state_of(Path(named)) not in {State.FINISHED, State.UNFINISHED}:
+    if not is_snapshot(options.state):
         return None
-    place = locate(Path(named))
+    place = locate(Path(options.state or ""))
     return open_source(place, include_secrets=options.include_secrets, dedupe=True)
 
 

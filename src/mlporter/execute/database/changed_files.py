@@ -200,6 +200,8 @@ class ChangedFiles:
             return {}
         touched = {key.replace("\x1f", "/") for key in self._touched("model_versions")}
         both = {key.replace("\x1f", "/") for key in self._both("model_versions")}
+        if not both:
+            return {}
         mine, theirs = self._own(self.source), self._own(self.work.target)
         both &= mine.keys() & theirs.keys()
         looked_at = (
@@ -221,10 +223,14 @@ class ChangedFiles:
         found: dict[Owner, str] = {}
         if "trace_info" not in {table.name for table in self.work.plan.tables}:
             return found
-        both = self._both("trace_info")
+        touched = self._touched("trace_info")
+        is_any = (
+            self.policy.is_full or touched or any(key.startswith("trace") for key in self._noted)
+        )
+        both = self._both("trace_info") if is_any else set()
         for kind, tag in _TRACE_TAGS.items():
             noted = {key for key in both if group_of((kind, key)) in self._noted}
-            some = both if self.policy.is_full else both & (self._touched("trace_info") | noted)
+            some = both if self.policy.is_full else both & (touched | noted)
             for keys in _chunks(sorted(some)):
                 among = Among("request_id", tuple(keys))
                 columns = ("request_id", "key", "value")
