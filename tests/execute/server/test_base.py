@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mlporter
-from tests.execute.server.test_in_step import done, sync
+from tests.execute.server.test_in_step import done, files_of, sync, text_of
 
 
 @pytest.fixture
@@ -89,3 +89,33 @@ def test_rebase_takes_what_differs_as_the_servers(plain_sqlite, server, forget):
     assert server.client().get_model_version(name, "1").description == "recalled"
     plain_sqlite.client().set_tag(run, "other", "new")
     assert ("runs", "tags.other") in done(sync(plain_sqlite, server), "update")
+
+
+def test_files_of_an_earlier_bundle_count_as_sent(plain_sqlite, server, tmp_path, forget):
+    client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
+    for path in ("changed.txt", "edited.txt", "both.txt"):
+        client.log_text(run, "as sent", path)
+    bundle = tmp_path / "bundle"
+    mlporter.export(plain_sqlite.tracking_uri, bundle)
+    mlporter.import_(bundle, server.address)
+    forget()
+    client.set_tag(run, "went", "on")
+    copy, there = server.copy_of(run).info.run_id, server.client()
+    for path in ("changed.txt", "both.txt"):
+        client.log_text(run, "changed at the source", path)
+    for path in ("edited.txt", "both.txt"):
+        there.log_text(copy, "edited on the server, too", path)
+
+    asked = {"state": bundle, "on_conflict": "update"}
+    with pytest.raises(mlporter.ConflictError, match="artifacts"):
+        mlporter.copy(plain_sqlite.tracking_uri, server.address, **asked)
+    result = mlporter.sync(plain_sqlite.tracking_uri, server.address, state=bundle)
+
+    assert files_of(result, run) == {
+        ("update", "artifacts.changed.txt"),
+        ("keep", "artifacts.edited.txt"),
+        ("conflict", "artifacts.both.txt"),
+    }
+    assert text_of(there, copy, "changed.txt") == "changed at the source"
+    assert text_of(there, copy, "edited.txt") == "edited on the server, too"
+    assert text_of(there, copy, "both.txt") == "edited on the server, too"
