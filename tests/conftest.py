@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tests.support.command_line import Finished
     from tests.support.plain_registry import PlainRegistry
     from tests.support.rich_registry import RichRegistry
+    from tests.support.target_server import TargetServer
 
 # Before anything imports MLflow, whose telemetry starts with the import.
 os.environ.update(QUIET_ENVIRONMENT)
@@ -386,3 +387,43 @@ def target_url(request: pytest.FixtureRequest) -> str:
     name = {"postgresql": "mlflow_postgres_url", "mysql": "mlflow_mysql_url"}[request.param]
     url: str = request.getfixturevalue(name)
     return url
+
+
+# --- Servers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def running_server(
+    mlflow_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TargetServer]:
+    """The server. Tests want `server`."""
+    from tests.support.target_server import target_server
+
+    with target_server(mlflow_sqlite_template, tmp_path_factory.mktemp("target")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: TargetServer) -> TargetServer:
+    """An empty server."""
+    running_server.reset()
+    return running_server
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written to servers from now on: method and path of each request."""
+    from mlporter.stores.rest.client import Client
+
+    sent: list[str] = []
+    for name, method in (("_json", None), ("upload", "PUT"), ("send", "POST")):
+        really = getattr(Client, name)
+
+        def recording(self, *args, _really=really, _method=method, **options):
+            verb, path = (args[0], args[1]) if _method is None else (_method, args[0])
+            if verb != "GET" and not path.endswith("/search"):
+                sent.append(f"{verb} {path}")
+            return _really(self, *args, **options)
+
+        monkeypatch.setattr(Client, name, recording)
+    return sent
