@@ -8,12 +8,9 @@ there signals arrive as Python's own.
 
 from __future__ import annotations
 
-import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from concurrent.futures import TimeoutError as NotYetError
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 import adbc_driver_manager
@@ -26,12 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["interruptible"]
 
 T = TypeVar("T")
-
-_CALLERS = 8
-"""Threads at most: one makes all calls, unless a second interrupt left a call behind in it."""
-_LOOK = 0.2
-"""Seconds after which an interrupt is seen at the latest: Python misses one that comes in the very
-moment in which it begins to wait."""
 
 
 def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: bool = False) -> T:
@@ -55,8 +46,7 @@ def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: b
             return call()
     done: Future[T] = Future()
     try:
-        _callers().submit(_run, call, done)
-        _await_end(done)
+        threading.Thread(target=_run, args=(call, done), name="database").start()
         return done.result()
     except KeyboardInterrupt:
         # A call that has not begun will not; one that has comes to its end here.
@@ -65,24 +55,6 @@ def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: b
                 cancel()
             wait([done])
         raise
-
-
-def _await_end(done: Future[T]) -> None:
-    while True:
-        with suppress(NotYetError):
-            done.exception(_LOOK)
-            return
-
-
-@cache
-def _callers() -> ThreadPoolExecutor:
-    """Threads that wait for calls: a registry is read in hundreds, many shorter than a start."""
-    return ThreadPoolExecutor(_CALLERS, thread_name_prefix="database")
-
-
-# A fork has none of the threads.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_callers.cache_clear)
 
 
 class _Call:
