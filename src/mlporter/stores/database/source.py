@@ -23,7 +23,7 @@ from mlporter.stores.database.schema.revision import check_revision, is_as_it_is
 from mlporter.stores.database.schema.user_rows import UserRows, has_users
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 from mlporter.stores.rows.filters import columns_with, rows_among
-from mlporter.stores.rows.point_counts import POINTS, counted
+from mlporter.stores.rows.point_counts import ANY_POINTS, POINTS, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -125,7 +125,8 @@ class DatabaseReader:
         relation = self._relations.get("metrics")
         rows = relation.rows if relation is not None else quoted("metrics")
         with self.borrowed() as connection:
-            yield from connection.read(POINTS, POINTS.columns, "", counted(rows))
+            # With a condition it is a small part: no file is copied out of the way to read it.
+            yield from connection.read(POINTS, POINTS.columns, ANY_POINTS, counted(rows))
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from mlporter.catalogue.types import Column, Table
 
-__all__ = ["POINTS", "counted"]
+__all__ = ["ANY_POINTS", "POINTS", "counted"]
 
 POINTS = Table(
     "points_by_run",
@@ -17,6 +17,8 @@ POINTS = Table(
     ),
 )
 """Runs that have any points, by id, and how many."""
+
+ANY_POINTS = 'WHERE "points" > 0'
 
 
 def counted(metrics: str) -> str:
