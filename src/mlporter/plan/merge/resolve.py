@@ -24,7 +24,7 @@ from mlporter.plan.merge.changes import FIXED, Changes, changed_later
 from mlporter.plan.merge.decisions import Candidates, Decision, Side, decide_units
 from mlporter.plan.merge.deletions import Deletions, notes_on_deleted
 from mlporter.plan.merge.equality import Comparison, RowStates
-from mlporter.plan.merge.suspects import MOST, STREAMED, Suspects
+from mlporter.plan.merge.suspects import OWN, STREAMED, Suspects
 from mlporter.plan.policy import Conflict, Merge, Policy, Removal, Renamed, UnitCount
 from mlporter.plan.side_reader import (
     Nothing,
@@ -293,7 +293,7 @@ class _Resolver:
         if entity not in STREAMED or is_mapped or self.policy.on_conflict == "rename":
             return
         count = self.source.count(entity)
-        if self.memory.count(entity) > 2 * count + MOST:
+        if self.memory.count(entity) > 2 * count + OWN:
             return  # nearly all of them are the target's own
         suspects = Suspects(self.comparison, self.source, self.target, entity, ids).look()
         if suspects is not None:

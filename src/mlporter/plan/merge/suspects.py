@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlporter.compare.streams import Merge
+from mlporter.errors import BundleDamagedError
 from mlporter.plan.deleted_rows import LIFECYCLE
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.merge.equality import Comparison, edge_end, edges_of
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.plan.side_reader import Reader
 
-__all__ = ["MOST", "STREAMED", "Suspects"]
+__all__ = ["OWN", "STREAMED", "Suspects"]
 
 STREAMED = frozenset({"runs", "logged_models", "trace_info"})
 """Kinds of units of which there may be very many; nothing but their ids must be unique."""
 
 MOST = 20_000
 """Where more units than this are not the same, all are looked at one by one."""
+
+OWN = 100
+"""Where the target has more than this besides twice what the source has, most is its own: it is
+not read for the sake of a few."""
 
 _EDGES = frozenset({"inputs", "input_tags"})
 
@@ -60,7 +65,10 @@ class Suspects:
     found: set[str] = field(default_factory=set)
 
     def look(self) -> set[str] | None:
-        """Their keys; None where they are too many."""
+        """Their keys; None where they are too many, or tables cannot be compared as a whole.
+
+        Rows of nobody may lack a key or repeat one, which those of units do not.
+        """
         mine = MappedReader(self.source, self.ids)
         theirs = MappedReader(self.target, self.comparison.back)
         try:
@@ -68,7 +76,7 @@ class Suspects:
                 if self.comparison.is_on_both(table):
                     self._look_at(table, mine, theirs)
             self._add_deleted()
-        except _TooManyError:
+        except (_TooManyError, BundleDamagedError):
             return None
         return self.found
 
