@@ -189,7 +189,8 @@ def lost(
     changed = [
         cell
         for cell in {*last, *edited}
-        if all(then.get(cell, _NO) != edited.get(cell, _NO) for then in sent)
+        if last.get(cell, _NO) != edited.get(cell, _NO)
+        and (cell not in edited or all(then.get(cell, _NO) != edited[cell] for then in sent))
     ]
     gone = [cell for cell in changed if edited.get(cell, _NO) != now.get(cell, _NO)]
     return [
