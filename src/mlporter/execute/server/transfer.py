@@ -42,6 +42,7 @@ from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_m
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
+from mlporter.execute.server.unknown_fields import SentFields
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.policy import how_to_settle
 from mlporter.plan.three_sides.actions import ActionBook
@@ -112,10 +113,12 @@ class ServerTransfer:
         self._write(registry)
 
         if self.dry:
+            SentFields(context, context, self._reopened).plan()
             return
         if self._has_written():
             self._prove()
         else:
+            SentFields(context, context, self._reopened).run()
             write_receipts(context, context)
             self._remember(self.changes.plan)
 
@@ -136,6 +139,7 @@ class ServerTransfer:
                 self._tell(table, tally.written - refused, again.context)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
+            SentFields(self.context, again.context, self._reopened).run()
             write_receipts(self.context, again.context)
             self._remember(again.changes.plan)
         finally:
@@ -249,13 +253,20 @@ class ServerTransfer:
     @cached_property
     def server(self) -> ServerSource:
         """The server as it was."""
+        return self._opened(self.can)
+
+    def _opened(self, can: Capabilities | None) -> ServerSource:
         return ServerSource(
             self.place,
             uri_map=self.uri_map,
             workers=self.workers,
             retry_time=self.retry_time,
-            can=self.can,
+            can=can,
         )
+
+    def _reopened(self) -> ServerSource:
+        """The server as it is now."""
+        return self._opened(self.server.can)
 
     @cached_property
     def context(self) -> ServerContext:
