@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from mlflow.protos import (
     assessments_pb2,
@@ -20,6 +22,8 @@ from mlporter.stores.opening import open_source
 from mlporter.stores.rows.unknown_fields import field_rows, shape_of
 from mlporter.stores.server.reading.answer_fields import ANSWER_FIELDS, OLD_TRACE, fields
 from mlporter.stores.server.reading.unknown_fields import unknown_in
+from mlporter.stores.server.writing.trace_bodies import spans_body
+from mlporter.stores.views.rest_view import rest_batch
 
 if TYPE_CHECKING:
     from mlporter.stores.server.reading.answer_fields import Fields
@@ -84,6 +88,39 @@ def test_a_real_server_says_nothing_unknown(served: Served):
         assert [loss for loss in source.losses() if loss.kind == "answer"] == []
     finally:
         source.close()
+
+
+def test_the_usual_kind_of_a_span_is_no_difference():
+    def told(text: str) -> object:
+        batch = pa.RecordBatch.from_pydict({"content": [text]})
+        return rest_batch("spans", batch).column(0)[0].as_py()
+
+    plain = {"name": "a", "start_time_unix_nano": 1, "events": []}
+    newer = {"name": "a", "kind": "SPAN_KIND_INTERNAL", "start_time_unix_nano": 1, "events": []}
+    other = {**newer, "kind": "SPAN_KIND_CLIENT"}
+    texts = [json.dumps(span) for span in (plain, {**newer, "links": []}, other)]
+    assert told(texts[0]) == told(texts[1]) == texts[0]
+    assert told(texts[2]) == texts[2]
+
+
+def test_the_kind_of_a_span_is_sent():
+    otlp = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    span = {
+        "trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==",
+        "span_id": "AAAAAAAAAAE=",
+        "parent_span_id": None,
+        "name": "a",
+        "kind": "SPAN_KIND_CLIENT",
+        "start_time_unix_nano": 1,
+        "end_time_unix_nano": 2,
+        "events": [],
+        "status": {"code": "STATUS_CODE_OK", "message": ""},
+        "attributes": {"mlflow.traceRequestId": '"tr-1"'},
+        "links": [],
+    }
+    body = spans_body([json.dumps(span), json.dumps({**span, "kind": "SPAN_KIND_OF_TOMORROW"})])
+    sent = otlp.ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
+    assert sent[0].kind == sent[0].SpanKind.Value("SPAN_KIND_CLIENT")
 
 
 def test_what_is_unknown_is_named_by_its_path():
