@@ -18,6 +18,7 @@ from mlporter.selection import select
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.addresses.named_places import names_hint
+from mlporter.stores.needing_mlflow import needing_mlflow
 from mlporter.stores.opening import open_source
 from mlporter.verbs.command_line import command_line
 from mlporter.verbs.overlap import check_apart, check_outside
@@ -128,7 +129,8 @@ def _into_server(  # noqa: PLR0917 -- as a database's
 ) -> Result:
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
-    from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
+    with needing_mlflow("a tracking server", str(place)):
+        from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
 
     options.check_for_server()
     seen = look_through(source, on_progress)
