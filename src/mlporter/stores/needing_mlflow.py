@@ -15,12 +15,12 @@ from mlporter.errors import NeedsMlflowError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_mlflow_here", "needing_mlflow"]
+__all__ = ["needing_mlflow"]
 
 _NAME = "mlflow"
 
 
-def is_mlflow_here() -> bool:
+def _is_installed() -> bool:
     """Whether MLflow can be imported; it is not imported for that."""
     try:
         return find_spec(_NAME) is not None
@@ -45,7 +45,7 @@ def needing_mlflow(what: str, subject: str | None = None) -> Iterator[None]:
         lacking = error.name or ""
         if lacking.partition(".")[0] != _NAME:
             raise
-        if is_mlflow_here():
+        if _is_installed():
             raise NeedsMlflowError(
                 f"{what} needs {lacking} of MLflow, which the installed release has not",
                 subject=subject,

@@ -113,12 +113,12 @@ class ServerTransfer:
         self._write(registry)
 
         if self.dry:
-            SentFields(context, context, self._reopened).plan()
+            self._fields(context).plan()
             return
         if self._has_written():
             self._prove()
         else:
-            SentFields(context, context, self._reopened).run()
+            self._fields(context).run()
             write_receipts(context, context)
             self._remember(self.changes.plan)
 
@@ -139,7 +139,7 @@ class ServerTransfer:
                 self._tell(table, tally.written - refused, again.context)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
-            SentFields(self.context, again.context, self._reopened).run()
+            self._fields(again.context).run()
             write_receipts(self.context, again.context)
             self._remember(again.changes.plan)
         finally:
@@ -264,9 +264,8 @@ class ServerTransfer:
             can=can,
         )
 
-    def _reopened(self) -> ServerSource:
-        """The server as it is now."""
-        return self._opened(self.server.can)
+    def _fields(self, seen: ServerContext) -> SentFields:
+        return SentFields(self.context, seen, lambda: self._opened(self.server.can))
 
     @cached_property
     def context(self) -> ServerContext:

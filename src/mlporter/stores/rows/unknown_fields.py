@@ -8,7 +8,7 @@ from contextlib import closing
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mlporter.bundle.left_out_log import batches_of
+from mlporter.bundle.documents.left_out_log import batches_of
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.errors import LeftOut

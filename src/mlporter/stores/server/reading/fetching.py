@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mlporter.stores.rest.client import Client, Json
     from mlporter.stores.server.capabilities import Capabilities
     from mlporter.stores.server.reading.rows import Rows
-    from mlporter.stores.server.reading.unknown_fields import UnknownFields
 
 __all__ = ["Fetcher"]
 
@@ -67,6 +66,7 @@ class Fetcher:
         self._can = can
         self._scratch = scratch
         self._gather = Gatherer(scratch, workers, on_progress)
+        self.unknown = self._gather.unknown
         self._lock = RLock()
         self._done: set[str] = set()
         self._experiments: dict[str, set[int]] = defaultdict(set)
@@ -89,11 +89,6 @@ class Fetcher:
     def failed(self) -> list[LeftOut]:
         """What could not be read so far."""
         return self._gather.failed
-
-    @property
-    def unknown(self) -> UnknownFields:
-        """What of the answers so far this release does not know."""
-        return self._gather.unknown
 
     def narrow(self, experiments: Iterable[int]) -> None:
         """From now on, whole tables are those of some experiments, and what is asked for by id."""
