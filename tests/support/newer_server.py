@@ -44,6 +44,7 @@ class NewerServer:
         skills: Skills that it lists.
         kept: What was set, by kind, id and field.
         takes: Whether it keeps what is set.
+        takes_new: Whether it keeps what is said of a run that is made.
     """
 
     real: str
@@ -53,6 +54,7 @@ class NewerServer:
     skills: list[Any] = field(default_factory=list)
     kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     takes: bool = True
+    takes_new: bool = False
     asked: list[str] = field(default_factory=list)
     address: str = ""
 
@@ -65,6 +67,13 @@ class NewerServer:
         for added in self.adds.get(kind, {}):
             if added in sent:
                 self.kept[kind, str(sent[name]), added] = sent[added]
+
+    def made(self, path: str, body: bytes, answer: bytes) -> None:
+        """Keep what the request says that makes a run."""
+        if self.takes_new and path == "/api/2.0/mlflow/runs/create":
+            run, sent = json.loads(answer)["run"]["info"]["run_id"], json.loads(body)
+            names = self.adds["run"].keys() & sent.keys()
+            self.kept.update({("run", run, name): sent[name] for name in names})
 
     def more(self, answer: Any) -> Any:
         """An answer with what a newer MLflow has in it."""
@@ -111,6 +120,7 @@ def newer_server(real: str, **more: Any) -> Iterator[NewerServer]:
             connection.request(self.command, self.path, body, headers)
             found = connection.getresponse()
             data, kind = found.read(), found.getheader("Content-Type") or ""
+            newer.made(self.path, body, data)
             if kind.startswith("application/json") and found.status == 200 and data:
                 told = json.loads(data)
                 data = json.dumps(newer.more(told) if isinstance(told, dict) else told).encode()

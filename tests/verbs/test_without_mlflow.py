@@ -98,6 +98,24 @@ def test_databases_are_read_and_written(
         assert "MLflow, which is not installed" not in one.err
 
 
+def test_file_stores_are_read_and_files_put_elsewhere(
+    mlflow_file_store: Path, rich_sqlite: RichRegistry, mlflow_sqlite: Path, tmp_path: Path
+):
+    target, bundle = sqlite_url(mlflow_sqlite), tmp_path / "bundle"
+    moved = f"{rich_sqlite.artifact_root}=/elsewhere"
+    told = without_mlflow(
+        ("inspect", mlflow_file_store),
+        ("export", mlflow_file_store, bundle),
+        ("verify", bundle),
+        ("copy", mlflow_file_store, target, "--artifact-root", tmp_path / "files"),
+        ("relocate", rich_sqlite.tracking_uri, "--map-uri", moved, "--dry-run"),
+        ("rebuild", tmp_path / "files", target, "--dry-run"),
+    )
+    for one in told:
+        assert one.code in {ExitCode.OK, ExitCode.INCOMPLETE, ExitCode.REFUSED}, one
+        assert "which is not installed" not in one.err, one
+
+
 def test_what_needs_it_says_so(rich_bundle: Path, rich_sqlite: RichRegistry, tmp_path: Path):
     server, source = "http://127.0.0.1:9", rich_sqlite.tracking_uri
     told = without_mlflow(

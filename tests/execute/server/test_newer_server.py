@@ -92,16 +92,15 @@ def test_a_bundle_keeps_them_as_they_came(bundle):
 def test_they_go_to_a_server_that_has_them(bundle, server: TargetServer, tmp_path):
     with newer_server(server.address, adds=ADDED) as newer:
         result = mlporter.import_(bundle, newer.address)
-        assert named(result) == {"registered_models.tier"}  # nobody has said it there
+        assert named(result) == set()
         report = mlporter.diff(bundle, newer.address)
-        only = [(d.table, d.key["field"]) for d in report.differences]
-        assert only == [("unknown_fields", "tier")]
-        again = tmp_path / "again"
-        mlporter.export(newer.address, again)
-        there = rows(again)
-        assert rows(bundle) == {**there, ("registered_models", "tier"): '"gold"'}
-        copy = mlporter.import_(bundle, newer.address)
-        assert named(copy) == {"registered_models.tier"}
+        assert [(d.table, d.key) for d in report.differences] == []
+        assert report.tables["unknown_fields"].same == len(rows(bundle)) + 1
+        mlporter.export(newer.address, tmp_path / "again")
+        assert rows(tmp_path / "again") == rows(bundle)
+        newer.asked.clear()
+        assert named(mlporter.import_(bundle, newer.address)) == set()
+        assert not [path for path in newer.asked if path.endswith(("/update", "/create"))]
     versions = server.rows("SELECT description FROM model_versions")
     assert versions == [("first",)]  # what was sent along with a field is as it was
     assert server.rows("SELECT description FROM registered_models") == [("who leaves",)]
@@ -174,3 +173,18 @@ def test_what_is_called_like_a_secret_stays_where_it_is(server: TargetServer, tm
     files = [path for path in (tmp_path / "bundle").rglob("*") if path.is_file()]
     assert files
     assert not any(b"sk-0123" in path.read_bytes() for path in files)
+
+
+def test_one_of_the_same_release_takes_what_its_answers_have(bundle, server: TargetServer):
+    with newer_server(server.address, version="3.17.9", adds=ADDED) as newer:
+        result = mlporter.import_(bundle, newer.address)
+    assert named(result) == {"registered_models.tier"}  # nobody has said it there
+
+
+def test_what_only_the_making_request_takes(bundle, server: TargetServer):
+    with newer_server(server.address, adds={"run": ADDED["run"]}, takes=False) as newer:
+        newer.takes_new = True
+        result = mlporter.import_(bundle, newer.address)
+        report = mlporter.diff(bundle, newer.address)
+    assert not {"runs.info.priority", "runs.info.labels"} & named(result)
+    assert "runs" not in {d.key["table"] for d in report.differences}

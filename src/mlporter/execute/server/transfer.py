@@ -323,6 +323,8 @@ class ServerTransfer:
 
     def close(self) -> None:
         """Close all connections."""
+        if "along" in self.context.__dict__:
+            self.context.along.close()
         if "server" in self.__dict__:
             self.server.close()
 

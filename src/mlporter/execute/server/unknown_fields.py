@@ -1,7 +1,8 @@
-"""Fields of a newer MLflow, sent where the target's answers have them too; else named.
+"""Fields of a newer MLflow, sent where the target may have them too; else named.
 
-A target is known to have a field when one of its own answers held it, and it takes one in the
-request that changes the object, or not at all: only reading again tells.
+A target may have a field if it is of a newer MLflow itself, or if one of its own answers held it.
+It takes one in the request that makes the object or changes it, or not at all: only reading again
+tells.
 """
 
 from __future__ import annotations
@@ -19,8 +20,14 @@ from mlporter.compare.shape import pair_up
 from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED
-from mlporter.stores.rows.unknown_fields import field_rows, shape_of, sorted_fields, unknown_fields
-from mlporter.stores.server.writing.fields import CHANGEABLE, set_fields
+from mlporter.stores.rows.unknown_fields import (
+    FieldRows,
+    field_rows,
+    shape_of,
+    sorted_fields,
+    unknown_fields,
+)
+from mlporter.stores.server.writing.fields import CHANGEABLE, sendable_name, set_fields
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.stores.server.source import ServerSource
 
-__all__ = ["SentFields"]
+__all__ = ["FieldsAlong", "SentFields"]
 
 _NONE = "the target's answers have no such field"
 _NO_WAY = "this release knows no request that sets it"
@@ -40,6 +47,21 @@ _LOST = "it was sent, and the target did not take it"
 
 _Missing = tuple[str, str, str, str, bool]
 """A `FieldRow` that the server lacks, and whether it has another value."""
+
+
+class FieldsAlong(FieldRows):
+    """What goes along with the requests that make objects, for servers of a newer MLflow."""
+
+    def __init__(self, source: Source, server: ServerSource) -> None:
+        super().__init__()
+        if server.can.is_newer:
+            self.add(field_rows(source))
+
+    def named(self, table: str, *key: object) -> dict[str, Any]:
+        """Fields of a row of the source, by their names in a request."""
+        told = self.of(table, json.dumps(key))
+        names = ((sendable_name(table, path), value) for path, value in told.items())
+        return {name: json.loads(value) for name, value in names if name is not None}
 
 
 @dataclass
@@ -115,9 +137,9 @@ class SentFields:
         table, key, path, _, changed = missing
         shape = shape_of(table, path)
         why = ""
-        if shape not in shapes:
+        if shape not in shapes and not self.context.server.can.is_newer:
             why = _NONE
-        elif table not in CHANGEABLE or "[" in shape:
+        elif table not in CHANGEABLE or sendable_name(table, path) is None:
             why = _NO_WAY
         elif changed and (table, key, path) in before and not self.context.policy.updates:
             why = _KEPT
@@ -129,7 +151,7 @@ class SentFields:
         row = self._row(table, json.loads(key))
         if row is None:
             return
-        named = {path.rpartition(".")[2]: value for path, value in fields.items()}
+        named = {sendable_name(table, path) or "": value for path, value in fields.items()}
         client = self.context.server.client_in(self._workspace(row))
         try:
             set_fields(client, table, row, named)

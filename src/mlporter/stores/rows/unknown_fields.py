@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from contextlib import closing
@@ -101,6 +102,12 @@ class FieldRows:
                     ' PRIMARY KEY ("table", "key", field)) WITHOUT ROWID'
                 )
         self._scratch.run_many("INSERT OR REPLACE INTO fields VALUES (?, ?, ?, ?)", found)
+
+    def of(self, table: str, key: str) -> dict[str, str]:
+        """The fields of one row, and their values as JSON."""
+        query = 'SELECT json_group_object(field, value) FROM fields WHERE "table"=? AND "key"=?'
+        found = None if self._scratch is None else self._scratch.one(query, table, key)
+        return {} if found is None else dict(json.loads(found[0]))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All of them, by key."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlporter.stores.rest.client import quoted_path
+from mlporter.stores.server.reading.answer_fields import ANSWER_FIELDS
 from mlporter.stores.server.reading.calls import API, API3
 from mlporter.stores.server.writing.writer import LOGGED_MODEL_STATUS
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.rest.client import Client, Json
 
-__all__ = ["CHANGEABLE", "set_fields"]
+__all__ = ["CHANGEABLE", "sendable_name", "set_fields"]
 
 
 def _experiment(row: Mapping[str, Any]) -> tuple[str, str, Json]:
@@ -46,7 +47,8 @@ def _model_version(row: Mapping[str, Any]) -> tuple[str, str, Json]:
 
 
 def _issue(row: Mapping[str, Any]) -> tuple[str, str, Json]:
-    return "PATCH", f"{API3}/{quoted_path('issues', row['issue_id'])}", {}
+    path = f"{API3}/{quoted_path('issues', row['issue_id'])}"
+    return "PATCH", path, {"issue_id": row["issue_id"]}
 
 
 CHANGEABLE: Mapping[str, Callable[[Mapping[str, Any]], tuple[str, str, Json]]] = {
@@ -58,6 +60,17 @@ CHANGEABLE: Mapping[str, Callable[[Mapping[str, Any]], tuple[str, str, Json]]] =
     "issues": _issue,
 }
 """By table: the request that changes an object, as it is on the server, into itself."""
+
+
+def sendable_name(table: str, path: str) -> str | None:
+    """What a field is called in a request, which is flat; None where none has it.
+
+    A bundle may come from anybody: what MLflow knows by that name is not sent in its place.
+    """
+    name = path.removeprefix("info.")
+    known = ANSWER_FIELDS[table]
+    taken = known.names | (known.inside["info"].names if "info" in known.inside else set())
+    return None if "." in name or "[" in name or name in taken else name
 
 
 def set_fields(client: Client, table: str, row: Mapping[str, Any], fields: Json) -> None:
