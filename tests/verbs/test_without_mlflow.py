@@ -125,6 +125,8 @@ def test_what_needs_it_says_so(rich_bundle: Path, rich_sqlite: RichRegistry, tmp
         ("import", rich_bundle, server),
         ("sync", rich_bundle, server),
         ("diff", rich_bundle, server),
+        ("promote", "rich-model", "--from", rich_bundle, "--to", server),
+        ("history", "rich-model", "--at", server),
         ("demo",),
     )
     for one in told:
