@@ -16,7 +16,9 @@ from mlporter.catalogue.revisions import (
     comes_before,
     described,
     is_newer,
+    is_newer_release,
     is_older,
+    minor_of,
     release_of,
 )
 from mlporter.catalogue.tables import (
@@ -49,8 +51,10 @@ __all__ = [
     "comes_before",
     "described",
     "is_newer",
+    "is_newer_release",
     "is_older",
     "known_table",
+    "minor_of",
     "release_of",
     "table",
 ]

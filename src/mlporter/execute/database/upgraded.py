@@ -149,7 +149,7 @@ class _Upgraded(Wrapped):
             return iter(())  # `losses` says it
         return (self.inner if table in self._named else self._rows).read(table, columns, among)
 
-    def points_by_run(self) -> dict[str, int]:
+    def points_by_run(self) -> Iterator[pa.RecordBatch]:
         """How many metric points each run has that has any."""
         return self._rows.points_by_run()
 

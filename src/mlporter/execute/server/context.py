@@ -19,6 +19,7 @@ from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.server.parts import Within
+from mlporter.execute.server.unknown_fields import FieldsAlong
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.matching.natural_keys import tagged
@@ -137,6 +138,11 @@ class ServerContext:
     waking: Lock = field(default_factory=Lock)
 
     @cached_property
+    def along(self) -> FieldsAlong:
+        """Fields of a newer MLflow, which go along with what is made."""
+        return FieldsAlong(self.source, self.server)
+
+    @cached_property
     def is_databricks(self) -> bool:
         """Whether the server is Databricks, whose rules are stricter."""
         return self.server.client_in("default").databricks
@@ -202,8 +208,13 @@ class ServerContext:
     def pair(self, name: str, leave: frozenset[str] = frozenset()) -> Pair | None:
         """What is compared of a table, or None where one side does not have it."""
         mine = self.tables.get(name)
+        return None if mine is None else self.pair_of(mine, leave)
+
+    def pair_of(self, mine: Table, leave: frozenset[str] = frozenset()) -> Pair | None:
+        """The same of a table of any source."""
+        name = mine.name
         theirs = next((table for table in self.server.tables if table.name == name), None)
-        if mine is None or theirs is None:
+        if theirs is None:
             return None
         leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
         leave |= {place.column for place in mine.places if place.where is None}
@@ -212,7 +223,12 @@ class ServerContext:
 
     def normalisers(self, name: str) -> list[Normalise]:
         """What is done to the rows of both sides before they are compared."""
-        blanked = [place for place in self.tables[name].places if place.where is not None]
+        return self.normalisers_of(self.tables[name])
+
+    @staticmethod
+    def normalisers_of(table: Table) -> list[Normalise]:
+        """The same of a table of any source."""
+        blanked = [place for place in table.places if place.where is not None]
         return [_as_rest_shows, *([blank_places(blanked)] if blanked else [])]
 
     def missing(
