@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 from mlporter.artifacts.uris import layout
 from mlporter.catalogue import source_tags
-from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.server.parts import Within
+from mlporter.plan.capabilities import DATABRICKS, SERVER
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.matching.natural_keys import tagged
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.compare.missing_rows import Missing
     from mlporter.compare.shape import Normalise, Pair
+    from mlporter.plan.capabilities import Capabilities
     from mlporter.plan.policy import Policy
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
@@ -47,10 +48,6 @@ __all__ = ["ServerContext", "Tally", "TargetExperiment"]
 
 _NAMED = 3
 """Of what is written to a table, so much is remembered by name."""
-
-
-_DATABRICKS_OWN = {"runs": frozenset({"user_id"})}
-"""Columns that Databricks fills in itself: whoever makes a run is its user."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +138,11 @@ class ServerContext:
         """Whether the server is Databricks, whose rules are stricter."""
         return self.server.client_in("default").databricks
 
+    @property
+    def can(self) -> Capabilities:
+        """What it can do with what it has."""
+        return DATABRICKS if self.is_databricks else SERVER
+
     # --- Rows -------------------------------------------------------------------------------------
 
     @cached_property
@@ -205,9 +207,8 @@ class ServerContext:
         theirs = next((table for table in self.server.tables if table.name == name), None)
         if mine is None or theirs is None:
             return None
-        leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
+        leave |= self.can.of(name).unsettable | {c.name for c in mine.columns if c.secret}
         leave |= {place.column for place in mine.places if place.where is None}
-        leave |= _DATABRICKS_OWN.get(name, frozenset()) if self.is_databricks else frozenset()
         return pair_up(mine, theirs, leave)
 
     def normalisers(self, name: str) -> list[Normalise]:

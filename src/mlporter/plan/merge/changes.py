@@ -11,7 +11,6 @@ import pyarrow as pa
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.compare.report import ONLY_LEFT
-from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import pair_up
 from mlporter.compare.streams import compare_streams
 from mlporter.plan.deleted_rows import Update
@@ -37,10 +36,7 @@ if TYPE_CHECKING:
     from mlporter.plan.three_sides.rows import Found, RowPlanner
     from mlporter.stores.protocols import Source
 
-__all__ = ["FIXED", "UPDATE_TIMES", "Changes", "changed_later"]
-
-FIXED = {table: frozenset(place.column for place in BY_NAME[table].places) for table in ANCHORED}
-"""What a version is made of does not change: with other files it is another version."""
+__all__ = ["UPDATE_TIMES", "Changes", "changed_later"]
 
 UPDATE_TIMES: Mapping[str, str] = {
     "experiments": "last_update_time",
@@ -124,7 +120,7 @@ class Changes:
         self, run: str, state: State, here: int, there: int, keys: list[Key]
     ) -> None:
         planner = self.planner
-        outcome = decide(state, planner.wish, is_newer=planner.is_newer("runs", run))
+        outcome = decide(state, planner.wish, is_newer=planner.facts.is_newer("runs", run))
         if outcome is Outcome.SEND and here:
             change = (Change("metrics", None, f"+{plural(here, 'point')}"),)
             planner.book.add(Action(ActionKind.UPDATE, "runs", run, change))

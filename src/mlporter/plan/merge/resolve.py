@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
+from mlporter.plan.capabilities import DATABASE
 from mlporter.plan.deleted_rows import Lost, Update, marked, tombstones
 from mlporter.plan.ids.copy_ids import CHILD_IDS, Copies
 from mlporter.plan.ids.id_map import keeps_order
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.matching.by_name import Matching
 from mlporter.plan.matching.datasets import match_datasets, match_edges
-from mlporter.plan.merge.changes import FIXED, Changes, changed_later
+from mlporter.plan.merge.changes import Changes, changed_later
 from mlporter.plan.merge.decisions import Candidates, Decision, Side, decide_units
 from mlporter.plan.merge.deletions import Deletions, notes_on_deleted
 from mlporter.plan.merge.equality import Comparison, RowStates
@@ -159,6 +160,7 @@ class _Resolver:
         self._taken: dict[str, dict[str, str]] = {}
         self._lacking_of: dict[str, frozenset[str]] = {}
         self._updates: dict[str, Mapping[str, Update]] = {}
+        self._later = changed_later(source, target, self.merge.ids)
         self.changes = Changes(
             self.comparison,
             source,
@@ -167,9 +169,8 @@ class _Resolver:
                 memory.base,
                 policy.wish,
                 memory.book,
-                is_newer=changed_later(source, target, self.merge.ids),
-                fixed=FIXED,
-                refuses=self._refuses,
+                can=DATABASE,
+                facts=self,
             ),
         )
 
@@ -344,15 +345,19 @@ class _Resolver:
 
     # --- What a row refers to -----------------------------------------------------------------
 
-    def _refuses(self, table: str, row: Mapping[str, Any]) -> str:
-        """Why the target cannot take a row: an alias of a version that it does not have."""
-        if table != "registered_model_aliases":
-            return ""
-        key = key_text((row["workspace"], row["name"], row["version"]))
-        if ("model_versions", key) in self.changes.planner.refused:
-            return f"version {row['version']} is another one there"
-        is_there = key in self._versions_there or key in self.merge.new.get("model_versions", ())
-        return "" if is_there else f"the target does not have version {row['version']}"
+    def has(self, kind: str, key: str) -> bool:
+        """Whether the target has a unit, or gets it; of versions, those that are not deleted."""
+        if kind != "model_versions":
+            return True
+        return key in self._versions_there or key in self.merge.new.get(kind, ())
+
+    def holds_own(self, kind: str, key: str) -> bool:  # noqa: ARG002
+        """Nothing goes into the trash with what it is in: rows are marked one by one."""
+        return False
+
+    def is_newer(self, kind: str, key: str) -> bool:
+        """Whether the target's unit was changed later than the source's."""
+        return self._later(kind, key)
 
     @cached_property
     def _versions_there(self) -> set[str]:

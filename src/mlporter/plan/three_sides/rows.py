@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.compare.streams import compare_streams
+from mlporter.plan.capabilities import DATABASE, NOTHING_KNOWN
 from mlporter.plan.deleted_rows import LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
 from mlporter.plan.three_sides.base import refused_name
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlporter.compare.report import Difference
+    from mlporter.plan.capabilities import Can, Capabilities, Facts
     from mlporter.plan.three_sides.actions import ActionBook
     from mlporter.plan.three_sides.base import Base
     from mlporter.plan.three_sides.sides import Wish
@@ -48,16 +50,6 @@ Found = list["Difference"]
 _AT_ONCE = 2_000
 """Differences that are looked at together."""
 
-_FIRST_VALUES: Mapping[str, Mapping[str, frozenset[object]]] = {
-    "runs": {"status": frozenset({"RUNNING"}), "end_time": frozenset({None}),
-             "lifecycle_stage": frozenset({"active"})},
-    "logged_models": {"status": frozenset({0, 1}), "lifecycle_stage": frozenset({"active"})},
-    "model_versions": {"current_stage": frozenset({None, "None"})},
-    "experiments": {"lifecycle_stage": frozenset({"active"})},
-}  # fmt: skip
-"""What a server has of what it was sent in a later step than the thing itself: an import that was
-stopped in between goes on, though nothing is remembered of it."""
-
 
 @dataclass
 class RowPlanner:
@@ -67,35 +59,24 @@ class RowPlanner:
         base: What was last sent.
         wish: What is asked for.
         book: Where actions go.
-        completes: Whether what a target lacks, and nothing is remembered of, may be a transfer that
-            was stopped: it is then gone on with. So it is where a transfer takes many steps.
+        can: What the kind of target can do; one that takes many steps may lack what a stopped
+            transfer did not come to: it is then gone on with.
         new: Units that the target lacks, by table: what belongs to them comes along.
         absent: Units that stay away from the target, by table: nothing that belongs to them comes.
-        is_newer: Whether the target's unit was changed later than the source's.
-        immutable: Tables whose rows a target cannot change once they are there.
+        facts: What there is to know of both sides besides their rows.
         undeletes: Restore what the target has only marked as deleted.
-        mends: Whether a row that the target lacks, or has less of, is sent whoever lost it.
-        is_limit: Whether a column (table, name, the source's value) differs because of what the
-            kind of target cannot be told.
-        fixed: Columns that never change, by table: a row with others is another thing.
         refused: Units of the target that are another thing: nothing of the source's goes there.
-        refuses: Why the target cannot take a row as the source has it, or "".
     """
 
     base: Base
     wish: Wish
     book: ActionBook
-    completes: bool = False
+    can: Capabilities = DATABASE
+    facts: Facts = NOTHING_KNOWN
     new: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     absent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    is_newer: Callable[[str, str], bool] = lambda _table, _key: False
-    immutable: frozenset[str] = frozenset()
     undeletes: bool = False
-    mends: Callable[[str, Values, Values | None], bool] = lambda _table, _mine, _theirs: False
-    is_limit: Callable[[str, str, object], bool] = lambda _table, _column, _value: False
-    fixed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
-    refuses: Callable[[str, Values], str] = lambda _table, _row: ""
     plan: RowPlan = field(default_factory=RowPlan)
 
     def take(self, sides: Sides, sift: Callable[[Found], Found] = lambda found: found) -> None:
@@ -171,12 +152,11 @@ class RowPlanner:
         if state is State.SOURCE_CHANGED and was_refused:
             state = State.UNKNOWN
         is_loose = state in {State.UNKNOWN, State.SOURCE_CHANGED} and row.table.name in ROWWISE
-        mends = row.mine is not None and self.mends(row.table.name, row.mine.values, None)
-        if is_loose or mends or (state is State.UNKNOWN and self.completes):
+        if is_loose or self._can(row).grows or (state is State.UNKNOWN and self.can.in_steps):
             outcome = Outcome.SEND
         change = (Change(row.field, None, row.shown(row.mine)),)
         if outcome is Outcome.SEND and row.mine is not None:
-            if why := self.refuses(row.table.name, row.mine.values):
+            if why := self._refuses(row, row.mine.values):
                 self._stays(row, Outcome.CONFLICT, change, why, None)
                 return
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
@@ -186,7 +166,7 @@ class RowPlanner:
             self._note(row, kind, change, why)
             if row.is_unit:
                 self.new[row.table.name].add(row.owner[1])
-            if not self.completes:
+            if not self.can.in_steps:
                 self.plan.inserts[row.table.name][row.key] = row.owner
             self.plan.touched.add(row.owner)
             return
@@ -214,7 +194,7 @@ class RowPlanner:
         state = state_of(ABSENT, row.whole(row.theirs), row.base_digest(row.theirs))
         change = (Change(row.field, row.shown(row.theirs), None),)
         if state in {State.UNKNOWN, State.TARGET_EDITED}:
-            is_nobodys = state is State.UNKNOWN and self.completes
+            is_nobodys = state is State.UNKNOWN and self.can.in_steps
             if not row.is_servers_own and not is_nobodys:
                 self.book.add(
                     Action(ActionKind.KEEP, row.unit, row.name, change, "only the target has it")
@@ -225,6 +205,9 @@ class RowPlanner:
             self._stays(row, Outcome.KEEP, change, why, row.theirs)
             return
         outcome = decide(state, self.wish)
+        if outcome is Outcome.SEND and not self._can(row).removes:
+            self._stays_for_good(row, change)
+            return
         if outcome is Outcome.SEND:
             kind = ActionKind.DELETE if row.is_unit else ActionKind.UPDATE
             self._note(row, kind, change, _over({state}))
@@ -243,15 +226,14 @@ class RowPlanner:
         states = {
             name: state_of(digest, theirs.digests[name], row.base_column(name))
             for name, digest in mine.digests.items()
-            if digest != theirs.digests[name]
-            and not self.is_limit(row.table.name, name, mine.values[name])
+            if digest != theirs.digests[name] and not self._is_limit(row, name, mine.values[name])
         }
         if _is_deleted_version(row, mine) and row.is_known:
             # What becomes of things that were sent, and are gone, is told with all others.
             self.refused.add(row.owner)
             self.plan.disputed[row.table.name].add(mine.key_digest)
             return
-        if others := self.fixed.get(row.table.name, frozenset()) & states.keys():
+        if others := self._can(row).fixed & states.keys():
             self.refused.add(row.owner)
             some = {name: states[name] for name in sorted(others)}
             keeps = all(decide(state, self.wish) is Outcome.KEEP for state in some.values())
@@ -262,7 +244,7 @@ class RowPlanner:
         for name, outcome in self._outcomes(row, states, theirs).items():
             by_outcome[outcome][name] = states[name]
         sent = by_outcome.pop(Outcome.SEND, {})
-        if sent and (why := self.refuses(row.table.name, mine.values)):
+        if sent and (why := self._refuses(row, mine.values)):
             self._columns_stay(row, Outcome.CONFLICT, sent, why)
         elif sent and Outcome.CONFLICT in by_outcome:
             # Half of a change may be worse than none.
@@ -275,8 +257,8 @@ class RowPlanner:
             self.plan.touched.add(row.owner)
         for outcome, columns in by_outcome.items():
             why = _over(_telling(columns)) or State.SOURCE_CHANGED.value
-            if outcome is Outcome.CONFLICT and row.table.name in self.immutable:
-                why += "; MLflow's REST API has no way to change it"
+            if outcome is Outcome.CONFLICT and not self._can(row).changes:
+                why += f"; {self.can.cannot('change')}"
             self._columns_stay(row, outcome, columns, why)
 
     def _columns_stay(
@@ -308,18 +290,52 @@ class RowPlanner:
         )
         if is_deleted and self.undeletes:
             return Outcome.SEND
-        if state is State.TARGET_EDITED and self.mends(row.table.name, mine, theirs.values):
-            return Outcome.SEND
+        if state is State.TARGET_EDITED and (ahead := self._is_ahead(row, theirs)) is not None:
+            return Outcome.KEEP if ahead else Outcome.SEND
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-        is_fixed = outcome is Outcome.SEND and row.table.name in self.immutable
+        is_fixed = outcome is Outcome.SEND and not self._can(row).changes
         return Outcome.CONFLICT if is_fixed else outcome
 
+    # --- What the kind of target can do -----------------------------------------------------------
+
+    def _can(self, row: SidedRow) -> Can:
+        return self.can.of(row.table.name)
+
+    def _is_limit(self, row: SidedRow, column: str, value: object) -> bool:
+        """Whether a column differs because of what the kind of target cannot be told."""
+        can = self._can(row)
+        if column in can.made_up:
+            return not value
+        kind = can.may_lack.get(column)
+        return kind is not None and not self.facts.has(kind, str(value))
+
+    def _is_ahead(self, row: SidedRow, theirs: Row) -> bool | None:
+        """Whether the target's row, where rows only ever go on, is ahead of the source's."""
+        order = self._can(row).grows
+        if not order or row.mine is None:
+            return None
+        mine, there = ([side.values[name] for name in order] for side in (row.mine, theirs))
+        return None if mine == there else there > mine
+
+    def _refuses(self, row: SidedRow, values: Values) -> str:
+        """Why the target cannot take a row as the source has it, or ""."""
+        can = self._can(row)
+        if can.takes_along and values.get("lifecycle_stage") == "deleted":
+            return can.takes_along if self.facts.holds_own(*row.owner) else ""
+        if can.names is None:
+            return ""
+        kind, columns = can.names
+        key, last = key_text(values[name] for name in columns), values[columns[-1]]
+        if (kind, key) in self.refused:
+            return f"version {last} is another one there"
+        is_there = key not in self.absent.get(kind, ()) and self.facts.has(kind, key)
+        return "" if is_there else f"the target does not have version {last}"
+
     def _is_unfinished(self, row: SidedRow, column: str, theirs: Row) -> bool:
-        first = _FIRST_VALUES.get(row.table.name, {}).get(column, frozenset())
-        return self.completes and theirs.values[column] in first
+        return theirs.values[column] in self._can(row).first.get(column, ())
 
     def _is_newer(self, row: SidedRow) -> bool:
-        return self.wish.unknown == "ours" and self.is_newer(*row.owner)
+        return self.wish.unknown == "ours" and self.facts.is_newer(*row.owner)
 
     # --- What comes of it -------------------------------------------------------------------------
 
@@ -327,6 +343,13 @@ class RowPlanner:
         if row.mine is not None:
             self.plan.sent[row.table.name].add(row.mine.key_digest)
         self.book.add(Action(kind, row.unit, row.name, changes, why))
+
+    def _stays_for_good(self, row: SidedRow, changes: tuple[Change, ...]) -> None:
+        """What the source has no more, and the kind of target cannot remove."""
+        why = self.can.cannot("remove")
+        self.book.add(Action(ActionKind.LEAVE_OUT, row.unit, row.name, changes, why))
+        name = "/".join(map(str, row.key))
+        self.plan.left_out.append((row.table.name, name, why))
 
     def _stays(  # noqa: PLR0917 -- what is told of it
         self,
