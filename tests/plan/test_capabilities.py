@@ -1,4 +1,4 @@
-"""What a kind of target cannot do is planned as such, and not found out by whoever carries it out."""
+"""What a kind of target cannot do is planned as such, and not found out while it is carried out."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ class Known:
     versions: set = field(default_factory=set)
     own: set = field(default_factory=set)
 
-    def has(self, kind, key):
+    def has(self, _kind, key):
         return key in self.versions
 
-    def holds_own(self, kind, key):
+    def holds_own(self, _kind, key):
         return key in self.own
 
-    def is_newer(self, kind, key):
+    def is_newer(self, _kind, _key):
         return False
 
 
