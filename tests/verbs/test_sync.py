@@ -607,6 +607,85 @@ def test_what_was_purged_at_the_target_stays_away_and_ours_brings_it_back(two):
     assert mlporter.diff(two.source, two.target).identical
 
 
+def plain(two, **wanted):
+    """A copy that changes nothing of what the target has."""
+    return mlporter.copy(two.source, two.target, artifact_root=two.root, **wanted)
+
+
+def test_what_only_the_target_has_is_no_conflict_of_a_plain_copy(two):
+    two.sync()
+    two.tag("target", "yes", key="reviewed")
+    execute(two.target, f"INSERT INTO params VALUES ('depth', '3', '{RUN}')")
+    point = f"INSERT INTO metrics VALUES ('loss', 0.5, 1, '{RUN}', 1, 0)"
+    execute(two.target, point)
+
+    done = plain(two)
+
+    assert (done.exit_code, done.rows) == (ExitCode.OK, 0)
+    assert {why for _, _, why in told(done, "keep")} == {"only the target has it"}
+    assert len(told(done, "keep")) == 3
+    assert two.tags() == {"state": "new", "reviewed": "yes"}
+
+
+def test_what_the_source_removed_is_a_conflict_of_a_plain_copy(two):
+    two.sync()
+    two.tag("source", None)
+    with pytest.raises(ConflictError) as caught:
+        plain(two)
+    assert "tags.state" in str(caught.value.reasons)
+    assert two.tags() == {"state": "new"}
+    skipped = plain(two, on_conflict="skip")
+    assert skipped.exit_code is ExitCode.INCOMPLETE
+    assert [(item.kind, item.id) for item in skipped.left_out.first] == [("runs", RUN)]
+
+
+def test_an_experiment_that_the_source_renamed_is_refused_by_a_plain_copy_and_moved_by_update(two):
+    execute(
+        two.source,
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace)"
+        " VALUES (1, 'a', 'active', 'default')",
+        f"UPDATE runs SET experiment_id = 1 WHERE run_uuid = '{RUN}'",
+    )
+    plain(two)
+    execute(two.source, "UPDATE experiments SET name = 'b' WHERE experiment_id = 1")
+    names = "SELECT experiment_id, name FROM experiments ORDER BY 1"
+
+    with pytest.raises(ConflictError) as caught:
+        plain(two)
+    assert "called 'a' in the target" in str(caught.value.reasons)
+    beside = plain(two, on_conflict="skip")
+    assert [(item.kind, item.id) for item in beside.left_out.first] == [("experiments", "b")]
+    assert rows(two.target, names) == [(0, "Default"), (1, "a")]
+    renamed = plain(two, on_conflict="rename")
+    assert [(one.old, one.new) for one in renamed.renamed] == [("b", "a")]
+    assert rows(two.target, names) == [(0, "Default"), (1, "a")]
+    moved = two.copy()
+    assert told(moved, "move") == [("experiments", "1", "")]
+    assert rows(two.target, names) == [(0, "Default"), (1, "b")]
+
+
+def test_force_brings_back_what_the_target_removed(two):
+    two.model()
+    two.sync()
+    execute(
+        two.target,
+        "DELETE FROM registered_model_aliases",
+        f"DELETE FROM tags WHERE run_uuid = '{RUN}'",
+        f"DELETE FROM runs WHERE run_uuid = '{RUN}'",
+    )
+    assert two.sync().exit_code is ExitCode.OK
+    assert rows(two.target, "SELECT run_uuid FROM runs") == []
+
+    done = two.sync(force=True)
+
+    assert rows(two.target, "SELECT run_uuid FROM runs") == [(RUN,)]
+    assert rows(two.target, "SELECT alias FROM registered_model_aliases") == [("champion",)]
+    assert {unit for unit, _, why in told(done, "create") if "put back" in why} == {
+        "runs",
+        "registered_model_aliases",
+    }
+
+
 # --- Plans ----------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
-from mlporter.errors import UsageError
+from mlporter.errors import LeftOut, UsageError
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.three_sides.sides import Wish
 from mlporter.plan.units import Choice, Chosen
@@ -16,8 +16,8 @@ from mlporter.plan.units import Choice, Chosen
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from mlporter.errors import LeftOut
     from mlporter.plan.deleted_rows import Leftover, Link, Update
+    from mlporter.plan.three_sides.sides import Side
 
 __all__ = [
     "Conflict",
@@ -123,9 +123,10 @@ class Policy:
     def wish(self) -> Wish:
         """What is done about what differs."""
         if not self.updates:
-            return Wish()
+            return Wish(puts_back=True)
         if self.step is None:
-            return Wish(updates=True, unknown="theirs" if self.rebase else "ours", force=self.force)
+            unknown: Side = "theirs" if self.rebase else "ours"
+            return Wish(updates=True, unknown=unknown, force=self.force, puts_back=True)
         return Wish(
             updates=True,
             edits="ours" if self.step.prefer == "ours" else "theirs",
@@ -133,12 +134,13 @@ class Policy:
             unknown="theirs" if self.rebase else self.step.prefer or "conflict",
             force=self.force,
             deletes=self.step.delete,
+            puts_back=not self.leaves_removed,
         )
 
     @property
     def leaves_removed(self) -> bool:
         """Whether what was sent, and somebody removed at the target, stays away."""
-        return self.step is not None and self.step.prefer != "ours"
+        return self.step is not None and self.step.prefer != "ours" and not self.force
 
     def experiment_name(self, name: str) -> str | None:
         """The new name of an experiment, or None if it keeps its own."""
@@ -178,6 +180,11 @@ class Conflict:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id!r}: {self.why}"
+
+    def left_out(self) -> LeftOut:
+        """As it is said where the target keeps its own, and the rest goes on."""
+        said = f"{self.why}; the target keeps its own"
+        return LeftOut(self.kind, self.id, "", "conflict", said)
 
 
 @dataclass(frozen=True, slots=True)

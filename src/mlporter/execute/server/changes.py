@@ -235,7 +235,7 @@ class Changes:
         """Runs and logged models that were sent, and that the server does not have any more."""
         found: dict[str, set[str]] = defaultdict(set)
         policy, base = self.context.policy, self.memory.base
-        if not policy.leaves_removed or policy.force or not base.is_known:
+        if not policy.leaves_removed or not base.is_known:
             return found
         for kind in ("runs", "logged_models"):
             lacking = set(unit_keys(self.source, kind)) - self.context.ids.of(kind).keys()
@@ -343,6 +343,6 @@ class Changes:
         for kind in ("runs", "logged_models"):
             refused = {key: "" for table, key in self.context.refused if table == kind}
             base.note(refused_name(kind), refused)
-        names = {str(n): match.source.name for n, match in self.matching.matches.items()}
+        _, names = self.matching.noted()
         base.note("experiment_names", base.noted("experiment_names") | names)
         base.commit()

@@ -120,8 +120,13 @@ class Changes:
         self, run: str, state: State, here: int, there: int, keys: list[Key]
     ) -> None:
         planner = self.planner
+        if not here:
+            change = (Change("metrics", there, None),)
+            why = "only the target has it"
+            planner.book.add(Action(ActionKind.KEEP, "runs", run, change, why))
+            return
         outcome = decide(state, planner.wish, is_newer=planner.facts.is_newer("runs", run))
-        if outcome is Outcome.SEND and here:
+        if outcome is Outcome.SEND:
             change = (Change("metrics", None, f"+{plural(here, 'point')}"),)
             planner.book.add(Action(ActionKind.UPDATE, "runs", run, change))
             planner.plan.inserts["metrics"] |= dict.fromkeys(keys, ("runs", run))

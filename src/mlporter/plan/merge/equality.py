@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.rest_limits import HIDDEN_COLUMNS, HIDDEN_TABLES
 from mlporter.catalogue.types import Kind
-from mlporter.compare.report import DIFFER, ONLY_LEFT
+from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.compare.streams import OnDifference, compare_streams
@@ -64,10 +64,12 @@ class Unequal:
         why: What differs first.
         deleted: Those that the target has marked as deleted and that are the same but for that:
             the update that would take it back.
+        added: Those of which the target only has more rows than the source.
     """
 
     why: Mapping[str, str]
     deleted: Mapping[str, Update]
+    added: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Comparison:
         old = {originals.get(new, new): key for key, new in keys.items()}
         left, unequal = set(keys), dict[str, str]()
         deleted: dict[str, Update] = {}
+        added: set[str] = set()
         for table in tables_of(entity):
             if not left or table not in self._tables or table not in self._there:
                 continue
@@ -131,8 +134,10 @@ class Comparison:
             found = self._differing(mine, theirs, table, entity)
             unequal |= {old[key]: why for key, why in found.why.items() if key in old}
             deleted |= {old[key]: update for key, update in found.deleted.items() if key in old}
+            added |= {old[key] for key in found.added if key in old}
             left -= unequal.keys()
-        return Unequal(unequal, {k: u for k, u in deleted.items() if k not in unequal})
+        rest = {k: u for k, u in deleted.items() if k not in unequal}
+        return Unequal(unequal, rest, frozenset(added - unequal.keys()))
 
     def _to_read(
         self, table: str, left: set[str], keys: dict[str, str], ids: IdMap
@@ -197,15 +202,19 @@ class Comparison:
             return Unequal({}, {})
         found: dict[str, str] = {}
         deleted: dict[str, Update] = {}
+        added: set[str] = set()
         owner = self._owner_of(mine, theirs, table, differing)
         for difference in differing:
             key = owner(difference.key)
             if table == entity and is_undeletion(difference):
                 deleted[key] = undeletion(difference)
                 continue
+            if difference.sigil == ONLY_RIGHT and table != entity:
+                added.add(key)
+                continue
             shown = without_secrets(self._tables[table], difference)
             found.setdefault(key, _what(shown, entity))
-        return Unequal(found, deleted)
+        return Unequal(found, deleted, frozenset(added - found.keys()))
 
     def _pair(self, table: str) -> Pair | None:
         mine, theirs = self._tables[table], self._there[table]

@@ -210,7 +210,7 @@ class _Resolver:
              for t in {*besides, *inserted}},
             {table: keys for table, keys in below.items() if table not in besides},
         )  # fmt: skip
-        merge.updates += self.matching.restorations()
+        merge.updates += self.matching.restorations() + self.matching.names()
         if self.policy.updates:
             self._take_changes()
         merge.links = links
@@ -271,9 +271,10 @@ class _Resolver:
             dead = self.deletions.dead_alike(keys)
             unequal = {key: why for key, why in unequal.items() if key not in dead}
         deleted = found.deleted
+        unequal |= self._added(entity, candidates, found.added, ids)
         if self.policy.updates:
             both = candidates.to_compare()
-            changed = {k: both[k] for k in both if k in unequal}
+            changed = {k: both[k] for k in both if k in unequal or k in found.added}
             changed |= {k: both[k] for k in deleted if k in both and not self.policy.undelete}
             self.changes.of_units(entity, changed, ids)
             unequal = {key: why for key, why in unequal.items() if key not in changed}
@@ -283,6 +284,25 @@ class _Resolver:
         self._removed(entity, candidates, decision)
         self.merge.ids.change(entity, decision.twins)
         self._decided[entity] = (candidates, decision)
+
+    def _added(
+        self, entity: str, candidates: Candidates, added: frozenset[str], ids: IdMap
+    ) -> dict[str, str]:
+        """What the target has more of some units is its own, unless the source had it once.
+
+        Returns:
+            Those of which it had, and what.
+        """
+        if self.policy.updates or not added:
+            return {}
+        both = candidates.to_compare()
+        plan = self.changes.planner.plan
+        before = len(plan.conflicts)
+        self.changes.of_units(entity, {key: both[key] for key in both if key in added}, ids)
+        names = {both[key].replace("\x1f", "/"): key for key in both if key in added}
+        found = {names[name]: why for _, name, why in plan.conflicts[before:] if name in names}
+        del plan.conflicts[before:]
+        return found
 
     def _removed(self, entity: str, candidates: Candidates, decision: Decision) -> None:
         """What was sent once, and the target has no more: `sync` leaves it so, and tells."""
@@ -537,8 +557,7 @@ class _Resolver:
         """Let the merge do what was planned row by row."""
         merge, plan = self.merge, self.changes.planner.plan
         vanished = self._vanished()
-        renamed = self.matching.names(self.policy.wish)
-        merge.updates += renamed + self.changes.updates(merge.ids) + vanished.updates
+        merge.updates += self.changes.updates(merge.ids) + vanished.updates
         merge.removals = [
             Removal(table, columns, key)
             for removals in (plan.removals, vanished.removals)

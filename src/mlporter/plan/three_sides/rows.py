@@ -145,15 +145,11 @@ class RowPlanner:
             return
         if self._is_of_absent(row):
             return
-        digest = row.whole(row.mine)
-        state = state_of(digest, ABSENT, row.base_digest(row.mine))
-        outcome = decide(state, self.wish, is_newer=self._is_newer(row))
+        state = state_of(row.whole(row.mine), ABSENT, row.base_digest(row.mine))
         was_refused = row.was_refused(row.mine)
+        outcome = self._outcome_here(row, state)
         if state is State.SOURCE_CHANGED and was_refused:
             state = State.UNKNOWN
-        is_loose = state in {State.UNKNOWN, State.SOURCE_CHANGED} and row.table.name in ROWWISE
-        if is_loose or self._can(row).grows or (state is State.UNKNOWN and self.can.in_steps):
-            outcome = Outcome.SEND
         change = (Change(row.field, None, row.shown(row.mine)),)
         if outcome is Outcome.SEND and row.mine is not None:
             if why := self._refuses(row, row.mine.values):
@@ -177,6 +173,18 @@ class RowPlanner:
             State.UNKNOWN: "the target does not have it",
         }[state]
         self._stays(row, outcome, change, why, None)
+
+    def _outcome_here(self, row: SidedRow, state: State) -> Outcome:
+        """What is done about a row that the target lacks."""
+        is_unknown = state is State.UNKNOWN or (
+            state is State.SOURCE_CHANGED and row.was_refused(row.mine)
+        )
+        is_loose = row.table.name in ROWWISE and state not in _EDITED
+        comes_again = row.is_unit and self.wish.puts_back and state in _EDITED
+        is_unfinished = is_unknown and self.can.in_steps
+        if is_loose or comes_again or is_unfinished or self._can(row).grows:
+            return Outcome.SEND
+        return decide(state, self.wish, is_newer=self._is_newer(row))
 
     def _is_of_absent(self, row: SidedRow) -> bool:
         """Whether a row belongs to something that stays away from the target."""
