@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mlporter
-from mlporter.errors import ConflictError, ExitCode, RefusedError, StateInUseError, UsageError
+from mlporter.errors import (
+    ConflictError,
+    ExitCode,
+    ReadBackError,
+    RefusedError,
+    StateInUseError,
+    UsageError,
+)
 from tests.support.databases import dump, execute, rows
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
@@ -684,6 +691,32 @@ def test_force_brings_back_what_the_target_removed(two):
         "runs",
         "registered_model_aliases",
     }
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "BEFORE DELETE ON tags BEGIN SELECT RAISE(IGNORE); END",
+        "AFTER DELETE ON tags BEGIN DELETE FROM tags; END",
+        "AFTER UPDATE ON runs BEGIN UPDATE tags SET value = 'other' WHERE key = 'kept'; END",
+    ],
+)
+def test_what_is_not_as_it_was_planned_is_not_kept(two, fault):
+    """A plan that was carried out is made again: whatever it would still do was not done."""
+    two.tag("source", "same", key="kept")
+    two.sync()
+    two.tag("source", None)
+    execute(two.source, "UPDATE runs SET name = 'b'")
+    execute(two.target, f"CREATE TRIGGER fault {fault}")
+    before = dump(two.target)
+
+    with pytest.raises(ReadBackError):
+        two.sync()
+
+    assert dump(two.target) == before
+    execute(two.target, "DROP TRIGGER fault")
+    assert two.sync().exit_code is ExitCode.OK
+    assert two.tags() == {"kept": "same"}
 
 
 # --- Plans ----------------------------------------------------------------------------------------

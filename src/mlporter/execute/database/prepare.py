@@ -22,6 +22,7 @@ from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.units import Choice
+from mlporter.progress import silent
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
-__all__ = ["Prepared", "Target", "prepare"]
+__all__ = ["Prepared", "Target", "plan_rows", "prepare"]
 
 _SENT_AGAIN = (
     "The target holds nothing any more of what was sent to it: all is sent again, as to a new one."
@@ -249,25 +250,15 @@ def prepare(
         )
     counts = {table.name: source.count(table.name) for table in source.tables}
     plan = plan_transfer(source.tables, counts, target.tables, include_secrets=include_secrets)
-    largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
     fresh = target.is_fresh
     if fresh:
         if memory is not None and memory.base.is_known:
             # Another database under the same name, as a rule: nothing of it is anybody's edit.
             memory.base.clear()
             memory.notes.append(_SENT_AGAIN)
-        merge = resolve_fresh(source, plan.tables, policy, largest, memory)
+        merge = resolve_fresh(source, plan.tables, policy, _largest(target), memory)
     else:
-        merge = resolve(
-            source,
-            target,
-            plan.tables,
-            policy=policy,
-            largest_experiment=largest,
-            holds_references=target.enforces_caps,
-            on_progress=on_progress,
-            memory=memory,
-        )
+        merge = plan_rows(source, target, plan.tables, policy, memory, on_progress)
     whole = _mapped(source, merge, Choice())
     rewrite: Rewrite | Remap | None = Remap(UriMap.parse(remap)) if remap else None
     if artifact_root is not None:
@@ -282,6 +273,32 @@ def prepare(
     return Prepared(
         carried, source, whole, target, plan, merge, policy, fresh, rewrite, on_progress
     )
+
+
+def plan_rows(  # noqa: PLR0917 -- what a plan is made from
+    source: Source,
+    target: Target,
+    tables: tuple[Table, ...],
+    policy: Policy,
+    memory: Memory | None = None,
+    on_progress: OnProgress = silent,
+) -> Merge:
+    """Plan what becomes of the rows of a source and of a target that is in use."""
+    return resolve(
+        source,
+        target,
+        tables,
+        policy=policy,
+        largest_experiment=_largest(target),
+        holds_references=target.enforces_caps,
+        on_progress=on_progress,
+        memory=memory,
+    )
+
+
+def _largest(target: Target) -> int:
+    """The largest id of an experiment that it can hold."""
+    return _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
 
 
 def _check_empty(carried: Source, target: Target, plan: Plan) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlporter.plan.three_sides.rows import Found, RowPlanner
     from mlporter.stores.protocols import Source
 
-__all__ = ["UPDATE_TIMES", "Changes", "changed_later"]
+__all__ = ["UPDATE_TIMES", "Back", "Changes", "changed_later"]
 
 UPDATE_TIMES: Mapping[str, str] = {
     "experiments": "last_update_time",
@@ -198,7 +198,7 @@ class Changes:
         """Rows below units that are there, by the source's keys; and the keys of these units."""
         rows: dict[str, frozenset[str]] = {}
         below: dict[str, frozenset[str]] = {}
-        back = _Back(ids)
+        back = Back(ids)
         for table, found in self.planner.plan.inserts.items():
             if table not in OWNED or not found:
                 continue  # what is matched by name is not left out for its owner's sake
@@ -283,7 +283,7 @@ def matched_pair(table: str, mine: Table | None, theirs: Table | None) -> Pair |
     return pair if pair is not None and pair.table.key else None
 
 
-class _Back:
+class Back:
     """From the target's keys to the source's."""
 
     def __init__(self, ids: IdMap) -> None:
