@@ -16,7 +16,7 @@ import pyarrow as pa
 from mlporter.artifacts.uris import layout
 from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_file_owners
 from mlporter.artifacts.uris.uri_text import uri_below
-from mlporter.stores.rows.sorted_lookup import SortedLookup
+from mlporter.stores.rows.spool import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, owner_roots, rows_of
 
 if TYPE_CHECKING:
