@@ -614,6 +614,20 @@ def test_what_was_purged_at_the_target_stays_away_and_ours_brings_it_back(two):
     assert mlporter.diff(two.source, two.target).identical
 
 
+def test_what_is_new_is_counted_once(two):
+    two.sync()
+    execute(
+        two.source,
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace)"
+        " VALUES (1, 'a', 'active', 'default')",
+    )
+    two.model()
+    planned = two.sync(dry_run=True)
+    kinds = ("experiments", "model_versions", "registered_models")
+    assert planned.actions.counts == {kind: {"create": 1} for kind in kinds}
+    assert two.sync().actions.digest == planned.actions.digest
+
+
 def plain(two, **wanted):
     """A copy that changes nothing of what the target has."""
     return mlporter.copy(two.source, two.target, artifact_root=two.root, **wanted)
