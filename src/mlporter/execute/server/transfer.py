@@ -14,7 +14,8 @@ from mlporter.execute.left_out import left_out_of
 from mlporter.execute.memory import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result, TableResult
 from mlporter.execute.server.changes import Changes
-from mlporter.execute.server.context import ServerContext, Tally
+from mlporter.execute.server.context import ServerContext
+from mlporter.execute.server.counting import Tally
 from mlporter.execute.server.files import Files
 from mlporter.execute.server.genai.evaluation import (
     write_datasets,

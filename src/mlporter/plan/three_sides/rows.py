@@ -17,12 +17,12 @@ from mlporter.plan.deleted_rows import LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
 from mlporter.plan.three_sides.base import refused_name
 from mlporter.plan.three_sides.keys import group_name, key_text, owner_of
+from mlporter.plan.three_sides.limits import Limits
 from mlporter.plan.three_sides.row import (
     Row,
     RowPlan,
     SidedRow,
     Sides,
-    Values,
     base_row,
     key_of,
     rows_with,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlporter.compare.report import Difference
-    from mlporter.plan.capabilities import Can, Capabilities, Facts
+    from mlporter.plan.capabilities import Capabilities, Facts
     from mlporter.plan.three_sides.actions import ActionBook
     from mlporter.plan.three_sides.base import Base
     from mlporter.plan.three_sides.sides import Wish
@@ -78,6 +78,10 @@ class RowPlanner:
     undeletes: bool = False
     refused: set[tuple[str, str]] = field(default_factory=set)
     plan: RowPlan = field(default_factory=RowPlan)
+
+    def __post_init__(self) -> None:
+        """Limits look at what is decided as it is decided."""
+        self._limits = Limits(self.can, self.facts, self.refused, self.absent)
 
     def take(self, sides: Sides, sift: Callable[[Found], Found] = lambda found: found) -> None:
         """Plan what becomes of the rows of a table.
@@ -152,7 +156,7 @@ class RowPlanner:
             state = State.UNKNOWN
         change = (Change(row.field, None, row.shown(row.mine)),)
         if outcome is Outcome.SEND and row.mine is not None:
-            if why := self._refuses(row, row.mine.values):
+            if why := self._limits.refuses(row, row.mine.values):
                 self._stays(row, Outcome.CONFLICT, change, why, None)
                 return
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
@@ -182,7 +186,7 @@ class RowPlanner:
         is_loose = row.table.name in ROWWISE and state not in _EDITED
         comes_again = row.is_unit and self.wish.puts_back and state in _EDITED
         is_unfinished = is_unknown and self.can.in_steps
-        if is_loose or comes_again or is_unfinished or self._can(row).grows:
+        if is_loose or comes_again or is_unfinished or self._limits.of(row).grows:
             return Outcome.SEND
         return decide(state, self.wish, is_newer=self._is_newer(row))
 
@@ -213,7 +217,7 @@ class RowPlanner:
             self._stays(row, Outcome.KEEP, change, why, row.theirs)
             return
         outcome = decide(state, self.wish)
-        if outcome is Outcome.SEND and not self._can(row).removes:
+        if outcome is Outcome.SEND and not self._limits.of(row).removes:
             self._stays_for_good(row, change)
             return
         if outcome is Outcome.SEND:
@@ -234,14 +238,15 @@ class RowPlanner:
         states = {
             name: state_of(digest, theirs.digests[name], row.base_column(name))
             for name, digest in mine.digests.items()
-            if digest != theirs.digests[name] and not self._is_limit(row, name, mine.values[name])
+            if digest != theirs.digests[name]
+            and not self._limits.is_limit(row, name, mine.values[name])
         }
         if _is_deleted_version(row, mine) and row.is_known:
             # What becomes of things that were sent, and are gone, is told with all others.
             self.refused.add(row.owner)
             self.plan.disputed[row.table.name].add(mine.key_digest)
             return
-        if others := self._can(row).fixed & states.keys():
+        if others := self._limits.of(row).fixed & states.keys():
             self.refused.add(row.owner)
             some = {name: states[name] for name in sorted(others)}
             keeps = all(decide(state, self.wish) is Outcome.KEEP for state in some.values())
@@ -252,7 +257,7 @@ class RowPlanner:
         for name, outcome in self._outcomes(row, states, theirs).items():
             by_outcome[outcome][name] = states[name]
         sent = by_outcome.pop(Outcome.SEND, {})
-        if sent and (why := self._refuses(row, mine.values)):
+        if sent and (why := self._limits.refuses(row, mine.values)):
             self._columns_stay(row, Outcome.CONFLICT, sent, why)
         elif sent and Outcome.CONFLICT in by_outcome:
             # Half of a change may be worse than none.
@@ -265,7 +270,7 @@ class RowPlanner:
             self.plan.touched.add(row.owner)
         for outcome, columns in by_outcome.items():
             why = _over(_telling(columns)) or State.SOURCE_CHANGED.value
-            if outcome is Outcome.CONFLICT and not self._can(row).changes:
+            if outcome is Outcome.CONFLICT and not self._limits.of(row).changes:
                 why += f"; {self.can.cannot('change')}"
             self._columns_stay(row, outcome, columns, why)
 
@@ -289,7 +294,7 @@ class RowPlanner:
 
     def _of_column(self, row: SidedRow, column: str, state: State, theirs: Row) -> Outcome:
         """What is done about a column that differs."""
-        if state is State.UNKNOWN and self._is_unfinished(row, column, theirs):
+        if state is State.UNKNOWN and self._limits.is_unfinished(row, column, theirs):
             return Outcome.SEND
         mine = row.mine.values if row.mine is not None else {}
         is_deleted = column in LIFECYCLE.get(row.table.name, ()) and (
@@ -298,49 +303,14 @@ class RowPlanner:
         )
         if is_deleted and self.undeletes:
             return Outcome.SEND
-        if state is State.TARGET_EDITED and (ahead := self._is_ahead(row, theirs)) is not None:
+        if (
+            state is State.TARGET_EDITED
+            and (ahead := self._limits.is_ahead(row, theirs)) is not None
+        ):
             return Outcome.KEEP if ahead else Outcome.SEND
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-        is_fixed = outcome is Outcome.SEND and not self._can(row).changes
+        is_fixed = outcome is Outcome.SEND and not self._limits.of(row).changes
         return Outcome.CONFLICT if is_fixed else outcome
-
-    # --- What the kind of target can do -----------------------------------------------------------
-
-    def _can(self, row: SidedRow) -> Can:
-        return self.can.of(row.table.name)
-
-    def _is_limit(self, row: SidedRow, column: str, value: object) -> bool:
-        """Whether a column differs because of what the kind of target cannot be told."""
-        can = self._can(row)
-        if column in can.made_up:
-            return not value
-        kind = can.may_lack.get(column)
-        return kind is not None and not self.facts.has(kind, str(value))
-
-    def _is_ahead(self, row: SidedRow, theirs: Row) -> bool | None:
-        """Whether the target's row, where rows only ever go on, is ahead of the source's."""
-        order = self._can(row).grows
-        if not order or row.mine is None:
-            return None
-        mine, there = ([side.values[name] for name in order] for side in (row.mine, theirs))
-        return None if mine == there else there > mine
-
-    def _refuses(self, row: SidedRow, values: Values) -> str:
-        """Why the target cannot take a row as the source has it, or ""."""
-        can = self._can(row)
-        if can.takes_along and values.get("lifecycle_stage") == "deleted":
-            return can.takes_along if self.facts.holds_own(*row.owner) else ""
-        if can.names is None:
-            return ""
-        kind, columns = can.names
-        key, last = key_text(values[name] for name in columns), values[columns[-1]]
-        if (kind, key) in self.refused:
-            return f"version {last} is another one there"
-        is_there = key not in self.absent.get(kind, ()) and self.facts.has(kind, key)
-        return "" if is_there else f"the target does not have version {last}"
-
-    def _is_unfinished(self, row: SidedRow, column: str, theirs: Row) -> bool:
-        return theirs.values[column] in self._can(row).first.get(column, ())
 
     def _is_newer(self, row: SidedRow) -> bool:
         return self.wish.unknown == "ours" and self.facts.is_newer(*row.owner)
