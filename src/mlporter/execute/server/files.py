@@ -16,7 +16,7 @@ from mlporter.artifacts.uris import layout
 from mlporter.errors import LeftOut, OutsideError
 from mlporter.execute.artifact_files import SourceFileError, open_guarded, unreadable
 from mlporter.execute.result import FilesResult
-from mlporter.execute.server.worker_pool import WorkerPool
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.plan.three_sides.sides import Outcome, State
 from mlporter.stores.rest.answers import REFUSED, reason_of
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.sent_files import SentFiles
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.stores.protocols import ArtifactFile
     from mlporter.stores.server.target_places import ServerPlaces
 

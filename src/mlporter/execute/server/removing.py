@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlporter.execute.server.objects import try_one
+from mlporter.execute.server.shared.objects import try_one
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.stores.server.writing.writer import Writer
 

@@ -22,7 +22,7 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.policy import Policy
     from mlporter.plan.three_sides.base import Base
     from mlporter.stores.protocols import ArtifactFile

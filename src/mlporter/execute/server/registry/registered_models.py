@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.allowed_names import is_taken
-from mlporter.execute.server.objects import try_one
 from mlporter.execute.server.registry.existing import (
     Groups,
     Registered,
@@ -27,7 +25,9 @@ from mlporter.execute.server.registry.version_sources import (
     names_version,
     source_of,
 )
-from mlporter.execute.server.worker_pool import WorkerPool
+from mlporter.execute.server.shared.allowed_names import is_taken
+from mlporter.execute.server.shared.objects import try_one
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.plan.matching.names import free_name
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import models_of
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlporter.artifacts.uris.ownership import Location
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.matching import Matching
+    from mlporter.execute.server.planning.matching import Matching
     from mlporter.execute.server.registry.existing import Key
     from mlporter.execute.server.registry.version_sources import Named
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.stores.rest.client import Json
     from mlporter.stores.server.writing.writer import Writer
 

@@ -14,8 +14,8 @@ from mlporter.artifacts.uris import layout
 from mlporter.catalogue import source_tags
 from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
-from mlporter.execute.server.counting import NAMED, Counting
-from mlporter.execute.server.parts import Within
+from mlporter.execute.server.shared.counting import NAMED, Counting
+from mlporter.execute.server.shared.parts import Within
 from mlporter.plan.capabilities import DATABRICKS, SERVER
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
-from mlporter.execute.server.parts import Matched
+from mlporter.execute.server.shared.parts import Matched
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlporter.compare.report import Difference
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.matching import Matching
+    from mlporter.execute.server.planning.matching import Matching
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.three_sides.memory import Memory
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.plan.three_sides.rows import Found

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
 from mlporter.errors import LeftOut, RefusedError
-from mlporter.execute.server.context import TargetExperiment
-from mlporter.execute.server.objects import try_one
+from mlporter.execute.server.shared.context import TargetExperiment
+from mlporter.execute.server.shared.objects import try_one
 from mlporter.plan.matching.experiments import Experiments, by_tag
 from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere, tagged
 from mlporter.plan.matching.server_copies import (
@@ -31,7 +31,7 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.matching.names import Match
     from mlporter.plan.side_reader import Experiment
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
+from mlporter.execute.result import TableResult
 from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ class Tally:
     def left(self) -> int:
         """Rows that are not carried, whyever."""
         return self.skipped + self.failed
+
+    def of(self, table: str) -> TableResult:
+        """As a result says it of a table."""
+        changed = min(self.changed, self.written)
+        new = self.written - changed
+        return TableResult(table, new, self.there, self.skipped, self.failed, changed)
 
 
 @dataclass(kw_only=True)
