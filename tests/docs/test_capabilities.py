@@ -35,6 +35,8 @@ def said(can: Can) -> str:
               for column, kind in can.may_lack.items()]  # fmt: skip
     if can.grows:
         words.append("only goes on: what it lacks comes again, what it has more of stays")
+    if can.once:
+        words.append(f"one that was deleted does not come again: {can.once}")
     if can.takes_along:
         words.append("does not go into the trash with runs of the target's own in it")
     return "; ".join(words)

@@ -153,6 +153,17 @@ def test_points_that_a_copy_lost_come_again_and_points_of_its_own_stay(wish):
     assert not more.plan.updates["latest_metrics"]
 
 
+def test_a_version_that_a_server_deleted_cannot_come_again_and_a_databases_does():
+    version = {"workspace": "default", "name": "clf", "version": 3, "current_stage": "None"}
+    ours = Wish(updates=True, edits="ours", puts_back=True)
+    there = planned(SERVER, "model_versions", [version], [], sent=[version], wish=ours)
+    assert [(one.kind, one.why) for one in there.book.first] == [
+        (ActionKind.CONFLICT, SERVER.of("model_versions").once)
+    ]
+    here = planned(DATABASE, "model_versions", [version], [], sent=[version], wish=ours)
+    assert kinds(here) == [ActionKind.CREATE]
+
+
 def test_what_holds_things_of_the_target_is_not_put_into_a_servers_trash():
     sides = ("experiments", [experiment("deleted")], [experiment("active")])
     sent = [experiment("active")]

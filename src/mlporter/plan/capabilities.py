@@ -42,6 +42,7 @@ class Can:
         may_lack: Kinds of units by columns that name them: what is not carried cannot be named.
         grows: Columns that say how far a row has got, where it only ever goes on: one behind the
             source's has lost something, and one ahead of it has what only the target has.
+        once: Why one that was deleted there cannot be made again, unless all that it is in is.
         takes_along: Why something is not deleted that holds what is the target's own.
         first: What the target has, by column, of what it is sent in a later step than the thing
             itself: a transfer that was stopped in between is gone on with.
@@ -56,6 +57,7 @@ class Can:
     names: tuple[str, tuple[str, ...]] | None = None
     may_lack: Mapping[str, str] = field(default_factory=dict)
     grows: tuple[str, ...] = ()
+    once: str = ""
     takes_along: str = ""
     first: Mapping[str, _Values] = field(default_factory=dict)
 
@@ -136,7 +138,9 @@ _SERVER: Mapping[str, Can] = {
     "assessments": Can(matched=frozenset({"valid"}), removes=False),
     "registered_model_aliases": _ALIASES,
     "model_versions": Can(
-        may_lack={"run_id": "runs"}, first={"current_stage": frozenset({None, "None"})}
+        may_lack={"run_id": "runs"},
+        once="a server gives no number of a version twice",
+        first={"current_stage": frozenset({None, "None"})},
     ),
 }
 

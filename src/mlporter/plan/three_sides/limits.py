@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlporter.plan.three_sides.keys import key_text
+from mlporter.plan.units import MODELS, SEPARATOR
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,12 +26,14 @@ class Limits:
         facts: What there is to know of both sides besides their rows.
         refused: Units of the target that are another thing.
         absent: Units that stay away from the target, by table.
+        new: Units that the target gets, by table.
     """
 
     can: Capabilities
     facts: Facts
     refused: Collection[tuple[str, str]]
     absent: Mapping[str, Collection[str]]
+    new: Mapping[str, Collection[str]]
 
     def of(self, row: SidedRow) -> Can:
         """What can be done with a row."""
@@ -55,6 +58,11 @@ class Limits:
             return None
         mine, there = ([side.values[name] for name in order] for side in (row.mine, theirs))
         return None if mine == there else there > mine
+
+    def not_again(self, row: SidedRow) -> str:
+        """Why something cannot be made again that the target deleted, or ""."""
+        model = key_text(row.owner[1].split(SEPARATOR)[:2])
+        return "" if model in self.new.get(MODELS, ()) else self.of(row).once
 
     def refuses(self, row: SidedRow, values: Values) -> str:
         """Why the target cannot take a row as the source has it, or ""."""

@@ -81,7 +81,7 @@ class RowPlanner:
 
     def __post_init__(self) -> None:
         """Limits look at what is decided as it is decided."""
-        self._limits = Limits(self.can, self.facts, self.refused, self.absent)
+        self._limits = Limits(self.can, self.facts, self.refused, self.absent, self.new)
 
     def take(self, sides: Sides, sift: Callable[[Found], Found] = lambda found: found) -> None:
         """Plan what becomes of the rows of a table.
@@ -156,7 +156,8 @@ class RowPlanner:
             state = State.UNKNOWN
         change = (Change(row.field, None, row.shown(row.mine)),)
         if outcome is Outcome.SEND and row.mine is not None:
-            if why := self._limits.refuses(row, row.mine.values):
+            why = self._limits.not_again(row) if state in _EDITED else ""
+            if why := why or self._limits.refuses(row, row.mine.values):
                 self._stays(row, Outcome.CONFLICT, change, why, None)
                 return
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
