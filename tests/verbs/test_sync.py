@@ -628,6 +628,23 @@ def test_what_is_new_is_counted_once(two):
     assert two.sync().actions.digest == planned.actions.digest
 
 
+def test_rows_that_go_are_counted_among_what_changes(two):
+    two.model(2)
+    two.model(1)
+    two.sync()
+    two.tag("source", None)
+    execute(two.source, BURIED)
+
+    planned = two.sync(delete=True, dry_run=True)
+    done = two.sync(delete=True)
+
+    for result in (planned, done):
+        counts = {one.table: (one.changed, one.already_there) for one in result.tables}
+        assert counts["tags"] == (1, 0)
+        assert counts["model_versions"] == (1, 1)
+    assert two.sync(delete=True).rows == 0
+
+
 def plain(two, **wanted):
     """A copy that changes nothing of what the target has."""
     return mlporter.copy(two.source, two.target, artifact_root=two.root, **wanted)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from mlporter.errors import LeftOut, UsageError
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.three_sides.sides import Wish
-from mlporter.plan.units import Choice, Chosen
+from mlporter.plan.units import Choice, Chosen, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -243,6 +243,7 @@ class Merge:
         disputed: Digests of the keys of rows on which the sides will differ afterwards, by table.
         touched: Units of the target (table and key) that get or lose something.
         forgotten: Units (table and key) that the target has no more, or loses.
+        gone: Those of them of which the source has no row any more, not even one marked as deleted.
         noted: The target's numbers of experiments, and the names they were sent with, by the
             source's numbers.
     """
@@ -265,9 +266,20 @@ class Merge:
     disputed: Mapping[str, Collection[int]] = field(default_factory=dict)
     touched: set[tuple[str, str]] = field(default_factory=set)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
+    gone: frozenset[tuple[str, str]] = frozenset()
     noted: tuple[dict[str, str], dict[str, str]] = ({}, {})
 
     @property
     def changed(self) -> Counter[str]:
-        """How many rows that are there change, by table."""
-        return Counter(table for table, _ in {(u.table, u.key) for u in self.updates})
+        """How many rows that are there change or go, by table."""
+        removed = {(one.table, one.columns, one.key) for one in self.removals}
+        return self._updated(frozenset()) + Counter(table for table, _, _ in removed)
+
+    @property
+    def followed(self) -> Counter[str]:
+        """How many of these the source has, too."""
+        return self._updated(self.gone)
+
+    def _updated(self, without: frozenset[tuple[str, str]]) -> Counter[str]:
+        rows = {(one.table, one.key) for one in self.updates}
+        return Counter(table for table, key in rows if (table, key_text(key)) not in without)

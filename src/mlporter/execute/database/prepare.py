@@ -208,14 +208,15 @@ class Prepared:
     def counted(self) -> tuple[TableResult, ...]:
         """Rows by table: carried, already there, skipped."""
         skipped = MappedSource(self.origin, self.merge.ids, Choice(self.merge.skipped))
+        all_changed, followed = self.merge.changed, self.merge.followed
         results = []
         for table in self.plan.tables:
             new = self.source.count(table.name)
             left = self.merge.skipped_rows.get(table.name, 0)
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
-            changed = self.merge.changed.get(table.name, 0)
-            there = self.origin.count(table.name) - new - left - changed
+            changed = all_changed[table.name]
+            there = self.origin.count(table.name) - new - left - followed[table.name]
             results.append(TableResult(table.name, new, there, left, changed=changed))
         results += [TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()]
         return tuple(results)

@@ -69,6 +69,8 @@ class Following(Step):
         merge.disputed = dict(plan.disputed)
         merge.touched = set(plan.touched)
         merge.forgotten = [*vanished.forgotten, *vanished.doomed]
+        dead = tombstones(self.source) if merge.forgotten else frozenset()
+        merge.gone = frozenset(one for one in merge.forgotten if one[1] not in dead)
         for kind, name, why in plan.conflicts:
             if self.policy.step is None:
                 merge.conflicts.append(Conflict(kind, name, why))
