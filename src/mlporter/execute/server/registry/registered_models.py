@@ -28,7 +28,7 @@ from mlporter.execute.server.registry.version_sources import (
 from mlporter.execute.server.shared.allowed_names import is_taken
 from mlporter.execute.server.shared.objects import try_one
 from mlporter.execute.server.shared.worker_pool import WorkerPool
-from mlporter.plan.matching.names import free_name
+from mlporter.plan.matching.names import free_name, refuse_twice, try_names
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import models_of
 from mlporter.stores.rest.answers import REFUSED, ApiError, reason_of
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Registry"]
 
-_ROUNDS = 100
 _READY = 2
 _NO_STAGE = (None, "", "None")
 _Value = TypeVar("_Value")
@@ -77,13 +76,16 @@ class Registry:
         context.ids.models.update({key: asked[key[1]] for key in mine if key[1] in asked})
         taken = {name for _, name in mine}
         trials = {key: free_name(context.ids.model(*key), taken) for key in mine}
-        conflicts: dict[Key, str] = {}
-        for _ in range(_ROUNDS):
+
+        def look() -> dict[Key, str]:
             self._there = read_registered(context.server, {self._target(key) for key in mine})
-            conflicts = conflicts_of(context.source, self._there, mine, self._target)
-            if not conflicts or context.policy.on_conflict != "rename":
-                break
-            context.ids.models.update({key: next(trials[key]) for key in conflicts})
+            return conflicts_of(context.source, self._there, mine, self._target)
+
+        def rename(key: Key) -> None:
+            context.ids.models[key] = next(trials[key])
+
+        conflicts = try_names(look, rename if context.policy.on_conflict == "rename" else None)
+        refuse_twice("registered models", map(self._target, mine))
         for key, why in conflicts.items():
             if context.policy.leaves_out:
                 self._skipped.add(key)
