@@ -283,6 +283,7 @@ def plan_rows(  # noqa: PLR0917 -- what a plan is made from
     policy: Policy,
     memory: Memory | None = None,
     on_progress: OnProgress = silent,
+    anchors: Source | None = None,
 ) -> Merge:
     """Plan what becomes of the rows of a source and of a target that is in use."""
     return resolve(
@@ -294,6 +295,7 @@ def plan_rows(  # noqa: PLR0917 -- what a plan is made from
         holds_references=target.enforces_caps,
         on_progress=on_progress,
         memory=memory,
+        anchors=anchors,
     )
 
 

@@ -97,7 +97,9 @@ class Proof:
         again.count = self.target.count
         with closing(again.book):
             source = MappedSource(work.origin, IdMap(), self._changed())
-            merge = plan_rows(source, self.target, work.plan.tables, work.policy, again)
+            merge = plan_rows(
+                source, self.target, work.plan.tables, work.policy, again, anchors=work.origin
+            )
             left = [str(one) for one in self._news(again.book)]
             left += [f"{one.table} {one.key}" for one in merge.updates]
             left += [f"{one.table} {one.key}" for one in merge.removals]

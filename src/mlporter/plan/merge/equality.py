@@ -91,6 +91,7 @@ class Comparison:
     Attributes:
         back: Ids in the target of copies that an earlier import made, and what they are copies of.
             A thing that refers to a copy is the same as one that refers to the original.
+        anchors: Where runs and models of the source are found that files lie with.
         quick: Do not read the metric points of runs that seem to have the same ones.
     """
 
@@ -107,6 +108,7 @@ class Comparison:
         self._there = {table.name: table for table in target.tables}
         self._over_rest = source.description.over_rest
         self.quick = False
+        self.anchors: Reader = source
         self.lost = lost or Lost(lambda _: frozenset())
         self.back = IdMap()
 
@@ -237,7 +239,7 @@ class Comparison:
             return None
         normalisers: tuple[list[Normalise], list[Normalise]] = ([], [])
         if pair.table.name in ANCHORED:
-            normalisers[0].append(anchored_places(MappedReader(self._source, source.ids), mine))
+            normalisers[0].append(anchored_places(MappedReader(self.anchors, source.ids), mine))
             normalisers[1].append(anchored_places(MappedReader(self._target, target.ids), other))
         elif any(place.where is not None for place in mine.places):
             for side in normalisers:

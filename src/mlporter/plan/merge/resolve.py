@@ -49,6 +49,7 @@ def resolve(
     holds_references: bool,
     on_progress: OnProgress,
     memory: Memory | None = None,
+    anchors: Reader | None = None,
 ) -> Merge:
     """What carrying `tables` of `source` into `target` will do.
 
@@ -61,6 +62,7 @@ def resolve(
         holds_references: Whether the target never had a row that refers to nothing.
         on_progress: Told what is being compared.
         memory: What was last sent, and where actions go.
+        anchors: The source with all runs and models that files may lie with, where it is a part.
     """
     work = _Resolver(
         source,
@@ -72,6 +74,7 @@ def resolve(
         on_progress=on_progress,
         memory=memory or Memory(),
     )
+    work.step.comparison.anchors = anchors or source
     return work.run()
 
 
