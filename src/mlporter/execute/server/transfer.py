@@ -30,8 +30,8 @@ from mlporter.execute.server.registry.mcp import write_mcp
 from mlporter.execute.server.registry.registered_models import Registry
 from mlporter.execute.server.registry.webhooks import write_webhooks
 from mlporter.execute.server.removing import remove_rows, remove_units
-from mlporter.execute.server.sent_files import SentFiles
 from mlporter.execute.server.shared.context import ServerContext
+from mlporter.execute.server.snapshot import recall_names
 from mlporter.execute.server.tracking.creating import (
     make_experiments,
     make_logged_models,
@@ -42,6 +42,7 @@ from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_m
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
+from mlporter.execute.server.unknown_fields import SentFields
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.policy import how_to_settle
 from mlporter.plan.three_sides.actions import ActionBook
@@ -55,7 +56,7 @@ from mlporter.stores.server.writing.writer import Writer
 if TYPE_CHECKING:
     from mlporter.execute.options import Expected
     from mlporter.execute.result import TableResult
-    from mlporter.plan.policy import Policy
+    from mlporter.plan.policy import Conflict, Policy
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
@@ -100,11 +101,13 @@ class ServerTransfer:
             context.left_out.add(item)
         note_left_out_tables(context)
         self._check_workspaces()
+        recall_names(self.memory)
         matching.run()
         registry = Registry(context, matching)
         registry.plan()
         self.changes.run()
         matching.conflicts += self.changes.conflicts
+        matching.conflicts += self._plan_files(registry)
         if self.matching.conflicts:
             if self.dry:
                 return
@@ -113,12 +116,22 @@ class ServerTransfer:
         self._write(registry)
 
         if self.dry:
+            self._fields(context).plan()
             return
         if self._has_written():
             self._prove()
         else:
+            self._fields(context).run()
             write_receipts(context, context)
             self._remember(self.changes.plan)
+
+    def _plan_files(self, registry: Registry) -> list[Conflict]:
+        """Plan what becomes of files that both sides have; what is in conflict."""
+        if not self.copies:
+            return []
+        registry.find_own_files()
+        self.on_progress("comparing artifacts", 0, None)
+        return self.files.plan(self.changes.plan.touched)
 
     def _has_written(self) -> bool:
         tallies = self.context.tallies.values()
@@ -137,6 +150,7 @@ class ServerTransfer:
                 self._tell(table, tally.written - refused, again.context)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
+            self._fields(again.context).run()
             write_receipts(self.context, again.context)
             self._remember(again.changes.plan)
         finally:
@@ -146,7 +160,7 @@ class ServerTransfer:
     def _remember(self, differing: RowPlan) -> None:
         """Remember what the server has now."""
         if self.copies:
-            self.sent_files.remember(self.files.looked_at)
+            self.files.remember()
         self.changes.remember(differing)
 
     def rehearse(self) -> None:
@@ -156,6 +170,7 @@ class ServerTransfer:
         registry = Registry(self.context, self.matching)
         registry.plan()
         self.changes.run()
+        self._plan_files(registry)
         self._write(registry)
 
     def _tell(self, table: str, rows: int, again: ServerContext) -> None:
@@ -166,9 +181,6 @@ class ServerTransfer:
 
     def _write(self, registry: Registry) -> None:
         context = self.context
-        if self.copies:
-            touched = self.changes.plan.touched
-            self.files.settled = self.sent_files.settled(context, touched)
         make_experiments(context, self.matching)
         context.find_workspaces()
         write_gateway(context)
@@ -250,13 +262,19 @@ class ServerTransfer:
     @cached_property
     def server(self) -> ServerSource:
         """The server as it was."""
+        return self._opened(self.can)
+
+    def _opened(self, can: Capabilities | None) -> ServerSource:
         return ServerSource(
             self.place,
             uri_map=self.uri_map,
             workers=self.workers,
             retry_time=self.retry_time,
-            can=self.can,
+            can=can,
         )
+
+    def _fields(self, seen: ServerContext) -> SentFields:
+        return SentFields(self.context, seen, lambda: self._opened(self.server.can))
 
     @cached_property
     def context(self) -> ServerContext:
@@ -282,14 +300,9 @@ class ServerTransfer:
         return Changes(self.context, self.matching, self.memory)
 
     @cached_property
-    def sent_files(self) -> SentFiles:
-        """What is remembered of files."""
-        return SentFiles(self.memory.base, self.policy)
-
-    @cached_property
     def files(self) -> Files:
         """Files on their way."""
-        return Files(self.context, self.places_of, self.sent_files, dry=self.dry)
+        return Files(self.context, self.places_of, self.memory, dry=self.dry)
 
     def writer_of(self, workspace: str) -> Writer:
         """What writes into a workspace."""
@@ -314,6 +327,8 @@ class ServerTransfer:
 
     def close(self) -> None:
         """Close all connections."""
+        if "along" in self.context.__dict__:
+            self.context.along.close()
         if "server" in self.__dict__:
             self.server.close()
 

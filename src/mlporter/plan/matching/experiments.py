@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mlporter.plan.matching.names import (
@@ -14,6 +14,7 @@ from mlporter.plan.matching.names import (
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.plan.three_sides.sides import Outcome, decide, state_of
+from mlporter.plan.three_sides.small_values import NOT_KNOWN
 from mlporter.plan.units import EXPERIMENTS
 
 if TYPE_CHECKING:
@@ -41,13 +42,16 @@ class NameChoice:
     there: str
     wanted: str
     outcome: Outcome
+    sent: object
     why: str = ""
 
     def action(self, id_: str) -> Action:
         """As the plan says it."""
         kinds = {Outcome.SEND: ActionKind.MOVE, Outcome.KEEP: ActionKind.KEEP}
         kind = kinds.get(self.outcome, ActionKind.CONFLICT)
-        return Action(kind, EXPERIMENTS, id_, (Change("name", self.there, self.wanted),), self.why)
+        return Action(
+            kind, EXPERIMENTS, id_, (Change("name", self.there, self.wanted, self.sent),), self.why
+        )
 
     def conflict(self) -> Conflict | None:
         """Why nobody but people can decide, if so."""
@@ -153,12 +157,12 @@ class Experiments:
             state = state_of(hash(name), hash(there), None if last is None else hash(last))
             outcome = decide(state, self.policy.wish)
             why = "" if outcome is Outcome.SEND else state.value
-            found.append(NameChoice(match, there, name, outcome, why))
+            found.append(
+                NameChoice(match, there, name, outcome, NOT_KNOWN if last is None else last, why)
+            )
         while taken := self._taken(found):
             found = [
-                NameChoice(one.match, one.there, one.wanted, Outcome.CONFLICT, _TAKEN)
-                if one in taken
-                else one
+                replace(one, outcome=Outcome.CONFLICT, why=_TAKEN) if one in taken else one
                 for one in found
             ]
         return found

@@ -9,10 +9,13 @@ from mlporter.errors import LeftOut
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.merge.single_rows import BELOW
 from mlporter.plan.merge.step import Step
+from mlporter.plan.merge.suspects import STREAMED
 from mlporter.plan.policy import Conflict, Removal
 from mlporter.plan.side_reader import experiments_of, models_of, unit_keys
+from mlporter.plan.three_sides.names import lacking
 from mlporter.plan.three_sides.vanished import Vanished, check_how_many
-from mlporter.plan.units import key_text
+from mlporter.plan.units import KEY_OF, key_text
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +83,7 @@ class Following(Step):
 
     def _vanished(self) -> Vanished:
         """What was sent and the source has no more."""
-        vanished = Vanished(self.changes.gone_sides, self.target, self.changes.planner, self._alive)
+        vanished = Vanished(self.changes.gone_sides, self.target, self.changes.planner, self._gone)
         step = self.policy.step
         if self.policy.updates and self.memory.base.is_known:
             vanished.run()
@@ -89,6 +92,15 @@ class Following(Step):
                     vanished.going, self.memory.count, step.max_delete, self.memory.subject
                 )
         return vanished
+
+    def _gone(self, kind: str) -> set[str]:
+        """What of a kind was sent, and the whole source has no more, by the target's keys."""
+        names = self.memory.base.names(kind)
+        if kind in STREAMED and not self.merge.ids.of(kind):
+            rows = rows_of(self.memory.whole or self.source, kind, KEY_OF[kind])
+            return lacking(names, (key for (key,) in rows))
+        sent = set(names)
+        return sent - self._alive(kind) if sent else sent
 
     def _alive(self, kind: str) -> set[str]:
         """What the whole source has of a kind, by the target's keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from mlporter.plan.ids.id_map import keeps_order
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.merge.decisions import Candidates, Decision, Side, decide_units
 from mlporter.plan.merge.step import Step
+from mlporter.plan.merge.suspects import OWN, STREAMED, Suspects
 from mlporter.plan.policy import Conflict, Policy, Renamed, UnitCount
 from mlporter.plan.side_reader import unique_keys, unit_keys
 from mlporter.plan.three_sides.actions import Action, ActionKind
@@ -41,6 +43,7 @@ class Units(Step):
     chosen: dict[str, Chosen] = field(default_factory=dict)
     copies: Copies = field(init=False)
     _mine: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    _same: Counter[str] = field(default_factory=Counter)
     _decided: dict[str, tuple[Candidates, Decision]] = field(default_factory=dict)
     _taken: dict[str, dict[str, str]] = field(default_factory=dict)
     _lacking_of: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -59,9 +62,7 @@ class Units(Step):
         """Learn of copies that an earlier import made: they are read as what they are copies of."""
         back = self.comparison.back
         for entity in (e for e in ENTITIES if e in REIDENTIFIED and e in self.tables):
-            mine = self._units_of(entity)
-            both = set(unit_keys(self.target, entity, set(mine)))
-            self.copies.add_back(entity, self.copies.found(entity, mine, both), back)
+            self.copies.add_back(entity, self.copies.found(entity, self.source.count(entity)), back)
 
     def differing_versions(self) -> set[str]:
         """Versions that both sides have under one name and number, and that differ."""
@@ -74,8 +75,10 @@ class Units(Step):
     def choose(self, entity: str) -> None:
         """Decide about all units of a kind."""
         self.on_progress(f"comparing {entity}", 0, None)
+        self._move_children(entity)
+        self._leave_same(entity)
         mine = self._units_of(entity)
-        if not mine:
+        if not mine and not self._same[entity]:
             return
         keys = self.mapped_keys(entity, set(mine))
         ids = self._ids_for(entity)
@@ -87,7 +90,6 @@ class Units(Step):
             experiments=ids.experiment,
             taken=self._twins(entity),
         )
-        self._move_children(entity)
         found = self.comparison.unequal(entity, candidates.to_compare(), ids)
         unequal = dict(found.why)
         unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, candidates.twins(), ids), "")
@@ -108,6 +110,20 @@ class Units(Step):
         self._removed(entity, candidates, decision)
         self.merge.ids.change(entity, decision.twins)
         self._decided[entity] = (candidates, decision)
+
+    def _leave_same(self, entity: str) -> None:
+        """Of very many units, look one by one only at those that are not plainly the same."""
+        ids = self._ids_for(entity)
+        is_mapped = bool(ids.of(entity) or self.comparison.back.of(entity))
+        if entity not in STREAMED or is_mapped or self.policy.on_conflict == "rename":
+            return
+        count = self.source.count(entity)
+        if self.memory.count(entity) > 2 * count + OWN:
+            return  # nearly all of them are the target's own
+        suspects = Suspects(self.comparison, self.source, self.target, entity, ids).look()
+        if suspects is not None:
+            self._mine[entity] = unit_keys(self.source, entity, suspects)
+            self._same[entity] = count - len(self._mine[entity])
 
     def _added(
         self, entity: str, candidates: Candidates, added: frozenset[str], ids: IdMap
@@ -288,7 +304,8 @@ class Units(Step):
         merge.conflicts += decision.conflicts
         out = frozenset(decision.there | decision.skipped.keys() | decision.purged)
         new = frozenset(set(keys) - out)
-        few = len(new) < len(out)
+        same = self._same[entity]
+        few = same > 0 or len(new) < len(out)
         self.chosen[entity] = Chosen(new) if few else Chosen(out, without=True)
         if decision.skipped or decision.purged:
             merge.skipped[entity] = Chosen(frozenset(decision.skipped.keys() | decision.purged))
@@ -298,7 +315,7 @@ class Units(Step):
         restored = [self._updates[entity][key] for key in sorted(decision.restored)]
         merge.updates += restored
         left = len(decision.skipped) + len(decision.purged)
-        count = UnitCount(entity, len(new), len(decision.there), left, len(restored))
+        count = UnitCount(entity, len(new), len(decision.there) + same, left, len(restored))
         merge.units.append(count)
         for key, why in sorted(decision.skipped.items()):
             what = f"{why}; the target keeps its own (--on-conflict skip)"

@@ -65,7 +65,7 @@ class Vanished:
         sides: A table of both sides, as it is compared, limited to some units of the target.
         target: The target as it is.
         planner: Decides, and takes what comes of it.
-        alive: What the whole source has of a kind, by the target's keys.
+        gone: What of a kind was sent, and the whole source has no more, by the target's keys.
         updates: What marks things as deleted.
         doomed: Units that are deleted: kind and key.
         forgotten: What neither side has any more.
@@ -77,7 +77,7 @@ class Vanished:
     sides: Callable[[str, str, set[str]], Sides | None]
     target: Reader
     planner: RowPlanner
-    alive: Callable[[str], set[str]]
+    gone: Callable[[str], set[str]]
     updates: list[Update] = field(default_factory=list)
     doomed: list[tuple[str, str]] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
@@ -106,9 +106,7 @@ class Vanished:
         ]
 
     def _of_kind(self, kind: str) -> None:
-        base = self.planner.base
-        gone = set(base.names(kind))
-        gone -= self.alive(kind) if gone else set()
+        gone = self.gone(kind)
         if not gone:
             return
         rows = self._rows(kind, gone)
@@ -182,12 +180,12 @@ class Vanished:
 
     def _edited_in(self, name: str, sides: Sides, keys: set[str]) -> set[str]:
         table = sides.pair.table
-        names = [name for name, _, _ in groups_of(table, _plain(name, sides), ())]
+        names = [group.name for group in groups_of(table, _plain(name, sides), ())]
         known = self.planner.base.groups(name, names)
         owners = _owners(name, sides)
         found = set()
-        for group, lines, _ in groups_of(table, _plain(name, sides), ()):
-            base = known.get(group)
+        for group in groups_of(table, _plain(name, sides), ()):
+            base, lines = known.get(group.name), group.lines
             is_same = (
                 base is not None
                 and base.columns == tuple(table.schema.names)
@@ -196,7 +194,7 @@ class Vanished:
                 <= {tuple(line) for line in base.rows.tolist()}
             )
             if not is_same:
-                found.add(owners.get(group, group))
+                found.add(owners.get(group.name, group.name))
         return keys & found
 
     def _used(self, kind: str, keys: set[str]) -> set[str]:

@@ -84,7 +84,8 @@ def import_(
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         rename_prefix: What goes before the names of experiments: a folder, on Databricks.
         to_workspace: The workspace that everything goes to; None keeps them.
-        state: The folder that remembers what was last sent; None is one of the user's.
+        state: The folder that remembers what was last sent; None is one of the user's. An earlier
+            bundle is taken as what was last sent, and only read.
         force: With ``update``: also over what was edited at the target, or is newer there.
         rebase: Nothing is remembered any more: what differs counts as edited at the target.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
 from mlporter.execute.server.shared.parts import Matched
+from mlporter.execute.server.snapshot import recall_snapshot
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
@@ -88,6 +89,7 @@ class Changes:
     def run(self) -> None:
         """Decide about everything, and let the transfer see the source as it was decided."""
         context = self.context
+        recall_snapshot(self.context, self.memory)
         gone = self._purged()
         for table in self._tables:
             sides = self._sides(table) if self._is_asked(table) else None
@@ -286,7 +288,7 @@ class Changes:
             self._gone_sides,
             self.context.all_copies,
             self.planner,
-            self._alive,
+            self._gone,
             kinds=_UNITS[::-1],
             others=self.context.everything,
         )
@@ -310,6 +312,11 @@ class Changes:
         nothing = MappedReader(Nothing(self.source.tables), IdMap())
         normalisers = self.context.normalisers(table)
         return Sides(pair, nothing, theirs, (normalisers, normalisers))
+
+    def _gone(self, kind: str) -> set[str]:
+        """What of a kind was sent, and the whole source has no more."""
+        sent = set(self.memory.base.names(kind))
+        return sent - self._alive(kind) if sent else sent
 
     def _alive(self, kind: str) -> set[str]:
         """What the whole source has of a kind."""

@@ -100,6 +100,17 @@ class Registry:
             Renamed("registered model", old, new) for (_, old), new in context.ids.models.items()
         ]
 
+    def find_own_files(self) -> None:
+        """Note where the server has files that versions have of their own."""
+        self._locations = locations_of(self._context.source)
+        for key, rows in self._versions():
+            there = self._there.get(self._target(key))
+            versions = {} if there is None else there.versions
+            for row in rows:
+                version = versions.get(row["version"])
+                if version is not None and source_tags.PLACEHOLDER not in version.tags:
+                    self._note_files(row, version)
+
     def _target(self, key: Key) -> Key:
         ids = self._context.ids
         return ids.workspace(key[0]), ids.model(*key)
@@ -255,7 +266,9 @@ class Registry:
         if not self._fill_gap(writer, name, last, number):
             self._refuse(key, number, "version", "the server gave its number out before")
             return False
+        key_here = (row["workspace"], row["name"], number)
         body: Json = {
+            **context.along.named("model_versions", *key_here),
             "name": name,
             "source": named.source,
             "description": row["description"] or "",

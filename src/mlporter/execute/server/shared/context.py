@@ -16,6 +16,7 @@ from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.execute.server.shared.counting import NAMED, Counting
 from mlporter.execute.server.shared.parts import Within
+from mlporter.execute.server.unknown_fields import FieldsAlong
 from mlporter.plan.capabilities import DATABRICKS, SERVER
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
@@ -106,6 +107,11 @@ class ServerContext(Counting):
     waking: Lock = field(default_factory=Lock)
 
     @cached_property
+    def along(self) -> FieldsAlong:
+        """Fields of a newer MLflow, which go along with what is made."""
+        return FieldsAlong(self.source, self.server)
+
+    @cached_property
     def is_databricks(self) -> bool:
         """Whether the server is Databricks, whose rules are stricter."""
         return self.server.client_in("default").databricks
@@ -176,8 +182,13 @@ class ServerContext(Counting):
     def pair(self, name: str, leave: frozenset[str] = frozenset()) -> Pair | None:
         """What is compared of a table, or None where one side does not have it."""
         mine = self.tables.get(name)
+        return None if mine is None else self.pair_of(mine, leave)
+
+    def pair_of(self, mine: Table, leave: frozenset[str] = frozenset()) -> Pair | None:
+        """The same of a table of any source."""
+        name = mine.name
         theirs = next((table for table in self.server.tables if table.name == name), None)
-        if mine is None or theirs is None:
+        if theirs is None:
             return None
         leave |= self.can.of(name).unsettable | {c.name for c in mine.columns if c.secret}
         leave |= {place.column for place in mine.places if place.where is None}
@@ -185,7 +196,12 @@ class ServerContext(Counting):
 
     def normalisers(self, name: str) -> list[Normalise]:
         """What is done to the rows of both sides before they are compared."""
-        blanked = [place for place in self.tables[name].places if place.where is not None]
+        return self.normalisers_of(self.tables[name])
+
+    @staticmethod
+    def normalisers_of(table: Table) -> list[Normalise]:
+        """The same of a table of any source."""
+        blanked = [place for place in table.places if place.where is not None]
         return [_as_rest_shows, *([blank_places(blanked)] if blanked else [])]
 
     def missing(
