@@ -339,12 +339,29 @@ def test_an_experiment_that_was_renamed_at_the_source_is_not_copied_anew(
     there = server.rows("SELECT count(*) FROM runs")
     client = plain_sqlite.client()
     client.rename_experiment(plain_sqlite.experiment_id, "renamed at the source")
-    again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    with pytest.raises(mlporter.errors.ConflictError):
+        mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    again = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="rename")
     assert (again.exit_code, again.rows) == (0, 0)
     assert server.rows("SELECT count(*) FROM runs") == there
     assert [(r.old, r.new) for r in again.renamed] == [
         ("renamed at the source", plain_sqlite.experiment_name)
     ]
+    # Two exchange their names.
+    other_id = client.create_experiment("the other")
+    client.create_run(other_id, run_name="of the other")
+    moved = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
+    assert moved.actions.total("move") == 1
+    client.rename_experiment(other_id, "aside")
+    client.rename_experiment(plain_sqlite.experiment_id, "the other")
+    client.rename_experiment(other_id, "renamed at the source")
+    mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
+    for experiment in (plain_sqlite.experiment_id, other_id):
+        name = client.get_experiment(experiment).name
+        runs = client.search_runs([experiment])
+        home = server.client().get_experiment_by_name(name).experiment_id
+        assert {server.copy_of(run.info.run_id).info.experiment_id for run in runs} == {home}
+    there = server.rows("SELECT count(*) FROM runs")
     # The same number of another source is another experiment.
     other = mlflow.MlflowClient(f"sqlite:///{mlflow_sqlite}")
     while other.create_experiment(f"other {len(other.search_experiments())}") != str(

@@ -26,6 +26,7 @@ from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
+from mlporter.progress import silent
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
-__all__ = ["Prepared", "Target", "prepare"]
+__all__ = ["Prepared", "Target", "plan_rows", "prepare"]
 
 _SENT_AGAIN = (
     "The target holds nothing any more of what was sent to it: all is sent again, as to a new one."
@@ -218,14 +219,15 @@ class Prepared:
     def counted(self) -> tuple[TableResult, ...]:
         """Rows by table: carried, already there, skipped."""
         skipped = MappedSource(self.origin, self.merge.ids, Choice(self.merge.skipped))
+        all_changed, followed = self.merge.changed, self.merge.followed
         results = []
         for table in self.plan.tables:
             new = self.source.count(table.name)
             left = self.merge.skipped_rows.get(table.name, 0)
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
-            changed = self.merge.changed.get(table.name, 0)
-            there = self.origin.count(table.name) - new - left - changed
+            changed = all_changed[table.name]
+            there = self.origin.count(table.name) - new - left - followed[table.name]
             results.append(TableResult(table.name, new, there, left, changed=changed))
         results += [TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()]
         return tuple(results)
@@ -263,14 +265,13 @@ def prepare(
     plan, unheld = _held(source, target, plan, policy)
     if unheld:
         source = WithoutUnheld(source, unheld)
-    largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
     fresh = target.is_fresh
     if fresh:
         if memory is not None and memory.base.is_known:
             # Another database under the same name, as a rule: nothing of it is anybody's edit.
             memory.base.clear()
             memory.notes.append(_SENT_AGAIN)
-        merge = resolve_fresh(source, plan.tables, policy, largest, memory)
+        merge = resolve_fresh(source, plan.tables, policy, _largest(target), memory)
     else:
         if memory is not None:
             recall_snapshot(
@@ -278,19 +279,10 @@ def prepare(
                 target,
                 plan.tables,
                 policy=policy,
-                largest=largest,
+                largest=_largest(target),
                 on_progress=on_progress,
             )
-        merge = resolve(
-            source,
-            target,
-            plan.tables,
-            policy=policy,
-            largest_experiment=largest,
-            holds_references=target.enforces_caps,
-            on_progress=on_progress,
-            memory=memory,
-        )
+        merge = plan_rows(source, target, plan.tables, policy, memory, on_progress)
     if note := texts_note(plan.tables, counts, merge.ids):
         merge.notes.append(note)
     whole = _mapped(source, merge, Choice())
@@ -333,6 +325,34 @@ def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> tuple[P
 def _named(item: LeftOut) -> str:
     name = f"{item.id}.{item.path}" if item.path else item.id
     return f"{item.kind} {name}: {item.detail}"
+
+
+def plan_rows(  # noqa: PLR0917 -- what a plan is made from
+    source: Source,
+    target: Target,
+    tables: tuple[Table, ...],
+    policy: Policy,
+    memory: Memory | None = None,
+    on_progress: OnProgress = silent,
+    anchors: Source | None = None,
+) -> Merge:
+    """Plan what becomes of the rows of a source and of a target that is in use."""
+    return resolve(
+        source,
+        target,
+        tables,
+        policy=policy,
+        largest_experiment=_largest(target),
+        holds_references=target.enforces_caps,
+        on_progress=on_progress,
+        memory=memory,
+        anchors=anchors,
+    )
+
+
+def _largest(target: Target) -> int:
+    """The largest id of an experiment that it can hold."""
+    return _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
 
 
 def _check_empty(carried: Source, target: Target, plan: Plan) -> None:

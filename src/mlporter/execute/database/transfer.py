@@ -14,6 +14,7 @@ from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
 from mlporter.execute.database.existing_files import with_existing_files
 from mlporter.execute.database.load import Load, check
 from mlporter.execute.database.prepare import prepare
+from mlporter.execute.database.proof import Proof
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import TargetFiles
 from mlporter.execute.left_out import LeftOutCollector, left_out_of
@@ -64,7 +65,10 @@ class DatabaseTransfer:
             changed = self._changed_files(work, files)
             check_expected(self.options.expected, self.memory.book)
             sent = SentFiles(self.memory.base)
-            load = Load(work, target, files, sent, changed, self.options.workers, self.on_progress)
+            proof = Proof(work, target, self.memory)
+            load = Load(
+                work, target, files, sent, changed, proof, self.options.workers, self.on_progress
+            )
             for item in left_out_of(self.source):
                 load.left_out.add(item)
         except BaseException:

@@ -12,14 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.objects import make_one, new_objects, rows_below, source_rows, try_one
+from mlporter.execute.server.shared.objects import (
+    make_one,
+    new_objects,
+    rows_below,
+    source_rows,
+    try_one,
+)
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.json_strings import with_endpoints
 from mlporter.stores.server.writing.evaluation import Evaluating
 
 if TYPE_CHECKING:
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.objects import Row
+    from mlporter.execute.server.shared.context import ServerContext
+    from mlporter.execute.server.shared.objects import Row
 
 __all__ = ["write_datasets", "write_issues", "write_reviews", "write_scorers"]
 
