@@ -40,7 +40,7 @@ for package in ("tracking", "model_registry", "workspace"):
         importlib.import_module(f"mlflow.store.{package}.dbmodels.models")
 
 INSTALLED = Version(mlflow.__version__)
-AT_HEAD = (3, 17) <= INSTALLED.release < (3, 18)
+AT_HEAD = (3, 18) <= INSTALLED.release < (3, 19)
 at_head = pytest.mark.skipif(not AT_HEAD, reason=f"the catalogue is not of MLflow {INSTALLED}")
 
 #: Where MLflow's models and MLflow's migrations disagree, the catalogue follows the migrations,

@@ -66,12 +66,21 @@ def pair_up(left: Table | None, right: Table | None, leave: frozenset[str]) -> P
             clashes.append(clash)
         else:
             columns.append(column)
-    table = replace(known, key=key, columns=tuple(columns))
-    names = frozenset(column.name for column in columns)
+    table = replace(known, key=key, columns=tuple(_told(columns, mine, other=theirs)))
+    names = frozenset(table.by_name)
     if not key or not names.issuperset(key):
         clashes.append("the two sides do not sort it by the same key")
         table = replace(known, key=(), columns=())
     return Pair(table, mine.only(names), theirs.only(names), tuple(clashes))
+
+
+def _told(columns: Sequence[Column], mine: Table, *, other: Table) -> Iterator[Column]:
+    """Columns that both sides can tell: not one that a side lacks, with what counts instead."""
+    names = {column.name for column in columns}
+    for column in columns:
+        is_on_both = column.name in mine.by_name and column.name in other.by_name
+        if is_on_both or column.fallback is None or column.fallback in names:
+            yield column
 
 
 def _without(table: Table, leave: frozenset[str]) -> Table:
@@ -147,20 +156,33 @@ class Shaper:
     def _column(self, batch: pa.RecordBatch, column: Column) -> pa.Array:
         index = batch.schema.get_field_index(column.name)
         if index < 0:
-            return _stand_in(column, self._pair.table.key, batch.num_rows)
-        values = batch.column(index)
-        return values if values.type == column.type else values.cast(column.type)
+            values = _stand_in(column, self._pair.table.key, batch.num_rows)
+        else:
+            values = batch.column(index)
+            values = values if values.type == column.type else values.cast(column.type)
+        instead = _instead(column, batch)
+        return values if instead is None else pc.coalesce(values, instead)
 
     def _tally(self, batch: pa.RecordBatch) -> None:
         for name in self.surplus:
             column = self._pair.table.by_name[name]
             empty = _stand_in(column, self._pair.table.key, 1)[0]
             values = batch.column(batch.schema.names.index(name))
-            if empty.is_valid:
+            instead = _instead(column, batch)
+            if instead is not None:
+                differ = pc.fill_null(pc.not_equal(values, instead), fill_value=False)
+                self.surplus[name] += int(pc.sum(differ).as_py() or 0)
+            elif empty.is_valid:
                 differ = pc.fill_null(pc.not_equal(values, empty), fill_value=True)
                 self.surplus[name] += int(pc.sum(differ).as_py() or 0)
             else:
                 self.surplus[name] += len(values) - values.null_count
+
+
+def _instead(column: Column, batch: pa.RecordBatch) -> pa.Array | None:
+    """What counts in rows in which a column is NULL, if anything does."""
+    index = batch.schema.get_field_index(column.fallback) if column.fallback else -1
+    return batch.column(index) if index >= 0 else None
 
 
 def _stand_in(column: Column, key: tuple[str, ...], rows: int) -> pa.Array:

@@ -51,9 +51,11 @@ def experiment_id(*, null: bool = True) -> Column:
     return Column("experiment_id", pa.int64(), null, declared=pa.int32())
 
 
-def bigint(name: str, *, null: bool = True, generated: bool = False) -> Column:
+def bigint(
+    name: str, *, null: bool = True, generated: bool = False, fallback: str | None = None
+) -> Column:
     """A 64-bit integer (BIGINT); mostly a time in milliseconds."""
-    return Column(name, pa.int64(), null, generated=generated)
+    return Column(name, pa.int64(), null, generated=generated, fallback=fallback)
 
 
 def double(name: str, *, null: bool = True) -> Column:

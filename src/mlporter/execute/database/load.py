@@ -26,6 +26,7 @@ from mlporter.errors import (
     RowRefusedError,
 )
 from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.database.issue_categories import remove_categories, write_categories
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import Bound
 from mlporter.execute.left_out import LeftOutCollector
@@ -127,6 +128,8 @@ class Load:
             self._write()
             self._write_latest()
             self._update()
+            write_categories(self.target, self.work.merge, fresh=self.work.fresh)
+            remove_categories(self.target, self.work.merge)
             self._remove()
             self.target.finish()
             self._read_back()

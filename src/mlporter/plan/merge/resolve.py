@@ -35,7 +35,16 @@ from mlporter.plan.three_sides.actions import Action, ActionKind
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.plan.three_sides.rows import RowPlanner
 from mlporter.plan.three_sides.vanished import Vanished, check_how_many
-from mlporter.plan.units import ENTITIES, KEY_OF, REIDENTIFIED, ROWWISE, Choice, Chosen, key_text
+from mlporter.plan.units import (
+    ENTITIES,
+    KEY_OF,
+    OF_WORKSPACES,
+    REIDENTIFIED,
+    ROWWISE,
+    Choice,
+    Chosen,
+    key_text,
+)
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
 
@@ -380,7 +389,7 @@ class _Resolver:
 
     def _mapped_keys(self, entity: str, keys: set[str]) -> dict[str, str]:
         """The target's key of each unit, before any is copied under a new id."""
-        if entity not in {"model_versions", "mcp_servers"} or self.merge.ids.is_identity:
+        if entity not in OF_WORKSPACES or self.merge.ids.is_identity:
             return {key: key for key in keys}
         mapped = {}
         ids = self.merge.ids

@@ -35,11 +35,12 @@ FAMILIES = {
     "budgets": "/api/3.0/mlflow/gateway/budgets/list",
     "guardrails": "/api/3.0/mlflow/gateway/guardrails/list",
     "MCP servers": "/api/3.0/mlflow/mcp-servers",
+    "skills": "/api/3.0/mlflow/skills",
     "workspaces": "/api/3.0/mlflow/workspaces",
 }
 """What releases of MLflow differ in, by an endpoint that stands for it."""
 
-_ASKED_FOR_REAL = frozenset({"MCP servers"})
+_ASKED_FOR_REAL = frozenset({"MCP servers", "skills"})
 """Endpoints outside of MLflow's Flask application, which do not answer to OPTIONS."""
 _AT_ONCE = 4
 
@@ -57,6 +58,14 @@ class Capabilities:
     version: str
     has: dict[str, bool | None]
     workspaces: tuple[str, ...] = ()
+
+    @property
+    def release(self) -> str | None:
+        """The MLflow that the server may hold things of; None if it may be any.
+
+        What does not say its version, and has no skills, is none that came after MLflow 3.17.
+        """
+        return self.version or ("3.17" if self.has.get("skills") is False else None)
 
     def may(self, family: str) -> bool:
         """Whether it is worth trying; an endpoint that is missing all the same says so itself."""
