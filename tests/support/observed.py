@@ -33,8 +33,8 @@ Observation = dict[str, Any]
 (``repr``), so that NaN equals NaN and the last bit counts."""
 
 #: What names a place, in MLflow's entities and among a trace's tags.
-_PLACES = frozenset({"artifact_uri", "artifact_location", "storage_location", "download_uri",
-                     "mlflow.artifactLocation", "mlflow.trace.archiveLocation",
+_PLACES = frozenset({"artifact_uri", "artifact_location", "artifact_path", "storage_location",
+                     "download_uri", "mlflow.artifactLocation", "mlflow.trace.archiveLocation",
                      "default_artifact_root"})  # fmt: skip
 
 #: A secret stays behind unless asked for, and with it what says how it is masked.

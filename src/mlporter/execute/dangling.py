@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.bundle.checks.references import DANGLING
-from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.tables.own import OWNER_TABLES, owner_key
 from mlporter.errors import LeftOut
 from mlporter.selection.row_keys import joined, keys_of, matches

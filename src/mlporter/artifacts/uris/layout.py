@@ -10,9 +10,9 @@
     R/registered_models/<name>/<version>                     model version with files of its own
     R/orphans/<folder in the source>                         files that no row points to
 
-In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last two and archives are
-ours: MLflow archives traces wherever it is told to, and has no place for files of a version, which
-points at a run's or a logged model's.
+In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last two are ours, and
+so is the place of archives: MLflow archives traces wherever it is told to, and has no place for
+files of a version, which points at a run's or a logged model's.
 
 Ids and names come from a bundle or a database that nobody vouches for. Each becomes one segment
 below R (`quote_name`): MLflow's own ids are that already, and ``../../etc`` leads nowhere.

@@ -28,9 +28,16 @@ __all__ = [
 ]
 
 
-def text(name: str, cap: int | None = None, *, null: bool = True, secret: bool = False) -> Column:
+def text(
+    name: str,
+    cap: int | None = None,
+    *,
+    null: bool = True,
+    secret: bool = False,
+    fallback: str | None = None,
+) -> Column:
     """Text of at most `cap` characters (VARCHAR), or of any length (TEXT)."""
-    return Column(name, pa.string(), null, cap=cap, secret=secret)
+    return Column(name, pa.string(), null, cap=cap, secret=secret, fallback=fallback)
 
 
 def json(name: str, *, null: bool = True, cap: int | None = None) -> Column:

@@ -20,10 +20,10 @@ OWNER_KINDS = (
 )
 """What can own artifacts, in sort order.
 
-The id of a model version is ``workspace/name/version``, that of a skill's ``workspace/name/version``
-or, in an organization, ``workspace/@organization/name/version``. A ``trace_archive`` is the payload of an
-archived trace, whose spans MLflow has moved out of the database; its id is the trace's. An
-``orphan`` is nobody: files that no row points to, by the folder that they lie in.
+The id of a model version is ``workspace/name/version``. So is that of a version of a skill; of one
+of an organization it is ``workspace/@organization/name/version``. A ``trace_archive`` is the
+payload of an archived trace, whose spans MLflow has moved out of the database; its id is the
+trace's. An ``orphan`` is nobody: files that no row points to, by the folder that they lie in.
 """
 
 OWNER_TABLES = {
@@ -35,7 +35,6 @@ OWNER_TABLES = {
     "trace_archive": "trace_info",
 }
 """The table that an owner is a row of; an ``orphan`` is a row of none."""
-
 
 
 def owner_key(kind: str, owner: str) -> tuple[str, ...]:

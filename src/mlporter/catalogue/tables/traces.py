@@ -179,7 +179,7 @@ ISSUES = Table(
         bigint("last_updated_timestamp", null=False),
         text("created_by", 255),
         bigint("last_seen_timestamp", fallback="created_timestamp"),
-        text("last_updated_by", 255),
+        text("last_updated_by", 255, fallback="created_by"),
         json("metadata"),
     ),
     parent="experiments",

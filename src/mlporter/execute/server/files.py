@@ -297,6 +297,14 @@ class Files:
             return _bytes(content)
         return open_guarded(self._context.source, file)
 
+    def count_sent(self, files: int, size: int) -> None:
+        """Count files that went with the request which made their owner."""
+        with self._lock:
+            self._files += files
+            self._bytes += size
+            self._stored += files
+            self._stored_bytes += size
+
     def _count(self, size: int, *, there: bool) -> None:
         with self._lock:
             self._files += 1

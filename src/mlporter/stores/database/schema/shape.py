@@ -46,7 +46,9 @@ def revision_for(version: str | None, installed: str | None = None) -> str:
 def _newest_of(version: str) -> int:
     """The place of the newest revision of a release."""
     release = _numbers(version)
-    return max((p for p, (_, since) in enumerate(REVISIONS) if _numbers(since) <= release), default=0)
+    return max(
+        (p for p, (_, since) in enumerate(REVISIONS) if _numbers(since) <= release), default=0
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -66,9 +68,7 @@ def tables_at(revision: str) -> tuple[Table, ...]:
         for column in columns
     }
     return tuple(
-        replace(
-            table, columns=tuple(c for c in table.columns if (table.name, c.name) not in new)
-        )
+        replace(table, columns=tuple(c for c in table.columns if (table.name, c.name) not in new))
         for table in TABLES
         if table.name not in absent
     )

@@ -50,3 +50,12 @@ def _made(found: Json) -> dict[str, Any]:
         "created_at": found.get("creation_timestamp"),
         "last_updated_at": found.get("last_updated_timestamp"),
     }
+
+
+def search_text(name: str, description: str | None) -> str:
+    """What MLflow searches a skill by: its name and description, without runs of white space.
+
+    >>> search_text("review", " twice\\n  read ")
+    'review twice read'
+    """
+    return " ".join(" ".join(text.split()) for text in (name, description) if text and text.strip())
