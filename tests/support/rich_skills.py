@@ -18,7 +18,7 @@ TOKENS = ("0" * 31 + "1", "0" * 31 + "2")
 """As MLflow names the folders of what was uploaded."""
 SKILL_FILES = {
     "SKILL.md": "---\nname: review\n---\n🦆 Read it twice.\n",
-    "scripts/run.sh": "true\n",
+    "scripts/a.sh": "true\n",
 }
 
 

@@ -44,8 +44,8 @@ def write_issues(context: ServerContext) -> None:
         if row.get("metadata"):  # since MLflow 3.18, like when it was seen and who updated it
             body["metadata"] = json.loads(row["metadata"])
         names = ("name", "description", "status", "severity", "source_run_id", "created_by")
-        names += ("last_seen_timestamp",) if row.get("last_seen_timestamp") else ()
-        body |= {name: mapped[name] for name in names if mapped[name] is not None}
+        seen = ("last_seen_timestamp",)
+        body |= {n: mapped[n] for n in (*names, *seen) if mapped.get(n) is not None}
         api = _api(context, row)
         updated_by = row.get("last_updated_by")
         by_another = updated_by if updated_by != row["created_by"] else None

@@ -203,7 +203,7 @@ class _Versions:
                     self._pack(archive, file)
             packed.flush()
             path = Path(packed.name)
-            yield path.stat().st_size, partial(path.open, "rb")
+            yield path.stat().st_size, lambda: path.open("rb")
 
     def _pack(self, archive: tarfile.TarFile, file: ArtifactFile) -> None:
         member = tarfile.TarInfo(file.path)

@@ -1,18 +1,21 @@
 """The schema that rows fit which come from no database: file stores, and tracking servers.
 
-Their readers bring rows to the shape of `OLDEST_SHAPE` or a newer one. So they fit the schema of the
-installed MLflow, which is what makes new databases here, as long as that has room for what the place
-may hold.
+Their readers bring rows to the shape of `OLDEST_SHAPE` or a newer one. So they fit the schema of
+the installed MLflow, which is what makes new databases here, as long as that has room for what the
+place may hold.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mlporter.catalogue import HEAD_REVISION, REVISIONS, TABLES
-from mlporter.catalogue.types import Table
 from mlporter.stores.database.history.changes import CHANGES
 from mlporter.stores.database.schema.revision import installed_head
+
+if TYPE_CHECKING:
+    from mlporter.catalogue.types import Table
 
 __all__ = ["OLDEST_RELEASE", "OLDEST_SHAPE", "revision_for", "tables_at"]
 

@@ -53,9 +53,9 @@ def _made(found: Json) -> dict[str, Any]:
 
 
 def search_text(name: str, description: str | None) -> str:
-    """What MLflow searches a skill by: its name and description, without runs of white space.
+    r"""What MLflow searches a skill by: its name and description, without runs of white space.
 
-    >>> search_text("review", " twice\\n  read ")
+    >>> search_text("review", " twice\n  read ")
     'review twice read'
     """
-    return " ".join(" ".join(text.split()) for text in (name, description) if text and text.strip())
+    return " ".join(f"{name} {description or ''}".split())
