@@ -85,6 +85,7 @@ BLANKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "guardrails": ("created_by", "last_updated_by", "action_endpoint_id"),
         "guardrail_configs": ("created_by",),
         "mcp_servers": ("icons",),
+        "skills": ("icons",),
         "mcp_server_versions": ("tools", "connect_options"),
         "issues": ("metadata",),
         "evaluation_dataset_records": ("expectations", "tags", "source", "outputs"),
