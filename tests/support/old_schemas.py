@@ -18,8 +18,9 @@ from sqlalchemy.exc import SAWarning
 from sqlalchemy.pool import NullPool
 
 from mlporter.catalogue import TABLES
-from mlporter.catalogue.revisions import HEAD_REVISION, REVISIONS
+from mlporter.catalogue.revisions import REVISIONS
 from mlporter.stores.addresses.address import parse_address
+from mlporter.stores.database.history.shape import POSITIONS, shape_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine.interfaces import ReflectedColumn
 
-OLDER = tuple(
-    revision for revision, _ in REVISIONS[: [r for r, _ in REVISIONS].index(HEAD_REVISION)]
-)
-"""Every revision before the newest, oldest first."""
+NEWEST = shape_for(REVISIONS[0][0])
+"""The newest revision that the installed MLflow can make and the catalogue knows."""
+OLDER = tuple(revision for revision, _ in REVISIONS[: POSITIONS[NEWEST]])
+"""Every revision before that, oldest first."""
 
 _ROWS = 6
 _SKIPPED = {"alembic_version", "workspaces"}
@@ -43,7 +44,7 @@ def make_schema(url: str, revision: str) -> None:
     upgrade(url, revision)
 
 
-def upgrade(url: str, revision: str = HEAD_REVISION) -> None:
+def upgrade(url: str, revision: str = NEWEST) -> None:
     """What `mlflow db upgrade` does, up to a revision."""
     with _quiet():
         command.upgrade(_get_alembic_config(parse_address(url).sqlalchemy), revision)

@@ -21,7 +21,7 @@ from mlporter.catalogue import HEAD_REVISION
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.engines import sqlite
-from mlporter.stores.database.schema.shape import tables_at
+from mlporter.stores.database.history.shape import tables_at
 from mlporter.stores.database.source import DatabaseReader
 
 if TYPE_CHECKING:

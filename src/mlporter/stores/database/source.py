@@ -17,7 +17,8 @@ from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines import mysql, postgresql
 from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
-from mlporter.stores.database.history import Relation, as_newest, losses
+from mlporter.stores.database.history import Relation, as_newer, losses
+from mlporter.stores.database.history.shape import shape_for
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.schema.revision import check_revision, is_as_it_is, read_revision
@@ -43,8 +44,8 @@ __all__ = ["DatabaseReader", "DatabaseSource", "snapshot_of"]
 class DatabaseReader:
     """Reads tables over connections that see one and the same state of the database.
 
-    A table of an older schema is read as the newest has it; see `history`. `revision` is then the
-    newest, and `stored_revision` the database's own.
+    A table of an older schema is read as a newer one has it; see `history`. `revision` is then the
+    newer, and `stored_revision` the database's own.
 
     PostgreSQL streams one table at a time over a connection, so another one is opened (into the
     same snapshot) when two are read side by side; SQLite's one connection streams several, and so
@@ -81,9 +82,10 @@ class DatabaseReader:
             self.tables = as_catalogue(self.actual)
             self._relations: dict[str, Relation] = {}
             if not is_as_it_is(self.stored_revision):
-                self.revision = HEAD_REVISION
-                self.tables, self._relations = as_newest(
-                    self.actual, self.tables, self.stored_revision, address
+                self.revision = shape_for(self.stored_revision)
+                revisions = (self.stored_revision, self.revision)
+                self.tables, self._relations = as_newer(
+                    self.actual, self.tables, revisions, address
                 )
             if self.users is not None and (older or self.users.is_writable):
                 self.tables += self.users.tables

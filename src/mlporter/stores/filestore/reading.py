@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.stopping import Pool
 from mlporter.stores.addresses.file_store_folders import META, RESERVED, TRASH, is_file_store
-from mlporter.stores.database.schema.shape import OLDEST_RELEASE, revision_for
+from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.filestore.experiments import Experiment, find_experiments, settle
 from mlporter.stores.filestore.notes import Notes, Spot

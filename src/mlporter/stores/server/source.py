@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.errors import LeftOut
 from mlporter.progress import silent
-from mlporter.stores.database.schema.shape import OLDEST_RELEASE, revision_for
+from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import USERS_NOT_SEEN, Description
 from mlporter.stores.rest.client import RETRY_TIME, Client
