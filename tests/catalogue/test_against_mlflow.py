@@ -34,8 +34,8 @@ from mlporter.catalogue import (
     REVISIONS,
     is_older,
 )
-from mlporter.stores.database.history.shape import shape_for, tables_at
 from tests.support import new_mlflow
+from tests.support.here import TABLES as EXPECTED
 from tests.support.new_mlflow import FOREIGN_KEYS_IN_MODELS_ONLY, IN_MODELS
 
 for package in ("tracking", "model_registry", "workspace"):
@@ -52,8 +52,6 @@ at_head = pytest.mark.skipif(
 known = pytest.mark.skipif(
     not NEWEST, reason=f"MLflow {INSTALLED} is newer than the catalogue: a test of its own says so"
 )
-EXPECTED = tables_at(shape_for(REVISIONS[0][0]))
-"""The catalogue's tables at the installed MLflow's revision, where that is one of the last."""
 
 #: SQLite counts up INTEGER keys only; they have 64 bits there like all its integers.
 IN_SQLITE = {

@@ -20,7 +20,9 @@ from sqlalchemy.pool import NullPool
 from mlporter.catalogue import TABLES
 from mlporter.catalogue.revisions import REVISIONS
 from mlporter.stores.addresses.address import parse_address
-from mlporter.stores.database.history.shape import POSITIONS, shape_for
+from mlporter.stores.database.history.shape import POSITIONS
+
+from .here import NEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine.interfaces import ReflectedColumn
 
-NEWEST = shape_for(REVISIONS[0][0])
-"""The newest revision that the installed MLflow can make and the catalogue knows."""
 OLDER = tuple(revision for revision, _ in REVISIONS[: POSITIONS[NEWEST]])
 """Every revision before that, oldest first."""
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def old_schemas(shared_folder: Path) -> Path:
     """A folder with an empty SQLite database at each revision, ``<revision>.db``. Copy them."""
-    from tests.support.old_schemas import NEWEST, OLDER, make_schema, upgrade
+    from tests.support.here import NEWEST
+    from tests.support.old_schemas import OLDER, make_schema, upgrade
 
     def build(folder: Path) -> None:
         path = folder / "growing.db"

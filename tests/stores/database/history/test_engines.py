@@ -9,7 +9,8 @@ import pytest
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.protocols import Among
-from tests.support.old_schemas import NEWEST, fill, make_schema, upgrade
+from tests.support.here import NEWEST
+from tests.support.old_schemas import fill, make_schema, upgrade
 
 REVISIONS = ["97727af70f4d", "d3e4f5a6b7c8", "b7e2c1a4d9f3"]
 """Of MLflow 1.30; with traces and no costs of spans; the last before MLflow 3.17."""

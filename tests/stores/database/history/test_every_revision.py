@@ -15,8 +15,9 @@ from mlporter.stores.database.history.shape import POSITIONS
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.protocols import Among
 from tests.support.databases import sha256
+from tests.support.here import NEWEST
 from tests.support.mlflow_session import sqlite_url
-from tests.support.old_schemas import NEWEST, OLDER, contents, fill, upgrade
+from tests.support.old_schemas import OLDER, contents, fill, upgrade
 
 STATIONS = (
     "451aebb31d03",
