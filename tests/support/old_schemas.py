@@ -116,6 +116,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
         {},
     ),
     "assessments.value": ("0.75", '"yes"', "true", '{"a": 1}', "1e999", '"No "'),
+    "issues.categories": ('["Slow ", "slow", "é"]', None, "[]"),
     "jobs.status": (2,),
     "jobs.job_name": ("a job",),  # MLflow's own migration lets it be NULL on MySQL
     "workspace": ("default",),
