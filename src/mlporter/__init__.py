@@ -45,17 +45,17 @@ if TYPE_CHECKING:
     )
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
-    from mlporter.verbs.diff import diff
-    from mlporter.verbs.doctor import doctor
-    from mlporter.verbs.export import export
-    from mlporter.verbs.import_ import copy, import_
-    from mlporter.verbs.inspect import Inventory, inspect
+    from mlporter.verbs.moving.export import export
+    from mlporter.verbs.moving.import_ import copy, import_
+    from mlporter.verbs.moving.sync import apply, sync
+    from mlporter.verbs.reading.diff import diff
+    from mlporter.verbs.reading.doctor import doctor
+    from mlporter.verbs.reading.inspect import Inventory, inspect
+    from mlporter.verbs.reading.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
+    from mlporter.verbs.reading.verify import VerifyResult, verify
     from mlporter.verbs.rebuild import rebuild
-    from mlporter.verbs.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.verbs.relocate import Relocated, relocate
-    from mlporter.verbs.sync import apply, sync
     from mlporter.verbs.unpack import unpack
-    from mlporter.verbs.verify import VerifyResult, verify
 
 __all__ = [
     "AccessDeniedError",
@@ -111,13 +111,13 @@ _HOMES = {
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
     "InterruptedByUserError": "mlporter.errors",
-    "Inventory": "mlporter.verbs.inspect",
+    "Inventory": "mlporter.verbs.reading.inspect",
     "LeftOut": "mlporter.errors",
     "MlporterError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
-    "Registry": "mlporter.verbs.registry",
+    "Registry": "mlporter.verbs.reading.registry",
     "Relocated": "mlporter.verbs.relocate",
     "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
@@ -127,21 +127,21 @@ _HOMES = {
     "UnreachableError": "mlporter.errors",
     "UnsupportedError": "mlporter.errors",
     "UsageError": "mlporter.errors",
-    "VerifyResult": "mlporter.verbs.verify",
-    "apply": "mlporter.verbs.sync",
-    "copy": "mlporter.verbs.import_",
-    "diff": "mlporter.verbs.diff",
-    "doctor": "mlporter.verbs.doctor",
-    "export": "mlporter.verbs.export",
-    "import_": "mlporter.verbs.import_",
-    "inspect": "mlporter.verbs.inspect",
-    "open": "mlporter.verbs.registry",
+    "VerifyResult": "mlporter.verbs.reading.verify",
+    "apply": "mlporter.verbs.moving.sync",
+    "copy": "mlporter.verbs.moving.import_",
+    "diff": "mlporter.verbs.reading.diff",
+    "doctor": "mlporter.verbs.reading.doctor",
+    "export": "mlporter.verbs.moving.export",
+    "import_": "mlporter.verbs.moving.import_",
+    "inspect": "mlporter.verbs.reading.inspect",
+    "open": "mlporter.verbs.reading.registry",
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
-    "show": "mlporter.verbs.registry",
-    "sync": "mlporter.verbs.sync",
+    "show": "mlporter.verbs.reading.registry",
+    "sync": "mlporter.verbs.moving.sync",
     "unpack": "mlporter.verbs.unpack",
-    "verify": "mlporter.verbs.verify",
+    "verify": "mlporter.verbs.reading.verify",
 }
 
 

@@ -11,8 +11,8 @@ from mlporter.execute.result import ActionsResult, FilesResult, LeftOutSummary, 
 from mlporter.plan.policy import Conflict, Renamed, UnitCount
 from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.stores.protocols import Description
-from mlporter.verbs.doctor import Check, DoctorReport
-from mlporter.verbs.inspect import (
+from mlporter.verbs.reading.doctor import Check, DoctorReport
+from mlporter.verbs.reading.inspect import (
     ExperimentInfo,
     FilesInfo,
     Inventory,
@@ -20,7 +20,7 @@ from mlporter.verbs.inspect import (
     TableInfo,
     VersionInfo,
 )
-from mlporter.verbs.verify import VerifyResult
+from mlporter.verbs.reading.verify import VerifyResult
 
 RUN = "0123456789abcdef0123456789abcdef"
 MISSING = LeftOut("artifact", RUN, "plots/a.png", "missing", "The file is not where its URI says.")

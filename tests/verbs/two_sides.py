@@ -152,6 +152,7 @@ def let_happen(address: str, history: list[tuple[Callable[..., None], int]]) -> 
 
 # --- What became of it ----------------------------------------------------------------------------
 
+_BY_NAME = {"experiments", "registered_models"}
 _TIMES = {*UPDATE_TIMES.values(), "deleted_time"} - {"end_time"}
 
 
@@ -218,8 +219,12 @@ def is_settled(result: Result) -> bool:
 
 
 def is_of_the_target(difference: Difference) -> bool:
-    """Whether only the target has it, or has it from another time: both sides did the same."""
-    return difference.sigil == ONLY_RIGHT or difference.columns.keys() <= _TIMES
+    """Whether only the target has it, or has it from another time: both sides did the same.
+
+    When a model or an experiment was made, which both sides made under one name, is each side's.
+    """
+    own = _TIMES | ({"creation_time"} if difference.table in _BY_NAME else frozenset())
+    return difference.sigil == ONLY_RIGHT or difference.columns.keys() <= own
 
 
 def said(result: Result) -> tuple[Any, ...]:

@@ -11,16 +11,20 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from mlporter.artifacts.disk.presence import displayable, folders_in, is_folder, is_there
-from mlporter.artifacts.scan import Owner
+from mlporter.artifacts.disk.presence import displayable, folders_in, is_folder
+from mlporter.artifacts.orphan_folders import (
+    BELOW,
+    find_orphans,
+    here_token,
+    is_described,
+    telling,
+)
 from mlporter.artifacts.uris.allowed_folders import is_below
 from mlporter.artifacts.uris.uri_text import (
     UriMap,
@@ -30,44 +34,24 @@ from mlporter.artifacts.uris.uri_text import (
     safe_relative,
     scheme_of,
 )
-from mlporter.errors import UnreachableError
 from mlporter.redaction import redact
 
-__all__ = [
-    "FOLDERS",
-    "ORPHANS",
-    "ArtifactsBeside",
-    "Known",
-    "Lost",
-    "MovedArtifacts",
-    "Root",
-    "here_path",
-]
-__all__ += ["here_token", "strays"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
-Known = Callable[[str, tuple[str, ...]], frozenset[str]]
-"""Of some ids (sorted) of owners of a kind (``run``, ``logged_model``, ``trace``), those that the
-registry has."""
+    from mlporter.artifacts.orphan_folders import Known, Lost
+    from mlporter.artifacts.scan import Owner
 
-ORPHANS = "orphans"
-"""The folder of an artifact root that files go to which no row points to."""
-
-Lost = Callable[[str, UnreachableError], None]
-"""Told of a folder that cannot be looked at, and what the ids of its orphans would begin with."""
+__all__ = ["FOLDERS", "ArtifactsBeside", "MovedArtifacts", "Root"]
 
 FOLDERS = ("mlruns", "mlartifacts")
 """What MLflow calls its artifact roots unless told: of a client, and of a server."""
-_BELOW = {"run": "", "logged_model": "models/", "trace": "traces/"}
-"""Where owners of a kind lie in their experiment's folder."""
-_DESCRIBED = ("meta.yaml", "trace_info.yaml")
-"""What a file store keeps in the folders of its own runs, models and traces."""
 _OWNED = re.compile(r"(?:^|/)([^/]+/(?:[0-9a-f]{32}|models/m-[0-9a-z]+)/artifacts(?:/.*)?)$")
 """The end of a URI that leads into a run or a logged model: it is below any root."""
 _RANDOM = re.compile(r"(?:m-|tr-)?[0-9a-f]{32}")
 """The ids that MLflow makes: nothing else is called so, and a folder that is, is theirs."""
-_HERE = "here:"
 _SAMPLE = 2_000
-_CHUNK = 5_000
 _EXPERIMENTS = 4_096
 
 
@@ -122,7 +106,7 @@ class ArtifactsBeside:
             for root in self.roots:
                 if workspace is not None and root.workspace not in {None, workspace}:
                     continue
-                if self._is_inside(root.path / tail) and not _is_described(root.path / tail):
+                if self._is_inside(root.path / tail) and not is_described(root.path / tail):
                     return root.path / tail
         return None
 
@@ -149,7 +133,7 @@ class ArtifactsBeside:
         """Whether a folder holds something that the registry has."""
         return any(
             self._known(kind, tuple(sorted(folders_in(experiment / below)[:_SAMPLE])))
-            for kind, below in _BELOW.items()
+            for kind, below in BELOW.items()
         )
 
     def _is_inside(self, path: Path) -> bool:
@@ -173,11 +157,11 @@ class ArtifactsBeside:
                 which nothing says that the folders beside it are not its own.
         """
         folders = list(recorded)
-        with _telling(lost, ""):
+        with telling(lost, ""):
             for root in self.roots:
-                with _telling(lost, root.name):
+                with telling(lost, root.name):
                     folders += self._numbered(root, lost, is_empty=is_empty)
-        return strays(folders, self._known, lost)
+        return find_orphans(folders, self._known, lost)
 
     def _numbered(self, root: Root, lost: Lost, *, is_empty: bool) -> list[tuple[str, Path]]:
         """The experiments' folders in a root, if one is of this registry."""
@@ -185,89 +169,11 @@ class ArtifactsBeside:
         is_ours = is_empty
         for name in filter(str.isdecimal, folders_in(root.path)):
             label, folder = f"{root.name}{name}/", root.path / name
-            with _telling(lost, label):
+            with telling(lost, label):
                 if self._is_inside(folder):
                     found.append((label, folder))
                     is_ours = is_ours or self.belongs(folder)
         return found if is_ours else []
-
-
-@contextmanager
-def _telling(lost: Lost, label: str) -> Iterator[None]:
-    try:
-        yield
-    except UnreachableError as error:
-        lost(label, error)
-
-
-def strays(
-    folders: Iterable[tuple[str, Path]], known: Known, lost: Lost, *, described: bool = False
-) -> list[Owner]:
-    """Folders of artifacts in experiments' folders whose ids are not known, sorted by id.
-
-    Args:
-        folders: Experiments' folders, each with what the ids of its orphans begin with.
-        known: Tells which ids the registry has.
-        lost: Told of folders that cannot be looked at.
-        described: Whether a folder with a description of its own is one too: the registry is
-            the file store that it belongs to, and the description could not be read.
-    """
-    seen: set[str] = set()
-    found: dict[str, Path] = {}
-    for label, folder in folders:
-        real = os.path.realpath(folder)
-        if real in seen:
-            continue
-        seen.add(real)
-        here = _in_experiment(label, folder, known, lost, described=described)
-        found = {f"{name}/artifacts": path for name, path in here} | found
-    return [
-        Owner("orphan", owner, here_token(found[owner] / "artifacts"))
-        for owner in sorted(found, key=str.encode)
-    ]
-
-
-def _in_experiment(
-    label: str, folder: Path, known: Known, lost: Lost, *, described: bool
-) -> Iterator[tuple[str, Path]]:
-    """Folders of strays in an experiment's folder, each by its label."""
-    below = {kind: name for kind, name in _BELOW.items() if name}
-    with _telling(lost, label):
-        for name in _unknown(folder, "run", known, described=described):
-            yield f"{label}{name}", folder / name
-        for kind, within in below.items():
-            with _telling(lost, f"{label}{within}"):
-                for name in _unknown(folder / within, kind, known, described=described):
-                    yield f"{label}{within}{name}", folder / within / name
-
-
-def _unknown(folder: Path, kind: str, known: Known, *, described: bool) -> Iterator[str]:
-    names = sorted(name for name in folders_in(folder) if safe_relative(name))
-    for start in range(0, len(names), _CHUNK):
-        chunk = tuple(names[start : start + _CHUNK])
-        for name in sorted(frozenset(chunk) - known(kind, chunk)):
-            if _may_have_something(folder / name / "artifacts") and (
-                described or not _is_described(folder / name)
-            ):
-                yield name
-
-
-def _may_have_something(folder: Path) -> bool:
-    """Whether there are files; one that cannot be looked at is listed, to say so."""
-    try:
-        return any(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-
-
-def _is_described(folder: Path) -> bool:
-    """Whether it is a file store's; one that cannot be looked at is listed, to say so."""
-    try:
-        return any(is_there(folder / name) for name in _DESCRIBED)
-    except UnreachableError:
-        return False
 
 
 def _tails(owner: Owner) -> Iterator[str]:
@@ -275,7 +181,7 @@ def _tails(owner: Owner) -> Iterator[str]:
     if owner.kind == "model_version":
         yield from _version_tails(owner)
         return
-    below = _BELOW.get(owner.kind)
+    below = BELOW.get(owner.kind)
     if below is None or not _RANDOM.fullmatch(owner.id):
         return
     parts = canonical(owner.uri or "").path.split("/")
@@ -394,13 +300,3 @@ class MovedArtifacts:
 def _may_lie_beside(uri: str) -> bool:
     """Whether a place is one that a store is moved away from: a disk's, or behind a server."""
     return is_windows_path(uri) or scheme_of(uri) in {"", "file", "mlflow-artifacts"}
-
-
-def here_token(path: Path) -> str:
-    """A folder that was found, as a place to open; `--map-uri` does not apply to it."""
-    return f"{_HERE}{os.fspath(path)}"
-
-
-def here_path(uri: str) -> Path | None:
-    """The folder that `here_token` names; None for any other place."""
-    return Path(uri[len(_HERE) :]) if uri.startswith(_HERE) else None

@@ -12,10 +12,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from mlporter.artifacts.disk.copying import Tapped, copy_and_hash, hash_stream
+from mlporter.artifacts.disk.copying import StableFile, Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.disk.presence import displayable, is_folder, is_there, open_real
-from mlporter.artifacts.disk.stable_read import StableFile
 from mlporter.artifacts.listing import TEMPORARY, FoundFile, Listing, Problem, list_folder
 from mlporter.artifacts.uris.allowed_folders import Roots, is_below
 from mlporter.artifacts.uris.uri_text import safe_relative

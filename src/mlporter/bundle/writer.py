@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.blobs import BlobStore
+from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
 from mlporter.bundle.documents.manifest import (
     ArtifactTotals,
     CreatedBy,
@@ -25,10 +26,11 @@ from mlporter.bundle.documents.manifest import (
     SummaryPath,
     TableEntry,
     manifest_bytes,
+    sums_bytes,
+    sums_of,
     table_entry,
 )
 from mlporter.bundle.documents.summary import Reader, experiment_lines, model_lines
-from mlporter.bundle.documents.sums import sums_bytes, sums_of
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors, make_folder, write_atomic
 from mlporter.bundle.folder.files import walk
 from mlporter.bundle.folder.layout import (
@@ -47,7 +49,6 @@ from mlporter.bundle.folder.lock import BundleLock, utc_now
 from mlporter.bundle.folder.state import Mode, check_only_ours, prepare, refuse_used
 from mlporter.bundle.folder.untouched import Untouched
 from mlporter.bundle.journal import Journal
-from mlporter.bundle.left_out_log import LeftOutLog, batches_of
 from mlporter.bundle.replacing import (
     building_place,
     check_built,

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "main", "mlporter", "run"]
 
 VERBS = {
-    "export": "mlporter.cli.commands.export",
-    "import": "mlporter.cli.commands.import_",
-    "copy": "mlporter.cli.commands.copy",
-    "sync": "mlporter.cli.commands.sync",
-    "apply": "mlporter.cli.commands.apply",
-    "diff": "mlporter.cli.commands.diff",
-    "verify": "mlporter.cli.commands.verify",
-    "inspect": "mlporter.cli.commands.inspect",
-    "show": "mlporter.cli.commands.show",
+    "export": "mlporter.cli.commands.moving.export",
+    "import": "mlporter.cli.commands.moving.import_",
+    "copy": "mlporter.cli.commands.moving.copy",
+    "sync": "mlporter.cli.commands.moving.sync",
+    "apply": "mlporter.cli.commands.moving.apply",
+    "diff": "mlporter.cli.commands.reading.diff",
+    "verify": "mlporter.cli.commands.reading.verify",
+    "inspect": "mlporter.cli.commands.reading.inspect",
+    "show": "mlporter.cli.commands.reading.show",
     "unpack": "mlporter.cli.commands.unpack",
     "relocate": "mlporter.cli.commands.relocate",
     "rebuild": "mlporter.cli.commands.rebuild",
-    "doctor": "mlporter.cli.commands.doctor",
+    "doctor": "mlporter.cli.commands.reading.doctor",
     "demo": "mlporter.cli.commands.demo",
 }
 """Verbs and the modules whose `command` they are. `promote` and `run` are kept free for later."""

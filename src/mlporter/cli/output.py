@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
     from mlporter.execute.result import Result
-    from mlporter.verbs.doctor import DoctorReport
-    from mlporter.verbs.inspect import Inventory
-    from mlporter.verbs.verify import VerifyResult
+    from mlporter.verbs.reading.doctor import DoctorReport
+    from mlporter.verbs.reading.inspect import Inventory
+    from mlporter.verbs.reading.verify import VerifyResult
 
 __all__ = ["ConsoleOutput", "JsonOutput", "Output", "RowFormat", "error_console", "result_console"]
 

@@ -3,17 +3,78 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 import mlporter
-from mlporter.cli.options import AnyCommand, has_both_sides
+from mlporter.cli.options import (
+    AnyCommand,
+    allow_root_option,
+    artifact_root_option,
+    artifacts_option,
+    auth_option,
+    has_both_sides,
+    include_secrets_option,
+    map_uri_option,
+    registry_option,
+    retry_time_option,
+    strict_artifacts_option,
+    target_auth_option,
+    target_env_option,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["include_table_option", "merge_options", "orphans_option", "selection_options"]
+__all__ += ["sync_options", "transfer_options", "watch_option"]
+
+_Decorator: TypeAlias = "Callable[[Callable[..., int]], Callable[..., int]]"
+
+
+def _no_more_options(command: AnyCommand) -> AnyCommand:
+    """What says nothing of a target in use."""
+    return command
+
+
+def transfer_options(
+    on_target: _Decorator = _no_more_options, *, from_bundle: bool = False, to_bundle: bool = False
+) -> _Decorator:
+    """Add all that verbs take which carry a registry somewhere: what to carry, and how.
+
+    Args:
+        on_target: The options that say what becomes of what a target has.
+        from_bundle: Whether it is read from a bundle, of which there is less to say.
+        to_bundle: Whether it is written into one.
+    """
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        options = (
+            *(() if to_bundle else _INTO_REGISTRY),
+            artifacts_option,
+            strict_artifacts_option,
+            map_uri_option,
+            *(() if from_bundle else (allow_root_option,)),
+            include_table_option,
+            *(() if from_bundle else (orphans_option,)),
+            include_secrets_option,
+            *(() if from_bundle else (registry_option, auth_option)),
+            *(() if to_bundle else (target_auth_option,)),
+            on_target,
+            selection_options,
+            workers_option,
+            retry_time_option,
+        )
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_INTO_REGISTRY = (target_env_option("TARGET"), artifact_root_option)
 
 
 def include_table_option(command: AnyCommand) -> AnyCommand:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
-from mlporter.artifacts.disk.stable_read import ChangedWhileReadError
+from mlporter.artifacts.disk.copying import ChangedWhileReadError
 from mlporter.errors import LeftOut
 from mlporter.stopping import Pool, check
 

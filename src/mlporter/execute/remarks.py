@@ -19,7 +19,7 @@ from mlporter.bundle.checks.references import ReferenceCheck
 from mlporter.errors import LeftOut
 from mlporter.plan.table_plan import plan_transfer
 from mlporter.stores.addresses.address import AddressKind
-from mlporter.stores.rows.row_names import marked
+from mlporter.stores.rows.filters import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.stores.rows.row_names import marked, row_name
+from mlporter.stores.rows.filters import marked, row_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.selection.search import predicate, runs_with
 from mlporter.stores.protocols import Among
+from mlporter.stores.rows.run_filter import Clause, parse_filter
 from mlporter.stores.rows.version_locations import rows_of
-from mlporter.stores.search import Clause, parse_filter
 
 if TYPE_CHECKING:
     from collections.abc import Container

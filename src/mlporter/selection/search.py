@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.stores.protocols import Source
-    from mlporter.stores.search import Clause
+    from mlporter.stores.rows.run_filter import Clause
 
 __all__ = ["predicate", "runs_with"]
 

@@ -14,8 +14,7 @@ from mlporter.selection.links import EDGES, End, Shape
 from mlporter.selection.roots import Roots
 from mlporter.selection.row_keys import Chosen, Key, keys_of, mask_at, matches
 from mlporter.selection.selected_source import Rule, SelectedSource
-from mlporter.stores.protocols import Among
-from mlporter.stores.views.remote_source import remote_source
+from mlporter.stores.protocols import Among, remote_source
 from mlporter.stores.views.without_secrets import WithoutSecrets
 from mlporter.wording import plural
 

@@ -10,7 +10,7 @@ from mlporter.artifacts.listing import ArtifactFile, Report
 from mlporter.stores.rows.version_locations import known_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -23,14 +23,19 @@ __all__ = [
     "USERS_NOT_SEEN",
     "Among",
     "ArtifactFile",
+    "CountsPoints",
     "Description",
     "Keep",
+    "RemoteSource",
     "Report",
+    "SharesRoots",
     "Source",
+    "TellsOutside",
     "Wrapped",
+    "only_orphans",
+    "points_by_run",
+    "remote_source",
 ]
-
-__all__ += ["CountsPoints", "SharesRoots", "TellsOutside", "only_orphans", "points_by_run"]
 
 USERS_NOT_SEEN = (
     "Users and permissions were not seen: a server does not show them. If they have to come, name "
@@ -236,3 +241,24 @@ class Wrapped:
     def close(self) -> None:
         """End the snapshot."""
         self.inner.close()
+
+
+@runtime_checkable
+class RemoteSource(Protocol):
+    """A source that fetches what it is asked for and cannot show everything: a tracking server."""
+
+    def narrow(self, experiments: Iterable[int]) -> None:
+        """Leave what is outside of some experiments where it is, but for what is named by id."""
+
+    def says(self) -> Iterator[tuple[str, str]]:
+        """What it is and can do, for people: names and values."""
+
+
+def remote_source(source: object) -> RemoteSource | None:
+    """The remote source that is inside of others, or None."""
+    inner = source
+    while not isinstance(inner, RemoteSource):
+        inner = getattr(inner, "inner", None)
+        if inner is None:
+            return None
+    return inner

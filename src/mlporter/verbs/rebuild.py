@@ -36,9 +36,8 @@ from mlporter.stores.addresses.locating import locate
 from mlporter.stores.artifact_places.places import open_place
 from mlporter.stores.opening import allowed_folder
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.verbs.command_line import command_line
-from mlporter.verbs.import_ import copy
-from mlporter.wording import plural
+from mlporter.verbs.moving.import_ import copy
+from mlporter.wording import command_line, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

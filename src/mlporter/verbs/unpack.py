@@ -25,7 +25,7 @@ from mlporter.stores.addresses.locating import locate
 from mlporter.stores.bundle_source import BundleSource
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
-from mlporter.verbs.overlap import check_outside
+from mlporter.verbs.moving.overlap import check_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,8 +14,7 @@ import yaml
 
 from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.checks.verify import verify_bundle
-from mlporter.bundle.documents.manifest import load_manifest, manifest_bytes
-from mlporter.bundle.documents.sums import sums_bytes, sums_of
+from mlporter.bundle.documents.manifest import load_manifest, manifest_bytes, sums_bytes, sums_of
 from mlporter.bundle.folder.layout import MANIFEST, SUMS, blob_path
 from mlporter.bundle.tables import parts as parts_module
 from mlporter.bundle.writer import BundleWriter

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mlporter
-from mlporter.artifacts.disk.stable_read import StableFile
+from mlporter.artifacts.disk.copying import StableFile
 from tests.support.databases import sha256
 from tests.support.forks import start
 from tests.support.mlflow_session import QUIET_ENVIRONMENT

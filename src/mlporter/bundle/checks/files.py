@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.bundle.documents.sums import sums_bytes
+from mlporter.bundle.documents.manifest import sums_bytes
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import check_size, hash_stream, open_inside, read_inside, walk
 from mlporter.bundle.folder.layout import BLOB_PATH, MAX_MANIFEST_BYTES, SUMS, WORK

@@ -11,8 +11,7 @@ from mlporter.bundle.checks.artifacts import ArtifactCheck
 from mlporter.bundle.checks.files import check_names, check_sizes, check_summaries, check_sums
 from mlporter.bundle.checks.findings import Finding, Progress, VerifyMode, VerifyReport
 from mlporter.bundle.checks.tables import check_tables
-from mlporter.bundle.documents.manifest import parse_manifest
-from mlporter.bundle.documents.sums import sums_of
+from mlporter.bundle.documents.manifest import parse_manifest, sums_of
 from mlporter.bundle.folder.files import read_inside
 from mlporter.bundle.folder.layout import BLOBS, MANIFEST, MAX_MANIFEST_BYTES, SUMS
 from mlporter.bundle.folder.state import check_finished

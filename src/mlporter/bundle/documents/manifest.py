@@ -1,7 +1,8 @@
-"""``manifest.yaml``: what a bundle holds, and the first link of its chain of hashes."""
+"""``manifest.yaml`` and ``SHA256SUMS``: what a bundle holds, and how its chain of hashes begins."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,6 +46,8 @@ __all__ = [
     "load_manifest",
     "manifest_bytes",
     "parse_manifest",
+    "sums_bytes",
+    "sums_of",
     "table_entry",
 ]
 
@@ -313,3 +316,17 @@ def _column(known: Table | None, entry: ColumnEntry) -> Column:
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - an assertion
     if not condition:
         raise ValueError(message)
+
+
+def sums_of(manifest: Manifest, manifest_data: bytes) -> dict[str, str]:
+    """The SHA-256 (hex) that each file but blobs and ``SHA256SUMS`` itself must have, by path."""
+    sums = {MANIFEST: hashlib.sha256(manifest_data).hexdigest()}
+    sums |= {summary.path: summary.sha256 for summary in manifest.summaries}
+    for table in manifest.tables.values():
+        sums |= {part.path: part.sha256 for part in table.parts}
+    return sums
+
+
+def sums_bytes(sums: dict[str, str]) -> bytes:
+    """The one and only bytes of ``SHA256SUMS``: sorted by path, two spaces, lower case."""
+    return "".join(f"{sums[path]}  {path}\n" for path in sorted(sums)).encode()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from mlporter.cli.render.layout import Cell, Side
     from mlporter.execute.orphans import Orphans
-    from mlporter.verbs.doctor import DoctorReport
-    from mlporter.verbs.inspect import ExperimentInfo, Inventory, ModelInfo
+    from mlporter.verbs.reading.doctor import DoctorReport
+    from mlporter.verbs.reading.inspect import ExperimentInfo, Inventory, ModelInfo
 
 __all__ = ["render_checks", "render_inventory"]
 

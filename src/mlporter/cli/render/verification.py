@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.bundle.checks.findings import VerifyReport
-    from mlporter.verbs.verify import VerifyResult
+    from mlporter.verbs.reading.verify import VerifyResult
 
 __all__ = ["render_verdict", "render_verification"]
 

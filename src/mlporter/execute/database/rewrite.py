@@ -18,7 +18,7 @@ from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_
 from mlporter.artifacts.uris.uri_text import uri_below
 from mlporter.catalogue.tables.own import skill_owner_id
 from mlporter.stores.rows.skill_places import skill_places
-from mlporter.stores.rows.sorted_lookup import SortedLookup
+from mlporter.stores.rows.spool import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, owner_roots, rows_of
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.plan.three_sides.sides import Outcome, State
 from mlporter.stores.rest.answers import REFUSED, reason_of
-from mlporter.stores.rows.sorted_lookup import SortedLookup
+from mlporter.stores.rows.spool import SortedLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,7 +10,7 @@ from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.skill_places import skill_places
-from mlporter.stores.rows.sorted_lookup import SortedLookup
+from mlporter.stores.rows.spool import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:

@@ -7,13 +7,8 @@ from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.moved_artifacts import (
-    ArtifactsBeside,
-    MovedArtifacts,
-    here_path,
-    here_token,
-    strays,
-)
+from mlporter.artifacts.moved_artifacts import ArtifactsBeside, MovedArtifacts
+from mlporter.artifacts.orphan_folders import find_orphans, here_path, here_token
 from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.scan import Owner, find_outside, scan_owners
 from mlporter.artifacts.uris.allowed_hosts import Hosts
@@ -176,10 +171,10 @@ class DatabaseFiles(StoreFiles):
         found = (
             beside.orphans(recorded, lost, is_empty=self._is_empty())
             if beside
-            else strays(recorded, self._known, lost)
+            else find_orphans(recorded, self._known, lost)
         )
         if self._homes:
-            found += strays(self._homes, self._known, lost, described=True)
+            found += find_orphans(self._homes, self._known, lost, described=True)
             taken = {here_token(folder) for folder in self._folders.values()}
             mine = {owner.id: owner for owner in found if owner.uri not in taken}
             found = sorted(mine.values(), key=_id_bytes)

@@ -9,9 +9,9 @@ from mlporter.errors import MlporterError, RefusedError, RevisionError, Unreacha
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
+from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.schema.reflection import actual_tables
 from mlporter.stores.database.schema.user_rows import UserRows, has_users
-from mlporter.stores.database.source import snapshot_of
 from mlporter.stores.protocols import USERS_NOT_SEEN, Wrapped
 
 if TYPE_CHECKING:

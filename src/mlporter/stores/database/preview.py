@@ -15,10 +15,11 @@ from mlporter.stores.database.auth_database import (
     check_writable,
     open_auth,
 )
+from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.schema.creation import check_can_create
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
-from mlporter.stores.database.source import DatabaseSource, snapshot_of
+from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.database.target import is_fresh
 from mlporter.stores.protocols import points_by_run
 

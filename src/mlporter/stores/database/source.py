@@ -15,8 +15,7 @@ from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
-from mlporter.stores.database.engines import mysql, postgresql
-from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
+from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history import Relation, as_newer, losses
 from mlporter.stores.database.history.shape import shape_for
 from mlporter.stores.database.mysql.limits import limits_of
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
-__all__ = ["DatabaseReader", "DatabaseSource", "snapshot_of"]
+__all__ = ["DatabaseReader", "DatabaseSource"]
 
 
 class DatabaseReader:
@@ -351,62 +350,3 @@ def _folder(address: Address) -> Path | None:
     if address.kind is AddressKind.SQLITE and address.path is not None:
         return address.path.absolute().parent
     return None
-
-
-class _PostgresqlSnapshot:
-    """A transaction that holds the snapshot, and others that join it."""
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self._holder = self._begin()
-        self._id = str(self._holder.scalar("SELECT pg_export_snapshot()"))
-
-    def _begin(self, *statements: str) -> Connection:
-        connection = postgresql.connect(self._address.libpq, str(self._address))
-        try:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            for statement in statements:
-                connection.execute(statement)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def connect(self) -> Connection:
-        return self._begin(f"SET TRANSACTION SNAPSHOT '{self._id}'")
-
-    def close(self) -> None:
-        self._holder.close()
-
-
-class _MysqlSnapshot:
-    """One connection in a read transaction, as MySQL's cannot share one; it reads whole tables."""
-
-    def __init__(self, address: Address) -> None:
-        self._connection = mysql.connect(address)
-        try:
-            mysql.check_engines(address, self._connection)
-            self._connection.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def connect(self) -> Connection:
-        return self._connection
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-def snapshot_of(
-    address: Address, *, part: bool = False
-) -> SqliteSnapshot | _PostgresqlSnapshot | _MysqlSnapshot:
-    """A consistent view of a database; whoever opens connections into it closes them.
-
-    `part` says that not all of it will be read.
-    """
-    if address.kind is AddressKind.SQLITE:
-        return SqliteSnapshot(address, part=part)
-    if address.kind is AddressKind.MYSQL:
-        return _MysqlSnapshot(address)
-    return _PostgresqlSnapshot(address)

@@ -22,7 +22,7 @@ from mlporter.stores.filestore.runs.datasets import read_datasets
 from mlporter.stores.filestore.runs.logged_models import read_logged_model
 from mlporter.stores.filestore.runs.run_folders import RUN_TABLES, RunBatch, RunFolder, read_runs
 from mlporter.stores.filestore.runs.run_tables import RunTable
-from mlporter.stores.filestore.traces.trace_files import read_trace
+from mlporter.stores.filestore.trace_files import read_trace
 from mlporter.stores.filestore.tree import Tree
 from mlporter.stores.filestore.values import texts_below
 

@@ -1,4 +1,4 @@
-"""Only the rows in which a column has one of certain values, for any kind of place."""
+"""Some of many rows: those with one of certain values, those that a mask marks, and their names."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Among
 
-__all__ = ["columns_with", "is_among", "rows_among"]
+    Rows = Callable[[], Iterator[pa.RecordBatch]]
+    """Reads the rows of a table that are to be written, as often as it is called."""
+
+__all__ = ["columns_with", "is_among", "marked", "row_name", "rows_among"]
 
 
 def columns_with(
@@ -55,3 +58,14 @@ def is_among(column: pa.Array, values: Container[object]) -> pa.Array:
     encoded = column.dictionary_encode()
     found = pa.array([value in values for value in encoded.dictionary.to_pylist()], pa.bool_())
     return found.take(encoded.indices).fill_null(fill_value=False)
+
+
+def marked(mask: pa.Array) -> list[int]:
+    """The positions at which a mask is true."""
+    return [int(row) for row in pc.indices_nonzero(mask).to_pylist()]
+
+
+def row_name(table: Table, batch: pa.RecordBatch, row: int) -> str:
+    """A row's table and key, short enough for one line."""
+    parts = [str(batch.column(key)[row].as_py()) for key in table.order]
+    return f"{table.name} {'/'.join(part[:60] for part in parts)!r}"

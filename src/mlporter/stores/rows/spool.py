@@ -1,20 +1,20 @@
-"""Rows that are needed again, kept out of memory: reading and sorting them twice takes longer."""
+"""Rows that are needed again, kept out of memory; and values looked up in sorted ones."""
 
 from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from mlporter.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
-__all__ = ["RowSpool"]
+__all__ = ["RowSpool", "SortedLookup"]
 
 _IN_MEMORY = 32 << 20
 """Bytes from which on rows go to a file."""
@@ -102,3 +102,39 @@ def _disk_errors() -> Iterator[None]:
             subject=tempfile.gettempdir(),
             hint="set TMPDIR to a folder that has room",
         ) from error
+
+
+class SortedLookup:
+    """Finds rows of a stream by their first column, in memory of one batch.
+
+    Args:
+        read: Begins the stream: rows sorted by their first column, which is text.
+
+    Keys are best asked for in ascending order (equal ones may repeat): then the stream is read
+    once. For one that lies before the last one, it is begun again.
+    """
+
+    def __init__(self, read: Callable[[], Iterator[pa.RecordBatch]]) -> None:
+        self._read = read
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows = _rows(self._read())
+        self._current: tuple[Any, ...] | None = next(self._rows, None)
+        self._last = ""
+
+    def get(self, key: str) -> tuple[Any, ...] | None:
+        """The other columns of the row with that key, or None."""
+        if key < self._last:
+            self._begin()
+        self._last = key
+        while self._current is not None and self._current[0] < key:
+            self._current = next(self._rows, None)
+        if self._current is None or self._current[0] != key:
+            return None
+        return self._current[1:]
+
+
+def _rows(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+    for batch in batches:
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

@@ -14,7 +14,7 @@ from mlporter.execute.server.objects import (
     source_rows,
     try_one,
 )
-from mlporter.stores.server.writing.mcp import McpWriter
+from mlporter.stores.server.writing.registry import McpWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -33,7 +33,7 @@ from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import models_of
 from mlporter.stores.rest.answers import REFUSED, ApiError, reason_of
 from mlporter.stores.rows.version_locations import locations_of, version_owner_id
-from mlporter.stores.server.writing.writer import tag_list
+from mlporter.stores.server.writing.sending import tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

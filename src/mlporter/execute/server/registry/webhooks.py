@@ -12,7 +12,7 @@ from mlporter.execute.server.objects import (
     rows_below,
     source_rows,
 )
-from mlporter.stores.server.writing.mcp import make_webhook
+from mlporter.stores.server.writing.registry import make_webhook
 
 if TYPE_CHECKING:
     from mlporter.execute.server.context import ServerContext

@@ -19,7 +19,7 @@ from mlporter.plan.matching.natural_keys import tagged
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import ApiError
 from mlporter.stores.rows.version_locations import rows_of
-from mlporter.stores.server.writing.writer import tag_list
+from mlporter.stores.server.writing.sending import tag_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import LeftOut
+from mlporter.stores.database.history.json_values import dimensions, json_object
 from mlporter.stores.database.history.traces import (
     COSTS,
     MODEL_LENGTH,
@@ -16,8 +17,6 @@ from mlporter.stores.database.history.traces import (
     SESSION_LENGTH,
     SPAN_KEYS,
     TOKENS,
-    dimensions,
-    json_object,
 )
 
 if TYPE_CHECKING:

@@ -2,26 +2,30 @@
 
 Names, sessions, token counts and costs of traces, costs and models of spans, and what can be
 reckoned with of assessments. The rules are those of its migration and of
-``mlflow/store/db/trace_analytics_backfill_75868b020152.py``, which never change. JSON is parsed
-here and not by the database: no two engines agree about numbers in it, and these are few rows.
+``mlflow/store/db/trace_analytics_backfill_75868b020152.py``, which never change.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlporter.stores.database.history.json_values import (
+    dimensions,
+    finite,
+    json_object,
+    token_count,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["ANALYTICS", "COSTS", "MOVED", "SPAN_KEYS", "TOKENS", "MovedValues", "Raw"]
-__all__ += ["NAME_LENGTH", "SESSION_LENGTH", "dimensions", "finite", "json_object", "token_count"]
+__all__ += ["MODEL_LENGTH", "NAME_LENGTH", "SESSION_LENGTH"]
 
 ANALYTICS = "75868b020152"
 """The revision."""
@@ -40,7 +44,6 @@ SPAN_KEYS = ("mlflow.llm.model", "mlflow.llm.provider")
 
 NAME_LENGTH, SESSION_LENGTH, MODEL_LENGTH = 4096, 250, 500
 """Characters that the new columns hold; MLflow cut what is longer."""
-_INT64 = 2**63
 _LARGEST = "1.7976931348623157e308"
 
 
@@ -100,50 +103,6 @@ _SPANS_COST = (
     ' WHERE m."trace_id" = "trace_info"."request_id" AND m."key" = \'total_cost\''
     f' AND abs(m."value") <= {_LARGEST}) END'
 )
-
-
-def json_object(text: str | None) -> dict[str, Any]:
-    """A JSON object; anything else is an empty one."""
-    try:
-        value = json.loads(text) if text is not None else None
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def dimensions(text: str | None) -> dict[str, Any] | None:
-    """What `spans.dimension_attributes` says; None if it is nothing that MLflow writes there."""
-    try:
-        value = json.loads(text) if text is not None else {}
-        value = json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        return None
-    value = {} if value is None else value
-    return value if isinstance(value, dict) else None
-
-
-def token_count(value: object) -> int | None:
-    """A count of tokens, or None where it is no whole number of 64 bits."""
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        number = Decimal(str(value))
-    except (InvalidOperation, ValueError):
-        return None
-    if not number.is_finite() or number != number.to_integral_value():
-        return None
-    return int(number) if -_INT64 <= number < _INT64 else None
-
-
-def finite(value: object) -> float | None:
-    """A number, or None where it is none or without end."""
-    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _cut(value: object, length: int) -> str | None:

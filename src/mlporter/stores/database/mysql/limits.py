@@ -19,7 +19,7 @@ from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.database.mysql.collations import CollationQuestions
 from mlporter.stores.database.mysql.keys import KeyTexts, UniqueKey, clashes
 from mlporter.stores.database.mysql.rows import literals
-from mlporter.stores.rows.row_names import marked, row_name
+from mlporter.stores.rows.filters import marked, row_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

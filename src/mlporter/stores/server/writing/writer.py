@@ -8,21 +8,22 @@ by that tag before it is sent again.
 from __future__ import annotations
 
 from posixpath import dirname
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mlporter.errors import UnreachableError
-from mlporter.stores.rest.answers import ApiError, LostAnswerError
+from mlporter.stores.rest.answers import ApiError
 from mlporter.stores.rest.client import quoted_path
 from mlporter.stores.server.reading.calls import API, API3
+from mlporter.stores.server.writing.registry import RegistryWriter
+from mlporter.stores.server.writing.sending import is_there_already, tag_list
 from mlporter.stores.server.writing.trace_bodies import TRACES_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from mlporter.stores.rest.client import Client, Json
+    from mlporter.stores.rest.client import Json
 
-__all__ = ["LOGGED_MODEL_STATUS", "Writer", "is_there_already", "tag_list"]
+__all__ = ["LOGGED_MODEL_STATUS", "Writer"]
 
 LOGGED_MODEL_STATUS = {
     1: "LOGGED_MODEL_PENDING",
@@ -31,57 +32,9 @@ LOGGED_MODEL_STATUS = {
 }
 """Statuses of logged models, as the database stores them and as the API says them."""
 
-_TRIES = 5
-_Made = TypeVar("_Made")
 
-
-def tag_list(tags: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[Json]:
-    """Tags or parameters as the API takes them."""
-    pairs = tags.items() if hasattr(tags, "items") else tags
-    return [{"key": key, "value": value} for key, value in pairs]
-
-
-def is_there_already(error: ApiError) -> bool:
-    """Whether a server refused to make something that it has."""
-    return error.code == "RESOURCE_ALREADY_EXISTS"
-
-
-class Writer:
+class Writer(RegistryWriter):
     """Writes into one workspace of a server. Safe to use from several threads."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    @property
-    def client(self) -> Client:
-        """What it writes through."""
-        return self._client
-
-    @property
-    def subject(self) -> str:
-        """The address, as it may be shown."""
-        return self._client.subject
-
-    def _create(
-        self, path: str, body: Json, made: Callable[[Json], _Made], find: Callable[[], _Made | None]
-    ) -> _Made:
-        """Create something, once; `find` looks for it where an answer was lost."""
-        for _ in range(_TRIES):
-            found = self._once(path, body, made) or find()
-            if found is not None:
-                return found
-        raise UnreachableError(
-            f"{_TRIES} answers to {path} were lost",
-            subject=self.subject,
-            hint="run the same command again: it finds what was done",
-        )
-
-    def _once(self, path: str, body: Json, made: Callable[[Json], _Made]) -> _Made | None:
-        """Send it; None if the answer was lost."""
-        try:
-            return made(self._client.post(path, body, again=False))
-        except LostAnswerError:
-            return None
 
     # --- Workspaces and experiments ---------------------------------------------------------------
 
@@ -333,101 +286,3 @@ class Writer:
         """Link at most 100 traces to a run."""
         body = {"trace_ids": list(traces), "run_id": run}
         self._client.post(f"{API}/traces/link-to-run", body)
-
-    # --- Registry ---------------------------------------------------------------------------------
-
-    def create_registered_model(
-        self, name: str, description: str | None, tags: Mapping[str, str]
-    ) -> None:
-        """Make a registered model or a prompt."""
-        body = {"name": name, "description": description or "", "tags": tag_list(tags)}
-        try:
-            self._client.post(f"{API}/registered-models/create", body)
-        except ApiError as error:
-            if not is_there_already(error):
-                raise
-
-    def update_registered_model(self, name: str, description: str) -> None:
-        """Change a description."""
-        body = {"name": name, "description": description}
-        self._client.patch(f"{API}/registered-models/update", body)
-
-    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
-        """Set a tag of a registered model."""
-        body = {"name": name, "key": key, "value": value}
-        self._client.post(f"{API}/registered-models/set-tag", body)
-
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let an alias name a version."""
-        body = {"name": name, "alias": alias, "version": str(version)}
-        self._client.post(f"{API}/registered-models/alias", body)
-
-    def create_model_version(self, body: Json, expected: int) -> int:
-        """Make the next version; its number.
-
-        Args:
-            body: As the API takes it; the last of its tags tells it from others.
-            expected: The number that it should get.
-        """
-        tag = body["tags"][-1]
-
-        def find() -> int | None:
-            query = {"name": body["name"], "version": str(expected)}
-            try:
-                found = self._client.get(f"{API}/model-versions/get", query)["model_version"]
-            except ApiError:
-                return None
-            return expected if tag in found.get("tags", ()) else None
-
-        return self._create(
-            f"{API}/model-versions/create",
-            body,
-            lambda answer: int(answer["model_version"]["version"]),
-            find,
-        )
-
-    def update_model_version(self, name: str, version: int, description: str) -> None:
-        """Change a description."""
-        body = {"name": name, "version": str(version), "description": description}
-        self._client.patch(f"{API}/model-versions/update", body)
-
-    def set_model_version_tag(self, name: str, version: int, key: str, value: str) -> None:
-        """Set a tag of a version."""
-        body = {"name": name, "version": str(version), "key": key, "value": value}
-        self._client.post(f"{API}/model-versions/set-tag", body)
-
-    def set_stage(self, name: str, version: int, stage: str) -> None:
-        """Put a version into a stage; others stay in it."""
-        body = {
-            "name": name,
-            "version": str(version),
-            "stage": stage,
-            "archive_existing_versions": False,
-        }
-        self._client.post(f"{API}/model-versions/transition-stage", body)
-
-    def delete_model_version(self, name: str, version: int) -> None:
-        """Delete a version; its number is not given out again."""
-        body = {"name": name, "version": str(version)}
-        try:
-            self._client.delete(f"{API}/model-versions/delete", body)
-        except ApiError as error:
-            if error.code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-
-    def delete_model_version_tag(self, name: str, version: int, key: str) -> None:
-        """Delete a tag of a version."""
-        body = {"name": name, "version": str(version), "key": key}
-        self._client.delete(f"{API}/model-versions/delete-tag", body)
-
-    def delete_registered_model_tag(self, name: str, key: str) -> None:
-        """Delete a tag of a registered model."""
-        self._client.delete(f"{API}/registered-models/delete-tag", {"name": name, "key": key})
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        """Delete an alias."""
-        self._client.delete(f"{API}/registered-models/alias", {"name": name, "alias": alias})
-
-    def delete_registered_model(self, name: str) -> None:
-        """Delete a registered model with all its versions."""
-        self._client.delete(f"{API}/registered-models/delete", {"name": name})

@@ -1,0 +1,1 @@
+"""Verbs that move a registry, or carry out a plan to do so."""

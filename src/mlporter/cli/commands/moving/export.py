@@ -1,0 +1,42 @@
+"""`mlporter export`: a registry into a bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import mlporter
+from mlporter.cli.options import CONTEXT, output_options, source_and
+from mlporter.cli.selection_options import transfer_options
+from mlporter.redaction import redact_address
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command("export", context_settings=CONTEXT, short_help="Export a registry to a bundle.")
+@source_and("BUNDLE")
+@transfer_options(to_bundle=True)
+@click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
+@click.option("--restart", is_flag=True, help="Begin anew, and replace what is there.")
+@output_options
+def command(session: Session, /, *, source: str, bundle: str, **options: Any) -> int:
+    """Export SOURCE, or a part of it, to the new directory BUNDLE.
+
+    The source is read in one consistent snapshot while others go on writing, and it is never
+    changed. Without SOURCE, MLFLOW_TRACKING_URI says where to read. A part comes with all that it
+    stands on: a model with its versions' runs. What could not be carried is listed, and the exit
+    code is then 3.
+    """
+    if "://" in bundle:
+        raise click.UsageError(f"BUNDLE is a directory, not an address: {redact_address(bundle)}")
+    if options["resume"] and options["restart"]:
+        raise click.UsageError("--resume and --restart exclude each other.")
+    session.when_interrupted = "the same command with --resume continues it"
+    with session.working() as on_progress:
+        result = mlporter.export(source, bundle, **options, on_progress=on_progress)
+    session.output.transferred(result)
+    return result.exit_code

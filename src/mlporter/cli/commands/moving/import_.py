@@ -1,0 +1,40 @@
+"""`mlporter import`: a bundle into a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import mlporter
+from mlporter.cli.options import CONTEXT, output_options, said_when_interrupted
+from mlporter.cli.selection_options import merge_options, transfer_options
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+
+@click.command("import", context_settings=CONTEXT, short_help="Import a bundle into a registry.")
+@click.argument("bundle")
+@click.argument("target")
+@transfer_options(merge_options, from_bundle=True)
+@output_options
+def command(session: Session, /, *, bundle: str, target: str, **options: Any) -> int:
+    """Import BUNDLE, all of it or a part, into TARGET: a database or a server.
+
+    TARGET may be in use: what is new goes beside what it has, and nothing there is deleted. What it
+    has otherwise than BUNDLE is a conflict: everything is refused before anything is written (exit
+    code 4), unless --on-conflict says what to do. `mlporter sync` lets a target follow.
+
+    In a database ids, times, version numbers, stages and aliases are kept; artifact URIs are
+    rewritten to the artifact root. All or nothing: an import that fails or is interrupted leaves
+    neither rows nor files behind. A server gives runs and logged models ids of its own, and takes
+    no transaction: what is new is sent, and the same command run again goes on.
+    """
+    session.when_interrupted = said_when_interrupted(target)
+    with session.working() as on_progress:
+        result = mlporter.import_(bundle, target, **options, on_progress=on_progress)
+    session.output.transferred(result)
+    return result.exit_code

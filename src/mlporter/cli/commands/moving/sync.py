@@ -1,0 +1,56 @@
+"""`mlporter sync`: a target follows a source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import mlporter
+from mlporter.cli.options import (
+    CONTEXT,
+    ROUNDS_STAY,
+    output_options,
+    said_when_interrupted,
+    source_and,
+)
+from mlporter.cli.selection_options import sync_options, transfer_options, watch_option
+from mlporter.cli.watching import watching
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+    from mlporter.execute.result import Result
+    from mlporter.progress import OnProgress
+
+__all__ = ["command"]
+
+
+@click.command("sync", context_settings=CONTEXT, short_help="Let a registry follow another.")
+@source_and("TARGET")
+@transfer_options(sync_options)
+@watch_option
+@output_options
+def command(
+    session: Session, /, *, source: str, target: str, watch: float | None, **options: Any
+) -> int:
+    """Let TARGET follow SOURCE: what is new there, what changed, and what moved.
+
+    TARGET is a database or a server. What was last sent is remembered, so that it is known who
+    changed what. What was edited at the target only stays as it is, and is told. What changed on
+    both sides stays, too, and is a conflict: it is named, and the rest goes on (exit code 3).
+
+    Nothing is deleted without --delete. What the source put into MLflow's trash goes there at the
+    target, too. A database takes all of it or nothing; a server step by step, and the same
+    command run again goes on.
+    """
+    session.when_interrupted = ROUNDS_STAY if watch else said_when_interrupted(target)
+
+    def once(on_progress: OnProgress) -> Result:
+        return mlporter.sync(source, target, **options, on_progress=on_progress)
+
+    if watch is not None:
+        return watching(session, once, watch, said=f"{source} to {target}")
+    with session.working() as on_progress:
+        result = once(on_progress)
+    session.output.transferred(result)
+    return result.exit_code

@@ -1,1 +1,0 @@
-"""Traces of a file store, with their spans and assessments."""

@@ -1,0 +1,1 @@
+"""Verbs that move a registry, and what they have in common."""

@@ -1,0 +1,137 @@
+"""`sync` and `apply`: two registries that stay in step, and a plan that was looked at first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mlporter.execute.memory import read_plan
+from mlporter.progress import OnProgress, silent
+from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.moving.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from mlporter.execute.options import ArtifactsMode
+    from mlporter.execute.result import Result
+    from mlporter.selection import Asked
+    from mlporter.stores.addresses.address import Place
+
+__all__ = ["apply", "sync"]
+
+
+def sync(
+    source: Place,
+    target: Place,
+    *,
+    delete: bool = False,
+    max_delete: int | None = None,
+    prefer: Literal["ours", "theirs"] | None = None,
+    full: bool = False,
+    artifact_root: Place | None = None,
+    artifacts: ArtifactsMode = "copy",
+    uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
+    workers: int = 4,
+    retry_time: float = RETRY_TIME,
+    include_secrets: bool = False,
+    auth: Place | None = None,
+    registry: Place | None = None,
+    target_auth: Place | None = None,
+    strict_artifacts: bool = False,
+    orphans: bool = False,
+    include_tables: Sequence[str] = (),
+    source_env: str | None = None,
+    target_env: str | None = None,
+    selection: Asked = None,
+    rename: Sequence[str] = (),
+    rename_prefix: str = "",
+    to_workspace: str | None = None,
+    state: Place | None = None,
+    force: bool = False,
+    rebase: bool = False,
+    plan_out: str | None = None,
+    dry_run: bool = False,
+    on_progress: OnProgress = silent,
+) -> Result:
+    """Let a target follow a source: what is new, what changed, what moved.
+
+    What was last sent is remembered, so that it is known who changed what. What was edited at the
+    target only stays as it is there, and is told. What changed on both sides is a conflict: it
+    stays, is named, and makes the exit code 3; the rest goes on.
+
+    `delete` deletes what the source has no more, and that is still as it was sent: runs and
+    experiments go to MLflow's trash; versions, aliases and the rest are deleted as MLflow does.
+    Without it they are kept and told. `max_delete` is the most that may be deleted of a kind; None
+    is a fifth of what the target has of it, and ten in any case. More is refused.
+
+    `prefer` says who wins where the target was edited: ``ours`` puts back what was edited there,
+    and lets the source win where both changed; ``theirs`` keeps the target's there. `force` lets
+    the source win over whatever differs. `full` reads everything on both sides, and not only what
+    seems to have changed.
+
+    `state` is the folder that remembers what was last sent; None is one of the user's. Where
+    nothing is remembered any more, `rebase` takes what differs now as edited at the target.
+    `plan_out` writes the plan to a file, for `apply`, and nothing to the target. Other arguments
+    are those of `copy`.
+
+    Raises:
+        RefusedError: more would be deleted than seems to be meant, or as `copy`; nothing was
+            written.
+        StateInUseError: another process is at work between these places.
+        UnreachableError: a side cannot be reached, or what was sent cannot be remembered.
+    """
+    arguments = {
+        "delete": delete,
+        "max_delete": max_delete,
+        "prefer": prefer,
+        "full": full,
+        "artifact_root": artifact_root,
+        "artifacts": artifacts,
+        "uri_map": uri_map,
+        "allow_root": allow_root,
+        "workers": workers,
+        "retry_time": retry_time,
+        "include_secrets": include_secrets,
+        "auth": auth,
+        "registry": registry,
+        "target_auth": target_auth,
+        "strict_artifacts": strict_artifacts,
+        "orphans": orphans,
+        "include_tables": include_tables,
+        "source_env": source_env,
+        "target_env": target_env,
+        "selection": selection,
+        "rename": rename,
+        "rename_prefix": rename_prefix,
+        "to_workspace": to_workspace,
+        "state": state,
+        "force": force,
+        "rebase": rebase,
+        "plan_out": plan_out,
+        "dry_run": dry_run,
+    }
+    return Request("sync", source, target, arguments).run(on_progress)
+
+
+def apply(
+    plan: str | PathLike[str], *, dry_run: bool = False, on_progress: OnProgress = silent
+) -> Result:
+    """Carry out a plan that `import_`, `copy` or `sync` wrote to a file: exactly that.
+
+    It is planned anew, and refused if that gives another plan: the world changed since.
+
+    Args:
+        plan: The file.
+        dry_run: Only look whether the plan still holds.
+        on_progress: Told how far it is.
+
+    Raises:
+        UsageError: it is no plan, or was made with a password in an address.
+        RefusedError: the source or the target changed since; nothing was written.
+    """
+    path = str(plan)
+    request = Request.of_plan(read_plan(path), path)
+    request.arguments["dry_run"] = dry_run
+    return request.run(on_progress)

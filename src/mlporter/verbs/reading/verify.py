@@ -1,0 +1,124 @@
+"""`verify`: is a bundle what was written, and is it what another place holds?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlporter.bundle.checks.verify import VerifyMode, VerifyReport, verify_bundle
+from mlporter.bundle.documents.manifest import load_manifest
+from mlporter.catalogue.types import Kind
+from mlporter.errors import ExitCode, UsageError
+from mlporter.progress import OnProgress, silent
+from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.addresses.locating import locate
+from mlporter.stores.opening import bundle_address, hinting_what_is_there
+from mlporter.stores.rest.retrying import RETRY_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlporter.compare.report import DiffReport
+    from mlporter.stores.addresses.address import Place
+
+__all__ = ["VerifyResult", "verify"]
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What `verify` found: the bundle by itself, and against another place if one was named."""
+
+    check: VerifyReport
+    diff: DiffReport | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """5 where the bundle is damaged, 1 where it differs from the other place, else 0."""
+        if self.check.exit_code:
+            return ExitCode(self.check.exit_code)
+        return self.diff.exit_code if self.diff else ExitCode.OK
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return {
+            "check": self.check.as_dict(),
+            "diff": self.diff.as_dict() if self.diff else None,
+            "exit_code": int(self.exit_code),
+        }
+
+
+def _foreign(bundle: str) -> list[str]:
+    """Tables of other programs that a bundle holds: they were asked for."""
+    tables = load_manifest(Path(bundle)).tables
+    return [name for name, entry in tables.items() if entry.kind == Kind.UNKNOWN.value]
+
+
+def verify(
+    bundle: Place,
+    *,
+    quick: bool = False,
+    sample: float | None = None,
+    against: Place | None = None,
+    uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
+    workers: int = 4,
+    retry_time: float = RETRY_TIME,
+    source_env: str | None = None,
+    on_progress: OnProgress = silent,
+) -> VerifyResult:
+    """Check a bundle: structure and every sum, or less with `quick` and `sample`.
+
+    Args:
+        bundle: The directory.
+        quick: Structure, sizes and the sums of small files only.
+        sample: Fraction of the blobs whose content is read, over 0 and up to 1.
+        against: Compare it with another place as well, as `diff` does.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        allow_root: Folders of this machine that files may be read from, though that place keeps
+            none there.
+        workers: Files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
+        source_env: What the names of the variables of `against` alone begin with.
+        on_progress: Told how far it is.
+
+    Raises:
+        BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
+    """
+    place = locate(bundle)
+    if against is not None:
+        locate(against, source_env)
+    if place.kind is not AddressKind.BUNDLE:
+        raise UsageError(
+            "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
+        )
+    if quick and sample is not None:
+        raise UsageError("quick and sample exclude each other")
+    mode: VerifyMode = "quick" if quick else "full" if sample is None else "sample"
+
+    def progress(done: int, total: int) -> None:
+        on_progress("verifying", done, total, "bytes")
+
+    with hinting_what_is_there(place):
+        check = verify_bundle(
+            bundle_address(place),
+            mode,
+            fraction=1.0 if sample is None else sample,
+            on_progress=progress,
+        )
+    compared = None
+    if against is not None and not check.exit_code:
+        from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most bundles are checked alone
+
+        compared = diff(
+            bundle,
+            against,
+            uri_map=uri_map,
+            allow_root=allow_root,
+            workers=workers,
+            retry_time=retry_time,
+            target_env=source_env,
+            include_tables=_foreign(bundle_address(place)),
+            on_progress=on_progress,
+        )
+    return VerifyResult(check, compared)
