@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.presence import is_folder, is_there
 from mlporter.catalogue import TABLES
-from mlporter.catalogue.types import Kind
 from mlporter.errors import RevisionError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import (
@@ -16,6 +15,7 @@ from mlporter.stores.database.auth_database import (
     open_auth,
 )
 from mlporter.stores.database.engines.snapshots import snapshot_of
+from mlporter.stores.database.history.shape import tables_at
 from mlporter.stores.database.schema.creation import check_can_create
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
@@ -143,8 +143,7 @@ def _open_users(auth: Address, address: Address) -> AuthDatabase:
 def _open(address: Address, revision: str) -> DatabaseSource | NothingThere:
     if has_no_tables(address):
         check_can_create(revision, address)
-        kept = tuple(table for table in TABLES if table.kind is not Kind.UNKNOWN)
-        return NothingThere(kept)
+        return NothingThere(tables_at(revision))
     source = DatabaseSource(address, older=False)
     if source.description.revision != revision:
         source.close()

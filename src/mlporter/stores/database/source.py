@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.moved_artifacts import FOLDERS
-from mlporter.catalogue import HEAD_REVISION, TABLES
+from mlporter.catalogue import release_of
 from mlporter.catalogue.types import Kind
 from mlporter.errors import RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
@@ -17,7 +17,7 @@ from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history import Relation, as_newer, losses
-from mlporter.stores.database.history.shape import shape_for
+from mlporter.stores.database.history.shape import shape_for, tables_at
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.reflection import actual_tables, as_catalogue
 from mlporter.stores.database.schema.revision import check_revision, is_as_it_is, read_revision
@@ -212,10 +212,10 @@ def _check_whole(revision: str, actual: Mapping[str, object], address: Address) 
     Raises:
         RefusedError: naming the tables.
     """
-    lacking = {table.name for table in TABLES} - set(actual)
-    if revision == HEAD_REVISION and lacking:
+    lacking = {table.name for table in tables_at(revision)} - set(actual)
+    if is_as_it_is(revision) and release_of(revision) and lacking:
         raise RefusedError(
-            f"its schema lacks tables of revision {HEAD_REVISION}",
+            f"its schema lacks tables of revision {revision}",
             subject=str(address),
             hint="MLflow made them as tables; a view or a renamed table is not read",
             reasons=tuple(f"there is no table {name}" for name in sorted(lacking)),

@@ -66,8 +66,12 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def tables_at(revision: str) -> tuple[Table, ...]:
-    """The catalogue's tables as a revision has them, from that of `OLDEST_RELEASE` on."""
-    later = [change for change in CHANGES if POSITIONS[change.revision] > POSITIONS[revision]]
+    """The catalogue's tables as a revision has them, without `RETIRED_COLUMNS`.
+
+    Of a revision that is not known here, all that is known is expected.
+    """
+    position = POSITIONS.get(revision, len(POSITIONS))
+    later = [change for change in CHANGES if POSITIONS[change.revision] > position]
     absent = {name for change in later for name in change.tables}
     new = {
         (name, column)
