@@ -8,9 +8,11 @@ copied for each test.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,10 @@ from tests.support.mlflow_session import (
     forget_mlflow_state,
     sqlite_url,
 )
+from tests.support.quick_disks import (
+    let_sqlalchemy_write_nothing_through,
+    write_nothing_through,
+)
 from tests.support.quick_tables import make_tables_once
 
 if TYPE_CHECKING:
@@ -40,13 +46,20 @@ if TYPE_CHECKING:
     from tests.support.command_line import Finished
     from tests.support.plain_registry import PlainRegistry
     from tests.support.rich_registry import RichRegistry
+    from tests.support.target_server import TargetServer
 
 # Before anything imports MLflow, whose telemetry starts with the import.
 os.environ.update(QUIET_ENVIRONMENT)
+write_nothing_through()
 
-# A busy machine is no failure.
+# A busy machine is no failure. And a commit passes or fails, whenever it is tried: what only chance
+# finds is searched for on purpose, with MLPORTER_SEARCH=1.
 settings.register_profile(
-    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "busy",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    derandomize=not os.environ.get("MLPORTER_SEARCH"),
 )
 settings.load_profile("busy")
 
@@ -64,6 +77,8 @@ def scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def clean_mlflow(tmp_path: Path, shared_folder: Path) -> Iterator[None]:
     """Start in ``tmp_path`` with no MLflow or cloud settings, and leave none behind."""
     make_tables_once(shared_folder)
+    let_sqlalchemy_write_nothing_through()
+    _let_collections_pass_by_modules()
     before = Path.cwd()
     kept = _take_leftovers()
     os.environ.update(QUIET_ENVIRONMENT)
@@ -75,12 +90,29 @@ def clean_mlflow(tmp_path: Path, shared_folder: Path) -> Iterator[None]:
     os.environ.update(kept)
 
 
+@pytest.fixture(scope="session")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the states of all tests. (Pytest's numbers get slower with their number.)"""
+    return tmp_path_factory.mktemp("states")
+
+
 @pytest.fixture(autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_state(states: Path) -> Iterator[None]:
     """Remember what was sent in a folder of the test's own, and never in the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("XDG_STATE_HOME", tempfile.mkdtemp(dir=states))
         yield
+
+
+_FROZEN: set[str] = set()
+
+
+def _let_collections_pass_by_modules() -> None:
+    """What MLflow brings is there for good: Python need not look through it again and again."""
+    if "mlflow" in sys.modules and not _FROZEN:
+        _FROZEN.add("mlflow")
+        gc.collect()
+        gc.freeze()
 
 
 def forget_artifact_places() -> None:
@@ -355,3 +387,44 @@ def target_url(request: pytest.FixtureRequest) -> str:
     name = {"postgresql": "mlflow_postgres_url", "mysql": "mlflow_mysql_url"}[request.param]
     url: str = request.getfixturevalue(name)
     return url
+
+
+# --- Servers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def running_server(
+    mlflow_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TargetServer]:
+    """The server. Tests want `server`."""
+    from tests.support.target_server import target_server
+
+    with target_server(mlflow_sqlite_template, tmp_path_factory.mktemp("target")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: TargetServer) -> TargetServer:
+    """An empty server."""
+    running_server.reset()
+    return running_server
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written to servers from now on: method and path of each request."""
+    from mlporter.stores.rest.client import Client
+
+    sent: list[str] = []
+    ways = (("_json", None), ("upload", "PUT"), ("send", "POST"), ("post_form", "POST"))
+    for name, method in ways:
+        really = getattr(Client, name)
+
+        def recording(self, *args, _really=really, _method=method, **options):
+            verb, path = (args[0], args[1]) if _method is None else (_method, args[0])
+            if verb != "GET" and not path.endswith("/search"):
+                sent.append(f"{verb} {path}")
+            return _really(self, *args, **options)
+
+        monkeypatch.setattr(Client, name, recording)
+    return sent

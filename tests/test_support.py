@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
 import sqlite3
 from pathlib import Path
 
+import hypothesis
 import mlflow
 import pytest
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, inspect, text
 
-from tests.support import rich_models, rich_rest, rich_runs, rich_traces
+from tests.support import forks, rich_models, rich_rest, rich_runs, rich_traces
+from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import (
     PLAIN_FACTORS,
     PlainRegistry,
@@ -341,3 +344,33 @@ def test_nothing_of_mlflow_is_left_from_test_to_test(attempt, tmp_path):
     mlflow.set_experiment("left over")
     mlflow.start_run()
     os.environ["MLFLOW_EXPERIMENT_NAME"] = "left over"
+
+
+# --- Disks and chance -----------------------------------------------------------------------------
+
+_SYNCHRONOUS = """
+import os, sys
+from sqlalchemy import create_engine, text
+with create_engine(sys.argv[1]).connect() as connection:
+    print(connection.execute(text("PRAGMA synchronous")).scalar())
+print(os.fsync.__name__)
+"""
+
+
+def test_mlflow_and_its_servers_write_nothing_through_to_the_disk(mlflow_sqlite):
+    engine = create_engine(sqlite_url(mlflow_sqlite))
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 0
+    engine.dispose()
+    done = forks.run(["-c", _SYNCHRONOUS, sqlite_url(mlflow_sqlite)])
+    assert done.stdout.split() == ["0", os.fsync.__name__]
+    assert os.fsync.__name__ != "fsync"
+
+
+def test_what_cannot_be_synced_is_an_error_all_the_same():
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fsync(-1)
+
+
+def test_chance_finds_the_same_in_every_run_unless_it_is_told_to_search():
+    assert hypothesis.settings().derandomize is not bool(os.environ.get("MLPORTER_SEARCH"))

@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from mlporter.selection import Selection
     from mlporter.verbs.moving.export import export
     from mlporter.verbs.moving.import_ import copy, import_
+    from mlporter.verbs.moving.promote import PromotionResult, promote, undo_promotion
     from mlporter.verbs.moving.sync import apply, sync
     from mlporter.verbs.reading.diff import diff
     from mlporter.verbs.reading.doctor import doctor
+    from mlporter.verbs.reading.history import History, history
     from mlporter.verbs.reading.inspect import Inventory, inspect
     from mlporter.verbs.reading.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.verbs.reading.verify import VerifyResult, verify
@@ -66,11 +68,13 @@ __all__ = [
     "ConflictError",
     "DiffReport",
     "ExitCode",
+    "History",
     "InterruptedByUserError",
     "Inventory",
     "LeftOut",
     "MlporterError",
     "OutsideError",
+    "PromotionResult",
     "ReadBackError",
     "RefusedError",
     "Registry",
@@ -90,13 +94,16 @@ __all__ = [
     "diff",
     "doctor",
     "export",
+    "history",
     "import_",
     "inspect",
     "open",
+    "promote",
     "rebuild",
     "relocate",
     "show",
     "sync",
+    "undo_promotion",
     "unpack",
     "verify",
 ]
@@ -110,11 +117,13 @@ _HOMES = {
     "ConflictError": "mlporter.errors",
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
+    "History": "mlporter.verbs.reading.history",
     "InterruptedByUserError": "mlporter.errors",
     "Inventory": "mlporter.verbs.reading.inspect",
     "LeftOut": "mlporter.errors",
     "MlporterError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
+    "PromotionResult": "mlporter.verbs.moving.promote",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
     "Registry": "mlporter.verbs.reading.registry",
@@ -133,13 +142,16 @@ _HOMES = {
     "diff": "mlporter.verbs.reading.diff",
     "doctor": "mlporter.verbs.reading.doctor",
     "export": "mlporter.verbs.moving.export",
+    "history": "mlporter.verbs.reading.history",
     "import_": "mlporter.verbs.moving.import_",
     "inspect": "mlporter.verbs.reading.inspect",
     "open": "mlporter.verbs.reading.registry",
+    "promote": "mlporter.verbs.moving.promote",
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
     "show": "mlporter.verbs.reading.registry",
     "sync": "mlporter.verbs.moving.sync",
+    "undo_promotion": "mlporter.verbs.moving.promote",
     "unpack": "mlporter.verbs.unpack",
     "verify": "mlporter.verbs.reading.verify",
 }

@@ -328,7 +328,7 @@ def test_undo_says_what_stays(tmp_path, monkeypatch):
 def test_a_long_log_lies_on_disk(tmp_path):
     def write():
         with WriteLog() as log:
-            for number in range(40_000):
+            for number in range(20_000):
                 log.add_file(tmp_path / f"{number:0200d}", 0, 0)
             assert log.undo() == []
 

@@ -39,6 +39,26 @@ def rounds(mlporter, monkeypatch, fake):
     return run
 
 
+def test_a_bundle_is_the_base_of_the_first_round_alone(mlporter, monkeypatch, fake, tmp_path):
+    """It is remembered then what was sent since."""
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.yaml").write_text("format: mlporter-bundle\n")
+    states = []
+
+    def once(*_args, state, **_options):
+        states.append(state)
+        if len(states) == 3:
+            raise KeyboardInterrupt
+        return COMPLETE
+
+    monkeypatch.setattr("mlporter.sync", once)
+    monkeypatch.setattr("mlporter.cli.watching.time.sleep", lambda _: None)
+    bundle = str(tmp_path / "bundle")
+    mlporter("sync", "a.db", "sqlite:///b.db", "--watch", "5m", "--state", bundle)
+
+    assert states == [bundle, None, None]
+
+
 def test_a_line_a_round(rounds):
     done, pauses = rounds(COMPLETE, COMPLETE, options=("--json",))
 

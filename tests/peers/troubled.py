@@ -69,6 +69,7 @@ def fill(server: TargetServer) -> Troubled:
     for at in range(0, 150, 50):
         client.log_batch(many, params=[Param(f"p{n}", str(n)) for n in range(at, at + 50)])
     two_models, factors = _models(client, experiment)
+    _more_models(server)
     used = client.search_logged_models([experiment])[0].model_id
     user_of_models = _run(client, experiment, 6)
     client.log_inputs(user_of_models, models=[LoggedModelInput(used)])
@@ -112,9 +113,19 @@ def _models(client: MlflowClient, experiment: str) -> tuple[str, dict[int, float
     client.set_registered_model_alias(MODEL, "without-run", "3")
     client.create_registered_model(CATALOGUE_MODEL)
     client.create_model_version(CATALOGUE_MODEL, f"models:/{second}", model_id=second)
-    for number in range(MODELS):
-        client.create_registered_model(f"other {number:03}")
     return str(run.info.run_id), {2: 3.0, 3: 5.0, 4: 3.0}
+
+
+def _more_models(server: TargetServer) -> None:
+    """As a server writes them, without a request for each."""
+    with closing(sqlite3.connect(server.database)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO registered_models"
+            " (name, creation_time, last_updated_time, description, workspace)"
+            " SELECT ?, creation_time, last_updated_time, '', workspace"
+            " FROM registered_models WHERE name = ?",
+            [(f"other {number:03}", MODEL) for number in range(MODELS)],
+        )
 
 
 def _traces(experiment: str) -> tuple[str, ...]:

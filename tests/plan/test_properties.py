@@ -37,7 +37,7 @@ _RENAMES = st.sampled_from(
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "20")),
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "10")),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

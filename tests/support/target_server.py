@@ -35,6 +35,7 @@ class TargetServer:
             closing(sqlite3.connect(self.template)) as empty,
             closing(sqlite3.connect(self.database)) as live,
         ):
+            live.execute("PRAGMA synchronous = OFF")
             empty.backup(live)
         for path in self.files.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -34,7 +34,7 @@ _QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "5")),
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "2")),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=_QUIET,
 )

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from tests.support.engines import copy_sqlite
-from tests.support.memory import peak_memory
+from tests.support.memory import forked_peak
 from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import fill_metrics
 
@@ -24,10 +24,10 @@ def peaks(source, bundle, target):
     """Peak memory of each verb, in megabytes; of an export the least of two, as it varies most."""
     again = bundle.with_name(f"{bundle.name} again")
     return {
-        "export": min(peak_memory("export", source, str(b)) for b in (bundle, again)),
-        "verify": peak_memory("verify", str(bundle)),
-        "import": peak_memory("import", str(bundle), target, artifacts="none"),
-        "diff": peak_memory("diff", str(bundle), target),
+        "export": min(forked_peak("export", source, str(b)) for b in (bundle, again)),
+        "verify": forked_peak("verify", str(bundle)),
+        "import": forked_peak("import", str(bundle), target, artifacts="none"),
+        "diff": forked_peak("diff", str(bundle), target),
     }
 
 

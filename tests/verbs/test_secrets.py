@@ -1,6 +1,7 @@
 """Secrets stay behind and are listed, or come along and open with the same passphrase.
 
-MLflow's own code decrypts them, in a process of its own: its key for webhooks is read once.
+MLflow's own code decrypts them, in a process of its own: its key for webhooks is read once, when
+it is imported.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 from contextlib import closing
 from sqlite3 import IntegrityError
 
@@ -47,6 +46,8 @@ def tried(call):
     except MlflowException as error:
         return type(error.__cause__ or error).__name__
 
+SqlWebhook.__table__.c.secret.type.__init__()  # with the key that this process has
+
 def webhooks():
     with Registry(url).ManagedSessionMaker() as session:
         return sorted(hook.secret for hook in session.query(SqlWebhook) if hook.secret)
@@ -64,13 +65,7 @@ def decrypted(url, secret, root, *settings):
 
 
 def judge(words, setting):
-    environment = {**os.environ, **QUIET_ENVIRONMENT, **setting}
-    if WEBHOOK_KEY not in setting:
-        return start(words, environment=environment)
-    # MLflow reads the key when it is imported.
-    return subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment
-    )
+    return start(words, environment={**os.environ, **QUIET_ENVIRONMENT, **setting})
 
 
 def add_secret(url):

@@ -267,6 +267,25 @@ def test_what_changed_on_both_sides(two, prefer, tag, code):
         assert why == "changed at the source, and edited at the target"
 
 
+def test_what_was_last_sent_is_told(two):
+    two.tag("source", "one", "both")
+    two.sync()
+    two.tag("source", "newer")
+    two.tag("source", "two", "both")
+    two.tag("target", "three", "both")
+    plan = two.folder / "plan.json"
+
+    result = two.sync(plan_out=str(plan))
+
+    lines = [json.loads(line) for line in plan.read_text().splitlines()[1:]]
+    told = {(one["action"], c["field"]): c for one in lines for c in one["changes"]}
+    assert told["update", "tags.state"]["sent"] == "new"
+    conflict = told["conflict", "tags.both"]
+    assert [conflict[side] for side in ("sent", "new", "old")] == ["one", "two", "three"]
+    (left,) = [item for item in result.left_out.first if not item.expected]
+    assert all(repr(value) in left.detail for value in ("one", "two", "three"))
+
+
 def test_the_rest_goes_on_beside_a_conflict(two):
     two.run("b" * 32)
     two.sync()
@@ -551,6 +570,22 @@ def test_times_follow_what_they_are_the_times_of(two):
 
     assert done.exit_code is ExitCode.OK
     assert rows(two.target, "SELECT lifecycle_stage, deleted_time FROM runs") == [("deleted", 5)]
+
+
+@pytest.mark.parametrize("prefer", [None, "ours", "theirs"])
+def test_what_both_deleted_at_different_times_is_no_difference(two, prefer):
+    two.sync()
+    for address, when in ((two.source, 1000), (two.target, 2000)):
+        execute(address, f"UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = {when}")
+    two.tag("source", "newer")
+
+    result = two.sync(prefer=prefer)
+
+    assert (result.exit_code, told(result, "keep"), told(result, "conflict")) == (0, [], [])
+    assert two.tags() == {"state": "newer"}
+    assert rows(two.target, "SELECT deleted_time FROM runs") == [(1000,)]
+    assert mlporter.diff(two.source, two.target).identical
+    assert two.sync().rows == 0
 
 
 def test_a_conflict_of_a_row_names_which(two):

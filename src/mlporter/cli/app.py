@@ -28,6 +28,8 @@ VERBS = {
     "copy": "mlporter.cli.commands.moving.copy",
     "sync": "mlporter.cli.commands.moving.sync",
     "apply": "mlporter.cli.commands.moving.apply",
+    "promote": "mlporter.cli.commands.moving.promote",
+    "history": "mlporter.cli.commands.reading.history",
     "diff": "mlporter.cli.commands.reading.diff",
     "verify": "mlporter.cli.commands.reading.verify",
     "inspect": "mlporter.cli.commands.reading.inspect",
@@ -38,7 +40,7 @@ VERBS = {
     "doctor": "mlporter.cli.commands.reading.doctor",
     "demo": "mlporter.cli.commands.demo",
 }
-"""Verbs and the modules whose `command` they are. `promote` and `run` are kept free for later."""
+"""Verbs and the modules whose `command` they are. `run` is kept free for later."""
 
 
 _INTERRUPTED = (ExitCode.SIGINT, ExitCode.SIGPIPE, ExitCode.SIGTERM)

@@ -29,9 +29,11 @@ __all__ = [
     "output_options",
     "registry_of_a_option",
     "registry_option",
+    "require_signature_option",
     "retry_time_option",
     "said_when_interrupted",
     "sample_option",
+    "sign_option",
     "source_and",
     "source_env_option",
     "strict_artifacts_option",
@@ -273,6 +275,20 @@ def retry_time_option(command: AnyCommand) -> AnyCommand:
         metavar="SECONDS",
         help="For how long to try again what fails at a tracking server.",
     )(command)
+
+
+def require_signature_option(what: str) -> Callable[[AnyCommand], AnyCommand]:
+    """Add ``--require-signature PUBKEY``, for what is called so."""
+    return click.option(
+        "--require-signature",
+        metavar="PUBKEY",
+        help=f"{what} must be signed with the private key of this public one.",
+    )
+
+
+def sign_option(what: str) -> Callable[[AnyCommand], AnyCommand]:
+    """Add ``--sign KEY``, for what is called so."""
+    return click.option("--sign", metavar="KEY", help=f"Sign {what} with this private key.")
 
 
 def sample_option(command: AnyCommand) -> AnyCommand:

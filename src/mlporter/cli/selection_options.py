@@ -208,7 +208,10 @@ _MEMORY = (
         "--force", is_flag=True, help="Let the source win, whoever changed what at the target."
     ),
     click.option(
-        "--state", metavar="DIR", help="Remember what was sent in DIR, not in the user's folder."
+        "--state",
+        metavar="DIR",
+        help="Remember what was sent in DIR, not in the user's folder; or an earlier bundle: what "
+        "is in it counts as sent.",
     ),
     click.option(
         "--rebase",

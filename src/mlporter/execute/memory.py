@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.folder.state import State, state_of
 from mlporter.errors import RefusedError, StateInUseError, UnreachableError, UsageError
 from mlporter.plan.three_sides.actions import Action
 from mlporter.plan.three_sides.base import NoBase
 from mlporter.plan.three_sides.memory import Memory
+from mlporter.stores.addresses.locating import locate
+from mlporter.stores.opening import open_source
 from mlporter.stores.state import LastSent, folder_for
 
 if TYPE_CHECKING:
@@ -22,8 +26,10 @@ if TYPE_CHECKING:
     from mlporter.execute.options import Expected, TransferOptions
     from mlporter.plan.three_sides.actions import ActionBook
     from mlporter.stores.addresses.address import Address
+    from mlporter.stores.protocols import Source
 
-__all__ = ["PLAN_FORMAT", "check_expected", "opened_memory", "read_plan", "write_plan"]
+__all__ = ["PLAN_FORMAT", "check_expected", "is_snapshot", "opened_memory", "read_plan"]
+__all__ += ["write_plan"]
 
 PLAN_FORMAT = "mlporter-plan"
 _VERSION = 1
@@ -35,32 +41,73 @@ _SHOWN = 5
 def opened_memory(source: Address, target: Address, options: TransferOptions) -> Iterator[Memory]:
     """What was last sent from one place to another; closed at the end, and kept if committed.
 
+    A bundle that is named is taken as what was last sent, and not written to.
+
     Where it cannot be kept, `sync` and what names a folder is refused; other transfers do without.
 
     Raises:
         StateInUseError: another process is at work between these places.
         UnreachableError: it cannot be kept.
     """
-    folder = folder_for(source, target) if options.state is None else Path(options.state)
-    memory = Memory(subject=str(target))
-    base: LastSent | None = None
-    if folder.exists() or not options.dry_run:
-        try:
-            base = LastSent(folder, str(source), str(target))
-        except (StateInUseError, UnreachableError) as error:
-            # A copy does without; and two at a time are for the target to refuse.
-            if options.policy.updates or options.state is not None:
-                raise
-            memory.notes.append(f"What was sent is not remembered: {error.message}.")
-    if base is not None and options.policy.rebase:
-        base.clear()
-    memory.base = base or NoBase()
-    try:
-        yield memory
-    finally:
+    with ExitStack() as stack:
+        memory = Memory(subject=str(target))
+        stack.callback(memory.book.close)
+        memory.snapshot = _snapshot(options)
+        if memory.snapshot is not None:
+            stack.callback(memory.snapshot.close)
+        base = _base(source, target, options, memory, stack)
         if base is not None:
-            base.close()
-        memory.book.close()
+            stack.callback(base.close)
+            if options.policy.rebase or memory.snapshot is not None:
+                base.clear()
+        memory.base = base or NoBase()
+        yield memory
+
+
+def is_snapshot(state: str | None) -> bool:
+    """Whether what is named for the base is a bundle, and not a folder that remembers.
+
+    Raises:
+        UnreachableError: it cannot be looked at.
+    """
+    return state is not None and state_of(Path(state)) in {State.FINISHED, State.UNFINISHED}
+
+
+def _snapshot(options: TransferOptions) -> Source | None:
+    """The bundle that is to be taken as what was last sent, if one is named.
+
+    Raises:
+        BundleError: it is one that cannot be used.
+    """
+    if not is_snapshot(options.state):
+        return None
+    place = locate(Path(options.state or ""))
+    return open_source(place, include_secrets=options.include_secrets, dedupe=True)
+
+
+def _base(
+    source: Address,
+    target: Address,
+    options: TransferOptions,
+    memory: Memory,
+    stack: ExitStack,
+) -> LastSent | None:
+    is_bundle = memory.snapshot is not None
+    folder = folder_for(source, target)
+    if options.state is not None and not is_bundle:
+        folder = Path(options.state)
+    if not folder.exists() and options.dry_run:
+        if not is_bundle:
+            return None
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="mlporter-")))
+    try:
+        return LastSent(folder, str(source), str(target))
+    except (StateInUseError, UnreachableError) as error:
+        # A copy does without; and two at a time are for the target to refuse.
+        if options.policy.updates or options.state is not None:
+            raise
+        memory.notes.append(f"What was sent is not remembered: {error.message}.")
+        return None
 
 
 # --- Plan files -----------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mlporter.plan.side_reader import Reader
 
 __all__ = [
+    "DELETED_TIME",
     "LIFECYCLE",
     "Key",
     "Leftover",
@@ -68,10 +69,12 @@ Key = tuple[object, ...]
 """The values of a row's key columns."""
 
 _STAGE = "lifecycle_stage"
+DELETED_TIME = "deleted_time"
+"""When a run was deleted: where both sides deleted it, each did so at a time of its own."""
 
 LIFECYCLE: Mapping[str, frozenset[str]] = {
     "experiments": frozenset({_STAGE, "last_update_time"}),
-    "runs": frozenset({_STAGE, "deleted_time"}),
+    "runs": frozenset({_STAGE, DELETED_TIME}),
     "logged_models": frozenset({_STAGE, "last_updated_timestamp_ms"}),
 }
 """The columns that change when something is marked as deleted, or restored."""
@@ -108,7 +111,7 @@ def is_undeletion(difference: Difference) -> bool:
 
 def is_time_of_deletion(difference: Difference) -> bool:
     """Whether both sides deleted a thing, each at a time of its own."""
-    return difference.sigil == DIFFER and difference.columns.keys() == {"deleted_time"}
+    return difference.sigil == DIFFER and difference.columns.keys() == {DELETED_TIME}
 
 
 def undeletion(difference: Difference) -> Update:

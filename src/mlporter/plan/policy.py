@@ -110,6 +110,11 @@ class Policy:
         return self.on_conflict == "update"
 
     @property
+    def is_full(self) -> bool:
+        """Whether everything is read that others would take for unchanged."""
+        return self.step is not None and self.step.full
+
+    @property
     def is_quick(self) -> bool:
         """Whether only what seems to have changed is read in full."""
         return self.step is not None and not self.step.full

@@ -1,12 +1,14 @@
 """What was last sent from one place to another: digests of rows, in a file of the user's.
 
-One folder for each two places: ``base.sqlite`` and a lock. It holds no values, so nothing that is
-secret; who loses it loses nothing but the knowledge of who changed what.
+One folder for each two places: ``base.sqlite`` and a lock, for the user alone. It holds values of
+small fields, but none that is secret; who loses it loses nothing but the knowledge of who changed
+what.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -59,6 +61,9 @@ CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS shapes (shape INTEGER PRIMARY KEY, columns TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS digests (
     kind TEXT, name TEXT, shape INTEGER, content BLOB, PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS small_values (
+    kind TEXT, name TEXT, content TEXT, PRIMARY KEY (kind, name)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (
     kind TEXT, name TEXT, value TEXT, PRIMARY KEY (kind, name)
@@ -120,6 +125,7 @@ class LastSent:
 
     def _open(self, source: str, target: str) -> None:
         path = self.folder / "base.sqlite"
+        _make_private(path)
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._database.executescript(_SCHEMA)
@@ -152,7 +158,7 @@ class LastSent:
     def clear(self) -> None:
         """Forget everything."""
         self._shapes.clear()
-        for table in ("digests", "notes", "shapes"):
+        for table in ("digests", "small_values", "notes", "shapes"):
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 -- a word of ours
         self._database.execute("DELETE FROM about WHERE name = 'sent'")
         self.is_known = False
@@ -177,20 +183,59 @@ class LastSent:
             ):
                 yield name
 
-    def put(self, table: str, columns: tuple[str, ...], name: str, rows: bytes) -> None:
-        """Remember a group instead of what was remembered of it."""
+    def values(self, table: str, name: str) -> dict[str, dict[str, object]]:
+        """What was kept of the values of a group, by the digests of its keys."""
+        with self._errors():
+            query = "SELECT content FROM small_values WHERE kind = ? AND name = ?"
+            found = self._database.execute(query, (table, name)).fetchone()
+        return {} if found is None else _values(found[0])
+
+    def put(
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        name: str,
+        rows: bytes,
+        values: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """Remember a group instead of what was remembered of it.
+
+        Args:
+            table: Which table's.
+            columns: The columns that there are digests of.
+            name: The group's.
+            rows: Its digests.
+            values: What is kept of its values; None leaves those that there are.
+        """
         with self._errors():
             self._database.execute(
                 "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
                 (table, name, self._shape(columns), rows),
             )
+            if values is not None:
+                self._put_values(table, name, values)
+
+    def _put_values(
+        self, table: str, name: str, values: Mapping[str, Mapping[str, object]]
+    ) -> None:
+        if not values:
+            self._forget("small_values", table, [name])
+            return
+        # A text may hold halves of characters, which SQLite does not take: so it stays ASCII.
+        self._database.execute(
+            "INSERT OR REPLACE INTO small_values VALUES (?, ?, ?)",
+            (table, name, json.dumps(values, separators=(",", ":"))),
+        )
 
     def forget(self, table: str, names: Collection[str]) -> None:
         """Remember some groups no more."""
         with self._errors():
-            self._database.executemany(
-                "DELETE FROM digests WHERE kind = ? AND name = ?", [(table, n) for n in names]
-            )
+            for kept in ("digests", "small_values"):
+                self._forget(kept, table, names)
+
+    def _forget(self, kept: str, table: str, names: Collection[str]) -> None:
+        query = f"DELETE FROM {kept} WHERE kind = ? AND name = ?"  # noqa: S608 -- a word of ours
+        self._database.executemany(query, [(table, name) for name in names])
 
     def _shape(self, columns: tuple[str, ...]) -> int:
         if columns not in self._shapes:
@@ -219,6 +264,10 @@ class LastSent:
                 "INSERT INTO notes VALUES (?, ?, ?)", [(kind, *item) for item in values.items()]
             )
 
+    def take_as_known(self) -> None:
+        """What is remembered next was sent, though not by a transfer of ours."""
+        self.is_known = True
+
     # --- The end ----------------------------------------------------------------------------------
 
     def commit(self) -> None:
@@ -235,6 +284,22 @@ class LastSent:
             self._database.execute("ROLLBACK")
         self._database.close()
         self._lock.release()
+
+
+def _make_private(path: Path) -> None:
+    """Let nobody else read a file that is made; what cannot be opened, SQLite tells."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+
+
+def _values(text: str) -> dict[str, dict[str, object]]:
+    """What was kept of a group; a text that is damaged says nothing."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _group(columns: str, content: bytes) -> Group:

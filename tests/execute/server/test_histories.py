@@ -17,7 +17,7 @@ _COUNT = itertools.count()
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "3")),
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "2")),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # minutes are a lot for a smaller example
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -174,6 +174,16 @@ def text_of(client, run, path):
         return Path(client.download_artifacts(run, path, folder)).read_text(encoding="utf-8")
 
 
+def files_of(result, run):
+    """What is told of files of a run."""
+    return {
+        (one.kind.value, change.field)
+        for one in result.actions.first
+        for change in one.changes
+        if (one.unit, one.id) == ("runs", run) and change.field.startswith("artifacts.")
+    }
+
+
 def test_files_of_runs_that_went_on_follow_and_edited_ones_stay(plain_sqlite, server, tmp_path):
     client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
     options = {"state": tmp_path / "state"}
@@ -189,17 +199,27 @@ def test_files_of_runs_that_went_on_follow_and_edited_ones_stay(plain_sqlite, se
     there.log_text(copy, "edited there", "edited.txt")
     there.log_text(copy, "changed there, too", "both.txt")
 
+    plan = mlporter.sync(address, server.address, dry_run=True, **options)
     result = mlporter.sync(address, server.address, **options)
 
     assert result.exit_code == 3
+    assert plan.actions.digest == result.actions.digest
+    assert plan.files.stored_files == result.files.stored_files == 2
     said = {(item.path, item.reason, item.expected) for item in result.left_out.first if item.path}
-    assert said == {("edited.txt", "edited", True), ("both.txt", "conflict", False)}
+    assert said == {("both.txt", "conflict", False)}
+    assert files_of(result, run) == {
+        ("update", "artifacts.new.txt"),
+        ("update", "artifacts.changed.txt"),
+        ("keep", "artifacts.edited.txt"),
+        ("conflict", "artifacts.both.txt"),
+    }
     assert text_of(there, copy, "new.txt") == "a new file"
     assert text_of(there, copy, "changed.txt") == "of the "
     assert text_of(there, copy, "edited.txt") == "edited there"
     assert text_of(there, copy, "both.txt") == "changed there, too"
-    assert mlporter.sync(address, server.address, **options).rows == 0
-    mlporter.sync(address, server.address, prefer="ours", full=True, **options)
+    again = mlporter.sync(address, server.address, **options)  # what stays is told again
+    assert (again.rows, again.files.stored_files, again.exit_code) == (0, 0, 3)
+    mlporter.sync(address, server.address, prefer="ours", **options)
     assert text_of(there, copy, "both.txt") == "changed here"
     assert text_of(there, copy, "edited.txt") == "as sent"
 
@@ -269,7 +289,7 @@ def is_held(key, value, own):
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "4")),
+    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "2")),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # minutes are a lot for a smaller example
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

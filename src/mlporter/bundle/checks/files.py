@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlporter.bundle.documents.manifest import sums_bytes
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import check_size, hash_stream, open_inside, read_inside, walk
-from mlporter.bundle.folder.layout import BLOB_PATH, MAX_MANIFEST_BYTES, SUMS, WORK
+from mlporter.bundle.folder.layout import BLOB_PATH, MAX_MANIFEST_BYTES, SIGNATURE, SUMS, WORK
 from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def check_names(
             report.add(entry.path, "unexpected", "is no regular file")
         elif entry.kind == "file" and BLOB_PATH.fullmatch(entry.path):
             saw_blob(entry.path.rpartition("/")[2], entry.size)
-        elif entry.kind == "file" and entry.path not in expected:
+        elif entry.kind == "file" and entry.path not in {*expected, SIGNATURE}:
             report.add(entry.path, "unexpected", "is no file of this bundle")
         missing.discard(entry.path)
     for path in sorted(missing):

@@ -29,6 +29,7 @@ __all__ = [
     "PART_BYTES",
     "PART_PATH",
     "SHA256",
+    "SIGNATURE",
     "SUMMARIES",
     "SUMS",
     "TABLES",
@@ -50,6 +51,8 @@ MANIFEST: Final = "manifest.yaml"
 EXPERIMENTS: Final = "experiments.yaml"
 MODELS: Final = "models.yaml"
 SUMMARIES: Final = (EXPERIMENTS, MODELS)
+SIGNATURE: Final = f"{MANIFEST}.sig"
+"""The signature of the manifest, where the bundle is signed; in no list of sums."""
 SUMS: Final = "SHA256SUMS"
 TABLES: Final = "tables"
 BLOBS: Final = "blobs"
@@ -82,7 +85,7 @@ TEMPORARY: Final = re.compile(r"\.tmp-[0-9a-f]{16}")
 
 _PLAIN_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _WORK_FILES: Final = frozenset({LOCK, OWNER, JOURNAL})
-_TOP_FILES: Final = frozenset({MANIFEST, SUMS, *SUMMARIES})
+_TOP_FILES: Final = frozenset({MANIFEST, SUMS, SIGNATURE, *SUMMARIES})
 
 
 def table_folder(name: str) -> str:

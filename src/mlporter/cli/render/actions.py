@@ -138,7 +138,10 @@ def _change(change: Change, unit: str, why: str, *, is_kept: bool) -> str:
         return f"{said}: {old}"
     if change.old is None and new.startswith("+"):
         return f"{said}: {new}"
-    return f"{said}: {old} (source: {new})" if is_kept else f"{said}: {old} → {new}"
+    last = f"last sent: {_value(change.field, change.sent)}" if change.is_third else ""
+    if is_kept:
+        return f"{said}: {old} ({', '.join(filter(None, (f'source: {new}', last)))})"
+    return f"{said}: {old} → {new}" + (f" ({last})" if last else "")
 
 
 def _value(name: str, value: object) -> str:

@@ -55,7 +55,7 @@ _FIRST = (
 _NAMED = 15
 """How many left-out things are named."""
 
-_TOLD = frozenset({"renamed", "nested", "duplicate", "edited"})
+_TOLD = frozenset({"renamed", "nested", "duplicate"})
 """Reasons for which something is carried otherwise than it is stored, which people should know."""
 
 _NUMBERS = ("carried", "changed", "already there", "skipped", "failed")

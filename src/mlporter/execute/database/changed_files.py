@@ -7,30 +7,25 @@ file is written right after it: that cannot be taken back.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
+from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, MlporterError
 from mlporter.execute.artifact_files import SourceFileError, open_guarded
 from mlporter.plan.policy import Conflict
 from mlporter.plan.side_reader import unit_keys
-from mlporter.plan.three_sides.actions import Action, ActionKind, Change
-from mlporter.plan.three_sides.files import (
-    COLUMNS,
-    FILES,
-    FileSides,
-    Sent,
-    content_of,
-    mark_of,
-    pack,
-    unpack,
-)
-from mlporter.plan.three_sides.sides import ABSENT, Outcome, State
-from mlporter.stores.rows.version_locations import rows_of
+from mlporter.plan.three_sides.file_plan import FileChange, FilePlanner, OwnerSides
+from mlporter.plan.three_sides.files import FILES, Sent, content_of, mark_of
+from mlporter.plan.three_sides.sent_files import Owner, group_of, keep_sent, owners_sent
+from mlporter.plan.three_sides.sides import ABSENT
+from mlporter.stores.protocols import Among
+from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,43 +38,16 @@ if TYPE_CHECKING:
     from mlporter.plan.three_sides.base import Base
     from mlporter.stores.protocols import ArtifactFile, Source
 
-__all__ = ["ChangedFiles", "Replacing", "SentFiles"]
+__all__ = ["ChangedFiles", "SentFiles"]
 
-Owner = tuple[str, str]
-"""The kind and the target's id of whose files they are."""
-
-_KINDS = {"run": ("runs", "run_uuid"), "logged_model": ("logged_models", "model_id")}
+_FAILURES = (SourceFileError, OSError, MlporterError)
+_GOES_ON = ("logged_model", "run")
 """Whose files may go on once they were sent."""
-_AT_WORK: dict[str, frozenset[Any]] = {
-    "run": frozenset({"RUNNING", "SCHEDULED"}),
-    "logged_model": frozenset({0, 1}),
-}
+_TRACE_TAGS = {"trace": "mlflow.artifactLocation", "trace_archive": "mlflow.trace.archiveLocation"}
+"""Tags that say where files of a trace lie. They are looked at where the trace changed."""
+_OTHER_SIZE = 2
+"""The largest content that is none: see `mlporter.plan.three_sides.files.content_of`."""
 _AT_ONCE = 2_000
-
-
-def _group(owner: Owner) -> str:
-    return "\x1f".join(owner)
-
-
-@dataclass(frozen=True)
-class Replacing:
-    """A file of the target that another one takes the place of, or none.
-
-    Attributes:
-        owner: Whose it is.
-        root: Where the owner's files lie.
-        path: Below it.
-        there: What was there when this was decided.
-        file: The source's; None removes the target's.
-        content: What it will be.
-    """
-
-    owner: Owner
-    root: str
-    path: str
-    there: int
-    file: ArtifactFile | None
-    content: int
 
 
 @dataclass
@@ -108,21 +76,18 @@ class SentFiles:
     def flush(self) -> None:
         """No more files of the last owner come."""
         owner = self._owner
-        if owner is not None and owner[0] in _KINDS and owner[1] not in self.failed:
-            self.base.put(FILES, COLUMNS, _group(owner), pack(self._files, {}))
+        if owner is not None and owner[0] in FILE_OWNERS and owner[1] not in self.failed:
+            keep_sent(self.base, owner, self._files, {})
         self._owner, self._files = None, {}
 
     def without_files(self, work: Prepared) -> None:
         """Remember of new owners that had no files that they had none."""
         self.flush()
-        for kind, (table, _) in _KINDS.items():
-            new = work.new_keys(table) - self.failed
+        for kind in _GOES_ON:
+            new = work.new_keys(FILE_OWNERS[kind].table) - self.failed
             for some in _chunks(sorted(new)):
-                names = [_group((kind, key)) for key in some]
-                known = self.base.groups(FILES, names)
-                for name in names:
-                    if name not in known:
-                        self.base.put(FILES, COLUMNS, name, b"")
+                for key in sorted(set(some) - owners_sent(self.base, kind, some)):
+                    keep_sent(self.base, (kind, key), {}, {})
 
 
 def _chunks(keys: list[str]) -> Iterator[list[str]]:
@@ -152,28 +117,39 @@ class ChangedFiles:
     policy: Policy
     book: ActionBook
     sends: list[tuple[ArtifactFile, str]] = field(default_factory=list)
-    replaces: list[Replacing] = field(default_factory=list)
+    replaces: list[FileChange] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     elsewhere: int = 0
-    _agreed: dict[Owner, dict[str, Sent]] = field(default_factory=lambda: defaultdict(dict))
-    _older: dict[Owner, dict[int, Sent]] = field(default_factory=lambda: defaultdict(dict))
-    _unsettled: set[Owner] = field(default_factory=set)
+    _roots: dict[Owner, str] = field(default_factory=dict)
 
     @property
     def source(self) -> Source:
         """All of the source, in the target's terms."""
         return self.work.whole
 
+    @cached_property
+    def planner(self) -> FilePlanner:
+        """Decides file by file."""
+        policy = self.policy
+        return FilePlanner(
+            self.base,
+            self.book,
+            policy.wish,
+            policy.leaves_out,
+            policy.is_full,
+            _FAILURES,
+            _unreadable,
+        )
+
     # --- Which owners are looked at ---------------------------------------------------------------
 
     def plan(self) -> None:
         """Look at them, and decide file by file."""
-        places = {
+        places = self._roots = {
             owner: uri for owner, uri in self._places().items() if self._may_write(owner, uri)
         }
         if not places:
             return
-        ids = self.work.merge.ids
         unread: set[str] = set()
 
         def report(item: LeftOut) -> None:
@@ -181,9 +157,9 @@ class ChangedFiles:
             self.left_out.append(item)
 
         def keep(kind: str, owner: str) -> bool:
-            if kind not in _KINDS:
+            if kind not in FILE_OWNERS:
                 return False
-            return (kind, ids.of(_KINDS[kind][0]).get(owner, owner)) in places
+            return (kind, self._called(kind, owner)) in places
 
         mine: dict[Owner, dict[str, ArtifactFile]] = {owner: {} for owner in places}
         for file in self.source.files(report, keep):
@@ -191,46 +167,116 @@ class ChangedFiles:
         for owner, found in mine.items():
             if owner[1] not in unread:
                 self._of_owner(owner, places[owner], found)
+        self.left_out += self.planner.left_out
+        self.work.merge.conflicts += [Conflict(*one) for one in self.planner.conflicts]
+
+    def _called(self, kind: str, owner: str) -> str:
+        """What an owner is called in the target, by its own id or by the source's."""
+        if kind == "model_version":
+            return owner
+        return self.work.merge.ids.of(FILE_OWNERS[kind].table).get(owner, owner)
 
     def _places(self) -> dict[Owner, str]:
         """Where the target has the files of owners that may have other ones now."""
         found: dict[Owner, str] = {}
-        for kind, (table, _) in _KINDS.items():
-            keys = self._looked_at(kind, table)
+        for kind in _GOES_ON:
+            keys = self._that_went_on(kind)
             there = self.work.places_there(kind, frozenset(keys)) if keys else {}
             found |= {(kind, key): uri for key, uri in there.items()}
+        return found | self._of_versions() | self._of_traces()
+
+    def _that_went_on(self, kind: str) -> set[str]:
+        owners = FILE_OWNERS[kind]
+        both = self._both(owners.table)
+        if self.policy.is_full:
+            return both
+        states = rows_of(self.work.origin, owners.table, (owners.key, owners.status))
+        at_work = {self._called(kind, key) for key, state in states if state in owners.at_work}
+        return both & (at_work | self._open(kind, both))
+
+    def _of_versions(self) -> dict[Owner, str]:
+        """Versions that have files of their own on both sides."""
+        if "model_versions" not in {table.name for table in self.work.plan.tables}:
+            return {}
+        touched = {key.replace("\x1f", "/") for key in self._touched("model_versions")}
+        both = {key.replace("\x1f", "/") for key in self._both("model_versions")}
+        if not both:
+            return {}
+        mine, theirs = self._own(self.source), self._own(self.work.target)
+        both &= mine.keys() & theirs.keys()
+        looked_at = (
+            both if self.policy.is_full else both & (touched | self._open("model_version", both))
+        )
+        return {("model_version", key): theirs[key] for key in looked_at}
+
+    @staticmethod
+    def _own(reader: Source | object) -> dict[str, str]:
+        """Where versions have files of their own, by the ids of these owners."""
+        return {
+            version_owner_id(key): location.uri
+            for key, location in locations_of(reader).items()  # type: ignore[arg-type]
+            if location.where is Where.OWN and location.uri
+        }
+
+    def _of_traces(self) -> dict[Owner, str]:
+        """Traces that changed, or all: their files come all at once, as a rule."""
+        found: dict[Owner, str] = {}
+        if "trace_info" not in {table.name for table in self.work.plan.tables}:
+            return found
+        touched = self._touched("trace_info")
+        is_any = (
+            self.policy.is_full or touched or any(key.startswith("trace") for key in self._noted)
+        )
+        both = self._both("trace_info") if is_any else set()
+        for kind, tag in _TRACE_TAGS.items():
+            noted = {key for key in both if group_of((kind, key)) in self._noted}
+            some = both if self.policy.is_full else both & (touched | noted)
+            for keys in _chunks(sorted(some)):
+                among = Among("request_id", tuple(keys))
+                columns = ("request_id", "key", "value")
+                for batch in self.work.target.read("trace_tags", columns, among):
+                    rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                    found |= {(kind, id_): uri for id_, key, uri in rows if key == tag and uri}
         return found
 
-    def _looked_at(self, kind: str, table: str) -> set[str]:
-        ids = self.work.merge.ids.of(table)
-        skipped = self.work.merge.skipped.get(table)
-        mine = {ids.get(key, key): key for key in unit_keys(self.work.origin, table)}
-        new = self.work.merge.new.get(table, frozenset())
-        both = {
+    def _both(self, table: str) -> set[str]:
+        """What both sides have of a kind, by the target's keys."""
+        merge = self.work.merge
+        ids, skipped = merge.ids.of(table), merge.skipped.get(table)
+        new = merge.new.get(table, frozenset())
+        mine = {key: ids.get(key, key) for key in unit_keys(self.work.origin, table)}
+        if table == "model_versions":
+            mine = {key: self._version_there(key) for key in mine}
+        return {
             there
-            for there, here in mine.items()
+            for here, there in mine.items()
             if there not in new and not (skipped is not None and skipped.has(here))
         }
-        step = self.policy.step
-        if step is not None and step.full:
-            return both
-        known = {key for some in _chunks(sorted(both)) for key in self._known(kind, some)}
-        states = rows_of(self.work.origin, table, (_KINDS[kind][1], "status"))
-        at_work = {ids.get(key, key) for key, status in states if status in _AT_WORK[kind]}
-        touched = {key for name, key in self.work.merge.touched if name == table}
-        noted = self.base.noted(FILES)
-        unsettled = {key for key in both if _group((kind, key)) in noted}
-        return both & (touched | at_work | unsettled | (both - known))
 
-    def _known(self, kind: str, keys: list[str]) -> list[str]:
-        groups = self.base.groups(FILES, [_group((kind, key)) for key in keys])
-        return [key for key in keys if _group((kind, key)) in groups]
+    def _version_there(self, key: str) -> str:
+        ids = self.work.merge.ids
+        workspace, name, version = key.split("\x1f")
+        return "\x1f".join((ids.workspace(workspace), ids.model(workspace, name), version))
+
+    @cached_property
+    def _noted(self) -> dict[str, str]:
+        return self.base.noted(FILES)
+
+    def _touched(self, table: str) -> set[str]:
+        return {key for name, key in self.work.merge.touched if name == table}
+
+    def _open(self, kind: str, both: set[str]) -> set[str]:
+        """Those that changed, that were not settled, or of which nothing is remembered."""
+        chunks = _chunks(sorted(both))
+        known = {key for some in chunks for key in owners_sent(self.base, kind, some)}
+        unsettled = {key for key in both if group_of((kind, key)) in self._noted}
+        return self._touched(FILE_OWNERS[kind].table) | unsettled | (both - known)
 
     def _may_write(self, owner: Owner, uri: str) -> bool:
         """Whether files lie where the user said that they are to be: a row may name any place."""
         if _is_below(uri, self.files.root):
             return True
-        if not self.base.groups(FILES, [_group(owner)]):
+        if not owners_sent(self.base, owner[0], [owner[1]]):
             self.elsewhere += 1
         else:
             why = "its files lie in another place than --artifact-root, and are not looked at"
@@ -246,25 +292,12 @@ class ChangedFiles:
         except MlporterError as error:
             self.left_out.append(LeftOut(*owner, "", "unreachable", str(error)))
             return
-        group = self.base.groups(FILES, [_group(owner)]).get(_group(owner))
-        known = {} if group is None else unpack(group)
-        self._agreed[owner] = {}
-        for path in sorted({*mine, *theirs}):
-            sides = FileSides(
-                path,
-                mine.get(path),
-                theirs.get(path),
-                known.get(FileSides.key(path)),
-                group is not None,
-                lambda path=path: self._hash_source(mine[path]),  # type: ignore[misc]
-                lambda path=path: _hash(place, path),  # type: ignore[misc]
-            )
-            try:
-                self._decide(owner, root, sides)
-            except (SourceFileError, OSError, MlporterError) as error:
-                self._remember_older(owner, sides)
-                self._unsettled.add(owner)
-                self.left_out.append(LeftOut("artifact", owner[1], path, "unreadable", str(error)))
+        sides = OwnerSides(owner, mine, theirs, self._hash_source, partial(_hash, place))
+        for change in self.planner.of_owner(sides):
+            if change.there == ABSENT and change.file is not None:
+                self.sends.append((change.file, root))
+            else:
+                self.replaces.append(change)
 
     def _hash_source(self, file: ArtifactFile) -> str:
         if file.sha256 is not None:
@@ -272,105 +305,41 @@ class ChangedFiles:
         with open_guarded(self.source, file) as stream:
             return hash_stream(stream)[0]
 
-    def _decide(self, owner: Owner, root: str, sides: FileSides) -> None:
-        state, outcome, source, target = sides.outcome(self.policy.wish)
-        file = sides.source
-        if state is State.SAME and file is not None:
-            self._agreed[owner][sides.path] = Sent(mark_of(file), source, file.size)
-            return
-        change = (
-            Change(f"artifacts.{sides.path}", sides.size, None if file is None else file.size),
-        )
-        unit = _KINDS[owner[0]][0]
-        if outcome is not Outcome.SEND:
-            self._stays(owner, sides, outcome, change, state)
-            return
-        why = "" if state in {State.SOURCE_CHANGED, State.UNKNOWN} else state.value
-        self.book.add(Action(ActionKind.UPDATE, unit, owner[1], change, why))
-        if target == ABSENT and file is not None:
-            self.sends.append((file, root))
-        else:
-            self._remember_older(owner, sides)
-            self.replaces.append(Replacing(owner, root, sides.path, target, file, source))
-
-    def _stays(
-        self,
-        owner: Owner,
-        sides: FileSides,
-        outcome: Outcome,
-        change: tuple[Change, ...],
-        state: State,
-    ) -> None:
-        self._remember_older(owner, sides)
-        self._unsettled.add(owner)
-        why = state.value
-        if sides.source is None and state is State.SOURCE_CHANGED:
-            why = "the source has it no more; --delete removes it"
-        elif sides.source is None:
-            why = "only the target has it"
-        kind = ActionKind.CONFLICT if outcome is Outcome.CONFLICT else ActionKind.KEEP
-        self.book.add(Action(kind, _KINDS[owner[0]][0], owner[1], change, why))
-        if outcome is not Outcome.CONFLICT:
-            return
-        if self.policy.step is None:
-            name = f"{owner[1]}/{sides.path}"
-            self.work.merge.conflicts.append(Conflict(FILES, name, f"the file: {why}"))
-        else:
-            said = f"{why}; the target keeps its own"
-            self.left_out.append(LeftOut("artifact", owner[1], sides.path, "conflict", said))
-
-    def _remember_older(self, owner: Owner, sides: FileSides) -> None:
-        if sides.sent is not None:
-            self._older[owner][FileSides.key(sides.path)] = sides.sent
-
     # --- Carrying it out --------------------------------------------------------------------------
 
     def note(self, file: ArtifactFile, written: Written) -> None:
         """A new file that is there now."""
         sent = Sent(mark_of(file), content_of(written.sha256), written.size)
-        self._agreed[file.owner_kind, file.owner_id][file.path] = sent
+        self.planner.carried((file.owner_kind, file.owner_id), file.path, sent)
 
     def remember(self) -> None:
-        """Remember what both sides have now of the owners that were looked at.
-
-        Those of which not all is the same are looked at again the next time.
-        """
-        sends = [(file.owner_kind, file.owner_id) for file, _ in self.sends if self._lacks(file)]
-        open_ = set(self.base.noted(FILES)) - {_group(owner) for owner in self._agreed}
-        open_ |= {_group(owner) for owner in self._unsettled | {one.owner for one in self.replaces}}
-        open_ |= set(map(_group, sends))
-        self.base.note(FILES, dict.fromkeys(open_, ""))
-        for owner, files in self._agreed.items():
-            older = self._older.get(owner, {})
-            self.base.put(FILES, COLUMNS, _group(owner), pack(files, older))
-
-    def _lacks(self, file: ArtifactFile) -> bool:
-        """Whether a file that was to be sent could not be read."""
-        return file.path not in self._agreed[file.owner_kind, file.owner_id]
+        """Remember what both sides have now of the owners that were looked at."""
+        sends = (((file.owner_kind, file.owner_id), file.path) for file, _ in self.sends)
+        lacking = {owner for owner, path in sends if not self.planner.has(owner, path)}
+        self.planner.remember(lacking | {change.owner for change in self.replaces})
 
     def replace(self, report: Callable[[LeftOut], None]) -> int:
         """Let files take the place of others, if these are still what they were; how many did."""
-        done, failed = 0, list[Replacing]()
+        done, failed = 0, list[FileChange]()
         for one in self.replaces:
             try:
                 why = self._replace(one)
-            except (SourceFileError, OSError, MlporterError) as error:
+            except _FAILURES as error:
                 why = str(error)
             if why:
                 failed.append(one)
                 report(LeftOut("artifact", one.owner[1], one.path, "conflict", why))
                 continue
             done += one.file is not None
-            self._older[one.owner].pop(FileSides.key(one.path), None)
-            if one.file is not None:
-                sent = Sent(mark_of(one.file), one.content, one.file.size)
-                self._agreed[one.owner][one.path] = sent
+            file = one.file
+            sent = None if file is None else Sent(mark_of(file), one.content, file.size)
+            self.planner.carried(one.owner, one.path, sent)
         self.replaces = failed
         return done
 
-    def _replace(self, one: Replacing) -> str:
-        place: Changeable = self.files.open(one.root)
-        if content_of(_hash(place, one.path)) != one.there and one.there > 2:  # noqa: PLR2004
+    def _replace(self, one: FileChange) -> str:
+        place: Changeable = self.files.open(self._roots[one.owner])
+        if one.there > _OTHER_SIZE and content_of(_hash(place, one.path)) != one.there:
             return "somebody changed it at the target while this was at work"
         if one.file is None:
             return "it could not be removed" if place.remove([one.path]) else ""
@@ -379,6 +348,10 @@ class ChangedFiles:
         if content_of(written.sha256) != one.content:
             return "it changed while it was read; what is there now is told the next time"
         return ""
+
+
+def _unreadable(owner: Owner, path: str, error: Exception) -> LeftOut:
+    return LeftOut("artifact", owner[1], path, "unreadable", str(error))
 
 
 def _hash(place: Changeable, path: str) -> str:

@@ -16,6 +16,7 @@ from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.artifacts.uris.ownership import FileOwner, Where, find_file_owners
 from mlporter.artifacts.uris.uri_text import UriMap, uri_below
+from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import MlporterError
 from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
 from mlporter.stores.artifact_places.places import Places
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WithExistingFiles", "with_existing_files"]
 
-_PLACES = {
-    "run": ("runs", "run_uuid", "artifact_uri"),
-    "logged_model": ("logged_models", "model_id", "artifact_location"),
-}
 _LAYOUT = (
     ("logged_model", re.compile(r"(.*/models/(m-[0-9a-f]{32})/artifacts)(?:/(.*))?")),
     ("run", re.compile(r"(.*/([0-9a-f]{32})/artifacts)(?:/(.*))?")),
@@ -153,8 +150,9 @@ def _places_there(target: TableReader, held: Iterable[_Held]) -> dict[tuple[str,
         owners.setdefault(found.file_owner.owner_kind, set()).add(found.file_owner.owner_id)
     places = {}
     for kind, ids in owners.items():
-        table, key, place = _PLACES[kind]
-        for batch in target.read(table, (key, place), Among(key, tuple(sorted(ids)))):
+        entry = FILE_OWNERS[kind]
+        columns, among = (entry.key, entry.place), Among(entry.key, tuple(sorted(ids)))
+        for batch in target.read(entry.table, columns, among):
             for owner, uri in zip(*batch.to_pydict().values(), strict=True):
                 if uri:
                     places[kind, owner] = uri

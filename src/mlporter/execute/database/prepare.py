@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
+from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
 from mlporter.execute.database.rewrite import Remap, Rewrite
@@ -18,6 +19,7 @@ from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.matching.users import merge_users
 from mlporter.plan.merge.resolve import resolve, resolve_fresh
+from mlporter.plan.merge.snapshot import recall_snapshot
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
@@ -258,6 +260,15 @@ def prepare(
             memory.notes.append(_SENT_AGAIN)
         merge = resolve_fresh(source, plan.tables, policy, largest, memory)
     else:
+        if memory is not None:
+            recall_snapshot(
+                memory,
+                target,
+                plan.tables,
+                policy=policy,
+                largest=largest,
+                on_progress=on_progress,
+            )
         merge = resolve(
             source,
             target,
@@ -336,7 +347,8 @@ class _Places:
 
     def of(self, kind: str, ids: frozenset[str]) -> dict[str, str]:
         """The places of those of some owners that are not carried."""
-        table, key, place = _ROOTS[kind]
+        owners = FILE_OWNERS[kind]
+        table, key, place = owners.table, owners.key, owners.place
         there = ids - self.merge.new.get(table, frozenset())
         if not there:
             return {}
@@ -344,12 +356,6 @@ class _Places:
         batches = self.target.read(table, (key, place), among)
         rows = (row for batch in batches for row in zip(*batch.to_pydict().values(), strict=True))
         return {owner: uri for owner, uri in rows if uri}
-
-
-_ROOTS = {
-    "run": ("runs", "run_uuid", "artifact_uri"),
-    "logged_model": ("logged_models", "model_id", "artifact_location"),
-}
 
 
 def _mapped(source: Source, merge: Merge, choice: Choice) -> Source:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
 from mlporter.execute.server.parts import Matched
+from mlporter.execute.server.snapshot import recall_snapshot
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
@@ -118,6 +119,7 @@ class Changes:
     def run(self) -> None:
         """Decide about everything, and let the transfer see the source as it was decided."""
         context = self.context
+        recall_snapshot(self.context, self.memory, _TABLES, _LEFT)
         gone = self._purged()
         for table in _TABLES:
             sides = self._sides(table) if self._is_asked(table) else None

@@ -202,8 +202,13 @@ class ServerContext:
     def pair(self, name: str, leave: frozenset[str] = frozenset()) -> Pair | None:
         """What is compared of a table, or None where one side does not have it."""
         mine = self.tables.get(name)
+        return None if mine is None else self.pair_of(mine, leave)
+
+    def pair_of(self, mine: Table, leave: frozenset[str] = frozenset()) -> Pair | None:
+        """The same of a table of any source."""
+        name = mine.name
         theirs = next((table for table in self.server.tables if table.name == name), None)
-        if mine is None or theirs is None:
+        if theirs is None:
             return None
         leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
         leave |= {place.column for place in mine.places if place.where is None}
@@ -212,7 +217,12 @@ class ServerContext:
 
     def normalisers(self, name: str) -> list[Normalise]:
         """What is done to the rows of both sides before they are compared."""
-        blanked = [place for place in self.tables[name].places if place.where is not None]
+        return self.normalisers_of(self.tables[name])
+
+    @staticmethod
+    def normalisers_of(table: Table) -> list[Normalise]:
+        """The same of a table of any source."""
+        blanked = [place for place in table.places if place.where is not None]
         return [_as_rest_shows, *([blank_places(blanked)] if blanked else [])]
 
     def missing(

@@ -18,6 +18,7 @@ from mlporter.plan.side_reader import datasets_of, experiments_of
 from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.plan.three_sides.sides import Outcome, decide, state_of
+from mlporter.plan.three_sides.small_values import NOT_KNOWN
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -241,7 +242,7 @@ class Matching:
             name, last = match.source.name, sent.get(str(number))
             state = state_of(hash(name), hash(there), None if last is None else hash(last))
             outcome = decide(state, policy.wish)
-            change = (Change("name", there, name),)
+            change = (Change("name", there, name, NOT_KNOWN if last is None else last),)
             if outcome is Outcome.SEND:
                 book.add(Action(ActionKind.MOVE, "experiments", str(number), change))
                 self.new_names[match.there.number] = name

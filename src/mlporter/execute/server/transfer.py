@@ -32,7 +32,7 @@ from mlporter.execute.server.registry.skills import write_skills
 from mlporter.execute.server.registry.webhooks import write_webhooks
 from mlporter.execute.server.rehearsal import Rehearsal
 from mlporter.execute.server.removing import remove_rows, remove_units
-from mlporter.execute.server.sent_files import SentFiles
+from mlporter.execute.server.snapshot import recall_names
 from mlporter.execute.server.tracking.creating import (
     make_experiments,
     make_logged_models,
@@ -55,7 +55,7 @@ from mlporter.stores.server.writing.writer import Writer
 
 if TYPE_CHECKING:
     from mlporter.execute.options import Expected
-    from mlporter.plan.policy import Policy
+    from mlporter.plan.policy import Conflict, Policy
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
@@ -100,11 +100,13 @@ class ServerTransfer:
             context.left_out.add(item)
         note_left_out_tables(context)
         self._check_workspaces()
+        recall_names(self.memory)
         matching.run()
         registry = Registry(context, matching)
         registry.plan()
         self.changes.run()
         matching.conflicts += self.changes.conflicts
+        matching.conflicts += self._plan_files(registry)
         if self.matching.conflicts:
             if self.dry:
                 return
@@ -119,6 +121,14 @@ class ServerTransfer:
         else:
             write_receipts(context, context)
             self._remember(self.changes.plan)
+
+    def _plan_files(self, registry: Registry) -> list[Conflict]:
+        """Plan what becomes of files that both sides have; what is in conflict."""
+        if not self.copies:
+            return []
+        registry.find_own_files()
+        self.on_progress("comparing artifacts", 0, None)
+        return self.files.plan(self.changes.plan.touched)
 
     def _has_written(self) -> bool:
         tallies = self.context.tallies.values()
@@ -146,7 +156,7 @@ class ServerTransfer:
     def _remember(self, differing: RowPlan) -> None:
         """Remember what the server has now."""
         if self.copies:
-            self.sent_files.remember(self.files.looked_at)
+            self.files.remember()
         self.changes.remember(differing)
 
     def rehearse(self) -> None:
@@ -156,6 +166,7 @@ class ServerTransfer:
         registry = Registry(self.context, self.matching)
         registry.plan()
         self.changes.run()
+        self._plan_files(registry)
         self._write(registry)
 
     def _tell(self, table: str, rows: int, again: ServerContext) -> None:
@@ -166,9 +177,6 @@ class ServerTransfer:
 
     def _write(self, registry: Registry) -> None:
         context = self.context
-        if self.copies:
-            touched = self.changes.plan.touched
-            self.files.settled = self.sent_files.settled(context, touched)
         make_experiments(context, self.matching)
         context.find_workspaces()
         write_gateway(context)
@@ -283,14 +291,9 @@ class ServerTransfer:
         return Changes(self.context, self.matching, self.memory)
 
     @cached_property
-    def sent_files(self) -> SentFiles:
-        """What is remembered of files."""
-        return SentFiles(self.memory.base, self.policy)
-
-    @cached_property
     def files(self) -> Files:
         """Files on their way."""
-        return Files(self.context, self.places_of, self.sent_files, dry=self.dry)
+        return Files(self.context, self.places_of, self.memory, dry=self.dry)
 
     def writer_of(self, workspace: str) -> Writer:
         """What writes into a workspace."""

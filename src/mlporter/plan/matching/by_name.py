@@ -13,6 +13,7 @@ from mlporter.plan.side_reader import experiments_of, models_of
 from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.plan.three_sides.sides import Outcome, decide, state_of
+from mlporter.plan.three_sides.small_values import NOT_KNOWN
 from mlporter.plan.units import EXPERIMENTS, MODELS, Chosen, key_text
 from mlporter.selection.not_found import Missing, nearest
 from mlporter.stores.rows.version_locations import rows_of
@@ -196,7 +197,7 @@ class Matching:
         first, then = [], []
         for number, name in found.items():
             match = self._matches[number]
-            change = (Change("name", self._names_there[number], name),)
+            change = (self._named_otherwise(number, name),)
             self._memory.book.add(Action(ActionKind.MOVE, EXPERIMENTS, str(match.number), change))
             if (match.workspace, name) in held:
                 aside = f"{name} (renamed by mlporter, {match.number})"
@@ -208,7 +209,7 @@ class Matching:
         """The target's name of an experiment stays."""
         match, name, there = self._matches[number], self._wanted[number], self._names_there[number]
         kind = ActionKind.KEEP if outcome is Outcome.KEEP else ActionKind.CONFLICT
-        change = (Change("name", there, name),)
+        change = (self._named_otherwise(number, name),)
         self._memory.book.add(Action(kind, EXPERIMENTS, str(match.number), change, why))
         if outcome is Outcome.KEEP:
             return
@@ -217,6 +218,11 @@ class Matching:
             self._merge.conflicts.append(Conflict(EXPERIMENTS, name, said))
         else:
             self._merge.left_out.append(LeftOut(EXPERIMENTS, name, "", "conflict", said))
+
+    def _named_otherwise(self, number: int, name: str) -> Change:
+        """The name of an experiment on all sides."""
+        last = self._memory.base.noted("experiment_names").get(str(number), NOT_KNOWN)
+        return Change("name", self._names_there[number], name, last)
 
     def noted(self, done: list[Update]) -> tuple[dict[str, str], dict[str, str]]:
         """Numbers and names of experiments, as they are remembered: by the source's numbers."""

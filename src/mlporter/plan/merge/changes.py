@@ -14,7 +14,7 @@ from mlporter.compare.report import ONLY_LEFT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import pair_up
 from mlporter.compare.streams import compare_streams
-from mlporter.plan.deleted_rows import Update
+from mlporter.plan.deleted_rows import DELETED_TIME, Update
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.side_reader import Nothing
@@ -23,6 +23,7 @@ from mlporter.plan.three_sides.keys import key_array, key_text, owner_of
 from mlporter.plan.three_sides.row import Sides, is_of_a_registry
 from mlporter.plan.three_sides.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, OF_WORKSPACES, OWNED, Choice, Chosen, tables_of
+from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
 
@@ -222,7 +223,28 @@ class Changes:
                 if key in times:
                     values[UPDATE_TIMES[table]] = times[key]
                 found.append(Update(table, key, tuple(values.items())))
-        return found + self._followed(ids, {(one.table, one.key) for one in found})
+        changed_keys = {(one.table, one.key) for one in found}
+        return found + self._followed(ids, changed_keys) + self._deletion_times(ids, changed_keys)
+
+    def _deletion_times(self, ids: IdMap, changed: set[tuple[str, Key]]) -> list[Update]:
+        """When the source deleted runs that both sides have deleted."""
+        entries, columns = self.comparison.entries("runs"), ("run_uuid", DELETED_TIME)
+        if any(one is None or DELETED_TIME not in one.by_name for one in entries):
+            return []
+        deleted = Among("lifecycle_stage", ("deleted",))
+        mine, theirs = (
+            {
+                run: time
+                for batch in reader.read("runs", columns, deleted)
+                for run, time in zip(*batch.to_pydict().values(), strict=True)
+            }
+            for reader in (MappedReader(self.source, ids), self.target)
+        )
+        return [
+            Update("runs", (run,), ((DELETED_TIME, mine[run]),))
+            for run, time in sorted(theirs.items())
+            if mine.get(run) not in {None, time} and ("runs", (run,)) not in changed
+        ]
 
     def _followed(self, ids: IdMap, changed: set[tuple[str, Key]]) -> list[Update]:
         """Later times of change at the source, of what both have and nobody edited there."""

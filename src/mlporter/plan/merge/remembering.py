@@ -86,7 +86,7 @@ def remember_sent(
 
 def _group_names(sides: Sides) -> set[str]:
     """The names of all groups of rows of the source."""
-    return {name for name, _, _ in groups_of(sides.pair.table, sides.of_source(), ())}
+    return {group.name for group in groups_of(sides.pair.table, sides.of_source(), ())}
 
 
 def _sides(

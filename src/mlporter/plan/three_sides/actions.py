@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mlporter.compare.report import json_safe
+from mlporter.plan.three_sides.small_values import NOT_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -59,11 +60,34 @@ FOLLOW |= {"last_updated_timestamp_ms"}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field: what the target has, and what it gets (or would, had it not been edited)."""
+    """One field: what the target has, and what it gets (or would, had it not been edited).
+
+    Attributes:
+        field: Its name.
+        old: The target's.
+        new: The source's.
+        sent: What was last sent; `NOT_KNOWN` where nobody knows.
+    """
 
     field: str
     old: object
     new: object
+    sent: object = NOT_KNOWN
+
+    @property
+    def is_third(self) -> bool:
+        """Whether what was last sent is known, and neither what the target nor the source has."""
+        return self.sent is not NOT_KNOWN and self.sent not in (self.old, self.new)
+
+    def as_dict(self) -> dict[str, object]:
+        """As it stands in a line of a plan file."""
+        found = {"field": self.field, "old": _shown(self.old), "new": _shown(self.new)}
+        return found if self.sent is NOT_KNOWN else {**found, "sent": _shown(self.sent)}
+
+    @classmethod
+    def from_dict(cls, line: dict[str, Any]) -> Change:
+        """What a line of a plan file says."""
+        return cls(line["field"], line["old"], line["new"], line.get("sent", NOT_KNOWN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +110,14 @@ class Action:
 
     def __str__(self) -> str:
         """One line for people."""
-        said = ", ".join(f"{c.field}: {c.old!r} -> {c.new!r}" for c in self.changes)
+        said = ", ".join(map(_in_words, self.changes))
         rest = ": ".join(part for part in (said, self.why) if part)
         return f"{self.unit} {self.id!r}" + (f": {rest}" if rest else "")
 
     @classmethod
     def from_dict(cls, line: dict[str, Any]) -> Action:
         """What a line of a plan file says."""
-        changes = tuple(Change(c["field"], c["old"], c["new"]) for c in line["changes"])
+        changes = tuple(map(Change.from_dict, line["changes"]))
         return cls(ActionKind(line["action"]), line["unit"], line["id"], changes, line["why"])
 
     def as_dict(self) -> dict[str, Any]:
@@ -102,11 +126,14 @@ class Action:
             "action": self.kind.value,
             "unit": self.unit,
             "id": self.id,
-            "changes": [
-                {"field": c.field, "old": _shown(c.old), "new": _shown(c.new)} for c in self.changes
-            ],
+            "changes": [change.as_dict() for change in self.changes],
             "why": self.why,
         }
+
+
+def _in_words(change: Change) -> str:
+    last = f" (last sent: {change.sent!r})" if change.is_third else ""
+    return f"{change.field}: {change.old!r} -> {change.new!r}{last}"
 
 
 def _shown(value: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.keys import group_columns, key_array
+from mlporter.plan.three_sides.small_values import kept_values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -32,6 +33,38 @@ __all__ = [
 ]
 
 
+Values = dict[str, dict[str, object]]
+"""Small values of rows by column, by the digests of the rows' keys."""
+
+
+class GroupRows(NamedTuple):
+    """Rows of one group, as they are remembered.
+
+    Attributes:
+        name: The group's.
+        lines: The digests of each row.
+        doubtful: Whether the sides do not agree on a row.
+        pieces: The rows themselves.
+    """
+
+    name: str
+    lines: NDArray[np.uint64]
+    doubtful: NDArray[np.bool_]
+    pieces: tuple[Piece, ...]
+
+
+class Piece(NamedTuple):
+    """Some rows of a batch that follow each other: cut out only where they are looked at."""
+
+    batch: pa.RecordBatch
+    start: int
+    end: int
+
+    def rows(self) -> pa.RecordBatch:
+        """These rows."""
+        return self.batch.slice(self.start, self.end - self.start)
+
+
 class Base(Protocol):
     """What was last sent from one place to another."""
 
@@ -45,14 +78,35 @@ class Base(Protocol):
     def names(self, table: str) -> Iterator[str]:
         """The names of all groups of a table, sorted."""
 
-    def put(self, table: str, columns: tuple[str, ...], name: str, rows: bytes) -> None:
-        """Remember a group instead of what was remembered of it."""
+    def put(
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        name: str,
+        rows: bytes,
+        values: Values | None = None,
+    ) -> None:
+        """Remember a group instead of what was remembered of it.
+
+        Args:
+            table: Which table's.
+            columns: The columns that there are digests of.
+            name: The group's.
+            rows: Its digests.
+            values: What is kept of its values; None leaves those that there are.
+        """
+
+    def values(self, table: str, name: str) -> Values:
+        """What was kept of the values of a group, by the digests of its keys."""
 
     def forget(self, table: str, names: Collection[str]) -> None:
         """Remember some groups no more."""
 
     def clear(self) -> None:
         """Remember nothing: all is as if nothing had been sent."""
+
+    def take_as_known(self) -> None:
+        """What is remembered next was sent, though not by a transfer of ours."""
 
     def commit(self) -> None:
         """Keep what was remembered; the transfer is done."""
@@ -78,14 +132,28 @@ class NoBase:
         """None."""
         return iter(())
 
-    def put(self, table: str, columns: tuple[str, ...], name: str, rows: bytes) -> None:
+    def put(
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        name: str,
+        rows: bytes,
+        values: Values | None = None,
+    ) -> None:
         """Not kept."""
+
+    def values(self, table: str, name: str) -> Values:  # noqa: ARG002
+        """None."""
+        return {}
 
     def forget(self, table: str, names: Collection[str]) -> None:
         """There is nothing to forget."""
 
     def clear(self) -> None:
         """There is nothing to forget."""
+
+    def take_as_known(self) -> None:
+        """Nothing is."""
 
     def commit(self) -> None:
         """There is nothing to keep."""
@@ -100,7 +168,7 @@ class NoBase:
 
 def groups_of(
     table: Table, batches: Iterator[pa.RecordBatch], disputed: Collection[int]
-) -> Iterator[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]]:
+) -> Iterator[GroupRows]:
     """Rows as they are remembered: groups, with the lines of their rows; and which are disputed.
 
     Args:
@@ -108,7 +176,7 @@ def groups_of(
         batches: Its rows, as they are compared.
         disputed: Digests of the keys of rows that the sides do not agree on.
     """
-    last: tuple[str, list[NDArray[np.uint64]]] | None = None
+    last: tuple[str, list[NDArray[np.uint64]], list[Piece]] | None = None
     doubtful = np.array(sorted(disputed), np.uint64)
     for batch in batches:
         if not batch.num_rows:
@@ -120,23 +188,27 @@ def groups_of(
         ends = pc.run_end_encode(texts)
         start = 0
         for end, name in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
-            piece = lines[start:end]
+            some, piece = lines[start:end], Piece(batch, start, end)
             start = end
             if last is not None and last[0] == name:
-                last[1].append(piece)
+                last[1].append(some)
+                last[2].append(piece)
                 continue
             if last is not None:
-                yield _joined(last, doubtful)
-            last = (name, [piece])
+                yield _joined(*last, doubtful)
+            last = (name, [some], [piece])
     if last is not None:
-        yield _joined(last, doubtful)
+        yield _joined(*last, doubtful)
 
 
 def _joined(
-    group: tuple[str, list[NDArray[np.uint64]]], doubtful: NDArray[np.uint64]
-) -> tuple[str, NDArray[np.uint64], NDArray[np.bool_]]:
-    lines = np.concatenate(group[1]) if len(group[1]) > 1 else group[1][0]
-    return group[0], lines, np.isin(lines[:, 0], doubtful)
+    name: str,
+    parts: list[NDArray[np.uint64]],
+    pieces: list[Piece],
+    doubtful: NDArray[np.uint64],
+) -> GroupRows:
+    lines = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    return GroupRows(name, lines, np.isin(lines[:, 0], doubtful), tuple(pieces))
 
 
 def fingerprint(table: Table, batches: Iterator[pa.RecordBatch]) -> str:
@@ -175,10 +247,10 @@ def remember_refused(
     if not refused and not before:
         return
     now = set()
-    for group, lines, is_refused in groups_of(table, batches, refused):
-        if is_refused.any():
-            base.put(name, columns, group, lines[is_refused].tobytes())
-            now.add(group)
+    for group in groups_of(table, batches, refused):
+        if group.doubtful.any():
+            base.put(name, columns, group.name, group.lines[group.doubtful].tobytes())
+            now.add(group.name)
     base.forget(name, sorted(before - now))
 
 
@@ -199,14 +271,14 @@ def remember(
     columns = tuple(table.schema.names)
     names: set[str] = set()
     doubtful = np.array(sorted(disputed), np.uint64)
-    pending: list[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]] = []
+    pending: list[GroupRows] = []
     for group in groups_of(table, batches, disputed):
         pending.append(group)
-        names.add(group[0])
+        names.add(group.name)
         if len(pending) >= _AT_ONCE:
-            _put(base, table.name, columns, pending, doubtful)
+            _put(base, table, columns, pending, doubtful)
             pending = []
-    _put(base, table.name, columns, pending, doubtful)
+    _put(base, table, columns, pending, doubtful)
     return names
 
 
@@ -228,21 +300,33 @@ def forget_emptied(base: Base, table: str, names: list[str], disputed: Collectio
 
 def _put(
     base: Base,
-    table: str,
+    table: Table,
     columns: tuple[str, ...],
-    groups: list[tuple[str, NDArray[np.uint64], NDArray[np.bool_]]],
+    groups: list[GroupRows],
     disputed: NDArray[np.uint64],
 ) -> None:
-    before = base.groups(table, [name for name, _, _ in groups])
-    for name, lines, doubtful in groups:
-        known = before.get(name)
-        rows = _undisputed(lines, doubtful, columns, known, disputed)
+    before = base.groups(table.name, [group.name for group in groups])
+    for group in groups:
+        known = before.get(group.name)
+        rows = _undisputed(group.lines, group.doubtful, columns, known, disputed)
         if known is not None and known.columns == columns and np.array_equal(known.rows, rows):
             continue
         if len(rows):
-            base.put(table, columns, name, rows.tobytes())
+            values = _values(base, table, group, rows[:, 0])
+            base.put(table.name, columns, group.name, rows.tobytes(), values)
         elif known is not None:
-            base.forget(table, [name])
+            base.forget(table.name, [group.name])
+
+
+def _values(base: Base, table: Table, group: GroupRows, keys: NDArray[np.uint64]) -> Values:
+    """What is kept of the values of a group; of disputed rows what was kept before."""
+    now = kept_values(table, group.lines[:, 0], (piece.rows() for piece in group.pieces))
+    if not group.doubtful.any() and len(keys) == len(group.lines):
+        return now
+    agreed = set(map(str, group.lines[~group.doubtful, 0].tolist()))
+    wanted = set(map(str, keys.tolist())) - agreed
+    older = {key: row for key, row in base.values(table.name, group.name).items() if key in wanted}
+    return older | {key: row for key, row in now.items() if key in agreed}
 
 
 def _undisputed(

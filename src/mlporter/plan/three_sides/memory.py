@@ -24,6 +24,8 @@ class Memory:
     Attributes:
         base: What was last sent.
         book: Where actions go.
+        snapshot: An earlier snapshot of the source that is to be taken as what was last sent; None
+            once that is done.
         whole: The source with all that it has, where only a part of it is carried: what is not in
             the part is not gone.
         count: How many rows of a table the target has.
@@ -34,6 +36,7 @@ class Memory:
 
     base: Base = field(default_factory=NoBase)
     book: ActionBook = field(default_factory=ActionBook)
+    snapshot: Source | None = None
     whole: Source | None = None
     count: Callable[[str], int] = lambda _: 0
     subject: str = ""

@@ -13,9 +13,10 @@ from mlporter.plan.three_sides.actions import Change
 from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.keys import owner_columns
 from mlporter.plan.three_sides.sides import ABSENT
+from mlporter.plan.three_sides.small_values import NOT_KNOWN, sent_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -118,6 +119,7 @@ class Row:
 
 _VALUES = ("value", "param_value", "tag_value")
 """Columns that hold what a row says."""
+_HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class SidedRow:
     base: Mapping[str, int] | None
     is_known: bool
     refused: Mapping[str, int] | None = None
+    kept: Callable[[], Mapping[str, object]] = dict
+    """Gives the values that were kept of what was last sent of it."""
 
     def was_refused(self, row: Row | None) -> bool:
         """Whether the target did not take this very row before: it is tried again each time."""
@@ -179,17 +183,53 @@ class SidedRow:
         if self.mine is None or self.theirs is None:
             return ()
         old, new = self.theirs.values, self.mine.values
-        return tuple(Change(self.column(name), old[name], new[name]) for name in columns)
+        return tuple(
+            Change(
+                self.column(name),
+                self._told(name, old[name]),
+                self._told(name, new[name]),
+                self.sent(name),
+            )
+            for name in columns
+        )
+
+    def _told(self, column: str, value: object) -> object:
+        """A value as it may be told: of what is secret, only that there is some."""
+        is_secret = column in self.table.by_name and self.table.by_name[column].secret
+        return _HIDDEN if is_secret and value is not None else value
+
+    def sent(self, column: str) -> object:
+        """What was last sent of a column, or `NOT_KNOWN`."""
+        if self.base is None:
+            return None if self.is_known else NOT_KNOWN
+        return sent_value(self.table, column, self.base, self.kept())
+
+    def one_sided(self) -> tuple[Change]:
+        """Of a row that only one side has: what the target has, and what it gets, or would."""
+        old, new = self.shown(self.theirs), self.shown(self.mine)
+        return (Change(self.field, old, new, self._sent_shown()),)
+
+    def _sent_shown(self) -> object:
+        row = self.mine or self.theirs
+        if self.base is None or row is None:
+            return None if self.is_known else NOT_KNOWN
+        column = self._telling_column(row)
+        return NOT_KNOWN if column is None else self.sent(column)
 
     def shown(self, row: Row | None) -> object:
         """What people are shown of a row: its value, if it has one."""
         if row is None:
             return None
+        column = self._telling_column(row)
+        if column is not None:
+            return self._told(column, row.values[column])
+        return f"{len(row.values.keys() - set(self.table.key))} columns"
+
+    def _telling_column(self, row: Row) -> str | None:
+        """The column that says what a row says; None if there is more than one."""
         rest = [name for name in row.values if name not in self.table.key]
         named = next((name for name in _VALUES if name in rest), None)
-        if named is not None:
-            return row.values[named]
-        return row.values[rest[0]] if len(rest) == 1 else f"{len(rest)} columns"
+        return rest[0] if named is None and len(rest) == 1 else named
 
     @property
     def is_servers_own(self) -> bool:

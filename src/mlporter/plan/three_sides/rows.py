@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.compare.streams import compare_streams
-from mlporter.plan.deleted_rows import LIFECYCLE
+from mlporter.plan.deleted_rows import DELETED_TIME, LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
 from mlporter.plan.three_sides.base import refused_name
 from mlporter.plan.three_sides.keys import group_name, key_text, owner_of
@@ -33,6 +34,7 @@ from mlporter.stores.protocols import Among
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
     from mlporter.plan.three_sides.actions import ActionBook
     from mlporter.plan.three_sides.base import Base
@@ -140,10 +142,15 @@ class RowPlanner:
             base = base_row(groups.get(group_name(table, row.values)), row.key_digest)
             is_known = base is not None or (owner in known and owner[0] != table.name)
             last = base_row(refused.get(group_name(table, row.values)), row.key_digest)
+            kept = partial(self._kept_values, table, row)
             sided = SidedRow(
-                table, key, owner, mine.get(key), theirs.get(key), base, is_known, last
+                table, key, owner, mine.get(key), theirs.get(key), base, is_known, last, kept
             )
             self._one(sided)
+
+    def _kept_values(self, table: Table, row: Row) -> Mapping[str, object]:
+        kept = self.base.values(table.name, group_name(table, row.values))
+        return kept.get(str(row.key_digest), {})
 
     def _one(self, row: SidedRow) -> None:
         if row.owner in self.refused:
@@ -174,7 +181,7 @@ class RowPlanner:
         mends = row.mine is not None and self.mends(row.table.name, row.mine.values, None)
         if is_loose or mends or (state is State.UNKNOWN and self.completes):
             outcome = Outcome.SEND
-        change = (Change(row.field, None, row.shown(row.mine)),)
+        change = row.one_sided()
         if outcome is Outcome.SEND and row.mine is not None:
             if why := self.refuses(row.table.name, row.mine.values):
                 self._stays(row, Outcome.CONFLICT, change, why, None)
@@ -212,7 +219,7 @@ class RowPlanner:
     def _only_there(self, row: SidedRow) -> None:
         """A row that the source lacks: added at the target, or removed at the source."""
         state = state_of(ABSENT, row.whole(row.theirs), row.base_digest(row.theirs))
-        change = (Change(row.field, row.shown(row.theirs), None),)
+        change = row.one_sided()
         if state in {State.UNKNOWN, State.TARGET_EDITED}:
             is_nobodys = state is State.UNKNOWN and self.completes
             if not row.is_servers_own and not is_nobodys:
@@ -245,6 +252,7 @@ class RowPlanner:
             for name, digest in mine.digests.items()
             if digest != theirs.digests[name]
             and not self.is_limit(row.table.name, name, mine.values[name])
+            and not (name == DELETED_TIME and _are_deleted(mine, theirs))
         }
         if _is_deleted_version(row, mine) and row.is_known:
             # What becomes of things that were sent, and are gone, is told with all others.
@@ -344,10 +352,7 @@ class RowPlanner:
         self.book.add(action)
         if outcome is Outcome.CONFLICT:
             telling = [c for c in changes if c.field not in FOLLOW] or changes
-            said = ", ".join(
-                f"{c.field} is {_short(c.new)} at the source and {_short(c.old)} at the target"
-                for c in telling
-            )
+            said = ", ".join(map(_on_all_sides, telling))
             reason = f"{said}: {why}" if why else said
             plan.conflicts.append((row.unit, row.name, reason))
         digest = row.mine or row.theirs or theirs
@@ -367,6 +372,11 @@ _EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
 _PUT_BACK = "somebody removed it at the target, and it is put back"
 
 
+def _are_deleted(mine: Row, theirs: Row) -> bool:
+    """Whether both sides have deleted a thing, each at a time of its own."""
+    return {row.values.get("lifecycle_stage") for row in (mine, theirs)} == {"deleted"}
+
+
 def _is_deleted_version(row: SidedRow, mine: Row) -> bool:
     """Whether the source has deleted a version that the target still has."""
     return row.table.name == "model_versions" and mine.values["current_stage"] == DELETED_STAGE
@@ -380,6 +390,12 @@ def _telling(columns: Mapping[str, State]) -> set[State]:
 def _over(states: set[State]) -> str:
     """What is said of values that the source's come over: that somebody may have made them."""
     return "; ".join(sorted(state.value for state in states - {State.SOURCE_CHANGED}))
+
+
+def _on_all_sides(change: Change) -> str:
+    last = f" ({_short(change.sent)} was last sent)" if change.is_third else ""
+    at_target = f"{_short(change.old)} at the target{last}"
+    return f"{change.field} is {_short(change.new)} at the source and {at_target}"
 
 
 def _short(value: object) -> str:

@@ -183,12 +183,12 @@ class Vanished:
 
     def _edited_in(self, name: str, sides: Sides, keys: set[str]) -> set[str]:
         table = sides.pair.table
-        names = [name for name, _, _ in groups_of(table, _plain(name, sides), ())]
+        names = [group.name for group in groups_of(table, _plain(name, sides), ())]
         known = self.planner.base.groups(name, names)
         owners = _owners(name, sides)
         found = set()
-        for group, lines, _ in groups_of(table, _plain(name, sides), ()):
-            base = known.get(group)
+        for group in groups_of(table, _plain(name, sides), ()):
+            base, lines = known.get(group.name), group.lines
             is_same = (
                 base is not None
                 and base.columns == tuple(table.schema.names)
@@ -197,7 +197,7 @@ class Vanished:
                 <= {tuple(line) for line in base.rows.tolist()}
             )
             if not is_same:
-                found.add(owners.get(group, group))
+                found.add(owners.get(group.name, group.name))
         return keys & found
 
     def _used(self, kind: str, keys: set[str]) -> set[str]:

@@ -14,6 +14,7 @@ from mlporter.artifacts.scan import Owner, find_outside, scan_owners
 from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import UriMap
+from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, UnreachableError
 from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
 from mlporter.stores.artifact_places.places import Places, open_local
@@ -187,7 +188,8 @@ class DatabaseFiles(StoreFiles):
 
     def _is_empty(self) -> bool:
         """Whether the tables name no owner of files."""
-        owners = (rows_of(self._reader, table, (key,)) for table, key in _TABLES.values())
+        kinds = (FILE_OWNERS[kind] for kind in _IN_FOLDERS)
+        owners = (rows_of(self._reader, kind.table, (kind.key,)) for kind in kinds)
         return not any(True for rows in owners for _ in rows)
 
     def _shows_files(self) -> bool:
@@ -221,7 +223,7 @@ class DatabaseFiles(StoreFiles):
 
     def _known(self, kind: str, ids: tuple[str, ...]) -> frozenset[str]:
         """Which of some ids the tables have."""
-        table, column = _TABLES[kind]
+        table, column = FILE_OWNERS[kind].table, FILE_OWNERS[kind].key
         if not ids or table not in self._tables:
             return frozenset()
         batches = self._reader.read(table, (column,), Among(column, ids))
@@ -232,11 +234,8 @@ def _id_bytes(owner: Owner) -> bytes:
     return owner.id.encode()
 
 
-_TABLES = {
-    "run": ("runs", "run_uuid"),
-    "logged_model": ("logged_models", "model_id"),
-    "trace": ("trace_info", "request_id"),
-}
+_IN_FOLDERS = ("run", "logged_model", "trace")
+"""Owners whose files MLflow keeps in a folder of their name."""
 
 
 def _orphans_notes(folders: int, unseen: int) -> Iterator[str]:

@@ -6,12 +6,14 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.ownership import Where
+from mlporter.bundle.signing import check_private_key, sign_manifest
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
 from mlporter.catalogue.types import Kind
 from mlporter.compare.latest_metrics import LatestMetrics
@@ -36,6 +38,7 @@ from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from os import PathLike
 
     import pyarrow as pa
 
@@ -70,6 +73,7 @@ def export(
     include_tables: Sequence[str] = (),
     source_env: str | None = None,
     selection: Asked = None,
+    sign: str | PathLike[str] | None = None,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Export a registry, or a part of it, to a directory.
@@ -98,6 +102,8 @@ def export(
         source_env: What the names of the source's own variables begin with, such as ``DEV_``.
         selection: What to export, with all that it depends on: a `Selection`, or a mapping such
             as ``{"models": ["churn*"]}``; None is everything.
+        sign: The file of a private key: the bundle's manifest is signed with it, in the OpenSSF
+            model-signing format.
         on_progress: Told how far it is.
 
     Raises:
@@ -126,6 +132,8 @@ def export(
         raise UsageError("a bundle is a directory", subject=str(place))
     if resume and restart:
         raise UsageError("resume and restart exclude each other")
+    if sign is not None:
+        check_private_key(str(sign))
     started = monotonic()
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     origin = locate(source, source_env)
@@ -156,6 +164,8 @@ def export(
             work.run()
     finally:
         opened.close()
+    if sign is not None:
+        sign_manifest(Path(bundle_address(place)), str(sign))
     return work.result(place, monotonic() - started)
 
 

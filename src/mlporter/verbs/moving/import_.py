@@ -10,6 +10,7 @@ from mlporter.verbs.moving.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     from mlporter.execute.options import ArtifactsMode
     from mlporter.execute.result import Result
@@ -44,6 +45,7 @@ def import_(
     force: bool = False,
     rebase: bool = False,
     plan_out: str | None = None,
+    require_signature: str | PathLike[str] | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -82,10 +84,12 @@ def import_(
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         rename_prefix: What goes before the names of experiments: a folder, on Databricks.
         to_workspace: The workspace that everything goes to; None keeps them.
-        state: The folder that remembers what was last sent; None is one of the user's.
+        state: The folder that remembers what was last sent; None is one of the user's. An earlier
+            bundle is taken as what was last sent, and only read.
         force: With ``update``: also over what was edited at the target, or is newer there.
         rebase: Nothing is remembered any more: what differs counts as edited at the target.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
+        require_signature: The file of a public key: the bundle must be signed with its private one.
         dry_run: Plan, and write nothing.
         on_progress: Told how far it is.
 
@@ -116,6 +120,7 @@ def import_(
         "force": force,
         "rebase": rebase,
         "plan_out": plan_out,
+        "require_signature": None if require_signature is None else str(require_signature),
         "dry_run": dry_run,
     }
     return Request("import", bundle, target, arguments).run(on_progress)

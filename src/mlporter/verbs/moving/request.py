@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.signing import check_manifest
 from mlporter.errors import UsageError
 from mlporter.execute.options import Expected, TransferOptions
 from mlporter.plan.policy import InStep, Policy
@@ -12,6 +14,7 @@ from mlporter.redaction import redact
 from mlporter.selection import as_selection
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users
+from mlporter.stores.opening import bundle_address
 from mlporter.verbs.moving.transfer import transfer
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ class Request:
         place = locate(self.target, given.get("target_env"))
         if self.verb == "import" and origin.kind is not AddressKind.BUNDLE:
             raise UsageError("import reads a bundle", subject=str(origin), hint="use mlporter copy")
+        if given.get("require_signature") is not None:
+            check_manifest(Path(bundle_address(origin)), given["require_signature"])
         return transfer(self.verb, origin, place, self._options(origin, place), on_progress)
 
     def _options(self, origin: Address, place: Address) -> TransferOptions:

@@ -71,8 +71,9 @@ def sync(
     the source win over whatever differs. `full` reads everything on both sides, and not only what
     seems to have changed.
 
-    `state` is the folder that remembers what was last sent; None is one of the user's. Where
-    nothing is remembered any more, `rebase` takes what differs now as edited at the target.
+    `state` is the folder that remembers what was last sent; None is one of the user's. If it is a
+    bundle, what is in it is taken as what was last sent, and it is only read. Where nothing is
+    remembered any more, `rebase` takes what differs now as edited at the target.
     `plan_out` writes the plan to a file, for `apply`, and nothing to the target. Other arguments
     are those of `copy`.
 

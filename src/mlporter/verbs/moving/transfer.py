@@ -7,12 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UnsupportedError, UsageError
-from mlporter.execute.dangling import WithoutDangling
-from mlporter.execute.database.transfer import DatabaseTransfer
+from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory, write_plan
 from mlporter.execute.options import TransferOptions, check_options
 from mlporter.execute.orphans import check_orphans
-from mlporter.execute.remarks import look_through
 from mlporter.execute.unreadable_files import check_strict
 from mlporter.selection import select
 from mlporter.stores.addresses.address import Address, AddressKind
@@ -24,9 +22,7 @@ from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result
-    from mlporter.plan.three_sides.memory import Memory
     from mlporter.progress import OnProgress
-    from mlporter.stores.protocols import Source
 
 __all__ = ["transfer"]
 
@@ -76,11 +72,9 @@ def transfer(
             options.check(chosen)
         with opened_memory(origin, place, options) as memory:
             memory.whole, memory.lists = opened, bool(options.plan_out or options.expected)
-            if place.kind is AddressKind.SERVER:
-                result = _into_server(verb, chosen, place, options, on_progress, memory)
-            else:
-                work = DatabaseTransfer(verb, chosen, place, options, on_progress, memory)
-                result = work.preview(started) if options.dry_run else work.run(started)
+            result = into_target(
+                verb, chosen, place, options, memory, on_progress=on_progress, started=started
+            )
             if options.plan_out is not None:
                 write_plan(options.plan_out, options.header, memory.book)
         return _with_next_command(result, (origin, place), options)
@@ -116,46 +110,6 @@ def _following(
         return command_line("inspect", typed[1:], [("source-env", options.target_env or "")])
     named = [option for option in options.words() if option[0] == "registry"]
     return command_line("diff", typed, [*named, *options.sides()], part)
-
-
-def _into_server(  # noqa: PLR0917 -- as a database's
-    verb: str,
-    source: Source,
-    place: Address,
-    options: TransferOptions,
-    on_progress: OnProgress,
-    memory: Memory,
-) -> Result:
-    """Carry a registry into a tracking server: step by step, as it takes no transaction."""
-    # MLflow takes seconds to import, which a server's credentials need.
-    from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
-
-    options.check_for_server()
-    seen = look_through(source, on_progress)
-    told = seen.others
-    if seen.dangling:
-        source = WithoutDangling(source, seen.dangling)
-        told += tuple(source.entries())
-    work = ServerTransfer(
-        source,
-        place,
-        options.policy,
-        options.workers,
-        options.retry_time,
-        options.uri_map,
-        on_progress,
-        copies=options.copies(source),
-        dry=options.dry_run,
-        memory=memory,
-        expected=options.expected,
-    )
-    try:
-        for item in told:
-            work.context.left_out.add(item)
-        work.run()
-        return work.result(verb, options.artifacts)
-    finally:
-        work.close()
 
 
 def _check_target(place: Address) -> None:

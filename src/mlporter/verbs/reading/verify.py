@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.checks.verify import VerifyMode, VerifyReport, verify_bundle
 from mlporter.bundle.documents.manifest import load_manifest
+from mlporter.bundle.folder.layout import SIGNATURE
+from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
-from mlporter.errors import ExitCode, UsageError
+from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
@@ -18,6 +20,7 @@ from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     from mlporter.compare.report import DiffReport
     from mlporter.stores.addresses.address import Place
@@ -65,6 +68,7 @@ def verify(
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
+    require_signature: str | PathLike[str] | None = None,
     on_progress: OnProgress = silent,
 ) -> VerifyResult:
     """Check a bundle: structure and every sum, or less with `quick` and `sample`.
@@ -80,6 +84,8 @@ def verify(
         workers: Files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the variables of `against` alone begin with.
+        require_signature: The file of a public key: the manifest must be signed with its private
+            one.
         on_progress: Told how far it is.
 
     Raises:
@@ -106,6 +112,11 @@ def verify(
             fraction=1.0 if sample is None else sample,
             on_progress=progress,
         )
+    if require_signature is not None:
+        try:
+            check_manifest(Path(bundle_address(place)), str(require_signature))
+        except RefusedError as error:
+            check.add(SIGNATURE, "signature", error.message)
     compared = None
     if against is not None and not check.exit_code:
         from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most bundles are checked alone

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
@@ -38,6 +39,27 @@ def test_the_outcome_is_the_call_s():
     assert interruptible(lambda: 42, lambda: None) == 42
     with pytest.raises(ZeroDivisionError):
         interruptible(lambda: 1 / 0, lambda: None)
+
+
+def test_a_call_that_took_too_long_for_itself_has_ended():
+    def call():
+        raise TimeoutError("the database's own")
+
+    with pytest.raises(TimeoutError, match="own"):
+        interruptible(call, lambda: None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_fork_makes_calls_too():
+    """It has none of the threads that wait for them."""
+    interruptible(int, lambda: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads.
+        child = os.fork()
+    if not child:
+        os._exit(interruptible(lambda: 7, lambda: None))
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 7
 
 
 def test_an_interrupt_cancels_and_waits_for_the_end():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, source_and
+from mlporter.cli.options import CONTEXT, output_options, sign_option, source_and
 from mlporter.cli.selection_options import transfer_options
 from mlporter.redaction import redact_address
 
@@ -22,6 +22,7 @@ __all__ = ["command"]
 @transfer_options(to_bundle=True)
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
 @click.option("--restart", is_flag=True, help="Begin anew, and replace what is there.")
+@sign_option("the bundle's manifest")
 @output_options
 def command(session: Session, /, *, source: str, bundle: str, **options: Any) -> int:
     """Export SOURCE, or a part of it, to the new directory BUNDLE.

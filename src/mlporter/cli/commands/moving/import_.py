@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, said_when_interrupted
+from mlporter.cli.options import (
+    CONTEXT,
+    output_options,
+    require_signature_option,
+    said_when_interrupted,
+)
 from mlporter.cli.selection_options import merge_options, transfer_options
 
 if TYPE_CHECKING:
@@ -20,6 +25,7 @@ __all__ = ["command"]
 @click.argument("bundle")
 @click.argument("target")
 @transfer_options(merge_options, from_bundle=True)
+@require_signature_option("BUNDLE")
 @output_options
 def command(session: Session, /, *, bundle: str, target: str, **options: Any) -> int:
     """Import BUNDLE, all of it or a part, into TARGET: a database or a server.

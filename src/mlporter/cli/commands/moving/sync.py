@@ -16,6 +16,7 @@ from mlporter.cli.options import (
 )
 from mlporter.cli.selection_options import sync_options, transfer_options, watch_option
 from mlporter.cli.watching import watching
+from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -46,7 +47,10 @@ def command(
     session.when_interrupted = ROUNDS_STAY if watch else said_when_interrupted(target)
 
     def once(on_progress: OnProgress) -> Result:
-        return mlporter.sync(source, target, **options, on_progress=on_progress)
+        result = mlporter.sync(source, target, **options, on_progress=on_progress)
+        if watch is not None and _is_remembered(result, options["state"]):
+            options["state"] = None
+        return result
 
     if watch is not None:
         return watching(session, once, watch, said=f"{source} to {target}")
@@ -54,3 +58,11 @@ def command(
         result = once(on_progress)
     session.output.transferred(result)
     return result.exit_code
+
+
+def _is_remembered(result: Result, state: str | None) -> bool:
+    """Whether what a bundle said of the base is remembered now: later rounds go on from there."""
+    from mlporter.execute.memory import is_snapshot  # noqa: PLC0415 -- numpy, which `--help` needs not
+
+    is_done = not result.dry_run and result.exit_code is not ExitCode.REFUSED
+    return is_done and is_snapshot(state)

@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     allow_root_option,
     map_uri_option,
     output_options,
+    require_signature_option,
     retry_time_option,
     sample_option,
     source_env_option,
@@ -32,6 +33,7 @@ __all__ = ["command"]
 @source_env_option("that place")
 @map_uri_option
 @allow_root_option
+@require_signature_option("The bundle")
 @workers_option
 @retry_time_option
 @output_options
@@ -48,6 +50,7 @@ def command(
     workers: int,
     retry_time: float,
     source_env: str | None,
+    require_signature: str | None,
 ) -> int:
     """Check that BUNDLE is complete, and that every part of it is what was written.
 
@@ -66,6 +69,7 @@ def command(
             workers=workers,
             retry_time=retry_time,
             source_env=source_env,
+            require_signature=require_signature,
             on_progress=on_progress,
         )
     session.output.verified(result)

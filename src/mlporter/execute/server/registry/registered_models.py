@@ -98,6 +98,17 @@ class Registry:
             Renamed("registered model", old, new) for (_, old), new in context.ids.models.items()
         ]
 
+    def find_own_files(self) -> None:
+        """Note where the server has files that versions have of their own."""
+        self._locations = locations_of(self._context.source)
+        for key, rows in self._versions():
+            there = self._there.get(self._target(key))
+            versions = {} if there is None else there.versions
+            for row in rows:
+                version = versions.get(row["version"])
+                if version is not None and source_tags.PLACEHOLDER not in version.tags:
+                    self._note_files(row, version)
+
     def _target(self, key: Key) -> Key:
         ids = self._context.ids
         return ids.workspace(key[0]), ids.model(*key)
@@ -220,8 +231,16 @@ class Registry:
         good = {alias: number for alias, number in wanted.items() if number in made}
         self._set(_ALIASES, name, good, there.aliases, partial(writer.set_alias, name))
 
-    def _refuse(self, key: Key, what: object, kind: str, why: str, reason: str = "refused") -> None:
-        self._context.leave("model_version", f"{key[0]}/{key[1]}/{what}", "", reason, why)
+    def _refuse(  # noqa: PLR0917 -- what is told of it
+        self,
+        key: Key,
+        what: object,
+        kind: str,
+        why: str,
+        reason: str = "refused",
+        path: str = "",
+    ) -> None:
+        self._context.leave("model_version", f"{key[0]}/{key[1]}/{what}", path, reason, why)
         table = "registered_model_aliases" if kind == "alias" else "model_versions"
         self._context.fail(table)
 
@@ -264,7 +283,10 @@ class Registry:
             return False
         if got != number:
             writer.delete_model_version(name, got)
-            self._refuse(key, number, "version", f"the server gives it the number {got}")
+            # Versions that were deleted there are not shown: the next try begins after this one.
+            writer.set_registered_model_tag(name, source_tags.PLACEHOLDER, str(got))
+            why = f"the server gives it the number {got}"
+            self._refuse(key, number, "version", why, "another-number", path=str(got))
             return False
         context.wrote("model_versions")
         context.wrote("model_version_tags", len(tags) - len(late))

@@ -1,0 +1,123 @@
+"""`mlporter promote`: a model version from one registry to another, with gates and a way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import mlporter
+from mlporter.cli.options import (
+    CONTEXT,
+    allow_root_option,
+    artifact_root_option,
+    map_uri_option,
+    output_options,
+    require_signature_option,
+    retry_time_option,
+    sign_option,
+    source_env_option,
+    target_env_option,
+    workers_option,
+)
+from mlporter.cli.render.promotion import render_promotion
+
+if TYPE_CHECKING:
+    from mlporter.cli.session import Session
+
+__all__ = ["command"]
+
+_STOPPED = "alias and stage did not move; the same command goes on where it was"
+
+
+@click.command("promote", context_settings=CONTEXT, short_help="Promote a model version.")
+@click.argument("model", nargs=-1, metavar="[MODEL]...")
+@click.option("--from", "source", metavar="SOURCE", help="Where the model is.")
+@click.option("--to", "target", metavar="TARGET", help="Where it goes: a database or a server.")
+@source_env_option("SOURCE")
+@target_env_option("TARGET")
+@click.option("--as", "name", metavar="NAME", help="What the model is called in TARGET.")
+@click.option("--alias", multiple=True, help="An alias that names it then. Repeatable.")
+@click.option("--stage", metavar="STAGE", help="The stage that it goes to.")
+@click.option("--archive-existing", is_flag=True, help="Archive what is in that stage now.")
+@click.option("--tag", multiple=True, metavar="KEY=VALUE", help="Tag it there. Repeatable.")
+@click.option("--description", metavar="TEXT", help="Describe it there; else as in SOURCE.")
+@click.option(
+    "--require-tag",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Gate: it, or its run, has this tag. Repeatable.",
+)
+@click.option(
+    "--require",
+    multiple=True,
+    metavar="LIMIT",
+    help='Gate: such as "metrics.rmse < 0.2". Repeatable.',
+)
+@click.option(
+    "--better-than",
+    multiple=True,
+    metavar="ALIAS:METRIC:min|max",
+    help="Gate: better than what ALIAS names in TARGET: champion:metrics.rmse:min. Repeatable.",
+)
+@click.option("--require-finished", is_flag=True, help="Gate: its run is FINISHED.")
+@click.option("--require-model-signature", is_flag=True, help="Gate: it says what goes in and out.")
+@click.option("--flavor", multiple=True, help="Gate: it has this flavor, or another. Repeatable.")
+@click.option("--no-pickle", is_flag=True, help="Gate: no file that Python unpickles.")
+@click.option("--max-size", metavar="SIZE", help="Gate: not larger than this, such as 500MB.")
+@click.option("--load-check", is_flag=True, help="Load it in TARGET, and compare predictions.")
+@sign_option("the model in TARGET")
+@require_signature_option("Gate: it")
+@click.option("--with-parents", is_flag=True, help="Bring the parents of its run.")
+@click.option("--model-only", is_flag=True, help="Leave the other files of its run.")
+@click.option("--keep-version", is_flag=True, help="Keep its number; else the next free one.")
+@click.option("--reference", is_flag=True, help="Point at the files of SOURCE; copy none.")
+@artifact_root_option
+@map_uri_option
+@allow_root_option
+@click.option("--receipt", metavar="FILE", help="Where the receipt is written.")
+@click.option("--undo", metavar="RECEIPT", help="Put alias and stages back as they were.")
+@click.option("-n", "--dry-run", is_flag=True, help="Judge the gates, and plan; write nothing.")
+@workers_option
+@retry_time_option
+@output_options
+def command(
+    session: Session,
+    /,
+    *,
+    model: tuple[str, ...],
+    source: str | None,
+    target: str | None,
+    undo: str | None,
+    **options: Any,
+) -> int:
+    """Bring a model version from one registry to another.
+
+    MODEL is models:/NAME/3, models:/NAME@ALIAS, models:/NAME/Production, models:/NAME/latest, or
+    models:/NAME for all versions. Its run, logged model and artifacts come along. Every gate is
+    judged before anything is written (exit code 4 if one is closed). The files are read back and
+    held against the source's; stage and alias move last of all.
+
+    A receipt says what was done. `--undo RECEIPT` puts alias and stages back, unless somebody
+    changed them since; the version stays.
+    """
+    if undo is not None:
+        if model or source:
+            raise click.UsageError("--undo takes a receipt, and neither MODEL nor --from.")
+        with session.working() as on_progress:
+            result = mlporter.undo_promotion(
+                undo,
+                target=target,
+                target_env=options["target_env"],
+                retry_time=options["retry_time"],
+                dry_run=options["dry_run"],
+                on_progress=on_progress,
+            )
+    else:
+        if not model or source is None or target is None:
+            raise click.UsageError("MODEL, --from SOURCE and --to TARGET are needed.")
+        session.when_interrupted = _STOPPED
+        with session.working() as on_progress:
+            result = mlporter.promote(model, source, target, **options, on_progress=on_progress)
+    session.output.told(result.as_dict(), render_promotion(result))
+    return int(result.exit_code)

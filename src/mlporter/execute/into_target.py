@@ -1,0 +1,90 @@
+"""A source into a target of whatever kind: planned, and carried out unless only a plan is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlporter.execute.dangling import WithoutDangling
+from mlporter.execute.database.transfer import DatabaseTransfer
+from mlporter.execute.remarks import look_through
+from mlporter.stores.addresses.address import Address, AddressKind
+
+if TYPE_CHECKING:
+    from mlporter.execute.options import TransferOptions
+    from mlporter.execute.result import Result
+    from mlporter.plan.three_sides.memory import Memory
+    from mlporter.progress import OnProgress
+    from mlporter.stores.protocols import Source
+
+__all__ = ["into_target"]
+
+
+def into_target(
+    verb: str,
+    source: Source,
+    place: Address,
+    options: TransferOptions,
+    memory: Memory,
+    *,
+    on_progress: OnProgress,
+    started: float,
+) -> Result:
+    """Plan what becomes of a target, and carry it out unless only a plan is asked for.
+
+    Args:
+        verb: What the result is called by.
+        source: What is carried.
+        place: A database or a server.
+        options: What the caller asked for.
+        memory: What was last sent there.
+        on_progress: Told how far it is.
+        started: When the work began, by `time.monotonic`.
+
+    Raises:
+        RefusedError: conflicts and the like; nothing was written.
+    """
+    if place.kind is AddressKind.SERVER:
+        return _into_server(verb, source, place, options, on_progress, memory)
+    options.check(source)
+    work = DatabaseTransfer(verb, source, place, options, on_progress, memory)
+    return work.preview(started) if options.dry_run else work.run(started)
+
+
+def _into_server(  # noqa: PLR0917 -- as above
+    verb: str,
+    source: Source,
+    place: Address,
+    options: TransferOptions,
+    on_progress: OnProgress,
+    memory: Memory,
+) -> Result:
+    """Carry a registry into a tracking server: step by step, as it takes no transaction."""
+    # MLflow takes seconds to import, which a server's credentials need.
+    from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
+
+    options.check_for_server()
+    seen = look_through(source, on_progress)
+    told = seen.others
+    if seen.dangling:
+        source = WithoutDangling(source, seen.dangling)
+        told += tuple(source.entries())
+    work = ServerTransfer(
+        source,
+        place,
+        options.policy,
+        options.workers,
+        options.retry_time,
+        options.uri_map,
+        on_progress,
+        copies=options.copies(source),
+        dry=options.dry_run,
+        memory=memory,
+        expected=options.expected,
+    )
+    try:
+        for item in told:
+            work.context.left_out.add(item)
+        work.run()
+        return work.result(verb, options.artifacts)
+    finally:
+        work.close()

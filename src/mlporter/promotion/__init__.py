@@ -1,0 +1,1 @@
+"""One model version from one registry to another: gates before, proof after, a way back."""
