@@ -11,7 +11,8 @@
     │   └── BundleUnfinishedError     5  it has no manifest: the export never finished
     ├── UnreachableError              6  a source or target cannot be reached, read or written
     │   ├── AccessDeniedError         6  reached, but not allowed
-    │   └── OutsideError              6  a place of files that is nobody's artifact root
+    │   ├── OutsideError              6  a place of files that is nobody's artifact root
+    │   └── NeedsMlflowError          6  what is asked for needs MLflow, which is not installed
     ├── BundleInUseError              7  another process is working in the bundle
     ├── StateInUseError               7  another process is at work between the same two places
     ├── ReadBackError                70  what was written is not what was read back (rolled back)
@@ -38,6 +39,7 @@ __all__ = [
     "InterruptedByUserError",
     "LeftOut",
     "MlporterError",
+    "NeedsMlflowError",
     "OutsideError",
     "ReadBackError",
     "RefusedError",
@@ -157,6 +159,10 @@ class OutsideError(UnreachableError):
     ) -> None:
         super().__init__(message, subject=subject, hint=hint)
         self.is_there = is_there
+
+
+class NeedsMlflowError(UnreachableError):
+    """What is asked for needs MLflow's own code, and MLflow is not installed."""
 
 
 class RowRefusedError(UnreachableError):

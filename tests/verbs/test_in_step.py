@@ -70,7 +70,7 @@ def stay_in_step(source, target, rounds):
     """Sync after whatever people did, round after round."""
     files = {"artifact_root": Path.cwd() / "root"}
     mlporter.sync(source, target, **files)
-    sent, was_edited = cells(target), False
+    sent, was_edited = [cells(target)], False
     for here, there, wishes, kill in rounds:
         let_happen(source, here)
         let_happen(target, there)
@@ -98,7 +98,7 @@ def stay_in_step(source, target, rounds):
             found = mlporter.diff(source, target, artifacts="none").differences
             found = [one for one in found if one.columns.keys() != {"deleted_time"}]  # twice
             assert not [one for one in found if not (was_edited and is_of_the_target(one))]
-        sent = now
+        sent.append(now)
 
 
 def killed(source, target, after, wanted, sent):

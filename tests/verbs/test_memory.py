@@ -10,8 +10,10 @@ from contextlib import closing
 
 import pytest
 
+import mlporter
+from mlporter.stores.database.engines import sqlite
 from tests.support.engines import copy_sqlite
-from tests.support.memory import forked_peak
+from tests.support.memory import forked_peak, traced_peak
 from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import fill_metrics
 
@@ -60,6 +62,40 @@ def test_four_times_the_large_texts_take_the_same_memory(mlflow_sqlite_template,
 
     # The texts alone are 240 MB more.
     assert max(growth(*found).values()) < 120, found
+
+
+def test_a_sync_holds_no_runs_that_did_not_change(mlflow_sqlite_template, tmp_path, monkeypatch):
+    # What a batch of rows takes is not what is measured.
+    monkeypatch.setattr(sqlite, "_MOST_ROWS", 250)
+    source, target = tmp_path / "source.db", tmp_path / "target.db"
+    copy_sqlite(mlflow_sqlite_template, source)
+
+    def sync():
+        state = tmp_path / "state"
+        return mlporter.sync(sqlite_url(source), sqlite_url(target), artifacts="none", state=state)
+
+    found = []
+    for runs in (range(500), range(500, 3_500)):
+        add_runs(source, runs)
+        assert sync().rows >= 2 * len(runs)
+        sync()  # and now all that it takes is imported
+        found.append(traced_peak(sync, tries=2))
+
+    # The ids of 3,000 runs alone, as Python has them, take a quarter of a megabyte.
+    assert found[1] - found[0] < 100_000, found
+
+
+def add_runs(path, numbers):
+    """Runs with a tag each."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany(
+            "INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage, status)"
+            " VALUES (?, 0, 'active', 'FINISHED')",
+            ((f"{number:032d}",) for number in numbers),
+        )
+        database.executemany(
+            "INSERT INTO tags VALUES ('k', 'v', ?)", ((f"{number:032d}",) for number in numbers)
+        )
 
 
 def add_spans(path, count):

@@ -174,22 +174,29 @@ def cells(address: str) -> dict[Cell, Any]:
 
 
 def lost(
-    sent: dict[Cell, Any], edited: dict[Cell, Any], now: dict[Cell, Any], named: set[str]
+    sent: list[dict[Cell, Any]], edited: dict[Cell, Any], now: dict[Cell, Any], named: set[str]
 ) -> list[str]:
     """What people did at the target, and is no more as they left it: of what nobody was told.
 
     Args:
-        sent: The target when something was last sent there.
+        sent: The target after each time that something was sent there. Who puts back what was sent
+            once has no edit that could be told from it.
         edited: The target before the next time.
         now: The target after it.
         named: What the result names.
     """
-    changed = [cell for cell in {*sent, *edited} if sent.get(cell, _NO) != edited.get(cell, _NO)]
+    last = sent[-1]
+    changed = [
+        cell
+        for cell in {*last, *edited}
+        if last.get(cell, _NO) != edited.get(cell, _NO)
+        and (cell not in edited or all(then.get(cell, _NO) != edited[cell] for then in sent))
+    ]
     gone = [cell for cell in changed if edited.get(cell, _NO) != now.get(cell, _NO)]
     return [
-        f"{cell}: {sent.get(cell, _NO)} -> {edited.get(cell, _NO)} -> {now.get(cell, _NO)}"
+        f"{cell}: {last.get(cell, _NO)} -> {edited.get(cell, _NO)} -> {now.get(cell, _NO)}"
         for cell in gone
-        if not names_of_cell(cell, sent, edited, now) & named
+        if not names_of_cell(cell, last, edited, now) & named
     ]
 
 

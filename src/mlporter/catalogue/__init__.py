@@ -13,7 +13,9 @@ from mlporter.catalogue.revisions import (
     HEAD_REVISION,
     RETIRED_COLUMNS,
     REVISIONS,
+    is_newer_release,
     is_older,
+    minor_of,
     release_of,
 )
 from mlporter.catalogue.tables import (
@@ -44,8 +46,10 @@ __all__ = [
     "REVISIONS",
     "TABLES",
     "USER_TABLES",
+    "is_newer_release",
     "is_older",
     "known_table",
+    "minor_of",
     "release_of",
     "table",
 ]

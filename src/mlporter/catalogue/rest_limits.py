@@ -18,9 +18,9 @@ __all__ = [
     "HIDDEN_COLUMNS",
     "HIDDEN_ROWS",
     "HIDDEN_TABLES",
-    "LINKS",
     "NUMBERS",
     "UNSETTABLE",
+    "USUAL",
 ]
 
 HIDDEN_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -98,9 +98,22 @@ EMPTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Columns of `BLANKS` in which an empty JSON list or object looks like nothing, too."""
 
-LINKS: Mapping[str, tuple[str, ...]] = MappingProxyType({"spans": ("content",)})
-"""JSON in which no links and an empty list of links look the same: newer MLflows write the
-latter, and a server writes what it takes in its own way."""
+USUAL: Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
+    {
+        "spans": {
+            "content": (
+                (', "links": []', ""),
+                (
+                    ', "kind": "SPAN_KIND_INTERNAL", "start_time_unix_nano"',
+                    ', "start_time_unix_nano"',
+                ),
+            )
+        }
+    }
+)
+"""JSON in which what is usual looks the same whether it is written or not, as MLflow writes it, and
+without: newer MLflows write that a span has no links, and (3.18) that it is of the usual kind. In a
+text inside of it, it would be written otherwise."""
 
 NUMBERS: Mapping[str, tuple[str, ...]] = MappingProxyType({"assessments": ("value",)})
 """JSON in which whole numbers and floats look the same: 1 and 1.0."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEAD_REVISION", "RETIRED_COLUMNS", "REVISIONS", "is_older", "release_of"]
+__all__ = [
+    "HEAD_REVISION",
+    "RETIRED_COLUMNS",
+    "REVISIONS",
+    "is_newer_release",
+    "is_older",
+    "minor_of",
+    "release_of",
+]
 
 HEAD_REVISION = "f4a9b2c7d1e6"
 """The revision that the catalogue describes (MLflow 3.18)."""
@@ -107,6 +116,20 @@ _POSITIONS = {revision: position for position, (revision, _) in enumerate(REVISI
 def release_of(revision: str) -> str | None:
     """The first MLflow release known to have `revision`, or None if it is unknown."""
     return _RELEASES.get(revision)
+
+
+def is_newer_release(version: str) -> bool:
+    """Whether a release is of a later minor version than the one that has `HEAD_REVISION`.
+
+    >>> is_newer_release("99.1.0.dev0"), is_newer_release("2.9.2"), is_newer_release("")
+    (True, False, False)
+    """
+    return minor_of(version) > minor_of(_RELEASES[HEAD_REVISION])
+
+
+def minor_of(version: str) -> tuple[int, ...]:
+    """The first two numbers of a release, to be compared; () where there are none."""
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def is_older(revision: str) -> bool | None:

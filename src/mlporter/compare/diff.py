@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.prefetch import read_ahead
-from mlporter.catalogue.tables.own import ARTIFACTS
+from mlporter.catalogue.tables.own import ARTIFACTS, UNKNOWN_FIELDS
 from mlporter.compare.files import compare_files
 from mlporter.compare.report import LEFT_OUT_KEPT, UNREADABLE, Difference, DiffReport, TableCounts
 from mlporter.compare.scope import ANCHORED, CompareOptions, decide_scope
 from mlporter.compare.shape import Normalise, Pair, Shaper, blank_places
 from mlporter.compare.streams import compare_streams
 from mlporter.compare.version_places import anchored_places
+from mlporter.stores.rows.unknown_fields import may_have_fields, said_of, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +108,8 @@ class _Comparison:
         self._ignored.extend(scope.ignored)
         tables = {pair.table.name: self._compare_table(pair) for pair in scope.pairs}
         self._note_unread(tables)
+        if self._options.tables is None:
+            self._compare_fields(tables)
         if scope.files:
             tables[ARTIFACTS.name] = self._compare_files()
         elif self._unproven:
@@ -188,6 +191,22 @@ class _Comparison:
             if empty:
                 sentence = f"Columns that only {side} has, with nothing in them: "
                 self._ignored.append(f"{sentence}{', '.join(empty)}.")
+
+    def _compare_fields(self, tables: dict[str, TableCounts]) -> None:
+        """Fields of a newer MLflow, where both sides can have them: tables do not show them."""
+        sources = (self._left.source, self._right.source)
+        if all(map(may_have_fields, sources)):
+            left, right = map(unknown_fields, sources)
+            limit = self._options.limit - len(self._differences)
+            counts = compare_streams(
+                UNKNOWN_FIELDS, left, right, self._keep, strict=self._options.strict, limit=limit
+            )
+            if counts.same or counts.different:
+                tables[UNKNOWN_FIELDS.name] = counts
+            return
+        for side, source in zip("AB", sources, strict=True):
+            for said in said_of(source):
+                self._ignored.append(f"{said} Only {side} can have them.")
 
     def _compare_files(self) -> TableCounts:
         def on_files(done: int) -> None:

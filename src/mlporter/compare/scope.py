@@ -10,9 +10,9 @@ from mlporter.catalogue.rest_limits import (
     HIDDEN_COLUMNS,
     HIDDEN_ROWS,
     HIDDEN_TABLES,
-    LINKS,
     NUMBERS,
     UNSETTABLE,
+    USUAL,
 )
 from mlporter.catalogue.tables.own import ARTIFACTS
 from mlporter.catalogue.types import Kind, Table
@@ -163,7 +163,7 @@ def _hidden(table: str, ignored: _Ignored) -> frozenset[str]:
         ignored.setdefault(_HIDDEN, {})[f"{table}.{column}"] = None
     if table in HIDDEN_ROWS:
         ignored.setdefault(_HIDDEN, {})[f"deleted {table}"] = None
-    for name in (*BLANKS.get(table, ()), *NUMBERS.get(table, ()), *LINKS.get(table, ())):
+    for name in (*BLANKS.get(table, ()), *NUMBERS.get(table, ()), *USUAL.get(table, ())):
         ignored.setdefault(_ALIKE, {})[f"{table}.{name}"] = None
     return frozenset(columns)
 

@@ -8,6 +8,7 @@ from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.transfer import DatabaseTransfer
 from mlporter.execute.remarks import look_through
 from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.needing_mlflow import needing_mlflow
 
 if TYPE_CHECKING:
     from mlporter.execute.options import TransferOptions
@@ -60,7 +61,8 @@ def _into_server(  # noqa: PLR0917 -- as above
 ) -> Result:
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
-    from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
+    with needing_mlflow("a tracking server", str(place)):
+        from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
 
     options.check_for_server()
     seen = look_through(source, on_progress)

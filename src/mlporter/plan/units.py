@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
+from mlporter.plan.key_masks import KeyMask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -201,8 +203,12 @@ class Chosen:
 
     def mask(self, keys: pa.Array) -> pa.Array:
         """Which of some keys are chosen."""
-        among = is_among(keys, self.keys)
+        among = self._mask.of(keys)
         return pc.invert(among) if self.without else among
+
+    @cached_property
+    def _mask(self) -> KeyMask:
+        return KeyMask(self.keys)
 
     def has(self, key: str) -> bool:
         """Whether a key is chosen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,6 +19,7 @@ from mlporter.selection.row_keys import (
     matches,
     rows_at,
 )
+from mlporter.stores.rows.unknown_fields import field_rows, row_keys, sorted_fields
 from mlporter.stores.views.without_secrets import WithoutSecrets
 
 if TYPE_CHECKING:
@@ -212,6 +214,20 @@ class SelectedSource:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
+
+    def unknown_fields(self) -> Iterator[pa.RecordBatch]:
+        """Fields of a newer server, of what is chosen."""
+        keys: dict[str, set[str]] = {}
+        by_name = {table.name: table for table in self.tables}
+        rows = []
+        for row in field_rows(self.inner):
+            table = row[0]
+            if table in by_name and table not in keys:
+                found = self.read(table, by_name[table].key)
+                keys[table] = {json.dumps(key) for batch in found for key in row_keys(batch)}
+            if row[1] in keys.get(table, ()):
+                rows.append(row)
+        return sorted_fields(rows)
 
     def losses(self) -> Iterator[LeftOut]:
         """What its tables hold of what is chosen, and cannot be read."""

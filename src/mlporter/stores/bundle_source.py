@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.bundle.blobs import BlobStore
-from mlporter.bundle.documents.manifest import OWN_TABLES, load_manifest
+from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.layout import BLOBS, what_is_wrong
 from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.tables.read_parts import read_table
 from mlporter.catalogue import TABLES, USER_TABLES
-from mlporter.catalogue.tables.own import ARTIFACTS
+from mlporter.catalogue.tables.own import ARTIFACTS, UNKNOWN_FIELDS
+from mlporter.catalogue.types import Kind
 from mlporter.errors import BundleDamagedError
 from mlporter.stores.protocols import ArtifactFile, Description
 from mlporter.stores.rows.filters import columns_with, rows_among
@@ -33,8 +34,9 @@ __all__ = ["BundleSource"]
 class BundleSource:
     """Reads a finished bundle; implements `mlporter.stores.protocols.Source`.
 
-    The own tables ``artifacts`` and ``left_out`` can be read and counted too, but are not among
-    `tables`. Every part is hashed before it is decoded, and every blob while it is read.
+    The own tables ``artifacts``, ``left_out`` and ``unknown_fields`` (if there is one) can be read
+    and counted too, but are not among `tables`. Every part is hashed before it is decoded, and
+    every blob while it is read.
     """
 
     def __init__(self, path: str | os.PathLike[str], blobs: BlobStore | None = None) -> None:
@@ -77,7 +79,8 @@ class BundleSource:
     def tables(self) -> tuple[Table, ...]:
         """Its tables in the catalogue's order, then those that the catalogue does not know."""
         known = [t.name for t in (*TABLES, *USER_TABLES) if t.name in self._tables]
-        rest = sorted(set(self._tables) - set(known) - set(OWN_TABLES))
+        ours = [name for name, table in self._tables.items() if table.kind is Kind.OWN]
+        rest = sorted(set(self._tables) - set(known) - set(ours))
         return tuple(self._tables[name] for name in (*known, *rest))
 
     def count(self, table: str) -> int:
@@ -103,6 +106,12 @@ class BundleSource:
             return read_table(self.path, entry, parts, columns)
         wanted = columns_with(entry, columns, among)
         return rows_among(read_table(self.path, entry, parts, wanted), columns, among)
+
+    def unknown_fields(self) -> Iterator[pa.RecordBatch]:
+        """What the export kept of a newer server's answers."""
+        entry = self._tables.get(UNKNOWN_FIELDS.name)
+        if entry is not None and entry.kind is Kind.OWN:
+            yield from self.read(entry.name)
 
     def files(
         self,

@@ -14,6 +14,7 @@ from mlporter.stores.addresses.address import Address, AddressKind, parse_addres
 from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.addresses.named_places import names_hint
 from mlporter.stores.addresses.same_place import is_same_place
+from mlporter.stores.needing_mlflow import needing_mlflow
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.views.dedupe import Deduplicated
 from mlporter.stores.views.foreign_tables import without_foreign
@@ -214,7 +215,8 @@ def _open_server(  # noqa: PLR0913, PLR0917 -- as `open_source`
     on_progress: OnProgress,
 ) -> Source:
     # MLflow takes seconds to import, which its credentials need.
-    from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
+    with needing_mlflow("a tracking server", str(place)):
+        from mlporter.stores.server.source import ServerSource  # noqa: PLC0415
 
     return ServerSource(
         place,

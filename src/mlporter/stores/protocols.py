@@ -167,11 +167,11 @@ class TellsOutside(Protocol):
 class CountsPoints(Protocol):
     """A reader that knows how many metric points runs have without reading them."""
 
-    def points_by_run(self) -> dict[str, int]:
-        """How many metric points each run has that has any."""
+    def points_by_run(self) -> Iterator[pa.RecordBatch]:
+        """How many metric points each run has that has any: rows of `point_counts.POINTS`."""
 
 
-def points_by_run(reader: object) -> dict[str, int] | None:
+def points_by_run(reader: object) -> Iterator[pa.RecordBatch] | None:
     """How many metric points each run has, if a reader or what it reads from can tell."""
     while reader is not None:
         if isinstance(reader, CountsPoints):

@@ -63,6 +63,22 @@ def test_relative_uris_with_a_base():
     assert find_file_owners([uri], roots, Path("/db"))[uri].rest == "model"
 
 
+@pytest.mark.parametrize(
+    "root",
+    [
+        "/a", "/a/b", "/a/b/", "/a//b/c", "/a/./b", "/a b/c", "/a/%2e%2e/b", "a/b/c", "./a/b",
+        "file:/a/b", "file:///a/b/c", "file://localhost/a/b", "file://other/a/b", "c:/a/b",
+        "C:\\a\\b", "s3://b", "s3://b/a", "s3://b/a/b", "s3://b//a/b", "s3://b/a/b?x=/y/z",
+        "http://host:80/a/b", "mlflow-artifacts:/1/r/artifacts", "dbfs:/a/.b/c", "s3:///a/b",
+    ],
+)  # fmt: skip
+def test_files_are_found_in_a_root_however_it_is_spelt(root):
+    asked = f"{root}/model" if not root.partition("?")[1] else f"{root.replace('?', '/model?')}"
+    assert find_file_owners([asked], [("run", "r", root)]) == {
+        asked: FileOwner("run", "r", "model")
+    }
+
+
 def test_memory_does_not_grow_with_the_roots():
     def find():
         roots = (("run", f"{i:032x}", f"s3://bucket/1/{i:032x}/artifacts") for i in range(20_000))

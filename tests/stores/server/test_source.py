@@ -15,8 +15,8 @@ from mlporter.catalogue.rest_limits import (
     HIDDEN_COLUMNS,
     HIDDEN_ROWS,
     HIDDEN_TABLES,
-    LINKS,
     NUMBERS,
+    USUAL,
 )
 from mlporter.errors import ExitCode
 from mlporter.selection import Selection, select
@@ -76,7 +76,7 @@ def test_what_rest_hides_is_named_once_from_the_catalogue(served: Served):
 
 def test_what_rest_hides_is_in_the_catalogue():
     by_name = BY_NAME
-    for marks in (HIDDEN_COLUMNS, BLANKS, EMPTIES, LINKS, NUMBERS):
+    for marks in (HIDDEN_COLUMNS, BLANKS, EMPTIES, USUAL, NUMBERS):
         for table, columns in marks.items():
             assert set(columns) <= set(by_name[table].by_name), table
     assert set(HIDDEN_TABLES) <= set(by_name)

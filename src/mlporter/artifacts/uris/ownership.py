@@ -44,6 +44,11 @@ PLACEHOLDER_SOURCES = ("dummy-source", "prompt-template")
 REDACTED_SOURCE = "REDACTED-SOURCE-PATH"
 DELETED_STAGE = "Deleted_Internal"
 _MODEL_ID = re.compile(r"m-[0-9A-Za-z]+$")
+_PLAIN = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*:(?://[A-Za-z0-9._-]*)?)?((?:/[A-Za-z0-9_][A-Za-z0-9._-]*){2,})"
+)
+"""A root with nothing in it that is spelt in more than one way: its path ends as it does. There
+are many roots, and taking each of them apart takes long."""
 MAX_HOPS = 32
 """How many copies of copies (`models:/name/version`) are followed."""
 
@@ -175,17 +180,26 @@ def _look(
     base: Path | None,
 ) -> _Seen:
     prefixes = {prefix for place in places for prefix in _prefixes(place)}
+    tails = {_tail(path) for _, path in prefixes}
     seen = _Seen({}, set())
     for kind, owner, root in roots:
         if (kind, owner) in ids:
             seen.ids.add((kind, owner))
         if not prefixes or not root:
             continue
+        plain = _PLAIN.fullmatch(root)
+        if plain is not None and _tail(plain[1]) not in tails:
+            continue
         place = canonical(root, base)
         key = (place.store, place.path)
         if key in prefixes:
             seen.owners[key] = min(seen.owners.get(key, (kind, owner)), (kind, owner))
     return seen
+
+
+def _tail(path: str) -> str:
+    """The last two parts of a path."""
+    return "/".join(path.rsplit("/", 2)[-2:])
 
 
 def _prefixes(place: Canonical) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from mlporter.bundle.folder.layout import (
 from mlporter.bundle.tables.parts import TYPES, Part
 from mlporter.catalogue import known_table
 from mlporter.catalogue.tables.columns import looks_secret
-from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT
+from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import BundleDamagedError, UnsupportedError
 
@@ -51,8 +51,11 @@ __all__ = [
     "table_entry",
 ]
 
-OWN_TABLES = {table.name: table for table in (ARTIFACTS, LEFT_OUT)}
-"""The tables that every bundle has, beside MLflow's."""
+OWN_TABLES = {table.name: table for table in (ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS)}
+"""The tables that are ours, and not MLflow's."""
+
+_NEEDED = {ARTIFACTS.name, LEFT_OUT.name}
+"""Those that every bundle has."""
 
 # pydantic's engine for patterns is Rust's, whose `$` is the end and not a newline before it.
 Count = Annotated[int, Field(ge=0, le=2**62)]
@@ -111,7 +114,7 @@ class TableEntry(_Entry):
 
     def table(self, name: str) -> Table:
         """This table in the catalogue's words: its entry, with the key and columns found here."""
-        known = known_table(name, self.kind) or OWN_TABLES.get(name)
+        known = known_table(name, self.kind) or _own_table(name, self.kind)
         columns = tuple(_column(known, column) for column in self.columns)
         if known is None:
             columns = tuple(
@@ -212,8 +215,10 @@ class Manifest(_Entry):
             for index, part in enumerate(entry.parts):
                 right = part.path == part_path(name, index)
                 _require(right, f"part {index} of table {name!r} has another path")
-        _require(set(OWN_TABLES) <= set(self.tables), "artifacts or left_out is not listed")
+        _require(set(self.tables) >= _NEEDED, "artifacts or left_out is not listed")
         for name, table in OWN_TABLES.items():
+            if name not in self.tables or (name not in _NEEDED and not _is_ours(self, name)):
+                continue
             right = self.tables[name].table(name).schema == table.schema
             _require(right and self.tables[name].key == table.key, f"{name} has other columns")
         paths = tuple(summary.path for summary in self.summaries)
@@ -221,9 +226,18 @@ class Manifest(_Entry):
         return self
 
 
+def _own_table(name: str, kind: str) -> Table | None:
+    """Our table of a name; another program may have one that is called `unknown_fields`, too."""
+    return OWN_TABLES.get(name) if kind == Kind.OWN.value or name in _NEEDED else None
+
+
+def _is_ours(manifest: Manifest, name: str) -> bool:
+    return manifest.tables[name].kind == Kind.OWN.value
+
+
 def table_entry(table: Table, parts: list[Part]) -> TableEntry:
     """The manifest's entry for a table as it was written."""
-    known = known_table(table.name, table.kind.value) or OWN_TABLES.get(table.name)
+    known = known_table(table.name, table.kind.value) or _own_table(table.name, table.kind.value)
     columns = tuple(
         ColumnEntry(
             name=field.name,

@@ -1,4 +1,4 @@
-"""The two tables that are ours: what a bundle says of files, and of what it does not hold."""
+"""The tables that are ours: what a bundle says of files, of what it lacks, of unknown fields."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from mlporter.catalogue.types import Column, Kind, Table
 
-__all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS", "OWNER_TABLES", "owner_key"]
-__all__ += ["skill_owner_id"]
+__all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS", "OWNER_TABLES", "UNKNOWN_FIELDS"]
+__all__ += ["owner_key", "skill_owner_id"]
 
 OWNER_KINDS = (
     "logged_model",
@@ -91,3 +91,20 @@ LEFT_OUT = Table(
     ),
 )
 """Everything that was not carried, as `mlporter.errors.LeftOut`."""
+
+UNKNOWN_FIELDS = Table(
+    name="unknown_fields",
+    kind=Kind.OWN,
+    key=("table", "key", "field"),
+    columns=(
+        Column("table", pa.string(), nullable=False),
+        Column("key", pa.string(), nullable=False),
+        Column("field", pa.string(), nullable=False),
+        Column("value", pa.string(), nullable=False, json=True),
+    ),
+)
+"""Fields that came in a server's answers and that no release so far knew, as they came.
+
+The row is named by its table and its key (a JSON list), the field by its path in the answer, such
+as ``info.priority``; inside of lists, the element in brackets: ``data.params[lr].unit``.
+"""

@@ -23,6 +23,7 @@ from mlporter.cli.render.layout import columns
 from mlporter.cli.render.text import human_seconds
 from mlporter.errors import ExitCode, UsageError
 from mlporter.redaction import redact
+from mlporter.stores.needing_mlflow import needing_mlflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,7 +220,7 @@ def _train(session: Session, story: _Story) -> None:
     line += f"--tracking-uri {_SOURCE} --artifact-location {_SOURCE_FILES}"
     _say(session, f"\n$ {line}")
     started = time.monotonic()
-    with _chatter_logged():
+    with _chatter_logged(), needing_mlflow("the demo, which trains a model,"):
         # MLflow and scikit-learn take seconds to import, and only the demo needs them.
         from mlporter.quickstart import train_and_register as quickstart  # noqa: PLC0415
 

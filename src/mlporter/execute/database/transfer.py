@@ -24,6 +24,7 @@ from mlporter.plan.three_sides.memory import Memory
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target
+from mlporter.stores.rows.unknown_fields import field_losses
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mlporter.execute.remarks import Seen
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
+
+_NO_PLACE = "a field of a newer MLflow's server, for which a database has no known place"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class DatabaseTransfer:
             target.rollback()
             raise
         load.run(partial(self._remember, work, target.tables, changed))
+        for item in field_losses(work.source, _NO_PLACE):
+            load.left_out.add(item)
         self.memory.base.commit()
         if changed is not None and changed.replaces:
             load.replace_files()
@@ -142,6 +147,8 @@ class DatabaseTransfer:
             check_expected(self.options.expected, self.memory.book)
             left_out = LeftOutCollector()
             for item in (*left_out_of(self.source), *work.left_out()):
+                left_out.add(item)
+            for item in field_losses(work.source, _NO_PLACE):
                 left_out.add(item)
             files = self._files(work, left_out, changed)
             return self._result(work, files, left_out, started)

@@ -319,7 +319,7 @@ class Changes:
             self._gone_sides,
             self.context.all_copies,
             self.planner,
-            self._alive,
+            self._gone,
             kinds=_UNITS[::-1],
             others=self.context.everything,
         )
@@ -343,6 +343,11 @@ class Changes:
         nothing = MappedReader(Nothing(self.source.tables), IdMap())
         normalisers = self.context.normalisers(table)
         return Sides(pair, nothing, theirs, (normalisers, normalisers))
+
+    def _gone(self, kind: str) -> set[str]:
+        """What of a kind was sent, and the whole source has no more."""
+        sent = set(self.memory.base.names(kind))
+        return sent - self._alive(kind) if sent else sent
 
     def _alive(self, kind: str) -> set[str]:
         """What the whole source has of a kind."""

@@ -19,6 +19,7 @@ from mlporter.compare.shape import blank_places, pair_up
 from mlporter.errors import LeftOut
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.server.parts import Within
+from mlporter.execute.server.unknown_fields import FieldsAlong
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.matching.natural_keys import tagged
@@ -135,6 +136,11 @@ class ServerContext:
     named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lock: Lock = field(default_factory=Lock)
     waking: Lock = field(default_factory=Lock)
+
+    @cached_property
+    def along(self) -> FieldsAlong:
+        """Fields of a newer MLflow, which go along with what is made."""
+        return FieldsAlong(self.source, self.server)
 
     @cached_property
     def is_databricks(self) -> bool:

@@ -43,6 +43,7 @@ from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_m
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
+from mlporter.execute.server.unknown_fields import SentFields
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.policy import how_to_settle
 from mlporter.plan.three_sides.actions import ActionBook
@@ -115,10 +116,12 @@ class ServerTransfer:
         self._write(registry)
 
         if self.dry:
+            self._fields(context).plan()
             return
         if self._has_written():
             self._prove()
         else:
+            self._fields(context).run()
             write_receipts(context, context)
             self._remember(self.changes.plan)
 
@@ -147,6 +150,7 @@ class ServerTransfer:
                 self._tell(table, tally.written - refused, again.context)
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
+            self._fields(again.context).run()
             write_receipts(self.context, again.context)
             self._remember(again.changes.plan)
         finally:
@@ -259,13 +263,19 @@ class ServerTransfer:
     @cached_property
     def server(self) -> ServerSource:
         """The server as it was."""
+        return self._opened(self.can)
+
+    def _opened(self, can: Capabilities | None) -> ServerSource:
         return ServerSource(
             self.place,
             uri_map=self.uri_map,
             workers=self.workers,
             retry_time=self.retry_time,
-            can=self.can,
+            can=can,
         )
+
+    def _fields(self, seen: ServerContext) -> SentFields:
+        return SentFields(self.context, seen, lambda: self._opened(self.server.can))
 
     @cached_property
     def context(self) -> ServerContext:
@@ -318,6 +328,8 @@ class ServerTransfer:
 
     def close(self) -> None:
         """Close all connections."""
+        if "along" in self.context.__dict__:
+            self.context.along.close()
         if "server" in self.__dict__:
             self.server.close()
 

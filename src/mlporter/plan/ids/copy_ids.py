@@ -8,15 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import BY_NAME
+from mlporter.compare.report import ONLY_RIGHT
+from mlporter.compare.streams import compare_streams
 from mlporter.plan.ids.id_columns import ID_COLUMNS
 from mlporter.plan.ids.id_map import IdMap, fresh_id, keeps_order
 from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
 from mlporter.plan.side_reader import read_units, unit_keys
-from mlporter.plan.units import OWNED, Choice, Chosen, key_array
+from mlporter.plan.units import KEY_OF, OWNED, Choice, Chosen, key_array, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from mlporter.compare.report import Difference
     from mlporter.plan.side_reader import Reader
 
 __all__ = ["CHILD_IDS", "Copies"]
@@ -27,6 +30,9 @@ CHILD_IDS = {
     "online_scoring_configs": "scorers",
 }
 """Rows below a unit that have an id of their own, which nothing else in the target may have."""
+
+_FEW = 1_000
+"""Up to so many units, the target is asked for the copies of each."""
 
 
 class Copies:
@@ -59,14 +65,52 @@ class Copies:
             for key, experiment in units.items()
         }
 
-    def found(self, entity: str, units: Mapping[str, int | None], both: set[str]) -> dict[str, str]:
-        """Copies that the target has of those units that `both` sides have: original by copy.
+    def found(self, entity: str, count: int) -> dict[str, str]:
+        """Copies that the target has of units that both sides have: original by copy.
 
         What the source has itself under the id of a copy is none.
+
+        Args:
+            entity: The kind of these units.
+            count: How many the source has.
         """
-        ids = self.ids(entity, {key: units[key] for key in both})
-        there = unit_keys(self._target, entity, set(ids.values())) if ids else {}
-        return {new: old for old, new in ids.items() if new in there and new not in units}
+        if any(entity not in {t.name for t in one.tables} for one in (self._source, self._target)):
+            return {}
+        made: dict[str, str] = {}
+        others = None if count <= _FEW else self._others(entity)
+        if others is None or others:
+            for units in self._units(entity):
+                copies = self.ids(entity, units).items()
+                made |= {new: old for old, new in copies if others is None or new in others}
+        if made and others is None:
+            there = unit_keys(self._target, entity, set(made))
+            mine = unit_keys(self._source, entity, set(there))
+            made = {new: old for new, old in made.items() if new in there and new not in mine}
+        both = unit_keys(self._target, entity, set(made.values())) if made else {}
+        return {new: old for new, old in made.items() if old in both}
+
+    def _units(self, entity: str) -> Iterator[dict[str, int | None]]:
+        """The source's units with their experiments, some at a time."""
+        key = KEY_OF[entity]
+        entry = next(table for table in self._source.tables if table.name == entity)
+        placed = "experiment_id" in entry.by_name
+        for batch in self._source.read(entity, (*key, "experiment_id") if placed else key):
+            homes = batch.column("experiment_id").to_pylist() if placed else [None] * len(batch)
+            yield dict(zip(key_array(batch, key).to_pylist(), homes, strict=True))
+
+    def _others(self, entity: str) -> set[str]:
+        """What the target has of a kind and the source has not: one of these may be a copy."""
+        key = KEY_OF[entity]
+        found: set[str] = set()
+
+        def note(difference: Difference) -> None:
+            if difference.sigil == ONLY_RIGHT:
+                found.add(key_text(difference.key[name] for name in key))
+
+        keys = BY_NAME[entity].only(frozenset(key))
+        mine, theirs = self._source.read(entity, key), self._target.read(entity, key)
+        compare_streams(keys, mine, theirs, note)
+        return found
 
     def add_back(self, entity: str, originals: dict[str, str], back: IdMap) -> None:
         """Let a map from copies to originals know of some, and of the rows below them."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from mlporter.plan.ids.id_columns import holds_model_name, id_columns
 from mlporter.plan.ids.id_strings import map_strings
 from mlporter.plan.ids.resorting import resorted
+from mlporter.plan.key_masks import KeyMask
 from mlporter.plan.units import EXPERIMENTS, OWNED, Choice, is_among, key_array
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import known_roots
@@ -37,6 +38,8 @@ class MappedReader:
         self.ids = ids
         self._choice = choice or Choice()
         self._by_name = {table.name: table for table in inner.tables}
+        self._masks: dict[str, KeyMask] = {}
+        self._row_masks: dict[str, KeyMask] = {}
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -64,16 +67,17 @@ class MappedReader:
         if self._is_empty(entry):
             return
         needed = self._needed(entry, wanted, among)
-        batches = self._rows.read(entry.name, needed, self._pushed(entry))
+        batches = self._rows.read(entry.name, needed, self._asked(entry, among))
         carried = self._carried(entry, batches)
         mapped: Iterator[pa.RecordBatch] = (map_batch(entry, batch, self.ids) for batch in carried)
         if self._reorders(entry):
             mapped = resorted(entry, mapped)
+        wanted_keys = KeyMask(among.values if among is not None else ())
         for batch in mapped:
             rows = self._left(entry, batch)
             if among is not None:
                 index = rows.schema.get_field_index(among.column)
-                rows = rows.filter(is_among(rows.column(index), among.values))
+                rows = rows.filter(wanted_keys.of(rows.column(index)))
             if rows.num_rows:
                 yield rows.select(list(wanted))
 
@@ -111,8 +115,25 @@ class MappedReader:
         chosen = self._choice.units.get(entity)
         return chosen is not None and not chosen.keys and not chosen.without
 
-    def _pushed(self, entry: Table) -> Among | None:
+    def _asked(self, entry: Table, among: Among | None) -> Among | None:
         """What a database can be asked for, instead of reading everything."""
+        if among is not None and self._is_as_it_is(entry, among.column):
+            return among
+        return self._pushed(entry)
+
+    def _is_as_it_is(self, entry: Table, column: str) -> bool:
+        """Whether the values of a column are surely not mapped."""
+        if not self._changes(entry):
+            return True
+        if column in {"workspace", "name"} or entry.name == "entity_associations":
+            return False
+        if column == "experiment_id" and self.ids.experiments:
+            return False
+        own = {c.column for c in id_columns(entry.name) if self.ids.of(c.table)}
+        return column not in own and all(hidden.column != column for hidden in entry.hidden)
+
+    def _pushed(self, entry: Table) -> Among | None:
+        """What is asked for because of what is chosen."""
         owned = OWNED.get(entry.name)
         chosen = self._choice.units.get(owned.entity) if owned else None
         if owned is None or chosen is None or chosen.without or len(owned.columns) > 1:
@@ -129,8 +150,8 @@ class MappedReader:
         for batch in batches:
             if owned is not None and owned.entity in units:
                 keep = units[owned.entity].mask(key_array(batch, owned.columns))
-                if besides := self._choice.besides.get(entry.name):
-                    keep = pc.or_(keep, is_among(key_array(batch, entry.key), besides))
+                if entry.name in self._choice.besides:
+                    keep = pc.or_(keep, self._besides(entry.name).of(key_array(batch, entry.key)))
                 yield batch.filter(keep)
             elif entry.name == "inputs" and "runs" in units:
                 yield batch.filter(units["runs"].mask(edge_owner(batch)))
@@ -148,7 +169,17 @@ class MappedReader:
             return batch
         keys = key_array(batch, entry.order)
         keys = keys if pa.types.is_string(keys.type) else keys.cast(pa.string())
-        return batch.filter(pc.invert(is_among(keys, rows)))
+        return batch.filter(pc.invert(self._without(entry.name).of(keys)))
+
+    def _besides(self, table: str) -> KeyMask:
+        if table not in self._masks:
+            self._masks[table] = KeyMask(self._choice.besides[table])
+        return self._masks[table]
+
+    def _without(self, table: str) -> KeyMask:
+        if table not in self._row_masks:
+            self._row_masks[table] = KeyMask(self._choice.rows[table])
+        return self._row_masks[table]
 
     @cached_property
     def _edges(self) -> frozenset[str]:

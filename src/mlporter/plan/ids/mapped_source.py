@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.tables.own import OWNER_TABLES, owner_key, skill_owner_id
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
+from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.units import OWNED, key_text
+from mlporter.stores.rows.unknown_fields import field_rows, sorted_fields, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
@@ -114,6 +118,12 @@ class MappedSource(MappedReader):
         """The bytes of a file, which names the ids that its owner has in the target."""
         with self._inner.open_file(file) as stream:
             yield with_new_ids(file.path, stream, self.ids) if self._renames(file) else stream
+
+    def unknown_fields(self) -> Iterator[pa.RecordBatch]:
+        """Fields of a newer server, by the target's ids."""
+        if self.ids.is_identity:
+            return unknown_fields(self._inner)
+        return sorted_fields(mapped_fields(field_rows(self._inner), self.ids))
 
     def losses(self) -> Iterator[LeftOut]:
         """What its tables hold and cannot be read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.rest_limits import HIDDEN_COLUMNS, HIDDEN_TABLES
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Source
 
-__all__ = ["Comparison", "RowStates", "Unequal"]
+__all__ = ["Comparison", "RowStates", "Unequal", "edge_end", "edges_of"]
 
 _NOT_COMPARED = {
     "model_versions": frozenset({"last_updated_time"}),
@@ -139,11 +140,16 @@ class Comparison:
     ) -> dict[str, str]:
         """Of which units rows of a table are read: of all, unless a look at less tells enough."""
         some = {key: keys[key] for key in left}
-        is_known = table == "metrics" and self.quick and not ids.of("runs")
-        if not is_known or self.back.of("runs"):
+        if table != "metrics" or ids.of("runs") or self.other_points is None:
             return some
-        others = with_other_points(self._source, self._target, left)
-        return some if others is None else {key: some[key] for key in others}
+        return {key: some[key] for key in self.other_points & some.keys()}
+
+    @cached_property
+    def other_points(self) -> frozenset[str] | None:
+        """Runs whose points may not be the same; None where all points must be read to tell."""
+        if not self.quick or self.back.of("runs"):
+            return None
+        return with_other_points(self._source, self._target)
 
     def of_units(
         self, entity: str, keys: dict[str, str], ids: IdMap
@@ -273,9 +279,9 @@ class Comparison:
     ) -> Callable[[dict[str, object]], str]:
         """What tells the unit that a row belongs to from the row's key."""
         if table == "inputs":
-            return _edge_end
+            return edge_end
         if table == "input_tags":
-            edges = _edges(mine) | _edges(theirs)
+            edges = edges_of(mine) | edges_of(theirs)
             return lambda key: edges[str(key["input_uuid"])]
         owner = OWNED[table].columns
         if set(owner) <= set(differing[0].key):
@@ -345,7 +351,7 @@ def _is_kept(table: Table) -> bool:
     return table.kind in {Kind.KEPT, Kind.UNKNOWN, Kind.SECRET}
 
 
-def _edges(reader: MappedReader) -> dict[str, str]:
+def edges_of(reader: MappedReader) -> dict[str, str]:
     """The run of each input, by the input's id."""
     columns = ("destination_id", "destination_type", "source_type", "source_id", "input_uuid")
     found: dict[str, str] = {}
@@ -355,7 +361,8 @@ def _edges(reader: MappedReader) -> dict[str, str]:
     return found
 
 
-def _edge_end(key: dict[str, object]) -> str:
+def edge_end(key: Mapping[str, object]) -> str:
+    """The run of an input, by the input's key."""
     from_run = key["source_type"] in {"RUN_INPUT", "RUN_OUTPUT"}
     return str(key["source_id"] if from_run else key["destination_id"])
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from mlporter.catalogue.types import Kind
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.merge.changes import matched_pair
 from mlporter.plan.merge.equality import Comparison
 from mlporter.plan.side_reader import Nothing
-from mlporter.plan.three_sides.base import fingerprint, forget_emptied, groups_of, remember
-from mlporter.plan.three_sides.keys import groups_are_of
+from mlporter.plan.three_sides.base import fingerprint, forget_emptied, remember
+from mlporter.plan.three_sides.keys import group_columns, group_names, groups_are_of
+from mlporter.plan.three_sides.names import lacking
 from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
 
@@ -53,8 +56,7 @@ def remember_sent(
         merge: What was done, and what the sides do not agree on.
         on_progress: Told what is being remembered.
     """
-    units: dict[str, set[str]] = {}
-    skipped: dict[str, Sides] = {}
+    units: dict[str, Sides] = {}
     before = base.noted(_PRINTS)
     prints: dict[str, str] = {}
     for sides in _sides(source, tables, there, merge):
@@ -63,20 +65,16 @@ def remember_sent(
         disputed = merge.disputed.get(table.name, ())
         prints[table.name] = fingerprint(table, sides.of_source())
         kind = groups_are_of(table)
+        if kind is None:
+            units[table.name] = sides
         if not disputed and prints[table.name] == before.get(table.name):
-            skipped[table.name] = sides
             continue  # all of it is remembered as it is
         if disputed:
             del prints[table.name]
-        found = remember(base, table, sides.of_source(), disputed)
-        if kind in skipped and kind not in units:
-            units[kind] = _group_names(skipped[kind])
-        if kind is None:
-            units[table.name] = found
-        elif (owners := units.get(kind)) is not None:
-            lacking = owners - found
-            empty = [name for name in base.names(table.name) if name in lacking]
-            forget_emptied(base, table.name, empty, disputed)
+        remember(base, table, sides.of_source(), disputed)
+        if kind in units:
+            emptied = _emptied(base, sides, units[kind])
+            forget_emptied(base, table.name, emptied, disputed)
     _forget(base, merge)
     base.note(_PRINTS, {} if merge.forgotten else prints)
     numbers, names = merge.noted
@@ -84,9 +82,18 @@ def remember_sent(
     base.note("experiment_names", base.noted("experiment_names") | names)
 
 
-def _group_names(sides: Sides) -> set[str]:
-    """The names of all groups of rows of the source."""
-    return {group.name for group in groups_of(sides.pair.table, sides.of_source(), ())}
+def _emptied(base: Base, rows: Sides, owners: Sides) -> list[str]:
+    """Groups that are remembered, and of which the source has the owner but no row any more."""
+    table = rows.pair.table
+    columns = group_columns(table)
+    if len(columns) == 1 and pa.types.is_string(table.by_name[columns[0]].type):
+        gone = lacking(base.names(table.name), group_names(table, rows.of_source()))
+    else:  # sorted otherwise than their names are
+        gone = set(base.names(table.name)) - set(group_names(table, rows.of_source()))
+    if not gone:
+        return []
+    there = group_names(owners.pair.table, owners.of_source())
+    return sorted({name for name in there if name in gone})
 
 
 def _sides(

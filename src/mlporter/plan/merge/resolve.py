@@ -6,6 +6,7 @@ need to know.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from mlporter.plan.merge.changes import FIXED, Changes, changed_later
 from mlporter.plan.merge.decisions import Candidates, Decision, Side, decide_units
 from mlporter.plan.merge.deletions import Deletions, notes_on_deleted
 from mlporter.plan.merge.equality import Comparison, RowStates
+from mlporter.plan.merge.suspects import OWN, STREAMED, Suspects
 from mlporter.plan.policy import Conflict, Merge, Policy, Removal, Renamed, UnitCount
 from mlporter.plan.side_reader import (
     Nothing,
@@ -33,6 +35,7 @@ from mlporter.plan.side_reader import (
 )
 from mlporter.plan.three_sides.actions import Action, ActionKind
 from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.names import lacking
 from mlporter.plan.three_sides.rows import RowPlanner
 from mlporter.plan.three_sides.vanished import Vanished, check_how_many
 from mlporter.plan.units import (
@@ -164,6 +167,7 @@ class _Resolver:
         self.rows: dict[str, frozenset[str]] = {}
         self.copies = Copies(source, target, self.tables, self.matching.salt)
         self._mine: dict[str, dict[str, int | None]] = {}
+        self._same = Counter[str]()
         self._decided: dict[str, tuple[Candidates, Decision]] = {}
         self._taken: dict[str, dict[str, str]] = {}
         self._lacking_of: dict[str, frozenset[str]] = {}
@@ -244,9 +248,7 @@ class _Resolver:
         """Learn of copies that an earlier import made: they are read as what they are copies of."""
         back = self.comparison.back
         for entity in (e for e in ENTITIES if e in REIDENTIFIED and e in self.tables):
-            mine = self._units_of(entity)
-            both = set(unit_keys(self.target, entity, set(mine)))
-            self.copies.add_back(entity, self.copies.found(entity, mine, both), back)
+            self.copies.add_back(entity, self.copies.found(entity, self.source.count(entity)), back)
 
     def _versions(self) -> set[str]:
         """Versions that both sides have under one name and number, and that differ."""
@@ -258,8 +260,10 @@ class _Resolver:
 
     def _units(self, entity: str) -> None:
         self.on_progress(f"comparing {entity}", 0, None)
+        self._move_children(entity)
+        self._leave_same(entity)
         mine = self._units_of(entity)
-        if not mine:
+        if not mine and not self._same[entity]:
             return
         keys = self._mapped_keys(entity, set(mine))
         ids = self._ids_for(entity)
@@ -271,7 +275,6 @@ class _Resolver:
             experiments=ids.experiment,
             taken=self._twins(entity),
         )
-        self._move_children(entity)
         found = self.comparison.unequal(entity, candidates.to_compare(), ids)
         unequal = dict(found.why)
         unequal |= dict.fromkeys(self.comparison.unequal_twins(entity, candidates.twins(), ids), "")
@@ -291,6 +294,20 @@ class _Resolver:
         self._removed(entity, candidates, decision)
         self.merge.ids.change(entity, decision.twins)
         self._decided[entity] = (candidates, decision)
+
+    def _leave_same(self, entity: str) -> None:
+        """Of very many units, look one by one only at those that are not plainly the same."""
+        ids = self._ids_for(entity)
+        is_mapped = bool(ids.of(entity) or self.comparison.back.of(entity))
+        if entity not in STREAMED or is_mapped or self.policy.on_conflict == "rename":
+            return
+        count = self.source.count(entity)
+        if self.memory.count(entity) > 2 * count + OWN:
+            return  # nearly all of them are the target's own
+        suspects = Suspects(self.comparison, self.source, self.target, entity, ids).look()
+        if suspects is not None:
+            self._mine[entity] = unit_keys(self.source, entity, suspects)
+            self._same[entity] = count - len(self._mine[entity])
 
     def _removed(self, entity: str, candidates: Candidates, decision: Decision) -> None:
         """What was sent once, and the target has no more: `sync` leaves it so, and tells."""
@@ -497,7 +514,8 @@ class _Resolver:
         merge.conflicts += decision.conflicts
         out = frozenset(decision.there | decision.skipped.keys() | decision.purged)
         new = frozenset(set(keys) - out)
-        few = len(new) < len(out)
+        same = self._same[entity]
+        few = same > 0 or len(new) < len(out)
         self.units[entity] = Chosen(new) if few else Chosen(out, without=True)
         if decision.skipped or decision.purged:
             merge.skipped[entity] = Chosen(frozenset(decision.skipped.keys() | decision.purged))
@@ -507,7 +525,7 @@ class _Resolver:
         restored = [self._updates[entity][key] for key in sorted(decision.restored)]
         merge.updates += restored
         left = len(decision.skipped) + len(decision.purged)
-        count = UnitCount(entity, len(new), len(decision.there), left, len(restored))
+        count = UnitCount(entity, len(new), len(decision.there) + same, left, len(restored))
         merge.units.append(count)
         for key, why in sorted(decision.skipped.items()):
             what = f"{why}; the target keeps its own (--on-conflict skip)"
@@ -562,7 +580,7 @@ class _Resolver:
 
     def _vanished(self) -> Vanished:
         """What was sent and the source has no more."""
-        vanished = Vanished(self.changes.gone_sides, self.target, self.changes.planner, self._alive)
+        vanished = Vanished(self.changes.gone_sides, self.target, self.changes.planner, self._gone)
         step = self.policy.step
         if self.policy.updates and self.memory.base.is_known:
             vanished.run()
@@ -571,6 +589,15 @@ class _Resolver:
                     vanished.going, self.memory.count, step.max_delete, self.memory.subject
                 )
         return vanished
+
+    def _gone(self, kind: str) -> set[str]:
+        """What of a kind was sent, and the whole source has no more, by the target's keys."""
+        names = self.memory.base.names(kind)
+        if kind in STREAMED and not self.merge.ids.of(kind):
+            rows = rows_of(self.memory.whole or self.source, kind, KEY_OF[kind])
+            return lacking(names, (key for (key,) in rows))
+        sent = set(names)
+        return sent - self._alive(kind) if sent else sent
 
     def _alive(self, kind: str) -> set[str]:
         """What the whole source has of a kind, by the target's keys."""

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from mlporter.compare.shape import Shaper, pair_up
 from mlporter.compare.streams import compare_streams
 from mlporter.stores.protocols import points_by_run
+from mlporter.stores.rows.point_counts import POINTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
     from mlporter.plan.side_reader import Reader
@@ -24,15 +23,12 @@ __all__ = ["with_other_points"]
 _LATEST = "latest_metrics"
 
 
-def with_other_points(
-    source: Reader, target: Reader, runs: Collection[str]
-) -> frozenset[str] | None:
-    """Those of some runs whose points may be others; None where the sides cannot tell.
+def with_other_points(source: Reader, target: Reader) -> frozenset[str] | None:
+    """Runs whose points may be others, or that only one side has; None where they cannot tell.
 
     Args:
         source: One side.
-        target: The other one, which calls these runs the same.
-        runs: Runs that both have.
+        target: The other one, which calls all runs the same.
     """
     mine, theirs = _latest(source), _latest(target)
     if mine is None or theirs is None:
@@ -43,11 +39,12 @@ def with_other_points(
         return None
     if pair.left is None or pair.right is None:
         return None
-    others = {run for run in runs if here.get(run) != there.get(run)}
+    others: set[str] = set()
 
     def note(difference: Difference) -> None:
         others.add(str(difference.key["run_uuid"]))
 
+    compare_streams(POINTS, here, there, note)
     left = source.read(_LATEST, tuple(pair.left.schema.names))
     right = target.read(_LATEST, tuple(pair.right.schema.names))
     compare_streams(
@@ -56,7 +53,7 @@ def with_other_points(
         Shaper(pair, pair.right, pair.left).shape(right, ()),
         note,
     )
-    return frozenset(others & set(runs))
+    return frozenset(others)
 
 
 def _latest(reader: Reader) -> Table | None:

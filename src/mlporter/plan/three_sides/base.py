@@ -256,7 +256,7 @@ def remember_refused(
 
 def remember(
     base: Base, table: Table, batches: Iterator[pa.RecordBatch], disputed: Collection[int]
-) -> set[str]:
+) -> None:
     """Remember rows that both sides have; of the disputed ones, keep what was remembered before.
 
     Args:
@@ -264,22 +264,16 @@ def remember(
         table: The columns that are compared, key first.
         batches: The source's rows in that shape, sorted by the key.
         disputed: Digests of the keys of rows that the sides do not agree on.
-
-    Returns:
-        The names of the groups that the source has.
     """
     columns = tuple(table.schema.names)
-    names: set[str] = set()
     doubtful = np.array(sorted(disputed), np.uint64)
     pending: list[GroupRows] = []
     for group in groups_of(table, batches, disputed):
         pending.append(group)
-        names.add(group.name)
         if len(pending) >= _AT_ONCE:
             _put(base, table, columns, pending, doubtful)
             pending = []
     _put(base, table, columns, pending, doubtful)
-    return names
 
 
 def forget_emptied(base: Base, table: str, names: list[str], disputed: Collection[int]) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from mlporter.plan.units import MATCHED, OWNED, key_array, key_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["group_columns", "group_name", "groups_are_of", "key_array", "key_text"]
+__all__ = ["group_columns", "group_name", "group_names", "groups_are_of", "key_array", "key_text"]
 __all__ += ["owner_columns", "owner_of"]
 
 _NAMED = {
@@ -35,6 +38,18 @@ def group_columns(table: Table) -> tuple[str, ...]:
 def group_name(table: Table, row: Mapping[str, object]) -> str:
     """The name of the group that a row is in."""
     return key_text(row[name] for name in group_columns(table))
+
+
+def group_names(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
+    """The names of the groups that some rows are in, sorted as these are by their key."""
+    last = None
+    for batch in batches:
+        names = key_array(batch, group_columns(table))
+        texts = names if pa.types.is_string(names.type) else names.cast(pa.string())
+        for name in pc.run_end_encode(texts).values.to_pylist():
+            if name != last:
+                yield name
+            last = name
 
 
 def _owner(table: Table) -> tuple[str, tuple[str, ...]]:

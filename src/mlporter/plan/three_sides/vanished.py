@@ -66,7 +66,7 @@ class Vanished:
         sides: A table of both sides, as it is compared, limited to some units of the target.
         target: The target as it is.
         planner: Decides, and takes what comes of it.
-        alive: What the whole source has of a kind, by the target's keys.
+        gone: What of a kind was sent, and the whole source has no more, by the target's keys.
         updates: What marks things as deleted.
         doomed: Units that are deleted: kind and key.
         forgotten: What neither side has any more.
@@ -78,7 +78,7 @@ class Vanished:
     sides: Callable[[str, str, set[str]], Sides | None]
     target: Reader
     planner: RowPlanner
-    alive: Callable[[str], set[str]]
+    gone: Callable[[str], set[str]]
     updates: list[Update] = field(default_factory=list)
     doomed: list[tuple[str, str]] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
@@ -107,9 +107,7 @@ class Vanished:
         ]
 
     def _of_kind(self, kind: str) -> None:
-        base = self.planner.base
-        gone = set(base.names(kind))
-        gone -= self.alive(kind) if gone else set()
+        gone = self.gone(kind)
         if not gone:
             return
         rows = self._rows(kind, gone)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from mlporter.redaction import redact
 from mlporter.stores.addresses.environment import PROCESS, Environment
+from mlporter.stores.needing_mlflow import needing_mlflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +81,8 @@ class Proxies:
     def _new_client(self, proxy: Proxy) -> Client:
         if self._own is not None and proxy.is_home:
             return self._own
-        from mlporter.stores.rest.client import Client  # noqa: PLC0415 -- imports MLflow
+        with needing_mlflow("a tracking server", redact(proxy.url)):
+            from mlporter.stores.rest.client import Client  # noqa: PLC0415 -- imports MLflow
 
         environment, is_theirs = self._environment, proxy.has_settings
         return Client(proxy.url, environment=environment, has_settings=is_theirs)

@@ -97,9 +97,9 @@ class Preview:
             return self._auth.read(table, columns, among)
         return self._inner.read(table, columns, among)
 
-    def points_by_run(self) -> dict[str, int]:
+    def points_by_run(self) -> Iterator[pa.RecordBatch]:
         """How many metric points each run has that has any."""
-        return points_by_run(self._inner) or {}
+        return points_by_run(self._inner) or iter(())
 
     def count(self, table: str) -> int:
         """Rows of a table."""

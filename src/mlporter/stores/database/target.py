@@ -135,7 +135,7 @@ class DatabaseTarget:
             return self._auth.read(table, columns, among)
         return self._reader.read(table, columns, among)
 
-    def points_by_run(self) -> dict[str, int]:
+    def points_by_run(self) -> Iterator[pa.RecordBatch]:
         """How many metric points each run has that has any."""
         return self._reader.points_by_run()
 

@@ -24,6 +24,7 @@ from mlporter.stores.rest.streams import Download, Form, Sized
 from mlporter.stores.rest.transport import Transport, way_error
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
@@ -155,7 +156,7 @@ class Client:
         asked = dict(body)
         while True:
             answer = self.get(path, asked) if method == "GET" else self.post(path, asked)
-            found = answer.get(items) or []
+            found = self._only(answer, items) or []
             if found:
                 yield found
             token = answer.get("next_page_token")
@@ -166,6 +167,22 @@ class Client:
                     "its pages do not end: two have the same token", subject=self._named(path)
                 )
             asked["page_token"] = token
+
+    def part(self, path: str, items: str, query: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
+        """What is asked for of the answer of a GET, where it holds nothing else; None without."""
+        return self._only(self.get(path, query), items)
+
+    def _only(self, answer: Json, items: str) -> Any:  # noqa: ANN401 -- JSON
+        for name, value in answer.items():
+            if name not in (items, "next_page_token") and value not in (None, "", [], {}):
+                with self._transport.lock:
+                    self.beside[items, name] += 1
+        return answer.get(items)
+
+    @property
+    def beside(self) -> Counter[tuple[str, str]]:
+        """Fields of answers beside what was asked for, which is named first: how many answers."""
+        return self._transport.beside
 
     def exists(self, path: str) -> bool | None:
         """Whether the server has an endpoint, without calling it; None if it does not tell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Lock
@@ -39,6 +40,7 @@ class Transport:
     lock: Lock = field(default_factory=Lock)
     closed: Event = field(default_factory=Event)
     reached: bool = False
+    beside: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         when_stopped(self)

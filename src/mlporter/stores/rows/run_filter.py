@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import UsageError
+from mlporter.stores.needing_mlflow import needing_mlflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,12 @@ def parse_filter(text: str) -> tuple[Clause, ...]:
 
     Raises:
         UsageError: MLflow does not take it, and says why.
+        NeedsMlflowError: MLflow is not installed.
     """
     # MLflow takes seconds to import, and a bundle is read without it unless it is searched.
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-    from mlflow.utils.search_utils import SearchUtils  # noqa: PLC0415
+    with needing_mlflow("a filter", "filter"):
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.utils.search_utils import SearchUtils  # noqa: PLC0415
 
     try:
         parsed = SearchUtils.parse_search_filter(text)

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue import is_newer_release, minor_of
 from mlporter.errors import UnreachableError
 from mlporter.stopping import Pool
 from mlporter.stores.rest.answers import ApiError, MissingEndpointError
 from mlporter.stores.rest.hints import prefix_hint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlporter.stores.rest.client import Client
 
-__all__ = ["FAMILIES", "Capabilities", "find_capabilities"]
+__all__ = ["FAMILIES", "NEWER", "UNREAD", "Capabilities", "find_capabilities"]
+
+NEWER = "newer than this release knows"
+"""What is said of a server of a later MLflow than the catalogue's."""
+
+UNREAD: dict[str, tuple[str, str, str]] = {}
+"""Objects of newer servers that this release does not read: since when there are any, an endpoint
+that lists them, and where its answer has them. What is there is named, so that nobody takes an
+export for all of it."""
 
 FAMILIES = {
     "runs": "/api/2.0/mlflow/runs/search",
@@ -53,11 +65,18 @@ class Capabilities:
         version: Of MLflow, as the server says; "" if it does not.
         has: By name of `FAMILIES`: there or not; None where the server does not tell.
         workspaces: Names of its workspaces; empty where it has none.
+        unread: What it holds of `UNREAD`, and a sentence that says so.
     """
 
     version: str
     has: dict[str, bool | None]
     workspaces: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether the server's MLflow is later than the catalogue's."""
+        return is_newer_release(self.version)
 
     @property
     def release(self) -> str | None:
@@ -98,7 +117,8 @@ def find_capabilities(client: Client) -> Capabilities:
             error.hint = prefix_hint(client.url)
             raise
         has["runs"] = None
-    return Capabilities(version, has, _workspaces(client, has))
+    spaces = _workspaces(client, has)
+    return Capabilities(version, has, spaces, _unread(client, version, spaces))
 
 
 def _has(client: Client, family: str) -> bool | None:
@@ -112,6 +132,26 @@ def _has(client: Client, family: str) -> bool | None:
     except UnreachableError:
         return None
     return True
+
+
+def _unread(client: Client, version: str, workspaces: tuple[str, ...]) -> dict[str, str]:
+    """What a newer server holds of `UNREAD`."""
+    found = {}
+    for kind, (since, path, items) in UNREAD.items():
+        if minor_of(version) < minor_of(since):
+            continue
+        try:
+            spaces = [client.within(name) for name in workspaces] or [client]
+            pages = (one.pages(path, {"max_results": 100}, items, method="GET") for one in spaces)
+            count = sum(len(page) for page in chain.from_iterable(pages))
+        except MissingEndpointError:
+            continue
+        except UnreachableError as error:
+            found[kind] = f"they cannot be counted, and this release does not read them: {error}"
+            continue
+        if count:
+            found[kind] = f"{count:,} on the server: this release does not read them"
+    return found
 
 
 def _version(client: Client) -> str:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import LeftOut
 from mlporter.progress import silent
 from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import USERS_NOT_SEEN, Description
 from mlporter.stores.rest.client import RETRY_TIME, Client
+from mlporter.stores.rows.unknown_fields import said_of
 from mlporter.stores.server.artifact_files import server_files
-from mlporter.stores.server.capabilities import Capabilities, find_capabilities, refuse_others
+from mlporter.stores.server.capabilities import (
+    NEWER,
+    Capabilities,
+    find_capabilities,
+    refuse_others,
+)
 from mlporter.stores.server.reading.fetching import Fetcher
 from mlporter.stores.server.reading.not_shown import not_shown
 from mlporter.wording import plural
@@ -71,6 +78,7 @@ class ServerSource:
         except BaseException:
             self._client.close()
             raise
+        self._said: tuple[str, ...] | None = None
         self._filling = Fetcher(self._client, self.can, self._scratch, workers, on_progress)
         self._files = server_files(self, self._client, uri_map, workers, allowed)
 
@@ -96,7 +104,8 @@ class ServerSource:
     def says(self) -> Iterator[tuple[str, str]]:
         """What it is and can do, for people."""
         can = self.can
-        yield "MLflow", can.version or ("Databricks" if self._client.databricks else "unknown")
+        version = can.version or ("Databricks" if self._client.databricks else "unknown")
+        yield "MLflow", version + (f", {NEWER}" if can.is_newer else "")
         yield "offers", ", ".join(name for name, has in can.has.items() if has)
         lacking = [name for name, has in can.has.items() if has is False]
         if lacking:
@@ -104,6 +113,7 @@ class ServerSource:
         untold = [name for name, has in can.has.items() if has is None]
         if untold:
             yield "does not say", ", ".join(untold)
+        yield from ((f"{kind}, not read", said) for kind, said in can.unread.items())
         if can.workspaces:
             yield "workspaces", ", ".join(can.workspaces)
 
@@ -139,9 +149,19 @@ class ServerSource:
         """The bytes of an artifact file."""
         return self._files.open(file)
 
+    def unknown_fields(self) -> Iterator[pa.RecordBatch]:
+        """What came with the rows that were read so far, and is not known."""
+        yield from self._filling.unknown.batches()
+
     def losses(self) -> Iterator[LeftOut]:
         """What the API does not show, and what of the rest could not be read so far."""
         yield from self._filling.failed
+        yield from self._filling.unknown.losses()
+        for (asked, name), count in sorted(self._client.beside.items()):
+            sentence = f"{plural(count, 'answer')} held it beside {asked}: it is not read"
+            yield LeftOut("answer", asked, name, "unknown", sentence)
+        for kind, why in self.can.unread.items():
+            yield LeftOut("object", kind, "", "unknown", why)
         yield from not_shown(self._scratch.reader)
         if self._filling.deleted:
             sentence = f"of {len(self._filling.deleted)} deleted experiments: not shown"
@@ -156,12 +176,23 @@ class ServerSource:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a server keeps to itself."""
-        return (USERS_NOT_SEEN,)
+        """What a server keeps to itself, and what it has of a newer MLflow."""
+        fields = said_of(self) if self._said is None else self._said
+        return (USERS_NOT_SEEN, *self._newer(), *fields)
+
+    def _newer(self) -> Iterator[str]:
+        if self.can.is_newer:
+            yield (
+                f"The server's MLflow {self.can.version} is newer than this release knows "
+                f"({release_of(HEAD_REVISION)}): kinds of objects that came later are not seen."
+            )
 
     def close(self) -> None:
         """Forget what was read, and close all connections."""
+        if self._said is None:
+            self._said = said_of(self)  # people are told when all is done
         self._client.close()
+        self._filling.unknown.close()
         self._scratch.close()
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.rest_limits import BLANKS, EMPTIES, HIDDEN_ROWS, LINKS, NUMBERS
+from mlporter.catalogue.rest_limits import BLANKS, EMPTIES, HIDDEN_ROWS, NUMBERS, USUAL
 from mlporter.catalogue.tables.own import OWNER_TABLES, owner_key
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import Wrapped
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RestView", "rest_batch"]
 
-_NO_LINKS = ', "links": []'
-"""As MLflow writes it; in a text it would be written otherwise."""
 _EDGES = ("inputs", "input_tags")
 
 
@@ -159,8 +157,8 @@ def rest_batch(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         batch = _with(batch, name, _without_blanks)
     for name in EMPTIES.get(table, ()):
         batch = _with(batch, name, _without_empties)
-    for name in LINKS.get(table, ()):
-        batch = _with(batch, name, _without_links)
+    for name, parts in USUAL.get(table, {}).items():
+        batch = _with(batch, name, partial(_without_usual, parts))
     for name in NUMBERS.get(table, ()):
         batch = _with(batch, name, _whole_numbers)
     return batch
@@ -188,8 +186,10 @@ def _without_empties(column: pa.Array) -> pa.Array:
     return pc.if_else(empty, pa.scalar(None, column.type), column)
 
 
-def _without_links(column: pa.Array) -> pa.Array:
-    return pc.replace_substring(column, _NO_LINKS, "")
+def _without_usual(parts: tuple[tuple[str, str], ...], column: pa.Array) -> pa.Array:
+    for written, without in parts:
+        column = pc.replace_substring(column, written, without)
+    return column
 
 
 def _whole_numbers(column: pa.Array) -> pa.Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from mlporter.catalogue.tables.registry import TABLES
 from mlporter.errors import LeftOut
 from mlporter.stores.protocols import SharesRoots, TellsOutside, Wrapped, only_orphans
 from mlporter.stores.rows.filters import rows_among
+from mlporter.stores.rows.unknown_fields import field_rows, sorted_fields
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
@@ -87,6 +89,12 @@ class WithRegistry(Wrapped):
         if table == _WORKSPACES and self._more_workspaces.num_rows:
             return self._all_workspaces(columns, among)
         return self.inner.read(table, columns, among)
+
+    def unknown_fields(self) -> Iterator[pa.RecordBatch]:
+        """Fields of newer servers: of the registry's tables those of the registry."""
+        mine = (row for row in field_rows(self.inner) if row[0] not in _NAMES)
+        theirs = (row for row in field_rows(self._registry) if row[0] in _NAMES)
+        yield from sorted_fields(chain(mine, theirs))
 
     @cached_property
     def _more_workspaces(self) -> pa.Table:

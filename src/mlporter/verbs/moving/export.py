@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -15,6 +16,7 @@ from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.bundle.signing import check_private_key, sign_manifest
 from mlporter.bundle.writer import BundleWriter, ManifestInfo, Mode
+from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
 from mlporter.compare.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError, UnsupportedError, UsageError
@@ -33,6 +35,7 @@ from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.database.schema.revision import installed_mlflow
 from mlporter.stores.opening import bundle_address, open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.stores.rows.unknown_fields import field_losses, unknown_fields
 from mlporter.stores.rows.version_locations import locations_of, rows_of
 from mlporter.wording import command_line
 
@@ -197,11 +200,24 @@ class _Export:
             self._check_latest()
             for item in self._remarks.entries():
                 self._leave_out(item)
+        self._write_fields(plan)
         for item in (*plan.left_out, *left_out_of(self.source)):
             self._leave_out(item)
         if self.artifacts == "copy":
             self.writer.write_artifacts(self._files())
         self.manifest = self.writer.finish(self._info())
+
+    def _write_fields(self, plan: Plan) -> None:
+        """What a newer server told beside; known when all tables were read."""
+        if any(table.name == UNKNOWN_FIELDS.name for table in plan.tables):
+            why = "another program's table has the name under which a bundle keeps them"
+            for item in field_losses(self.source, why):
+                self._leave_out(item)
+            return
+        batches = unknown_fields(self.source)
+        first = next(batches, None)
+        if first is not None:
+            self.writer.write_table(UNKNOWN_FIELDS, chain([first], batches))
 
     def _watch_latest(self, counts: dict[str, int], stack: ExitStack) -> None:
         latest = next((t for t in self.source.tables if t.name == _LATEST), None)

@@ -58,7 +58,7 @@ def transfer(
         workers=options.workers,
         include_secrets=options.include_secrets,
         retry_time=options.retry_time,
-        part=options.selection is not None and not options.selection.is_everything,
+        part=_reads_a_part(options),
         orphans=options.orphans,
         dedupe=True,
         auth=options.auth,
@@ -80,6 +80,12 @@ def transfer(
         return _with_next_command(result, (origin, place), options)
     finally:
         opened.close()
+
+
+def _reads_a_part(options: TransferOptions) -> bool:
+    """Whether less is read, as a rule, than a copy of the whole place would take."""
+    some = options.selection is not None and not options.selection.is_everything
+    return some or options.policy.is_quick
 
 
 def _with_next_command(

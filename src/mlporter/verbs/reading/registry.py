@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS
 from mlporter.errors import UsageError
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.stores.rows.unknown_fields import unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Registry", "open", "show"]
 
-_OWN = ("artifacts", "left_out")
+_OWN = {table.name: table for table in (ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS)}
 
 
 class Registry:
@@ -34,7 +36,7 @@ class Registry:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        own = _OWN if source.description.kind == "bundle" else ()
+        own = _own_tables(source) if source.description.kind == "bundle" else ()
         self._tables = {table.name: table for table in source.tables}
         self._names = (*self._tables, *own)
 
@@ -45,7 +47,7 @@ class Registry:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Names of the tables: MLflow's, and a bundle's own ``artifacts`` and ``left_out``."""
+        """Names of the tables: MLflow's, and a bundle's own, such as ``artifacts``."""
         return self._names
 
     def count(self, table: str) -> int:
@@ -109,9 +111,7 @@ class Registry:
     def _schema(self, table: str) -> pa.Schema:
         if table in self._tables:
             return self._tables[table].schema
-        from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT  # noqa: PLC0415
-
-        return {"artifacts": ARTIFACTS, "left_out": LEFT_OUT}[table].schema
+        return _OWN[table].schema
 
     def _check(self, table: str) -> None:
         if table not in self._names:
@@ -120,6 +120,11 @@ class Registry:
                 subject=self.description.address,
                 hint=f"the tables are: {', '.join(self._names)}",
             )
+
+
+def _own_tables(source: Source) -> tuple[str, ...]:
+    has_fields = next(unknown_fields(source), None) is not None
+    return tuple(name for name in _OWN if name != UNKNOWN_FIELDS.name or has_fields)
 
 
 def open(  # noqa: A001 -- as in `gzip.open`

@@ -76,8 +76,8 @@ def command(
 ) -> int:
     """Show the rows of a table of ADDRESS, sorted by its key.
 
-    TABLE is one of MLflow's own tables, such as runs or model_versions; or, of a bundle, artifacts
-    or left_out. `mlporter inspect ADDRESS` names the tables that hold rows.
+    TABLE is one of MLflow's own tables, such as runs or model_versions; or, of a bundle, artifacts,
+    left_out or unknown_fields. `mlporter inspect ADDRESS` names the tables that hold rows.
     """
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415

@@ -37,6 +37,7 @@ def write_issues(context: ServerContext) -> None:
         return
     for row, mapped in new_objects(context, "issues", "issue_id", "name"):
         body = {
+            **context.along.named("issues", row["issue_id"]),
             "experiment_id": str(mapped["experiment_id"]),
             "root_causes": json.loads(row["root_causes"] or "null") or [],
             "categories": json.loads(row["categories"] or "null") or [],

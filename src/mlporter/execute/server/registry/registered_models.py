@@ -264,7 +264,9 @@ class Registry:
         if not self._fill_gap(writer, name, last, number):
             self._refuse(key, number, "version", "the server gave its number out before")
             return False
+        key_here = (row["workspace"], row["name"], number)
         body: Json = {
+            **context.along.named("model_versions", *key_here),
             "name": name,
             "source": named.source,
             "description": row["description"] or "",

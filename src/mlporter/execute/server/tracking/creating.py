@@ -122,6 +122,7 @@ def make_runs(context: ServerContext) -> None:
         run, experiment, name, user, start = row
         home = context.ids.experiments[experiment]
         body = {
+            **context.along.named("runs", run),
             "experiment_id": str(home),
             "user_id": user or "",
             "run_name": name or "",
@@ -166,6 +167,7 @@ def make_logged_models(context: ServerContext) -> None:
         (model, experiment, name, kind, run, _), params = item
         home = context.ids.experiments[experiment]
         body = {
+            **context.along.named("logged_models", model),
             "experiment_id": str(home),
             "name": name,
             "model_type": kind or "",

@@ -17,6 +17,7 @@ from mlporter.stores.server.reading.rows import (
     traces,
     tracking,
 )
+from mlporter.stores.server.reading.unknown_fields import keep_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +75,7 @@ def _id(run: Json) -> str:
 
 def run(client: Client, id_: str) -> Iterator[Rows]:
     """One run."""
-    yield tracking.run(client.get(f"{API}/runs/get", {"run_id": id_})["run"])
+    yield tracking.run(client.part(f"{API}/runs/get", "run", {"run_id": id_}))
 
 
 def model_inputs(client: Client, id_: str, *, outputs: bool) -> Rows:
@@ -101,7 +102,7 @@ def has_logged_models(client: Client, experiments: Sequence[int]) -> bool:
 
 def logged_model(client: Client, id_: str) -> Iterator[Rows]:
     """One logged model."""
-    yield models.logged_model(client.get(f"{API}/{quoted_path('logged-models', id_)}")["model"])
+    yield models.logged_model(client.part(f"{API}/{quoted_path('logged-models', id_)}", "model"))
 
 
 def registered_models(client: Client) -> Iterator[Rows]:
@@ -181,8 +182,8 @@ def old_traces(client: Client, experiment: int) -> Iterator[Rows]:
 
 def trace(client: Client, id_: str) -> Json:
     """One trace."""
-    answer = client.get(f"{API3}/{quoted_path('traces', id_)}")
-    found: Json = answer["trace"]["trace_info"]
+    answer = client.part(f"{API3}/{quoted_path('traces', id_)}", "trace")
+    found: Json = answer["trace_info"]
     return found
 
 
@@ -205,7 +206,7 @@ def datasets(client: Client) -> Iterator[list[Json]]:
 def dataset(client: Client, found: Json) -> Iterator[Rows]:
     """An evaluation dataset with its records."""
     path = f"{API3}/{quoted_path('datasets', found['dataset_id'])}"
-    tied = client.get(f"{path}/experiment-ids").get("experiment_ids", ())
+    tied = client.part(f"{path}/experiment-ids", "experiment_ids") or ()
     yield evaluation.dataset(found, workspace_of(client), tied)
     query: dict[str, object] = {"max_results": _PAGE}
     while True:
@@ -219,21 +220,22 @@ def dataset(client: Client, found: Json) -> Iterator[Rows]:
 def scorers(client: Client, experiment: int, endpoints: Mapping[str, str]) -> Iterator[Rows]:
     """The scorers of an experiment with all versions, and what they run on."""
     id_ = str(experiment)
-    for found in client.get(f"{API3}/scorers/list", {"experiment_id": id_}).get("scorers", ()):
+    listed = client.part(f"{API3}/scorers/list", "scorers", {"experiment_id": id_})
+    for found in listed or ():
         query = {"experiment_id": id_, "name": found["scorer_name"]}
-        versions = client.get(f"{API3}/scorers/versions", query).get("scorers", ())
+        versions = client.part(f"{API3}/scorers/versions", "scorers", query) or ()
         rows = evaluation.scorer(versions, endpoints)
-        rows["online_scoring_configs"] += _online(client, found["scorer_id"])
+        for config in _online(client, found["scorer_id"]):
+            rows = merged((rows, evaluation.online_config(config)))
         yield rows
 
 
-def _online(client: Client, scorer: str) -> Iterator[Json]:
+def _online(client: Client, scorer: str) -> Sequence[Json]:
+    asked = {"scorer_ids": [scorer]}
     try:
-        answer = client.get(f"{API3}/scorers/online-configs", {"scorer_ids": [scorer]})
+        return client.part(f"{API3}/scorers/online-configs", "configs", asked) or ()
     except MissingEndpointError:
-        return
-    for found in answer.get("configs", ()):
-        yield {**found, "experiment_id": int(found["experiment_id"])}
+        return ()
 
 
 def review(client: Client, experiment: int, *, listable: bool) -> Iterator[Rows]:
@@ -286,19 +288,16 @@ def has_default_schema(client: Client, experiment: int) -> bool:
 
 def endpoints(client: Client) -> Iterator[list[Json]]:
     """The gateway's endpoints, as the API gives them."""
-    found = client.get(f"{API3}/gateway/endpoints/list").get("endpoints", ())
-    yield list(found)
+    yield list(client.part(f"{API3}/gateway/endpoints/list", "endpoints") or ())
 
 
 def gateway_rest(client: Client) -> Iterator[Rows]:
     """What there is of a gateway beside endpoints and guardrails."""
     workspace = workspace_of(client)
-    definitions = client.get(f"{API3}/gateway/model-definitions/list")
-    yield merged(
-        gateway.model_definition(found, workspace)
-        for found in definitions.get("model_definitions", ())
-    )
-    bindings = client.get(f"{API3}/gateway/endpoints/bindings/list").get("bindings", ())
+    path = f"{API3}/gateway/model-definitions/list"
+    definitions = client.part(path, "model_definitions") or ()
+    yield merged(gateway.model_definition(found, workspace) for found in definitions)
+    bindings = client.part(f"{API3}/gateway/endpoints/bindings/list", "bindings") or ()
     yield merged(gateway.binding(found) for found in bindings)
 
 
@@ -318,7 +317,7 @@ def guardrails(client: Client, endpoint_ids: Sequence[str]) -> Iterator[Rows]:
     for page in client.pages(f"{path}/list", query, "guardrails", method="GET"):
         yield merged(gateway.guardrail(found, workspace) for found in page)
     for id_ in endpoint_ids:
-        found = client.get(f"{path}/list-for-endpoint", {"endpoint_id": id_}).get("configs", ())
+        found = client.part(f"{path}/list-for-endpoint", "configs", {"endpoint_id": id_}) or ()
         yield merged(gateway.guardrail_config(config, workspace) for config in found)
 
 
@@ -353,7 +352,7 @@ def skill_path(organization: str, name: str) -> str:
 def workspaces(client: Client) -> Iterator[Rows]:
     """All workspaces."""
     rows = new_rows()
-    for found in client.get(f"{API3}/workspaces").get("workspaces", ()):
+    for found in client.part(f"{API3}/workspaces", "workspaces") or ():
         archive = found.get("trace_archival_config") or {}
         rows["workspaces"].append(
             {
@@ -364,4 +363,5 @@ def workspaces(client: Client) -> Iterator[Rows]:
                 "trace_archival_retention": archive.get("retention"),
             }
         )
+        keep_unknown(rows, "workspaces", found)
     yield rows

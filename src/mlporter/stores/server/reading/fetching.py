@@ -66,6 +66,7 @@ class Fetcher:
         self._can = can
         self._scratch = scratch
         self._gather = Gatherer(scratch, workers, on_progress)
+        self.unknown = self._gather.unknown
         self._lock = RLock()
         self._done: set[str] = set()
         self._experiments: dict[str, set[int]] = defaultdict(set)

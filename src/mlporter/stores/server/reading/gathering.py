@@ -7,8 +7,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlporter.artifacts.prefetch import prefetched
+from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.errors import AccessDeniedError, LeftOut
 from mlporter.stores.rest.answers import ApiError, MissingEndpointError
+from mlporter.stores.server.reading.unknown_fields import UnknownFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +42,7 @@ class Gatherer:
 
     Attributes:
         failed: What could not be read, by name and reason.
+        unknown: Fields that came with it and that this release does not know.
     """
 
     def __init__(self, scratch: ScratchRegistry, workers: int, on_progress: OnProgress) -> None:
@@ -51,6 +54,7 @@ class Gatherer:
         self._seen: set[str] = set()
         self._lock = Lock()
         self.failed: list[LeftOut] = []
+        self.unknown = UnknownFields()
 
     def each(
         self,
@@ -92,6 +96,8 @@ class Gatherer:
 
     def put(self, rows: Rows) -> None:
         """Keep rows, and put those of a table away when they are many."""
+        beside = rows.pop(UNKNOWN_FIELDS.name, ())
+        self.unknown.take((r["table"], r["key"], r["field"], r["value"]) for r in beside)
         ready = []
         with self._lock:
             for table, found in rows.items():

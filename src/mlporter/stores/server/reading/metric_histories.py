@@ -9,12 +9,17 @@ and is never asked.
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.errors import AccessDeniedError
 from mlporter.stores.rest.answers import ApiError, MissingEndpointError
+from mlporter.stores.server.reading.answer_fields import POINT
 from mlporter.stores.server.reading.rows import tracking
+from mlporter.stores.server.reading.unknown_fields import row_of, unknown_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -92,7 +97,7 @@ class Histories:
     def _put(self, history: History, asked: tuple[str, Sequence[str]]) -> Iterator[Rows]:
         for batch in history.read(*asked):
             self._gather.put_batch("metrics", batch)
-        return iter(())
+        yield {UNKNOWN_FIELDS.name: history.unknown()}
 
 
 def _few_at_once(runs: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
@@ -116,13 +121,31 @@ class History:
     def __init__(self, client: Client, *, bulk: bool) -> None:
         self._client = client
         self._bulk = bulk
+        self._unknown: deque[dict[str, Any]] = deque()
+
+    def unknown(self) -> list[dict[str, Any]]:
+        """What of points was not known since this was last asked: rows of `UNKNOWN_FIELDS`."""
+        found = []
+        with suppress(IndexError):
+            while True:
+                found.append(self._unknown.popleft())
+        return found
+
+    def _points(self, run: str | None, found: list[Json]) -> pa.RecordBatch:
+        batch = tracking.points(run, found)
+        for index, point in enumerate(found):
+            if not POINT.names.issuperset(point):
+                row = batch.slice(index, 1).to_pylist()[0]
+                fields = unknown_in(point, POINT)
+                self._unknown.extend(row_of("metrics", row, *field) for field in fields)
+        return batch
 
     def read(self, key: str, runs: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """All points of a metric in some runs (at most `RUNS_AT_ONCE`), page by page."""
         if len(runs) > 1 and self._bulk:
             found = self._many(key, runs)
             if found is not None:
-                yield tracking.points(None, found)
+                yield self._points(None, found)
                 return
             if self._bulk:
                 middle = len(runs) // 2
@@ -150,10 +173,10 @@ class History:
         pages = self._client.pages(_SINGLE, query, "metrics", method="GET")
         try:
             for page in pages:
-                yield tracking.points(run, page)
+                yield self._points(run, page)
         except ApiError as error:
             # Releases before 1.30 take no page; then the answer is whole.
             if error.code != "INVALID_PARAMETER_VALUE":
                 raise
             answer = self._client.get(_SINGLE, {"run_id": run, "metric_key": key})
-            yield tracking.points(run, answer.get("metrics", []))
+            yield self._points(run, answer.get("metrics", []))

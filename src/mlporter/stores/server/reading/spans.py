@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.stores.protocols import Among
+from mlporter.stores.server.reading.answer_fields import SPANS_FILE
 from mlporter.stores.server.reading.rows import new_rows
 from mlporter.stores.server.reading.rows.traces import SPANS_LOCATION, span
+from mlporter.stores.server.reading.unknown_fields import row_of, unknown_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,4 +63,9 @@ class Spans:
             data = json.load(stream)
         rows = new_rows()
         rows["spans"] += (span(found, trace, experiment) for found in data.get("spans", ()))
+        of_trace = {"request_id": trace}
+        rows[UNKNOWN_FIELDS.name] += (
+            row_of("trace_info", of_trace, f"spans.{name}", value)
+            for name, value in unknown_in(data, SPANS_FILE)
+        )
         yield rows

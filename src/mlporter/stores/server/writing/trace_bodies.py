@@ -139,7 +139,12 @@ def spans_body(contents: Iterable[str]) -> bytes:
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()
     try:
-        scope.spans.extend(Span.from_dict(json.loads(text)).to_otel_proto() for text in contents)
+        for content in map(json.loads, contents):
+            span = Span.from_dict(content).to_otel_proto()
+            kind = content.get("kind")  # MLflow before 3.18 does not know it
+            if kind in (kinds := dict(span.SpanKind.items())):
+                span.kind = kinds[kind]
+            scope.spans.append(span)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from None
     body: bytes = request.SerializeToString()

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from mlporter.stores.rows.json_strings import with_endpoints
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows
 from mlporter.stores.server.reading.rows.traces import association
+from mlporter.stores.server.reading.unknown_fields import keep_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["dataset", "label_schema", "records", "review_queue", "scorer"]
+__all__ = ["dataset", "label_schema", "online_config", "records", "review_queue", "scorer"]
 
 _WRAPPED = "mlflow_wrapped"
 _UNSET: dict[str, dict[str, None]] = {
@@ -30,6 +31,7 @@ def dataset(found: Json, workspace: str, experiments: Iterable[str]) -> Rows:
     texts = ("name", "schema", "profile", "digest", "created_by", "last_updated_by")
     row = {name: found.get(name) for name in (*texts, "created_time", "last_update_time")}
     rows["evaluation_datasets"].append({**row, "dataset_id": id_, "workspace": workspace})
+    keep_unknown(rows, "evaluation_datasets", found)
     for key, value in json.loads(found.get("tags") or "{}").items():
         rows["evaluation_dataset_tags"].append({"dataset_id": id_, "key": key, "value": value})
     for experiment in experiments:
@@ -41,7 +43,9 @@ def dataset(found: Json, workspace: str, experiments: Iterable[str]) -> Rows:
 def records(text: str) -> Rows:
     """Records of an evaluation dataset, from the JSON text that the API sends them in."""
     rows = new_rows()
-    rows["evaluation_dataset_records"] += (_record(found) for found in json.loads(text or "[]"))
+    for found in json.loads(text or "[]"):
+        rows["evaluation_dataset_records"].append(_record(found))
+        keep_unknown(rows, "evaluation_dataset_records", found)
     return rows
 
 
@@ -81,6 +85,18 @@ def scorer(versions: Iterable[Json], endpoints: Mapping[str, str]) -> Rows:
                 "creation_time": found.get("creation_time"),
             }
         )
+        keep_unknown(rows, "scorer_versions", found)
+    return rows
+
+
+def online_config(found: Json) -> Rows:
+    """How much of the traces a scorer looks at, and which ones."""
+    rows = new_rows()
+    names = ("online_scoring_config_id", "scorer_id", "sample_rate", "filter_string")
+    row = {name: found[name] for name in names if name in found}
+    experiment = {"experiment_id": int(found["experiment_id"])}
+    rows["online_scoring_configs"].append(row | experiment)
+    keep_unknown(rows, "online_scoring_configs", found)
     return rows
 
 
@@ -104,6 +120,7 @@ def label_schema(found: Json) -> Rows:
             "is_default": found.get("is_default", False),
         }
     )
+    keep_unknown(rows, "label_schemas", found)
     return rows
 
 
@@ -121,11 +138,14 @@ def review_queue(found: Json, items: Iterable[Json]) -> Rows:
             "created_by": found.get("created_by") or None,
         }
     )
+    keep_unknown(rows, "review_queues", found)
     for user in found.get("users", ()):
         rows["review_queue_users"].append({"queue_id": id_, "user_id": user})
     for schema in found.get("schema_ids", ()):
         rows["review_queue_label_schemas"].append({"queue_id": id_, "schema_id": schema})
-    rows["review_queue_items"] += (_item(item, id_) for item in items)
+    for item in items:
+        rows["review_queue_items"].append(_item(item, id_))
+        keep_unknown(rows, "review_queue_items", item)
     return rows
 
 

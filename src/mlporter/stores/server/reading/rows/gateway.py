@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows, pairs, stamped
+from mlporter.stores.server.reading.unknown_fields import keep_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,7 @@ def model_definition(found: Json, workspace: str) -> Rows:
     row = {name: found.get(name) for name in names} | _made(found)
     secret = {"secret_id": stamped(found.get("secret_id")), "workspace": workspace}
     rows["model_definitions"].append(row | secret)
+    keep_unknown(rows, "model_definitions", found)
     return rows
 
 
@@ -48,6 +50,7 @@ def endpoint(found: Json, workspace: str) -> Rows:
             "workspace": workspace,
         }
     )
+    keep_unknown(rows, "endpoints", found)
     for mapping in mappings:
         names = ("mapping_id", "model_definition_id", "weight", "linkage_type", "fallback_order")
         row = {name: mapping.get(name) for name in names} | {"endpoint_id": id_}
@@ -78,6 +81,7 @@ def binding(found: Json) -> Rows:
     rows = new_rows()
     names = ("endpoint_id", "resource_type", "resource_id", "display_name")
     rows["endpoint_bindings"].append({name: found.get(name) for name in names} | _made(found))
+    keep_unknown(rows, "endpoint_bindings", found)
     return rows
 
 
@@ -96,6 +100,7 @@ def budget(found: Json, workspace: str) -> Rows:
             "target_value": stamped(found.get("target_value")),
         }
     )
+    keep_unknown(rows, "budget_policies", found)
     return rows
 
 
@@ -114,6 +119,7 @@ def guardrail(found: Json, workspace: str) -> Rows:
             "workspace": workspace,
         }
     )
+    keep_unknown(rows, "guardrails", found)
     return rows
 
 
@@ -123,4 +129,5 @@ def guardrail_config(found: Json, workspace: str) -> Rows:
     names = ("endpoint_id", "guardrail_id", "execution_order")
     row = {name: found.get(name) for name in names} | {"workspace": workspace}
     rows["guardrail_configs"].append(row | _made(found, ("created_by", "created_at")))
+    keep_unknown(rows, "guardrail_configs", found)
     return rows

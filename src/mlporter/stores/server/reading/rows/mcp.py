@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows
+from mlporter.stores.server.reading.unknown_fields import keep_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +32,7 @@ def mcp_server(found: Json, versions: Iterable[Json], workspace: str) -> Rows:
             **_made(found),
         }
     )
+    keep_unknown(rows, "mcp_servers", found)
     for key, value in (found.get("tags") or {}).items():
         rows["mcp_server_tags"].append({**own, "key": key, "value": value})
     for alias in found.get("aliases") or ():
@@ -72,6 +74,7 @@ def _version(rows: Rows, found: Json, own: dict[str, str]) -> None:
             **_made(found),
         }
     )
+    keep_unknown(rows, "mcp_server_versions", found)
     for name, value in (found.get("tags") or {}).items():
         row = {"version": text, "key": name, "value": value}
         rows["mcp_server_version_tags"].append(own | row)

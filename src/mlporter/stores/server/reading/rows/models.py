@@ -6,6 +6,7 @@ from typing import Any
 
 from mlporter.stores.rows.synthetic_ids import dataset_uuid
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows, pairs
+from mlporter.stores.server.reading.unknown_fields import keep_unknown
 
 __all__ = ["logged_model", "model_version", "registered_model", "webhook"]
 
@@ -32,6 +33,7 @@ def logged_model(found: Json) -> Rows:
             "status_message": info.get("status_message"),
         }
     )
+    keep_unknown(rows, "logged_models", found)
     for key, value in pairs(data.get("params")):
         rows["logged_model_params"].append(own | {"param_key": key, "param_value": value})
     for key, value in pairs(info.get("tags")):
@@ -68,6 +70,7 @@ def registered_model(found: Json, workspace: str) -> Rows:
             "description": found.get("description"),
         }
     )
+    keep_unknown(rows, "registered_models", found)
     for key, value in pairs(found.get("tags")):
         rows["registered_model_tags"].append(own | {"key": key, "value": value})
     for alias in found.get("aliases", ()):
@@ -102,6 +105,7 @@ def model_version(found: Json, workspace: str, location: str | None) -> Rows:
             "status_message": found.get("status_message"),
         }
     )
+    keep_unknown(rows, "model_versions", found)
     for key, value in pairs(found.get("tags")):
         rows["model_version_tags"].append(own | {"key": key, "value": value})
     return rows
@@ -123,6 +127,7 @@ def webhook(found: Json, workspace: str) -> Rows:
             "last_updated_timestamp": found.get("last_updated_timestamp"),
         }
     )
+    keep_unknown(rows, "webhooks", found)
     for event in found.get("events", ()):
         told = {"entity": event["entity"].lower(), "action": event["action"].lower()}
         rows["webhook_events"].append({"webhook_id": id_, **told})

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows
+from mlporter.stores.server.reading.unknown_fields import keep_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,7 @@ def skill(found: Json, versions: Iterable[Json], workspace: str) -> Rows:
             **_made(found),
         }
     )
+    keep_unknown(rows, "skills", found)
     for key, value in (found.get("tags") or {}).items():
         rows["skill_tags"].append({**own, "key": key, "value": value})
     for alias in found.get("aliases") or ():
@@ -37,6 +39,7 @@ def skill(found: Json, versions: Iterable[Json], workspace: str) -> Rows:
     for version in versions:
         row = {column: version.get(column) for column in _VERSION}
         rows["skill_versions"].append({**own, **row, **_made(version)})
+        keep_unknown(rows, "skill_versions", version)
         for key, value in (version.get("tags") or {}).items():
             row = {"version": version["version"], "key": key, "value": value}
             rows["skill_version_tags"].append(own | row)

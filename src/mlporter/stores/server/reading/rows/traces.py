@@ -10,7 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from mlporter.stores.rows.synthetic_ids import association_id
+from mlporter.stores.server.reading.answer_fields import OLD_TRACE
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows, pairs
+from mlporter.stores.server.reading.unknown_fields import keep_unknown
 
 __all__ = ["SPANS_LOCATION", "aggregate", "is_in_database", "issue", "old_trace", "span", "trace"]
 
@@ -54,6 +56,7 @@ def trace(found: Json) -> Rows:
         "response_preview": found.get("response_preview"),
     }
     rows = _trace(row, dict(found.get("tags") or {}), dict(found.get("trace_metadata") or {}))
+    keep_unknown(rows, "trace_info", found)
     for assessment in found.get("assessments", ()):
         rows["assessments"].append(_assessment(assessment, found["trace_id"], row))
     return rows
@@ -68,7 +71,10 @@ def old_trace(found: Json) -> Rows:
         "execution_time_ms": found.get("execution_time_ms"),
         "status": found.get("status", ""),
     }
-    return _trace(row, dict(pairs(found.get("tags"))), dict(pairs(found.get("request_metadata"))))
+    tags, metadata = (dict(pairs(found.get(name))) for name in ("tags", "request_metadata"))
+    rows = _trace(row, tags, metadata)
+    keep_unknown(rows, "trace_info", found, OLD_TRACE)
+    return rows
 
 
 def _trace(row: dict[str, Any], tags: dict[str, str], metadata: dict[str, str]) -> Rows:
@@ -262,4 +268,5 @@ def issue(found: Json) -> Rows:
     # As MLflow 3.18 answers for issues that an older one made.
     row["last_seen_timestamp"] = found.get("last_seen_timestamp", row["created_timestamp"])
     rows["issues"].append(row | lists)
+    keep_unknown(rows, "issues", found)
     return rows

@@ -10,6 +10,7 @@ import pyarrow as pa
 from mlporter.catalogue import BY_NAME
 from mlporter.stores.rows.synthetic_ids import dataset_uuid, input_uuid
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows, pairs
+from mlporter.stores.server.reading.unknown_fields import keep_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,6 +35,7 @@ def experiment(found: Json, workspace: str) -> Rows:
             "last_update_time": found.get("last_update_time"),
         }
     )
+    keep_unknown(rows, "experiments", found)
     for key, value in pairs(found.get("tags")):
         rows["experiment_tags"].append({"experiment_id": id_, "key": key, "value": value})
     return rows
@@ -58,6 +60,7 @@ def run(found: Json) -> Rows:
             "experiment_id": experiment_id,
         }
     )
+    keep_unknown(rows, "runs", found)
     for table in ("params", "tags"):
         for key, value in pairs(data.get(table)):
             rows[table].append({"run_uuid": id_, "key": key, "value": value})

@@ -1,0 +1,58 @@
+"""Fields of a newer server by other ids: their keys as the other side has them."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby, islice
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mlporter.catalogue import BY_NAME
+from mlporter.plan.ids.mapped_rows import map_batch
+from mlporter.stores.rows.unknown_fields import row_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mlporter.plan.ids.id_map import IdMap
+    from mlporter.stores.rows.unknown_fields import FieldRow
+
+__all__ = ["mapped_fields"]
+
+_ROWS = 5_000
+
+
+def mapped_fields(rows: Iterable[FieldRow], ids: IdMap) -> Iterator[FieldRow]:
+    """The same rows in the same order, with other keys. Keys that cannot be are left out."""
+    for table, found in groupby(rows, lambda row: row[0]):
+        while chunk := list(islice(found, _ROWS)):
+            for (_, _, field, value), key in zip(chunk, _keys(table, chunk, ids), strict=True):
+                if key is not None:
+                    yield table, key, field, value
+
+
+def _keys(table: str, rows: list[FieldRow], ids: IdMap) -> list[str | None]:
+    """The new key of each row; None where a bundle holds one that is none."""
+    entry = BY_NAME.get(table)
+    if entry is None:
+        return [None] * len(rows)
+    # Every column is there, for ids that hang on others.
+    schema = pa.schema([pa.field(field.name, field.type) for field in entry.schema])
+    named = [_named(entry.key, key) for _, key, _, _ in rows]
+    try:
+        batch = pa.RecordBatch.from_pylist([row or {} for row in named], schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return [None] * len(rows)
+    mapped = map_batch(entry, batch, ids).select(list(entry.key))
+    news = (json.dumps(key) for key in row_keys(mapped))
+    return [new if row else None for row, new in zip(named, news, strict=True)]
+
+
+def _named(names: tuple[str, ...], key: str) -> dict[str, object] | None:
+    try:
+        values = json.loads(key)
+    except ValueError:
+        return None
+    is_key = isinstance(values, list) and len(values) == len(names)
+    return dict(zip(names, values, strict=True)) if is_key else None

@@ -1,0 +1,89 @@
+"""Fields that this release does not know, in the requests that change an object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlporter.stores.rest.client import quoted_path
+from mlporter.stores.server.reading.answer_fields import ANSWER_FIELDS
+from mlporter.stores.server.reading.calls import API, API3
+from mlporter.stores.server.writing.writer import LOGGED_MODEL_STATUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlporter.stores.rest.client import Client, Json
+
+__all__ = ["CHANGEABLE", "sendable_name", "set_fields"]
+
+
+def _experiment(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+    named = {"experiment_id": str(row["experiment_id"]), "new_name": row["name"]}
+    return "POST", f"{API}/experiments/update", named
+
+
+def _run(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+    return "POST", f"{API}/runs/update", {"run_id": row["run_uuid"]}
+
+
+def _logged_model(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+    path = f"{API}/{quoted_path('logged-models', row['model_id'])}"
+    return (
+        "PATCH",
+        path,
+        {"model_id": row["model_id"], "status": LOGGED_MODEL_STATUS[row["status"]]},
+    )
+
+
+def _registered_model(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+    named = {"name": row["name"], "description": row["description"] or ""}
+    return "PATCH", f"{API}/registered-models/update", named
+
+
+def _model_version(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+    named = {"name": row["name"], "version": str(row["version"])}
+    text = {"description": row["description"] or ""}
+    return "PATCH", f"{API}/model-versions/update", named | text
+
+
+def _issue(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+    path = f"{API3}/{quoted_path('issues', row['issue_id'])}"
+    return "PATCH", path, {"issue_id": row["issue_id"]}
+
+
+CHANGEABLE: Mapping[str, Callable[[Mapping[str, Any]], tuple[str, str, Json]]] = {
+    "experiments": _experiment,
+    "runs": _run,
+    "logged_models": _logged_model,
+    "registered_models": _registered_model,
+    "model_versions": _model_version,
+    "issues": _issue,
+}
+"""By table: the request that changes an object, as it is on the server, into itself."""
+
+
+def sendable_name(table: str, path: str) -> str | None:
+    """What a field is called in a request, which is flat; None where none has it.
+
+    A bundle may come from anybody: what MLflow knows by that name is not sent in its place.
+    """
+    name = path.removeprefix("info.")
+    known = ANSWER_FIELDS[table]
+    taken = known.names | (known.inside["info"].names if "info" in known.inside else set())
+    return None if "." in name or "[" in name or name in taken else name
+
+
+def set_fields(client: Client, table: str, row: Mapping[str, Any], fields: Json) -> None:
+    """Send fields along with what an object has already.
+
+    A server that does not know them ignores them, so that only reading again tells.
+
+    Args:
+        client: In the object's workspace.
+        table: Of `CHANGEABLE`.
+        row: The object as the server has it.
+        fields: Names and values, none of which MLflow's own request has.
+    """
+    method, path, body = CHANGEABLE[table](row)
+    send = client.post if method == "POST" else client.patch
+    send(path, {**fields, **body})

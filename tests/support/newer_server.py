@@ -1,0 +1,152 @@
+"""A stand-in for the server of a later MLflow: a real one, whose answers have more in them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Objects of answers: what they are called there, and where their id is.
+_OBJECTS = {
+    "experiment": ("experiment_id",),
+    "run": ("info", "run_id"),
+    "registered_model": ("name",),
+    "model_version": ("name",),
+    "trace": ("trace_id",),
+}
+#: Requests that change one, and what names it.
+_CHANGES = {
+    "/api/2.0/mlflow/experiments/update": ("experiment", "experiment_id"),
+    "/api/2.0/mlflow/runs/update": ("run", "run_id"),
+    "/api/2.0/mlflow/registered-models/update": ("registered_model", "name"),
+    "/api/2.0/mlflow/model-versions/update": ("model_version", "name"),
+}
+
+
+@dataclass
+class NewerServer:
+    """What it adds.
+
+    Attributes:
+        real: The address of the real server.
+        version: What it says of itself.
+        adds: Fields by kind of object, with what they are before anybody sets them. A field of a
+            run is one of its `info`.
+        beside: What each page of a list has beside its items.
+        things: Objects of a kind of its own that it lists.
+        kept: What was set, by kind, id and field.
+        takes: Whether it keeps what is set.
+        takes_new: Whether it keeps what is said of a run that is made.
+    """
+
+    real: str
+    version: str = "9.9.0"
+    adds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    beside: dict[str, Any] = field(default_factory=dict)
+    things: list[Any] = field(default_factory=list)
+    kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    takes: bool = True
+    takes_new: bool = False
+    asked: list[str] = field(default_factory=list)
+    address: str = ""
+
+    def changed(self, path: str, body: bytes) -> None:
+        """Keep what a request sets."""
+        if path not in _CHANGES or not self.takes:
+            return
+        kind, name = _CHANGES[path]
+        sent = json.loads(body)
+        for added in self.adds.get(kind, {}):
+            if added in sent:
+                self.kept[kind, str(sent[name]), added] = sent[added]
+
+    def made(self, path: str, body: bytes, answer: bytes) -> None:
+        """Keep what the request says that makes a run."""
+        if self.takes_new and path == "/api/2.0/mlflow/runs/create":
+            run, sent = json.loads(answer)["run"]["info"]["run_id"], json.loads(body)
+            names = self.adds["run"].keys() & sent.keys()
+            self.kept.update({("run", run, name): sent[name] for name in names})
+
+    def more(self, answer: Any) -> Any:
+        """An answer with what a newer MLflow has in it."""
+        for kind, where in _OBJECTS.items():
+            one = [answer[kind]] if isinstance(answer.get(kind), dict) else []
+            for item in (*one, *(answer.get(f"{kind}s") or ())):
+                self._add(kind, item, where)
+        if any(f"{kind}s" in answer for kind in _OBJECTS):
+            answer.update(self.beside)
+        return answer
+
+    def _add(self, kind: str, item: dict[str, Any], where: tuple[str, ...]) -> None:
+        holder = item
+        for step in where[:-1]:
+            holder = holder[step]
+        for name, value in self.adds.get(kind, {}).items():
+            holder[name] = self.kept.get((kind, str(holder[where[-1]]), name), value)
+
+
+@contextmanager
+def newer_server(real: str, **more: Any) -> Iterator[NewerServer]:
+    """Run it in front of a real server."""
+    newer = NewerServer(real, **more)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            path = self.path.partition("?")[0]
+            newer.asked.append(f"{self.command} {path}")
+            newer.changed(path, body)
+            if path == "/version":
+                self._send(200, "text/plain", newer.version.encode())
+            elif path == "/api/3.0/mlflow/things" and newer.things:
+                self._send(200, "application/json", json.dumps({"things": newer.things}).encode())
+            else:
+                self._forward(body)
+
+        def _forward(self, body: bytes) -> None:
+            connection = http.client.HTTPConnection(urlsplit(newer.real).netloc, timeout=60)
+            headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
+            headers["Accept-Encoding"] = "identity"
+            connection.request(self.command, self.path, body, headers)
+            found = connection.getresponse()
+            data, kind = found.read(), found.getheader("Content-Type") or ""
+            newer.made(self.path, body, data)
+            if kind.startswith("application/json") and found.status == 200 and data:
+                told = json.loads(data)
+                data = json.dumps(newer.more(told) if isinstance(told, dict) else told).encode()
+            self._send(found.status, kind, data)
+            connection.close()
+
+        def _send(self, status: int, kind: str, data: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    newer.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield newer
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
