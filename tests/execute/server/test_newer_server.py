@@ -8,6 +8,7 @@ import pytest
 
 import mlporter
 from mlporter.errors import ExitCode
+from mlporter.stores.database.schema.revision import installed_mlflow
 from mlporter.stores.server import capabilities
 from tests.support.newer_server import newer_server
 
@@ -57,7 +58,7 @@ def bundle(running_server: TargetServer, tmp_path_factory):
     """An export of such a server."""
     folder = tmp_path_factory.mktemp("newer") / "bundle"
     running_server.reset()
-    with newer_server(running_server.address, adds=ADDED) as newer:
+    with newer_server(running_server.address, adds=ADDED, version=installed_mlflow()) as newer:
         fill(running_server, newer)
         result = mlporter.export(newer.address, folder)
     assert result.exit_code == ExitCode.OK, result.left_out
