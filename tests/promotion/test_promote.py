@@ -462,3 +462,65 @@ def test_a_target_that_changed_between_plan_and_write(dev, tmp_path, monkeypatch
     with pytest.raises(mlporter.RefusedError):
         mlporter.promote(CANDIDATE, dev.tracking_uri, target, **ASKED, **files)
     assert pointers(target)[0] == {"champion": 2}
+
+
+@pytest.mark.parametrize("with_parents", [True, False])
+def test_parents_come_if_asked_for(dev, tmp_path, with_parents) -> None:
+    with mlflow_at(dev.tracking_uri):
+        client = dev.client()
+        parent = client.create_run(dev.experiment_id, run_name="parent").info.run_id
+        client.set_tag(dev.model_run_id, "mlflow.parentRunId", parent)
+    target = sqlite_url(tmp_path / "prod.db")
+    mlporter.promote(
+        CANDIDATE,
+        dev.tracking_uri,
+        target,
+        artifact_root=tmp_path / "root",
+        with_parents=with_parents,
+    )
+    with mlflow_at(target):
+        client = MlflowClient(target, target)
+        experiment = client.get_experiment_by_name("plain").experiment_id
+        names = {run.info.run_name for run in client.search_runs([experiment])}
+    assert names == ({"models", "parent"} if with_parents else {"models"})
+
+
+def test_of_several_none_is_carried_if_a_gate_of_one_is_closed(dev, tmp_path, cli) -> None:
+    target = sqlite_url(tmp_path / "prod.db")
+    command = ["promote", CANDIDATE, "models:/plain-model/1", "--from", dev.tracking_uri]
+    command += ["--to", target, "--artifact-root", str(tmp_path / "root")]
+    closed = cli(*command, "--require-tag", "validated=yes")
+    assert closed.code == 4
+    assert "plain-model/1" in closed.err
+    assert not (tmp_path / "prod.db").exists()
+    done = cli(*command, "--json")
+    assert done.code == 0
+    promoted = json.loads(done.out)["versions"]
+    assert [one["target"] for one in promoted] == ["models:/plain-model/1", "models:/plain-model/2"]
+    assert {int(one["source"][-1]) for one in promoted} == {1, 3}
+
+
+def test_a_dry_run_says_where_alias_and_stage_would_go(dev, tmp_path, cli) -> None:
+    target = sqlite_url(tmp_path / "prod.db")
+    shown = cli("promote", CANDIDATE, "--from", dev.tracking_uri, "--to", target, "--alias=best",
+                "--stage=Production", "--artifact-root", str(tmp_path / "root"), "-n")  # fmt: skip
+    assert shown.code == 0
+    assert "@best" in shown.out
+    assert "Production" in shown.out
+    assert not (tmp_path / "prod.db").exists()
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_run_that_was_edited_in_the_target_is_a_conflict(dev, tmp_path) -> None:
+    target, files = sqlite_url(tmp_path / "prod.db"), {"artifact_root": tmp_path / "root"}
+    mlporter.promote("models:/plain-model/1", dev.tracking_uri, target, **ASKED, **files)
+    with mlflow_at(target):
+        client = MlflowClient(target, target)
+        client.set_tag(dev.model_run_id, "team", "edited in prod")
+    with mlflow_at(dev.tracking_uri):
+        dev.client().set_tag(dev.model_run_id, "team", "edited in dev")
+    with pytest.raises(mlporter.ConflictError):
+        mlporter.promote(CANDIDATE, dev.tracking_uri, target, **ASKED, **files)
+    assert pointers(target) == ({"champion": 1}, {"1": "Production"})
+    with mlflow_at(target):
+        assert client.get_run(dev.model_run_id).data.tags["team"] == "edited in prod"
