@@ -1,18 +1,16 @@
-"""Environments of older MLflows, each made once and kept in the user's cache folder."""
+"""Environments of other MLflows, each made once and kept in the user's cache folder."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import sysconfig
 import venv
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
-
-import mlporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,50 +23,63 @@ NEEDS = {
     "3.1.4": ("sqlalchemy<2.1", "pandas<3"),
     "3.10.0": ("sqlalchemy<2.1",),
 }
-
-
-#: A release that is newer than the one that is installed here, as a rule.
+LOWEST = "2.18.0"
+"""The oldest MLflow beside which mlporter can be installed; see pyproject.toml."""
 NEWEST = "3.18.0"
+"""The newest one that the catalogue knows."""
+_LATER_NEEDS = {"3.18.0": ("python-multipart",)}
+"""What a release needs that those before it did without."""
 
 
 def python_of(release: str) -> Path:
     """The interpreter of an environment with a release of MLflow, made if it is not there yet."""
-
-    def fill(root: Path) -> None:
-        venv.create(root, clear=True, with_pip=True)
-        words = ("install", "--quiet", f"mlflow=={release}", *NEEDS[release])
-        subprocess.run([root / "bin" / "python", "-m", "pip", *words], check=True)
-
-    return _made(f"mlflow-{release}", fill)
+    wanted = (f"mlflow=={release}", *NEEDS[release])
+    return _made(f"mlflow-{release}", lambda python: _pip(python, "install", *wanted))
 
 
-def python_with_wheel(release: str) -> Path:
-    """An interpreter with mlporter and all that is installed here, and the wheel of another MLflow.
+def beside_lowest() -> Path:
+    """The interpreter of an environment with mlporter and the oldest MLflow that it works with."""
+    return _made(
+        f"lowest-{LOWEST}",
+        lambda python: _pip(
+            python, "install", f"mlflow=={LOWEST}", *NEEDS["2.22.1"], "--editable", str(_CHECKOUT)
+        ),
+    )
 
-    So where the companions of a release (`mlflow-skinny`, `mlflow-tracing`) are not to be had: the
-    wheel alone holds all modules.
+
+def beside_newest() -> Path:
+    """The interpreter of an environment with mlporter, its tests, and the newest known MLflow.
+
+    The wheel of MLflow alone, before all that is installed here: its companions may not be out yet.
     """
 
-    def fill(root: Path) -> None:
-        venv.create(root, clear=True, with_pip=False)
-        (site,) = root.glob("lib/python*/site-packages")
-        words = ("install", "--quiet", "--no-deps", "--target", str(site), f"mlflow=={release}")
-        subprocess.run([sys.executable, "-m", "pip", *words], check=True)
-        own = str(Path(mlporter.__file__).parents[1])
-        here = [own, *(path for path in sys.path if path.endswith("site-packages"))]
-        (site / "here.pth").write_text("\n".join(here), encoding="utf-8")
+    def fill(python: Path) -> None:
+        site = Path(sysconfig.get_path("purelib", vars={"base": str(python.parents[1])}))
+        here = [str(_CHECKOUT / "src"), *(p for p in sys.path if p.endswith("-packages"))]
+        (site / "here.pth").write_text("\n".join(here) + "\n", encoding="utf-8")
+        wanted = (f"mlflow=={NEWEST}", *_LATER_NEEDS[NEWEST])
+        _pip(Path(sys.executable), "install", "--no-deps", "--target", str(site), *wanted)
 
-    return _made(f"mlflow-{release}-wheel-{zlib.crc32(mlporter.__file__.encode()):08x}", fill)
+    return _made(f"newest-{NEWEST}", fill, with_pip=False)
 
 
-def _made(name: str, fill: Callable[[Path], None]) -> Path:
-    """The interpreter of an environment, filled if it is not there yet."""
+_CHECKOUT = Path(__file__).parents[2]
+
+
+def _pip(python: Path, command: str, *words: str) -> None:
+    subprocess.run([python, "-m", "pip", command, "--quiet", *words], check=True)
+
+
+def _made(name: str, fill: Callable[[Path], None], *, with_pip: bool = True) -> Path:
+    """The interpreter of an environment, made and filled if it is not there yet."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     root = cache / "mlporter-tests" / f"{name}-python-{version}"
+    python = root / "bin" / "python"
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{root}.lock"):
         if not (root / "ready").exists():
-            fill(root)
+            venv.create(root, clear=True, with_pip=with_pip)
+            fill(python)
             (root / "ready").touch()
-    return root / "bin" / "python"
+    return python

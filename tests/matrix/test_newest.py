@@ -12,7 +12,7 @@ import pytest
 
 import mlporter
 from mlporter.errors import ExitCode
-from tests.matrix.environments import NEWEST, python_with_wheel
+from tests.matrix.environments import beside_newest
 from tests.support.databases import rows
 from tests.support.mlflow_session import QUIET_ENVIRONMENT, sqlite_url
 
@@ -29,7 +29,7 @@ FILLED_IN = {"issues", "issue_categories"}
 @pytest.fixture(scope="module")
 def newest(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., int]:
     """Runs a command where that MLflow is installed; returns the exit code."""
-    python = python_with_wheel(NEWEST)
+    python = beside_newest()
     state = str(tmp_path_factory.mktemp("state"))
 
     def run(*words: object) -> int:

@@ -1,4 +1,4 @@
-"""What MLflow stores, as data: its 64 tables at the newest known revision.
+"""What MLflow stores, as data: its 70 tables at the newest known revision.
 
 Tables are in an order in which a row's parents, and whatever else it refers to, come before it.
 Importing this needs pyarrow and nothing else; no MLflow.
@@ -27,6 +27,7 @@ from mlporter.catalogue.tables import (
     mcp,
     models,
     registry,
+    skills,
     system,
     traces,
     tracking,
@@ -68,6 +69,7 @@ TABLES: tuple[Table, ...] = (
     *evaluation.TABLES,
     *gateway.TABLES,
     *mcp.TABLES,
+    *skills.TABLES,
     *system.SERVER_TABLES,
 )
 """Every table of MLflow at `HEAD_REVISION`, each after all the tables that it refers to."""

@@ -22,8 +22,8 @@ __all__ = [
     "release_of",
 ]
 
-HEAD_REVISION = "dc11669786a5"
-"""The revision that the catalogue describes (MLflow 3.17)."""
+HEAD_REVISION = "f4a9b2c7d1e6"
+"""The revision that the catalogue describes (MLflow 3.18)."""
 
 # Releases were found by sampling wheels, mostly x.y.0, from 1.9.0 on. So the release beside a
 # revision certainly has it; one between two samples may have had it first.
@@ -95,8 +95,8 @@ REVISIONS: tuple[tuple[str, str], ...] = (
     ("b7e2c1a4d9f3", "3.16.0"),
     ("75868b020152", "3.17.0"),
     ("dc11669786a5", "3.17.0"),
-    ("8b6ad64cb8f5", "3.18.0"),
     ("e7d1f4b2a9c6", "3.18.0"),
+    ("8b6ad64cb8f5", "3.18.0"),
     ("f4a9b2c7d1e6", "3.18.0"),
 )
 """Every revision known, with the first release known to have it."""

@@ -63,6 +63,7 @@ class Column:
         secret: Left out (NULL) unless secrets are asked for.
         generated: Computed by the database; never inserted.
         declared: What a strict database holds it as, where SQLite may hold more than that.
+        fallback: The column whose value counts where this one is NULL, or is not there yet.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Column:
     secret: bool = False
     generated: bool = False
     declared: pa.DataType | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.catalogue.types import Kind
-from mlporter.compare.shape import says_something
+from mlporter.compare.shape import fallback_of, says_something
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.other_places import OTHER, parts_of_owner
 from mlporter.wording import plural
@@ -83,12 +83,11 @@ def left_unheld(plan: Plan, source: Reader, target: Sequence[Table]) -> tuple[Pl
 def _rows_with(source: Reader, table: Table, column: str, key: tuple[str, ...]) -> int:
     """In how many rows a column says something."""
     entry = table.by_name[column]
-    return sum(says_something(values, entry, key) for values in _values(source, table, column))
-
-
-def _values(source: Reader, table: Table, column: str) -> Iterator[object]:
-    for batch in source.read(table.name, (column,)):
-        yield batch.column(0)
+    names = (column, entry.fallback) if entry.fallback in table.by_name else (column,)
+    return sum(
+        says_something(batch.column(0), entry, key, fallback_of(entry, batch))
+        for batch in source.read(table.name, names)
+    )
 
 
 def texts_note(tables: Sequence[Table], counts: Mapping[str, int], ids: IdMap) -> str | None:

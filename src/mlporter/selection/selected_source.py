@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue.tables.own import LEFT_OUT, OWNER_KINDS, OWNER_TABLES
+from mlporter.catalogue.tables.own import LEFT_OUT, OWNER_KINDS, OWNER_TABLES, owner_key
 from mlporter.selection.row_keys import (
     Chosen,
     Key,
@@ -211,14 +211,13 @@ class SelectedSource:
         if kind == OTHER:
             return owner in self._others
         entity = OWNER_TABLES[kind]
-        if entity != "model_versions":
-            return entity not in self.chosen or owner in self.chosen[entity]
-        workspace, _, rest = owner.partition("/")
-        name, _, version = rest.rpartition("/")
-        rule = self.rules["model_versions"]
-        whole = "workspace" in rule.columns
-        key = joined((workspace, name, version) if whole else (name, version))
-        return key in self.chosen["model_versions"]
+        parts = owner_key(kind, owner)
+        if entity == "skill_versions":  # they come with their skill
+            entity, parts = "skills", parts[:-1]
+        if len(parts) == 1 or entity == "skills":
+            return entity not in self.chosen or joined(parts) in self.chosen[entity]
+        whole = "workspace" in self.rules[entity].columns
+        return joined(parts if whole else parts[1:]) in self.chosen[entity]
 
     @cached_property
     def _others(self) -> frozenset[str]:

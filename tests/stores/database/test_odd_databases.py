@@ -10,7 +10,6 @@ from contextlib import closing
 import pytest
 
 import mlporter
-from mlporter.catalogue import HEAD_REVISION
 from mlporter.errors import (
     AccessDeniedError,
     MlporterError,
@@ -22,6 +21,7 @@ from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.engines import sqlite
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute, rows, tree
+from tests.support.here import NEWEST
 from tests.support.mlflow_session import sqlite_url
 
 
@@ -82,7 +82,7 @@ def test_a_revision_that_is_none_or_two_is_refused(url, statements, found):
 def test_another_program_s_revision_beside_mlflow_s_is_passed_over(url):
     execute(url, "INSERT INTO alembic_version VALUES ('22ed7efa9da2')")
     with closing(open_source(url)) as source:
-        assert source.description.revision == HEAD_REVISION
+        assert source.description.revision == NEWEST
 
 
 @pytest.mark.parametrize(

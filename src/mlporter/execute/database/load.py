@@ -19,6 +19,7 @@ from mlporter.errors import (
     RowRefusedError,
 )
 from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.database.issue_categories import remove_categories, write_categories
 from mlporter.execute.database.reading_back import ReadingBack
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import Bound
@@ -118,6 +119,8 @@ class Load:
             self._write()
             self._write_latest()
             self._update()
+            write_categories(self.target, self.work.merge, fresh=self.work.fresh)
+            remove_categories(self.target, self.work.merge)
             self._remove()
             self.target.finish()
             self.back.read()

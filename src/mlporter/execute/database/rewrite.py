@@ -16,7 +16,9 @@ import pyarrow as pa
 from mlporter.artifacts.uris import layout
 from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_file_owners
 from mlporter.artifacts.uris.uri_text import uri_below
+from mlporter.catalogue.tables.own import skill_owner_id
 from mlporter.stores.rows.other_places import OTHER, new_places, other_owner, other_places
+from mlporter.stores.rows.skill_places import skill_places
 from mlporter.stores.rows.spool import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, owner_roots, rows_of
 
@@ -63,6 +65,7 @@ class Rewrite:
             "logged_models": self._logged_models,
             "trace_tags": self._trace_tags,
             "model_versions": self._model_versions,
+            "skill_versions": self._skill_versions,
         }
 
     def apply(self, table: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -103,6 +106,8 @@ class Rewrite:
                 workspace, _, rest = owner.partition("/")
                 name, _, version = rest.rpartition("/")
                 return layout.version_root(self.root, name, version, workspace)
+            if kind == "skill_version":
+                return self._skill_roots[owner]
             lookup, place = find[kind]
             found = lookup().get(owner)
             return place(self._experiment_root(found[0] if found else "unknown"), owner)
@@ -235,6 +240,31 @@ class Rewrite:
             return layout.version_root(self.root, name, version, workspace)
         return uri
 
+    def _skill_versions(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            names = ("workspace", "organization", "name", "version", "source_type", "source")
+            sources = [
+                self._skill_place(skill_owner_id(workspace, *key), uri)
+                if kind == "mlflow" and uri
+                else uri
+                for workspace, *key, kind, uri in _columns(batch, *names)
+            ]
+            yield _with(batch, "source", sources)
+
+    def _skill_place(self, owner: str, uri: str) -> str:
+        """The new form of the place of a skill's files; they may be those of a run."""
+        return self._anchored.get(uri) or self._skill_roots.get(owner, uri)
+
+    @cached_property
+    def _skill_roots(self) -> dict[str, str]:
+        """New places of versions of skills, by owner id."""
+        return {
+            owner: layout.skill_root(
+                self.root, place.organization, place.name, place.folder, place.workspace
+            )
+            for owner, place in skill_places(self._source).items()
+        }
+
     @cached_property
     def locations(self) -> dict[VersionKey, Location]:
         """Where the files of every model version lie in the source."""
@@ -242,13 +272,15 @@ class Rewrite:
 
     @cached_property
     def _anchored(self) -> dict[str, str]:
-        """New URIs for those of model versions that lie in a run or a logged model."""
+        """New URIs for those of versions that lie in a run or a logged model."""
         uris = {
             str(uri)
             for row in rows_of(self._source, "model_versions", ("source", "storage_location"))
             for uri in row
             if uri
         }
+        skills = rows_of(self._source, "skill_versions", ("source_type", "source"))
+        uris |= {uri for kind, uri in skills if kind == "mlflow" and uri}
         file_owners = find_file_owners(uris, owner_roots(self._source))
         root_of, there = self.owner_root(), self._owners_there(file_owners.values())
         new = {}

@@ -185,6 +185,14 @@ class Files:
         self._planned.planner.failed(owner.key)
         self._context.leave("artifact", file.owner_id, file.path, reason, why)
 
+    def count_sent(self, files: int, size: int) -> None:
+        """Count files that went with the request which made their owner."""
+        with self._lock:
+            self._files += files
+            self._bytes += size
+            self._stored += files
+            self._stored_bytes += size
+
     def _count(self, size: int, *, there: bool) -> None:
         with self._lock:
             self._files += 1

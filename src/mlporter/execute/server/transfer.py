@@ -28,6 +28,7 @@ from mlporter.execute.server.planning.matching import Matching
 from mlporter.execute.server.planning.rehearsal import Rehearsal
 from mlporter.execute.server.registry.mcp import write_mcp
 from mlporter.execute.server.registry.registered_models import Registry
+from mlporter.execute.server.registry.skills import write_skills
 from mlporter.execute.server.registry.webhooks import write_webhooks
 from mlporter.execute.server.removing import remove_rows, remove_units
 from mlporter.execute.server.shared.context import ServerContext
@@ -205,6 +206,7 @@ class ServerTransfer:
         write_scorers(context)
         write_gateway_rules(context)
         write_mcp(context)
+        write_skills(context, self.files, copies=self.copies)
         write_reviews(context)
         write_experiment_tags(context, self.matching)
         deleted = delete_last(context, self.matching)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 
-from mlporter.catalogue.tables.own import OWNER_TABLES
+from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.tables.own import OWNER_TABLES, owner_key, skill_owner_id
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.ids.resorting import resorted_files
-from mlporter.plan.units import OWNED
+from mlporter.plan.units import OWNED, key_text
 from mlporter.stores.rows.other_places import OTHER, new_places, other_owner, parts_of_owner
 from mlporter.stores.rows.unknown_fields import field_rows, sorted_fields, unknown_fields
 
@@ -99,22 +100,23 @@ class MappedSource(MappedReader):
             return True
         if kind == OTHER:
             return self._keeps_other(owner)
-        entity, key = OWNER_TABLES[kind], owner
-        if kind == "model_version":
-            workspace, _, rest = owner.partition("/")
-            key = "\x1f".join((workspace, *rest.rpartition("/")[::2]))
-        chosen = self._choice.units.get(entity)
-        return chosen is None or chosen.has(key)
+        table = OWNER_TABLES[kind]
+        parts = dict(zip(BY_NAME[table].key, owner_key(kind, owner), strict=True))
+        unit = OWNED[table]
+        chosen = self._choice.units.get(unit.entity)
+        return chosen is None or chosen.has(key_text(parts[name] for name in unit.columns))
 
     def _owner(self, kind: str, owner: str) -> str:
         if kind == "orphan":
             return owner
         if kind == OTHER:
             return self._other(owner)[1]
+        if kind == "skill_version":
+            workspace, *rest = owner_key(kind, owner)
+            return skill_owner_id(self.ids.workspace(workspace), *rest)
         if kind != "model_version":
             return self.ids.of(OWNER_TABLES[kind]).get(owner, owner)
-        workspace, _, rest = owner.partition("/")
-        name, _, version = rest.rpartition("/")
+        workspace, name, version = owner_key(kind, owner)
         new = self.ids.model(workspace, name)
         return f"{self.ids.workspace(workspace)}/{new}/{version}"
 

@@ -21,7 +21,7 @@ from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.plan.three_sides.keys import key_array, key_text, owner_of
 from mlporter.plan.three_sides.row import Sides, is_of_a_registry
 from mlporter.plan.three_sides.sides import Outcome, State, decide
-from mlporter.plan.units import ENTITIES, OWNED, Choice, Chosen, tables_of
+from mlporter.plan.units import ENTITIES, OF_WORKSPACES, OWNED, Choice, Chosen, tables_of
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
@@ -332,7 +332,7 @@ class Back:
         """The key of a unit."""
         if self._same:
             return key
-        if kind in {"model_versions", "mcp_servers"}:
+        if kind in OF_WORKSPACES:
             workspace, name, *rest = key.split("\x1f")
             if kind == "model_versions":
                 name = self._models.get((workspace, name), name)

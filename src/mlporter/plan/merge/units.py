@@ -19,7 +19,7 @@ from mlporter.plan.merge.suspects import OWN, STREAMED, Suspects
 from mlporter.plan.policy import Conflict, Policy, Renamed, UnitCount
 from mlporter.plan.side_reader import unique_keys, unit_keys
 from mlporter.plan.three_sides.actions import Action, ActionKind
-from mlporter.plan.units import ENTITIES, KEY_OF, REIDENTIFIED, Chosen, key_text
+from mlporter.plan.units import ENTITIES, KEY_OF, OF_WORKSPACES, REIDENTIFIED, Chosen, key_text
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Units(Step):
 
     def mapped_keys(self, entity: str, keys: set[str]) -> dict[str, str]:
         """The target's key of each unit, before any is copied under a new id."""
-        if entity not in {"model_versions", "mcp_servers"} or self.merge.ids.is_identity:
+        if entity not in OF_WORKSPACES or self.merge.ids.is_identity:
             return {key: key for key in keys}
         mapped = {}
         ids = self.merge.ids

@@ -16,7 +16,7 @@ from mlporter.stores.database.auth_database import (
     open_auth,
 )
 from mlporter.stores.database.engines.snapshots import snapshot_of
-from mlporter.stores.database.history.relations import tables_at
+from mlporter.stores.database.history.shape import tables_at
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
 from mlporter.stores.database.schema.revision import read_revision

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.moved_artifacts import FOLDERS
-from mlporter.catalogue import BY_NAME, HEAD_REVISION
+from mlporter.catalogue import BY_NAME
 from mlporter.catalogue import is_newer as is_newer_revision
 from mlporter.catalogue.found import found_note
 from mlporter.catalogue.types import Kind
@@ -17,7 +17,8 @@ from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.snapshots import snapshot_of
-from mlporter.stores.database.history import Relation, as_newest, losses
+from mlporter.stores.database.history import Relation, as_newer, losses
+from mlporter.stores.database.history.shape import check_whole, shape_for
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.foreign_keys import foreign_keys
 from mlporter.stores.database.schema.newer import lacking, mlflows_own
@@ -29,7 +30,6 @@ from mlporter.stores.database.schema.reflection import (
 from mlporter.stores.database.schema.revision import (
     check_needed,
     check_revision,
-    check_whole,
     is_as_it_is,
     read_revision,
 )
@@ -58,8 +58,8 @@ __all__ = ["DatabaseReader", "DatabaseSource"]
 class DatabaseReader:
     """Reads tables over connections that see one and the same state of the database.
 
-    A table of an older schema is read as the newest has it; see `history`. `revision` is then the
-    newest, and `stored_revision` the database's own.
+    A table of an older schema is read as a newer one has it; see `history`. `revision` is then the
+    newer, and `stored_revision` the database's own.
 
     PostgreSQL streams one table at a time over a connection, so another one is opened (into the
     same snapshot) when two are read side by side; SQLite's one connection streams several, and so
@@ -109,9 +109,10 @@ class DatabaseReader:
                 check_needed(self.revision, reasons, address)
             self._relations: dict[str, Relation] = {}
             if not is_newer and not is_as_it_is(self.revision) and self.revision != exactly:
-                self.revision = HEAD_REVISION
-                self.tables, self._relations = as_newest(
-                    self.actual, self.tables, self.stored_revision, address
+                self.revision = shape_for(self.stored_revision)
+                revisions = (self.stored_revision, self.revision)
+                self.tables, self._relations = as_newer(
+                    self.actual, self.tables, revisions, address
                 )
             if self.users is not None and (older or self.users.is_writable):
                 self.tables += self.users.tables

@@ -25,7 +25,9 @@ def test_every_older_revision_is_a_source(revision):
     check_revision(revision, ADDRESS, older=True)
 
 
-@pytest.mark.parametrize(("revision", "release"), REVISIONS[:HEAD])
+@pytest.mark.parametrize(
+    ("revision", "release"), [r for r in REVISIONS[:HEAD] if r[0] != installed_head()]
+)
 def test_every_older_revision_is_refused_as_a_target_with_the_command(revision, release):
     with pytest.raises(RevisionError) as caught:
         check_revision(revision, ADDRESS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import HEAD_REVISION, TABLES, described, is_older, release_of
+from mlporter.catalogue import HEAD_REVISION, described, is_older, release_of
 from mlporter.errors import RefusedError, RevisionError
 from mlporter.stores.database.schema.newer import is_foreign_program
 from mlporter.stores.database.schema.other_databases import tables_beside
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.connection.connection import Connection
 
-__all__ = ["check_needed", "check_revision", "check_whole", "is_as_it_is", "read_revision"]
+__all__ = ["check_needed", "check_revision", "is_as_it_is", "read_revision"]
 
 _VERSION_OF_USERS = "alembic_version_auth"
 _MAX_REASONS = 50
@@ -109,22 +109,6 @@ def check_revision(
             subject=str(address),
             hint=f"it was written by {other}; two programs cannot share alembic_version: give each "
             "a database or schema of its own, and put MLflow's revision back from a backup",
-        )
-
-
-def check_whole(revision: str, actual: Mapping[str, object], address: Address) -> None:
-    """Refuse a schema that lacks a table: a view in its place, say, would be left out in silence.
-
-    Raises:
-        RefusedError: naming the tables.
-    """
-    lacking = {table.name for table in TABLES} - set(actual)
-    if revision == HEAD_REVISION and lacking:
-        raise RefusedError(
-            f"its schema lacks tables of revision {HEAD_REVISION}",
-            subject=str(address),
-            hint="MLflow made them as tables; a view or a renamed table is not read",
-            reasons=tuple(f"there is no table {name}" for name in sorted(lacking)),
         )
 
 
