@@ -12,9 +12,8 @@ from mlporter.plan.matching.names import (
     try_names,
 )
 from mlporter.plan.policy import Conflict, Renamed
-from mlporter.plan.three_sides.actions import Action, ActionKind, Change
+from mlporter.plan.three_sides.actions import NOT_KNOWN, Action, ActionKind, Change
 from mlporter.plan.three_sides.sides import Outcome, decide, state_of
-from mlporter.plan.three_sides.small_values import NOT_KNOWN
 from mlporter.plan.units import EXPERIMENTS
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue import source_tags as marks
 from mlporter.compare.shape import Shaper
 from mlporter.plan.capabilities import OWN_TAGS
-from mlporter.plan.three_sides.actions import Change
+from mlporter.plan.three_sides.actions import NOT_KNOWN, Change
 from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.keys import owner_columns
 from mlporter.plan.three_sides.sides import ABSENT
-from mlporter.plan.three_sides.small_values import NOT_KNOWN, sent_value
+from mlporter.plan.three_sides.small_values import sent_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
