@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import mlporter
-from mlporter.catalogue import TABLES
 from mlporter.catalogue.tables.registry import TABLES as REGISTRY
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, UsageError
 from tests.support.databases import execute, rows
 from tests.support.engines import copy_sqlite
 from tests.support.file_stores import TIME, FolderStore, put, write_yaml
+from tests.support.here import TABLES
 from tests.support.listener import PROXY, listening
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.support.rich_models import EXAMPLE_INPUT, VERSION_FACTORS

@@ -250,7 +250,7 @@ def test_an_interrupted_copy_leaves_neither_database_changed(apart, in_use, tmp_
     add_users(other, "admin")
     before = dump(other), dump(in_use)
     monkeypatch.setattr(
-        "mlporter.execute.database.load.Load._read_back",
+        "mlporter.execute.database.reading_back.ReadingBack.read",
         lambda _: (_ for _ in ()).throw(KeyboardInterrupt),
     )
 

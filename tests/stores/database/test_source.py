@@ -9,11 +9,12 @@ from contextlib import closing
 import pyarrow as pa
 import pytest
 
-from mlporter.catalogue import BY_NAME, TABLES
+from mlporter.catalogue import BY_NAME
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.engines.postgresql import PostgresqlDialect, connect
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute, rows
+from tests.support.here import TABLES
 from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import fill_metrics
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.keys import group_columns, key_array
-from mlporter.plan.three_sides.small_values import kept_values
+from mlporter.plan.three_sides.small_values import kept_values, small_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -44,7 +44,7 @@ class GroupRows(NamedTuple):
         name: The group's.
         lines: The digests of each row.
         doubtful: Whether the sides do not agree on a row.
-        pieces: The rows themselves.
+        pieces: What is kept of the values of the rows.
     """
 
     name: str
@@ -186,9 +186,9 @@ def groups_of(
         names = key_array(batch, group_columns(table))
         texts = names if pa.types.is_string(names.type) else names.cast(pa.string())
         ends = pc.run_end_encode(texts)
-        start = 0
+        small, start = small_rows(table, batch), 0
         for end, name in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
-            some, piece = lines[start:end], Piece(batch, start, end)
+            some, piece = lines[start:end], Piece(small, start, end)
             start = end
             if last is not None and last[0] == name:
                 last[1].append(some)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from mlporter.catalogue.types import Kind
 from mlporter.plan.three_sides.actions import NOT_KNOWN
 from mlporter.plan.three_sides.digests import value_digest
@@ -15,12 +18,11 @@ from mlporter.plan.three_sides.digests import value_digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["LONGEST", "kept_columns", "kept_values", "sent_value"]
+__all__ = ["LONGEST", "kept_columns", "kept_values", "sent_value", "small_rows"]
 
 LONGEST = 200
 """Characters of the longest text that is kept."""
@@ -40,6 +42,16 @@ def kept_columns(table: Table) -> tuple[str, ...]:
         if not (column.secret or column.generated or column.name in places)
         and column.name not in table.key
     )
+
+
+def small_rows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The columns whose values are kept, without what is too long: a batch may hold long texts."""
+    columns = {name: batch.column(name) for name in kept_columns(table)}
+    for name, values in columns.items():
+        if pa.types.is_string(values.type):
+            is_short = pc.less_equal(pc.utf8_length(values), LONGEST)
+            columns[name] = pc.if_else(is_short, values, pa.scalar(None, values.type))
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def kept_values(

@@ -3,12 +3,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mlporter.catalogue import BOOKKEEPING_TABLES, BY_NAME, TABLES
+from mlporter.catalogue import BOOKKEEPING_TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.stores.addresses.address import AddressKind, parse_address
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.schema.reflection import ActualColumn, actual_tables, as_catalogue
 from tests.support.databases import execute
+from tests.support.here import TABLES
 from tests.support.mlflow_session import sqlite_url
 
 
@@ -19,6 +20,9 @@ def url(request):
     if request.param == "mysql":
         return request.getfixturevalue("mlflow_mysql_url")
     return request.getfixturevalue("mlflow_postgres_url")
+
+
+BY_NAME = {table.name: table for table in TABLES}
 
 
 def reflected(url):
