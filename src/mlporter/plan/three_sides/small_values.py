@@ -50,7 +50,9 @@ def small_rows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
     for name, values in columns.items():
         if pa.types.is_string(values.type):
             is_short = pc.less_equal(pc.utf8_length(values), LONGEST)
-            columns[name] = pc.if_else(is_short, values, pa.scalar(None, values.type))
+            # Arrow makes room for all that may come: not for the long texts.
+            cut = pc.utf8_slice_codeunits(values, 0, LONGEST)
+            columns[name] = pc.if_else(is_short, cut, pa.scalar(None, values.type))
     return pa.RecordBatch.from_pydict(columns)
 
 
