@@ -44,13 +44,13 @@ _STATEMENTS = (
 
 def make_next(url: str, revision: str = NEXT) -> None:
     """Bring a database of today's MLflow to the next one's schema."""
-    execute(url, *_lacking(url), *_STATEMENTS, *_longer(url), *_at(revision))
+    execute(url, *lacking(url), *_STATEMENTS, *_longer(url), *_at(revision))
 
 
 def rename_column(url: str) -> None:
     """What no reading can make up for: the next MLflow calls a column otherwise."""
     change = "ALTER TABLE runs RENAME COLUMN user_id TO owner_id"
-    execute(url, *_lacking(url), change, *_at(NEXT))
+    execute(url, *lacking(url), change, *_at(NEXT))
 
 
 def change_meaning(url: str) -> None:
@@ -59,7 +59,7 @@ def change_meaning(url: str) -> None:
         "ALTER TABLE runs DROP COLUMN end_time",
         "ALTER TABLE runs ADD COLUMN end_time VARCHAR(40)",
     )
-    execute(url, *_lacking(url), *changes, *_at(NEXT))
+    execute(url, *lacking(url), *changes, *_at(NEXT))
 
 
 def add_rows(url: str, root: Path | None = None) -> str:
@@ -98,7 +98,7 @@ _TYPES = {
 }
 
 
-def _lacking(url: str) -> Iterator[str]:
+def lacking(url: str) -> Iterator[str]:
     """What the catalogue has and the installed MLflow, if it is an older one, has not made."""
     there = row_counts(url)
     with closing(open_source(url)) as source:
