@@ -256,6 +256,10 @@ class RemoteSource(Protocol):
     def take_up_histories(self, runs: Iterable[str]) -> None:
         """Read the points of some runs after all."""
 
+    @property
+    def incomplete_histories(self) -> frozenset[str]:
+        """Runs some of whose points could not be read."""
+
     def says(self) -> Iterator[tuple[str, str]]:
         """What it is and can do, for people: names and values."""
 

@@ -131,6 +131,11 @@ class ServerSource:
         """Read the points of some runs after all."""
         self._filling.histories.take_up(runs)
 
+    @property
+    def incomplete_histories(self) -> frozenset[str]:
+        """Runs some of whose points could not be read."""
+        return frozenset(self._filling.histories.failed)
+
     def count(self, table: str) -> int:
         """Rows of a table."""
         self._filling.need(table, None)

@@ -94,10 +94,11 @@ def remember_looks(context: ServerContext, read: ServerContext, base: Base) -> N
     if context.remote is None:
         return
     copies, theirs = read.ids.of("runs"), _looks(read.server)
+    unsure = read.lacking | context.remote.incomplete_histories
     found = {
         run: _Known(context.looks[run], theirs[copies[run]], proof)
         for run, proof in (context.unread | read.proofs).items()
-        if run in context.looks and run not in read.lacking and copies.get(run) in theirs
+        if run in context.looks and run not in unsure and copies.get(run) in theirs
     }
     # Where a part of the source was carried, the rest is as it was.
     sent = set(base.names("runs")) - {run for (run,) in _ids(context)}

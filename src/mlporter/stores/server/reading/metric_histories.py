@@ -66,6 +66,8 @@ class Histories:
         self._bulk = bulk
         self._done: set[str] = set()
         self._left: set[str] = set()
+        self.failed: set[str] = set()
+        """Runs some of whose points could not be read."""
 
     def leave(self, runs: Iterable[str]) -> frozenset[str]:
         """Do as if some runs had no histories.
@@ -106,8 +108,12 @@ class Histories:
         return homes
 
     def _put(self, history: History, asked: tuple[str, Sequence[str]]) -> Iterator[Rows]:
-        for batch in history.read(*asked):
-            self._gather.put_batch("metrics", batch)
+        try:
+            for batch in history.read(*asked):
+                self._gather.put_batch("metrics", batch)
+        except (AccessDeniedError, ApiError):
+            self.failed.update(asked[1])
+            raise
         yield {UNKNOWN_FIELDS.name: history.unknown()}
 
 
