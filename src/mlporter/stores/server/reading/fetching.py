@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from mlporter.catalogue import minor_of
 from mlporter.errors import AccessDeniedError
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import ApiError, MissingEndpointError
-from mlporter.stores.rest.client import Client, Json
 from mlporter.stores.server.reading import calls
 from mlporter.stores.server.reading.edges import Edges
 from mlporter.stores.server.reading.gathering import Gatherer
 from mlporter.stores.server.reading.metric_histories import Histories
+from mlporter.stores.server.reading.probing import may_have_any
 from mlporter.stores.server.reading.rows import traces as trace_rows
 from mlporter.stores.server.reading.spans import Spans
 from mlporter.stores.server.table_families import (
@@ -29,25 +27,19 @@ from mlporter.stores.server.table_families import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mlporter.errors import LeftOut
     from mlporter.progress import OnProgress
     from mlporter.stores.database.scratch_registry import ScratchRegistry
+    from mlporter.stores.rest.client import Client, Json
     from mlporter.stores.server.capabilities import Capabilities
     from mlporter.stores.server.reading.rows import Rows
 
 __all__ = ["Fetcher"]
 
-_Probe = Callable[[Client, Sequence[int]], bool]
-_PROBES: dict[str, _Probe] = {"traces": calls.has_traces, "issues": calls.has_issues}
-"""What is looked for in many experiments at once before it is asked for in each. Scorers are not:
-of many experiments MLflow shows some people fewer than of each."""
-
 _AT_ONCE = 20
 """Experiments whose runs or logged models are asked for in one search."""
-_PROBED_SINCE = (3, 17)
-"""The first MLflow that is known to search through several experiments, or all, as it says."""
 _FEW = 200
 """Single objects that are fetched one by one; of more, all that there are are fetched."""
 
@@ -252,27 +244,12 @@ class Fetcher:
         }
         if family in OF_ACTIVE:
             wanted = [id_ for id_ in wanted if id_ not in self.deleted]
-        if family in _PROBES and self._can.may(family):
-            wanted = list(self._with_any(_PROBES[family], wanted))
+        wanted = list(may_have_any(family, self._can, self._batches(wanted)))
         fetch = partial(fetchers[family], wanted)
         if family == "traces" and not self._can.may("traces"):
             family = "old traces"
         self._try(family, fetch)
         self._gather.settle()
-
-    def _with_any(self, has_any: _Probe, experiments: Sequence[int]) -> Iterator[int]:
-        """Experiments without those among which there is nothing: one request for many of them.
-
-        Who may not ask so may still ask of each.
-        """
-        is_probed = len(experiments) > 1 and minor_of(self._can.version) >= _PROBED_SINCE
-        for client, ids in self._batches(experiments):
-            try:
-                is_empty = is_probed and not has_any(client, ids)
-            except (AccessDeniedError, ApiError):
-                is_empty = False
-            if not is_empty:
-                yield from ids
 
     def _searched(
         self,
