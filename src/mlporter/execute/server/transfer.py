@@ -96,9 +96,13 @@ class ServerTransfer:
 
     def run(self) -> None:
         """Plan, write, and read back."""
-        context, matching = self.context, self.matching
+        self._carry()
+        # Now, as what of a server cannot be read is known when it was asked for.
         for item in left_out_of(self.source):
-            context.left_out.add(item)
+            self.context.left_out.add(item)
+
+    def _carry(self) -> None:
+        context, matching = self.context, self.matching
         note_left_out_tables(context)
         self._check_workspaces()
         recall_names(self.memory)
