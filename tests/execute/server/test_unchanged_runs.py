@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from mlflow import MlflowClient
@@ -177,11 +177,10 @@ def test_runs_of_a_part_and_of_the_rest_are_both_known(source, server, asked):
     assert histories(asked) == set()
 
 
-def test_a_run_whose_points_could_not_be_read_is_not_taken_for_unchanged(
-    source, server, monkeypatch
-):
-    finish(source)
-    run, really = run_of(source, "e FINISHED"), History.read
+@contextmanager
+def unreadable(monkeypatch, run):
+    """Refuse the points of a metric of a run, as no server does when it is asked to."""
+    really = History.read
 
     def refused(self, key, runs):
         if key == "a" and run in runs:
@@ -190,10 +189,30 @@ def test_a_run_whose_points_could_not_be_read_is_not_taken_for_unchanged(
 
     with monkeypatch.context() as patched:
         patched.setattr(History, "read", refused)
+        yield
+
+
+def test_a_run_whose_points_could_not_be_read_is_not_taken_for_unchanged(
+    source, server, monkeypatch
+):
+    finish(source)
+    run = run_of(source, "e FINISHED")
+    with unreadable(monkeypatch, run):
         assert sync(source, server).exit_code == 3
         assert sync(source, server).exit_code == 3
     assert sync(source, server).exit_code == 0
     assert points_there(server, run) == [4, 5, 6, 7, 8, 9]
+
+
+def test_points_that_cannot_be_read_are_told_of_in_other_places(
+    source, mlflow_sqlite, tmp_path, monkeypatch
+):
+    with unreadable(monkeypatch, run_of(source, "e FINISHED")):
+        for target in (tmp_path / "new.db", mlflow_sqlite):
+            result = mlporter.copy(source.address, f"sqlite:///{target}", artifacts="none")
+            assert result.exit_code == 3
+        result = mlporter.export(source.address, str(tmp_path / "bundle"), artifacts="none")
+        assert result.exit_code == 3
 
 
 def test_what_a_model_was_measured_by_is_read_though_the_run_looks_the_same(source, server):

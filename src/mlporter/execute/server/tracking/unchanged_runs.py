@@ -26,7 +26,7 @@ from mlporter.stores.protocols import remote_source
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.side_reader import Reader
     from mlporter.plan.three_sides.base import Base
 
