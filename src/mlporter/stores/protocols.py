@@ -254,6 +254,16 @@ class RemoteSource(Protocol):
     def narrow(self, experiments: Iterable[int]) -> None:
         """Leave what is outside of some experiments where it is, but for what is named by id."""
 
+    def leave_histories(self, runs: Iterable[str]) -> frozenset[str]:
+        """Leave the points of some runs where they are, unless they were read; which are left."""
+
+    def take_up_histories(self, runs: Iterable[str]) -> None:
+        """Read the points of some runs after all."""
+
+    @property
+    def incomplete_histories(self) -> frozenset[str]:
+        """Runs some of whose points could not be read."""
+
     def says(self) -> Iterator[tuple[str, str]]:
         """What it is and can do, for people: names and values."""
 

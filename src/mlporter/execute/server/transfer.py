@@ -43,6 +43,7 @@ from mlporter.execute.server.tracking.inputs_outputs import write_edges, write_m
 from mlporter.execute.server.tracking.logged_models import finish_logged_models, write_logged_models
 from mlporter.execute.server.tracking.receipts import write_receipts
 from mlporter.execute.server.tracking.run_contents import write_contents, write_experiment_tags
+from mlporter.execute.server.tracking.unchanged_runs import find_unchanged_runs, remember_looks
 from mlporter.execute.server.unknown_fields import SentFields
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.policy import how_to_settle
@@ -97,13 +98,18 @@ class ServerTransfer:
 
     def run(self) -> None:
         """Plan, write, and read back."""
-        context, matching = self.context, self.matching
+        self._carry()
+        # Now, as what of a server cannot be read is known when it was asked for.
         for item in left_out_of(self.source):
-            context.left_out.add(item)
+            self.context.left_out.add(item)
+
+    def _carry(self) -> None:
+        context, matching = self.context, self.matching
         note_left_out_tables(context)
         self._check_workspaces()
         recall_names(self.memory)
         matching.run()
+        find_unchanged_runs(context, self.memory.base)
         registry = Registry(context, matching)
         registry.plan()
         self.changes.run()
@@ -123,8 +129,7 @@ class ServerTransfer:
             self._prove()
         else:
             self._fields(context).run()
-            write_receipts(context, context)
-            self._remember(self.changes.plan)
+            self._remember(context, self.changes.plan)
 
     def _plan_files(self, registry: Registry) -> list[Conflict]:
         """Plan what becomes of files that both sides have; what is in conflict."""
@@ -145,6 +150,7 @@ class ServerTransfer:
         again = replace(self, dry=True, on_progress=silent, can=self.server.can, memory=memory)
         try:
             again.context.refused.update(self.context.refused)
+            again.context.remote, again.context.unread = self.context.remote, self.context.unread
             again.rehearse()
             for table, tally in again.context.tallies.items():
                 refused = self.context.tallies[table].left - tally.left
@@ -152,14 +158,15 @@ class ServerTransfer:
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
             self._fields(again.context).run()
-            write_receipts(self.context, again.context)
-            self._remember(again.changes.plan)
+            self._remember(again.context, again.changes.plan)
         finally:
             memory.book.close()
             again.close()
 
-    def _remember(self, differing: RowPlan) -> None:
-        """Remember what the server has now."""
+    def _remember(self, read: ServerContext, differing: RowPlan) -> None:
+        """Remember what the server has now, as it was read last."""
+        write_receipts(self.context, read)
+        remember_looks(self.context, read, self.memory.base)
         if self.copies:
             self.files.remember()
         self.changes.remember(differing)

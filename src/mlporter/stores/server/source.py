@@ -121,9 +121,22 @@ class ServerSource:
         """Leave everything outside of some experiments where it is, but for what is named by id."""
         self._filling.narrow(experiments)
 
-    def leave_histories(self, runs: Iterable[str]) -> None:
-        """Leave the points of some runs where they are: `metrics` is read without them."""
-        self._filling.histories.leave(runs)
+    def leave_histories(self, runs: Iterable[str]) -> frozenset[str]:
+        """Leave the points of some runs where they are: `metrics` is read without them.
+
+        Returns:
+            Runs that are left; the points of others were read before.
+        """
+        return self._filling.histories.leave(runs)
+
+    def take_up_histories(self, runs: Iterable[str]) -> None:
+        """Read the points of some runs after all."""
+        self._filling.histories.take_up(runs)
+
+    @property
+    def incomplete_histories(self) -> frozenset[str]:
+        """Runs some of whose points could not be read."""
+        return frozenset(self._filling.histories.failed)
 
     def count(self, table: str) -> int:
         """Rows of a table."""

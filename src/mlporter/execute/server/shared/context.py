@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.compare.missing_rows import Missing
     from mlporter.compare.shape import Normalise, Pair
+    from mlporter.execute.server.tracking.unchanged_runs import Proof
     from mlporter.plan.capabilities import Capabilities
     from mlporter.plan.policy import Policy
     from mlporter.progress import OnProgress
-    from mlporter.stores.protocols import Source
+    from mlporter.stores.protocols import RemoteSource, Source
     from mlporter.stores.server.source import ServerSource
     from mlporter.stores.server.writing.writer import Writer
 
@@ -73,6 +74,11 @@ class ServerContext(Counting):
         lost_traces: Traces that could not be carried.
         with_receipt: Runs (the source's ids) all of whose points are known to be on the server.
         lacking: Runs (the source's ids) some of whose points were not on the server.
+        remote: The server that the source is, or comes from, if any.
+        looks: How the source's runs look, of those that are not at work any more.
+        unread: Runs (the source's ids) that look as they did on both sides: their points are not
+            read, and this is what is remembered of them.
+        proofs: What is known of the points of runs (the source's ids) when all is done.
         sent_tags: Tags (the source's ids of runs, and keys) that went with the request that made
             the run.
         restored_runs: Deleted runs (the source's ids) that were restored to log to them.
@@ -98,6 +104,10 @@ class ServerContext(Counting):
     lost_traces: set[str] = field(default_factory=set)
     with_receipt: frozenset[str] = frozenset()
     lacking: set[str] = field(default_factory=set)
+    remote: RemoteSource | None = None
+    looks: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, Proof] = field(default_factory=dict)
+    proofs: dict[str, Proof] = field(default_factory=dict)
     sent_tags: set[tuple[str, str]] = field(default_factory=set)
     restored_runs: set[str] = field(default_factory=set)
     workspaces: dict[str, str] = field(default_factory=dict)

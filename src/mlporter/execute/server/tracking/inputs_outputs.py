@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.execute.server.tracking.run_contents import number
+from mlporter.execute.server.tracking.unchanged_runs import take_up
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, ApiError, reason_of
 
@@ -219,6 +220,7 @@ def _not_numbers(context: ServerContext, rows: list[dict[str, Any]]) -> set[tupl
     runs = tuple(sorted({row["run_id"] for row in rows if not row["metric_value"]}))
     if not runs:
         return set()
+    take_up(context, runs)
     columns = ("run_uuid", "key", "step", "timestamp", "is_nan")
     return {
         (run, key, step, time)

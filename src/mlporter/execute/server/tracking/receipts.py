@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from mlporter.catalogue import source_tags
 from mlporter.errors import AccessDeniedError
+from mlporter.execute.server.tracking.unchanged_runs import Proof
 from mlporter.plan.matching.natural_keys import tagged
 from mlporter.stores.rest.answers import ApiError
 from mlporter.stores.rows.version_locations import rows_of
@@ -48,18 +49,22 @@ _COLUMNS = ("run_uuid", "key", "timestamp", "step", "value", "is_nan")
 
 def read_receipts(context: ServerContext) -> None:
     """Find the runs all of whose points are known to be on the server; these are not read."""
-    noted = _noted(context) if context.has("metrics") else {}
-    if not noted:
-        return
-    experiment_of = _homes(context, noted)
-    found: dict[tuple[int, int], int] = defaultdict(int)
-    for run, digest in _digests(context, experiment_of):
-        found[experiment_of[run], _group(run)] ^= digest
-    good = {at for at, digest in found.items() if _part(noted[at[0]], at[1]) == _text(digest)}
-    with_receipt = (run for run, number in experiment_of.items() if (number, _group(run)) in good)
-    context.with_receipt = frozenset(with_receipt)
+    context.with_receipt = frozenset(context.unread) | _with_receipt(context)
+    context.tallies["metrics"].there += sum(proof.points for proof in context.unread.values())
     copies = context.ids.of("runs")
     context.server.leave_histories(copies[run] for run in context.with_receipt)
+
+
+def _with_receipt(context: ServerContext) -> frozenset[str]:
+    noted = _noted(context) if context.has("metrics") else {}
+    if not noted:
+        return frozenset()
+    experiment_of = _homes(context, noted)
+    found: dict[tuple[int, int], int] = defaultdict(int)
+    for run, proof in _proofs(context, experiment_of):
+        found[experiment_of[run], _group(run)] ^= proof.digest
+    good = {at for at, digest in found.items() if _part(noted[at[0]], at[1]) == _text(digest)}
+    return frozenset(run for run, number in experiment_of.items() if (number, _group(run)) in good)
 
 
 def write_receipts(context: ServerContext, read: ServerContext) -> None:
@@ -77,8 +82,9 @@ def write_receipts(context: ServerContext, read: ServerContext) -> None:
     numbers = [old for new, old in read.back.experiments.items() if new in active]
     experiment_of = _homes(read, numbers)
     found: dict[int, list[int]] = {}
-    for run, digest in _digests(read, experiment_of):
-        found.setdefault(experiment_of[run], [0] * _GROUPS)[_group(run)] ^= digest
+    for run, proof in _proofs(read, experiment_of):
+        read.proofs[run] = proof
+        found.setdefault(experiment_of[run], [0] * _GROUPS)[_group(run)] ^= proof.digest
     lacking = {(experiment_of[run], _group(run)) for run in read.lacking if run in experiment_of}
     for number, digests in found.items():
         texts = (
@@ -125,16 +131,20 @@ def _text(digest: int) -> str:
 # --- Digests --------------------------------------------------------------------------------------
 
 
-def _digests(context: ServerContext, experiment_of: dict[str, int]) -> Iterator[tuple[str, int]]:
-    """Runs that have points, with digests of these and of what the server has."""
+def _proofs(context: ServerContext, experiment_of: dict[str, int]) -> Iterator[tuple[str, Proof]]:
+    """Runs that have points, with digests of these and of what the server has.
+
+    Of those that look as they did, it is remembered.
+    """
     if not experiment_of:
         return
+    yield from ((run, proof) for run, proof in context.unread.items() if run in experiment_of)
     copies, last = context.ids.of("runs"), _last(context)
-    for run, points in _points(context):
+    for run, count, points in _points(context):
         if run in experiment_of:
             copy = copies[run]
             whole = f"{run} {copy} {last.get(copy, 0)} {points}"
-            yield run, _number(whole.encode())
+            yield run, Proof(_number(whole.encode()), count)
 
 
 def _number(content: bytes) -> int:
@@ -149,9 +159,12 @@ def _last(context: ServerContext) -> dict[str, int]:
     return found
 
 
-def _points(context: ServerContext) -> Iterator[tuple[str, str]]:
-    """Runs of the source with digests of all points; however the rows are cut into batches."""
-    run, digest = "", blake2b(digest_size=16)
+def _points(context: ServerContext) -> Iterator[tuple[str, int, str]]:
+    """Runs of the source with how many points they have, and a digest of all.
+
+    However the rows are cut into batches.
+    """
+    run, count, digest = "", 0, blake2b(digest_size=16)
     for batch in context.source.read("metrics", _COLUMNS):
         rows = _as_bytes(batch)
         ends = pc.run_end_encode(batch.column(0))
@@ -159,12 +172,13 @@ def _points(context: ServerContext) -> Iterator[tuple[str, str]]:
         for end, name in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
             if name != run:
                 if run:
-                    yield run, digest.hexdigest()
-                run, digest = name, blake2b(digest_size=16)
+                    yield run, count, digest.hexdigest()
+                run, count, digest = name, 0, blake2b(digest_size=16)
             digest.update(rows[start:end].tobytes())
+            count += end - start
             start = end
     if run:
-        yield run, digest.hexdigest()
+        yield run, count, digest.hexdigest()
 
 
 def _as_bytes(batch: pa.RecordBatch) -> np.ndarray:

@@ -169,6 +169,13 @@ def _within(experiment: int) -> Json:
     return {"locations": [place]}
 
 
+def has_traces(client: Client, experiments: Sequence[int]) -> bool:
+    """Whether there is any trace in some experiments."""
+    places = [place for id_ in experiments for place in _within(id_)["locations"]]
+    body = {"max_results": 1, "locations": places}
+    return bool(client.post(f"{API3}/traces/search", body).get("traces"))
+
+
 def old_traces(client: Client, experiment: int) -> Iterator[Rows]:
     """The traces of an experiment, as MLflow 2 gives them."""
     query = {
@@ -192,6 +199,11 @@ def issues(client: Client, experiment: int) -> Iterator[Rows]:
     body = {"experiment_id": str(experiment), "max_results": 100}
     for page in client.pages(f"{API3}/issues/search", body, "issues"):
         yield merged(traces.issue(found) for found in page)
+
+
+def has_issues(client: Client, _experiments: Sequence[int]) -> bool:
+    """Whether there is any issue in the workspace."""
+    return bool(client.post(f"{API3}/issues/search", {"max_results": 1}).get("issues"))
 
 
 # --- Evaluation -----------------------------------------------------------------------------------

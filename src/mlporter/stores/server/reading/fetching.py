@@ -15,6 +15,7 @@ from mlporter.stores.server.reading import calls
 from mlporter.stores.server.reading.edges import Edges
 from mlporter.stores.server.reading.gathering import Gatherer
 from mlporter.stores.server.reading.metric_histories import Histories
+from mlporter.stores.server.reading.probing import may_have_any
 from mlporter.stores.server.reading.rows import traces as trace_rows
 from mlporter.stores.server.reading.spans import Spans
 from mlporter.stores.server.table_families import (
@@ -244,6 +245,7 @@ class Fetcher:
         }
         if family in OF_ACTIVE:
             wanted = [id_ for id_ in wanted if id_ not in self.deleted]
+        wanted = list(may_have_any(family, self._can, self._batches(wanted)))
         fetch = partial(fetchers[family], wanted)
         if family == "traces" and not self._can.may("traces"):
             family = "old traces"

@@ -65,10 +65,23 @@ class Histories:
         self._client_of = client_of
         self._bulk = bulk
         self._done: set[str] = set()
+        self._left: set[str] = set()
+        self.failed: set[str] = set()
+        """Runs some of whose points could not be read."""
 
-    def leave(self, runs: Iterable[str]) -> None:
-        """Do as if the histories of some runs were there."""
-        self._done.update(runs)
+    def leave(self, runs: Iterable[str]) -> frozenset[str]:
+        """Do as if some runs had no histories.
+
+        Returns:
+            Those of which none was read yet; of the others all points are there.
+        """
+        left = frozenset(runs) - self._done
+        self._left |= left
+        return left
+
+    def take_up(self, runs: Iterable[str]) -> None:
+        """Read the histories of some runs after all, when they are asked for next."""
+        self._left.difference_update(runs)
 
     def of_runs(self, among: Among | None) -> None:
         """The histories of all runs that are there, or of those in `among`."""
@@ -78,7 +91,7 @@ class Histories:
         new: set[str] = set()
         for batch in self._scratch.reader.read("latest_metrics", ("run_uuid", "key"), asked):
             for run, key in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-                if run not in self._done and run in homes:
+                if run in homes and run not in self._done and run not in self._left:
                     new.add(run)
                     keys.setdefault(id(homes[run]), {}).setdefault(key, []).append(run)
         self._done |= new
@@ -95,8 +108,12 @@ class Histories:
         return homes
 
     def _put(self, history: History, asked: tuple[str, Sequence[str]]) -> Iterator[Rows]:
-        for batch in history.read(*asked):
-            self._gather.put_batch("metrics", batch)
+        try:
+            for batch in history.read(*asked):
+                self._gather.put_batch("metrics", batch)
+        except (AccessDeniedError, ApiError):
+            self.failed.update(asked[1])
+            raise
         yield {UNKNOWN_FIELDS.name: history.unknown()}
 
 
