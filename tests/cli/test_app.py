@@ -54,7 +54,7 @@ def test_verify_needs_no_mlflow_and_no_driver(mlporter, plain_sqlite):
     assert finished.stdout == "Undamaged.\n"
 
 
-@pytest.mark.parametrize("verb", ["promote", "run", "nonsense"])
+@pytest.mark.parametrize("verb", ["backup", "nonsense"])
 def test_names_kept_for_later_are_no_verbs_yet(mlporter, verb):
     finished = mlporter(verb)
 
