@@ -66,8 +66,8 @@ def _sentence(kind: Kind, error: Mapping[str, Any]) -> str:
         valid = _QUOTED.findall(str(error["ctx"]["expected"]))
         # A variable's value may be a secret that went astray.
         is_shown = isinstance(value, str) and not isinstance(value, Filled)
-        shown = repr(redact_argument(value)) if isinstance(value, str) and is_shown else "its value"
-        return f"{shown} is none of its values; {nearest(str(value), valid)}"
+        shown = f"{redact_argument(str(value))!r} " if is_shown else ""
+        return f"{shown}is none of its values; {nearest(str(value), valid)}"
     if sort == "string_type":
         is_plain = isinstance(value, (bool, int, float))
         return f"{_TEXT}: put it in quotes" if is_plain else _TEXT

@@ -81,11 +81,6 @@ def _as_number(value: object) -> object:
     return value
 
 
-def _as_word(value: object) -> object:
-    """The same of one word of a few."""
-    return str(value) if isinstance(value, Filled) else value
-
-
 def _as_size(value: object) -> object:
     """A number of bytes is written as a number, too."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -128,23 +123,19 @@ Count = Annotated[_Count, BeforeValidator(_as_number, json_schema_input_type=_Co
 _Share = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[_Share, BeforeValidator(_as_number, json_schema_input_type=_Share)]
 Size = Annotated[Text, BeforeValidator(_as_size, json_schema_input_type=Text | int)]
-_Word = BeforeValidator(_as_word)
 
 SourcePlace = Annotated[Text, Field(description="Where it is read: an address, a path or a name.")]
 TargetPlace = Annotated[Text, Field(description="Where it goes: a database or a server.")]
 Artifacts = Annotated[
     ArtifactsMode,
-    _Word,
     Field(description="Copy the files, or keep their URIs and copy nothing, or leave them out."),
 ]
 Compared = Annotated[
     ArtifactDepth,
-    _Word,
     Field(description="Compare files by SHA-256, by path and size, or not at all."),
 ]
 OnConflictWord = Annotated[
     OnConflict,
-    _Word,
     Field(
         description="What the target has another one of: refuse all; or leave it out; or carry it "
         "under another name or id; or change it, where the target still has what was last sent."

@@ -166,7 +166,7 @@ def _kind(tree: dict[str, Any], faults: Faults) -> Kind:
     if said is None:
         faults.add((), f"kind is missing; {nearest('', KINDS)}")
     elif not isinstance(said, str) or said not in KINDS:
-        faults.add(("kind",), f"{said!r:.40} is none; {nearest(str(said), KINDS)}")
+        faults.add(("kind",), f"is none that there is; {nearest(str(said), KINDS)}")
     faults.check()
     return cast("Kind", str(said))
 
