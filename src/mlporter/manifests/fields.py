@@ -41,6 +41,7 @@ __all__ = [
     "RenamePrefix",
     "RequireSignature",
     "RetryTime",
+    "Selected",
     "SelectionFields",
     "Share",
     "Sign",
@@ -242,3 +243,9 @@ class SelectionFields(BaseModel):
     def words(self) -> dict[str, Any]:
         """What it says, in the words of `Selection.from_words`."""
         return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+Selected = Annotated[
+    SelectionFields,
+    Field(description="The part that is meant, with what it stands on; without it, everything."),
+]

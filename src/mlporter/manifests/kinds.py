@@ -42,7 +42,7 @@ class Export(Manifest):
     kind: Literal["export"]
     source: f.SourcePlace
     bundle: f.Text = Field(description="The directory of the bundle, which must be new or empty.")
-    selection: f.SelectionFields | None = None
+    selection: f.Selected | None = None
     artifacts: f.Artifacts = "copy"
     strict_artifacts: f.StrictArtifacts = False
     uri_map: f.UriMap = ()
@@ -66,7 +66,7 @@ class Import(Manifest):
     kind: Literal["import"]
     bundle: f.Text = Field(description="The directory that an export wrote.")
     target: f.TargetPlace
-    selection: f.SelectionFields | None = None
+    selection: f.Selected | None = None
     rename: f.Rename = ()
     rename_prefix: f.RenamePrefix = ""
     to_workspace: f.ToWorkspace | None = None
@@ -94,7 +94,7 @@ class Copy(Manifest):
     kind: Literal["copy"]
     source: f.SourcePlace
     target: f.TargetPlace
-    selection: f.SelectionFields | None = None
+    selection: f.Selected | None = None
     rename: f.Rename = ()
     rename_prefix: f.RenamePrefix = ""
     to_workspace: f.ToWorkspace | None = None
@@ -126,7 +126,7 @@ class Sync(Manifest):
     kind: Literal["sync"]
     source: f.SourcePlace
     target: f.TargetPlace
-    selection: f.SelectionFields | None = None
+    selection: f.Selected | None = None
     delete: f.Flag = Field(
         default=False, description="Delete what the source has no more, if it is as it was sent."
     )
@@ -228,7 +228,7 @@ class Diff(Manifest):
     kind: Literal["diff"]
     a: f.Text = Field(description="One place: an address, a path or a name.")
     b: f.Text = Field(description="The other one.")
-    selection: f.SelectionFields | None = None
+    selection: f.Selected | None = None
     strict: f.Flag = Field(
         default=False, description="Compare places, JSON texts and derived tables too."
     )
