@@ -416,7 +416,8 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from mlporter.stores.rest.client import Client
 
     sent: list[str] = []
-    for name, method in (("_json", None), ("upload", "PUT"), ("send", "POST")):
+    ways = (("_json", None), ("upload", "PUT"), ("send", "POST"), ("post_form", "POST"))
+    for name, method in ways:
         really = getattr(Client, name)
 
         def recording(self, *args, _really=really, _method=method, **options):

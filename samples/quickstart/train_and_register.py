@@ -37,6 +37,8 @@ MODEL = "rf_regressor"
 ALIAS = "champion"
 PLOT = "plots/predicted_vs_true.png"
 SEED = 42
+# MLflow 3 calls a path in the run's artifacts a name.
+NAMED = "artifact_path" if mlflow.__version__.startswith("2.") else "name"
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,9 @@ def log_run(candidate: Candidate, data: Data) -> int:
         predicted = forest.predict(data.test_x)
         mlflow.log_metric("rmse", root_mean_squared_error(data.test_y, predicted))
         mlflow.log_figure(plot_predictions(data.test_y, predicted), PLOT)
-        info = mlflow.sklearn.log_model(
+        mlflow.sklearn.log_model(
             forest,
-            name="model",
+            **{NAMED: "model"},
             signature=infer_signature(data.test_x, predicted),
             input_example=data.test_x.head(2),
             registered_model_name=MODEL,
@@ -110,7 +112,8 @@ def log_run(candidate: Candidate, data: Data) -> int:
             # Named here, because finding them out takes MLflow several seconds per model.
             pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
         )
-    return int(info.registered_model_version)
+    versions = mlflow.MlflowClient().search_model_versions(f"name = '{MODEL}'")
+    return max(int(version.version) for version in versions)
 
 
 def set_stage(client: mlflow.MlflowClient, version: int, stage: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,25 +32,26 @@ from mlporter.catalogue import (
     HEAD_REVISION,
     RETIRED_COLUMNS,
     REVISIONS,
-    TABLES,
     is_older,
 )
+from tests.support import new_mlflow
+from tests.support.here import TABLES as EXPECTED
+from tests.support.new_mlflow import FOREIGN_KEYS_IN_MODELS_ONLY, IN_MODELS
 
 for package in ("tracking", "model_registry", "workspace"):
     with contextlib.suppress(ModuleNotFoundError):  # older releases have no workspaces
         importlib.import_module(f"mlflow.store.{package}.dbmodels.models")
 
 INSTALLED = Version(mlflow.__version__)
-AT_HEAD = (3, 17) <= INSTALLED.release < (3, 18)
-at_head = pytest.mark.skipif(not AT_HEAD, reason=f"the catalogue is not of MLflow {INSTALLED}")
-
-#: Where MLflow's models and MLflow's migrations disagree, the catalogue follows the migrations,
-#: for a database is what rows must fit into.
-IN_MODELS = {
-    ("runs", "status"): {"cap": 20},
-    ("assessments", "assessment_type"): {"cap": 50},
-}
-FOREIGN_KEYS_IN_MODELS_ONLY = {("input_tags", ("input_uuid",), "inputs", ("input_uuid",))}
+NEWEST = INSTALLED.release < (3, 19)
+"""Whether the catalogue has all that the installed MLflow has."""
+AT_HEAD = INSTALLED.release >= (3, 17) and NEWEST
+at_head = pytest.mark.skipif(
+    not AT_HEAD, reason=f"the catalogue cannot be held against all of MLflow {INSTALLED}"
+)
+known = pytest.mark.skipif(
+    not NEWEST, reason=f"MLflow {INSTALLED} is newer than the catalogue: a test of its own says so"
+)
 
 #: SQLite counts up INTEGER keys only; they have 64 bits there like all its integers.
 IN_SQLITE = {
@@ -128,8 +130,8 @@ def unique_sets(table):
 
 def assert_equal_to_catalogue(tables, differences):
     """Assert that SQLAlchemy's `tables` are the catalogue's, but for known `differences`."""
-    assert set(tables) - BOOKKEEPING_TABLES == set(BY_NAME)
-    for entry in TABLES:
+    assert set(tables) - BOOKKEEPING_TABLES == {entry.name for entry in EXPECTED}
+    for entry in EXPECTED:
         theirs = tables[entry.name]
         found = {column.name: declared(column) for column in theirs.columns}
         assert catalogued(entry, differences) == found, entry.name
@@ -140,7 +142,7 @@ def assert_equal_to_catalogue(tables, differences):
 def enforced():
     return {
         (entry.name, reference.columns, reference.table, reference.targets)
-        for entry in TABLES
+        for entry in EXPECTED
         for reference in entry.references
         if reference.enforced
     }
@@ -164,6 +166,17 @@ def assert_database_equal_to_catalogue(url, differences):
     assert set().union(*map(foreign_keys, tables.values())) == enforced()
 
 
+def test_the_catalogue_knows_the_installed_mlflow():
+    """Users may have a newer MLflow than this release knows: only CI fails for it."""
+    if NEWEST:
+        return
+    lines = new_mlflow.differences(new_mlflow.describe())
+    said = "\n".join([f"MLflow {INSTALLED} is newer than the catalogue:", *lines])
+    if os.environ.get("MLPORTER_CI"):
+        pytest.fail(f"{said}\nsee docs/architecture.md: A new MLflow release")
+    pytest.skip(said)
+
+
 # --- at the catalogue's release -------------------------------------------------------------------
 
 
@@ -181,7 +194,7 @@ def test_foreign_keys_are_what_mlflow_declares():
 
 @at_head
 def test_other_columns_keep_mlflows_order():
-    for entry in TABLES:
+    for entry in EXPECTED:
         names = [column.name for column in Base.metadata.tables[entry.name].columns]
         rest = [name for name in names if name not in entry.key]
         assert [column.name for column in entry.columns] == [*entry.key, *rest]
@@ -189,7 +202,7 @@ def test_other_columns_keep_mlflows_order():
 
 @at_head
 def test_json_columns_are_marked():
-    for entry in TABLES:
+    for entry in EXPECTED:
         for column in Base.metadata.tables[entry.name].columns:
             if isinstance(column.type, sa.JSON):
                 assert entry.by_name[column.name].json, (entry.name, column.name)
@@ -208,6 +221,7 @@ def test_the_catalogue_is_what_mlflow_creates_in_postgresql(mlflow_postgres_url)
 # --- at any release -------------------------------------------------------------------------------
 
 
+@known
 def test_an_older_mlflow_has_nothing_that_the_catalogue_has_not():
     for name, theirs in Base.metadata.tables.items():
         entry = BY_NAME[name]
@@ -221,6 +235,7 @@ def _is_wider(ours, theirs):
     return (ours, theirs) == (pa.int64(), pa.int32())
 
 
+@known
 def test_an_older_database_has_nothing_that_the_catalogue_has_not(mlflow_sqlite):
     engine = sa.create_engine(f"sqlite:///{mlflow_sqlite}")
     try:
@@ -268,12 +283,13 @@ def _migrate(url, connection, revision):
     command.upgrade(config, revision)
 
 
+@known
 def test_revisions_are_in_the_order_of_mlflows_migrations():
     theirs = _revisions()
 
     assert [revision for revision, _ in REVISIONS][: len(theirs)] == theirs
     (head,) = _migrations().get_heads()
-    assert head == HEAD_REVISION if AT_HEAD else is_older(head)
+    assert head == HEAD_REVISION or is_older(head)
 
 
 def _revisions():

@@ -34,7 +34,7 @@ UNIQUE_BY_MAKING = {("datasets", ("dataset_uuid",)), ("inputs", ("input_uuid",))
 
 
 def test_it_has_every_table_once():
-    assert len(TABLES) == 64
+    assert len(TABLES) == 70
     assert [name for name, n in Counter(entry.name for entry in TABLES).items() if n > 1] == []
     assert list(BY_NAME) == [entry.name for entry in TABLES]
     assert table("runs") is BY_NAME["runs"]
@@ -58,6 +58,7 @@ def test_kinds():
         "sql_trace_metric_daily_rollups": Kind.DERIVED,
         "sql_span_cost_daily_rollups": Kind.DERIVED,
         "sql_assessment_daily_rollups": Kind.DERIVED,
+        "issue_categories": Kind.DERIVED,
         "sql_trace_rollup_rebuild_queue": Kind.TRANSIENT,
         "jobs": Kind.TRANSIENT,
         "job_locks": Kind.TRANSIENT,
@@ -179,9 +180,9 @@ def test_revisions_are_known_once_and_releases_never_go_back():
         ("451aebb31d03", "1.9.0", True),
         ("0584bdc529eb", "2.18.0", True),
         ("75868b020152", "3.17.0", True),
-        (HEAD_REVISION, "3.17.0", False),
-        ("8b6ad64cb8f5", "3.18.0", False),
-        ("f4a9b2c7d1e6", "3.18.0", False),
+        ("dc11669786a5", "3.17.0", True),
+        ("8b6ad64cb8f5", "3.18.0", True),
+        (HEAD_REVISION, "3.18.0", False),
         ("ffffffffffff", None, None),
     ],
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mlporter.catalogue import TABLES
 from mlporter.catalogue.types import Kind
 from tests.support.databases import rows
+from tests.support.here import TABLES
 
 
 def dangling(url: str) -> dict[str, int]:

@@ -162,7 +162,7 @@ def test_a_change_besides_the_deletion_is_still_a_conflict(rich_sqlite_private, 
     mlporter.export(rich.tracking_uri, tmp_path / "backup", artifacts="none")
     client = rich.client()
     run = client.search_runs(everything(client), run_view_type=ViewType.ACTIVE_ONLY)[0].info.run_id
-    client.set_tag(run, "seen", "by the target's people")
+    client.update_run(run, name="seen by the target's people")
     client.delete_run(run)
     with pytest.raises(ConflictError, match="seen"):
         mlporter.import_(

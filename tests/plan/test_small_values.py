@@ -6,12 +6,11 @@ import pytest
 
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
-from mlporter.plan.three_sides.actions import Action, ActionKind, Change
+from mlporter.plan.three_sides.actions import NOT_KNOWN, Action, ActionKind, Change
 from mlporter.plan.three_sides.base import remember
 from mlporter.plan.three_sides.digests import key_digests, value_digest
 from mlporter.plan.three_sides.small_values import (
     LONGEST,
-    NOT_KNOWN,
     kept_columns,
     kept_values,
     sent_value,

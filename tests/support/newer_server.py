@@ -41,7 +41,7 @@ class NewerServer:
         adds: Fields by kind of object, with what they are before anybody sets them. A field of a
             run is one of its `info`.
         beside: What each page of a list has beside its items.
-        skills: Skills that it lists.
+        things: Objects of a kind of its own that it lists.
         kept: What was set, by kind, id and field.
         takes: Whether it keeps what is set.
         takes_new: Whether it keeps what is said of a run that is made.
@@ -51,7 +51,7 @@ class NewerServer:
     version: str = "9.9.0"
     adds: dict[str, dict[str, Any]] = field(default_factory=dict)
     beside: dict[str, Any] = field(default_factory=dict)
-    skills: list[Any] = field(default_factory=list)
+    things: list[Any] = field(default_factory=list)
     kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     takes: bool = True
     takes_new: bool = False
@@ -108,8 +108,8 @@ def newer_server(real: str, **more: Any) -> Iterator[NewerServer]:
             newer.changed(path, body)
             if path == "/version":
                 self._send(200, "text/plain", newer.version.encode())
-            elif path == "/api/3.0/mlflow/skills" and newer.skills:
-                self._send(200, "application/json", json.dumps({"skills": newer.skills}).encode())
+            elif path == "/api/3.0/mlflow/things" and newer.things:
+                self._send(200, "application/json", json.dumps({"things": newer.things}).encode())
             else:
                 self._forward(body)
 

@@ -33,8 +33,8 @@ Observation = dict[str, Any]
 (``repr``), so that NaN equals NaN and the last bit counts."""
 
 #: What names a place, in MLflow's entities and among a trace's tags.
-_PLACES = frozenset({"artifact_uri", "artifact_location", "storage_location", "download_uri",
-                     "mlflow.artifactLocation", "mlflow.trace.archiveLocation",
+_PLACES = frozenset({"artifact_uri", "artifact_location", "artifact_path", "storage_location",
+                     "download_uri", "mlflow.artifactLocation", "mlflow.trace.archiveLocation",
                      "default_artifact_root"})  # fmt: skip
 
 #: A secret stays behind unless asked for, and with it what says how it is masked.
@@ -141,6 +141,7 @@ class _Observer:
                 self._review(experiment)
         self._gateway()
         self._mcp_servers()
+        self._skills()
         self._note("webhook", self.client.list_webhooks(), "webhook_id")
         self._note("issue", self.store.search_issues(include_trace_count=True), "issue_id")
         return self.seen
@@ -270,6 +271,13 @@ class _Observer:
             self._note("mcp server version", versions, "name", "version")
             endpoints = self.store.search_mcp_access_endpoints(server.name)
             self._note("mcp access endpoint", endpoints, "id")
+
+    def _skills(self) -> None:
+        if not hasattr(self.store, "search_skills"):
+            return
+        for skill in self._note("skill", self.store.search_skills(), "organization", "name"):
+            versions = self.store.search_skill_versions(skill.name, skill.organization)
+            self._note("skill version", versions, "organization", "name", "version")
 
 
 def _points(history: Iterable[Any]) -> list[str]:

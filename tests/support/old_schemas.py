@@ -18,8 +18,11 @@ from sqlalchemy.exc import SAWarning
 from sqlalchemy.pool import NullPool
 
 from mlporter.catalogue import TABLES
-from mlporter.catalogue.revisions import HEAD_REVISION, REVISIONS
+from mlporter.catalogue.revisions import REVISIONS
 from mlporter.stores.addresses.address import parse_address
+from mlporter.stores.database.history.shape import POSITIONS
+
+from .here import NEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +30,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine.interfaces import ReflectedColumn
 
-OLDER = tuple(
-    revision for revision, _ in REVISIONS[: [r for r, _ in REVISIONS].index(HEAD_REVISION)]
-)
-"""Every revision before the newest, oldest first."""
+OLDER = tuple(revision for revision, _ in REVISIONS[: POSITIONS[NEWEST]])
+"""Every revision before that, oldest first."""
 
 _ROWS = 6
 _SKIPPED = {"alembic_version", "workspaces"}
@@ -43,7 +44,7 @@ def make_schema(url: str, revision: str) -> None:
     upgrade(url, revision)
 
 
-def upgrade(url: str, revision: str = HEAD_REVISION) -> None:
+def upgrade(url: str, revision: str = NEWEST) -> None:
     """What `mlflow db upgrade` does, up to a revision."""
     with _quiet():
         command.upgrade(_get_alembic_config(parse_address(url).sqlalchemy), revision)
@@ -115,6 +116,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
         {},
     ),
     "assessments.value": ("0.75", '"yes"', "true", '{"a": 1}', "1e999", '"No "'),
+    "issues.categories": ('["Slow ", "slow", "é"]', None, "[]"),
     "jobs.status": (2,),
     "jobs.job_name": ("a job",),  # MLflow's own migration lets it be NULL on MySQL
     "workspace": ("default",),

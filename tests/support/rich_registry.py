@@ -25,6 +25,7 @@ from .plain_registry import PlainRegistry
 from .rich_models import MODEL_NAME, RichModels, build_models, log_multiplier
 from .rich_rest import RichRest, build_rest
 from .rich_runs import EXPERIMENT_NAME, RichRuns, build_runs
+from .rich_skills import build_skills
 from .rich_traces import RichTraces, build_traces
 
 #: Either kind of registry, where what is done to it does not depend on which.
@@ -69,6 +70,7 @@ def build_rich_registry(tracking_uri: str, artifact_root: Path | str) -> RichReg
         rest = build_rest(
             client, tracking_uri, runs.second_experiment_id, runs.experiment_id, traces
         )
+        build_skills(root)
     return RichRegistry(tracking_uri, root, runs, models, traces, rest)
 
 

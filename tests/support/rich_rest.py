@@ -36,7 +36,8 @@ from mlflow.store.tracking.dbmodels import models as tables
 from mlflow.tracking._tracking_service.utils import _get_store
 
 from .mlflow_session import environment
-from .rich_runs import AWKWARD_TEXT, add_rows
+from .rich_runs import AWKWARD_TEXT, LONG_AGO, add_rows
+from .rich_skills import HAS_SKILLS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -253,6 +254,11 @@ def _issues(experiment: str, traces: RichTraces) -> tuple[str, str]:
         source_run_id=traces.run_id,
         categories=["tone", "ü"],
         created_by="zoë",
+        **(
+            {"metadata": {"pönd": AWKWARD_TEXT}, "last_seen_timestamp": LONG_AGO}
+            if HAS_SKILLS  # MLflow 3.18
+            else {}
+        ),
     ).issue_id
     plain = store.create_issue(experiment, "plain", "", status=IssueStatus.RESOLVED).issue_id
     mlflow.log_issue(trace_id=traces.error_id, issue_id=found, rationale="see the pond")

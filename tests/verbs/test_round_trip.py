@@ -18,12 +18,14 @@ from mlporter.catalogue import TABLES
 from tests.support.databases import rows
 from tests.support.mlflow_session import mlflow_at
 from tests.support.observed import differences, observe
+from tests.support.rich_skills import HAS_SKILLS
 
 KINDS = {
     "budget", "endpoint", "evaluation dataset", "experiment", "guardrail", "issue", "label schema",
     "logged model", "mcp access endpoint", "mcp server", "mcp server version", "model definition",
     "model version", "online scoring", "prompt", "prompt version", "registered model",
     "review queue", "run", "scorer", "trace", "webhook",
+    *(("skill", "skill version") if HAS_SKILLS else ()),
 }  # fmt: skip
 
 #: What says where files are; a move changes it and nothing else.

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mlporter
-from mlporter.errors import ConflictError, ExitCode, RefusedError, StateInUseError, UsageError
+from mlporter.errors import (
+    ConflictError,
+    ExitCode,
+    ReadBackError,
+    RefusedError,
+    StateInUseError,
+    UsageError,
+)
 from tests.support.databases import dump, execute, rows
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
@@ -640,6 +647,142 @@ def test_what_was_purged_at_the_target_stays_away_and_ours_brings_it_back(two):
     back = two.sync(prefer="ours")
     assert ("runs", RUN) in {(unit, name) for unit, name, _ in told(back, "create")}
     assert mlporter.diff(two.source, two.target).identical
+
+
+def test_what_is_new_is_counted_once(two):
+    two.sync()
+    execute(
+        two.source,
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace)"
+        " VALUES (1, 'a', 'active', 'default')",
+    )
+    two.model()
+    planned = two.sync(dry_run=True)
+    kinds = ("experiments", "model_versions", "registered_models")
+    assert planned.actions.counts == {kind: {"create": 1} for kind in kinds}
+    assert two.sync().actions.digest == planned.actions.digest
+
+
+def test_rows_that_go_are_counted_among_what_changes(two):
+    two.model(2)
+    two.model(1)
+    two.sync()
+    two.tag("source", None)
+    execute(two.source, BURIED)
+
+    planned = two.sync(delete=True, dry_run=True)
+    done = two.sync(delete=True)
+
+    for result in (planned, done):
+        counts = {one.table: (one.changed, one.already_there) for one in result.tables}
+        assert counts["tags"] == (1, 0)
+        assert counts["model_versions"] == (1, 1)
+    assert two.sync(delete=True).rows == 0
+
+
+def plain(two, **wanted):
+    """A copy that changes nothing of what the target has."""
+    return mlporter.copy(two.source, two.target, artifact_root=two.root, **wanted)
+
+
+def test_what_only_the_target_has_is_no_conflict_of_a_plain_copy(two):
+    two.sync()
+    two.tag("target", "yes", key="reviewed")
+    execute(two.target, f"INSERT INTO params VALUES ('depth', '3', '{RUN}')")
+    point = f"INSERT INTO metrics VALUES ('loss', 0.5, 1, '{RUN}', 1, 0)"
+    execute(two.target, point)
+
+    done = plain(two)
+
+    assert (done.exit_code, done.rows) == (ExitCode.OK, 0)
+    assert {why for _, _, why in told(done, "keep")} == {"only the target has it"}
+    assert len(told(done, "keep")) == 3
+    assert two.tags() == {"state": "new", "reviewed": "yes"}
+
+
+def test_what_the_source_removed_is_a_conflict_of_a_plain_copy(two):
+    two.sync()
+    two.tag("source", None)
+    with pytest.raises(ConflictError) as caught:
+        plain(two)
+    assert "tags.state" in str(caught.value.reasons)
+    assert two.tags() == {"state": "new"}
+    skipped = plain(two, on_conflict="skip")
+    assert skipped.exit_code is ExitCode.INCOMPLETE
+    assert [(item.kind, item.id) for item in skipped.left_out.first] == [("runs", RUN)]
+
+
+def test_an_experiment_that_the_source_renamed_is_refused_by_a_plain_copy_and_moved_by_update(two):
+    execute(
+        two.source,
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace)"
+        " VALUES (1, 'a', 'active', 'default')",
+        f"UPDATE runs SET experiment_id = 1 WHERE run_uuid = '{RUN}'",
+    )
+    plain(two)
+    execute(two.source, "UPDATE experiments SET name = 'b' WHERE experiment_id = 1")
+    names = "SELECT experiment_id, name FROM experiments ORDER BY 1"
+
+    with pytest.raises(ConflictError) as caught:
+        plain(two)
+    assert "called 'a' in the target" in str(caught.value.reasons)
+    beside = plain(two, on_conflict="skip")
+    assert [(item.kind, item.id) for item in beside.left_out.first] == [("experiments", "b")]
+    assert rows(two.target, names) == [(0, "Default"), (1, "a")]
+    renamed = plain(two, on_conflict="rename")
+    assert [(one.old, one.new) for one in renamed.renamed] == [("b", "a")]
+    assert rows(two.target, names) == [(0, "Default"), (1, "a")]
+    moved = two.copy()
+    assert told(moved, "move") == [("experiments", "1", "")]
+    assert rows(two.target, names) == [(0, "Default"), (1, "b")]
+
+
+def test_force_brings_back_what_the_target_removed(two):
+    two.model()
+    two.sync()
+    execute(
+        two.target,
+        "DELETE FROM registered_model_aliases",
+        f"DELETE FROM tags WHERE run_uuid = '{RUN}'",
+        f"DELETE FROM runs WHERE run_uuid = '{RUN}'",
+    )
+    assert two.sync().exit_code is ExitCode.OK
+    assert rows(two.target, "SELECT run_uuid FROM runs") == []
+
+    done = two.sync(force=True)
+
+    assert rows(two.target, "SELECT run_uuid FROM runs") == [(RUN,)]
+    assert rows(two.target, "SELECT alias FROM registered_model_aliases") == [("champion",)]
+    assert {unit for unit, _, why in told(done, "create") if "put back" in why} == {
+        "runs",
+        "registered_model_aliases",
+    }
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "BEFORE DELETE ON tags BEGIN SELECT RAISE(IGNORE); END",
+        "AFTER DELETE ON tags BEGIN DELETE FROM tags; END",
+        "AFTER UPDATE ON runs BEGIN UPDATE tags SET value = 'other' WHERE key = 'kept'; END",
+    ],
+)
+def test_what_is_not_as_it_was_planned_is_not_kept(two, fault):
+    """A plan that was carried out is made again: whatever it would still do was not done."""
+    two.tag("source", "same", key="kept")
+    two.sync()
+    two.tag("source", None)
+    execute(two.source, "UPDATE runs SET name = 'b'")
+    execute(two.target, f"CREATE TRIGGER fault {fault}")
+    before = dump(two.target)
+
+    with pytest.raises(ReadBackError):
+        two.sync()
+
+    assert dump(two.target) == before
+    execute(two.target, "DROP TRIGGER fault")
+    assert two.sync().exit_code is ExitCode.OK
+    assert two.tags() == {"kept": "same"}
 
 
 # --- Plans ----------------------------------------------------------------------------------------

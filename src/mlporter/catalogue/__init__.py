@@ -1,4 +1,4 @@
-"""What MLflow stores, as data: its 64 tables at the newest known revision.
+"""What MLflow stores, as data: its 70 tables at the newest known revision.
 
 Tables are in an order in which a row's parents, and whatever else it refers to, come before it.
 Importing this needs pyarrow and nothing else; no MLflow.
@@ -13,6 +13,9 @@ from mlporter.catalogue.revisions import (
     HEAD_REVISION,
     RETIRED_COLUMNS,
     REVISIONS,
+    comes_before,
+    described,
+    is_newer,
     is_newer_release,
     is_older,
     minor_of,
@@ -24,6 +27,7 @@ from mlporter.catalogue.tables import (
     mcp,
     models,
     registry,
+    skills,
     system,
     traces,
     tracking,
@@ -45,6 +49,9 @@ __all__ = [
     "REVISIONS",
     "TABLES",
     "USER_TABLES",
+    "comes_before",
+    "described",
+    "is_newer",
     "is_newer_release",
     "is_older",
     "known_table",
@@ -62,6 +69,7 @@ TABLES: tuple[Table, ...] = (
     *evaluation.TABLES,
     *gateway.TABLES,
     *mcp.TABLES,
+    *skills.TABLES,
     *system.SERVER_TABLES,
 )
 """Every table of MLflow at `HEAD_REVISION`, each after all the tables that it refers to."""

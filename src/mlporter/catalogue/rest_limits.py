@@ -1,4 +1,4 @@
-"""What MLflow's REST API does not show, and what it cannot be told, as data: 3.17, read and tried.
+"""What MLflow's REST API does not show, and what it cannot be told, as data: 3.18, read and tried.
 
 A registry that is read through a server lacks this, whoever reads it. It is said once with every
 export from a server, and left out where a server is compared with anything else.
@@ -58,6 +58,7 @@ HIDDEN_ROWS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
         "model_versions": ("current_stage", "Deleted_Internal"),
         "webhooks": ("deleted_timestamp", None),
         "mcp_server_versions": ("status", "deleted"),
+        "skill_versions": ("status", "deleted"),
     }
 )
 """Deleted rows, with what hangs on them: the column that says so, and how (None: by not being
@@ -84,14 +85,16 @@ BLANKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "guardrails": ("created_by", "last_updated_by", "action_endpoint_id"),
         "guardrail_configs": ("created_by",),
         "mcp_servers": ("icons",),
+        "skills": ("icons",),
         "mcp_server_versions": ("tools", "connect_options"),
+        "issues": ("metadata",),
         "evaluation_dataset_records": ("expectations", "tags", "source", "outputs"),
     }
 )
 """Columns in which an empty text, the JSON ``null`` and nothing at all look the same."""
 
 EMPTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"mcp_server_versions": ("tools", "connect_options")}
+    {"mcp_server_versions": ("tools", "connect_options"), "issues": ("metadata",)}
 )
 """Columns of `BLANKS` in which an empty JSON list or object looks like nothing, too."""
 
@@ -160,5 +163,7 @@ UNSETTABLE: dict[str, frozenset[str]] = {
     "mcp_servers": _MADE | _BY,
     "mcp_server_versions": _MADE | _BY,
     "mcp_access_endpoints": _MADE | _BY,
+    "skills": _MADE | _BY,
+    "skill_versions": _MADE | _BY,
 }
 """By table, columns that MLflow's REST API has no way to set."""

@@ -7,20 +7,23 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "HEAD_REVISION",
     "RETIRED_COLUMNS",
     "REVISIONS",
+    "comes_before",
+    "described",
+    "is_newer",
     "is_newer_release",
     "is_older",
     "minor_of",
     "release_of",
 ]
 
-HEAD_REVISION = "dc11669786a5"
-"""The revision that the catalogue describes (MLflow 3.17)."""
+HEAD_REVISION = "f4a9b2c7d1e6"
+"""The revision that the catalogue describes (MLflow 3.18)."""
 
 # Releases were found by sampling wheels, mostly x.y.0, from 1.9.0 on. So the release beside a
 # revision certainly has it; one between two samples may have had it first.
@@ -92,8 +95,8 @@ REVISIONS: tuple[tuple[str, str], ...] = (
     ("b7e2c1a4d9f3", "3.16.0"),
     ("75868b020152", "3.17.0"),
     ("dc11669786a5", "3.17.0"),
-    ("8b6ad64cb8f5", "3.18.0"),
     ("e7d1f4b2a9c6", "3.18.0"),
+    ("8b6ad64cb8f5", "3.18.0"),
     ("f4a9b2c7d1e6", "3.18.0"),
 )
 """Every revision known, with the first release known to have it."""
@@ -118,6 +121,12 @@ def release_of(revision: str) -> str | None:
     return _RELEASES.get(revision)
 
 
+def described(revision: str) -> str:
+    """A revision in a sentence, with the release that it is of."""
+    release = release_of(revision)
+    return f"{revision} (MLflow {release})" if release else f"{revision}, which is not known here"
+
+
 def is_newer_release(version: str) -> bool:
     """Whether a release is of a later minor version than the one that has `HEAD_REVISION`.
 
@@ -136,3 +145,28 @@ def is_older(revision: str) -> bool | None:
     """Whether `revision` comes before `HEAD_REVISION`; None if it is unknown."""
     position = _POSITIONS.get(revision)
     return None if position is None else position < _POSITIONS[HEAD_REVISION]
+
+
+def is_newer(revision: str) -> bool:
+    """Whether the catalogue does not describe `revision`: a later one, or one that is unknown."""
+    position = _POSITIONS.get(revision)
+    return position is None or position > _POSITIONS[HEAD_REVISION]
+
+
+def comes_before(one: str, two: str, chain: Sequence[str] = ()) -> bool | None:
+    """Whether a revision is older than another one; None if nobody can say.
+
+    Args:
+        one: A revision.
+        two: Another one.
+        chain: Revisions that the installed MLflow knows, oldest first. What neither that nor the
+            catalogue knows is newer than all that they know.
+    """
+    for order in (_POSITIONS, {revision: place for place, revision in enumerate(chain)}):
+        if one in order and two in order:
+            return order[one] < order[two]
+    known = [revision in _POSITIONS or revision in chain for revision in (one, two)]
+    if known[0] == known[1]:
+        # Both unknown; or one of the catalogue's alone and one of the chain's alone.
+        return None if not known[0] else one in _POSITIONS
+    return known[0]

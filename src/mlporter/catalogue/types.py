@@ -25,7 +25,9 @@ class Kind(str, Enum):
     USERS = "users"
     """Users and permissions: carried by names, and never by number."""
     UNKNOWN = "unknown"
-    """Found by reflection, not in the catalogue; exported and marked."""
+    """Another program's, found by reflection: left where it is, unless it is asked for."""
+    NEWER = "newer"
+    """MLflow's own, of a revision that the catalogue does not know; carried as it was found."""
     OWN = "own"
     """Ours, not MLflow's: `artifacts` and `left_out` of a bundle."""
 
@@ -61,6 +63,7 @@ class Column:
         secret: Left out (NULL) unless secrets are asked for.
         generated: Computed by the database; never inserted.
         declared: What a strict database holds it as, where SQLite may hold more than that.
+        fallback: The column whose value counts where this one is NULL, or is not there yet.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Column:
     secret: bool = False
     generated: bool = False
     declared: pa.DataType | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)

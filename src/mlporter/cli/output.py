@@ -149,6 +149,8 @@ class ConsoleOutput:
             render_rows,
         )
 
+        if rows.note and not self._quiet:
+            self._print(self._messages, [Text(f"note: {rows.note}")])
         if how == "table":
             width = self._results.width if self._results.width < _NO_END_OF_ROOM else None
             self._print(self._results, render_rows(rows, width))

@@ -220,6 +220,12 @@ _MEMORY = (
     ),
 )
 
+_OLDER_TARGET = click.option(
+    "--drop-unknown",
+    is_flag=True,
+    help="Leave out, and name, what the target's older MLflow has no table or column for.",
+)
+
 _NAMES = (
     click.option(
         "--rename",
@@ -270,6 +276,7 @@ _SYNC = (
         help="Read everything, and not only what seems to have changed.",
     ),
     *_MEMORY,
+    _OLDER_TARGET,
     *_NAMES,
 )
 
@@ -297,5 +304,6 @@ _MERGE = (
         is_flag=True,
         help="Restore what the target has only marked as deleted, and the source has not.",
     ),
+    _OLDER_TARGET,
     *_NAMES,
 )

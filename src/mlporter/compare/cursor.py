@@ -59,7 +59,9 @@ class Rows:
 
 def is_keyless(table: Table) -> bool:
     """Whether the key stands for all columns of a table that has none."""
-    return table.kind is Kind.UNKNOWN and frozenset(table.key) == frozenset(table.schema.names)
+    return table.kind in {Kind.UNKNOWN, Kind.NEWER} and frozenset(table.key) == frozenset(
+        table.schema.names
+    )
 
 
 class Cursor:

@@ -128,7 +128,7 @@ def _refuse_unknown(names: list[str], options: CompareOptions) -> None:
 def _why_not(one: Table | None, two: Table | None, *, strict: bool, bundles: bool) -> str:
     """Why a table is not compared, or ""."""
     kinds = _kinds(one, two)
-    kind = next(iter(kinds - {Kind.UNKNOWN}), Kind.UNKNOWN)
+    kind = next(iter(kinds - {Kind.UNKNOWN, Kind.NEWER}), Kind.UNKNOWN)
     if kind is Kind.DERIVED and strict and one is not None and two is not None:
         return "derived, which a bundle does not hold" if bundles else ""
     return _KIND_REASONS.get(kind, "")

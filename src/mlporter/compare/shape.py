@@ -18,7 +18,8 @@ from mlporter.catalogue.types import Column, Kind, Place, Table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Normalise", "Pair", "Shaper", "blank_places", "pair_up"]
+__all__ = ["Normalise", "Pair", "Shaper", "blank_places", "fallback_of", "pair_up"]
+__all__ += ["says_something", "stand_in"]
 
 
 class Normalise(Protocol):
@@ -57,7 +58,7 @@ def pair_up(left: Table | None, right: Table | None, leave: frozenset[str]) -> P
         keys = lone.only(frozenset(lone.key))
         return Pair(keys, left and keys, right and keys, _unkeyed(keys))
     mine, theirs = _without(left, leave), _without(right, leave)
-    known, other = (theirs, mine) if mine.kind is Kind.UNKNOWN else (mine, theirs)
+    known, other = (theirs, mine) if mine.kind in {Kind.UNKNOWN, Kind.NEWER} else (mine, theirs)
     key, clashes = _common_key(known, other), []
     columns = []
     for name in dict.fromkeys((*key, *known.schema.names, *other.schema.names)):
@@ -66,12 +67,21 @@ def pair_up(left: Table | None, right: Table | None, leave: frozenset[str]) -> P
             clashes.append(clash)
         else:
             columns.append(column)
-    table = replace(known, key=key, columns=tuple(columns))
-    names = frozenset(column.name for column in columns)
+    table = replace(known, key=key, columns=tuple(_told(columns, mine, other=theirs)))
+    names = frozenset(table.by_name)
     if not key or not names.issuperset(key):
         clashes.append("the two sides do not sort it by the same key")
         table = replace(known, key=(), columns=())
     return Pair(table, mine.only(names), theirs.only(names), tuple(clashes))
+
+
+def _told(columns: Sequence[Column], mine: Table, *, other: Table) -> Iterator[Column]:
+    """Columns that both sides can tell: not one that a side lacks, with what counts instead."""
+    names = {column.name for column in columns}
+    for column in columns:
+        is_on_both = column.name in mine.by_name and column.name in other.by_name
+        if is_on_both or column.fallback is None or column.fallback in names:
+            yield column
 
 
 def _without(table: Table, leave: frozenset[str]) -> Table:
@@ -147,23 +157,49 @@ class Shaper:
     def _column(self, batch: pa.RecordBatch, column: Column) -> pa.Array:
         index = batch.schema.get_field_index(column.name)
         if index < 0:
-            return _stand_in(column, self._pair.table.key, batch.num_rows)
-        values = batch.column(index)
-        return values if values.type == column.type else values.cast(column.type)
+            values = stand_in(column, self._pair.table.key, batch.num_rows)
+        else:
+            values = batch.column(index)
+            values = values if values.type == column.type else values.cast(column.type)
+        instead = fallback_of(column, batch)
+        return values if instead is None else pc.coalesce(values, instead)
 
     def _tally(self, batch: pa.RecordBatch) -> None:
         for name in self.surplus:
             column = self._pair.table.by_name[name]
-            empty = _stand_in(column, self._pair.table.key, 1)[0]
             values = batch.column(batch.schema.names.index(name))
-            if empty.is_valid:
-                differ = pc.fill_null(pc.not_equal(values, empty), fill_value=True)
-                self.surplus[name] += int(pc.sum(differ).as_py() or 0)
-            else:
-                self.surplus[name] += len(values) - values.null_count
+            instead = fallback_of(column, batch)
+            self.surplus[name] += says_something(values, column, self._pair.table.key, instead)
 
 
-def _stand_in(column: Column, key: tuple[str, ...], rows: int) -> pa.Array:
+def says_something(
+    values: pa.Array, column: Column, key: tuple[str, ...], instead: pa.Array | None = None
+) -> int:
+    """In how many rows a column says more than the lack of it does.
+
+    Args:
+        values: The column.
+        column: What it is.
+        key: The key of its table.
+        instead: What counts in rows in which it is NULL; see `fallback_of`.
+    """
+    if instead is not None:
+        differ = pc.fill_null(pc.not_equal(values, instead), fill_value=False)
+        return int(pc.sum(differ).as_py() or 0)
+    empty = stand_in(column, key, 1)[0]
+    if not empty.is_valid:
+        return int(len(values) - values.null_count)
+    differ = pc.fill_null(pc.not_equal(values, empty), fill_value=True)
+    return int(pc.sum(differ).as_py() or 0)
+
+
+def fallback_of(column: Column, batch: pa.RecordBatch) -> pa.Array | None:
+    """What counts in rows in which a column is NULL, if anything does."""
+    index = batch.schema.get_field_index(column.fallback) if column.fallback else -1
+    return batch.column(index) if index >= 0 else None
+
+
+def stand_in(column: Column, key: tuple[str, ...], rows: int) -> pa.Array:
     """What a lacking column is read as: NULL, or MLflow's default where that is not allowed."""
     if column.nullable and column.name not in key:
         return pa.nulls(rows, column.type)

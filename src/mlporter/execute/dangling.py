@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.bundle.checks.references import DANGLING
-from mlporter.catalogue import BY_NAME
-from mlporter.catalogue.tables.own import OWNER_TABLES
+from mlporter.catalogue.tables.own import OWNER_TABLES, owner_key
 from mlporter.errors import LeftOut
 from mlporter.selection.row_keys import joined, keys_of, matches
 from mlporter.stores.protocols import Wrapped
@@ -166,9 +165,5 @@ def _parts(key: Key) -> list[Key]:
 
 
 def _key_of(kind: str, owner: str) -> Key:
-    if kind != "model_version":
-        return owner
-    workspace, _, rest = owner.partition("/")
-    name, _, version = rest.rpartition("/")
-    parts = {"workspace": workspace, "name": name, "version": version}
-    return joined(parts[part] for part in BY_NAME["model_versions"].key)
+    parts = owner_key(kind, owner)
+    return owner if len(parts) == 1 else joined(parts)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.transfer import DatabaseTransfer
+from mlporter.execute.database.upgraded import as_new_as
+from mlporter.execute.new_columns import without_new_columns
 from mlporter.execute.remarks import look_through
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.needing_mlflow import needing_mlflow
@@ -47,8 +49,9 @@ def into_target(
     if place.kind is AddressKind.SERVER:
         return _into_server(verb, source, place, options, on_progress, memory)
     options.check(source)
-    work = DatabaseTransfer(verb, source, place, options, on_progress, memory)
-    return work.preview(started) if options.dry_run else work.run(started)
+    with as_new_as(place, source, options, on_progress) as rows:
+        work = DatabaseTransfer(verb, rows, place, options, on_progress, memory)
+        return work.preview(started) if options.dry_run else work.run(started)
 
 
 def _into_server(  # noqa: PLR0917 -- as above
@@ -70,6 +73,7 @@ def _into_server(  # noqa: PLR0917 -- as above
     if seen.dangling:
         source = WithoutDangling(source, seen.dangling)
         told += tuple(source.entries())
+    source = without_new_columns(source)
     work = ServerTransfer(
         source,
         place,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.errors import LeftOut
 from mlporter.execute.dangling import WithoutDangling
+from mlporter.execute.new_columns import WithoutNewColumns
 from mlporter.execute.result import LEFT_OUT_SHOWN, LeftOutSummary
 from mlporter.selection.selected_source import SelectedSource
 from mlporter.stores.views.without_secrets import WithoutSecrets
@@ -49,7 +50,7 @@ def left_out_of(source: Source) -> Iterator[LeftOut]:
     for: those that the export left out. Of a selection also what it left outside.
     """
     yield from source.losses()
-    if isinstance(source, WithoutDangling):
+    while isinstance(source, (WithoutDangling, WithoutNewColumns)):
         source = source.inner
     if isinstance(source, SelectedSource):
         yield from source.left_out

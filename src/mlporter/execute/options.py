@@ -124,6 +124,7 @@ class TransferOptions:
         is_said = policy.on_conflict != "fail" and policy.step is None
         yield "on-conflict", policy.on_conflict if is_said else ""
         yield from self._of_sync()
+        yield "drop-unknown", policy.drop_unknown
         yield "force", self.policy.force
         yield "rebase", self.policy.rebase
         yield "state", self.state or ""

@@ -34,8 +34,8 @@ NAMED_IN_JSON = 1000
 class TableResult:
     """Rows of one table: new, already there and equal, skipped by rule, failed, and changed.
 
-    ``changed`` are rows that the target has and that get other values: on a server what our own
-    copies lack since, in a database what is restored. They are among no other number.
+    ``changed`` are rows that the target has and that get other values, or go. They are among no
+    other number.
     """
 
     table: str

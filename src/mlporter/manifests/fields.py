@@ -27,6 +27,7 @@ __all__ = [
     "Auth",
     "Compared",
     "Count",
+    "DropUnknown",
     "Flag",
     "Force",
     "IncludeSecrets",
@@ -168,6 +169,9 @@ IncludeSecrets = Annotated[
 ]
 IncludeTables = Annotated[
     Texts, Field(description="Tables of other programs in the same database that come, too.")
+]
+DropUnknown = Annotated[
+    Flag, Field(description="Leave out, and name, what the target's older schema has no place for.")
 ]
 StrictArtifacts = Annotated[
     Flag, Field(description="Refuse to begin if files are missing or unreadable, and name them.")

@@ -81,6 +81,7 @@ class Import(Manifest):
     uri_map: f.UriMap = ()
     include_tables: f.IncludeTables = ()
     include_secrets: f.IncludeSecrets = False
+    drop_unknown: f.DropUnknown = False
     target_auth: f.TargetAuth | None = None
     target_env: f.TargetEnv | None = None
     require_signature: f.RequireSignature | None = None
@@ -111,6 +112,7 @@ class Copy(Manifest):
     orphans: f.Orphans = False
     include_tables: f.IncludeTables = ()
     include_secrets: f.IncludeSecrets = False
+    drop_unknown: f.DropUnknown = False
     registry: f.Registry | None = None
     auth: f.Auth | None = None
     target_auth: f.TargetAuth | None = None
@@ -156,6 +158,7 @@ class Sync(Manifest):
     orphans: f.Orphans = False
     include_tables: f.IncludeTables = ()
     include_secrets: f.IncludeSecrets = False
+    drop_unknown: f.DropUnknown = False
     registry: f.Registry | None = None
     auth: f.Auth | None = None
     target_auth: f.TargetAuth | None = None

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
-from mlporter.errors import UsageError
+from mlporter.errors import LeftOut, UsageError
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.three_sides.sides import Wish
-from mlporter.plan.units import Choice, Chosen
+from mlporter.plan.units import Choice, Chosen, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from mlporter.errors import LeftOut
     from mlporter.plan.deleted_rows import Leftover, Link, Update
+    from mlporter.plan.three_sides.sides import Side
 
 __all__ = [
     "Conflict",
@@ -69,6 +69,7 @@ class Policy:
         undelete: Restore what the target has only marked as deleted, and the source has not.
         step: What `sync` wants besides; None of every other verb.
         rebase: What differs and nothing is remembered of counts as edited at the target.
+        drop_unknown: Leave out, and name, what the target's older schema has no place for.
         force: With ``update``: also over what was edited at the target, or is newer there.
 
     Raises:
@@ -83,6 +84,7 @@ class Policy:
     step: InStep | None = None
     force: bool = False
     rebase: bool = False
+    drop_unknown: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -128,9 +130,10 @@ class Policy:
     def wish(self) -> Wish:
         """What is done about what differs."""
         if not self.updates:
-            return Wish()
+            return Wish(puts_back=True)
         if self.step is None:
-            return Wish(updates=True, unknown="theirs" if self.rebase else "ours", force=self.force)
+            unknown: Side = "theirs" if self.rebase else "ours"
+            return Wish(updates=True, unknown=unknown, force=self.force, puts_back=True)
         return Wish(
             updates=True,
             edits="ours" if self.step.prefer == "ours" else "theirs",
@@ -138,12 +141,13 @@ class Policy:
             unknown="theirs" if self.rebase else self.step.prefer or "conflict",
             force=self.force,
             deletes=self.step.delete,
+            puts_back=not self.leaves_removed,
         )
 
     @property
     def leaves_removed(self) -> bool:
         """Whether what was sent, and somebody removed at the target, stays away."""
-        return self.step is not None and self.step.prefer != "ours"
+        return self.step is not None and self.step.prefer != "ours" and not self.force
 
     def experiment_name(self, name: str) -> str | None:
         """The new name of an experiment, or None if it keeps its own."""
@@ -183,6 +187,11 @@ class Conflict:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id!r}: {self.why}"
+
+    def left_out(self) -> LeftOut:
+        """As it is said where the target keeps its own, and the rest goes on."""
+        said = f"{self.why}; the target keeps its own"
+        return LeftOut(self.kind, self.id, "", "conflict", said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +250,7 @@ class Merge:
         disputed: Digests of the keys of rows on which the sides will differ afterwards, by table.
         touched: Units of the target (table and key) that get or lose something.
         forgotten: Units (table and key) that the target has no more, or loses.
+        gone: Those of them of which the source has no row any more, not even one marked as deleted.
         noted: The target's numbers of experiments, and the names they were sent with, by the
             source's numbers.
     """
@@ -263,9 +273,20 @@ class Merge:
     disputed: Mapping[str, Collection[int]] = field(default_factory=dict)
     touched: set[tuple[str, str]] = field(default_factory=set)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
+    gone: frozenset[tuple[str, str]] = frozenset()
     noted: tuple[dict[str, str], dict[str, str]] = ({}, {})
 
     @property
     def changed(self) -> Counter[str]:
-        """How many rows that are there change, by table."""
-        return Counter(table for table, _ in {(u.table, u.key) for u in self.updates})
+        """How many rows that are there change or go, by table."""
+        removed = {(one.table, one.columns, one.key) for one in self.removals}
+        return self._updated(frozenset()) + Counter(table for table, _, _ in removed)
+
+    @property
+    def followed(self) -> Counter[str]:
+        """How many of these the source has, too."""
+        return self._updated(self.gone)
+
+    def _updated(self, without: frozenset[tuple[str, str]]) -> Counter[str]:
+        rows = {(one.table, one.key) for one in self.updates}
+        return Counter(table for table, key in rows if (table, key_text(key)) not in without)

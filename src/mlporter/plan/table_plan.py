@@ -138,6 +138,11 @@ def _fit(table: Table, there: Mapping[str, Table] | None) -> tuple[Table, list[L
     if there is None:
         return table, []
     known = there[table.name].by_name
+    if table.kind is not Kind.USERS:
+        # Where it takes longer texts, or larger numbers, the target says so, and no bundle does.
+        table = replace(
+            table, columns=tuple(_as_there(c, known.get(c.name)) for c in table.columns)
+        )
     missing = [c.name for c in table.columns if c.name not in known and not c.generated]
     if not missing:
         return table, []
@@ -145,5 +150,10 @@ def _fit(table: Table, there: Mapping[str, Table] | None) -> tuple[Table, list[L
         LeftOut("column", table.name, name, "unknown", "the target has no such column")
         for name in missing
     ]
-    columns = tuple(c for c in table.columns if c.name in known)
-    return replace(table, columns=columns), left
+    return table.only(frozenset(known)), left
+
+
+def _as_there(column: Column, there: Column | None) -> Column:
+    if there is None or (there.cap, there.declared) == (column.cap, column.declared):
+        return column
+    return replace(column, cap=there.cap, declared=there.declared)

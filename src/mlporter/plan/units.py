@@ -25,6 +25,7 @@ __all__ = [
     "MATCHED",
     "MODELS",
     "OF_MODELS",
+    "OF_WORKSPACES",
     "OWNED",
     "REIDENTIFIED",
     "ROWWISE",
@@ -73,8 +74,12 @@ ENTITIES = (
     "model_versions",
     "webhooks",
     "mcp_servers",
+    "skills",
 )
 """Tables whose rows are units, in an order in which what others refer to comes first."""
+
+OF_WORKSPACES = frozenset({"model_versions", "mcp_servers", "skills"})
+"""Units whose key begins with a workspace, and goes on with names."""
 
 REIDENTIFIED = (
     "evaluation_datasets",
@@ -139,6 +144,10 @@ OWNED: dict[str, Owned] = {
     "mcp_server_version_tags": Owned("mcp_servers", ("workspace", "name")),
     "mcp_server_aliases": Owned("mcp_servers", ("workspace", "name")),
     "mcp_access_endpoints": Owned("mcp_servers", ("workspace", "server_name")),
+    "skill_versions": Owned("skills", ("workspace", "organization", "name")),
+    "skill_tags": Owned("skills", ("workspace", "organization", "name")),
+    "skill_version_tags": Owned("skills", ("workspace", "organization", "name")),
+    "skill_aliases": Owned("skills", ("workspace", "organization", "name")),
 }
 """Every table whose rows belong to a unit by columns of their own. `inputs` belong to a run at one
 of two ends, and `input_tags` to what `inputs` says: see `mapped`."""

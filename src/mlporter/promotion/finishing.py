@@ -70,15 +70,14 @@ class Finishing:
             )
         ) as target:
             now = read_target(target, moves[0].key[0], asked.name)
+            revision = target.description.revision  # not always the source's
             for move in moves:
                 found = self._one(source, target, now, move, gates[str(move.facts)])
                 results.append(found)
                 if found.receipt is not None:
                     note = found.receipt.summary(found.stored)
                     pointers.append((replace(found.pointers, note=note), move))
-        move_pointers(
-            self.place, source.description.revision, pointers, retry_time=asked.retry_time
-        )
+        move_pointers(self.place, revision, pointers, retry_time=asked.retry_time)
         return results
 
     def _one(

@@ -24,6 +24,7 @@ KINDS = (
     "webhooks",
     "gateway",
     "mcp-servers",
+    "skills",
 )
 """What ``--only`` may name."""
 

@@ -132,7 +132,9 @@ class Shape:
     @classmethod
     def of(cls, tables: Iterable[Table]) -> Shape:
         """The shape of these tables."""
-        shape = cls({t.name: t for t in tables if t.kind not in {Kind.UNKNOWN, Kind.USERS}})
+        shape = cls(
+            {t.name: t for t in tables if t.kind not in {Kind.UNKNOWN, Kind.NEWER, Kind.USERS}}
+        )
         for table in shape.tables.values():
             for group in shape._groups_in(table):
                 shape.groups.setdefault(group.owner.entity, []).append(group)
@@ -180,13 +182,13 @@ class Shape:
             return tuple(self._edge_ends(self.tables[name]))
         owner = self.owner(name)
         further = [
-            self._end(reference)
+            self.end(reference)
             for reference in self.tables[name].references
             if (name, reference.table) in _GOES_WITHOUT
         ]
         return tuple(end for end in (owner, *further) if end is not None)
 
-    def _end(self, reference: Reference) -> End | None:
+    def end(self, reference: Reference) -> End | None:
         """The chosen thing that a reference leads to."""
         if reference.table not in self.tables or reference.table in EDGES:
             return None
@@ -203,7 +205,7 @@ class Shape:
 
     def _edge_ends(self, table: Table) -> Iterator[End]:
         for reference in table.references:
-            end = self._end(reference)
+            end = self.end(reference)
             if end is not None:
                 yield end
         for hidden in table.hidden:
@@ -230,7 +232,7 @@ class Shape:
 
     def _links(self, table: Table, owner: End) -> Iterator[Link]:
         for reference in table.references:
-            end = self._end(reference)
+            end = self.end(reference)
             where = reference.where[1] if reference.where else ""
             if end is None or (table.name, reference.columns[0], where) in NOT_FOLLOWED:
                 continue

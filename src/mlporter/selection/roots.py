@@ -33,6 +33,7 @@ _TABLES_OF_KIND = {
     "webhooks": ("webhooks",),
     "gateway": ("secrets", "model_definitions", "endpoints", "budget_policies", "guardrails"),
     "mcp-servers": ("mcp_servers",),
+    "skills": ("skills",),
 }
 _MODEL_TABLES = {"registered_models", "model_versions"}
 _SOURCE_RUN = "mlflow.sourceRun"

@@ -66,7 +66,7 @@ def select(source: Source, selection: Selection | None, *, partly: bool = False)
     if not partly:
         roots.missing.refuse(source.description.address)
     reach.settle()
-    tables, left = _tables(source, selection)
+    tables, left = _tables(source, shape, selection)
     is_narrow = bool(selection.names or selection.only or selection.workspaces)
     left += [_parent(parent, child) for parent, child in sorted(reach.outside.items())]
     selected = SelectedSource(
@@ -93,15 +93,33 @@ def _parents_note(reach: Reach) -> Iterator[str]:
         yield f"Parent runs that were left where they are: {len(reach.outside)}."
 
 
-def _tables(source: Source, selection: Selection) -> tuple[tuple[Table, ...], list[LeftOut]]:
-    """The tables that come; whose the rows of an unknown table are, nobody can tell."""
+_STRANGE = frozenset({Kind.UNKNOWN, Kind.NEWER})
+"""Tables that the catalogue does not know."""
+
+
+def _owners_of(shape: Shape, table: Table) -> tuple[End, ...]:
+    """What must be chosen for the rows of an unknown table to come, as its foreign keys say."""
+    if table.kind is not Kind.NEWER:
+        return ()
+    ends = (shape.end(reference) for reference in table.references)
+    return tuple(end for end in ends if end is not None)
+
+
+def _tables(
+    source: Source, shape: Shape, selection: Selection
+) -> tuple[tuple[Table, ...], list[LeftOut]]:
+    """The tables that come.
+
+    Whose the rows of an unknown table are, nobody can tell, unless its foreign keys say it.
+    """
     comes = not (selection.names or selection.only)
     tables: list[Table] = []
     left: list[LeftOut] = []
     for table in source.tables:
         is_told = not selection.workspaces or "workspace" in table.by_name
-        is_known = table.kind not in {Kind.UNKNOWN, Kind.USERS}
-        if is_known or (table.kind is Kind.UNKNOWN and comes and is_told):
+        is_known = table.kind not in {*_STRANGE, Kind.USERS}
+        follows = bool(_owners_of(shape, table))
+        if is_known or (table.kind in _STRANGE and (follows or (comes and is_told))):
             tables.append(table)
         elif rows := source.count(table.name):
             sentence = (
@@ -111,7 +129,11 @@ def _tables(source: Source, selection: Selection) -> tuple[tuple[Table, ...], li
                 sentence = (
                     f"{plural(rows, 'row')}: users and permissions come with a whole registry only"
                 )
-            left.append(LeftOut("table", table.name, "", "not-requested", sentence, expected=True))
+            # Whoever asks for a part asks for no users; of the rest nobody knows whose it is.
+            expected = table.kind is Kind.USERS
+            left.append(
+                LeftOut("table", table.name, "", "not-requested", sentence, expected=expected)
+            )
     return tuple(tables), left
 
 
@@ -129,7 +151,12 @@ def _rules(
         if name == "inputs":
             reach.chosen[name] = _edges(raw, shape, rule)
     for table in tables:
-        if table.kind is Kind.UNKNOWN and "workspace" in table.by_name:
+        ends = _owners_of(shape, table)
+        if ends:
+            rules[table.name] = Rule(
+                ends, reach.chosen, is_edge=True, with_strangers=strangers, nullable=True
+            )
+        elif table.kind in _STRANGE and "workspace" in table.by_name:
             rules[table.name] = Rule((End("workspaces", ("workspace",)),), reach.chosen)
     return rules
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue.tables.own import LEFT_OUT, OWNER_KINDS, OWNER_TABLES
+from mlporter.catalogue.tables.own import LEFT_OUT, OWNER_KINDS, OWNER_TABLES, owner_key
 from mlporter.selection.row_keys import (
     Chosen,
     Key,
@@ -19,6 +20,7 @@ from mlporter.selection.row_keys import (
     matches,
     rows_at,
 )
+from mlporter.stores.rows.other_places import OTHER, other_places
 from mlporter.stores.rows.unknown_fields import field_rows, row_keys, sorted_fields
 from mlporter.stores.views.without_secrets import WithoutSecrets
 
@@ -45,6 +47,7 @@ class Rule:
         dangling: Keys that are nowhere in the source, by table: they keep no row back.
         is_edge: The table is one of edges: at least one end must be chosen.
         with_strangers: Edges come too whose ends are of unknown kinds, both.
+        nullable: An end may be NULL: then it is none.
     """
 
     ends: tuple[End, ...]
@@ -52,6 +55,7 @@ class Rule:
     dangling: Mapping[str, set[Key]] = field(default_factory=dict)
     is_edge: bool = False
     with_strangers: bool = False
+    nullable: bool = False
 
     @property
     def is_all(self) -> bool:
@@ -102,6 +106,8 @@ class Rule:
         for end in self.ends:
             meant = matches(batch, end.where)
             meant = pc.invert(none) if meant is None else meant
+            if self.nullable:
+                meant = pc.and_(meant, keys_of(batch, end.columns).is_valid())
             known = pc.or_(known, meant)
             held_back = pc.or_(held_back, pc.and_not(meant, self._inside(batch, end)))
         comes = pc.invert(held_back)
@@ -202,15 +208,21 @@ class SelectedSource:
     def _has_owner(self, kind: str, owner: str) -> bool:
         if kind == "orphan":
             return False  # It belongs to nothing that can be asked for.
+        if kind == OTHER:
+            return owner in self._others
         entity = OWNER_TABLES[kind]
-        if entity != "model_versions":
-            return entity not in self.chosen or owner in self.chosen[entity]
-        workspace, _, rest = owner.partition("/")
-        name, _, version = rest.rpartition("/")
-        rule = self.rules["model_versions"]
-        whole = "workspace" in rule.columns
-        key = joined((workspace, name, version) if whole else (name, version))
-        return key in self.chosen["model_versions"]
+        parts = owner_key(kind, owner)
+        if entity == "skill_versions":  # they come with their skill
+            entity, parts = "skills", parts[:-1]
+        if len(parts) == 1 or entity == "skills":
+            return entity not in self.chosen or joined(parts) in self.chosen[entity]
+        whole = "workspace" in self.rules[entity].columns
+        return joined(parts if whole else parts[1:]) in self.chosen[entity]
+
+    @cached_property
+    def _others(self) -> frozenset[str]:
+        """Rows of what the catalogue does not know that name files, and come."""
+        return frozenset(place.owner for place in other_places(self))
 
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""

@@ -10,7 +10,8 @@ from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.layout import BLOBS, what_is_wrong
 from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.tables.read_parts import read_table
-from mlporter.catalogue import TABLES, USER_TABLES
+from mlporter.catalogue import BY_NAME, TABLES, USER_TABLES
+from mlporter.catalogue.found import found_note, in_order
 from mlporter.catalogue.tables.own import ARTIFACTS, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
 from mlporter.errors import BundleDamagedError
@@ -72,6 +73,7 @@ class BundleSource:
             stored_revision=manifest.source.schema_revision,
             registry=manifest.source.registry,
             selection=manifest.selection if isinstance(manifest.selection, dict) else None,
+            as_found=found_note(manifest.schema_revision, self.tables, BY_NAME),
             over_rest=manifest.source.kind == "server",
         )
 
@@ -81,7 +83,7 @@ class BundleSource:
         known = [t.name for t in (*TABLES, *USER_TABLES) if t.name in self._tables]
         ours = [name for name, table in self._tables.items() if table.kind is Kind.OWN]
         rest = sorted(set(self._tables) - set(known) - set(ours))
-        return tuple(self._tables[name] for name in (*known, *rest))
+        return in_order(self._tables[name] for name in (*known, *rest))
 
     def count(self, table: str) -> int:
         """Rows of a table, as the manifest says.
@@ -150,8 +152,9 @@ class BundleSource:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing: what there was to say was said by the export."""
-        return ()
+        """What is in it that this release does not know; the rest was said by the export."""
+        found = self.description.as_found
+        return (found,) if found else ()
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

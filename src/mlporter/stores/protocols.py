@@ -72,6 +72,8 @@ class Description:
     ``bundle_id`` of a bundle;
     ``selection`` what was asked for, where it is only a part of a registry, as plain values;
     ``registry`` the address of its registered models, where these are somewhere else;
+    ``as_found`` a sentence on what was taken as it was found, of a schema that is not known;
+    ``unsure`` where nobody can say of tables that are not known whether they are MLflow's;
     ``over_rest`` where the rows came over MLflow's REST API, which does not show everything.
     """
 
@@ -85,6 +87,8 @@ class Description:
     stored_revision: str | None = None
     over_rest: bool = False
     registry: str | None = None
+    as_found: str | None = None
+    unsure: bool = False
 
     @property
     def has_no_users(self) -> bool:

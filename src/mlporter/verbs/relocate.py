@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.uri_text import UriMap, local_path
+from mlporter.catalogue.tables.own import skill_owner_id
 from mlporter.errors import ExitCode, ReadBackError, RefusedError, UnsupportedError, UsageError
 from mlporter.execute.database.rewrite import Remap
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
@@ -190,7 +191,12 @@ _OWNERS = {
     "logged_models": "logged_model",
     "trace_tags": "trace",
     "model_versions": "model_version",
+    "skill_versions": "skill_version",
 }
+
+
+_OF_VERSIONS = frozenset({"model_version", "skill_version"})
+"""What may have its files in the place of something else."""
 
 
 def _missing(
@@ -214,7 +220,7 @@ def _missing(
         seen.add((file.owner_kind, file.owner_id))
         on_progress("looking for artifacts", count, None, "files")
     for (kind, owner), old in olds.items():
-        if (kind, owner) in seen or kind == "model_version":
+        if (kind, owner) in seen or kind in _OF_VERSIONS:
             continue
         if left := _left_behind(old, base):
             found.setdefault((kind, owner), f"{kind} {owner}: {left}")
@@ -243,6 +249,9 @@ def _owner(change: _Change) -> tuple[str, str]:
     if change.table.name == "trace_tags":
         kind = kind if "mlflow.artifactLocation" in change.key else "trace_archive"
         return kind, str(change.key[0])
+    if kind == "skill_version":
+        workspace, organization, name, version = change.key
+        return kind, skill_owner_id(str(workspace), str(organization), str(name), version)
     return kind, "/".join(str(part) for part in change.key)
 
 

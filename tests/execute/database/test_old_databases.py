@@ -14,10 +14,10 @@ import pytest
 
 import mlporter
 from mlporter.bundle.documents.manifest import load_manifest
-from mlporter.catalogue import HEAD_REVISION
 from mlporter.cli.app import run
 from mlporter.errors import RevisionError
 from tests.support.databases import execute, rows, tree
+from tests.support.here import NEWEST
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.support.old_databases import OLD, copy_old
 from tests.support.old_schemas import contents, upgrade
@@ -71,7 +71,7 @@ def test_its_export_is_that_of_its_upgraded_copy(old, upgraded, tmp_path):
         result = mlporter.export(sqlite_url(path), str(bundle), artifacts="none")
         assert (result.exit_code, result.left_out.unexpected) == (0, 0)
     assert parts(direct) == parts(after)
-    assert load_manifest(direct).schema_revision == HEAD_REVISION
+    assert load_manifest(direct).schema_revision == NEWEST
     assert mlporter.verify(str(direct), against=sqlite_url(upgraded)).exit_code == 0
     report = mlporter.diff(sqlite_url(old), sqlite_url(upgraded), strict=True, artifacts="none")
     assert report.identical
@@ -97,7 +97,7 @@ def test_the_bundle_names_the_revision_that_it_was_read_from(version, old, tmp_p
     mlporter.export(sqlite_url(old), str(tmp_path / "bundle"), artifacts="none")
     assert load_manifest(tmp_path / "bundle").source.schema_revision == REVISIONS[version]
     found = mlporter.inspect(str(tmp_path / "bundle"))
-    assert (found.revision, found.stored_revision) == (HEAD_REVISION, REVISIONS[version])
+    assert (found.revision, found.stored_revision) == (NEWEST, REVISIONS[version])
 
 
 COMMANDS = {

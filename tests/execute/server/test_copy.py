@@ -10,8 +10,9 @@ import pytest
 from mlflow.entities import Metric, ViewType
 
 import mlporter
-from tests.support.databases import rows
+from tests.support.databases import execute, rows
 from tests.support.mlflow_session import mlflow_at
+from tests.support.next_mlflow import add_rows, make_next
 from tests.support.plain_registry import PLAIN_FACTORS
 from tests.support.rich_models import EXAMPLE_INPUT
 from tests.support.users import add_users
@@ -49,6 +50,23 @@ def test_a_registry_arrives_whole_and_the_second_time_nothing_changes(plain_sqli
     assert writes == []
     assert server.rows("SELECT count(*) FROM runs") == there
     assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical
+
+
+def test_what_only_a_newer_mlflow_has_is_named(plain_sqlite, server):
+    make_next(plain_sqlite.tracking_uri)
+    add_rows(plain_sqlite.tracking_uri)
+    execute(plain_sqlite.tracking_uri, "UPDATE runs SET name = 'short'")
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    assert result.exit_code == 3
+    named = {(i.kind, i.id, i.path) for i in result.left_out.first if not i.expected}
+    assert named == {
+        ("table", "reviews", ""),
+        ("table", "review_comments", ""),
+        ("column", "runs", "team"),
+        ("column", "experiments", "visibility"),
+    }
+    copied = server.rows("SELECT count(*) FROM runs")
+    assert copied == rows(plain_sqlite.tracking_uri, "SELECT count(*) FROM runs")
 
 
 def test_users_stay_behind_and_are_named(plain_sqlite, server):
@@ -321,12 +339,29 @@ def test_an_experiment_that_was_renamed_at_the_source_is_not_copied_anew(
     there = server.rows("SELECT count(*) FROM runs")
     client = plain_sqlite.client()
     client.rename_experiment(plain_sqlite.experiment_id, "renamed at the source")
-    again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    with pytest.raises(mlporter.errors.ConflictError):
+        mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    again = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="rename")
     assert (again.exit_code, again.rows) == (0, 0)
     assert server.rows("SELECT count(*) FROM runs") == there
     assert [(r.old, r.new) for r in again.renamed] == [
         ("renamed at the source", plain_sqlite.experiment_name)
     ]
+    # Two exchange their names.
+    other_id = client.create_experiment("the other")
+    client.create_run(other_id, run_name="of the other")
+    moved = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
+    assert moved.actions.total("move") == 1
+    client.rename_experiment(other_id, "aside")
+    client.rename_experiment(plain_sqlite.experiment_id, "the other")
+    client.rename_experiment(other_id, "renamed at the source")
+    mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
+    for experiment in (plain_sqlite.experiment_id, other_id):
+        name = client.get_experiment(experiment).name
+        runs = client.search_runs([experiment])
+        home = server.client().get_experiment_by_name(name).experiment_id
+        assert {server.copy_of(run.info.run_id).info.experiment_id for run in runs} == {home}
+    there = server.rows("SELECT count(*) FROM runs")
     # The same number of another source is another experiment.
     other = mlflow.MlflowClient(f"sqlite:///{mlflow_sqlite}")
     while other.create_experiment(f"other {len(other.search_experiments())}") != str(

@@ -78,11 +78,16 @@ def test_what_people_did_on_the_server_stays_and_is_told(plain_sqlite, server):
     there.set_tag(copy, "team", "prod")
     there.delete_run(server.copy_of(plain_sqlite.run_ids[1]).info.run_id)
     there.delete_model_version(name, "3")
+    last = server.copy_of(run).data.metrics
+    metric = min(last)
+    there.log_metric(copy, metric, 77.0, step=10_000)
+    plain_sqlite.client().log_metric(run, "of the source", 1.0)
 
     result = sync(plain_sqlite, server)
 
     assert result.exit_code == 0
     kept = done(result, "keep")
+    assert server.copy_of(run).data.metrics == {**last, metric: 77.0, "of the source": 1.0}
     assert ("registered_model_aliases", "version") in kept
     assert ("model_versions", "description") in kept
     assert ("runs", "lifecycle_stage") in kept

@@ -8,6 +8,8 @@ import pytest
 
 import mlporter
 from mlporter.errors import ExitCode
+from mlporter.stores.database.schema.revision import installed_mlflow
+from mlporter.stores.server import capabilities
 from tests.support.newer_server import newer_server
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def bundle(running_server: TargetServer, tmp_path_factory):
     """An export of such a server."""
     folder = tmp_path_factory.mktemp("newer") / "bundle"
     running_server.reset()
-    with newer_server(running_server.address, adds=ADDED) as newer:
+    with newer_server(running_server.address, adds=ADDED, version=installed_mlflow()) as newer:
         fill(running_server, newer)
         result = mlporter.export(newer.address, folder)
     assert result.exit_code == ExitCode.OK, result.left_out
@@ -151,16 +153,18 @@ def test_a_selection_brings_those_of_what_is_selected(server: TargetServer, tmp_
     assert rows(tmp_path / "part") == {("experiments", "owner"): '"somebody"'}
 
 
-def test_objects_of_a_later_mlflow_are_named(server: TargetServer, tmp_path):
+def test_objects_of_a_later_mlflow_are_named(server: TargetServer, tmp_path, monkeypatch):
+    things = ("3.19", "/api/3.0/mlflow/things", "things")
+    monkeypatch.setitem(capabilities.UNREAD, "things", things)
     beside = {"facets": {"team": 3}, "nothing": []}
-    with newer_server(server.address, skills=[{"name": "s"}], beside=beside) as newer:
+    with newer_server(server.address, things=[{"name": "s"}], beside=beside) as newer:
         report = mlporter.doctor(newer.address)
         result = mlporter.export(newer.address, tmp_path / "bundle")
     (said,) = [check for check in report.checks if check.name.strip() == "MLflow"]
     assert said.value == "9.9.0, newer than this release knows"
     assert any("9.9.0" in note for note in result.notes)
     lost = {(e.kind, e.id, e.path) for e in result.left_out.first if not e.expected}
-    assert lost == {("object", "skills", ""), ("answer", "experiments", "facets")}
+    assert lost == {("object", "things", ""), ("answer", "experiments", "facets")}
     assert result.exit_code == ExitCode.INCOMPLETE
 
 

@@ -14,7 +14,7 @@ from mlflow.utils.validation import _validate_tag
 
 import mlporter
 from mlporter import Selection
-from mlporter.execute.server.allowed_names import is_taken
+from mlporter.execute.server.shared.allowed_names import is_taken
 from mlporter.execute.server.tracking.version_list_tag import joined
 from tests.support.databases import execute
 from tests.support.mlflow_session import mlflow_at

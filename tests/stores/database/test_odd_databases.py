@@ -10,7 +10,6 @@ from contextlib import closing
 import pytest
 
 import mlporter
-from mlporter.catalogue import HEAD_REVISION
 from mlporter.errors import (
     AccessDeniedError,
     MlporterError,
@@ -22,6 +21,7 @@ from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.engines import sqlite
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute, rows, tree
+from tests.support.here import NEWEST
 from tests.support.mlflow_session import sqlite_url
 
 
@@ -82,7 +82,7 @@ def test_a_revision_that_is_none_or_two_is_refused(url, statements, found):
 def test_another_program_s_revision_beside_mlflow_s_is_passed_over(url):
     execute(url, "INSERT INTO alembic_version VALUES ('22ed7efa9da2')")
     with closing(open_source(url)) as source:
-        assert source.description.revision == HEAD_REVISION
+        assert source.description.revision == NEWEST
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,6 @@ def test_another_program_s_revision_beside_mlflow_s_is_passed_over(url):
     [
         (("dag", "dag_run"), "Airflow"),
         (("studies", "trials"), "Optuna"),
-        (("odd_ones",), "odd_ones"),
     ],
 )
 def test_another_program_s_revision_is_not_called_a_newer_mlflow(url, tables, named):
@@ -103,11 +102,28 @@ def test_another_program_s_revision_is_not_called_a_newer_mlflow(url, tables, na
     assert "upgrade" not in str(refused.value.hint)
 
 
+def test_of_an_unknown_revision_nobody_knows_whose_other_tables_are(url, tmp_path):
+    execute(
+        url, "CREATE TABLE odd_ones (id INTEGER PRIMARY KEY)", "INSERT INTO odd_ones VALUES (1)"
+    )
+    result = mlporter.export(url, str(tmp_path / "known"))
+    assert (result.exit_code, [i.id for i in result.left_out.first]) == (0, ["odd_ones"])
+    execute(url, "UPDATE alembic_version SET version_num = '22ed7efa9da2'")
+    result = mlporter.export(url, str(tmp_path / "unknown"))
+    assert [i.id for i in result.left_out.first if not i.expected] == ["odd_ones"]
+    assert result.exit_code == 3
+
+
 def test_a_revision_that_nobody_else_can_have_written_is_a_newer_mlflow_s(url):
     execute(url, "UPDATE alembic_version SET version_num = '22ed7efa9da2'")
+    with closing(open_source(url)) as source:
+        assert source.description.revision == "22ed7efa9da2"
+        assert "22ed7efa9da2" in str(source.description.as_found)
+    execute(url, "ALTER TABLE params RENAME TO parameters")
     with pytest.raises(RevisionError) as refused:
         open_source(url)
     assert "newer MLflow" in str(refused.value.hint)
+    assert "no table params (there is parameters" in refused.value.reasons[0]
 
 
 def test_a_schema_that_is_not_searched_is_named(mlflow_postgres_url, cli):

@@ -11,9 +11,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import mlporter
-from mlporter.errors import RefusedError, RevisionError
+from mlporter.errors import RefusedError, UnreachableError
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
+from mlporter.stores.database.schema.scripts import installed_head
 from mlporter.stores.database.target import DatabaseTarget, open_database_target
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import mlflow_at, sqlite_url
@@ -104,7 +105,7 @@ def quick_schema(monkeypatch, mlflow_sqlite_template):
     """MLflow takes seconds to create its tables; a copy of what it made will do."""
     monkeypatch.setattr(
         "mlporter.stores.database.target.create_schema",
-        lambda _, file: shutil.copy(mlflow_sqlite_template, file),
+        lambda _address, _revision, file: shutil.copy(mlflow_sqlite_template, file),
     )
 
 
@@ -151,10 +152,26 @@ def test_a_file_that_somebody_else_made_meanwhile_is_never_replaced(
     assert not (tmp_path / "root").exists()
 
 
-def test_a_schema_that_the_installed_mlflow_would_not_make_is_refused(tmp_path):
+def test_a_new_file_is_made_at_the_revision_of_the_rows_and_upgraded_with_them(tmp_path):
     url = sqlite_url(tmp_path / "new.db")
-    with pytest.raises(RevisionError, match="75868b020152"):
-        open_database_target(parse_address(url), "75868b020152")
+    target = open_database_target(parse_address(url), "75868b020152")
+    assert (target.revision, target.upgraded_to) == ("75868b020152", None)
+    assert "job_locks" not in {table.name for table in target.tables}
+    target.commit()
+    assert target.upgraded_to == installed_head()
+    assert rows(url, "SELECT version_num FROM alembic_version") == [(installed_head(),)]
+    assert rows(url, "SELECT count(*) FROM job_locks") == [(0,)]
+
+
+def test_a_new_file_that_mlflow_cannot_upgrade_never_appears(tmp_path, monkeypatch):
+    def fail(*_):
+        raise UnreachableError("no")
+
+    target = open_database_target(parse_address(sqlite_url(tmp_path / "new.db")), "75868b020152")
+    monkeypatch.setattr("mlporter.stores.database.target.upgrade_schema", fail)
+    with pytest.raises(UnreachableError):
+        target.commit()
+    assert target.rollback()
     assert tree(tmp_path) == {}
 
 

@@ -5,12 +5,15 @@
     R/<experiment id>/models/<model id>/artifacts            logged model
     R/<experiment id>/traces/<trace id>/artifacts            trace
     R/<experiment id>/traces/<trace id>/archive              payload of an archived trace
+    R/skills/<name>/<token>                                  version of a skill (MLflow 3.18)
+    R/skills/@<organization>/<name>/<token>                  the same, of an organization
     R/registered_models/<name>/<version>                     model version with files of its own
     R/orphans/<folder in the source>                         files that no row points to
+    R/other/<table>/<column>/<key>                           what a newer MLflow's row names
 
-In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last three are ours:
-MLflow archives traces wherever it is told to, and has no place for files of a version, which
-points at a run's or a logged model's.
+In another workspace than ``default``, R is ``R/workspaces/<workspace>``. The last three are ours,
+and so is the place of archives: MLflow archives traces wherever it is told to, and has no place
+for files of a version, which points at a run's or a logged model's.
 
 Ids and names come from a bundle or a database that nobody vouches for. Each becomes one segment
 below R (`quote_name`): MLflow's own ids are that already, and ``../../etc`` leads nowhere.
@@ -36,9 +39,11 @@ __all__ = [
     "logged_model_root",
     "normalise_root",
     "orphan_root",
+    "other_root",
     "owner_root",
     "quote_name",
     "run_root",
+    "skill_root",
     "trace_archive_root",
     "trace_root",
     "version_root",
@@ -131,9 +136,23 @@ def version_root(
     return _below(below, "registered_models", name, str(version))
 
 
+def skill_root(
+    root: str, organization: str, name: str, folder: str, workspace: str = DEFAULT_WORKSPACE
+) -> str:
+    """The source of a version of a skill whose files were uploaded."""
+    skills = join(workspace_root(root, workspace), "skills")
+    above = join(skills, f"@{quote_name(organization)}") if organization else skills
+    return _below(above, name, folder)
+
+
 def orphan_root(root: str, folder: str) -> str:
     """Where files go that no row points to: apart, so that they are in nobody's way."""
     return _below(root, "orphans", *folder.split("/"))
+
+
+def other_root(root: str, owner: str) -> str:
+    """Where files go that a row names which only a newer MLflow knows."""
+    return _below(root, "other", *owner.split("/"))
 
 
 def _below(root: str, *names: str) -> str:

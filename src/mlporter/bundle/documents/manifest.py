@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,10 +24,11 @@ from mlporter.bundle.tables.parts import TYPES, Part
 from mlporter.catalogue import known_table
 from mlporter.catalogue.tables.columns import looks_secret
 from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS
-from mlporter.catalogue.types import Column, Kind, Table
+from mlporter.catalogue.types import Column, Kind, Place, Reference, Table
 from mlporter.errors import BundleDamagedError, UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "LeftOutTotals",
     "Manifest",
     "PartEntry",
+    "ReferenceEntry",
     "SourceEntry",
     "SummaryEntry",
     "SummaryPath",
@@ -50,6 +52,8 @@ __all__ = [
     "sums_of",
     "table_entry",
 ]
+
+_Thing = TypeVar("_Thing")
 
 OWN_TABLES = {table.name: table for table in (ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS)}
 """The tables that are ours, and not MLflow's."""
@@ -80,6 +84,14 @@ class ColumnEntry(_Entry):
     unknown: bool = False
 
 
+class ReferenceEntry(_Entry):
+    """Columns that hold the key of a row of another table, as the source's database declares it."""
+
+    columns: tuple[Name, ...] = Field(strict=False)
+    table: Name
+    targets: tuple[Name, ...] = Field(strict=False)
+
+
 class PartEntry(_Entry):
     """A part: path relative to the bundle, rows, bytes on disk, SHA-256 of the file."""
 
@@ -90,7 +102,11 @@ class PartEntry(_Entry):
 
 
 class TableEntry(_Entry):
-    """A table: its rows and bytes (the sums over its parts), key, columns and parts in order."""
+    """A table: its rows and bytes (the sums over its parts), key, columns and parts in order.
+
+    ``references`` are those that the catalogue of the release that wrote it does not know, and
+    ``places`` such columns that hold artifact URIs.
+    """
 
     kind: str
     rows: Count
@@ -98,6 +114,8 @@ class TableEntry(_Entry):
     key: tuple[Name, ...] = Field(strict=False)
     unknown: bool = False
     columns: tuple[ColumnEntry, ...] = Field(strict=False)
+    references: tuple[ReferenceEntry, ...] = Field(default=(), strict=False)
+    places: tuple[Name, ...] = Field(default=(), strict=False)
     parts: tuple[PartEntry, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
@@ -106,6 +124,10 @@ class TableEntry(_Entry):
         _require(len(set(names)) == len(names), "a column is named twice")
         _require(set(self.key) <= set(names), "a key column is not among the columns")
         _require(len(set(self.key)) == len(self.key), "a key column is named twice")
+        _require(set(self.places) <= set(names), "a place is not among the columns")
+        for found in self.references:
+            fits = len(found.columns) == len(found.targets) > 0
+            _require(fits and set(found.columns) <= set(names), "a reference has other columns")
         _require(all(c.type in TYPES for c in self.columns), "a column has an unknown type")
         _require(sum(part.rows for part in self.parts) == self.rows, "rows are not those of parts")
         total = sum(part.bytes for part in self.parts)
@@ -116,15 +138,26 @@ class TableEntry(_Entry):
         """This table in the catalogue's words: its entry, with the key and columns found here."""
         known = known_table(name, self.kind) or _own_table(name, self.kind)
         columns = tuple(_column(known, column) for column in self.columns)
+        more = tuple(Reference(r.columns, r.table, r.targets) for r in self.references)
+        places = tuple(map(Place, self.places))
         if known is None:
             columns = tuple(
                 replace(c, secret=c.name not in self.key and looks_secret(c)) for c in columns
             )
-            return Table(name=name, key=self.key, columns=columns, kind=Kind.UNKNOWN)
+            kind = Kind.NEWER if self.kind == Kind.NEWER.value else Kind.UNKNOWN
+            return Table(name, self.key, columns, kind, references=more, places=places)
         stored = tuple(column for column in known.columns if not column.generated)
         if columns == stored:
             columns = known.columns
-        return replace(known, key=self.key, columns=columns)
+        here = replace(known, key=self.key, columns=columns)
+        if not more and not places:
+            return here
+        # A later release may know them by now.
+        return replace(
+            here,
+            references=_with(known.references, more, lambda r: r.columns),
+            places=_with(known.places, places, lambda p: p.column),
+        )
 
 
 class CreatedBy(_Entry):
@@ -254,6 +287,12 @@ def table_entry(table: Table, parts: list[Part]) -> TableEntry:
         key=table.key,
         unknown=known is None,
         columns=columns,
+        references=tuple(
+            ReferenceEntry(columns=r.columns, table=r.table, targets=r.targets)
+            for r in table.references
+            if known is None or r not in known.references
+        ),
+        places=tuple(p.column for p in table.places if known is None or p not in known.places),
         parts=tuple(
             PartEntry(path=p.path, rows=p.rows, bytes=p.bytes, sha256=p.sha256) for p in parts
         ),
@@ -271,6 +310,9 @@ def manifest_bytes(manifest: Manifest) -> bytes:
         for entry in (table, *table["columns"]):
             if not entry["unknown"]:
                 del entry["unknown"]
+        for name in ("references", "places"):
+            if not table[name]:
+                del table[name]
     return "".join(emit(fields)).encode()
 
 
@@ -316,6 +358,14 @@ def _check_version(value: dict[str, Any], where: str) -> None:
     message = f"bundle format {version}; this release reads format {FORMAT_VERSION}"
     hint = f"it was written by {named}; use that release: pip install --upgrade mlporter"
     raise UnsupportedError(message, subject=where, hint=hint)
+
+
+def _with(
+    known: tuple[_Thing, ...], more: tuple[_Thing, ...], columns: Callable[[_Thing], object]
+) -> tuple[_Thing, ...]:
+    """What is known of columns, and what is said of others."""
+    taken = {columns(thing) for thing in known}
+    return (*known, *(thing for thing in more if columns(thing) not in taken))
 
 
 def _column(known: Table | None, entry: ColumnEntry) -> Column:

@@ -28,9 +28,16 @@ __all__ = [
 ]
 
 
-def text(name: str, cap: int | None = None, *, null: bool = True, secret: bool = False) -> Column:
+def text(
+    name: str,
+    cap: int | None = None,
+    *,
+    null: bool = True,
+    secret: bool = False,
+    fallback: str | None = None,
+) -> Column:
     """Text of at most `cap` characters (VARCHAR), or of any length (TEXT)."""
-    return Column(name, pa.string(), null, cap=cap, secret=secret)
+    return Column(name, pa.string(), null, cap=cap, secret=secret, fallback=fallback)
 
 
 def json(name: str, *, null: bool = True, cap: int | None = None) -> Column:
@@ -51,9 +58,11 @@ def experiment_id(*, null: bool = True) -> Column:
     return Column("experiment_id", pa.int64(), null, declared=pa.int32())
 
 
-def bigint(name: str, *, null: bool = True, generated: bool = False) -> Column:
+def bigint(
+    name: str, *, null: bool = True, generated: bool = False, fallback: str | None = None
+) -> Column:
     """A 64-bit integer (BIGINT); mostly a time in milliseconds."""
-    return Column(name, pa.int64(), null, generated=generated)
+    return Column(name, pa.int64(), null, generated=generated, fallback=fallback)
 
 
 def double(name: str, *, null: bool = True) -> Column:

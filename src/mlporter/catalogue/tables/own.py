@@ -7,23 +7,64 @@ import pyarrow as pa
 from mlporter.catalogue.types import Column, Kind, Table
 
 __all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS", "OWNER_TABLES", "UNKNOWN_FIELDS"]
+__all__ += ["owner_key", "skill_owner_id"]
 
-OWNER_KINDS = ("logged_model", "model_version", "orphan", "run", "trace", "trace_archive")
+OWNER_KINDS = (
+    "logged_model",
+    "model_version",
+    "orphan",
+    "other",
+    "run",
+    "skill_version",
+    "trace",
+    "trace_archive",
+)
 """What can own artifacts, in sort order.
 
-The id of a model version is ``workspace/name/version``. A ``trace_archive`` is the payload of an
-archived trace, whose spans MLflow has moved out of the database; its id is the trace's. An
-``orphan`` is nobody: files that no row points to, by the folder that they lie in.
+The id of a model version is ``workspace/name/version``. So is that of a version of a skill; of one
+of an organization it is ``workspace/@organization/name/version``. A ``trace_archive`` is the
+payload of an archived trace, whose spans MLflow has moved out of the database; its id is the
+trace's. An ``orphan`` is nobody: files that no row points to, by the folder that they lie in. An
+``other`` is a row of a table that the catalogue does not know, or that has a column that it does
+not know: ``table/column/key``, each part percent-encoded.
 """
 
 OWNER_TABLES = {
     "logged_model": "logged_models",
     "model_version": "model_versions",
     "run": "runs",
+    "skill_version": "skill_versions",
     "trace": "trace_info",
     "trace_archive": "trace_info",
 }
-"""The table that an owner is a row of; an ``orphan`` is a row of none."""
+"""The table that an owner is a row of; an ``orphan`` is a row of none, an ``other`` of any."""
+
+
+def owner_key(kind: str, owner: str) -> tuple[str, ...]:
+    """The key of the row that an owner is, in the order of its table's key, as texts.
+
+    >>> owner_key("run", "ab"), owner_key("model_version", "default/a/b/3")
+    (('ab',), ('default', 'a/b', '3'))
+    >>> owner_key("skill_version", "default/@acme/review/3")
+    ('default', 'acme', 'review', '3')
+    """
+    if kind not in {"model_version", "skill_version"}:
+        return (owner,)
+    workspace, _, rest = owner.partition("/")
+    organization = ""
+    if kind == "skill_version" and rest.startswith("@"):
+        organization, _, rest = rest[1:].partition("/")
+    name, _, version = rest.rpartition("/")
+    if kind == "model_version":
+        return (workspace, name, version)
+    return (workspace, organization, name, version)
+
+
+def skill_owner_id(workspace: str, organization: str, name: str, version: object) -> str:
+    """The owner id of a version of a skill."""
+    whose = f"@{organization}/{name}" if organization else name
+    return f"{workspace}/{whose}/{version}"
+
 
 ARTIFACTS = Table(
     name="artifacts",

@@ -178,6 +178,9 @@ ISSUES = Table(
         bigint("created_timestamp", null=False),
         bigint("last_updated_timestamp", null=False),
         text("created_by", 255),
+        bigint("last_seen_timestamp", fallback="created_timestamp"),
+        text("last_updated_by", 255, fallback="created_by"),
+        json("metadata"),
     ),
     parent="experiments",
     references=(
@@ -186,7 +189,25 @@ ISSUES = Table(
     ),
     bulky=True,
 )
-"""Issues that were found in traces."""
+"""Issues that were found in traces. Who updated one, when it was last seen, and ``metadata`` are
+there since 3.18."""
+
+ISSUE_CATEGORIES = Table(
+    name="issue_categories",
+    kind=Kind.DERIVED,
+    key=("issue_id", "category_hash"),
+    columns=(
+        text("issue_id", 36, null=False),
+        text("category_hash", 64, null=False),
+        text("category", null=False),
+    ),
+    parent="issues",
+    references=(foreign_key(("issue_id",), "issues"),),
+    bulky=True,
+)
+"""The ``categories`` of issues once more, to be searched by, since 3.18. ``category_hash`` is the
+SHA-256 of the category without spaces around it and in lower case; of two that have the same, the
+last one counts."""
 
 ASSESSMENTS = Table(
     name="assessments",
@@ -333,6 +354,7 @@ TABLES = (
     SPANS,
     SPAN_METRICS,
     ISSUES,
+    ISSUE_CATEGORIES,
     ASSESSMENTS,
     SQL_TRACE_METRIC_DAILY_ROLLUPS,
     SQL_SPAN_COST_DAILY_ROLLUPS,

@@ -29,7 +29,7 @@ _NAMED = 15
 
 def render_diff(report: DiffReport) -> Iterator[RenderableType]:
     """The differences, the counts of each table, what was not compared, and the verdict."""
-    yield facts([("A", _place(report.left)), ("B", _place(report.right))])
+    yield facts(_sides(report))
     yield Text()
     if report.differences:
         yield from (render_difference(difference) for difference in report.differences)
@@ -70,6 +70,13 @@ def render_diff_verdict(report: DiffReport) -> Text:
         return Text(f"Identical: {plural(same, 'row or file', 'rows and files')}.", style="green")
     count = sum(counts.different for counts in report.tables.values())
     return Text(f"Different: {plural(count, 'row or file', 'rows or files')}.", style="bold red")
+
+
+def _sides(report: DiffReport) -> Iterator[tuple[str, str]]:
+    for name, side in (("A", report.left), ("B", report.right)):
+        yield name, _place(side)
+        if side.as_found:
+            yield "", side.as_found
 
 
 def _place(description: Description) -> str:

@@ -30,6 +30,7 @@ _KINDS = {
     "transient": "transient: not carried",
     "secret": "secret: left out",
     "unknown": "not in the catalogue",
+    "newer": "MLflow's, and newer than the catalogue",
 }
 
 
@@ -70,6 +71,8 @@ def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
     if inventory.stored_revision:
         own = f"MLflow {inventory.stored_release}, revision {inventory.stored_revision}"
         yield "upgraded from", f"{own} (while it is read; nothing is changed)"
+    if inventory.as_found:
+        yield "note", inventory.as_found
     yield "consistency", inventory.consistency
     if inventory.workspaces:
         yield "workspaces", ", ".join(inventory.workspaces)

@@ -57,6 +57,7 @@ THINGS = (
     "budget_policies",
     "webhooks",
     "mcp_servers",
+    "skills",
 )
 """Tables with a row for each thing that people know by name or id; the others hold its parts."""
 

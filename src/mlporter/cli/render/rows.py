@@ -17,6 +17,7 @@ from mlporter.cli.render.layout import columns
 from mlporter.cli.render.text import plural, visible
 from mlporter.compare.report import json_safe
 from mlporter.redaction import hide_passwords
+from mlporter.verbs.reading.registry import NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +62,12 @@ class Rows:
     table: str
     reader: pa.RecordBatchReader
     limit: int | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What people should know of them."""
+        found = (self.reader.schema.metadata or {}).get(NOTE.encode())
+        return found.decode() if found else None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The batches, cut off at the limit, with passwords in URLs hidden."""

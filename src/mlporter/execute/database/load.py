@@ -7,18 +7,11 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
-from mlporter.artifacts.prefetch import read_ahead
-from mlporter.catalogue.types import Kind
 from mlporter.compare.latest_metrics import LatestMetrics
-from mlporter.compare.written_rows import same_rows
 from mlporter.errors import (
-    BundleDamagedError,
     ConflictError,
     MlporterError,
     ReadBackError,
@@ -26,29 +19,26 @@ from mlporter.errors import (
     RowRefusedError,
 )
 from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.database.issue_categories import remove_categories, write_categories
+from mlporter.execute.database.reading_back import ReadingBack
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import Bound
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.plan.policy import how_to_settle
-from mlporter.plan.units import OWNED, is_among, key_array
-from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import pyarrow as pa
-
     from mlporter.artifacts.disk.write_log import NotRemoved
     from mlporter.artifacts.places import Written
-    from mlporter.catalogue.types import Table
-    from mlporter.compare.report import Difference
     from mlporter.errors import LeftOut
     from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
     from mlporter.execute.database.prepare import Prepared
+    from mlporter.execute.database.proof import Proof
     from mlporter.execute.database.target_files import TargetFiles
     from mlporter.plan.deleted_rows import Update
     from mlporter.progress import OnProgress
@@ -57,9 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["Load", "check"]
 
 _log = logging.getLogger(__name__)
-
-_MLFLOWS_OWN = frozenset({"workspaces", "experiments"})
-"""A new database has a row of each, which stays if the source brings none of its own."""
 
 
 @dataclass
@@ -72,6 +59,7 @@ class Load:
         files: Where the files go, or None to copy none.
         sent: Remembers files of new owners.
         changed: What becomes of files of owners that are there, if that was looked at.
+        proof: Plans again, once all is written.
     """
 
     work: Prepared
@@ -79,9 +67,11 @@ class Load:
     files: TargetFiles | None
     sent: SentFiles
     changed: ChangedFiles | None
+    proof: Proof
     workers: int
     on_progress: OnProgress
     latest: LatestMetrics = field(init=False)
+    back: ReadingBack = field(init=False)
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     files_result: FilesResult | None = None
 
@@ -90,6 +80,7 @@ class Load:
         tables = {table.name: table for table in self.target.tables}
         appended = frozenset(self.work.merge.appended)
         self.latest = LatestMetrics(tables["latest_metrics"], appended)
+        self.back = ReadingBack(self.work, self.target, self.latest)
 
     def run(self, remember: Callable[[], None]) -> None:
         """Check, write, read back, copy files, commit; undo everything if any of it fails.
@@ -124,12 +115,16 @@ class Load:
             check(self.work, self.work.beyond_limits())
             if self.files is not None:
                 self.files.prepare()
+            self.proof.begin()
             self._write()
             self._write_latest()
             self._update()
+            write_categories(self.target, self.work.merge, fresh=self.work.fresh)
+            remove_categories(self.target, self.work.merge)
             self._remove()
             self.target.finish()
-            self._read_back()
+            self.back.read()
+            self.proof.prove()
             self._copy_files()
             remember()
             self.target.commit()
@@ -190,28 +185,7 @@ class Load:
             self.target.update(tables[update.table], update.key, update.values)
             by_table[update.table].append(update)
         for name, updates in by_table.items():
-            self._check_updated(tables[name], updates)
-
-    def _check_updated(self, table: Table, updates: list[Update]) -> None:
-        """Look whether rows are as they were changed to; the last change of a value counts."""
-        wanted: dict[tuple[object, ...], dict[str, object]] = defaultdict(dict)
-        for update in updates:
-            wanted[update.key].update(update.values)
-        columns = sorted({name for values in wanted.values() for name in values})
-        asked = (*table.key, *(name for name in columns if name not in table.key))
-        found: dict[tuple[object, ...], dict[str, object]] = {}
-        for batch in self.target.read(table.name, asked, _of_keys(table, list(wanted))):
-            for row in batch.to_pylist():
-                key = tuple(row[name] for name in table.key)
-                if key in wanted:
-                    found[key] = row
-        for key, values in wanted.items():
-            row = found.get(key, {})
-            if any(row.get(name, _MISSING) != value for name, value in values.items()):
-                raise ReadBackError(
-                    f"reads back otherwise than {values}",
-                    subject=f"{self.target.address} table {table.name} {key}",
-                )
+            self.back.check_updated(tables[name], updates)
 
     def _write_latest(self) -> None:
         """The latest metrics of the runs that were written, as MLflow would have kept them."""
@@ -244,77 +218,6 @@ class Load:
             for number, workspace, name in rows_of(source, "experiments", columns)
         }
         self.target.replace_fresh(workspace="default" in workspaces, experiment=True in experiments)
-
-    def _read_back(self) -> None:
-        """Compare what the target now holds with what was sent, value by value."""
-        planned = {table.table: table for table in self.work.counted}
-        for table in self.work.plan.tables:
-            carried = planned[table.name].carried
-            if carried or self.work.fresh:
-                self._compare(table, partial(self.work.rows, table, "reading back"), carried)
-        if self.latest.count:
-            self._compare(self.latest.table, self.latest.read, self.latest.count)
-
-    def _compare(
-        self, table: Table, sent: Callable[[], Iterator[pa.RecordBatch]], rows: int
-    ) -> None:
-        """Compare a table, in the order in which it lies if that may be the order of its key."""
-        difference = None
-        lying = self.work.fresh and rows >= WORTHWHILE_ROWS and table.kind is not Kind.USERS
-        if lying:
-            try:
-                difference = self._difference(table, sent(), self._lying(table))
-            except BundleDamagedError:
-                lying = False  # it had gaps, which were filled first
-        if not lying:
-            difference = self._difference(table, sent(), self._written(table))
-        if difference is not None:
-            raise ReadBackError(
-                f"read back something else than was written: {difference}",
-                subject=f"{self.target.address} table {table.name}",
-                hint="nothing was kept; please report this with the row's values",
-            )
-
-    def _difference(
-        self, table: Table, sent: Iterator[pa.RecordBatch], found: Iterator[pa.RecordBatch]
-    ) -> Difference | None:
-        schema = table.schema
-        return same_rows(
-            table,
-            sent,
-            (b if b.schema.equals(schema) else b.cast(schema) for b in read_ahead(found)),
-            signed_zeros=self.target.keeps_signed_zeros,
-            json_as_text=self.target.keeps_json_text,
-            among_others=not self.work.fresh
-            or table.name in _MLFLOWS_OWN
-            or table.kind is Kind.USERS,
-        )
-
-    def _lying(self, table: Table) -> Iterator[pa.RecordBatch]:
-        return self.target.read_lying(table.name, tuple(table.schema.names))
-
-    def _written(self, table: Table) -> Iterator[pa.RecordBatch]:
-        """Rows of the target, with those that were written among them."""
-        owned, among = OWNED.get(table.name), None
-        choice = self.work.merge.choice
-        is_known = table.name not in choice.besides or table.name in choice.below
-        if not self.work.fresh and is_known and owned is not None and len(owned.columns) == 1:
-            below = choice.below.get(table.name, frozenset())
-            among = Among(owned.columns[0], tuple(sorted({*self._new(owned.entity), *below})))
-        rows = self.target.read(table.name, tuple(table.schema.names), among)
-        besides = choice.besides.get(table.name)
-        if besides is None or owned is None or not self.work.merge.ids.is_identity:
-            return rows
-        new = self.work.merge.new.get(owned.entity, frozenset())
-        return (
-            batch.filter(
-                pc.or_(
-                    is_among(key_array(batch, owned.columns), new),
-                    is_among(key_array(batch, table.key), besides),
-                )
-            )
-            for batch in rows
-        )
 
     def _copy_files(self) -> None:
         files = self.files
@@ -373,15 +276,6 @@ class Load:
         self.files_result = replace(
             result, files=result.files + done, stored_files=result.stored_files + done
         )
-
-
-_MISSING = object()
-
-
-def _of_keys(table: Table, keys: list[tuple[object, ...]]) -> Among:
-    firsts = {key[0] for key in keys}
-    numbers = tuple(sorted(first for first in firsts if isinstance(first, int)))
-    return Among(table.key[0], numbers or tuple(sorted(map(str, firsts))))
 
 
 def check(work: Prepared, misfits: tuple[str, ...]) -> None:

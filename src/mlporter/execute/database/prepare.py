@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
+from mlporter.catalogue import described, is_newer
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
@@ -23,7 +24,9 @@ from mlporter.plan.merge.snapshot import recall_snapshot
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
+from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
+from mlporter.progress import silent
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
-__all__ = ["Prepared", "Target", "prepare"]
+__all__ = ["Prepared", "Target", "plan_rows", "prepare"]
 
 _SENT_AGAIN = (
     "The target holds nothing any more of what was sent to it: all is sent again, as to a new one."
@@ -62,6 +65,13 @@ class Target(Protocol):
     @property
     def tables(self) -> tuple[Table, ...]:
         """Its tables."""
+
+    @property
+    def revision(self) -> str:
+        """Of which schema they are."""
+
+    def how_to_hold(self, revision: str) -> str:
+        """What to do for it to hold all of a newer schema."""
 
     @property
     def enforces_caps(self) -> bool:
@@ -209,14 +219,15 @@ class Prepared:
     def counted(self) -> tuple[TableResult, ...]:
         """Rows by table: carried, already there, skipped."""
         skipped = MappedSource(self.origin, self.merge.ids, Choice(self.merge.skipped))
+        all_changed, followed = self.merge.changed, self.merge.followed
         results = []
         for table in self.plan.tables:
             new = self.source.count(table.name)
             left = self.merge.skipped_rows.get(table.name, 0)
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
-            changed = self.merge.changed.get(table.name, 0)
-            there = self.origin.count(table.name) - new - left - changed
+            changed = all_changed[table.name]
+            there = self.origin.count(table.name) - new - left - followed[table.name]
             results.append(TableResult(table.name, new, there, left, changed=changed))
         results += [TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()]
         return tuple(results)
@@ -251,14 +262,16 @@ def prepare(
         )
     counts = {table.name: source.count(table.name) for table in source.tables}
     plan = plan_transfer(source.tables, counts, target.tables, include_secrets=include_secrets)
-    largest = _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
+    plan, unheld = _held(source, target, plan, policy)
+    if unheld:
+        source = WithoutUnheld(source, unheld)
     fresh = target.is_fresh
     if fresh:
         if memory is not None and memory.base.is_known:
             # Another database under the same name, as a rule: nothing of it is anybody's edit.
             memory.base.clear()
             memory.notes.append(_SENT_AGAIN)
-        merge = resolve_fresh(source, plan.tables, policy, largest, memory)
+        merge = resolve_fresh(source, plan.tables, policy, _largest(target), memory)
     else:
         if memory is not None:
             recall_snapshot(
@@ -266,19 +279,12 @@ def prepare(
                 target,
                 plan.tables,
                 policy=policy,
-                largest=largest,
+                largest=_largest(target),
                 on_progress=on_progress,
             )
-        merge = resolve(
-            source,
-            target,
-            plan.tables,
-            policy=policy,
-            largest_experiment=largest,
-            holds_references=target.enforces_caps,
-            on_progress=on_progress,
-            memory=memory,
-        )
+        merge = plan_rows(source, target, plan.tables, policy, memory, on_progress)
+    if note := texts_note(plan.tables, counts, merge.ids):
+        merge.notes.append(note)
     whole = _mapped(source, merge, Choice())
     rewrite: Rewrite | Remap | None = Remap(UriMap.parse(remap)) if remap else None
     if artifact_root is not None:
@@ -293,6 +299,60 @@ def prepare(
     return Prepared(
         carried, source, whole, target, plan, merge, policy, fresh, rewrite, on_progress
     )
+
+
+def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> tuple[Plan, list[LeftOut]]:
+    """The plan without what an older target cannot hold, and what that is.
+
+    Raises:
+        RefusedError: there is such a thing of MLflow's, and nobody said that it may be left out.
+    """
+    plan, unheld = left_unheld(plan, source, target.tables)
+    mine, there = source.description.revision, target.revision
+    # What a known schema has besides is not MLflow's: the same on both sides, it is only named.
+    is_odd = mine == there and not is_newer(mine)
+    if not unheld or policy.drop_unknown or is_odd:
+        return plan, unheld
+    raise RefusedError(
+        f"its schema is at revision {described(there)}, and cannot hold all of the source's, which "
+        f"is at {described(mine)}",
+        subject=str(target.address),
+        hint=f"{target.how_to_hold(mine)}; or leave it out and have it named: --drop-unknown",
+        reasons=tuple(_named(item) for item in unheld[:MAX_REASONS]),
+    )
+
+
+def _named(item: LeftOut) -> str:
+    name = f"{item.id}.{item.path}" if item.path else item.id
+    return f"{item.kind} {name}: {item.detail}"
+
+
+def plan_rows(  # noqa: PLR0917 -- what a plan is made from
+    source: Source,
+    target: Target,
+    tables: tuple[Table, ...],
+    policy: Policy,
+    memory: Memory | None = None,
+    on_progress: OnProgress = silent,
+    anchors: Source | None = None,
+) -> Merge:
+    """Plan what becomes of the rows of a source and of a target that is in use."""
+    return resolve(
+        source,
+        target,
+        tables,
+        policy=policy,
+        largest_experiment=_largest(target),
+        holds_references=target.enforces_caps,
+        on_progress=on_progress,
+        memory=memory,
+        anchors=anchors,
+    )
+
+
+def _largest(target: Target) -> int:
+    """The largest id of an experiment that it can hold."""
+    return _LARGEST_INT32 if target.enforces_caps else _LARGEST_INT64
 
 
 def _check_empty(carried: Source, target: Target, plan: Plan) -> None:

@@ -16,6 +16,9 @@ import pyarrow as pa
 from mlporter.artifacts.uris import layout
 from mlporter.artifacts.uris.ownership import Location, VersionKey, Where, find_file_owners
 from mlporter.artifacts.uris.uri_text import uri_below
+from mlporter.catalogue.tables.own import skill_owner_id
+from mlporter.stores.rows.other_places import OTHER, new_places, other_owner, other_places
+from mlporter.stores.rows.skill_places import skill_places
 from mlporter.stores.rows.spool import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, owner_roots, rows_of
 
@@ -62,16 +65,19 @@ class Rewrite:
             "logged_models": self._logged_models,
             "trace_tags": self._trace_tags,
             "model_versions": self._model_versions,
+            "skill_versions": self._skill_versions,
         }
 
     def apply(self, table: Table, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The rows of a table with their places rewritten."""
         handler = self._handlers.get(table.name)
-        return handler(batches) if handler else batches
+        rewritten = handler(batches) if handler else batches
+        places = new_places(table)
+        return self._others(table, places, rewritten) if places else rewritten
 
     def look(self) -> None:
         """Ask now where the target has files, while it can be asked: once, for all versions."""
-        _ = self._anchored
+        _ = self._anchored, self._other
 
     def workspace_roots(self) -> set[str]:
         """Where the experiments of each workspace lie."""
@@ -94,10 +100,14 @@ class Rewrite:
         def root_of(kind: str, owner: str) -> str:
             if kind == "orphan":
                 return layout.orphan_root(self.root, owner)
+            if kind == OTHER:
+                return layout.other_root(self.root, owner)
             if kind == "model_version":
                 workspace, _, rest = owner.partition("/")
                 name, _, version = rest.rpartition("/")
                 return layout.version_root(self.root, name, version, workspace)
+            if kind == "skill_version":
+                return self._skill_roots[owner]
             lookup, place = find[kind]
             found = lookup().get(owner)
             return place(self._experiment_root(found[0] if found else "unknown"), owner)
@@ -190,6 +200,34 @@ class Rewrite:
                 rewritten = _with(rewritten, column, new)
             yield rewritten
 
+    def _others(
+        self, table: Table, columns: tuple[str, ...], batches: Iterator[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """URIs in columns that the catalogue does not know."""
+        for batch in batches:
+            keys = list(_columns(batch, *table.order))
+            rewritten = batch
+            for column in columns:
+                old = batch.column(batch.schema.get_field_index(column)).to_pylist()
+                owners = [other_owner(table.name, column, key) for key in keys]
+                new = [self._other.get(o, uri) for o, uri in zip(owners, old, strict=True)]
+                rewritten = _with(rewritten, column, new)
+            yield rewritten
+
+    @cached_property
+    def _other(self) -> dict[str, str]:
+        """New URIs of such columns, by owner."""
+        found = list(other_places(self._source))
+        named = [place.file_owner for place in found if place.file_owner is not None]
+        root_of, there = self.owner_root(), self._owners_there(named)
+        new = {p.owner: root_of(OTHER, p.owner) for p in found if p.file_owner is None}
+        for place in sorted(found, key=lambda p: _owner_key(p.file_owner)):
+            if place.file_owner is not None:
+                owner = _owner_key(place.file_owner)
+                root = there.get(owner) or root_of(*owner)
+                new[place.owner] = uri_below(root, place.file_owner.rest)
+        return new
+
     def _version_place(self, key: VersionKey, uri: str) -> str:
         """The new form of a version's URI; one that names an id and no place stays as it is."""
         if uri.startswith(("runs:/", "models:/")):
@@ -202,6 +240,31 @@ class Rewrite:
             return layout.version_root(self.root, name, version, workspace)
         return uri
 
+    def _skill_versions(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            names = ("workspace", "organization", "name", "version", "source_type", "source")
+            sources = [
+                self._skill_place(skill_owner_id(workspace, *key), uri)
+                if kind == "mlflow" and uri
+                else uri
+                for workspace, *key, kind, uri in _columns(batch, *names)
+            ]
+            yield _with(batch, "source", sources)
+
+    def _skill_place(self, owner: str, uri: str) -> str:
+        """The new form of the place of a skill's files; they may be those of a run."""
+        return self._anchored.get(uri) or self._skill_roots.get(owner, uri)
+
+    @cached_property
+    def _skill_roots(self) -> dict[str, str]:
+        """New places of versions of skills, by owner id."""
+        return {
+            owner: layout.skill_root(
+                self.root, place.organization, place.name, place.folder, place.workspace
+            )
+            for owner, place in skill_places(self._source).items()
+        }
+
     @cached_property
     def locations(self) -> dict[VersionKey, Location]:
         """Where the files of every model version lie in the source."""
@@ -209,13 +272,15 @@ class Rewrite:
 
     @cached_property
     def _anchored(self) -> dict[str, str]:
-        """New URIs for those of model versions that lie in a run or a logged model."""
+        """New URIs for those of versions that lie in a run or a logged model."""
         uris = {
             str(uri)
             for row in rows_of(self._source, "model_versions", ("source", "storage_location"))
             for uri in row
             if uri
         }
+        skills = rows_of(self._source, "skill_versions", ("source_type", "source"))
+        uris |= {uri for kind, uri in skills if kind == "mlflow" and uri}
         file_owners = find_file_owners(uris, owner_roots(self._source))
         root_of, there = self.owner_root(), self._owners_there(file_owners.values())
         new = {}
@@ -237,6 +302,10 @@ class Rewrite:
             for kind, ids in owners.items()
             for owner, place in self._places_there(kind, frozenset(ids)).items()
         }
+
+
+def _owner_key(owner: FileOwner | None) -> tuple[str, str]:
+    return ("", "") if owner is None else (owner.owner_kind, owner.owner_id)
 
 
 def _columns(batch: pa.RecordBatch, *names: str) -> Iterable[tuple[Any, ...]]:

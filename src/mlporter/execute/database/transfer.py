@@ -7,11 +7,14 @@ from functools import cached_property, partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue import described
+from mlporter.errors import LeftOut
 from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
 from mlporter.execute.database.existing_files import with_existing_files
 from mlporter.execute.database.load import Load, check
 from mlporter.execute.database.prepare import prepare
+from mlporter.execute.database.proof import Proof
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import TargetFiles
 from mlporter.execute.left_out import LeftOutCollector, left_out_of
@@ -29,11 +32,11 @@ from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
-    from mlporter.errors import LeftOut
     from mlporter.execute.database.prepare import Prepared, Target
     from mlporter.execute.options import TransferOptions
     from mlporter.execute.remarks import Seen
     from mlporter.progress import OnProgress
+    from mlporter.stores.database.target import DatabaseTarget
     from mlporter.stores.protocols import Source
 
 _NO_PLACE = "a field of a newer MLflow's server, for which a database has no known place"
@@ -62,13 +65,17 @@ class DatabaseTransfer:
             changed = self._changed_files(work, files)
             check_expected(self.options.expected, self.memory.book)
             sent = SentFiles(self.memory.base)
-            load = Load(work, target, files, sent, changed, self.options.workers, self.on_progress)
+            proof = Proof(work, target, self.memory)
+            load = Load(
+                work, target, files, sent, changed, proof, self.options.workers, self.on_progress
+            )
             for item in left_out_of(self.source):
                 load.left_out.add(item)
         except BaseException:
             target.rollback()
             raise
         load.run(partial(self._remember, work, target.tables, changed))
+        self._tell_of_upgrade(target, load.left_out)
         for item in field_losses(work.source, _NO_PLACE):
             load.left_out.add(item)
         self.memory.base.commit()
@@ -78,6 +85,21 @@ class DatabaseTransfer:
             self.memory.base.commit()
         moved = load.files_result or FilesResult(self.options.artifacts)
         return self._result(work, moved, load.left_out, started)
+
+    def _tell_of_upgrade(self, target: DatabaseTarget, left_out: LeftOutCollector) -> None:
+        """Say that MLflow upgraded what was made at the source's revision, or could not."""
+        mine = target.revision
+        if target.upgraded_to:
+            self.memory.notes.append(
+                f"The tables were made at revision {described(mine)}, as the source has them, and "
+                f"MLflow then upgraded them to {described(target.upgraded_to)}."
+            )
+        if target.not_upgraded:
+            detail = (
+                f"all is in it, at revision {described(mine)}; {target.not_upgraded}. Upgrade it "
+                f"before MLflow uses it: {self.place.upgrade_command}"
+            )
+            left_out.add(LeftOut("database", str(self.place), "", "not-upgraded", detail))
 
     def _target_files(self, work: Prepared) -> TargetFiles | None:
         """Where files go, if any are copied."""
@@ -127,7 +149,10 @@ class DatabaseTransfer:
         if self.place.kind is AddressKind.SQLITE or not has_no_tables(self.place):
             return
         target = open_preview(
-            self.place, self.source.description.revision, self.options.target_auth
+            self.place,
+            self.source.description.revision,
+            self.options.target_auth,
+            tables=self.source.tables,
         )
         memory = Memory(whole=self.memory.whole)
         try:
@@ -139,7 +164,10 @@ class DatabaseTransfer:
     def preview(self, started: float) -> Result:
         """Say what would be done."""
         target = open_preview(
-            self.place, self.source.description.revision, self.options.target_auth
+            self.place,
+            self.source.description.revision,
+            self.options.target_auth,
+            tables=self.source.tables,
         )
         try:
             work = self._prepare(target)

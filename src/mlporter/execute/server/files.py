@@ -15,7 +15,7 @@ from mlporter.execute.artifact_files import SourceFileError, unreadable
 from mlporter.execute.result import FilesResult
 from mlporter.execute.server.owner_files import OwnedFiles, ServerOwner
 from mlporter.execute.server.planned_files import RENAMED, PlannedFiles
-from mlporter.execute.server.worker_pool import WorkerPool
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.plan.policy import Conflict
 from mlporter.plan.three_sides.files import Sent, content_of, mark_of
 from mlporter.stores.rest.answers import REFUSED, reason_of
@@ -23,7 +23,7 @@ from mlporter.stores.rest.answers import REFUSED, reason_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.three_sides.memory import Memory
     from mlporter.stores.protocols import ArtifactFile
     from mlporter.stores.server.target_places import ServerPlaces
@@ -184,6 +184,14 @@ class Files:
     ) -> None:
         self._planned.planner.failed(owner.key)
         self._context.leave("artifact", file.owner_id, file.path, reason, why)
+
+    def count_sent(self, files: int, size: int) -> None:
+        """Count files that went with the request which made their owner."""
+        with self._lock:
+            self._files += files
+            self._bytes += size
+            self._stored += files
+            self._stored_bytes += size
 
     def _count(self, size: int, *, there: bool) -> None:
         with self._lock:

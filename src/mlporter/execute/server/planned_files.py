@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, OutsideError
 from mlporter.execute.artifact_files import SourceFileError
-from mlporter.execute.server.worker_pool import WorkerPool
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.plan.three_sides.file_plan import FilePlanner, OwnerSides
 from mlporter.plan.three_sides.files import FILES
 from mlporter.plan.three_sides.sent_files import files_sent, group_of, owners_sent
@@ -21,8 +21,8 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from mlporter.execute.server.context import ServerContext
     from mlporter.execute.server.owner_files import OwnedFiles, ServerOwner
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.three_sides.file_plan import FileChange
     from mlporter.plan.three_sides.memory import Memory
     from mlporter.plan.three_sides.sent_files import Owner

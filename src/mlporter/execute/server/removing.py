@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlporter.execute.server.objects import try_one
+from mlporter.execute.server.shared.objects import try_one
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.stores.server.writing.writer import Writer
 
@@ -19,22 +19,15 @@ __all__ = ["remove_rows", "remove_units"]
 
 
 def remove_rows(context: ServerContext, plan: RowPlan) -> None:
-    """Remove tags, aliases and assessments that the source has no more."""
+    """Remove tags and aliases that the source has no more."""
     for table, rows in plan.removals.items():
         for columns, key in rows:
             row = dict(zip(columns, key, strict=True))
-            remove = _row(context, table, row)
-            name = "/".join(map(str, key))
-            if remove is None:
-                detail = "MLflow's REST API has no way to remove it"
-                context.leave(table, name, "", "unsupported", detail)
-                context.fail(table)
-            else:
-                try_one(context, table, name, remove, changed=1)
+            try_one(context, table, "/".join(map(str, key)), _row(context, table, row), changed=1)
 
 
-def _row(context: ServerContext, table: str, row: dict[str, Any]) -> Callable[[], object] | None:
-    """What removes a row, by the source's ids; None where nothing does."""
+def _row(context: ServerContext, table: str, row: dict[str, Any]) -> Callable[[], object]:
+    """What removes a row, by the source's ids; the plan holds none that nothing removes."""
     if table == "tags":
         return partial(_run_tag, context, row["run_uuid"], row["key"])
     if table == "logged_model_tags":
@@ -55,19 +48,13 @@ def _run_tag(context: ServerContext, run: str, key: str) -> None:
     writer.delete_tag(copy, key)
 
 
-def _row_of_model(
-    context: ServerContext, table: str, row: dict[str, Any]
-) -> Callable[[], object] | None:
-    if "name" not in row:
-        return None
+def _row_of_model(context: ServerContext, table: str, row: dict[str, Any]) -> Callable[[], object]:
     writer, name = _model(context, row.get("workspace") or "default", row["name"])
     if table == "registered_model_aliases":
         return lambda: writer.delete_alias(name, row["alias"])
     if table == "registered_model_tags":
         return lambda: writer.delete_registered_model_tag(name, row["key"])
-    if table == "model_version_tags":
-        return lambda: writer.delete_model_version_tag(name, row["version"], row["key"])
-    return None
+    return lambda: writer.delete_model_version_tag(name, row["version"], row["key"])
 
 
 def _model(context: ServerContext, workspace: str, name: str) -> tuple[Writer, str]:

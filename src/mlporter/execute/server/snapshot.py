@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.execute.artifact_files import open_guarded
-from mlporter.execute.server.parts import Matched
+from mlporter.execute.server.shared.parts import Matched
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
@@ -20,9 +20,9 @@ from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.three_sides.sent_files import remember_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.three_sides.memory import Memory
     from mlporter.stores.protocols import ArtifactFile, Source
 
@@ -39,16 +39,12 @@ def recall_names(memory: Memory) -> None:
 def recall_snapshot(
     context: ServerContext,
     memory: Memory,
-    tables: Collection[str],
-    leave: Mapping[str, frozenset[str]],
 ) -> None:
     """Remember what is in a snapshot, as if it had been sent now; nothing else is remembered.
 
     Args:
         context: The import; all that is there already is matched.
         memory: Names the snapshot; if it names none, nothing is done.
-        tables: Tables whose rows are remembered.
-        leave: Columns that are not compared, by table.
     """
     snapshot, base = memory.snapshot, memory.base
     if snapshot is None:
@@ -60,9 +56,9 @@ def recall_snapshot(
     sent = MappedReader(Matched(snapshot, numbers, models, tombstones(snapshot)), IdMap())
     nothing = MappedReader(Nothing(context.source.tables), IdMap())
     for entry in snapshot.tables:
-        if entry.name not in tables:
+        if entry.name not in (context.can.told_to_change or ()):
             continue
-        pair = context.pair_of(entry, leave.get(entry.name, frozenset()))
+        pair = context.pair_of(entry, context.can.of(entry.name).matched)
         if pair is not None and pair.table.key:
             normalisers = context.normalisers_of(entry)
             sides = Sides(pair, sent, nothing, (normalisers, ()))

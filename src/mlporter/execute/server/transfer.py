@@ -12,9 +12,7 @@ from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.errors import ConflictError, RefusedError
 from mlporter.execute.left_out import left_out_of
 from mlporter.execute.memory import check_expected
-from mlporter.execute.result import ActionsResult, FilesResult, Result, TableResult
-from mlporter.execute.server.changes import Changes
-from mlporter.execute.server.context import ServerContext, Tally
+from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.execute.server.files import Files
 from mlporter.execute.server.genai.evaluation import (
     write_datasets,
@@ -24,13 +22,16 @@ from mlporter.execute.server.genai.evaluation import (
 )
 from mlporter.execute.server.genai.gateway import write_gateway, write_gateway_rules
 from mlporter.execute.server.genai.traces import restore_assessments, write_traces
-from mlporter.execute.server.left_out_tables import note_left_out_tables
-from mlporter.execute.server.matching import Matching
+from mlporter.execute.server.planning.changes import Changes
+from mlporter.execute.server.planning.left_out_tables import note_left_out_tables
+from mlporter.execute.server.planning.matching import Matching
+from mlporter.execute.server.planning.rehearsal import Rehearsal
 from mlporter.execute.server.registry.mcp import write_mcp
 from mlporter.execute.server.registry.registered_models import Registry
+from mlporter.execute.server.registry.skills import write_skills
 from mlporter.execute.server.registry.webhooks import write_webhooks
-from mlporter.execute.server.rehearsal import Rehearsal
 from mlporter.execute.server.removing import remove_rows, remove_units
+from mlporter.execute.server.shared.context import ServerContext
 from mlporter.execute.server.snapshot import recall_names
 from mlporter.execute.server.tracking.creating import (
     make_experiments,
@@ -55,6 +56,7 @@ from mlporter.stores.server.writing.writer import Writer
 
 if TYPE_CHECKING:
     from mlporter.execute.options import Expected
+    from mlporter.execute.result import TableResult
     from mlporter.plan.policy import Conflict, Policy
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.progress import OnProgress
@@ -204,6 +206,7 @@ class ServerTransfer:
         write_scorers(context)
         write_gateway_rules(context)
         write_mcp(context)
+        write_skills(context, self.files, copies=self.copies)
         write_reviews(context)
         write_experiment_tags(context, self.matching)
         deleted = delete_last(context, self.matching)
@@ -360,7 +363,7 @@ class ServerTransfer:
     def tables(self) -> tuple[TableResult, ...]:
         """Rows by table."""
         found = self.context.tallies
-        return tuple(_rows_of(t.name, found[t.name]) for t in self.source.tables if t.name in found)
+        return tuple(found[t.name].of(t.name) for t in self.source.tables if t.name in found)
 
     def notes(self) -> tuple[str, ...]:
         """What people should know of servers as targets."""
@@ -384,12 +387,6 @@ class ServerTransfer:
     def files_result(self, mode: str) -> FilesResult:
         """Files."""
         return self.files.result if self.copies else FilesResult(mode)
-
-
-def _rows_of(table: str, tally: Tally) -> TableResult:
-    changed = min(tally.changed, tally.written)
-    new = tally.written - changed
-    return TableResult(table, new, tally.there, tally.skipped, tally.failed, changed)
 
 
 def _in_turn(on_progress: OnProgress) -> OnProgress:

@@ -33,7 +33,7 @@ from mlporter.wording import plural
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.stores.protocols import Source
     from mlporter.stores.server.source import ServerSource

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["ID_COLUMNS", "IdColumn", "holds_model_name", "id_columns"]
+__all__ = ["ID_COLUMNS", "IdColumn", "id_columns", "ids_in", "names_in", "numbers_in"]
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,55 @@ _MODEL_TABLES = (
 )
 
 
-def holds_model_name(table: str) -> bool:
-    """Whether a table has a registered model's name in ``workspace`` and ``name``."""
-    return table in _MODEL_TABLES
-
-
 @cache
 def id_columns(table: str) -> tuple[IdColumn, ...]:
     """The columns of a table of the catalogue that hold ids of rows (its own among them)."""
     entry = BY_NAME.get(table)
     return tuple(dict.fromkeys(_found(entry))) if entry is not None else ()
+
+
+def ids_in(entry: Table) -> tuple[IdColumn, ...]:
+    """The columns of a table as it is here: those of the catalogue, and what refers besides."""
+    if not _has_more(entry):
+        return id_columns(entry.name)
+    more = (
+        IdColumn(column, reference.table, reference.where)
+        for reference in entry.references
+        for column, target in zip(reference.columns, reference.targets, strict=True)
+        if ID_COLUMNS.get(reference.table) == target
+    )
+    return tuple(dict.fromkeys((*id_columns(entry.name), *more)))
+
+
+def numbers_in(entry: Table) -> tuple[str, ...]:
+    """The columns of a table that hold an experiment's number."""
+    names = ["experiment_id"] if "experiment_id" in entry.by_name else []
+    if _has_more(entry):
+        names += [r.columns[0] for r in entry.references if r.targets == ("experiment_id",)]
+    return tuple(dict.fromkeys(names))
+
+
+def names_in(entry: Table) -> tuple[tuple[str, str], ...]:
+    """The columns of a table that hold a registered model's workspace and name."""
+    if entry.name in _MODEL_TABLES:
+        return (("workspace", "name"),)
+    if not _has_more(entry):
+        return ()
+    pairs = [
+        dict(zip(reference.targets, reference.columns, strict=True))
+        for reference in entry.references
+        if reference.table in _MODEL_TABLES
+    ]
+    found = [
+        (pair["workspace"], pair["name"]) for pair in pairs if {"workspace", "name"} <= {*pair}
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _has_more(entry: Table) -> bool:
+    """Whether a table refers to others in ways that the catalogue does not know."""
+    known = BY_NAME.get(entry.name)
+    return known is None or entry.references is not known.references
 
 
 def _found(table: Table) -> Iterator[IdColumn]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.plan.ids.id_columns import holds_model_name, id_columns
+from mlporter.plan.ids.id_columns import ids_in, names_in, numbers_in
 from mlporter.plan.ids.id_strings import map_strings
 from mlporter.plan.ids.resorting import resorted
 from mlporter.plan.key_masks import KeyMask
@@ -91,8 +91,10 @@ class MappedReader:
             names.update(dict.fromkeys(OWNED[entry.name].columns))
         if entry.name == "inputs":
             names["input_uuid"] = None
-        names.update({c.where[0]: None for c in id_columns(entry.name) if c.where})
+        names.update({c.where[0]: None for c in ids_in(entry) if c.where})
         names.update({h.where[0]: None for h in entry.hidden if h.where})
+        if self.ids.models:
+            names.update({name: None for pair in names_in(entry) for name in pair})
         if among is not None:
             names[among.column] = None
         return tuple(name for name in entry.schema.names if name in names)
@@ -125,11 +127,12 @@ class MappedReader:
         """Whether the values of a column are surely not mapped."""
         if not self._changes(entry):
             return True
-        if column in {"workspace", "name"} or entry.name == "entity_associations":
+        names = {"workspace", "name", *(name for pair in names_in(entry) for name in pair)}
+        if column in names or entry.name == "entity_associations":
             return False
-        if column == "experiment_id" and self.ids.experiments:
+        if column in numbers_in(entry) and self.ids.experiments:
             return False
-        own = {c.column for c in id_columns(entry.name) if self.ids.of(c.table)}
+        own = {c.column for c in ids_in(entry) if self.ids.of(c.table)}
         return column not in own and all(hidden.column != column for hidden in entry.hidden)
 
     def _pushed(self, entry: Table) -> Among | None:
@@ -202,11 +205,11 @@ class MappedReader:
             return False
         names = entry.by_name
         return bool(
-            ("experiment_id" in names and ids.experiments)
+            (ids.experiments and numbers_in(entry))
             or ("workspace" in names and ids.workspaces)
             or entry.name in {"workspaces", EXPERIMENTS}
-            or (holds_model_name(entry.name) and ids.models)
-            or any(ids.of(c.table) for c in id_columns(entry.name))
+            or (ids.models and names_in(entry))
+            or any(ids.of(c.table) for c in ids_in(entry))
             or entry.hidden
             or entry.name == "entity_associations"
             or (entry.name == "spans" and ids.of("trace_info"))
@@ -216,10 +219,10 @@ class MappedReader:
         """Whether the rows must be sorted again: a column of the key changes its order."""
         if not self._changes(entry):
             return False
-        own = {c.column for c in id_columns(entry.name) if self.ids.of(c.table)}
-        if holds_model_name(entry.name) and self.ids.models:
+        own = {c.column for c in ids_in(entry) if self.ids.of(c.table)}
+        if self.ids.models and names_in(entry):
             return True
-        if "experiment_id" in entry.key and any(
+        if {*numbers_in(entry)} & {*entry.key} and any(
             old != new for old, new in self.ids.experiments.items()
         ):
             return True
@@ -229,23 +232,25 @@ class MappedReader:
         return bool(own & set(rest)) or entry.name == "entity_associations"
 
     def _table_of(self, entry: Table, column: str) -> str:
-        return next(c.table for c in id_columns(entry.name) if c.column == column)
+        return next(c.table for c in ids_in(entry) if c.column == column)
 
 
 def map_batch(entry: Table, batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBatch:
     """Rows of a table by other ids, in the order that they have."""
     batch = map_strings(entry, batch, ids)
     originals = batch
-    for holder in id_columns(entry.name):
+    for holder in ids_in(entry):
         if changes := ids.of(holder.table):
             where = None if holder.where is None else _equal(originals, *holder.where)
             batch = _replace(batch, holder.column, changes, where)
-    if holds_model_name(entry.name) and ids.models:
-        batch = _model_names(batch, ids)
+    if ids.models:
+        for workspace, name in names_in(entry):
+            batch = _model_names(batch, workspace, name, ids)
     if entry.name == EXPERIMENTS and ids.experiment_names:
         batch = _replace_by(batch, "name", "experiment_id", ids.experiment_names)
     if ids.experiments:
-        batch = _replace(batch, "experiment_id", ids.experiments)
+        for column in numbers_in(entry):
+            batch = _replace(batch, column, ids.experiments)
     if ids.workspaces:
         column = "name" if entry.name == "workspaces" else "workspace"
         batch = _replace(batch, column, ids.workspaces)
@@ -298,9 +303,12 @@ def _replace_by(
     return batch.set_column(index, batch.schema.field(index), pc.coalesce(news.take(found), values))
 
 
-def _model_names(batch: pa.RecordBatch, ids: IdMap) -> pa.RecordBatch:
-    index = batch.schema.get_field_index("name")
-    workspaces = batch.column(batch.schema.get_field_index("workspace")).to_pylist()
+def _model_names(batch: pa.RecordBatch, workspace: str, name: str, ids: IdMap) -> pa.RecordBatch:
+    index = batch.schema.get_field_index(name)
+    other = batch.schema.get_field_index(workspace)
+    if min(index, other) < 0:
+        return batch
+    workspaces = batch.column(other).to_pylist()
     names = batch.column(index).to_pylist()
     news = [ids.model(w, n) for w, n in zip(workspaces, names, strict=True)]
     field_ = batch.schema.field(index)

@@ -6,18 +6,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.catalogue.tables.own import OWNER_TABLES
+import pyarrow as pa
+
+from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.tables.own import OWNER_TABLES, owner_key, skill_owner_id
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.plan.ids.mapped_fields import mapped_fields
-from mlporter.plan.ids.mapped_rows import MappedReader
+from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.ids.resorting import resorted_files
-from mlporter.plan.units import OWNED
+from mlporter.plan.units import OWNED, key_text
+from mlporter.stores.rows.other_places import OTHER, new_places, other_owner, parts_of_owner
 from mlporter.stores.rows.unknown_fields import field_rows, sorted_fields, unknown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
@@ -74,6 +76,8 @@ class MappedSource(MappedReader):
             return
         changed = self._with_new_owners(found)
         kept_order = all(e in self.ids.ordered for e in OWNER_TABLES.values() if self.ids.of(e))
+        has_others = any(new_places(table) for table in self.tables)
+        kept_order = kept_order and not has_others
         yield from changed if kept_order and not self.ids.models else resorted_files(changed)
 
     def _with_new_owners(self, files: Iterator[ArtifactFile]) -> Iterator[ArtifactFile]:
@@ -94,22 +98,53 @@ class MappedSource(MappedReader):
     def _keeps(self, kind: str, owner: str) -> bool:
         if kind == "orphan":
             return True
-        entity, key = OWNER_TABLES[kind], owner
-        if kind == "model_version":
-            workspace, _, rest = owner.partition("/")
-            key = "\x1f".join((workspace, *rest.rpartition("/")[::2]))
-        chosen = self._choice.units.get(entity)
-        return chosen is None or chosen.has(key)
+        if kind == OTHER:
+            return self._keeps_other(owner)
+        table = OWNER_TABLES[kind]
+        parts = dict(zip(BY_NAME[table].key, owner_key(kind, owner), strict=True))
+        unit = OWNED[table]
+        chosen = self._choice.units.get(unit.entity)
+        return chosen is None or chosen.has(key_text(parts[name] for name in unit.columns))
 
     def _owner(self, kind: str, owner: str) -> str:
         if kind == "orphan":
             return owner
+        if kind == OTHER:
+            return self._other(owner)[1]
+        if kind == "skill_version":
+            workspace, *rest = owner_key(kind, owner)
+            return skill_owner_id(self.ids.workspace(workspace), *rest)
         if kind != "model_version":
             return self.ids.of(OWNER_TABLES[kind]).get(owner, owner)
-        workspace, _, rest = owner.partition("/")
-        name, _, version = rest.rpartition("/")
+        workspace, name, version = owner_key(kind, owner)
         new = self.ids.model(workspace, name)
         return f"{self.ids.workspace(workspace)}/{new}/{version}"
+
+    def _other(self, owner: str) -> tuple[pa.RecordBatch, str]:
+        """The key of a row that owns files: in the source's terms, and as an owner in the target's.
+
+        A column that is not of the key says nothing here.
+        """
+        table, column, key = parts_of_owner(owner)
+        entry = self._by_name[table]
+        fields = [entry.schema.field(name) for name in entry.order]
+        arrays = [pa.array([p]).cast(f.type) for p, f in zip(key, fields, strict=True)]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+        (row,) = map_batch(entry, batch, self.ids).to_pylist()
+        return batch, other_owner(table, column, row.values())
+
+    def _keeps_other(self, owner: str) -> bool:
+        """Whether a row that owns files is carried."""
+        table, _, _ = parts_of_owner(owner)
+        if not self.drops(table):
+            return True
+        entry = self._by_name[table]
+        if table in OWNED and not set(OWNED[table].columns) <= set(entry.order):
+            return True  # Whose it is stands elsewhere in the row.
+        batch, _ = self._other(owner)
+        kept = [b for b in self._carried(entry, iter([batch])) if b.num_rows]
+        mapped = (map_batch(entry, b, self.ids) for b in kept)
+        return any(self._left(entry, b).num_rows for b in mapped)
 
     @contextmanager
     def open_file(self, file: ArtifactFile) -> Iterator[BinaryIO]:

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from mlporter.catalogue import source_tags
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere, tagged
+from mlporter.plan.matching.server_copies import by_source_tags, deleted_models
 from mlporter.stores.protocols import Wrapped
-from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WithoutSourceTags", "counterparts", "has_source_tags"]
 
-_KINDS = (
-    ("runs", "run_uuid", "tags", source_tags.RUN),
-    ("logged_models", "model_id", "logged_model_tags", source_tags.LOGGED_MODEL),
-    ("evaluation_datasets", "dataset_id", "evaluation_dataset_tags", source_tags.DATASET),
-)
 _MODEL_TABLES = {
     "logged_models",
     "logged_model_params",
@@ -62,31 +57,15 @@ def counterparts(
         numbers: The right side's ids of experiments, where they are others.
     """
     found = {}
-    for table, column, tags, key in _KINDS:
-        origin = dict(tagged(right, tags, column, key))
-        there = {origin.get(id_, id_): id_ for (id_,) in rows_of(right, table, (column,))}
-        origin = dict(tagged(left, tags, column, key))
-        pairs = (
-            (id_, there.get(origin.get(id_, id_))) for (id_,) in rows_of(left, table, (column,))
-        )
-        changed = {id_: other for id_, other in pairs if other is not None and other != id_}
+    for table, ids in by_source_tags(left, right).items():
+        changed = {id_: other for id_, other in ids.items() if other != id_}
         if table == "logged_models":
-            changed |= _deleted(right)
+            changed |= deleted_models(right)
         if changed:
             found[table] = changed
     named = by_natural_keys(left, right, lambda number: numbers.get(number, number))
     named |= by_natural_keys_anywhere(left, right, lambda name: name, named["scorers"])
     return found | {table: ids for table, ids in named.items() if ids}
-
-
-def _deleted(source: Reader) -> dict[str, str]:
-    """Copies of logged models that were deleted, as their originals are: no server lists them."""
-    columns = ("key", "value")
-    return {
-        key.removeprefix(source_tags.DELETED_MODEL): value
-        for key, value in rows_of(source, "experiment_tags", columns)
-        if key.startswith(source_tags.DELETED_MODEL)
-    }
 
 
 class WithoutSourceTags(Wrapped):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from mlporter.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mlporter.plan.side_reader import Experiment
 
-__all__ = ["Match", "free_name", "is_model_name", "match_experiments", "twice"]
+__all__ = ["Match", "free_name", "is_model_name", "match_experiments", "refuse_twice", "try_names"]
+
+_ROUNDS = 100
+"""How many names are tried for a copy."""
+
+_Key = TypeVar("_Key")
+_Why = TypeVar("_Why")
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,43 @@ def is_model_name(name: str) -> bool:
     return bool(name.strip()) and not set(name) & {"/", ":"}
 
 
-def twice(keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def try_names(
+    look: Callable[[], Mapping[_Key, _Why]], rename: Callable[[_Key], None] | None
+) -> Mapping[_Key, _Why]:
+    """Give things other names until none of them is in conflict.
+
+    Args:
+        look: What is in conflict, and why, under the names that things have by now.
+        rename: Gives one the next name; None where that is not wanted.
+
+    Returns:
+        What is in conflict in the end.
+    """
+    conflicts = look()
+    for _ in range(_ROUNDS):
+        if not conflicts or rename is None:
+            break
+        for key in conflicts:
+            rename(key)
+        conflicts = look()
+    return conflicts
+
+
+def refuse_twice(what: str, keys: Iterable[tuple[str, str]]) -> None:
+    """Refuse to put two things into one.
+
+    Raises:
+        RefusedError: two would have one workspace and name.
+    """
+    if again := _twice(keys):
+        raise RefusedError(
+            f"two {what} would have one name",
+            hint="choose other names with --rename",
+            reasons=tuple(f"{name!r} in workspace {workspace}" for workspace, name in again),
+        )
+
+
+def _twice(keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Keys that come more than once."""
     seen: set[tuple[str, str]] = set()
     again: dict[tuple[str, str], None] = {}

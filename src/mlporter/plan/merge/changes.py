@@ -11,7 +11,6 @@ import pyarrow as pa
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.compare.report import ONLY_LEFT
-from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import pair_up
 from mlporter.compare.streams import compare_streams
 from mlporter.plan.deleted_rows import DELETED_TIME, Update
@@ -22,7 +21,7 @@ from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.plan.three_sides.keys import key_array, key_text, owner_of
 from mlporter.plan.three_sides.row import Sides, is_of_a_registry
 from mlporter.plan.three_sides.sides import Outcome, State, decide
-from mlporter.plan.units import ENTITIES, OWNED, Choice, Chosen, tables_of
+from mlporter.plan.units import ENTITIES, OF_WORKSPACES, OWNED, Choice, Chosen, tables_of
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
@@ -38,10 +37,7 @@ if TYPE_CHECKING:
     from mlporter.plan.three_sides.rows import Found, RowPlanner
     from mlporter.stores.protocols import Source
 
-__all__ = ["FIXED", "UPDATE_TIMES", "Changes", "changed_later"]
-
-FIXED = {table: frozenset(place.column for place in BY_NAME[table].places) for table in ANCHORED}
-"""What a version is made of does not change: with other files it is another version."""
+__all__ = ["UPDATE_TIMES", "Back", "Changes", "changed_later"]
 
 UPDATE_TIMES: Mapping[str, str] = {
     "experiments": "last_update_time",
@@ -125,8 +121,13 @@ class Changes:
         self, run: str, state: State, here: int, there: int, keys: list[Key]
     ) -> None:
         planner = self.planner
-        outcome = decide(state, planner.wish, is_newer=planner.is_newer("runs", run))
-        if outcome is Outcome.SEND and here:
+        if not here:
+            change = (Change("metrics", there, None),)
+            why = "only the target has it"
+            planner.book.add(Action(ActionKind.KEEP, "runs", run, change, why))
+            return
+        outcome = decide(state, planner.wish, is_newer=planner.facts.is_newer("runs", run))
+        if outcome is Outcome.SEND:
             change = (Change("metrics", None, f"+{plural(here, 'point')}"),)
             planner.book.add(Action(ActionKind.UPDATE, "runs", run, change))
             planner.plan.inserts["metrics"] |= dict.fromkeys(keys, ("runs", run))
@@ -198,7 +199,7 @@ class Changes:
         """Rows below units that are there, by the source's keys; and the keys of these units."""
         rows: dict[str, frozenset[str]] = {}
         below: dict[str, frozenset[str]] = {}
-        back = _Back(ids)
+        back = Back(ids)
         for table, found in self.planner.plan.inserts.items():
             if table not in OWNED or not found:
                 continue  # what is matched by name is not left out for its owner's sake
@@ -304,7 +305,7 @@ def matched_pair(table: str, mine: Table | None, theirs: Table | None) -> Pair |
     return pair if pair is not None and pair.table.key else None
 
 
-class _Back:
+class Back:
     """From the target's keys to the source's."""
 
     def __init__(self, ids: IdMap) -> None:
@@ -331,7 +332,7 @@ class _Back:
         """The key of a unit."""
         if self._same:
             return key
-        if kind in {"model_versions", "mcp_servers"}:
+        if kind in OF_WORKSPACES:
             workspace, name, *rest = key.split("\x1f")
             if kind == "model_versions":
                 name = self._models.get((workspace, name), name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.rest_limits import HIDDEN_COLUMNS, HIDDEN_TABLES
 from mlporter.catalogue.types import Kind
-from mlporter.compare.report import DIFFER, ONLY_LEFT
+from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import blank_places, pair_up
 from mlporter.compare.streams import OnDifference, compare_streams
@@ -65,10 +65,12 @@ class Unequal:
         why: What differs first.
         deleted: Those that the target has marked as deleted and that are the same but for that:
             the update that would take it back.
+        added: Those of which the target only has more rows than the source.
     """
 
     why: Mapping[str, str]
     deleted: Mapping[str, Update]
+    added: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Comparison:
     Attributes:
         back: Ids in the target of copies that an earlier import made, and what they are copies of.
             A thing that refers to a copy is the same as one that refers to the original.
+        anchors: Where runs and models of the source are found that files lie with.
         quick: Do not read the metric points of runs that seem to have the same ones.
     """
 
@@ -106,6 +109,7 @@ class Comparison:
         self._there = {table.name: table for table in target.tables}
         self._over_rest = source.description.over_rest
         self.quick = False
+        self.anchors: Reader = source
         self.lost = lost or Lost(lambda _: frozenset())
         self.back = IdMap()
 
@@ -123,6 +127,7 @@ class Comparison:
         old = {originals.get(new, new): key for key, new in keys.items()}
         left, unequal = set(keys), dict[str, str]()
         deleted: dict[str, Update] = {}
+        added: set[str] = set()
         for table in tables_of(entity):
             if not left or table not in self._tables or table not in self._there:
                 continue
@@ -132,8 +137,10 @@ class Comparison:
             found = self._differing(mine, theirs, table, entity)
             unequal |= {old[key]: why for key, why in found.why.items() if key in old}
             deleted |= {old[key]: update for key, update in found.deleted.items() if key in old}
+            added |= {old[key] for key in found.added if key in old}
             left -= unequal.keys()
-        return Unequal(unequal, {k: u for k, u in deleted.items() if k not in unequal})
+        rest = {k: u for k, u in deleted.items() if k not in unequal}
+        return Unequal(unequal, rest, frozenset(added - unequal.keys()))
 
     def _to_read(
         self, table: str, left: set[str], keys: dict[str, str], ids: IdMap
@@ -203,15 +210,19 @@ class Comparison:
             return Unequal({}, {})
         found: dict[str, str] = {}
         deleted: dict[str, Update] = {}
+        added: set[str] = set()
         owner = self._owner_of(mine, theirs, table, differing)
         for difference in differing:
             key = owner(difference.key)
             if table == entity and is_undeletion(difference):
                 deleted[key] = undeletion(difference)
                 continue
+            if difference.sigil == ONLY_RIGHT and table != entity:
+                added.add(key)
+                continue
             shown = without_secrets(self._tables[table], difference)
             found.setdefault(key, _what(shown, entity))
-        return Unequal(found, deleted)
+        return Unequal(found, deleted, frozenset(added - found.keys()))
 
     def _pair(self, table: str) -> Pair | None:
         mine, theirs = self._tables[table], self._there[table]
@@ -234,7 +245,7 @@ class Comparison:
             return None
         normalisers: tuple[list[Normalise], list[Normalise]] = ([], [])
         if pair.table.name in ANCHORED:
-            normalisers[0].append(anchored_places(MappedReader(self._source, source.ids), mine))
+            normalisers[0].append(anchored_places(MappedReader(self.anchors, source.ids), mine))
             normalisers[1].append(anchored_places(MappedReader(self._target, target.ids), other))
         elif any(place.where is not None for place in mine.places):
             for side in normalisers:
@@ -348,7 +359,7 @@ def _is_own(column: Column, owner: tuple[str, ...], key: tuple[str, ...]) -> boo
 
 
 def _is_kept(table: Table) -> bool:
-    return table.kind in {Kind.KEPT, Kind.UNKNOWN, Kind.SECRET}
+    return table.kind in {Kind.KEPT, Kind.UNKNOWN, Kind.NEWER, Kind.SECRET}
 
 
 def edges_of(reader: MappedReader) -> dict[str, str]:

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mlporter.compare.report import json_safe
-from mlporter.plan.three_sides.small_values import NOT_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from typing import IO
 
-__all__ = ["FOLLOW", "NAMED", "Action", "ActionBook", "ActionKind", "Change", "kind_of_update"]
+__all__ = ["FOLLOW", "NAMED", "NOT_KNOWN", "Action", "ActionBook", "ActionKind", "Change"]
+__all__ += ["kind_of_update"]
 
 NAMED = 1000
 """How many actions of a plan a result names; the book, and a plan file, hold all."""
@@ -26,6 +26,16 @@ NAMED = 1000
 _IN_MEMORY = 1 << 20
 _SHOWN = 200
 """Characters of a value that an action shows."""
+
+
+class _NotKnown:
+    """That nobody knows what was last sent, or that it is too large or too secret to be kept."""
+
+    def __repr__(self) -> str:
+        return "not known"
+
+
+NOT_KNOWN: Final = _NotKnown()
 
 
 class ActionKind(str, Enum):

@@ -27,7 +27,7 @@ class AsDecided(Wrapped):
         inner: The source.
         kept: By table and key, the values of columns that stay; None where the target has no row.
         models: Registered models (workspace and name) that the target is not to have.
-        silent: Runs that get no metric points.
+        silent: Runs and metrics (their keys) that get no points.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class AsDecided(Wrapped):
         inner: Source,
         kept: Mapping[str, Mapping[Key, dict[str, Any] | None]],
         models: frozenset[tuple[str, str]] = frozenset(),
-        silent: frozenset[str] = frozenset(),
+        silent: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         super().__init__(inner)
         self._kept = {table: rows for table, rows in kept.items() if rows}
@@ -78,8 +78,9 @@ class AsDecided(Wrapped):
         kept: Mapping[Key, dict[str, Any] | None],
     ) -> pa.RecordBatch:
         if table == "metrics" and self._silent:
-            runs = batch.column(batch.schema.names.index("run_uuid")).to_pylist()
-            keep = [run not in self._silent for run in runs]
+            named = (batch.column(batch.schema.names.index(n)) for n in ("run_uuid", "key"))
+            pairs = zip(*(column.to_pylist() for column in named), strict=True)
+            keep = [pair not in self._silent for pair in pairs]
             return batch.filter(pa.array(keep, pa.bool_()))
         keys = list(zip(*(batch.column(batch.schema.names.index(n)).to_pylist() for n in order),
                         strict=True))  # fmt: skip
@@ -104,7 +105,7 @@ def as_decided(
     source: Source,
     kept: Mapping[str, Mapping[Key, dict[str, Any] | None]],
     gone: Mapping[str, set[str]],
-    silent: frozenset[str],
+    silent: frozenset[tuple[str, str]],
 ) -> Source:
     """The source as the target is to have it.
 
@@ -112,7 +113,7 @@ def as_decided(
         source: The source.
         kept: See `AsDecided`.
         gone: Units (keys by table) that the target is not to have, with all that belongs to them.
-        silent: Runs that get no metric points.
+        silent: Runs and metrics (their keys) that get no points.
     """
     models = frozenset(
         (key.split("\x1f")[0], key.split("\x1f")[1]) for key in gone.get("registered_models", ())

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import source_tags as marks
 from mlporter.compare.shape import Shaper
-from mlporter.plan.three_sides.actions import Change
+from mlporter.plan.capabilities import OWN_TAGS
+from mlporter.plan.three_sides.actions import NOT_KNOWN, Change
 from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.keys import owner_columns
 from mlporter.plan.three_sides.sides import ABSENT
-from mlporter.plan.three_sides.small_values import NOT_KNOWN, sent_value
+from mlporter.plan.three_sides.small_values import sent_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,9 +34,6 @@ __all__ += ["key_of", "rows_with"]
 Key = tuple[Any, ...]
 """The values of a row's key columns."""
 Values = Mapping[str, Any]
-
-_SET_BY_SERVERS = ("mlflow.",)
-"""How tags begin that MLflow sets by itself: that a target has one more is nobody's edit."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,7 @@ class RowPlan:
             has no such row.
         conflicts: What nobody but people can decide: table, what it is, why.
         disputed: Digests of the keys of rows on which the sides will differ afterwards, by table.
+        left_out: What the kind of target cannot remove: table, row, why.
         touched: Units that get or lose something: table and key.
         sent: Digests of the keys of rows that are sent, by table.
     """
@@ -103,6 +102,7 @@ class RowPlan:
         default_factory=lambda: defaultdict(dict)
     )
     conflicts: list[tuple[str, str, str]] = field(default_factory=list)
+    left_out: list[tuple[str, str, str]] = field(default_factory=list)
     disputed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     touched: set[tuple[str, str]] = field(default_factory=set)
     sent: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
@@ -238,7 +238,7 @@ class SidedRow:
         row = self.mine or self.theirs
         if column is None or row is None:
             return False
-        return str(row.values[column]).startswith((marks.OURS, *_SET_BY_SERVERS))
+        return str(row.values[column]).startswith(OWN_TAGS)
 
     def whole(self, row: Row | None) -> int:
         """One digest for a row that is there."""

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.compare.streams import compare_streams
+from mlporter.plan.capabilities import DATABASE, NOTHING_KNOWN
 from mlporter.plan.deleted_rows import DELETED_TIME, LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
 from mlporter.plan.three_sides.base import refused_name
 from mlporter.plan.three_sides.keys import group_name, key_text, owner_of
+from mlporter.plan.three_sides.limits import Limits
 from mlporter.plan.three_sides.row import (
     Row,
     RowPlan,
     SidedRow,
     Sides,
-    Values,
     base_row,
     key_of,
     rows_with,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
+    from mlporter.plan.capabilities import Capabilities, Facts
     from mlporter.plan.three_sides.actions import ActionBook
     from mlporter.plan.three_sides.base import Base
     from mlporter.plan.three_sides.sides import Wish
@@ -50,16 +52,6 @@ Found = list["Difference"]
 _AT_ONCE = 2_000
 """Differences that are looked at together."""
 
-_FIRST_VALUES: Mapping[str, Mapping[str, frozenset[object]]] = {
-    "runs": {"status": frozenset({"RUNNING"}), "end_time": frozenset({None}),
-             "lifecycle_stage": frozenset({"active"})},
-    "logged_models": {"status": frozenset({0, 1}), "lifecycle_stage": frozenset({"active"})},
-    "model_versions": {"current_stage": frozenset({None, "None"})},
-    "experiments": {"lifecycle_stage": frozenset({"active"})},
-}  # fmt: skip
-"""What a server has of what it was sent in a later step than the thing itself: an import that was
-stopped in between goes on, though nothing is remembered of it."""
-
 
 @dataclass
 class RowPlanner:
@@ -69,36 +61,29 @@ class RowPlanner:
         base: What was last sent.
         wish: What is asked for.
         book: Where actions go.
-        completes: Whether what a target lacks, and nothing is remembered of, may be a transfer that
-            was stopped: it is then gone on with. So it is where a transfer takes many steps.
+        can: What the kind of target can do; one that takes many steps may lack what a stopped
+            transfer did not come to: it is then gone on with.
         new: Units that the target lacks, by table: what belongs to them comes along.
         absent: Units that stay away from the target, by table: nothing that belongs to them comes.
-        is_newer: Whether the target's unit was changed later than the source's.
-        immutable: Tables whose rows a target cannot change once they are there.
+        facts: What there is to know of both sides besides their rows.
         undeletes: Restore what the target has only marked as deleted.
-        mends: Whether a row that the target lacks, or has less of, is sent whoever lost it.
-        is_limit: Whether a column (table, name, the source's value) differs because of what the
-            kind of target cannot be told.
-        fixed: Columns that never change, by table: a row with others is another thing.
         refused: Units of the target that are another thing: nothing of the source's goes there.
-        refuses: Why the target cannot take a row as the source has it, or "".
     """
 
     base: Base
     wish: Wish
     book: ActionBook
-    completes: bool = False
+    can: Capabilities = DATABASE
+    facts: Facts = NOTHING_KNOWN
     new: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     absent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    is_newer: Callable[[str, str], bool] = lambda _table, _key: False
-    immutable: frozenset[str] = frozenset()
     undeletes: bool = False
-    mends: Callable[[str, Values, Values | None], bool] = lambda _table, _mine, _theirs: False
-    is_limit: Callable[[str, str, object], bool] = lambda _table, _column, _value: False
-    fixed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
-    refuses: Callable[[str, Values], str] = lambda _table, _row: ""
     plan: RowPlan = field(default_factory=RowPlan)
+
+    def __post_init__(self) -> None:
+        """Limits look at what is decided as it is decided."""
+        self._limits = Limits(self.can, self.facts, self.refused, self.absent, self.new)
 
     def take(self, sides: Sides, sift: Callable[[Found], Found] = lambda found: found) -> None:
         """Plan what becomes of the rows of a table.
@@ -171,19 +156,15 @@ class RowPlanner:
             return
         if self._is_of_absent(row):
             return
-        digest = row.whole(row.mine)
-        state = state_of(digest, ABSENT, row.base_digest(row.mine))
-        outcome = decide(state, self.wish, is_newer=self._is_newer(row))
+        state = state_of(row.whole(row.mine), ABSENT, row.base_digest(row.mine))
         was_refused = row.was_refused(row.mine)
+        outcome = self._outcome_here(row, state)
         if state is State.SOURCE_CHANGED and was_refused:
             state = State.UNKNOWN
-        is_loose = state in {State.UNKNOWN, State.SOURCE_CHANGED} and row.table.name in ROWWISE
-        mends = row.mine is not None and self.mends(row.table.name, row.mine.values, None)
-        if is_loose or mends or (state is State.UNKNOWN and self.completes):
-            outcome = Outcome.SEND
         change = row.one_sided()
         if outcome is Outcome.SEND and row.mine is not None:
-            if why := self.refuses(row.table.name, row.mine.values):
+            why = self._limits.not_again(row) if state in _EDITED else ""
+            if why := why or self._limits.refuses(row, row.mine.values):
                 self._stays(row, Outcome.CONFLICT, change, why, None)
                 return
             kind = ActionKind.CREATE if row.is_unit else ActionKind.UPDATE
@@ -193,7 +174,7 @@ class RowPlanner:
             self._note(row, kind, change, why)
             if row.is_unit:
                 self.new[row.table.name].add(row.owner[1])
-            if not self.completes:
+            if not self.can.in_steps:
                 self.plan.inserts[row.table.name][row.key] = row.owner
             self.plan.touched.add(row.owner)
             return
@@ -204,6 +185,18 @@ class RowPlanner:
             State.UNKNOWN: "the target does not have it",
         }[state]
         self._stays(row, outcome, change, why, None)
+
+    def _outcome_here(self, row: SidedRow, state: State) -> Outcome:
+        """What is done about a row that the target lacks."""
+        is_unknown = state is State.UNKNOWN or (
+            state is State.SOURCE_CHANGED and row.was_refused(row.mine)
+        )
+        is_loose = row.table.name in ROWWISE and state not in _EDITED
+        comes_again = row.is_unit and self.wish.puts_back and state in _EDITED
+        is_unfinished = is_unknown and self.can.in_steps
+        if is_loose or comes_again or is_unfinished or self._limits.of(row).grows:
+            return Outcome.SEND
+        return decide(state, self.wish, is_newer=self._is_newer(row))
 
     def _is_of_absent(self, row: SidedRow) -> bool:
         """Whether a row belongs to something that stays away from the target."""
@@ -221,7 +214,7 @@ class RowPlanner:
         state = state_of(ABSENT, row.whole(row.theirs), row.base_digest(row.theirs))
         change = row.one_sided()
         if state in {State.UNKNOWN, State.TARGET_EDITED}:
-            is_nobodys = state is State.UNKNOWN and self.completes
+            is_nobodys = state is State.UNKNOWN and self.can.in_steps
             if not row.is_servers_own and not is_nobodys:
                 self.book.add(
                     Action(ActionKind.KEEP, row.unit, row.name, change, "only the target has it")
@@ -232,6 +225,9 @@ class RowPlanner:
             self._stays(row, Outcome.KEEP, change, why, row.theirs)
             return
         outcome = decide(state, self.wish)
+        if outcome is Outcome.SEND and not self._limits.of(row).removes:
+            self._stays_for_good(row, change)
+            return
         if outcome is Outcome.SEND:
             kind = ActionKind.DELETE if row.is_unit else ActionKind.UPDATE
             self._note(row, kind, change, _over({state}))
@@ -251,7 +247,7 @@ class RowPlanner:
             name: state_of(digest, theirs.digests[name], row.base_column(name))
             for name, digest in mine.digests.items()
             if digest != theirs.digests[name]
-            and not self.is_limit(row.table.name, name, mine.values[name])
+            and not self._limits.is_limit(row, name, mine.values[name])
             and not (name == DELETED_TIME and _are_deleted(mine, theirs))
         }
         if _is_deleted_version(row, mine) and row.is_known:
@@ -259,7 +255,7 @@ class RowPlanner:
             self.refused.add(row.owner)
             self.plan.disputed[row.table.name].add(mine.key_digest)
             return
-        if others := self.fixed.get(row.table.name, frozenset()) & states.keys():
+        if others := self._limits.of(row).fixed & states.keys():
             self.refused.add(row.owner)
             some = {name: states[name] for name in sorted(others)}
             keeps = all(decide(state, self.wish) is Outcome.KEEP for state in some.values())
@@ -270,7 +266,7 @@ class RowPlanner:
         for name, outcome in self._outcomes(row, states, theirs).items():
             by_outcome[outcome][name] = states[name]
         sent = by_outcome.pop(Outcome.SEND, {})
-        if sent and (why := self.refuses(row.table.name, mine.values)):
+        if sent and (why := self._limits.refuses(row, mine.values)):
             self._columns_stay(row, Outcome.CONFLICT, sent, why)
         elif sent and Outcome.CONFLICT in by_outcome:
             # Half of a change may be worse than none.
@@ -283,8 +279,8 @@ class RowPlanner:
             self.plan.touched.add(row.owner)
         for outcome, columns in by_outcome.items():
             why = _over(_telling(columns)) or State.SOURCE_CHANGED.value
-            if outcome is Outcome.CONFLICT and row.table.name in self.immutable:
-                why += "; MLflow's REST API has no way to change it"
+            if outcome is Outcome.CONFLICT and not self._limits.of(row).changes:
+                why += f"; {self.can.cannot('change')}"
             self._columns_stay(row, outcome, columns, why)
 
     def _columns_stay(
@@ -307,7 +303,7 @@ class RowPlanner:
 
     def _of_column(self, row: SidedRow, column: str, state: State, theirs: Row) -> Outcome:
         """What is done about a column that differs."""
-        if state is State.UNKNOWN and self._is_unfinished(row, column, theirs):
+        if state is State.UNKNOWN and self._limits.is_unfinished(row, column, theirs):
             return Outcome.SEND
         mine = row.mine.values if row.mine is not None else {}
         is_deleted = column in LIFECYCLE.get(row.table.name, ()) and (
@@ -316,18 +312,17 @@ class RowPlanner:
         )
         if is_deleted and self.undeletes:
             return Outcome.SEND
-        if state is State.TARGET_EDITED and self.mends(row.table.name, mine, theirs.values):
-            return Outcome.SEND
+        if (
+            state is State.TARGET_EDITED
+            and (ahead := self._limits.is_ahead(row, theirs)) is not None
+        ):
+            return Outcome.KEEP if ahead else Outcome.SEND
         outcome = decide(state, self.wish, is_newer=self._is_newer(row))
-        is_fixed = outcome is Outcome.SEND and row.table.name in self.immutable
+        is_fixed = outcome is Outcome.SEND and not self._limits.of(row).changes
         return Outcome.CONFLICT if is_fixed else outcome
 
-    def _is_unfinished(self, row: SidedRow, column: str, theirs: Row) -> bool:
-        first = _FIRST_VALUES.get(row.table.name, {}).get(column, frozenset())
-        return self.completes and theirs.values[column] in first
-
     def _is_newer(self, row: SidedRow) -> bool:
-        return self.wish.unknown == "ours" and self.is_newer(*row.owner)
+        return self.wish.unknown == "ours" and self.facts.is_newer(*row.owner)
 
     # --- What comes of it -------------------------------------------------------------------------
 
@@ -335,6 +330,13 @@ class RowPlanner:
         if row.mine is not None:
             self.plan.sent[row.table.name].add(row.mine.key_digest)
         self.book.add(Action(kind, row.unit, row.name, changes, why))
+
+    def _stays_for_good(self, row: SidedRow, changes: tuple[Change, ...]) -> None:
+        """What the source has no more, and the kind of target cannot remove."""
+        why = self.can.cannot("remove")
+        self.book.add(Action(ActionKind.LEAVE_OUT, row.unit, row.name, changes, why))
+        name = "/".join(map(str, row.key))
+        self.plan.left_out.append((row.table.name, name, why))
 
     def _stays(  # noqa: PLR0917 -- what is told of it
         self,

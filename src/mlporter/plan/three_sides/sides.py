@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-__all__ = ["ABSENT", "Digest", "Outcome", "State", "Wish", "decide", "state_of"]
+__all__ = ["ABSENT", "Digest", "Outcome", "Side", "State", "Wish", "decide", "state_of"]
 
 Digest = int
 """Of a value of a column, or of a row that is there; see `mlporter.plan.three_sides.digests`."""
@@ -68,6 +68,7 @@ class Wish:
             target's is newer, or kept (theirs) and remembered as edited there from now on.
         force: Also then; and over what was edited at the target.
         deletes: Delete what the source has no more.
+        puts_back: Make things again that were sent, and that somebody removed at the target.
     """
 
     updates: bool = False
@@ -76,6 +77,7 @@ class Wish:
     unknown: Side = "conflict"
     force: bool = False
     deletes: bool = False
+    puts_back: bool = False
 
 
 _SIDES = {"conflict": Outcome.CONFLICT, "ours": Outcome.SEND, "theirs": Outcome.KEEP}

@@ -6,9 +6,10 @@ of it, so that one which was not kept, or is older than its digest, is never tak
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue.types import Kind
+from mlporter.plan.three_sides.actions import NOT_KNOWN
 from mlporter.plan.three_sides.digests import value_digest
 
 if TYPE_CHECKING:
@@ -19,20 +20,10 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["LONGEST", "NOT_KNOWN", "kept_columns", "kept_values", "sent_value"]
+__all__ = ["LONGEST", "kept_columns", "kept_values", "sent_value"]
 
 LONGEST = 200
 """Characters of the longest text that is kept."""
-
-
-class _NotKnown:
-    """That nobody knows what was last sent, or that it is too large or too secret to be kept."""
-
-    def __repr__(self) -> str:
-        return "not known"
-
-
-NOT_KNOWN: Final = _NotKnown()
 
 
 def kept_columns(table: Table) -> tuple[str, ...]:

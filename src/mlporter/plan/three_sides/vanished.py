@@ -13,6 +13,7 @@ import pyarrow as pa
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import RefusedError
+from mlporter.plan.capabilities import OWN_TAGS
 from mlporter.plan.deleted_rows import LIFECYCLE, Update
 from mlporter.plan.three_sides.actions import Action, ActionKind
 from mlporter.plan.three_sides.base import groups_of
@@ -38,8 +39,6 @@ _FEW = 10
 
 _VERSION = "model_versions"
 _ALIASES = "registered_model_aliases"
-_ALIASES = "registered_model_aliases"
-_OWN_TAGS = (source_tags.OURS, "mlflow.")
 _KINDS = (*(e for e in ENTITIES if e not in {"secrets", "model_definitions"}), MODELS, EXPERIMENTS)
 """What is deleted, in an order in which what others refer to comes last."""
 _CAREFUL: Mapping[Side, Side] = {"ours": "conflict", "conflict": "conflict", "theirs": "theirs"}
@@ -297,7 +296,7 @@ def _plain(name: str, sides: Sides) -> Iterator[Any]:
             yield batch
             continue
         keys = batch.column(batch.schema.names.index(column)).to_pylist()
-        own = [at for at, key in enumerate(keys) if not str(key).startswith(_OWN_TAGS)]
+        own = [at for at, key in enumerate(keys) if not str(key).startswith(OWN_TAGS)]
         yield batch.take(pa.array(own, pa.int64())) if len(own) < len(keys) else batch
 
 

@@ -9,6 +9,8 @@ from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.stores.protocols import Among
+from mlporter.stores.rows.other_places import OTHER, other_places
+from mlporter.stores.rows.skill_places import skill_places
 from mlporter.stores.rows.spool import SortedLookup
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
@@ -109,8 +111,12 @@ class StoreFiles:
         yield from self._logged_models(experiments)
         yield from self._model_versions()
         yield from strangers()
+        for found in other_places(self._reader):
+            if found.file_owner is None:
+                yield Owner(OTHER, found.owner, found.uri, expects_files=True)
         for run, uri, number in rows_of(self._reader, "runs", _RUN):
             yield _owner("run", run, uri, number, experiments)
+        yield from self._skill_versions()
         if any(table.name == "trace_tags" for table in self._reader.tables):
             yield from self._traces(experiments)
             for trace, uri in self._tagged(_ARCHIVE_LOCATION):
@@ -131,6 +137,10 @@ class StoreFiles:
         }
         for owner in sorted(own):
             yield Owner("model_version", owner, own[owner], expects_files=True)
+
+    def _skill_versions(self) -> Iterator[Owner]:
+        for owner, place in sorted(skill_places(self._reader).items()):
+            yield Owner("skill_version", owner, place.uri, expects_files=not place.is_deleted)
 
     def _traces(self, experiments: dict[int, str]) -> Iterator[Owner]:
         lookup = SortedLookup(

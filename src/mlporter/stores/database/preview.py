@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.presence import is_folder, is_there
-from mlporter.catalogue import TABLES
+from mlporter.catalogue import HEAD_REVISION, RETIRED_COLUMNS, TABLES, is_newer
 from mlporter.catalogue.types import Kind
-from mlporter.errors import RevisionError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import (
     AuthDatabase,
@@ -16,9 +16,16 @@ from mlporter.stores.database.auth_database import (
     open_auth,
 )
 from mlporter.stores.database.engines.snapshots import snapshot_of
-from mlporter.stores.database.schema.creation import check_can_create
+from mlporter.stores.database.history.shape import tables_at
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
+from mlporter.stores.database.schema.revision import read_revision
+from mlporter.stores.database.schema.scripts import installed_scripts
+from mlporter.stores.database.schema.standing import (
+    check_standing,
+    how_to_hold,
+    revision_to_make,
+)
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.database.target import is_fresh
 from mlporter.stores.protocols import points_by_run
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Among
 
-__all__ = ["NothingThere", "Preview", "has_no_tables", "open_preview"]
+__all__ = ["NothingThere", "Preview", "has_no_tables", "open_preview", "revision_there"]
 
 
 class NothingThere:
@@ -40,8 +47,9 @@ class NothingThere:
 
     limits = None
 
-    def __init__(self, tables: tuple[Table, ...] = TABLES) -> None:
+    def __init__(self, tables: tuple[Table, ...] = TABLES, revision: str = HEAD_REVISION) -> None:
         self.tables = tables
+        self.revision = revision
 
     def read(
         self,
@@ -72,7 +80,12 @@ class Preview:
         self.address = address
         self._inner = inner
         self._auth = auth
+        self.revision = _revision(inner)
         self.tables = auth.among(inner.tables) if auth is not None else inner.tables
+
+    def how_to_hold(self, revision: str) -> str:
+        """What to do for it to hold all of a newer schema."""
+        return how_to_hold(revision, installed_scripts(), self.address)
 
     @property
     def enforces_caps(self) -> bool:
@@ -114,16 +127,28 @@ class Preview:
         self._inner.close()
 
 
-def open_preview(address: Address, revision: str, auth: Address | None = None) -> Preview:
+def _revision(inner: DatabaseSource | NothingThere) -> str:
+    return inner.revision if isinstance(inner, NothingThere) else inner.description.revision
+
+
+def open_preview(
+    address: Address, revision: str, auth: Address | None = None, *, tables: tuple[Table, ...] = ()
+) -> Preview:
     """Look at a database that rows of a schema revision would go to, and at that of its users.
 
+    Args:
+        address: Where.
+        revision: Of the rows.
+        auth: Where the users go, if that is another database.
+        tables: The source's: a schema that is made for them has the same ones.
+
     Raises:
-        RevisionError: it is at another revision, or MLflow would make one at another.
+        RevisionError: it is at a revision that they do not go into, or MLflow would make such one.
         UnreachableError: it cannot be reached.
     """
     users = None if auth is None else _open_users(auth, address)
     try:
-        return Preview(address, _open(address, revision), users)
+        return Preview(address, _open(address, revision, tables), users)
     except BaseException:
         if users is not None:
             users.close()
@@ -140,20 +165,58 @@ def _open_users(auth: Address, address: Address) -> AuthDatabase:
         raise
 
 
-def _open(address: Address, revision: str) -> DatabaseSource | NothingThere:
+def _open(
+    address: Address, revision: str, tables: tuple[Table, ...]
+) -> DatabaseSource | NothingThere:
     if has_no_tables(address):
-        check_can_create(revision, address)
-        kept = tuple(table for table in TABLES if table.kind is not Kind.UNKNOWN)
-        return NothingThere(kept)
-    source = DatabaseSource(address, older=False)
-    if source.description.revision != revision:
+        made = revision_to_make(revision, installed_scripts(), address)
+        return NothingThere(_as_made(made, tables if made == revision else ()), made)
+    source = DatabaseSource(address, older=False, exactly=revision)
+    try:
+        check_standing(source.description.revision, revision, installed_scripts(), address)
+    except BaseException:
         source.close()
-        raise RevisionError(
-            f"its schema is at revision {source.description.revision}, the source is at {revision}",
-            subject=str(address),
-            hint="use the same MLflow release on both sides",
-        )
+        raise
     return source
+
+
+def _as_made(revision: str, tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    """The tables that MLflow makes at a revision, of which these are the source's."""
+    here = {table.name: table for table in tables}
+    own = tuple(table for table in tables if table.kind is Kind.NEWER)
+    known = tables_at(revision)
+    return (*(_with_more(revision, table, here.get(table.name)) for table in known), *own)
+
+
+def _with_more(revision: str, table: Table, here: Table | None) -> Table:
+    """A table with columns that the catalogue does not know, or knows no more."""
+    more = tuple(
+        column
+        for column in (here.columns if here is not None else ())
+        if column.name not in table.by_name
+        and (is_newer(revision) or (table.name, column.name) in RETIRED_COLUMNS)
+    )
+    return replace(table, columns=table.columns + more) if more else table
+
+
+def revision_there(address: Address) -> str | None:
+    """The schema revision that a database is at; None where it has no tables yet.
+
+    Raises:
+        RefusedError: it is none of MLflow's.
+        UnreachableError: it cannot be reached.
+    """
+    if has_no_tables(address):
+        return None
+    snapshot = snapshot_of(address, part=True)
+    try:
+        connection = snapshot.connect()
+        try:
+            return read_revision(connection, actual_tables(connection), address)
+        finally:
+            connection.close()
+    finally:
+        snapshot.close()
 
 
 def has_no_tables(address: Address) -> bool:

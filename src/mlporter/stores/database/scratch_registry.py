@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.catalogue import HEAD_REVISION, TABLES
+from mlporter.catalogue import HEAD_REVISION
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.engines import sqlite
+from mlporter.stores.database.history.shape import tables_at
 from mlporter.stores.database.source import DatabaseReader
 
 if TYPE_CHECKING:
@@ -41,23 +42,25 @@ class ScratchRegistry:
         folder: The private folder that it is in; what else is put there is forgotten with it.
     """
 
-    def __init__(self, subject: str) -> None:
+    def __init__(self, subject: str, revision: str = HEAD_REVISION) -> None:
         """Make it in the system's temporary folder, for its owner only.
 
         Args:
             subject: What the rows are of, for errors; redacted.
+            revision: Whose tables and columns it has; of what is appended, the rest is dropped.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="mlporter-"))
         self._lock = Lock()
-        self._by_name = {table.name: table for table in TABLES}
+        tables = tables_at(revision)
+        self._by_name = {table.name: table for table in tables}
         try:
             path = self.folder / "scratch.db"
             path.touch()
             self._connection = sqlite.open_scratch(path, subject)
-            for table in TABLES:
+            for table in tables:
                 self._connection.execute(_create(table))
             self._connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
-            self._connection.execute(f"INSERT INTO alembic_version VALUES ('{HEAD_REVISION}')")
+            self._connection.execute(f"INSERT INTO alembic_version VALUES ('{revision}')")
             address = Address(AddressKind.SQLITE, subject, path)
             self.reader = DatabaseReader(address, lambda: self._connection)
         except BaseException:
@@ -82,7 +85,7 @@ class ScratchRegistry:
     def append_rows(self, table: str, rows: Iterable[Mapping[str, object]]) -> int:
         """Append rows given as values by column name; what is not given is NULL."""
         found = list(rows)
-        if not found:
+        if not found or table not in self._by_name:
             return 0
         schema = pa.schema(
             [pa.field(field.name, field.type) for field in self._by_name[table].schema]

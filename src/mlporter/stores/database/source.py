@@ -7,26 +7,41 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.moved_artifacts import FOLDERS
-from mlporter.catalogue import HEAD_REVISION, TABLES
+from mlporter.catalogue import BY_NAME
+from mlporter.catalogue import is_newer as is_newer_revision
+from mlporter.catalogue.found import found_note
 from mlporter.catalogue.types import Kind
-from mlporter.errors import RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.snapshots import snapshot_of
-from mlporter.stores.database.history import Relation, as_newest, losses
+from mlporter.stores.database.history import Relation, as_newer, losses
+from mlporter.stores.database.history.shape import check_whole, shape_for
 from mlporter.stores.database.mysql.limits import limits_of
-from mlporter.stores.database.schema.reflection import actual_tables, as_catalogue
-from mlporter.stores.database.schema.revision import check_revision, is_as_it_is, read_revision
+from mlporter.stores.database.schema.foreign_keys import foreign_keys
+from mlporter.stores.database.schema.newer import lacking, mlflows_own
+from mlporter.stores.database.schema.reflection import (
+    actual_tables,
+    as_catalogue,
+    declared_columns,
+)
+from mlporter.stores.database.schema.revision import (
+    check_needed,
+    check_revision,
+    is_as_it_is,
+    read_revision,
+)
+from mlporter.stores.database.schema.scripts import installed_scripts
 from mlporter.stores.database.schema.user_rows import UserRows, has_users
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
 from mlporter.stores.rows.filters import columns_with, rows_among
+from mlporter.stores.rows.other_places import outside_places, with_new_places
 from mlporter.stores.rows.point_counts import ANY_POINTS, POINTS, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -43,8 +58,8 @@ __all__ = ["DatabaseReader", "DatabaseSource"]
 class DatabaseReader:
     """Reads tables over connections that see one and the same state of the database.
 
-    A table of an older schema is read as the newest has it; see `history`. `revision` is then the
-    newest, and `stored_revision` the database's own.
+    A table of an older schema is read as a newer one has it; see `history`. `revision` is then the
+    newer, and `stored_revision` the database's own.
 
     PostgreSQL streams one table at a time over a connection, so another one is opened (into the
     same snapshot) when two are read side by side; SQLite's one connection streams several, and so
@@ -52,7 +67,12 @@ class DatabaseReader:
     """
 
     def __init__(
-        self, address: Address, connections: Callable[[], Connection], *, older: bool = False
+        self,
+        address: Address,
+        connections: Callable[[], Connection],
+        *,
+        older: bool = False,
+        exactly: str = "",
     ) -> None:
         """Look what is there.
 
@@ -60,6 +80,7 @@ class DatabaseReader:
             address: Where, for messages.
             connections: Opens another connection.
             older: Read a schema that is older than the catalogue's as if it had been upgraded.
+            exactly: A revision that is read as it is, though it is older.
 
         Raises:
             RefusedError: it is no schema of MLflow's; RevisionError: of none that is read here.
@@ -75,15 +96,23 @@ class DatabaseReader:
                 self.actual = actual_tables(connection)
                 self.stored_revision = read_revision(connection, self.actual, address)
                 self.users = UserRows(self.actual, connection) if has_users(self.actual) else None
-            check_revision(self.stored_revision, address, tuple(self.actual), older=older)
-            _check_whole(self.stored_revision, self.actual, address)
+                is_newer = is_newer_revision(self.stored_revision)
+                keys = foreign_keys(connection) if is_newer else ()
+            self._check(older=older, exactly=exactly)
             self.revision = self.stored_revision
-            self.tables = as_catalogue(self.actual)
+            self.is_sure = not is_newer or self.revision in installed_scripts().revisions
+            names = installed_scripts().tables if self.is_sure else frozenset[str]()
+            own = mlflows_own(self.actual, keys, names) if is_newer else frozenset[str]()
+            self.tables = as_catalogue(self.actual, own, keys)
+            if is_newer:
+                reasons = tuple(lacking(self.tables, declared_columns(self.actual)))
+                check_needed(self.revision, reasons, address)
             self._relations: dict[str, Relation] = {}
-            if not is_as_it_is(self.stored_revision):
-                self.revision = HEAD_REVISION
-                self.tables, self._relations = as_newest(
-                    self.actual, self.tables, self.stored_revision, address
+            if not is_newer and not is_as_it_is(self.revision) and self.revision != exactly:
+                self.revision = shape_for(self.stored_revision)
+                revisions = (self.stored_revision, self.revision)
+                self.tables, self._relations = as_newer(
+                    self.actual, self.tables, revisions, address
                 )
             if self.users is not None and (older or self.users.is_writable):
                 self.tables += self.users.tables
@@ -91,6 +120,23 @@ class DatabaseReader:
             self.close()
             raise
         self.by_name = {table.name: table for table in self.tables}
+        if is_newer:
+            self._find_places()
+
+    def _find_places(self) -> None:
+        """Look which new columns hold artifact URIs."""
+        try:
+            self.tables = tuple(with_new_places(self.tables, self))
+        except BaseException:
+            self.close()
+            raise
+        self.by_name = {table.name: table for table in self.tables}
+
+    def _check(self, *, older: bool, exactly: str) -> None:
+        if self.stored_revision != exactly:
+            tables = tuple(self.actual)
+            check_revision(self.stored_revision, self.address, tables, older=older)
+        check_whole(self.stored_revision, self.actual, self.address)
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:
@@ -176,6 +222,8 @@ class DatabaseReader:
         """
         yield from losses(self._relations, self._raw)
         yield from self._careful.entries()
+        if is_newer_revision(self.revision):
+            yield from outside_places(self)
         if self.users is not None:
             with self.borrowed() as connection:
                 yield from self.users.losses(connection)
@@ -205,22 +253,6 @@ class DatabaseReader:
             self._free.clear()
 
 
-def _check_whole(revision: str, actual: Mapping[str, object], address: Address) -> None:
-    """Refuse a schema that lacks a table: a view in its place, say, would be left out in silence.
-
-    Raises:
-        RefusedError: naming the tables.
-    """
-    lacking = {table.name for table in TABLES} - set(actual)
-    if revision == HEAD_REVISION and lacking:
-        raise RefusedError(
-            f"its schema lacks tables of revision {HEAD_REVISION}",
-            subject=str(address),
-            hint="MLflow made them as tables; a view or a renamed table is not read",
-            reasons=tuple(f"there is no table {name}" for name in sorted(lacking)),
-        )
-
-
 def _chosen(table: Table, names: tuple[str, ...] | None) -> tuple[Column, ...]:
     if names is None:
         return tuple(c for c in table.columns if not c.generated)
@@ -243,6 +275,7 @@ class DatabaseSource:
         workers: int = 4,
         orphans: bool = False,
         older: bool = True,
+        exactly: str = "",
         part: bool = False,
         allowed: tuple[Path, ...] = (),
     ) -> None:
@@ -254,12 +287,15 @@ class DatabaseSource:
             workers: How many places are listed at a time.
             orphans: List also files that no row points to.
             older: Read a database of an older MLflow as if it had been upgraded.
+            exactly: A revision that is read as it is, though it is older.
             part: Only a part will be read; see `SqliteSnapshot`.
             allowed: Folders of this machine that rows may name, besides its own.
         """
         self._snapshot = snapshot_of(address, part=part)
         try:
-            self._reader = DatabaseReader(address, self._snapshot.connect, older=older)
+            self._reader = DatabaseReader(
+                address, self._snapshot.connect, older=older, exactly=exactly
+            )
         except BaseException:
             self._snapshot.close()
             raise
@@ -287,6 +323,8 @@ class DatabaseSource:
             revision=reader.revision,
             consistency="snapshot",
             stored_revision=own if own != reader.revision else None,
+            as_found=found_note(reader.revision, reader.tables, BY_NAME),
+            unsure=not reader.is_sure,
         )
 
     @property
@@ -311,7 +349,7 @@ class DatabaseSource:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of how it was read."""
-        return self._files.notes
+        return _with_note(self.description, self._files.notes)
 
     def losses(self) -> Iterator[LeftOut]:
         """What of an older schema's values the newest schema has no room for."""
@@ -342,6 +380,10 @@ class DatabaseSource:
         """End the snapshot."""
         self._reader.close()
         self._snapshot.close()
+
+
+def _with_note(description: Description, notes: tuple[str, ...]) -> tuple[str, ...]:
+    return (description.as_found, *notes) if description.as_found else notes
 
 
 def _folder(address: Address) -> Path | None:

@@ -11,20 +11,25 @@ import pyarrow as pa
 
 from mlporter import stopping
 from mlporter.artifacts.disk.presence import is_there
-from mlporter.catalogue import is_older
 from mlporter.catalogue.types import Kind, Table
-from mlporter.errors import MlporterError, RefusedError, RevisionError
+from mlporter.errors import MlporterError, RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import AuthDatabase, open_auth_for_writing
 from mlporter.stores.database.connection.bulk_load import bulk_load, set_sequences
 from mlporter.stores.database.connection.connection import quoted
-from mlporter.stores.database.connection.sql_filters import literal
+from mlporter.stores.database.connection.sql_filters import literal_of, where_key
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.engines.sqlite_staging import Staging
 from mlporter.stores.database.mysql.limits import limits_of
-from mlporter.stores.database.schema.creation import check_can_create, create_schema
+from mlporter.stores.database.schema.creation import create_schema, upgrade_schema
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
+from mlporter.stores.database.schema.scripts import installed_head, installed_scripts
+from mlporter.stores.database.schema.standing import (
+    check_standing,
+    how_to_hold,
+    revision_to_make,
+)
 from mlporter.stores.database.source import DatabaseReader, DatabaseSource
 
 if TYPE_CHECKING:
@@ -44,16 +49,30 @@ class DatabaseTarget:
 
     Rows written can be read back (`read`) before they are committed. `rollback` leaves the
     database as it was found; a new SQLite file appears under its name only with `commit`.
+
+    A schema that was made for this, at the revision of the rows, is upgraded with `commit`, which
+    says so in `upgraded_to`, or else in `not_upgraded` why MLflow could not.
     """
 
-    def __init__(self, address: Address, connection: Connection, staged: Staging | None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        connection: Connection,
+        staged: Staging | None,
+        *,
+        exactly: str = "",
+        is_new: bool = False,
+    ) -> None:
+        self._is_new = is_new
+        self.upgraded_to: str | None = None
+        self.not_upgraded: str | None = None
         self._auth: AuthDatabase | None = None
         self.address = address
         self._connection = connection
         self._staged = staged
         self._ending = Lock()
         self._committed = False
-        self._reader = DatabaseReader(address, lambda: connection)
+        self._reader = DatabaseReader(address, lambda: connection, exactly=exactly)
         self.revision = self._reader.revision
         self.tables = self._reader.tables
         self._by_name = self._reader.by_name
@@ -84,19 +103,9 @@ class DatabaseTarget:
         """What it says itself of what it can hold, or None."""
         return limits_of(self._reader)
 
-    def check_revision(self, revision: str) -> None:
-        """Refuse rows of another schema revision than this database's.
-
-        Raises:
-            RevisionError: the revisions differ.
-        """
-        if self.revision != revision:
-            older = is_older(self.revision)
-            raise RevisionError(
-                f"its schema is at revision {self.revision}, the source is at {revision}",
-                subject=str(self.address),
-                hint=self.address.upgrade_command if older else "its MLflow is not the source's",
-            )
+    def how_to_hold(self, revision: str) -> str:
+        """What to do for it to hold all of a newer schema."""
+        return how_to_hold(revision, installed_scripts(), self.address)
 
     @property
     def is_fresh(self) -> bool:
@@ -156,13 +165,13 @@ class DatabaseTarget:
         self, table: Table, key: tuple[object, ...], values: Iterable[tuple[str, object]]
     ) -> None:
         """Change some columns of the row with this key."""
-        changes = ", ".join(f"{quoted(name)} = {_literal(value)}" for name, value in values)
-        where = _where(table.key, key)
+        changes = ", ".join(f"{quoted(name)} = {literal_of(value)}" for name, value in values)
+        where = where_key(table.key, key)
         self._connection.execute(f"UPDATE {quoted(table.name)} SET {changes} WHERE {where}")
 
     def remove(self, table: str, columns: tuple[str, ...], key: tuple[object, ...]) -> None:
         """Delete the rows in which these columns hold these values."""
-        self._connection.execute(f"DELETE FROM {quoted(table)} WHERE {_where(columns, key)}")
+        self._connection.execute(f"DELETE FROM {quoted(table)} WHERE {where_key(columns, key)}")
 
     def finish(self) -> None:
         """Make the next experiment get a free id."""
@@ -204,11 +213,30 @@ class DatabaseTarget:
             self._connection.execute("COMMIT")
             self._committed = self._staged is None
             self._connection.close()
+            self._upgrade()
             if self._staged is not None:
                 self._staged.settle()
                 self._committed = True
             if self._auth is not None:
                 self._auth.commit()
+
+    def _upgrade(self) -> None:
+        """Let MLflow upgrade a schema that was made at an older revision, for its rows.
+
+        In a file that has no name yet, a failure undoes everything. Elsewhere what is committed
+        is whole, and stays.
+        """
+        head = installed_head()
+        if not self._is_new or head == self.revision:
+            return
+        try:
+            upgrade_schema(self.address, self._staged.path if self._staged else None)
+        except MlporterError as error:
+            if self._staged is not None:
+                raise
+            self.not_upgraded = str(error)
+        else:
+            self.upgraded_to = head
 
     def rollback(self) -> bool:
         """Undo everything, and say whether that was still possible; never fails."""
@@ -226,26 +254,17 @@ class DatabaseTarget:
             return True
 
 
-def _where(columns: tuple[str, ...], key: tuple[object, ...]) -> str:
-    pairs = zip(columns, key, strict=True)
-    return " AND ".join(f"{quoted(name)} = {_literal(value)}" for name, value in pairs)
-
-
-def _literal(value: object) -> str:
-    """A value of a key, a name or a time, as SQL."""
-    if value is None:
-        return "NULL"
-    return literal(value if isinstance(value, int) else str(value))
-
-
 def is_fresh(reader: DatabaseReader | DatabaseSource) -> bool:
     """Whether a database holds nothing but what MLflow puts into a new one."""
     for table in reader.tables:
-        count = reader.count(table.name) if table.kind in {Kind.KEPT, Kind.SECRET} else 0
+        count = reader.count(table.name) if table.kind in _HELD else 0
         if count and (table.name not in _FRESH or count > 1 or not _is_fresh_row(reader, table)):
             return False
     return True
 
+
+_HELD = frozenset({Kind.KEPT, Kind.SECRET, Kind.NEWER})
+"""Tables with rows that are somebody's."""
 
 _FRESH: dict[str, dict[str, object]] = {
     "workspaces": {"name": "default"},
@@ -288,7 +307,7 @@ def _open(address: Address, revision: str) -> DatabaseTarget:
     else:
         target = _open_postgresql(address, revision)
     try:
-        target.check_revision(revision)
+        check_standing(target.revision, revision, installed_scripts(), address)
     except BaseException:
         target.rollback()
         raise
@@ -301,13 +320,13 @@ def _open_sqlite(address: Address, revision: str) -> DatabaseTarget:
         raise RefusedError("has no file", subject=str(address))
     if is_there(path) and path.stat().st_size:
         connection = sqlite.open_writer(path, str(address))
-        return _begin(address, connection)
-    check_can_create(revision, address)
+        return _begin(address, connection, exactly=revision)
+    made = revision_to_make(revision, installed_scripts(), address)
     staged = Staging(path, str(address))
     try:
-        create_schema(address, staged.path)
+        create_schema(address, made, staged.path)
         connection = sqlite.open_writer(staged.path, str(address))
-        return _begin(address, connection, staged)
+        return _begin(address, connection, staged, exactly=made, is_new=True)
     except BaseException:
         staged.remove()
         raise
@@ -318,14 +337,15 @@ def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
     try:
         # For the session: two must not create the schema at a time either.
         _lock(address, connection, "pg_try_advisory_lock")
-        if not actual_tables(connection):
+        is_new = not actual_tables(connection)
+        if is_new:
             check_not_beside(address, connection)
-            check_can_create(revision, address)
-            create_schema(address)
+            revision = revision_to_make(revision, installed_scripts(), address)
+            create_schema(address, revision)
     except BaseException:
         connection.close()
         raise
-    return _begin(address, connection)
+    return _begin(address, connection, exactly=revision, is_new=is_new)
 
 
 def _open_mysql(address: Address, revision: str) -> DatabaseTarget:
@@ -333,19 +353,25 @@ def _open_mysql(address: Address, revision: str) -> DatabaseTarget:
     try:
         # For as long as the connection lasts, as what creates tables ends a transaction.
         _check_alone(address, alone=mysql.lock(connection))
-        if not actual_tables(connection):
-            check_can_create(revision, address)
+        is_new = not actual_tables(connection)
+        if is_new:
+            revision = revision_to_make(revision, installed_scripts(), address)
             mysql.check_can_hold(address, connection)
-            create_schema(address)
+            create_schema(address, revision)
         mysql.check_engines(address, connection)
     except BaseException:
         connection.close()
         raise
-    return _begin(address, connection)
+    return _begin(address, connection, exactly=revision, is_new=is_new)
 
 
 def _begin(
-    address: Address, connection: Connection, staged: Staging | None = None
+    address: Address,
+    connection: Connection,
+    staged: Staging | None = None,
+    *,
+    exactly: str,
+    is_new: bool = False,
 ) -> DatabaseTarget:
     try:
         if connection.dialect.name == "sqlite":
@@ -355,7 +381,7 @@ def _begin(
         else:
             postgresql.begin_writing(connection)
             _lock(address, connection, "pg_try_advisory_xact_lock")
-        return DatabaseTarget(address, connection, staged)
+        return DatabaseTarget(address, connection, staged, exactly=exactly, is_new=is_new)
     except BaseException:
         connection.close()
         raise

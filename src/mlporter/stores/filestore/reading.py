@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.stopping import Pool
 from mlporter.stores.addresses.file_store_folders import META, RESERVED, TRASH, is_file_store
+from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.filestore.experiments import Experiment, find_experiments, settle
 from mlporter.stores.filestore.notes import Notes, Spot
@@ -53,6 +54,7 @@ class Reading:
         places: The folders of its experiments, below the root.
         folders: By kind and id of runs, models and traces the folders of their files, where these
             are not called as the ids are, or lie in the trash.
+        revision: Whose tables and columns the rows have: MLflow has no newer file stores.
     """
 
     def __init__(self, root: str, subject: str, workers: int, on_progress: OnProgress) -> None:
@@ -61,7 +63,8 @@ class Reading:
         self.repeats = 0
         self.places: tuple[str, ...] = ()
         self.folders: dict[tuple[str, str], Path] = {}
-        self.scratch = ScratchRegistry(subject)
+        self.revision = revision_for(OLDEST_RELEASE)
+        self.scratch = ScratchRegistry(subject, self.revision)
         self.runs: list[str] = []
         folder = self.scratch.folder
         self.run_tables = {name: RunTable(name, self.runs, folder) for name in RUN_TABLES}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.disk.presence import is_there
-from mlporter.catalogue import HEAD_REVISION
 from mlporter.catalogue.types import Kind
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.progress import silent
@@ -108,7 +107,7 @@ class FileStoreSource:
     @property
     def description(self) -> Description:
         """What and where it is."""
-        return Description(str(self._address), "filestore", HEAD_REVISION, "live")
+        return Description(str(self._address), "filestore", self._reading.revision, "live")
 
     @property
     def tables(self) -> tuple[Table, ...]:

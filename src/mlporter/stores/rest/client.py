@@ -20,7 +20,7 @@ from mlporter.stores.addresses.environment import PROCESS, Environment
 from mlporter.stores.rest.access import access_to, stranger_at
 from mlporter.stores.rest.answers import check, json_of
 from mlporter.stores.rest.retrying import RETRY_TIME, persist
-from mlporter.stores.rest.streams import Download, Sized
+from mlporter.stores.rest.streams import Download, Form, Sized
 from mlporter.stores.rest.transport import Transport, way_error
 
 if TYPE_CHECKING:
@@ -273,6 +273,30 @@ class Client:
                 check(response, subject)
 
         self._persist(ask, again=True)
+
+    def post_form(
+        self,
+        path: str,
+        metadata: Mapping[str, object],
+        size: int,
+        open_bytes: Callable[[], AbstractContextManager[BinaryIO]],
+    ) -> Json:
+        """POST a form of JSON (``metadata``) and a streamed file (``content``), once only.
+
+        Raises:
+            LostAnswerError: it may or may not have been carried out.
+        """
+        subject = self._named(path)
+
+        def ask() -> Json:
+            with open_bytes() as stream:
+                form = Form(metadata, stream, size)
+                sent = {"Content-Type": form.content_type}
+                with self._answer("POST", path, data=form, headers=sent) as response:
+                    check(response, subject)
+                    return json_of(response, subject)
+
+        return self._persist(ask, again=False)
 
     def send(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
         """POST some bytes that are in memory; it must do no harm if they are sent twice."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import secrets
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import requests
@@ -12,10 +15,10 @@ from mlporter.stores.rest.answers import check
 from mlporter.stores.rest.transport import way_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-__all__ = ["Download", "Sized"]
+__all__ = ["Download", "Form", "Sized"]
 
 _CHUNK = 1 << 20
 
@@ -121,3 +124,27 @@ class Sized:
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(lambda: self._stream.read(_CHUNK), b"")
+
+
+class Form:
+    """A form (``multipart/form-data``) of JSON and of a file that is streamed.
+
+    Attributes:
+        content_type: Its type, with what stands between its parts.
+    """
+
+    def __init__(self, metadata: Mapping[str, object], stream: BinaryIO, size: int) -> None:
+        boundary = secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        named = 'Content-Disposition: form-data; name="{}"{}\r\nContent-Type: {}\r\n\r\n'
+        said = named.format("metadata", "", "application/json") + json.dumps(metadata)
+        file = named.format("content", '; filename="content"', "application/octet-stream")
+        self._before = f"--{boundary}\r\n{said}\r\n--{boundary}\r\n{file}".encode()
+        self._after = f"\r\n--{boundary}--\r\n".encode()
+        self._content = Sized(stream, size)
+
+    def __len__(self) -> int:
+        return len(self._before) + len(self._content) + len(self._after)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return chain([self._before], self._content, [self._after])

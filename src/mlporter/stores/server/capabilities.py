@@ -22,7 +22,7 @@ __all__ = ["FAMILIES", "NEWER", "UNREAD", "Capabilities", "find_capabilities"]
 NEWER = "newer than this release knows"
 """What is said of a server of a later MLflow than the catalogue's."""
 
-UNREAD = {"skills": ("3.18", "/api/3.0/mlflow/skills", "skills")}
+UNREAD: dict[str, tuple[str, str, str]] = {}
 """Objects of newer servers that this release does not read: since when there are any, an endpoint
 that lists them, and where its answer has them. What is there is named, so that nobody takes an
 export for all of it."""
@@ -47,11 +47,12 @@ FAMILIES = {
     "budgets": "/api/3.0/mlflow/gateway/budgets/list",
     "guardrails": "/api/3.0/mlflow/gateway/guardrails/list",
     "MCP servers": "/api/3.0/mlflow/mcp-servers",
+    "skills": "/api/3.0/mlflow/skills",
     "workspaces": "/api/3.0/mlflow/workspaces",
 }
 """What releases of MLflow differ in, by an endpoint that stands for it."""
 
-_ASKED_FOR_REAL = frozenset({"MCP servers"})
+_ASKED_FOR_REAL = frozenset({"MCP servers", "skills"})
 """Endpoints outside of MLflow's Flask application, which do not answer to OPTIONS."""
 _AT_ONCE = 4
 
@@ -76,6 +77,14 @@ class Capabilities:
     def is_newer(self) -> bool:
         """Whether the server's MLflow is later than the catalogue's."""
         return is_newer_release(self.version)
+
+    @property
+    def release(self) -> str | None:
+        """The MLflow that the server may hold things of; None if it may be any.
+
+        What does not say its version, and has no skills, is none that came after MLflow 3.17.
+        """
+        return self.version or ("3.17" if self.has.get("skills") is False else None)
 
     def may(self, family: str) -> bool:
         """Whether it is worth trying; an endpoint that is missing all the same says so itself."""

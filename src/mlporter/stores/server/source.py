@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import LeftOut
 from mlporter.progress import silent
+from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import USERS_NOT_SEEN, Description
 from mlporter.stores.rest.client import RETRY_TIME, Client
@@ -72,7 +73,8 @@ class ServerSource:
         try:
             self.can = can.renewed(self._client) if can else find_capabilities(self._client)
             refuse_others(self._client, self.can)
-            self._scratch = ScratchRegistry(self._client.subject)
+            self._revision = revision_for(_release(self._client, self.can))
+            self._scratch = ScratchRegistry(self._client.subject, self._revision)
         except BaseException:
             self._client.close()
             raise
@@ -83,7 +85,7 @@ class ServerSource:
     @property
     def description(self) -> Description:
         """What and where it is."""
-        return Description(self._client.subject, "server", HEAD_REVISION, "live", over_rest=True)
+        return Description(self._client.subject, "server", self._revision, "live", over_rest=True)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -92,7 +94,7 @@ class ServerSource:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """The catalogue's, whatever the server's age."""
+        """The catalogue's at its revision, whatever the server's age."""
         return self._scratch.reader.tables
 
     def client_in(self, workspace: str) -> Client:
@@ -192,3 +194,8 @@ class ServerSource:
         self._client.close()
         self._filling.unknown.close()
         self._scratch.close()
+
+
+def _release(client: Client, can: Capabilities) -> str | None:
+    """The MLflow that a place may hold things of; what Databricks has, all releases have."""
+    return OLDEST_RELEASE if client.databricks else can.release

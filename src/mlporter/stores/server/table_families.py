@@ -78,8 +78,15 @@ WHOLE = {
         "mcp_server_aliases",
         "mcp_access_endpoints",
     },
+    "skills": {
+        "skills",
+        "skill_versions",
+        "skill_tags",
+        "skill_version_tags",
+        "skill_aliases",
+    },
 }
-ANYWHERE = frozenset().union(*(WHOLE[f] for f in ("webhooks", "gateway", "MCP servers")))
+ANYWHERE = frozenset().union(*(WHOLE[f] for f in ("webhooks", "gateway", "MCP servers", "skills")))
 """Tables of what lies in a workspace, and in no experiment."""
 OF_ACTIVE = frozenset({"scorers", "review queues"})
 """What MLflow does not show of deleted experiments."""

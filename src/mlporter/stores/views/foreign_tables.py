@@ -1,7 +1,8 @@
 """Tables of other programs in MLflow's database: they stay where they are, and are named.
 
-Airflow, Optuna and others may share a database with MLflow. What the catalogue does not know is
-theirs: rows that nobody asked for, under numbers that mean something else in another database.
+Airflow, Optuna and others may share a database with MLflow. What the catalogue does not know, and
+no newer MLflow has made, is theirs: rows that nobody asked for, under numbers that mean something
+else in another database.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["WithoutForeign", "is_foreign", "without_foreign"]
 
 
 def is_foreign(table: Table) -> bool:
-    """Whether a table is none that the catalogue knows, whatever it is called."""
+    """Whether a table is another program's, whatever it is called."""
     return table.kind is Kind.UNKNOWN
 
 
@@ -72,7 +73,7 @@ class WithoutForeign(Wrapped):
 
     def __init__(self, inner: Source, left: frozenset[str]) -> None:
         super().__init__(inner)
-        self.left = left
+        self.left = left & {table.name for table in inner.tables}
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -82,11 +83,22 @@ class WithoutForeign(Wrapped):
     def losses(self) -> Iterator[LeftOut]:
         """What cannot be read, and the tables that are left where they are."""
         yield from self.inner.losses()
+        unsure = self.inner.description.unsure
         for name in sorted(self.left):
             rows = self.inner.count(name)
             said = "no table of MLflow's; --include-table carries it"
+            if unsure:
+                said = (
+                    "no foreign key ties it to MLflow's tables, and nobody can say whether it is "
+                    "MLflow's; --include-table carries it"
+                )
             if name in AUTH_TABLES:
                 said = "no table of MLflow's, though it is called as one"
             yield LeftOut(
-                "table", name, "", "foreign", f"{plural(rows, 'row')}: {said}", expected=True
+                "table",
+                name,
+                "",
+                "foreign",
+                f"{plural(rows, 'row')}: {said}",
+                expected=not (unsure and rows),
             )

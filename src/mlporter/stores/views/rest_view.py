@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.rest_limits import BLANKS, EMPTIES, HIDDEN_ROWS, NUMBERS, USUAL
+from mlporter.catalogue.tables.own import OWNER_TABLES, owner_key
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.filters import is_among
@@ -128,8 +129,10 @@ class RestView(Wrapped):
         """Every artifact file of what is shown."""
 
         def is_shown(kind: str, owner: str) -> bool:
-            hidden = self._hidden["logged_models"] if kind == "logged_model" else ()
-            return owner not in hidden and (keep is None or keep(kind, owner))
+            table = OWNER_TABLES.get(kind, "")
+            key = "\x00".join(owner_key(kind, owner))
+            is_hidden = key in self._hidden.get(table, ())
+            return not is_hidden and (keep is None or keep(kind, owner))
 
         return self.inner.files(report, is_shown)
 
@@ -146,6 +149,10 @@ def _joined(batch: pa.RecordBatch, key: tuple[str, ...]) -> pa.Array:
 
 def rest_batch(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch with blanks as NULL, whole numbers as such, and hidden columns as they are."""
+    for column in BY_NAME[table].columns if table in BY_NAME else ():
+        if column.fallback is not None and column.fallback in batch.schema.names:
+            instead = batch.column(batch.schema.get_field_index(column.fallback))
+            batch = _with(batch, column.name, partial(_or_else, instead))
     for name in BLANKS.get(table, ()):
         batch = _with(batch, name, _without_blanks)
     for name in EMPTIES.get(table, ()):
@@ -163,6 +170,10 @@ def _with(batch: pa.RecordBatch, name: str, change: Any) -> pa.RecordBatch:  # n
         return batch
     field = batch.schema.field(index).with_nullable(nullable=True)
     return batch.set_column(index, field, change(batch.column(index)))
+
+
+def _or_else(instead: pa.Array, column: pa.Array) -> pa.Array:
+    return pc.coalesce(column, instead)
 
 
 def _without_blanks(column: pa.Array) -> pa.Array:

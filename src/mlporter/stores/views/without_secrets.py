@@ -54,7 +54,7 @@ class WithoutSecrets(Wrapped):
 
     def left_out(self) -> Iterator[LeftOut]:
         """An entry for each secret column of tables that are carried, if it holds something."""
-        carried = {Kind.KEPT, Kind.USERS, Kind.UNKNOWN}
+        carried = {Kind.KEPT, Kind.USERS, Kind.UNKNOWN, Kind.NEWER}
         for table in (table for table in self.tables if table.kind in carried):
             for name in self._hidden(table):
                 batches = self.inner.read(table.name, (name,))

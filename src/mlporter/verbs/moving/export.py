@@ -32,7 +32,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.database.schema.revision import installed_mlflow
+from mlporter.stores.database.schema.scripts import installed_mlflow
 from mlporter.stores.opening import bundle_address, open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.unknown_fields import field_losses, unknown_fields

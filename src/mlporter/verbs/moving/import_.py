@@ -44,6 +44,7 @@ def import_(
     state: str | None = None,
     force: bool = False,
     rebase: bool = False,
+    drop_unknown: bool = False,
     plan_out: str | None = None,
     require_signature: str | PathLike[str] | None = None,
     dry_run: bool = False,
@@ -88,6 +89,7 @@ def import_(
             bundle is taken as what was last sent, and only read.
         force: With ``update``: also over what was edited at the target, or is newer there.
         rebase: Nothing is remembered any more: what differs counts as edited at the target.
+        drop_unknown: Leave out, and name, what the target's older schema has no place for.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         require_signature: The file of a public key: the bundle must be signed with its private one.
         dry_run: Plan, and write nothing.
@@ -119,6 +121,7 @@ def import_(
         "state": state,
         "force": force,
         "rebase": rebase,
+        "drop_unknown": drop_unknown,
         "plan_out": plan_out,
         "require_signature": None if require_signature is None else str(require_signature),
         "dry_run": dry_run,
@@ -154,6 +157,7 @@ def copy(
     state: str | None = None,
     force: bool = False,
     rebase: bool = False,
+    drop_unknown: bool = False,
     plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
@@ -193,6 +197,7 @@ def copy(
         "state": state,
         "force": force,
         "rebase": rebase,
+        "drop_unknown": drop_unknown,
         "plan_out": plan_out,
         "dry_run": dry_run,
     }

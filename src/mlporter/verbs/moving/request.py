@@ -112,6 +112,7 @@ class Request:
             else None,
             force=given["force"],
             rebase=given["rebase"],
+            drop_unknown=given.get("drop_unknown", False),
         )
 
     def _header(self, origin: Address, place: Address) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def sync(
     state: Place | None = None,
     force: bool = False,
     rebase: bool = False,
+    drop_unknown: bool = False,
     plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
@@ -110,6 +111,7 @@ def sync(
         "state": state,
         "force": force,
         "rebase": rebase,
+        "drop_unknown": drop_unknown,
         "plan_out": plan_out,
         "dry_run": dry_run,
     }

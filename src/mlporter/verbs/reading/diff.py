@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from mlporter.catalogue import source_tags
+from mlporter.catalogue.types import Kind
 from mlporter.compare.diff import diff_sources
 from mlporter.compare.scope import CompareOptions
 from mlporter.errors import UsageError
@@ -123,7 +124,11 @@ def _without_foreign(
     left: Source, right: Source, include: tuple[str, ...]
 ) -> tuple[Source, Source, list[str]]:
     """Both sources without other programs' tables, but for some, and a sentence that says so."""
-    names = {t.name for source in (left, right) for t in source.tables if is_foreign(t)}
+    tables = (*left.tables, *right.tables)
+    # One side may know, by its MLflow, that a table is MLflow's.
+    names = {t.name for t in tables if is_foreign(t)} - {
+        t.name for t in tables if t.kind is Kind.NEWER
+    }
     if unknown := [name for name in include if name not in names]:
         raise UsageError(f"neither side has a table {unknown[0]!r} of another program")
     names -= set(include)

@@ -13,7 +13,8 @@ from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
 from mlporter.redaction import redact_address
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.database.schema.revision import installed_head
+from mlporter.stores.database.history.shape import shape_for
+from mlporter.stores.database.schema.scripts import installed_head
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import remote_source
 from mlporter.stores.rest.retrying import RETRY_TIME
@@ -110,11 +111,11 @@ def _schema() -> Check:
     head = installed_head()
     if head is None:
         return Check("installed schema", "MLflow is not installed")
-    same = head == HEAD_REVISION
-    hint = "" if same else "databases of this MLflow can be moved among themselves"
-    return Check(
-        "installed schema", f"{head} (MLflow {release_of(head) or 'unknown here'})", hint=hint
-    )
+    release = release_of(head)
+    hint = "" if release else "newer than this release knows: what it finds is read as it is"
+    if release and shape_for(head) != head:
+        hint = "databases of this MLflow can be moved among themselves"
+    return Check("installed schema", f"{head} (MLflow {release or 'unknown here'})", hint=hint)
 
 
 def _settings() -> Iterator[Check]:

@@ -100,6 +100,7 @@ class Inventory:
     ``stored_revision`` the place's own, where it is an older one. ``artifacts`` is None where
     counting would mean listing every store.
 
+    ``as_found`` says what was taken as it was found, of a schema that this release does not know.
     ``orphans`` are local files that no row points to, which are counted anyway. ``losses`` are
     the first things of ``left_out`` of a place that is no bundle.
     """
@@ -121,6 +122,7 @@ class Inventory:
     created: str | None = None
     stored_revision: str | None = None
     stored_release: str | None = None
+    as_found: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -190,6 +192,7 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         consistency=place.consistency,
         stored_revision=place.stored_revision,
         stored_release=release_of(place.stored_revision) if place.stored_revision else None,
+        as_found=place.as_found,
         workspaces=workspaces or ("default",),
         tables=tuple(tables),
         experiments=_experiments(source),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Registry", "open", "show"]
 
 _OWN = {table.name: table for table in (ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS)}
+NOTE = "mlporter.note"
+"""What the schema's metadata call a sentence on what was taken as it was found."""
 
 
 class Registry:
@@ -181,4 +183,6 @@ def show(
         finally:
             opened.close()
 
-    return pa.RecordBatchReader.from_batches(reader.schema, batches())
+    note = opened.description.as_found
+    schema = reader.schema.with_metadata({NOTE: note}) if note else reader.schema
+    return pa.RecordBatchReader.from_batches(schema, batches())

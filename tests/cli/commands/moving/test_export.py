@@ -79,6 +79,8 @@ def test_options_reach_the_function(mlporter, fake):
         "sqlite:///basic_auth.db",
         "--registry",
         "sqlite:///models.db",
+        "--sign",
+        "key.pem",
     )
 
     ((args, options),) = calls
@@ -98,6 +100,7 @@ def test_options_reach_the_function(mlporter, fake):
         "include_secrets": True,
         "auth": "sqlite:///basic_auth.db",
         "registry": "sqlite:///models.db",
+        "sign": "key.pem",
         "orphans": True,
         "selection": None,
     }

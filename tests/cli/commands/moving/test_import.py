@@ -33,6 +33,8 @@ def test_options_reach_the_function(mlporter, fake):
         "force": False,
         "rebase": False,
         "plan_out": None,
+        "require_signature": None,
+        "drop_unknown": False,
     }
 
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def old_schemas(shared_folder: Path) -> Path:
     """A folder with an empty SQLite database at each revision, ``<revision>.db``. Copy them."""
-    from mlporter.catalogue import HEAD_REVISION
+    from tests.support.here import NEWEST
     from tests.support.old_schemas import OLDER, make_schema, upgrade
 
     def build(folder: Path) -> None:
         path = folder / "growing.db"
         make_schema(sqlite_url(path), OLDER[0])
-        for revision in (*OLDER, HEAD_REVISION):
+        for revision in (*OLDER, NEWEST):
             upgrade(sqlite_url(path), revision)
             shutil.copy(path, folder / f"{revision}.db")
 

@@ -6,10 +6,10 @@ from contextlib import closing
 
 import pytest
 
-from mlporter.catalogue import HEAD_REVISION
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.protocols import Among
+from tests.support.here import NEWEST
 from tests.support.old_schemas import fill, make_schema, upgrade
 
 REVISIONS = ["97727af70f4d", "d3e4f5a6b7c8", "b7e2c1a4d9f3"]
@@ -19,7 +19,7 @@ REVISIONS = ["97727af70f4d", "d3e4f5a6b7c8", "b7e2c1a4d9f3"]
 def everything(url):
     """Every row of every table, and by table a part that a database can be asked for."""
     with closing(DatabaseSource(parse_address(url))) as source:
-        assert source.description.revision == HEAD_REVISION
+        assert source.description.revision == NEWEST
         found = {}
         for table in source.tables:
             rows = [row for batch in source.read(table.name) for row in batch.to_pylist()]

@@ -8,12 +8,14 @@ from datetime import date
 
 import pytest
 
-from mlporter.catalogue import BY_NAME, HEAD_REVISION
+from mlporter.catalogue.types import Kind
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.history.changes import CHANGES
+from mlporter.stores.database.history.shape import POSITIONS
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.protocols import Among
 from tests.support.databases import sha256
+from tests.support.here import NEWEST
 from tests.support.mlflow_session import sqlite_url
 from tests.support.old_schemas import OLDER, contents, fill, upgrade
 
@@ -28,9 +30,13 @@ STATIONS = (
     "1b5f0d9ad7c1",
     "b7e2c1a4d9f3",
     "75868b020152",
+    *(("dc11669786a5",) if "dc11669786a5" in OLDER else ()),
 )
 """Where rows are put in. Each is read there, and at every revision up to the next one."""
 
+
+PUT_IN = {"latest_metrics"}
+"""Derived tables that are read of older databases, too. The others are made of what is written."""
 
 USERS_BECAME_TAGS = "90e64c465722"
 
@@ -82,10 +88,12 @@ def test_read_directly_is_read_after_the_upgrade(station, old_schemas, tmp_path)
         with open_old(path) as old, open_old(newest) as new:
             assert (old.description.stored_revision, old.description.revision) == (
                 revision,
-                HEAD_REVISION,
+                NEWEST,
             )
             assert old.tables == new.tables
-            for table in BY_NAME.values():
+            for table in new.tables:
+                if table.kind is Kind.DERIVED and table.name not in PUT_IN:
+                    continue
                 names = tuple(table.schema.names)
                 rows, expected = read_all(old, table.name), read_all(new, table.name)
                 if (revision, table.name) == (OLDER[0], "tags"):
@@ -122,8 +130,9 @@ def test_a_part_is_read_by_any_column(revision, old_schemas, tmp_path):
 def test_the_changes_are_those_of_mlflows_migrations(old_schemas):
     """What each revision really brought, by looking before and after."""
     tables, columns = set(), {}
+    brought = [c for c in CHANGES if POSITIONS[c.revision] <= POSITIONS[NEWEST]]
     before = columns_of(old_schemas / f"{OLDER[0]}.db")
-    for revision in (*OLDER[1:], HEAD_REVISION):
+    for revision in (*OLDER[1:], NEWEST):
         now = columns_of(old_schemas / f"{revision}.db")
         for table, names in now.items():
             if table not in before:
@@ -131,12 +140,12 @@ def test_the_changes_are_those_of_mlflows_migrations(old_schemas):
             elif new := names - before[table]:
                 columns[revision, table] = new
         before = now
-    assert tables == {(change.revision, table) for change in CHANGES for table in change.tables}
+    assert tables == {(change.revision, table) for change in brought for table in change.tables}
     # A column that was not to last.
     assert columns.pop(("c8d9e0f1a2b3", "spans")) == {"dimension_attributes"}
     assert columns == {
         (change.revision, table): set(new)
-        for change in CHANGES
+        for change in brought
         for table, new in change.columns.items()
     }
 

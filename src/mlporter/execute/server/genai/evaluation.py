@@ -12,14 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.objects import make_one, new_objects, rows_below, source_rows, try_one
+from mlporter.execute.server.shared.objects import (
+    make_one,
+    new_objects,
+    rows_below,
+    source_rows,
+    try_one,
+)
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.json_strings import with_endpoints
 from mlporter.stores.server.writing.evaluation import Evaluating
 
 if TYPE_CHECKING:
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.objects import Row
+    from mlporter.execute.server.shared.context import ServerContext
+    from mlporter.execute.server.shared.objects import Row
 
 __all__ = ["write_datasets", "write_issues", "write_reviews", "write_scorers"]
 
@@ -42,10 +48,16 @@ def write_issues(context: ServerContext) -> None:
             "root_causes": json.loads(row["root_causes"] or "null") or [],
             "categories": json.loads(row["categories"] or "null") or [],
         }
+        if row.get("metadata"):  # since MLflow 3.18, like when it was seen and who updated it
+            body["metadata"] = json.loads(row["metadata"])
         names = ("name", "description", "status", "severity", "source_run_id", "created_by")
-        body |= {name: mapped[name] for name in names if mapped[name] is not None}
+        seen = ("last_seen_timestamp",)
+        body |= {n: mapped[n] for n in (*names, *seen) if mapped.get(n) is not None}
         api = _api(context, row)
-        make_one(context, "issues", row["issue_id"], partial(api.issue, body), row["name"])
+        updated_by = row.get("last_updated_by")
+        by_another = updated_by if updated_by != row["created_by"] else None
+        make = partial(api.issue, body, by_another)
+        make_one(context, "issues", row["issue_id"], make, row["name"])
 
 
 # --- Evaluation datasets --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlporter.execute.server.objects import (
+from mlporter.execute.server.shared.objects import (
     count_included,
     lacking,
     leave_other,
@@ -26,8 +26,8 @@ from mlporter.stores.server.writing.gateway import PLACEHOLDER_SECRET, GatewayWr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.objects import Row
+    from mlporter.execute.server.shared.context import ServerContext
+    from mlporter.execute.server.shared.objects import Row
 
 __all__ = ["write_gateway", "write_gateway_rules"]
 

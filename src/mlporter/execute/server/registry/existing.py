@@ -12,7 +12,7 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.side_reader import Reader
 
 __all__ = ["Groups", "Key", "Registered", "RegisteredVersion", "conflicts_of", "dicts_of"]

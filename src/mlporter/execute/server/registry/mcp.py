@@ -6,7 +6,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlporter.execute.server.objects import (
+from mlporter.execute.server.shared.objects import (
     lacking,
     leave_other,
     make_one,
@@ -19,8 +19,8 @@ from mlporter.stores.server.writing.registry import McpWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.objects import Row
+    from mlporter.execute.server.shared.context import ServerContext
+    from mlporter.execute.server.shared.objects import Row
 
 __all__ = ["write_mcp"]
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.allowed_names import is_taken
-from mlporter.execute.server.objects import try_one
 from mlporter.execute.server.registry.existing import (
     Groups,
     Registered,
@@ -27,8 +25,10 @@ from mlporter.execute.server.registry.version_sources import (
     names_version,
     source_of,
 )
-from mlporter.execute.server.worker_pool import WorkerPool
-from mlporter.plan.matching.names import free_name
+from mlporter.execute.server.shared.allowed_names import is_taken
+from mlporter.execute.server.shared.objects import try_one
+from mlporter.execute.server.shared.worker_pool import WorkerPool
+from mlporter.plan.matching.names import free_name, refuse_twice, try_names
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import models_of
 from mlporter.stores.rest.answers import REFUSED, ApiError, reason_of
@@ -39,16 +39,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlporter.artifacts.uris.ownership import Location
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.matching import Matching
+    from mlporter.execute.server.planning.matching import Matching
     from mlporter.execute.server.registry.existing import Key
     from mlporter.execute.server.registry.version_sources import Named
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.stores.rest.client import Json
     from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["Registry"]
 
-_ROUNDS = 100
 _READY = 2
 _NO_STAGE = (None, "", "None")
 _Value = TypeVar("_Value")
@@ -77,13 +76,16 @@ class Registry:
         context.ids.models.update({key: asked[key[1]] for key in mine if key[1] in asked})
         taken = {name for _, name in mine}
         trials = {key: free_name(context.ids.model(*key), taken) for key in mine}
-        conflicts: dict[Key, str] = {}
-        for _ in range(_ROUNDS):
+
+        def look() -> dict[Key, str]:
             self._there = read_registered(context.server, {self._target(key) for key in mine})
-            conflicts = conflicts_of(context.source, self._there, mine, self._target)
-            if not conflicts or context.policy.on_conflict != "rename":
-                break
-            context.ids.models.update({key: next(trials[key]) for key in conflicts})
+            return conflicts_of(context.source, self._there, mine, self._target)
+
+        def rename(key: Key) -> None:
+            context.ids.models[key] = next(trials[key])
+
+        conflicts = try_names(look, rename if context.policy.on_conflict == "rename" else None)
+        refuse_twice("registered models", map(self._target, mine))
         for key, why in conflicts.items():
             if context.policy.leaves_out:
                 self._skipped.add(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlporter.execute.server.objects import (
+from mlporter.execute.server.shared.objects import (
     count_included,
     make_one,
     new_objects,
@@ -15,8 +15,8 @@ from mlporter.execute.server.objects import (
 from mlporter.stores.server.writing.registry import make_webhook
 
 if TYPE_CHECKING:
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.objects import Row
+    from mlporter.execute.server.shared.context import ServerContext
+    from mlporter.execute.server.shared.objects import Row
 
 __all__ = ["write_webhooks"]
 

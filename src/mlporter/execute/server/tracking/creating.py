@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import source_tags
 from mlporter.errors import AccessDeniedError
-from mlporter.execute.server.allowed_names import odd_tags
-from mlporter.execute.server.context import TargetExperiment
-from mlporter.execute.server.worker_pool import WorkerPool
+from mlporter.execute.server.shared.allowed_names import odd_tags
+from mlporter.execute.server.shared.context import TargetExperiment
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.plan.matching.natural_keys import tagged
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import ApiError
@@ -24,8 +24,8 @@ from mlporter.stores.server.writing.sending import tag_list
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.matching import Matching
+    from mlporter.execute.server.planning.matching import Matching
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.matching.names import Match
 
 __all__ = ["make_experiments", "make_logged_models", "make_runs"]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.worker_pool import WorkerPool
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of
@@ -14,9 +14,9 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.matching import Matching
-    from mlporter.execute.server.objects import Row
+    from mlporter.execute.server.planning.matching import Matching
+    from mlporter.execute.server.shared.context import ServerContext
+    from mlporter.execute.server.shared.objects import Row
     from mlporter.stores.rest.client import Json
     from mlporter.stores.server.writing.writer import Writer
 

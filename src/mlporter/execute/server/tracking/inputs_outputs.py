@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.execute.server.tracking.run_contents import number
-from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, ApiError, reason_of
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.stores.rest.client import Json
     from mlporter.stores.server.writing.writer import Writer
 

@@ -7,14 +7,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue.source_tags import OF_VERSIONS
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.execute.server.tracking.version_list_tag import write_tags_of_versions
-from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
 
 __all__ = ["finish_logged_models", "write_logged_models"]
 

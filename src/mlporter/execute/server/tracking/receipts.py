@@ -29,7 +29,7 @@ from mlporter.stores.rows.version_locations import rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
 
 __all__ = ["read_receipts", "write_receipts"]
 

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import source_tags
-from mlporter.execute.server.allowed_names import LONGEST_TAG, REFUSED_NAME, is_taken
+from mlporter.execute.server.shared.allowed_names import LONGEST_TAG, REFUSED_NAME, is_taken
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.execute.server.tracking.receipts import read_receipts
-from mlporter.execute.server.worker_pool import WorkerPool
 from mlporter.stores.rest.answers import REFUSED, DeniedError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.matching import Matching
+    from mlporter.execute.server.planning.matching import Matching
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.stores.rest.client import Json
     from mlporter.stores.server.writing.writer import Writer
 

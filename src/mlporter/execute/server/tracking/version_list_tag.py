@@ -7,14 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.source_tags import OF_VERSIONS
-from mlporter.execute.server.worker_pool import WorkerPool
+from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
 
 __all__ = ["joined", "write_tags_of_versions"]
 

@@ -1,4 +1,4 @@
-"""`Among` as SQL: which statements read the rows that it asks for, in order."""
+"""Rows asked for in SQL: `Among` as statements that read its rows in order, and single keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Among
 
-__all__ = ["literal", "where_clauses"]
+__all__ = ["literal", "literal_of", "where_clauses", "where_key"]
 
 _CHUNK = 500
 """Values of a statement where several are read one after the other."""
@@ -57,3 +57,16 @@ def literal(value: str | int) -> str:
     if isinstance(value, int):
         return str(int(value))
     return "'" + value.replace("'", "''") + "'"
+
+
+def where_key(columns: tuple[str, ...], key: tuple[object, ...]) -> str:
+    """The condition that columns hold the values of a key."""
+    pairs = zip(columns, key, strict=True)
+    return " AND ".join(f"{quoted(name)} = {literal_of(value)}" for name, value in pairs)
+
+
+def literal_of(value: object) -> str:
+    """A value of a key, a name or a time, as SQL."""
+    if value is None:
+        return "NULL"
+    return literal(value if isinstance(value, int) else str(value))

@@ -9,6 +9,6 @@ upgrade`: a database that is read so is equal to its upgraded copy, table by tab
 from __future__ import annotations
 
 from mlporter.stores.database.history.losses import losses
-from mlporter.stores.database.history.relations import Relation, as_newest
+from mlporter.stores.database.history.relations import Relation, as_newer
 
-__all__ = ["Relation", "as_newest", "losses"]
+__all__ = ["Relation", "as_newer", "losses"]

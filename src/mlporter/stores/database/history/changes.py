@@ -195,5 +195,19 @@ CHANGES: tuple[Change, ...] = (
             )
         },
     ),
+    Change(
+        "e7d1f4b2a9c6",
+        ("skills", "skill_versions", "skill_tags", "skill_version_tags", "skill_aliases"),
+    ),
+    Change(
+        "8b6ad64cb8f5",
+        ("issue_categories",),
+        {
+            "issues": {
+                "last_seen_timestamp": '"created_timestamp"',
+                **_nulls("last_updated_by", "metadata"),
+            }
+        },
+    ),
 )
 """All of them, oldest first."""

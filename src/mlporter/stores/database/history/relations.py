@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlporter.catalogue import RETIRED_COLUMNS, REVISIONS, TABLES
+from mlporter.catalogue import RETIRED_COLUMNS, TABLES
 from mlporter.catalogue.types import Column, Table
 from mlporter.errors import RefusedError
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.history.changes import CHANGES
+from mlporter.stores.database.history.shape import POSITIONS, tables_at
 from mlporter.stores.database.history.traces import ANALYTICS, COSTS, MOVED, TOKENS, MovedValues
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.schema.reflection import ActualColumn
 
-__all__ = ["Relation", "as_newest"]
+__all__ = ["Relation", "as_newer"]
 
-_POSITIONS = {revision: position for position, (revision, _) in enumerate(REVISIONS)}
 _USERS_BECAME_TAGS = "90e64c465722"
 
 _FILLED: Mapping[str, str] = MappingProxyType(
@@ -113,18 +113,18 @@ class Relation:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def as_newest(
+def as_newer(
     actual: Mapping[str, tuple[ActualColumn, ...]],
     tables: tuple[Table, ...],
-    revision: str,
+    revisions: tuple[str, str],
     address: Address,
 ) -> tuple[tuple[Table, ...], dict[str, Relation]]:
-    """The tables of an older schema as the newest has them, and what those are read from.
+    """The tables of an older schema as a newer one has them, and what those are read from.
 
     Args:
         actual: What is there.
         tables: The same in the catalogue's words; ones that it does not know are kept as they are.
-        revision: What it is at.
+        revisions: What it is at, and what it is read as.
         address: Where it is, for errors.
 
     Returns:
@@ -133,7 +133,8 @@ def as_newest(
     Raises:
         RefusedError: a table or a column that belongs to its revision is not there.
     """
-    schema = _Schema(actual, revision)
+    revision, newer = revisions
+    schema = _Schema(actual, revision, tables_at(newer), POSITIONS[newer])
     reasons = tuple(schema.lacking())
     if reasons:
         raise RefusedError(
@@ -144,7 +145,7 @@ def as_newest(
         )
     here = {table.name: table for table in tables}
     known = {table.name for table in TABLES}
-    shaped = [_shaped(table, here.get(table.name)) for table in TABLES]
+    shaped = [_shaped(table, here.get(table.name)) for table in schema.newer]
     relations = {table.name: schema.relation(table) for table in shaped}
     others = [table for table in tables if table.name not in known]
     return (*shaped, *others), {n: found for n, found in relations.items() if found is not None}
@@ -165,18 +166,25 @@ def _shaped(table: Table, here: Table | None) -> Table:
 class _Schema:
     """An older schema: what is there, and what later revisions brought."""
 
-    def __init__(self, actual: Mapping[str, tuple[ActualColumn, ...]], revision: str) -> None:
+    def __init__(
+        self,
+        actual: Mapping[str, tuple[ActualColumn, ...]],
+        revision: str,
+        newer: tuple[Table, ...],
+        end: int,
+    ) -> None:
         self._columns = {name: {c.name for c in columns} for name, columns in actual.items()}
-        self._position = _POSITIONS[revision]
+        self._position, self._end = POSITIONS[revision], end
+        self.newer = newer
         self._later = [change for change in CHANGES if self._is_later(change.revision)]
 
     def _is_later(self, revision: str) -> bool:
-        return _POSITIONS[revision] > self._position
+        return self._position < POSITIONS[revision] <= self._end
 
     def lacking(self) -> Iterator[str]:
         """What should be there and is not."""
         later = {name for change in self._later for name in change.tables}
-        for table in TABLES:
+        for table in self.newer:
             if table.name in self._columns:
                 new = self._new(table.name)
                 for column in table.columns:

@@ -7,66 +7,90 @@ import logging
 import warnings
 from typing import TYPE_CHECKING
 
-from mlporter.errors import RevisionError, UnreachableError, UnsupportedError
+from mlporter.errors import UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.engines.mysql import environment_settings
-from mlporter.stores.database.schema.revision import installed_head, installed_mlflow
+from mlporter.stores.database.schema.scripts import installed_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["check_can_create", "create_schema"]
+    from sqlalchemy import Engine
+
+__all__ = ["create_schema", "upgrade_schema"]
 
 
-def check_can_create(revision: str, address: Address) -> None:
-    """Refuse where the installed MLflow would make a schema that does not fit the source's.
-
-    Raises:
-        RevisionError: the installed MLflow's newest schema revision is another one.
-    """
-    head = installed_head()
-    if head is None:
-        raise UnsupportedError(
-            "a new database is made by MLflow's own code, and MLflow is not installed",
-            subject=str(address),
-            hint="pip install mlflow",
-        )
-    if head != revision:
-        raise RevisionError(
-            f"the installed MLflow {installed_mlflow()} would make a schema at revision {head}; "
-            f"the source is at {revision}",
-            subject=str(address),
-            hint="use the same MLflow release on both sides, or mlflow db upgrade a copy first",
-        )
-
-
-def create_schema(address: Address, file: Path | None = None) -> None:
+def create_schema(address: Address, revision: str, file: Path | None = None) -> None:
     """Let MLflow create its tables in an empty database, or in a new SQLite `file` for it.
 
     This is what a tracking server does when it starts for the first time; `mlflow db upgrade`
-    on an empty database comes to the same code.
+    on an empty database comes to the same code. MLflow's scripts stop at `revision`.
+
+    Raises:
+        UnreachableError: it could not.
     """
-    import sqlalchemy  # noqa: PLC0415 -- seconds of import time, needed for new databases only
+    # Seconds of import time, needed for new databases only.
     from mlflow.store.db import utils  # noqa: PLC0415
+    from mlflow.store.tracking.dbmodels.initial_models import Base  # noqa: PLC0415
+
+    def create(engine: Engine) -> None:
+        if revision == installed_head():
+            utils._initialize_tables(engine)  # noqa: SLF001 -- MLflow has no public name for it
+        else:
+            Base.metadata.create_all(engine)
+            _run_scripts(engine, revision)
+
+    _with_engine(address, file, create, "could not create its tables")
+
+
+def upgrade_schema(address: Address, file: Path | None = None) -> None:
+    """Let MLflow bring its tables to the newest revision that it knows: `mlflow db upgrade`.
+
+    Raises:
+        UnreachableError: it could not.
+    """
+    _with_engine(
+        address, file, lambda engine: _run_scripts(engine, "heads"), "could not upgrade its tables"
+    )
+
+
+def _run_scripts(engine: Engine, revision: str) -> None:
+    """`mlflow.store.db.utils._upgrade_db`, up to a revision."""
+    from alembic import command  # noqa: PLC0415 -- as MLflow does
+    from mlflow.store.db import utils  # noqa: PLC0415
+
+    # MLflow has no public names for these.
+    config = utils._get_alembic_config(str(engine.url))  # noqa: SLF001
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def _with_engine(
+    address: Address, file: Path | None, work: Callable[[Engine], None], failed: str
+) -> None:
+    # Seconds of import time, needed for new databases only.
+    import sqlalchemy  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     # Not a text: SQLAlchemy decodes %20 in it, since 2.1 in the names of files too.
     url = sqlalchemy.make_url(address.sqlalchemy)
     if file is not None:
         url = sqlalchemy.URL.create("sqlite", database=str(file.absolute()))
-    arguments = _arguments(address)
     engine = sqlalchemy.create_engine(
-        url, poolclass=sqlalchemy.pool.NullPool, connect_args=arguments
+        url, poolclass=sqlalchemy.pool.NullPool, connect_args=_arguments(address)
     )
     try:
         with _quiet():
-            utils._initialize_tables(engine)  # noqa: SLF001 -- MLflow has no public name for it
-    except sqlalchemy.exc.SQLAlchemyError as error:
+            work(engine)
+    except (sqlalchemy.exc.SQLAlchemyError, CommandError, MlflowException, RuntimeError) as error:
         message = redact(str(error)).splitlines()[0]
         full = "full" in message or "No space" in message
         raise UnreachableError(
-            f"MLflow could not create its tables: {message}",
+            f"MLflow {failed}: {message}",
             subject=str(address),
             hint="free some space" if full else "the user needs the right to create tables",
         ) from error

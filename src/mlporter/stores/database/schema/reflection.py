@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlporter.catalogue import AUTH_TABLES, BOOKKEEPING_TABLES, BY_NAME, TABLES
+from mlporter.catalogue.found import in_order
 from mlporter.catalogue.tables.columns import looks_secret
-from mlporter.catalogue.types import Column, Kind, Table
+from mlporter.catalogue.types import Column, Kind, Reference, Table
 from mlporter.stores.database.schema.user_rows import has_users
 
 if TYPE_CHECKING:
-    from mlporter.stores.database.connection.connection import Connection
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["ActualColumn", "actual_tables", "as_catalogue"]
+    from mlporter.stores.database.connection.connection import Connection
+    from mlporter.stores.database.schema.foreign_keys import ForeignKey
+
+__all__ = ["ActualColumn", "actual_tables", "as_catalogue", "declared_columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ ORDER BY t.name, c.cid
 """
 
 _POSTGRESQL = """
-SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL)::text,
+SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text,
        COALESCE(array_position(i.indkey::int2[], a.attnum) + 1, 0)::int8,
        (a.attgenerated <> '')
 FROM pg_class c
@@ -77,30 +81,74 @@ ORDER BY c.table_name, c.ordinal_position
 """
 
 
-def as_catalogue(actual: dict[str, tuple[ActualColumn, ...]]) -> tuple[Table, ...]:
+def as_catalogue(
+    actual: dict[str, tuple[ActualColumn, ...]],
+    newer: frozenset[str] = frozenset(),
+    keys: Iterable[ForeignKey] = (),
+) -> tuple[Table, ...]:
     """The tables that are here, in the catalogue's words and order; unknown ones last.
 
     A table or column that the catalogue does not know is kept, typed by what the database
     declares; a table or column that is not here (an older schema) is absent.
+
+    Args:
+        actual: What is here.
+        newer: Tables that are MLflow's own, though the catalogue does not know them.
+        keys: Foreign keys, from which it is told what the rows of those refer to.
     """
     known = tuple(_known(table, actual[table.name]) for table in TABLES if table.name in actual)
     others = set(actual) - set(BY_NAME) - BOOKKEEPING_TABLES
     # Read in their own way; another program's table may be called so, too.
     others -= AUTH_TABLES if has_users(actual) else set()
-    return known + tuple(_unknown(name, actual[name]) for name in sorted(others))
+    found = known + tuple(
+        _unknown(name, actual[name], Kind.NEWER if name in newer else Kind.UNKNOWN)
+        for name in sorted(others)
+    )
+    return in_order(_with_references(found, keys)) if newer or keys else found
+
+
+def _with_references(tables: tuple[Table, ...], keys: Iterable[ForeignKey]) -> Iterator[Table]:
+    """Tables with what their new columns refer to."""
+    by_name = {table.name: table for table in tables}
+    for table in tables:
+        entry = BY_NAME.get(table.name)
+        known = set(entry.by_name) if entry is not None else set[str]()
+        more = tuple(
+            Reference(key.columns, key.other, key.targets or by_name[key.other].key)
+            for key in keys
+            if key.table == table.name
+            and key.other in by_name
+            and (table.kind is Kind.NEWER or (entry is not None and not known >= set(key.columns)))
+        )
+        yield replace(table, references=table.references + more) if more else table
 
 
 def _known(table: Table, columns: tuple[ActualColumn, ...]) -> Table:
     here = table.only(frozenset(c.name for c in columns))
     extra = tuple(_column(c) for c in columns if c.name not in table.by_name)
-    return replace(here, columns=here.columns + extra) if extra else here
+    declared = {c.name: c for c in columns}
+    kept = tuple(_widened(c, declared[c.name]) for c in here.columns)
+    if not extra and kept == here.columns:
+        return here
+    return replace(here, columns=kept + extra)
 
 
-def _unknown(name: str, columns: tuple[ActualColumn, ...]) -> Table:
+def _widened(known: Column, declared: ActualColumn) -> Column:
+    """A column of the catalogue, which may take longer texts or larger numbers here."""
+    found = _column(declared)
+    if known.declared is not None and declared.type.startswith("bigint"):
+        return replace(known, declared=None)
+    is_text = known.cap is not None and _TEXT.fullmatch(declared.type)
+    if is_text and (found.cap is None or found.cap > (known.cap or 0)):
+        return replace(known, cap=found.cap)
+    return known
+
+
+def _unknown(name: str, columns: tuple[ActualColumn, ...], kind: Kind) -> Table:
     key = tuple(c.name for c in sorted(columns, key=lambda c: c.key) if c.key)
     return Table(
         name=name,
-        kind=Kind.UNKNOWN,
+        kind=kind,
         key=key,
         columns=tuple(
             replace(_column(c), secret=c.name not in key and looks_secret(_column(c)))
@@ -108,6 +156,13 @@ def _unknown(name: str, columns: tuple[ActualColumn, ...]) -> Table:
         ),
         bulky=True,
     )
+
+
+def declared_columns(
+    actual: dict[str, tuple[ActualColumn, ...]],
+) -> dict[str, tuple[Column, ...]]:
+    """All columns by table, typed by nothing but what the database declares."""
+    return {name: tuple(map(_column, columns)) for name, columns in actual.items()}
 
 
 # Whole declarations, so that neither "point" nor "integer[]" is taken for a number.
@@ -118,6 +173,7 @@ _KINDS = (
     (re.compile(r"bool(ean)?"), pa.bool_()),
     (re.compile(rf"(tiny|medium|long)?blob|bytea|(var)?binary{_SIZE}"), pa.binary()),
 )
+_LENGTH = re.compile(r"(?:var)?char(?:acter)?(?: varying)?\s*\(\s*(\d+)\s*\)")
 _TEXT = re.compile(rf"(varchar|(tiny|medium|long)?text|char(acter)?)( varying)?{_SIZE}")
 
 
@@ -126,4 +182,8 @@ def _column(column: ActualColumn) -> Column:
     text = kind == pa.string() and not _TEXT.fullmatch(column.type)
     # Read as text, whatever it is: that is what `json` columns are cast to.
     narrow = {"integer": pa.int32(), "smallint": pa.int16()}.get(column.type)
-    return Column(column.name, kind, generated=column.generated, json=text, declared=narrow)
+    size = _LENGTH.fullmatch(column.type)
+    cap = int(size[1]) if size and not text else None
+    return Column(
+        column.name, kind, generated=column.generated, json=text, declared=narrow, cap=cap
+    )

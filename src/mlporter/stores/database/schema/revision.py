@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import (
-    AUTH_TABLES,
-    BOOKKEEPING_TABLES,
-    BY_NAME,
-    HEAD_REVISION,
-    is_older,
-    release_of,
-)
+from mlporter.catalogue import HEAD_REVISION, described, is_older, release_of
 from mlporter.errors import RefusedError, RevisionError
+from mlporter.stores.database.schema.newer import is_foreign_program
 from mlporter.stores.database.schema.other_databases import tables_beside
+from mlporter.stores.database.schema.scripts import installed_head, installed_scripts
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -27,41 +17,10 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.connection.connection import Connection
 
-__all__ = ["check_revision", "installed_head", "installed_mlflow", "is_as_it_is"]
-__all__ += ["read_revision"]
+__all__ = ["check_needed", "check_revision", "is_as_it_is", "read_revision"]
 
 _VERSION_OF_USERS = "alembic_version_auth"
-_ID = re.compile(r"^revision\s*=\s*[\"'](\w+)[\"']", re.MULTILINE)
-_DOWN = re.compile(r"^down_revision\s*=\s*(.+)$", re.MULTILINE)
-
-
-def installed_mlflow() -> str | None:
-    """The version of the installed MLflow, or None; MLflow is not imported."""
-    try:
-        return metadata.version("mlflow")
-    except metadata.PackageNotFoundError:
-        return None
-
-
-@cache
-def installed_head() -> str | None:
-    """The newest schema revision of the installed MLflow, read from its migration scripts.
-
-    MLflow itself is not imported: that takes seconds, and a source needs none of its code.
-    """
-    spec = find_spec("mlflow")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    folder = Path(spec.submodule_search_locations[0]) / "store" / "db_migrations" / "versions"
-    revisions: set[str] = set()
-    replaced: set[str] = set()
-    for script in folder.glob("*.py"):
-        text = script.read_text(encoding="utf-8")
-        revisions.update(_ID.findall(text))
-        for line in _DOWN.findall(text):
-            replaced.update(re.findall(r"[\"'](\w+)[\"']", line))
-    heads = revisions - replaced
-    return heads.pop() if len(heads) == 1 else None
+_MAX_REASONS = 50
 
 
 def is_as_it_is(revision: str) -> bool:
@@ -73,19 +32,10 @@ def is_as_it_is(revision: str) -> bool:
     return revision in {HEAD_REVISION, installed_head()}
 
 
-_PROGRAMS: Mapping[str, tuple[str, ...]] = {
-    "Airflow": ("dag", "dag_run"),
-    "Optuna": ("studies", "trials"),
-    "Superset": ("dashboards", "slices"),
-    "Prefect": ("flow", "flow_run"),
-    "Dagster": ("event_logs", "run_tags"),
-}
-"""Programs that keep their revision in a table of the same name, by tables that they have."""
-
-
 def _its_own(revisions: Iterable[str]) -> list[str]:
     """Of the revisions that a database holds, those that MLflow has given out."""
-    return [revision for revision in revisions if release_of(revision) or is_as_it_is(revision)]
+    known = installed_scripts().revisions
+    return [revision for revision in revisions if release_of(revision) or revision in known]
 
 
 def read_revision(connection: Connection, actual: Mapping[str, object], address: Address) -> str:
@@ -125,21 +75,12 @@ def _where_it_is(connection: Connection, actual: Mapping[str, object]) -> str:
     return "name the database of `mlflow server --backend-store-uri`"
 
 
-def _by_another(tables: Collection[str]) -> str | None:
-    """Which other program may have written a revision that is not known here."""
-    for program, its in _PROGRAMS.items():
-        if set(its) <= set(tables):
-            return f"{program}, whose tables are there too ({', '.join(its)})"
-    others = sorted(set(tables) - set(BY_NAME) - BOOKKEEPING_TABLES - AUTH_TABLES)
-    if others:
-        return f"the program whose tables are there too ({', '.join(others[:3])}, ...)"
-    return None
-
-
 def check_revision(
     revision: str, address: Address, tables: Collection[str] = (), *, older: bool = False
 ) -> None:
-    """Let a database pass whose schema is the newest that is known here, or `older` than that.
+    """Let a database pass that can be read: one that is no older than what is known here.
+
+    What is newer is read if all is there that the catalogue needs; see `check_needed`.
 
     Args:
         revision: What it says of itself.
@@ -148,32 +89,46 @@ def check_revision(
         older: Let older ones pass.
 
     Raises:
-        RevisionError: it is older (the hint is the very command that upgrades it) or newer.
+        RevisionError: it is older (the hint is the very command that upgrades it), or another
+            program's.
     """
     if is_as_it_is(revision) or (older and is_older(revision)):
         return
-    release = release_of(revision)
-    name = f"{revision} (MLflow {release})" if release else f"{revision}, which is not known here"
-    newest = f"{HEAD_REVISION} (MLflow {release_of(HEAD_REVISION)})"
-    if release and is_older(revision):
+    if is_older(revision):
         raise RevisionError(
-            f"its schema is at revision {name}; this release reads {newest}",
+            f"its schema is at revision {described(revision)}; this release writes "
+            f"{described(HEAD_REVISION)}",
             subject=str(address),
             hint=f"on a copy of it, run: {address.upgrade_command}",
         )
-    hint = "it was made by a newer MLflow: pip install --upgrade mlporter mlflow"
-    other = None if release else _by_another(tables)
+    other = None if release_of(revision) else is_foreign_program(tables)
     if other:
         raise RevisionError(
             f"its table alembic_version holds {revision}, which is no revision of MLflow's that is "
             "known here",
             subject=str(address),
-            hint=f"it was written by {other}, or by a newer MLflow; two programs cannot share "
-            "alembic_version: give each a database or schema of its own, and put MLflow's revision "
-            "back from a backup",
+            hint=f"it was written by {other}; two programs cannot share alembic_version: give each "
+            "a database or schema of its own, and put MLflow's revision back from a backup",
         )
-    raise RevisionError(
-        f"its schema is at revision {name}; this release reads {newest}",
-        subject=str(address),
-        hint=hint,
-    )
+
+
+def check_needed(revision: str, reasons: tuple[str, ...], address: Address) -> None:
+    """Refuse a newer schema that lacks what the catalogue needs, or has it with another meaning.
+
+    Args:
+        revision: What it says of itself.
+        reasons: What it lacks, a sentence for each.
+        address: Where it is.
+
+    Raises:
+        RevisionError: it does.
+    """
+    if reasons:
+        raise RevisionError(
+            f"its schema is at revision {described(revision)}, and is not as this release of "
+            f"mlporter reads it: it knows {described(HEAD_REVISION)}",
+            subject=str(address),
+            hint="it was made by a newer MLflow (or another program wrote its revision): "
+            "pip install --upgrade mlporter",
+            reasons=reasons[:_MAX_REASONS],
+        )

@@ -129,7 +129,8 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
         ),
         "issues": fields(
             "issue_id experiment_id name description status severity root_causes source_run_id "
-            "created_timestamp last_updated_timestamp created_by categories trace_count"
+            "created_timestamp last_updated_timestamp created_by categories trace_count "
+            "last_seen_timestamp last_updated_by metadata"
         ),
         "evaluation_datasets": fields(
             "dataset_id name tags schema profile digest created_time last_update_time created_by "
@@ -189,6 +190,15 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
         ),
         "mcp_server_versions": fields(
             f"name version server_json status tools source connect_options tags aliases {_MCP_MADE}"
+        ),
+        "skills": fields(
+            "name organization workspace description icons status latest_version source_type tags "
+            f"{_MCP_MADE}",
+            aliases=_MCP_ALIAS,
+        ),
+        "skill_versions": fields(
+            "name version organization workspace source_type source ref subpath digest status "
+            f"aliases tags {_MCP_MADE}"
         ),
         "workspaces": fields(
             "name description default_artifact_root",

@@ -13,6 +13,7 @@ from mlporter.stores.server.reading.rows import (
     merged,
     models,
     new_rows,
+    skills,
     traces,
     tracking,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 API = "/api/2.0/mlflow"
 API3 = "/api/3.0/mlflow"
+SKILLS = f"{API3}/skills"
 
 DEFAULT = "default"
 """The workspace of a server that has none."""
@@ -329,6 +331,22 @@ def mcp_servers(client: Client) -> Iterator[Rows]:
             versions = client.pages(of_it, query, "mcp_server_versions", method="GET")
             flat = [version for part in versions for version in part]
             yield mcp.mcp_server(found, flat, workspace_of(client))
+
+
+def skill_registry(client: Client) -> Iterator[Rows]:
+    """The skills of the registry, with all versions."""
+    query = {"max_results": 100}
+    for page in client.pages(SKILLS, query, "skills", method="GET"):
+        for found in page:
+            path = f"{skill_path(found.get('organization', ''), found['name'])}/versions"
+            versions = client.pages(path, query, "skill_versions", method="GET")
+            flat = [version for part in versions for version in part]
+            yield skills.skill(found, flat, workspace_of(client))
+
+
+def skill_path(organization: str, name: str) -> str:
+    """Where a skill is asked for: below its organization, if it has one."""
+    return f"{SKILLS}/@{organization}/{name}" if organization else f"{SKILLS}/{name}"
 
 
 def workspaces(client: Client) -> Iterator[Rows]:

@@ -142,6 +142,7 @@ class Fetcher:
             "evaluation datasets": self._datasets,
             "gateway": self._gateway,
             "MCP servers": partial(self._everywhere, "MCP servers", calls.mcp_servers),
+            "skills": partial(self._everywhere, "skills", calls.skill_registry),
         }
         self._try(family, fetchers[family])
 

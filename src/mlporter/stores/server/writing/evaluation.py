@@ -28,9 +28,13 @@ class Evaluating:
         answer = self._client.post(f"{API3}/{path}", body, again=False)
         return str(answer.get(kind, {}).get(id_, ""))
 
-    def issue(self, body: Json) -> str:
-        """Make an issue; its id."""
-        return self._made("issues", body, "issue", "issue_id")
+    def issue(self, body: Json, updated_by: str | None = None) -> str:
+        """Make an issue, and say who updated it if that was not who made it; its id."""
+        id_ = self._made("issues", body, "issue", "issue_id")
+        if updated_by is not None:
+            path = f"{API3}/{quoted_path('issues', id_)}"
+            self._client.patch(path, {"issue_id": id_, "last_updated_by": updated_by})
+        return id_
 
     def label_schema(self, body: Json) -> str:
         """Make a question; its id."""

@@ -259,11 +259,14 @@ def issue(found: Json) -> Rows:
     rows = new_rows()
     lists = {
         name: json.dumps(found[name]) if found.get(name) else None
-        for name in ("root_causes", "categories")
+        for name in ("root_causes", "categories", "metadata")
     }
     names = ("issue_id", "name", "description", "status", "severity", "source_run_id")
-    times = ("created_timestamp", "last_updated_timestamp", "created_by")
+    times = ("created_timestamp", "last_updated_timestamp", "created_by", "last_updated_by")
     row = {name: found.get(name) for name in (*names, *times)}
-    rows["issues"].append({**row, **lists, "experiment_id": int(found["experiment_id"])})
+    row["experiment_id"] = int(found["experiment_id"])
+    # As MLflow 3.18 answers for issues that an older one made.
+    row["last_seen_timestamp"] = found.get("last_seen_timestamp", row["created_timestamp"])
+    rows["issues"].append(row | lists)
     keep_unknown(rows, "issues", found)
     return rows

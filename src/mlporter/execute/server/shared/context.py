@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -13,13 +12,12 @@ import pyarrow.compute as pc
 
 from mlporter.artifacts.uris import layout
 from mlporter.catalogue import source_tags
-from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.compare.missing_rows import MissingRows
 from mlporter.compare.shape import blank_places, pair_up
-from mlporter.errors import LeftOut
-from mlporter.execute.left_out import LeftOutCollector
-from mlporter.execute.server.parts import Within
+from mlporter.execute.server.shared.counting import NAMED, Counting
+from mlporter.execute.server.shared.parts import Within
 from mlporter.execute.server.unknown_fields import FieldsAlong
+from mlporter.plan.capabilities import DATABRICKS, SERVER
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.matching.natural_keys import tagged
@@ -37,21 +35,14 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.compare.missing_rows import Missing
     from mlporter.compare.shape import Normalise, Pair
+    from mlporter.plan.capabilities import Capabilities
     from mlporter.plan.policy import Policy
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
     from mlporter.stores.server.source import ServerSource
     from mlporter.stores.server.writing.writer import Writer
 
-__all__ = ["ServerContext", "Tally", "TargetExperiment"]
-
-
-_NAMED = 3
-"""Of what is written to a table, so much is remembered by name."""
-
-
-_DATABRICKS_OWN = {"runs": frozenset({"user_id"})}
-"""Columns that Databricks fills in itself: whoever makes a run is its user."""
+__all__ = ["ServerContext", "TargetExperiment"]
 
 
 @dataclass(frozen=True)
@@ -63,23 +54,7 @@ class TargetExperiment:
 
 
 @dataclass
-class Tally:
-    """Rows of a table: written, of these changed, there already, left out by rule, not taken."""
-
-    written: int = 0
-    changed: int = 0
-    there: int = 0
-    skipped: int = 0
-    failed: int = 0
-
-    @property
-    def left(self) -> int:
-        """Rows that are not carried, whyever."""
-        return self.skipped + self.failed
-
-
-@dataclass
-class ServerContext:
+class ServerContext(Counting):
     """An import into a server.
 
     Attributes:
@@ -89,7 +64,6 @@ class ServerContext:
         policy: What to do about conflicts.
         workers: Requests at a time.
         rehearsed: Whether nothing is really written.
-        refused: What the server did not take, by table and id: nothing below it is tried.
         ids: The server's ids by the source's, of all that is there or was made so far.
         back: The source's ids by the server's, of what was there at the start.
         target_experiments: Experiments on the server that are written into, by the server's ids.
@@ -116,8 +90,6 @@ class ServerContext:
     workers: int
     on_progress: OnProgress
     rehearsed: bool = False
-    left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
-    refused: set[tuple[str, str]] = field(default_factory=set)
     ids: IdMap = field(default_factory=IdMap)
     back: IdMap = field(default_factory=IdMap)
     target_experiments: dict[int, TargetExperiment] = field(default_factory=dict)
@@ -132,9 +104,6 @@ class ServerContext:
     matched_models: frozenset[tuple[str, str]] = frozenset()
     version_roots: dict[str, str] = field(default_factory=dict)
     model_roots: dict[str, str] = field(default_factory=dict)
-    tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    lock: Lock = field(default_factory=Lock)
     waking: Lock = field(default_factory=Lock)
 
     @cached_property
@@ -146,6 +115,11 @@ class ServerContext:
     def is_databricks(self) -> bool:
         """Whether the server is Databricks, whose rules are stricter."""
         return self.server.client_in("default").databricks
+
+    @property
+    def can(self) -> Capabilities:
+        """What it can do with what it has."""
+        return DATABRICKS if self.is_databricks else SERVER
 
     # --- Rows -------------------------------------------------------------------------------------
 
@@ -216,9 +190,8 @@ class ServerContext:
         theirs = next((table for table in self.server.tables if table.name == name), None)
         if theirs is None:
             return None
-        leave |= UNSETTABLE.get(name, frozenset()) | {c.name for c in mine.columns if c.secret}
+        leave |= self.can.of(name).unsettable | {c.name for c in mine.columns if c.secret}
         leave |= {place.column for place in mine.places if place.where is None}
-        leave |= _DATABRICKS_OWN.get(name, frozenset()) if self.is_databricks else frozenset()
         return pair_up(mine, theirs, leave)
 
     def normalisers(self, name: str) -> list[Normalise]:
@@ -253,7 +226,7 @@ class ServerContext:
         rows = MissingRows(pair, left, right, self.normalisers(name))
         for found in rows:
             if self.rehearsed:
-                for row in found.rows.slice(0, _NAMED).select(list(mine.order)).to_pylist():
+                for row in found.rows.slice(0, NAMED).select(list(mine.order)).to_pylist():
                     self.note(name, ", ".join(str(value) for value in row.values()))
             if count and found.changed:
                 self.tallies[name].changed += found.rows.num_rows
@@ -364,47 +337,6 @@ class ServerContext:
             except REFUSED as error:
                 self.leave("run", run, "", reason_of(error), error.message)
 
-    # --- What came of it --------------------------------------------------------------------------
-
-    def wrote(self, table: str, rows: int = 1, changed: int = 0) -> None:
-        """Count rows that were written, and how many of them were there, and were other ones."""
-        with self.lock:
-            self.tallies[table].written += rows
-            self.tallies[table].changed += changed
-
-    def tell_there(self, table: str) -> None:
-        """Count a row that is there, but for what no server can be told."""
-        with self.lock:
-            self.tallies[table].there += 1
-
-    def note(self, table: str, what: str) -> None:
-        """Remember some of what is written to a table, by name."""
-        with self.lock:
-            named = self.named[table]
-            if len(named) < _NAMED:
-                named.append(what)
-
-    def skip(self, table: str, rows: int = 1) -> None:
-        """Count rows that are not carried by rule, or as it was asked for."""
-        with self.lock:
-            self.tallies[table].skipped += rows
-
-    def fail(self, table: str, rows: int = 1) -> None:
-        """Count rows that the server did not take."""
-        with self.lock:
-            self.tallies[table].failed += rows
-
-    def attempt(self, table: str, id_: str, work: Callable[[], object]) -> bool:
-        """Do something; where the server refuses it, note that and go on."""
-        try:
-            work()
-        except REFUSED as error:
-            self.leave(table, id_, "", reason_of(error), error.message)
-            self.fail(table)
-            self.refused.add((table, id_))
-            return False
-        return True
-
     def is_offered(self, family: str, table: str) -> bool:
         """Whether the server can hold something; if it can't, rows of `table` are noted."""
         rows = self.source.count(table) if self.has(table) else 0
@@ -415,20 +347,6 @@ class ServerContext:
         self.leave("table", table, "", "unsupported", detail)
         self.skip(table, rows)
         return False
-
-    def leave(
-        self,
-        kind: str,
-        id_: str,
-        what: str,
-        reason: str,
-        detail: str,
-        *,
-        expected: bool = False,
-    ) -> None:
-        """Note something that is not carried, and say why."""
-        with self.lock:
-            self.left_out.add(LeftOut(kind, id_, what, reason, detail, expected))
 
 
 def _as_rest_shows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -11,7 +11,7 @@ from mlporter.stores.rest.answers import ApiError, LostAnswerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
 
 __all__ = ["Row", "count_included", "lacking", "leave_other", "make_one", "new_objects"]
 __all__ += ["rows_below", "source_rows", "try_one"]

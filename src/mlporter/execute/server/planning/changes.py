@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.errors import LeftOut
-from mlporter.execute.server.parts import Matched
+from mlporter.execute.server.shared.parts import Matched
 from mlporter.execute.server.snapshot import recall_snapshot
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlporter.compare.report import Difference
-    from mlporter.execute.server.context import ServerContext
-    from mlporter.execute.server.matching import Matching
+    from mlporter.execute.server.planning.matching import Matching
+    from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.three_sides.memory import Memory
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.plan.three_sides.rows import Found
@@ -43,37 +43,6 @@ __all__ = ["Changes"]
 _UNITS = ("experiments", "runs", "logged_models", "trace_info", "registered_models",
           "model_versions")  # fmt: skip
 """What a plan for a server tells of, one by one."""
-
-_TABLES = (
-    "experiments",
-    "experiment_tags",
-    "runs",
-    "params",
-    "tags",
-    "latest_metrics",
-    "logged_models",
-    "logged_model_params",
-    "logged_model_tags",
-    "trace_info",
-    "trace_tags",
-    "trace_request_metadata",
-    "assessments",
-    "registered_models",
-    "registered_model_tags",
-    "registered_model_aliases",
-    "model_versions",
-    "model_version_tags",
-)
-"""Tables whose rows a server lets itself be told to change, those of units before theirs. Of all
-others it keeps what it has, and what differs there is listed."""
-
-_LEFT = {
-    "experiments": frozenset({"name", "workspace"}),
-    "logged_models": frozenset({"source_run_id"}),
-    "assessments": frozenset({"valid"}),
-}
-"""Columns that are not compared: names are matched, and are another matter; an assessment is valid
-until another one overrides it."""
 
 
 @dataclass
@@ -98,18 +67,19 @@ class Changes:
         """The wish is the policy's."""
         context = self.context
         self.source = context.source
+        self._later = changed_later(context.source, context.there, IdMap())
         self.planner = RowPlanner(
             self.memory.base,
             context.policy.wish,
             self.memory.book,
-            completes=True,
-            is_newer=changed_later(context.source, context.there, IdMap()),
-            immutable=frozenset({"params", "logged_model_params"}),
+            can=context.can,
+            facts=self,
             undeletes=context.policy.undelete,
-            mends=_has_fewer_points,
-            is_limit=self._is_limit,
-            refuses=self._refuses,
         )
+
+    @property
+    def _tables(self) -> tuple[str, ...]:
+        return self.context.can.told_to_change or ()
 
     @property
     def plan(self) -> RowPlan:
@@ -119,9 +89,9 @@ class Changes:
     def run(self) -> None:
         """Decide about everything, and let the transfer see the source as it was decided."""
         context = self.context
-        recall_snapshot(self.context, self.memory, _TABLES, _LEFT)
+        recall_snapshot(self.context, self.memory)
         gone = self._purged()
-        for table in _TABLES:
+        for table in self._tables:
             sides = self._sides(table) if self._is_asked(table) else None
             if sides is not None:
                 self.planner.take(sides, partial(self._sift, table, gone))
@@ -153,9 +123,10 @@ class Changes:
             if table != "latest_metrics"
         }
 
-    def _silent(self) -> frozenset[str]:
-        """Runs whose points stay as the target has them."""
-        return frozenset(str(key[0]) for key in self.plan.kept.get("latest_metrics", {}))
+    def _silent(self) -> frozenset[tuple[str, str]]:
+        """Runs and metrics whose points stay as the target has them."""
+        kept = self.plan.kept.get("latest_metrics", {})
+        return frozenset((str(run), str(metric)) for run, metric in kept)
 
     # --- What is compared -------------------------------------------------------------------------
 
@@ -167,7 +138,7 @@ class Changes:
     def _sides(self, name: str) -> Sides | None:
         """A table on both sides; of runs and logged models only those that both have."""
         context = self.context
-        pair = context.pair(name, _LEFT.get(name, frozenset()))
+        pair = context.pair(name, context.can.of(name).matched)
         if pair is None or pair.left is None or pair.right is None or not pair.table.key:
             return None
         normalisers = context.normalisers(name)
@@ -209,8 +180,7 @@ class Changes:
         back = self.context.back
         numbers = set(back.experiments.values())
         models = self._models
-        servers_own = {*source_tags.SERVERS_OWN}
-        servers_own |= {"mlflow.user"} if self.context.is_databricks else set()
+        servers_own = self.context.can.left_tags
         column = source_tags.TAG_TABLES.get(table)
 
         def is_matched(key: Mapping[str, Any]) -> bool:
@@ -232,12 +202,19 @@ class Changes:
 
         return list(filter(counts, found))
 
-    def _refuses(self, table: str, row: Mapping[str, Any]) -> str:
-        """Why a row stays as it is there: with an experiment MLflow deletes all of its runs."""
-        if table != "experiments" or row.get("lifecycle_stage") != "deleted":
-            return ""
-        is_used = row["experiment_id"] in self._with_own_runs
-        return "it holds runs that are the target's own" if is_used else ""
+    # --- What the planner asks --------------------------------------------------------------------
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether the server has a run; a version that an alias names comes before it."""
+        return kind != "runs" or key in self.context.ids.of(kind)
+
+    def holds_own(self, kind: str, key: str) -> bool:
+        """Whether people made runs in the copy of an experiment: MLflow would delete them, too."""
+        return kind == "experiments" and int(key) in self._with_own_runs
+
+    def is_newer(self, kind: str, key: str) -> bool:
+        """Whether the server's copy was changed later than the source's."""
+        return self._later(kind, key)
 
     @cached_property
     def _with_own_runs(self) -> frozenset[int]:
@@ -250,16 +227,6 @@ class Changes:
             if number in back and run not in copies and stage != "deleted"
         )
 
-    def _is_limit(self, table: str, column: str, value: object) -> bool:
-        """What a server makes up where the source has nothing, and whatever names what it lacks.
-
-        It gives a run a name and a start time; and the run of a version may be one that is not
-        carried.
-        """
-        if table == "model_versions":
-            return column == "run_id" and value not in self.context.ids.of("runs")
-        return table == "runs" and column in {"name", "start_time"} and not value
-
     def _target_model(self, key: tuple[str, str]) -> tuple[str, str]:
         ids = self.context.ids
         return ids.workspace(key[0]), ids.model(*key)
@@ -270,7 +237,7 @@ class Changes:
         """Runs and logged models that were sent, and that the server does not have any more."""
         found: dict[str, set[str]] = defaultdict(set)
         policy, base = self.context.policy, self.memory.base
-        if not policy.leaves_removed or policy.force or not base.is_known:
+        if not policy.leaves_removed or not base.is_known:
             return found
         for kind in ("runs", "logged_models"):
             lacking = set(unit_keys(self.source, kind)) - self.context.ids.of(kind).keys()
@@ -308,6 +275,8 @@ class Changes:
                 context.left_out.add(LeftOut(kind, name, "", "conflict", said))
             else:
                 self.conflicts.append(Conflict(kind, name, why))
+        for table, name, why in self.plan.left_out:
+            context.leave(table, name, "", "unsupported", why)
 
     # --- What the source has no more --------------------------------------------------------------
 
@@ -333,10 +302,10 @@ class Changes:
         return sum(1 for _ in rows_of(self.context.all_copies, table, BY_NAME[table].key[-1:]))
 
     def _gone_sides(self, kind: str, table: str, keys: set[str]) -> Sides | None:
-        pair = self.context.pair(table, _LEFT.get(table, frozenset()))
+        pair = self.context.pair(table, self.context.can.of(table).matched)
         if pair is None or pair.left is None or pair.right is None or not pair.table.key:
             return None
-        if table not in _TABLES:
+        if table not in self._tables:
             return None
         chosen = Choice({kind: Chosen.of(kind, keys)})
         theirs = MappedReader(self.context.all_copies, IdMap(), chosen)
@@ -368,7 +337,7 @@ class Changes:
             disputed: What was found to differ when the server was read again.
         """
         base = self.memory.base
-        for table in _TABLES:
+        for table in self._tables:
             sides = self._sides(table) if self.context.has(table) else None
             if sides is not None:
                 sent = disputed.sent.get(table, set())
@@ -381,16 +350,6 @@ class Changes:
         for kind in ("runs", "logged_models"):
             refused = {key: "" for table, key in self.context.refused if table == kind}
             base.note(refused_name(kind), refused)
-        names = {str(n): match.source.name for n, match in self.matching.matches.items()}
+        _, names = self.matching.noted()
         base.note("experiment_names", base.noted("experiment_names") | names)
         base.commit()
-
-
-def _has_fewer_points(
-    table: str, mine: Mapping[str, Any], theirs: Mapping[str, Any] | None
-) -> bool:
-    """Whether a copy lacks points that it had: MLflow takes none away, so nobody meant it."""
-    if table != "latest_metrics":
-        return False
-    order = ("step", "timestamp", "value")
-    return theirs is None or [theirs[n] for n in order] < [mine[n] for n in order]

@@ -10,7 +10,7 @@ from mlporter.stores.server.table_families import BY_EXPERIMENT, WHOLE
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
-    from mlporter.execute.server.context import ServerContext
+    from mlporter.execute.server.shared.context import ServerContext
 
 __all__ = ["CARRIED", "note_left_out_tables"]
 

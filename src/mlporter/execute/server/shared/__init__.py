@@ -1,0 +1,1 @@
+"""What all steps of an import into a server share."""

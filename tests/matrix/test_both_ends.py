@@ -1,0 +1,77 @@
+"""mlporter beside the oldest and the newest MLflow that it works with, each installed here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.matrix.environments import LOWEST, NEWEST, beside_lowest, beside_newest
+from tests.support.mlflow_session import QUIET_ENVIRONMENT
+
+pytestmark = [pytest.mark.matrix, pytest.mark.timeout(3000)]
+
+CHECKOUT = Path(__file__).parents[2]
+HOLDING_ONLY_THERE = (
+    "tests/catalogue/test_against_mlflow.py",
+    "tests/catalogue/test_real_rows.py",
+    "tests/verbs/test_round_trip.py",
+    "tests/verbs/test_skills.py",
+    "tests/execute/server/test_rich.py",
+    "tests/stores/database/history/test_every_revision.py",
+)
+"""Tests whose outcome depends on the schema and the objects of the installed MLflow."""
+
+ENDS = {LOWEST: beside_lowest, NEWEST: beside_newest}
+
+USE = """
+import mlflow, mlporter
+client = mlflow.MlflowClient("sqlite:///one.db")
+experiment = client.create_experiment("e", artifact_location="files")
+run = client.create_run(experiment).info.run_id
+client.log_metric(run, "rmse", 0.5)
+client.log_text(run, "text", "file.txt")
+other = client.create_run(experiment).info.run_id
+client.log_metric(other, "rmse", 1.5)
+chosen = mlporter.Selection(filter="metrics.rmse < 1")
+assert mlporter.export("sqlite:///one.db", "part", selection=chosen).exit_code == 0
+assert mlporter.import_("part", "sqlite:///two.db", artifact_root="there").exit_code == 0
+found = mlflow.MlflowClient("sqlite:///two.db").search_runs([experiment])
+assert [found.info.run_id for found in found] == [run]
+print(mlflow.__version__)
+"""
+"""An empty schema, MLflow's filters, files: what mlporter has of the installed MLflow."""
+
+
+def run(python: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    quiet = {**QUIET_ENVIRONMENT, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": ""}
+    return subprocess.run(
+        [python, "-W", "ignore", *words],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **quiet},
+    )
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_the_demo_ends_well(release, tmp_path):
+    done = run(ENDS[release](), tmp_path, "-m", "mlporter", "demo")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_what_it_has_of_mlflow_is_there(release, tmp_path):
+    done = run(ENDS[release](), tmp_path, "-c", USE)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, [release]), done.stdout
+
+
+def test_the_newest_mlflow_passes_what_depends_on_it():
+    words = ("-m", "pytest", "-q", "-n", "2", "-p", "no:randomly", *HOLDING_ONLY_THERE)
+    ignored = ("-W", "ignore:Versions of mlflow:UserWarning")
+    done = run(beside_newest(), CHECKOUT, *words, *ignored)
+    assert done.returncode == 0, done.stdout
