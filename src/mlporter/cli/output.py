@@ -13,7 +13,7 @@ from rich.text import Text
 from mlporter.cli.render.difference import render_diff, render_diff_verdict
 from mlporter.cli.render.inventory import render_checks, render_inventory
 from mlporter.cli.render.layout import print_block
-from mlporter.cli.render.manifests import render_manifest
+from mlporter.cli.render.manifests import render_manifest_head
 from mlporter.cli.render.plan import render_plan, render_refusal
 from mlporter.cli.render.promotion import render_promotion
 from mlporter.cli.render.text import visible
@@ -184,7 +184,8 @@ class ConsoleOutput:
 
     def ran(self, one: ManifestResult, *, several: bool) -> None:
         """As its verb would say it, below the name of the manifest."""
-        self.narrated(render_manifest(one, several=several))
+        if several:
+            self.narrated(render_manifest_head(one))
         if one.error is not None:
             self.failed(as_failure(one.error))
         elif one.result is not None:

@@ -15,15 +15,12 @@ if TYPE_CHECKING:
 
     from mlporter.verbs.moving.run import ManifestResult, RunResult
 
-__all__ = ["render_manifest", "render_not_run"]
+__all__ = ["render_manifest_head", "render_not_run"]
 
 
-def render_manifest(one: ManifestResult, *, several: bool) -> Iterator[RenderableType]:
-    """Which manifest it is, of several; and why nothing was done, where that is so."""
-    if several:
-        yield heading(f"{one.file}: {one.kind}")
-    if one.note:
-        yield Text(f"{one.file}: {one.note}." if not several else f"  {one.note}.")
+def render_manifest_head(one: ManifestResult) -> Iterator[RenderableType]:
+    """Which manifest it is, of several."""
+    yield heading(f"{one.file}: {one.kind}")
 
 
 def render_not_run(result: RunResult) -> Iterator[RenderableType]:

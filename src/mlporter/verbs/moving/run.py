@@ -40,12 +40,8 @@ _VERBS: dict[str, Callable[..., Any]] = {
 _PLANNED = ("import", "copy", "sync")
 """Kinds that write a plan file."""
 
-_WITH_DRY_RUN = (*_PLANNED, "promote")
 _ONLY_READ = ("diff", "verify")
-_NO_DRY_RUN = (
-    "an export writes nothing but its new directory, and has no dry run: the manifest was checked, "
-    "and nothing was read or written"
-)
+"""Kinds that need no dry run."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +51,14 @@ class ManifestResult:
     Attributes:
         file: The manifest.
         kind: The verb.
-        result: What the verb returned; None where it was not called, or failed as a whole.
-        error: Why it failed as a whole.
-        note: Why nothing was done, where that is no failure.
+        result: What the verb returned; None where it failed as a whole.
+        error: Why it did.
     """
 
     file: str
     kind: str
     result: AnyResult | None = None
     error: MlporterError | None = None
-    note: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -80,8 +74,6 @@ class ManifestResult:
             said["error"] = _error_dict(self.error)
         if self.result is not None:
             said["result"] = self.result.as_dict()
-        if self.note:
-            said["note"] = self.note
         return {**said, "exit_code": int(self.exit_code)}
 
 
@@ -145,7 +137,7 @@ def run(
         manifest: The file, or several.
         set_: Values in place of those in the files, by key: ``{"selection.model": "churn"}``.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
-        dry_run: Only say what would be done. What only reads is done; an export is not.
+        dry_run: Only say what would be done. What only reads is done.
         on_done: Told what became of each manifest as it ends.
         on_progress: Told how far it is.
 
@@ -194,10 +186,8 @@ def _carry_out(
     one: ReadManifest, plan_out: str | None, *, dry_run: bool, on_progress: OnProgress
 ) -> ManifestResult:
     arguments = dict(one.arguments)
-    if dry_run and one.kind in _WITH_DRY_RUN:
+    if dry_run and one.kind not in _ONLY_READ:
         arguments["dry_run"] = True
-    elif dry_run and one.kind not in _ONLY_READ:
-        return ManifestResult(one.file, one.kind, note=_NO_DRY_RUN)
     if plan_out is not None:
         arguments["plan_out"] = plan_out
     try:

@@ -81,8 +81,7 @@ def test_a_dry_run_writes_nothing_and_looks_at_all(mlporter, write, plain_sqlite
     done = mlporter("run", *files, "--dry-run")
     assert done.code == 6
     assert "none.db" in done.err
-    assert "has no dry run" in done.out
-    assert "Would be done" in done.out
+    assert done.out.count("Would be done") == 2
     assert sorted(path.name for path in Path().iterdir()) == [
         "copy.yaml",
         "export.yaml",
@@ -91,6 +90,7 @@ def test_a_dry_run_writes_nothing_and_looks_at_all(mlporter, write, plain_sqlite
     ]
     said = mlporter("run", *files, "--dry-run", "--json").json
     assert [one["exit_code"] for one in said["manifests"]] == [6, 0, 0]
+    assert said["manifests"][1]["result"]["files"]["files"] > 0
     assert (said["dry_run"], said["not_run"]) == (True, [])
 
 
