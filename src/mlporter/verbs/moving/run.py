@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mlporter.errors import ExitCode, MlporterError, UsageError
+from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError, UsageError
 from mlporter.manifests.reading import ReadManifest, read_manifest
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
@@ -192,8 +192,8 @@ def _carry_out(
         arguments["plan_out"] = plan_out
     try:
         result = _VERBS[one.kind](**arguments, on_progress=on_progress)
+    except InterruptedByUserError:
+        raise
     except MlporterError as error:
-        if error.exit_code in (ExitCode.SIGINT, ExitCode.SIGTERM):
-            raise
         return ManifestResult(one.file, one.kind, error=error)
     return ManifestResult(one.file, one.kind, result)

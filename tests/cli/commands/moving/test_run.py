@@ -9,6 +9,7 @@ import pytest
 
 import mlporter as api
 from mlporter.errors import ConflictError
+from mlporter.verbs.moving import run as run_module
 
 
 @pytest.fixture
@@ -130,3 +131,24 @@ def test_from_python_a_failure_is_an_entry(write, plain_sqlite):
     assert (result.exit_code, result.not_run) == (4, (first,))
     with pytest.raises(api.UsageError):
         api.run([])
+
+
+def test_a_password_of_a_variable_is_shown_nowhere(mlporter, write, plain_sqlite, monkeypatch):
+    monkeypatch.setenv("PROD", "postgresql://me:s3cr3t-word@127.0.0.1:1/db")
+    said = {"source": plain_sqlite.tracking_uri, "target": "${PROD}", "artifact_root": "f"}
+    copy = write("copy", kind="copy", **said)
+    wrong = write("wrong", kind="copy", on_conflict="${PROD}", stage="${PROD}", **said)
+    for options in ((copy,), (copy, "--json"), (copy, "-vv"), (wrong,), (wrong, "--json")):
+        done = mlporter("run", *options)
+        assert done.code in {2, 6}
+        assert "s3cr3t" not in done.out + done.err
+
+
+def test_an_interrupt_ends_all_and_is_no_entry(mlporter, write, monkeypatch):
+    def interrupted(*_, **__):
+        raise api.InterruptedByUserError("stopped")
+
+    monkeypatch.setitem(run_module._VERBS, "verify", interrupted)
+    file = write("verify", kind="verify", bundle="backup")
+    assert mlporter("run", file, file).code == 143
+    assert "resume: true" in mlporter("run", file).err

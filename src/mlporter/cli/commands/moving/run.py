@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_STOPPED = "what was done stays; a transfer into a database leaves nothing behind, and the same "
-_STOPPED += "command goes on at a server"
+_STOPPED = (
+    "what earlier manifests did stays; of the last one a database holds nothing, a server goes on "
+    "where the same command is run again, and an export with resume: true"
+)
 
 
 @click.command("run", context_settings=CONTEXT, short_help="Carry out manifests.")
