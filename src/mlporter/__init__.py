@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mlporter.verbs.moving.export import export
     from mlporter.verbs.moving.import_ import copy, import_
     from mlporter.verbs.moving.promote import PromotionResult, promote, undo_promotion
+    from mlporter.verbs.moving.run import ManifestResult, RunResult, run
     from mlporter.verbs.moving.sync import apply, sync
     from mlporter.verbs.reading.diff import diff
     from mlporter.verbs.reading.doctor import doctor
@@ -73,6 +74,7 @@ __all__ = [
     "InterruptedByUserError",
     "Inventory",
     "LeftOut",
+    "ManifestResult",
     "MlporterError",
     "NeedsMlflowError",
     "OutsideError",
@@ -84,6 +86,7 @@ __all__ = [
     "Result",
     "RevisionError",
     "RowRefusedError",
+    "RunResult",
     "Selection",
     "StateInUseError",
     "UnreachableError",
@@ -103,6 +106,7 @@ __all__ = [
     "promote",
     "rebuild",
     "relocate",
+    "run",
     "show",
     "sync",
     "undo_promotion",
@@ -123,6 +127,7 @@ _HOMES = {
     "InterruptedByUserError": "mlporter.errors",
     "Inventory": "mlporter.verbs.reading.inspect",
     "LeftOut": "mlporter.errors",
+    "ManifestResult": "mlporter.verbs.moving.run",
     "MlporterError": "mlporter.errors",
     "NeedsMlflowError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
@@ -133,6 +138,7 @@ _HOMES = {
     "Relocated": "mlporter.verbs.relocate",
     "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
+    "RunResult": "mlporter.verbs.moving.run",
     "Selection": "mlporter.selection",
     "StateInUseError": "mlporter.errors",
     "RowRefusedError": "mlporter.errors",
@@ -152,6 +158,7 @@ _HOMES = {
     "promote": "mlporter.verbs.moving.promote",
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
+    "run": "mlporter.verbs.moving.run",
     "show": "mlporter.verbs.reading.registry",
     "sync": "mlporter.verbs.moving.sync",
     "undo_promotion": "mlporter.verbs.moving.promote",

@@ -27,6 +27,7 @@ VERBS = {
     "import": "mlporter.cli.commands.moving.import_",
     "copy": "mlporter.cli.commands.moving.copy",
     "sync": "mlporter.cli.commands.moving.sync",
+    "run": "mlporter.cli.commands.moving.run",
     "apply": "mlporter.cli.commands.moving.apply",
     "promote": "mlporter.cli.commands.moving.promote",
     "history": "mlporter.cli.commands.reading.history",
@@ -40,7 +41,7 @@ VERBS = {
     "doctor": "mlporter.cli.commands.reading.doctor",
     "demo": "mlporter.cli.commands.demo",
 }
-"""Verbs and the modules whose `command` they are. `run` is kept free for later."""
+"""Verbs and the modules whose `command` they are."""
 
 
 _INTERRUPTED = (ExitCode.SIGINT, ExitCode.SIGPIPE, ExitCode.SIGTERM)

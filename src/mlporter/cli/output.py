@@ -13,15 +13,18 @@ from rich.text import Text
 from mlporter.cli.render.difference import render_diff, render_diff_verdict
 from mlporter.cli.render.inventory import render_checks, render_inventory
 from mlporter.cli.render.layout import print_block
+from mlporter.cli.render.manifests import render_manifest_head
 from mlporter.cli.render.plan import render_plan, render_refusal
+from mlporter.cli.render.promotion import render_promotion
 from mlporter.cli.render.text import visible
 from mlporter.cli.render.transfer import render_left_out, render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
+from mlporter.cli.terminal.failures import as_failure
 from mlporter.cli.terminal.streams import last_words
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import RenderableType
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
     from mlporter.execute.result import Result
+    from mlporter.verbs.moving.promote import PromotionResult
+    from mlporter.verbs.moving.run import ManifestResult
     from mlporter.verbs.reading.doctor import DoctorReport
     from mlporter.verbs.reading.inspect import Inventory
     from mlporter.verbs.reading.verify import VerifyResult
@@ -78,6 +83,9 @@ class Output(Protocol):
 
     def round_done(self, data: dict[str, Any], line: str) -> None:
         """How a round of `--watch` ended: a line, for programs and for people."""
+
+    def ran(self, one: ManifestResult, *, several: bool) -> None:
+        """A manifest was carried out, maybe one of several."""
 
     def failed(self, failure: Failure) -> None:
         """The command ended early."""
@@ -170,6 +178,19 @@ class ConsoleOutput:
         """The line."""
         self._print(self._results, [Text(visible(line))])
 
+    def promoted(self, result: PromotionResult) -> None:
+        """Gates, what moved, and the way back."""
+        self._print(self._results, render_promotion(result))
+
+    def ran(self, one: ManifestResult, *, several: bool) -> None:
+        """As its verb would say it, below the name of the manifest."""
+        if several:
+            self.narrated(render_manifest_head(one))
+        if one.error is not None:
+            self.failed(as_failure(one.error))
+        elif one.result is not None:
+            _SAYS[one.kind](self, one.result)
+
     def failed(self, failure: Failure) -> None:
         """What is wrong with what, why, and what to do next."""
         self._print(self._messages, _failure_lines(failure))
@@ -177,6 +198,18 @@ class ConsoleOutput:
     def _print(self, console: Console, blocks: Iterable[RenderableType]) -> None:
         with last_words():
             _print_now(console, blocks)
+
+
+_SAYS: dict[str, Callable[[ConsoleOutput, Any], None]] = {
+    "export": ConsoleOutput.transferred,
+    "import": ConsoleOutput.transferred,
+    "copy": ConsoleOutput.transferred,
+    "sync": ConsoleOutput.transferred,
+    "promote": ConsoleOutput.promoted,
+    "diff": ConsoleOutput.compared,
+    "verify": ConsoleOutput.verified,
+}
+"""How the result of each kind of manifest is said."""
 
 
 class JsonOutput:
@@ -232,6 +265,9 @@ class JsonOutput:
     def round_done(self, data: dict[str, Any], line: str) -> None:
         """The object in a line, so that programs can read on while it goes on."""
         _write_bytes([to_json({"round": line, **data}, indent=None)])
+
+    def ran(self, one: ManifestResult, *, several: bool) -> None:
+        """Nothing: all of them are in the object at the end."""
 
     def failed(self, failure: Failure) -> None:
         """`Failure.as_dict`: all that is wrong, under the key ``error``."""

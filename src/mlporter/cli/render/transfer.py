@@ -204,7 +204,7 @@ def render_told(told: Sequence[LeftOut]) -> Iterator[RenderableType]:
 
 
 def _where_all_are(result: Result) -> str:
-    if result.verb == "export":
+    if result.verb == "export" and not result.dry_run:
         return f"mlporter show {result.target} left_out"
     return "--json names the first thousand"
 

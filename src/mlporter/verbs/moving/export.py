@@ -37,6 +37,7 @@ from mlporter.stores.opening import bundle_address, open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.unknown_fields import field_losses, unknown_fields
 from mlporter.stores.rows.version_locations import locations_of, rows_of
+from mlporter.verbs.moving.planned_export import plan_export
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def export(
     source_env: str | None = None,
     selection: Asked = None,
     sign: str | PathLike[str] | None = None,
+    dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
     """Export a registry, or a part of it, to a directory.
@@ -107,6 +109,7 @@ def export(
             as ``{"models": ["churn*"]}``; None is everything.
         sign: The file of a private key: the bundle's manifest is signed with it, in the OpenSSF
             model-signing format.
+        dry_run: Count and list what would be exported, and write nothing.
         on_progress: Told how far it is.
 
     Raises:
@@ -160,6 +163,15 @@ def export(
             lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
             if lost.count:
                 raise lost.refusal(opened.description.address)
+        if dry_run:
+            return plan_export(
+                opened,
+                place,
+                mode,
+                artifacts=artifacts,
+                include_secrets=include_secrets,
+                on_progress=on_progress,
+            )
         with BundleWriter.create(
             bundle_address(place), mode, source=opened.description.address
         ) as writer:

@@ -75,6 +75,7 @@ def test_options_reach_the_function(mlporter, fake):
         "--strict-artifacts",
         "--include-secrets",
         "--orphans",
+        "--dry-run",
         "--auth",
         "sqlite:///basic_auth.db",
         "--registry",
@@ -102,6 +103,7 @@ def test_options_reach_the_function(mlporter, fake):
         "registry": "sqlite:///models.db",
         "sign": "key.pem",
         "orphans": True,
+        "dry_run": True,
         "selection": None,
     }
 

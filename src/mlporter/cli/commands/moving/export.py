@@ -22,6 +22,7 @@ __all__ = ["command"]
 @transfer_options(to_bundle=True)
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
 @click.option("--restart", is_flag=True, help="Begin anew, and replace what is there.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @sign_option("the bundle's manifest")
 @output_options
 def command(session: Session, /, *, source: str, bundle: str, **options: Any) -> int:
