@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.revisions import (
     HEAD_REVISION,
+    OLDEST_SHAPE,
     RETIRED_COLUMNS,
     REVISIONS,
     comes_before,
@@ -45,6 +46,7 @@ __all__ = [
     "BOOKKEEPING_TABLES",
     "BY_NAME",
     "HEAD_REVISION",
+    "OLDEST_SHAPE",
     "RETIRED_COLUMNS",
     "REVISIONS",
     "TABLES",

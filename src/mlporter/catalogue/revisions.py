@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEAD_REVISION",
+    "OLDEST_SHAPE",
     "RETIRED_COLUMNS",
     "REVISIONS",
     "comes_before",
@@ -24,6 +25,8 @@ __all__ = [
 
 HEAD_REVISION = "f4a9b2c7d1e6"
 """The revision that the catalogue describes (MLflow 3.18)."""
+OLDEST_SHAPE = "dc11669786a5"
+"""Rows are never brought to an older shape (MLflow 3.17): readers know one place for each thing."""
 
 # Releases were found by sampling wheels, mostly x.y.0, from 1.9.0 on. So the release beside a
 # revision certainly has it; one between two samples may have had it first.

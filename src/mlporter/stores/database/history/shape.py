@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import HEAD_REVISION, REVISIONS, TABLES, release_of
+from mlporter.catalogue import HEAD_REVISION, OLDEST_SHAPE, REVISIONS, TABLES, release_of
 from mlporter.errors import RefusedError
 from mlporter.stores.database.history.changes import CHANGES
 from mlporter.stores.database.schema.revision import is_as_it_is
@@ -25,9 +25,6 @@ __all__ = ["OLDEST_RELEASE", "POSITIONS", "check_whole", "revision_for", "shape_
 __all__ += ["tables_at"]
 
 OLDEST_RELEASE = "3.17"
-_OLDEST = "dc11669786a5"
-"""Rows are never brought to an older shape: readers know one place for each thing."""
-
 POSITIONS = {revision: position for position, (revision, _) in enumerate(REVISIONS)}
 """The revisions in their order."""
 
@@ -44,8 +41,8 @@ def shape_for(least: str, installed: str | None = None) -> str:
     >>> shape_for("e7d1f4b2a9c6", installed="dc11669786a5") == HEAD_REVISION
     True
     """
-    place = POSITIONS.get(installed or installed_head() or "", -1)
-    fits = max(POSITIONS[_OLDEST], POSITIONS[least]) <= place <= POSITIONS[HEAD_REVISION]
+    place = POSITIONS.get(installed or installed_head() or OLDEST_SHAPE, -1)
+    fits = max(POSITIONS[OLDEST_SHAPE], POSITIONS[least]) <= place <= POSITIONS[HEAD_REVISION]
     return REVISIONS[place][0] if fits else HEAD_REVISION
 
 
