@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlporter.promotion.asked import VersionResult
     from mlporter.verbs.moving.promote import PromotionResult
-    from mlporter.verbs.reading.history import History
+    from mlporter.verbs.reading.history import History, PromotedVersion
 
 __all__ = ["render_history", "render_promotion"]
 
@@ -90,33 +90,28 @@ def _named(number: int | None) -> str:
 
 
 def render_history(found: History) -> Iterator[RenderableType]:
-    """A line for each promotion."""
+    """A block for each promotion."""
     yield heading(f"Promotions of {found.model} at {found.address}")
     if not found.versions:
         yield Text("  None is noted.")
-    else:
-        names = ("version", "when", "from", "by", "gates", "moved", "digest")
-        yield columns(
-            [(name, "left") for name in names],
-            (
-                (
-                    str(one.version),
-                    one.at.partition(".")[0].replace("T", " "),
-                    f"{one.of} at {one.source}",
-                    one.by,
-                    one.gates,
-                    _moved(one.aliases, one.stage, one.undone),
-                    one.digest[:12],
-                )
-                for one in found.versions
-            ),
-        )
+    for one in found.versions:
+        yield Text(f"Version {one.version}")
+        yield facts(_of_promotion(one))
     if found.unfinished:
         numbers = ", ".join(map(str, found.unfinished))
         yield Text(f"  Not finished: version {numbers}; the same promotion again goes on.")
 
 
-def _moved(aliases: tuple[str, ...], stage: str | None, undone: str) -> str:
-    moved = [f"@{alias}" for alias in aliases] + ([stage] if stage else [])
-    text = ", ".join(moved) or "-"
-    return f"{text} (undone)" if undone else text
+def _of_promotion(one: PromotedVersion) -> Iterator[tuple[str, str]]:
+    yield "when", one.at.partition(".")[0].replace("T", " ")
+    yield "by", one.by
+    yield "from", f"models:/{one.of} at {one.source}"
+    yield "gates", f"{one.gates} passed"
+    moved = [*(f"@{alias}" for alias in one.aliases), *([one.stage] if one.stage else [])]
+    if moved:
+        yield "moved", ", ".join(moved)
+    if one.undone:
+        yield "undone", one.undone.partition(".")[0].replace("T", " ")
+    yield "files", f"sha256 {one.digest}"
+    if one.receipt:
+        yield "receipt", one.receipt
