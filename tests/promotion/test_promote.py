@@ -294,7 +294,9 @@ def test_load_check_compares_predictions(dev, prod, root) -> None:
 )
 def test_what_is_not_there_is_refused_with_what_there_is(dev, tmp_path, model, hint) -> None:
     with pytest.raises(mlporter.RefusedError) as refused:
-        mlporter.promote(model, dev.tracking_uri, sqlite_url(tmp_path / "prod.db"))
+        mlporter.promote(
+            model, dev.tracking_uri, sqlite_url(tmp_path / "prod.db"), artifact_root=tmp_path
+        )
     assert hint in (refused.value.hint or "")
 
 
@@ -315,7 +317,13 @@ def test_what_is_not_there_is_refused_with_what_there_is(dev, tmp_path, model, h
 )
 def test_wrong_usage(dev, tmp_path, options) -> None:
     with pytest.raises(mlporter.UsageError):
-        mlporter.promote(CANDIDATE, dev.tracking_uri, sqlite_url(tmp_path / "prod.db"), **options)
+        mlporter.promote(
+            CANDIDATE,
+            dev.tracking_uri,
+            sqlite_url(tmp_path / "prod.db"),
+            artifact_root=tmp_path,
+            **options,
+        )
     assert not (tmp_path / "prod.db").exists()
 
 
@@ -492,6 +500,9 @@ def test_of_several_none_is_carried_if_a_gate_of_one_is_closed(dev, tmp_path, cl
     closed = cli(*command, "--require-tag", "validated=yes")
     assert closed.code == 4
     assert "plain-model/1" in closed.err
+    both = cli(*command, "--require-tag", "validated=no")
+    assert both.code == 4
+    assert both.err.count("tag validated") == 2
     assert not (tmp_path / "prod.db").exists()
     done = cli(*command, "--json")
     assert done.code == 0

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["Promotion"]
+__all__ = ["Promotion", "refuse_closed"]
 
 _TRIES = 5
 """How often a number is guessed: a server does not show which were given to deleted versions."""
@@ -73,6 +73,7 @@ class Promotion:
             there = self._target(keys[0][0])
             self._check_name(facts, there)
             gates = self._judge(facts)
+            refuse_closed(_closed(gates), str(asked.model))
             if asked.require_signature is not None:
                 for one in facts:
                     check_signature(self.origin, source, one, asked.require_signature)
@@ -88,6 +89,18 @@ class Promotion:
                 return [*done, *self._planned(moves, there, gates)], result, []
             finishing = Finishing(self.place, asked, self.on_progress, sums)
             return [*done, *finishing.run(source, moves, gates)], result, finishing.left
+
+    def closed(self) -> list[str]:
+        """The gates that are closed, a line for each. Nothing is carried.
+
+        Raises:
+            RefusedError: there is no such version.
+        """
+        with closing(self._open_source()) as source:
+            keys = find_versions(source, self.asked.model, source.description.address)
+            facts = [self._facts(source, key) for key in keys]
+            self._target(keys[0][0])
+            return _closed(self._judge(facts))
 
     def _in_place(
         self,
@@ -170,23 +183,8 @@ class Promotion:
         return dict(read_facts(target, (workspace, self.asked.name, number)).metrics)
 
     def _judge(self, facts: list[VersionFacts]) -> dict[str, list[GateResult]]:
-        """What the gates say; those that are closed are shown together."""
-        found = {str(one): judge(self.asked.gates, one, self._holders) for one in facts}
-        closed = [
-            f"{version}: {gate}"
-            for version, gates in found.items()
-            for gate in gates
-            if not gate.passed
-        ]
-        if closed:
-            count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
-            raise RefusedError(
-                f"{count} closed; nothing was written",
-                subject=str(self.asked.model),
-                hint="the version must pass, or the gate be left out",
-                reasons=tuple(closed),
-            )
-        return found
+        """What the gates say of each version."""
+        return {str(one): judge(self.asked.gates, one, self._holders) for one in facts}
 
     def _check_name(self, facts: list[VersionFacts], there: TargetModel) -> None:
         """Refuse a name under which the target has copies of another model."""
@@ -348,3 +346,29 @@ class Promotion:
         move = Move(facts, self.asked.name, number)
         nothing = pointers_of(replace(self.asked, aliases=(), stage=None), there, move)
         return result_of(move, nothing, gates[str(facts)], "already promoted")
+
+
+def _closed(gates: dict[str, list[GateResult]]) -> list[str]:
+    """Gates that are closed, a line for each."""
+    return [
+        f"{version}: {gate}"
+        for version, found in gates.items()
+        for gate in found
+        if not gate.passed
+    ]
+
+
+def refuse_closed(closed: list[str], subject: str) -> None:
+    """Refuse a promotion if gates are closed; all of them are shown.
+
+    Raises:
+        RefusedError: some are.
+    """
+    if closed:
+        count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
+        raise RefusedError(
+            f"{count} closed; nothing was written",
+            subject=subject,
+            hint="the version must pass, or the gate be left out",
+            reasons=tuple(closed),
+        )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.asked import Asked, VersionResult
-from mlporter.promotion.carry import Promotion
+from mlporter.promotion.carry import Promotion, refuse_closed
 from mlporter.promotion.checks.gates import Gates
 from mlporter.promotion.checks.model_names import ModelName, check_alias, check_stage
 from mlporter.promotion.target.pointers import move_pointers
@@ -204,6 +204,14 @@ def promote(
     origin, place = locate(source, source_env), locate(target, target_env)
     stage = None if stage is None else check_stage(stage)
     _check(models, origin, place, name=name, aliases=alias, stage=stage, archive=archive_existing)
+    needs_root = place.kind is not AddressKind.SERVER and not is_same_place(origin, place)
+    if needs_root and not reference and artifact_root is None:
+        raise UsageError(
+            "say where the target keeps artifact files",
+            subject=str(place),
+            hint="--artifact-root /srv/mlartifacts or s3://bucket/mlflow; or --reference to point "
+            "at the source's",
+        )
     gates = Gates.parse(
         require_tag=tuple(require_tag),
         require=tuple(require),
@@ -240,10 +248,10 @@ def promote(
         )
         for one in models
     ]
-    if len(asked) > 1 and not dry_run:
+    if len(asked) > 1:
         # Of several, none is carried if a gate of one is closed.
-        for one in asked:
-            Promotion(origin, place, replace(one, dry_run=True), on_progress).run()
+        each = [Promotion(origin, place, one, on_progress) for one in asked]
+        refuse_closed([line for one in each for line in one.closed()], ", ".join(map(str, models)))
     done = [Promotion(origin, place, one, on_progress).run() for one in asked]
     results = [version for versions, _, _ in done for version in versions]
     return PromotionResult(
