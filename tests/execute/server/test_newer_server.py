@@ -8,7 +8,7 @@ import pytest
 
 import mlporter
 from mlporter.errors import ExitCode
-from mlporter.stores.database.schema.revision import installed_mlflow
+from mlporter.stores.database.schema.scripts import installed_mlflow
 from mlporter.stores.server import capabilities
 from tests.support.newer_server import newer_server
 
