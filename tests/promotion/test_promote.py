@@ -506,6 +506,8 @@ def test_of_several_none_is_carried_if_a_gate_of_one_is_closed(dev, tmp_path, cl
     assert not (tmp_path / "prod.db").exists()
     done = cli(*command, "--json")
     assert done.code == 0
+    quiet = cli(*command, "-q")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     promoted = json.loads(done.out)["versions"]
     assert [one["target"] for one in promoted] == ["models:/plain-model/1", "models:/plain-model/2"]
     assert {int(one["source"][-1]) for one in promoted} == {1, 3}

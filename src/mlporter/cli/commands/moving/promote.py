@@ -119,5 +119,6 @@ def command(
         session.when_interrupted = _STOPPED
         with session.working() as on_progress:
             result = mlporter.promote(model, source, target, **options, on_progress=on_progress)
-    session.output.told(result.as_dict(), render_promotion(result))
+    is_quiet = session.output.terse and not result.exit_code and not result.dry_run
+    session.output.told(result.as_dict(), () if is_quiet else render_promotion(result))
     return int(result.exit_code)
