@@ -18,7 +18,7 @@ from mlporter.promotion.checks.facts import read_facts
 from mlporter.promotion.checks.gates import judge
 from mlporter.promotion.checks.model_names import find_versions
 from mlporter.promotion.checks.signed_versions import check_signature
-from mlporter.promotion.finishing import Finishing, pointers_of, result_of
+from mlporter.promotion.finishing import Finishing, open_target, pointers_of, result_of
 from mlporter.promotion.promoted_source import Move, PromotedSource
 from mlporter.promotion.target.same_registry import copy_in_place
 from mlporter.promotion.target.target_model import OF, RECEIPT, identity, read_target
@@ -157,13 +157,7 @@ class Promotion:
     def _read_target(self) -> Source | NothingThere:
         if self.place.kind is not AddressKind.SERVER and has_no_tables(self.place):
             return NothingThere()
-        return open_source(
-            self.place,
-            uri_map=self.asked.uri_map,
-            workers=self.asked.workers,
-            retry_time=self.asked.retry_time,
-            part=True,
-        )
+        return open_target(self.place, self.asked)
 
     def _target(self, workspace: str) -> TargetModel:
         with closing(self._read_target()) as target:

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlporter.progress import OnProgress
+    from mlporter.promotion.checks.facts import VersionFacts
     from mlporter.promotion.checks.gates import GateResult
     from mlporter.promotion.promoted_source import Move
     from mlporter.promotion.target.target_model import Pointers, TargetModel
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["Finishing", "pointers_of", "result_of"]
+__all__ = ["Finishing", "open_target", "pointers_of", "result_of"]
 
 
 @dataclass
@@ -60,15 +61,7 @@ class Finishing:
         """
         results, pointers = [], []
         asked = self.asked
-        with closing(
-            open_source(
-                self.place,
-                uri_map=asked.uri_map,
-                workers=asked.workers,
-                retry_time=asked.retry_time,
-                part=True,
-            )
-        ) as target:
+        with closing(open_target(self.place, asked)) as target:
             now = read_target(target, moves[0].key[0], asked.name)
             revision = target.description.revision  # not always the source's
             for move in moves:
@@ -88,9 +81,10 @@ class Finishing:
         move: Move,
         gates: Sequence[GateResult],
     ) -> VersionResult:
-        sums = self._proved(source, target, move)
+        there = read_facts(target, move.key)
+        sums = self._proved(source, target, move, there)
         loads = self._loads(source, move)
-        signed = self._signed(target, move)
+        signed = None if self.asked.sign is None else sign_version(target, there, self.asked.sign)
         moved = pointers_of(self.asked, now, move)
         receipt = Receipt.of(
             move,
@@ -103,18 +97,19 @@ class Finishing:
             load_check=loads,
             signature="" if signed is None else signature_name(move),
         )
-        stored = self._store(target, move, receipt.file_name, receipt.text())
+        stored = self._store(target, move, there, receipt.file_name, receipt.text())
         if signed is not None:
-            self._store(target, move, signature_name(move), signed)
+            self._store(target, move, there, signature_name(move), signed)
         result = result_of(move, moved, gates, "promoted")
         return replace(result, load_check=loads, receipt=receipt, stored=stored)
 
-    def _proved(self, source: Source, target: Source, move: Move) -> dict[str, str]:
+    def _proved(
+        self, source: Source, target: Source, move: Move, theirs: VersionFacts
+    ) -> dict[str, str]:
         """The sums of the model's files, the same on both sides."""
         asked = self.asked
         how = (asked.workers, self.on_progress)
         mine = sums_of(source, move.facts, *how, "hashing the source", self.sums)
-        theirs = read_facts(target, move.key)
         back = sums_of(target, theirs, *how, "reading back", {})
         sent = with_target_ids(source, move.facts, theirs, mine)
         prove_files(sent, back, f"models:/{move.name}/{move.number}")
@@ -132,19 +127,13 @@ class Finishing:
             source, move.facts, uri=uri, tracking=tracking, environment=own, subject=uri
         )
 
-    def _signed(self, target: Source, move: Move) -> str | None:
-        """A signature of the model's files as the target has them."""
-        if self.asked.sign is None:
-            return None
-        return sign_version(target, read_facts(target, move.key), self.asked.sign)
-
-    def _store(self, target: Source, move: Move, path: str, text: str) -> str:
+    def _store(self, target: Source, move: Move, there: VersionFacts, path: str, text: str) -> str:
         """Put a file among the artifacts of the target's run; where that fails, it is left out."""
         try:
             return store_receipt(
                 self.place,
                 target,
-                move.key,
+                there,
                 path,
                 BytesIO(text.encode()),
                 uri_map=self.asked.uri_map,
@@ -154,6 +143,17 @@ class Finishing:
             detail = f"it cannot be kept in the target: {error}"
             self.left.append(LeftOut("artifact", str(move.facts), path, "unreachable", detail))
             return ""
+
+
+def open_target(place: Address, asked: Asked) -> Source:
+    """The target, to be looked at: it has tables."""
+    return open_source(
+        place,
+        uri_map=asked.uri_map,
+        workers=asked.workers,
+        retry_time=asked.retry_time,
+        part=True,
+    )
 
 
 def pointers_of(asked: Asked, there: TargetModel, move: Move) -> Pointers:

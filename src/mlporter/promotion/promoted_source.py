@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from mlporter.artifacts.uris.uri_text import uri_below
 from mlporter.catalogue.source_tags import OF_VERSIONS
+from mlporter.execute.server.registry.version_sources import names_version
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.version_locations import owner_roots, version_owner_id
 
@@ -129,23 +130,20 @@ class PromotedSource(Wrapped):
         whole = pa.RecordBatch.from_pylist(rows, schema=entry.schema)
         return iter([whole if columns is None else whole.select(list(columns))] if rows else [])
 
-    def _move_of(self, row: Mapping[str, Any], number: str = "version") -> Move | None:
-        return self._moves.get((row.get("workspace") or "default", row["name"], row[number]))
+    def _move_of(self, row: Mapping[str, Any]) -> Move | None:
+        return self._moves.get((row.get("workspace") or "default", row["name"], row["version"]))
 
     def _models(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        names = {key[:2]: move.name for key, move in self._moves.items()}
+        """A model that the target has keeps its description."""
         said = {} if self._model is None else {"description": self._model["description"]}
-        return [
-            {**row, "name": names[key], **said}
-            for row in rows
-            if (key := (row.get("workspace") or "default", row["name"])) in names
-        ]
+        return [{**row, **said} for row in self._renamed(rows)]
 
     def _model_tags(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Tags of a model that the target has are the target's."""
-        return [] if self._model is not None else self._models_named(rows)
+        return [] if self._model is not None else self._renamed(rows)
 
-    def _models_named(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _renamed(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of the models whose versions come, under their new names."""
         names = {key[:2]: move.name for key, move in self._moves.items()}
         return [
             {**row, "name": names[key]}
@@ -178,7 +176,7 @@ class PromotedSource(Wrapped):
         copies = {
             key: move.facts.owner
             for key, move in self._moves.items()
-            if _names_version(move.facts.row["source"]) and move.facts.owner is not None
+            if names_version(move.facts.row["source"] or "") and move.facts.owner is not None
         }
         if not copies:
             return {}
@@ -307,12 +305,6 @@ def _order(value: object) -> tuple[int, Any]:
     if value is None:
         return (0, 0)
     return (1, value.encode() if isinstance(value, str) else value)
-
-
-def _names_version(source: str | None) -> bool:
-    """Whether a version is a copy of another one: ``models:/name/3``."""
-    text = source or ""
-    return text.startswith("models:/") and text.removeprefix("models:/").count("/") == 1
 
 
 def listed_versions(before: str | None, moves: tuple[Move, ...]) -> str:

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.errors import UsageError
 from mlporter.stores.rows.version_locations import TableReader, rows_of
 
 if TYPE_CHECKING:
     from mlporter.artifacts.uris.ownership import VersionKey
 
-__all__ = ["VersionChoice", "choose_versions"]
+__all__ = ["STAGES", "VersionChoice", "aliases_of", "choose_versions", "matching_versions"]
+__all__ += ["stages_of"]
 
 STAGES = ("None", "Staging", "Production", "Archived")
-_DELETED = "Deleted_Internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,10 @@ def choose_versions(source: TableReader, choice: VersionChoice) -> list[VersionK
             f"there is no registered model {choice.model!r}",
             hint=f"there is {', '.join(near)}" if near else "there are no registered models",
         )
-    columns = ("workspace", "name", "version", "current_stage")
-    versions = [
-        ((workspace or "default", name, number), stage)
-        for workspace, name, number, stage in rows_of(source, "model_versions", columns)
-        if name == choice.model and stage != _DELETED
-    ]
-    chosen = _matching(source, versions, choice)
+    stages, aliases = stages_of(source, choice.model), aliases_of(source, choice.model)
+    chosen = matching_versions(choice.version or "", stages, aliases)
     if not chosen and choice.version is not None:
-        known = ", ".join(str(key[2]) for key, _ in versions) or "none"
+        known = ", ".join(str(key[2]) for key in stages) or "none"
         raise UsageError(
             f"registered model {choice.model!r} has no version {choice.version!r}",
             hint=f"its versions: {known}; or use latest, @alias or a stage",
@@ -58,27 +54,46 @@ def choose_versions(source: TableReader, choice: VersionChoice) -> list[VersionK
     return chosen
 
 
-def _matching(
-    source: TableReader, versions: list[tuple[VersionKey, str]], choice: VersionChoice
+def stages_of(source: TableReader, model: str) -> dict[VersionKey, str]:
+    """The stages of the versions of a model that are not deleted, in every workspace."""
+    columns = ("workspace", "name", "version", "current_stage")
+    return {
+        (workspace or "default", name, number): stage or "None"
+        for workspace, name, number, stage in rows_of(source, "model_versions", columns)
+        if name == model and stage != DELETED_STAGE
+    }
+
+
+def aliases_of(source: TableReader, model: str) -> list[tuple[str, VersionKey]]:
+    """The aliases of a model, and the versions that they name."""
+    columns = ("workspace", "name", "alias", "version")
+    return [
+        (alias, (workspace or "default", name, number))
+        for workspace, name, alias, number in rows_of(source, "registered_model_aliases", columns)
+        if name == model
+    ]
+
+
+def matching_versions(
+    wanted: str, stages: dict[VersionKey, str], aliases: list[tuple[str, VersionKey]]
 ) -> list[VersionKey]:
-    wanted = choice.version
-    if wanted is None:
-        return [key for key, _ in versions]
+    """The versions of a model that a number, ``latest``, an ``@alias`` or a stage names.
+
+    Args:
+        wanted: The name; "" for all versions.
+        stages: The model's versions, and their stages.
+        aliases: Its aliases, and the versions that they name.
+    """
+    if not wanted:
+        return list(stages)
     if wanted.startswith("@"):
-        columns = ("workspace", "name", "alias", "version")
-        aliased = {
-            (workspace or "default", name, number)
-            for workspace, name, alias, number in rows_of(
-                source, "registered_model_aliases", columns
-            )
-            if alias == wanted[1:]
-        }
-        return [key for key, _ in versions if key in aliased]
+        named = {key for alias, key in aliases if alias == wanted[1:]}
+        return [key for key in stages if key in named]
+    if wanted.isdecimal():
+        return [key for key in stages if key[2] == int(wanted)]
     if wanted.lower() == "latest":
         newest: dict[str, VersionKey] = {}
-        for key, _ in versions:
+        for key in stages:
             newest[key[0]] = max(newest.get(key[0], key), key)
         return list(newest.values())
-    if wanted.isdigit():
-        return [key for key, _ in versions if key[2] == int(wanted)]
-    return [key for key, stage in versions if (stage or "None").lower() == wanted.lower()]
+    return [key for key, stage in stages.items() if stage.lower() == wanted.lower()]

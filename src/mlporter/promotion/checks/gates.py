@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlporter.promotion.checks.facts import VersionFacts
 
-__all__ = ["GateResult", "Gates", "judge", "parse_size"]
+__all__ = ["GateResult", "Gates", "judge", "parse_size", "parse_tag"]
 
 _REQUIREMENT = re.compile(
     r"\s*(?P<kind>metrics?|params?|tags?)\.(?P<name>`[^`]+`|\"[^\"]+\"|.+?)"
@@ -149,7 +149,7 @@ class Gates:
             UsageError: one of them says nothing.
         """
         return cls(
-            tuple(map(_tag, require_tag)),
+            tuple(map(parse_tag, require_tag)),
             tuple(map(Requirement.parse, require)),
             tuple(map(Better.parse, better_than)),
             finished,
@@ -160,7 +160,12 @@ class Gates:
         )
 
 
-def _tag(text: str) -> tuple[str, str]:
+def parse_tag(text: str) -> tuple[str, str]:
+    """Key and value of ``KEY=VALUE``.
+
+    Raises:
+        UsageError: it is none.
+    """
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise UsageError(f"{text!r} is not KEY=VALUE")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.errors import RefusedError, UsageError
+from mlporter.selection.versions import STAGES, aliases_of, matching_versions, stages_of
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from mlporter.artifacts.uris.ownership import VersionKey
     from mlporter.stores.rows.version_locations import TableReader
 
-__all__ = ["STAGES", "ModelName", "check_alias", "check_stage", "find_versions"]
-
-STAGES = ("None", "Staging", "Production", "Archived")
+__all__ = ["ModelName", "check_alias", "check_stage", "find_versions"]
 
 _NAME = re.compile(r"(?:models:/+)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<rest>[^/@]+))?")
 _ALIAS = re.compile(r"[\w\-]+")
@@ -80,20 +78,8 @@ def find_versions(source: TableReader, asked: ModelName, place: str) -> list[Ver
             subject=place,
             hint=_there(asked.model, models, "there are no registered models"),
         )
-    columns = ("workspace", "name", "version", "current_stage")
-    stages = {
-        (workspace or "default", name, number): stage or "None"
-        for workspace, name, number, stage in rows_of(source, "model_versions", columns)
-        if name == asked.model and stage != DELETED_STAGE
-    }
-    aliases = [
-        (alias, (workspace or "default", name, number))
-        for workspace, name, alias, number in rows_of(
-            source, "registered_model_aliases", ("workspace", "name", "alias", "version")
-        )
-        if name == asked.model
-    ]
-    found = _matching(asked.version, stages, aliases)
+    stages, aliases = stages_of(source, asked.model), aliases_of(source, asked.model)
+    found = matching_versions(asked.version, stages, aliases)
     if not found:
         known = {f"@{alias}" for alias, _ in aliases} | set(stages.values()) - {"None"}
         known |= {str(key[2]) for key in stages}
@@ -104,23 +90,6 @@ def find_versions(source: TableReader, asked: ModelName, place: str) -> list[Ver
             hint=_there(asked.version, known, "it has no versions"),
         )
     return sorted(found)
-
-
-def _matching(
-    wanted: str, stages: dict[VersionKey, str], aliases: list[tuple[str, VersionKey]]
-) -> list[VersionKey]:
-    if not wanted:
-        return list(stages)
-    if wanted.startswith("@"):
-        return [key for alias, key in aliases if alias == wanted[1:] and key in stages]
-    if wanted.isdecimal():
-        return [key for key in stages if key[2] == int(wanted)]
-    if wanted.lower() == "latest":
-        newest: dict[str, VersionKey] = {}
-        for key in stages:
-            newest[key[0]] = max(newest.get(key[0], key), key)
-        return list(newest.values())
-    return [key for key, stage in stages.items() if stage.lower() == wanted.lower()]
 
 
 def _there(wanted: str, known: Iterable[str], nothing: str) -> str:

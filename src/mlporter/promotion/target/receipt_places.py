@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.uris.uri_text import UriMap, uri_below
 from mlporter.errors import RefusedError
-from mlporter.promotion.checks.facts import read_facts
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.rows.version_locations import owner_roots
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BytesIO
 
-    from mlporter.artifacts.uris.ownership import VersionKey
     from mlporter.promotion.checks.facts import VersionFacts
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
@@ -44,7 +42,7 @@ def _root(target: Source, facts: VersionFacts) -> str:
 def store_receipt(  # noqa: PLR0913 -- the target, and what it gets
     place: Address,
     target: Source,
-    key: VersionKey,
+    facts: VersionFacts,
     path: str,
     text: BytesIO,
     *,
@@ -57,7 +55,6 @@ def store_receipt(  # noqa: PLR0913 -- the target, and what it gets
         RefusedError: there is no place for it.
         UnreachableError: it cannot be written.
     """
-    facts = read_facts(target, key)
     root = _root(target, facts)
     if place.kind is AddressKind.SERVER:
         # MLflow takes seconds to import, which a server's credentials need.
@@ -70,7 +67,7 @@ def store_receipt(  # noqa: PLR0913 -- the target, and what it gets
             yield text
 
         with closing(ServerSource(place, retry_time=retry_time)) as server:
-            places = ServerPlaces(server.client_in(key[0]), uri_map)
+            places = ServerPlaces(server.client_in(facts.key[0]), uri_map)
             places.put(root, path, len(text.getvalue()), opened)
     else:
         from mlporter.stores.artifact_places.places import open_place  # noqa: PLC0415

@@ -11,11 +11,11 @@ from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.asked import Asked, VersionResult
 from mlporter.promotion.carry import Promotion, refuse_closed
-from mlporter.promotion.checks.gates import Gates
+from mlporter.promotion.checks.gates import Gates, parse_tag
 from mlporter.promotion.checks.model_names import ModelName, check_alias, check_stage
 from mlporter.promotion.target.pointers import move_pointers
 from mlporter.promotion.target.receipt import Receipt, now_text
-from mlporter.promotion.target.target_model import read_target
+from mlporter.promotion.target.target_model import former, read_target
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.addresses.same_place import is_same_place
@@ -87,7 +87,7 @@ class PromotionResult:
 
 
 def _as_dict(one: VersionResult) -> dict[str, Any]:
-    moved = one.pointers
+    moved = former(one.pointers)
     return {
         "source": one.source,
         "target": one.target,
@@ -96,14 +96,8 @@ def _as_dict(one: VersionResult) -> dict[str, Any]:
         "bytes": one.bytes,
         "gates": [gate.as_dict() for gate in one.gates],
         "load_check": one.load_check,
-        "aliases": [
-            {"alias": alias, "from": before, "to": after}
-            for alias, (before, after) in moved.aliases.items()
-        ],
-        "stages": [
-            {"version": number, "from": before, "to": after}
-            for number, (before, after) in moved.stages.items()
-        ],
+        "aliases": moved["aliases"],
+        "stages": moved["stages"],
         "receipt": None if one.receipt is None else dict(one.receipt.data),
         "stored": one.stored,
     }
@@ -230,7 +224,7 @@ def promote(
             tuple(alias),
             stage,
             archive=archive_existing,
-            tags=_tags(tag),
+            tags=tuple(map(parse_tag, tag)),
             description=description,
             with_parents=with_parents,
             model_only=model_only,
@@ -302,16 +296,6 @@ def _check(
             subject=str(place),
             hint="--as gives the version another model's name there",
         )
-
-
-def _tags(pairs: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    found = []
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise UsageError(f"{pair!r} is not KEY=VALUE")
-        found.append((key, value))
-    return tuple(found)
 
 
 def _write_receipts(
