@@ -60,6 +60,9 @@ class Output(Protocol):
     def transferred(self, result: Result) -> None:
         """An export, import, copy or unpack ended."""
 
+    def promoted(self, result: PromotionResult) -> None:
+        """A promotion ended."""
+
     def compared(self, report: DiffReport) -> None:
         """Two places were compared."""
 
@@ -180,7 +183,8 @@ class ConsoleOutput:
 
     def promoted(self, result: PromotionResult) -> None:
         """Gates, what moved, and the way back."""
-        self._print(self._results, render_promotion(result))
+        if not self._quiet or result.exit_code or result.dry_run:
+            self._print(self._results, render_promotion(result))
 
     def ran(self, one: ManifestResult, *, several: bool) -> None:
         """As its verb would say it, below the name of the manifest."""
@@ -227,6 +231,10 @@ class JsonOutput:
 
     def transferred(self, result: Result) -> None:
         """`Result.as_dict`."""
+        self._object(result.as_dict())
+
+    def promoted(self, result: PromotionResult) -> None:
+        """`PromotionResult.as_dict`."""
         self._object(result.as_dict())
 
     def compared(self, report: DiffReport) -> None:

@@ -81,7 +81,6 @@ def as_new_as(
             selection=None,
             dry_run=False,
             target_auth=None,
-            plan_out=None,
             expected=None,
         )
         work = DatabaseTransfer("copy", _Rows(source), scratch, plain, on_progress, Memory())
