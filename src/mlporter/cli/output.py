@@ -15,6 +15,7 @@ from mlporter.cli.render.inventory import render_checks, render_inventory
 from mlporter.cli.render.layout import print_block
 from mlporter.cli.render.manifests import render_manifest_head
 from mlporter.cli.render.plan import render_plan, render_refusal
+from mlporter.cli.render.plan_file import markdown_plan, render_plan_file
 from mlporter.cli.render.promotion import render_promotion
 from mlporter.cli.render.text import visible
 from mlporter.cli.render.transfer import render_left_out, render_transfer
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mlporter.cli.render.rows import Rows
     from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
+    from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.verbs.moving.promote import PromotionResult
     from mlporter.verbs.moving.run import ManifestResult
@@ -62,6 +64,9 @@ class Output(Protocol):
 
     def promoted(self, result: PromotionResult) -> None:
         """A promotion ended."""
+
+    def planned(self, plan: PlanFile, how: str) -> None:
+        """A plan file, for people: as a ``table``, ``json`` or ``markdown``."""
 
     def compared(self, report: DiffReport) -> None:
         """Two places were compared."""
@@ -128,6 +133,15 @@ class ConsoleOutput:
         blocks = render_left_out(result) if self._quiet else render_transfer(result)
         if not self._quiet or result.exit_code:
             self._print(self._messages, blocks)
+
+    def planned(self, plan: PlanFile, how: str) -> None:
+        """Summaries, and what becomes of each thing."""
+        if how == "json":
+            _write_bytes([to_json(plan.as_dict())])
+        elif how == "markdown":
+            _write_bytes([markdown_plan(plan).encode("utf-8", "backslashreplace")])
+        else:
+            self._print(self._results, render_plan_file(plan))
 
     def compared(self, report: DiffReport) -> None:
         """Differences, counts and the verdict."""
@@ -236,6 +250,10 @@ class JsonOutput:
     def promoted(self, result: PromotionResult) -> None:
         """`PromotionResult.as_dict`."""
         self._object(result.as_dict())
+
+    def planned(self, plan: PlanFile, how: str) -> None:  # noqa: ARG002 -- it is JSON
+        """`PlanFile.as_dict`."""
+        self._object(plan.as_dict())
 
     def compared(self, report: DiffReport) -> None:
         """`DiffReport.as_dict`."""

@@ -89,7 +89,9 @@ def _actions(request: Request, source: Source, path: Path) -> Iterator[ActionBoo
                 why = "another one takes its place"
                 replaced = load_manifest(path).bundle_id
                 memory.book.add(Action(ActionKind.DELETE, "bundle", replaced, why=why))
-            resolve_fresh(source, source.tables, Policy(), _LARGEST, memory)
+            secrets = request.arguments["include_secrets"]
+            tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
+            resolve_fresh(source, tables, Policy(), _LARGEST, memory)
         yield memory.book
     finally:
         memory.book.close()

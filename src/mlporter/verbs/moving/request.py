@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.errors import UsageError
 from mlporter.execute.options import Expected
 from mlporter.redaction import redact
-from mlporter.selection import as_selection
+from mlporter.selection import Selection, as_selection
 from mlporter.stores.addresses.address import place_text
 from mlporter.stores.addresses.locating import locate
 from mlporter.wording import command_line
@@ -107,5 +107,7 @@ class Request:
                     hint="name the place in the config file, or give its log-in by variables "
                     "(PGPASSWORD, MLFLOW_TRACKING_PASSWORD …), and make the plan anew",
                 )
+        if given.get("selection") is not None:
+            given["selection"] = Selection.from_words(given["selection"])
         expected = Expected(plan.path, plan.head["digest"])
         return cls(plan.verb, source, target, given, expected)
