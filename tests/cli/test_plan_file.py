@@ -85,6 +85,7 @@ def write(monkeypatch):
             return cls(2026, 1, 31, 3, 0, tzinfo=zone)
 
     monkeypatch.setattr(plan_files, "datetime", Then)
+    monkeypatch.setattr(plan_files, "version", lambda _: "1.2.3")
 
     def written(head, actions, **found):
         book = ActionBook()
@@ -190,8 +191,6 @@ def test_commands_write_plans_and_apply_carries_them_out(mlporter, plain_sqlite)
     assert mlporter("apply", "export.json").code == 0
     done = mlporter("apply", "promote.json")
     assert (done.code, "The way back: mlporter promote --undo" in done.out) == (0, True)
-    (version,) = mlporter("apply", "promote.json", "--dry-run", "--json").json["error"]["reasons"][
-        :1
-    ]
-    assert "model_versions" in version
+    refused = mlporter("apply", "promote.json", "--dry-run", "--json").json["error"]
+    assert (refused["exit_code"], "model_versions" in refused["reasons"][0]) == (4, True)
     assert mlporter("promote", "--undo", "r.yaml", "--plan-out", "x.json").code == 2
