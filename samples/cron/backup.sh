@@ -23,7 +23,7 @@ fi
 
 if [ ! -e "$today/manifest.yaml" ]; then
     again=()
-    if [ -d "$today" ]; then
+    if [ -d "$today/.mlporter" ]; then # what an export has until it is done
         again=(--set resume=true)
     fi
     mlporter run "$MANIFEST" --quiet --no-progress "${again[@]}"

@@ -101,10 +101,15 @@ def test_what_was_stopped_goes_on_and_nothing_old_goes_before_it_is_done(
     done = run(SCRIPT, **asked)
     assert (done.returncode, bool(done.stderr), old.exists()) == (6, True, True)
     shutil.move(tmp_path / "away.db", kept)
-    mlporter.export(plain_sqlite.tracking_uri, today)
-    (today / "manifest.yaml").unlink()  # as one that was killed before its end
-    (today / "SHA256SUMS").unlink()
-    (today / ".work").mkdir(exist_ok=True)
+
+    def stop(step: str, *_: object) -> None:
+        if step == "copying artifacts":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mlporter.export(plain_sqlite.tracking_uri, today, on_progress=stop)
+    assert today.is_dir()
+    assert not (today / "manifest.yaml").exists()
     assert run(SCRIPT, **asked).returncode == 0
     assert mlporter.verify(today).exit_code == 0
     assert not old.exists()
