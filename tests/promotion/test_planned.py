@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 import mlporter
 from mlporter.promotion import finishing
 from tests.promotion.test_promote import ASKED, CANDIDATE, pointers
-from tests.support.databases import row_counts
+from tests.support.databases import execute, row_counts
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 
 if TYPE_CHECKING:
@@ -167,6 +167,17 @@ def test_what_was_promoted_before_is_kept_in_a_plan(dev, asked):
     assert [one.status for one in mlporter.apply(PLAN).versions] == ["already promoted"]
 
 
+def test_a_conflict_is_in_the_plan_and_refuses_it(dev, asked):
+    prod = asked["target"]
+    mlporter.promote(CANDIDATE, **{**asked, "name": "another"})
+    execute(prod, f"UPDATE runs SET name = 'edited' WHERE run_uuid = '{dev.model_run_id}'")
+    planned = mlporter.promote(CANDIDATE, **asked, plan_out=PLAN)
+    assert (planned.exit_code, planned.next_command) == (4, "")
+    assert mlporter.read_plan(PLAN).is_refused
+    with pytest.raises(mlporter.ConflictError):
+        mlporter.apply(PLAN)
+
+
 def test_within_one_registry(dev):
     places = (dev.tracking_uri, dev.tracking_uri)
     mlporter.promote(CANDIDATE, *places, name="other", alias=["live"], plan_out=PLAN)
@@ -174,10 +185,9 @@ def test_within_one_registry(dev):
     assert pointers(dev.tracking_uri, "other") == ({"live": 1}, {"1": "None"})
 
 
-def test_a_plan_made_with_a_password_is_not_carried_out(dev, asked):
-    mlporter.promote(CANDIDATE, **asked, plan_out=PLAN)
-    head, rest = Path(PLAN).read_text(encoding="utf-8").split("\n", 1)
-    said = json.loads(head) | {"target": "postgresql://me:***@host/db"}
-    Path(PLAN).write_text(f"{json.dumps(said)}\n{rest}", encoding="utf-8")
+def test_a_plan_holds_no_password_and_one_made_with_it_is_not_carried_out(dev, server):
+    prod = server.address.replace("//", "//me:s3cr3t-word@")
+    mlporter.promote(CANDIDATE, dev.tracking_uri, prod, plan_out=PLAN)
+    assert "s3cr3t" not in Path(PLAN).read_text(encoding="utf-8")
     with pytest.raises(mlporter.UsageError, match="password"):
         mlporter.apply(PLAN)

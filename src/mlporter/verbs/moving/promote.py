@@ -284,7 +284,8 @@ def _planned(
         if request.plan_out is not None:
             header = request.header(origin, place)
             write_plan(request.plan_out, header, book, result.transfers)
-    return replace(result, next_command=request.next_command)
+    is_refused = result.exit_code is ExitCode.REFUSED
+    return replace(result, next_command="" if is_refused else request.next_command)
 
 
 def _each(
