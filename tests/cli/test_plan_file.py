@@ -139,8 +139,10 @@ def test_in_json_all_is_said(mlporter, write):
 
 def test_what_would_be_refused_is_said_first(mlporter, write):
     conflict = Conflict("runs", RUN, "the target has another one")
-    out = mlporter("show", write(SYNC, (), conflicts=(conflict,))).out
-    assert "the target has another one" in out
+    found = {"conflicts": (conflict,), "misfits": ("too long",), "unreadable": ("run/file",)}
+    out = mlporter("show", write(SYNC, (), **found)).out
+    for why in ("the target has another one", "too long", "run/file"):
+        assert f"! {why}" in out or f": {why}" in out
     assert out.rstrip().endswith("Would be refused (exit 4).")
     assert "mlporter apply" not in out
 

@@ -69,8 +69,9 @@ class PlanFile:
 
     @property
     def is_refused(self) -> bool:
-        """Whether it would be refused as it is: conflicts, or values that do not fit."""
-        return any(one[name] for one in self.found for name in ("conflicts", "misfits"))
+        """Whether it would be refused as it is, for conflicts, say."""
+        reasons = ("conflicts", "misfits", "unreadable")
+        return any(one[name] for one in self.found for name in reasons)
 
     def total(self, *kinds: ActionKind) -> int:
         """How many actions are of some kinds."""
@@ -124,6 +125,8 @@ def _found(result: Result) -> dict[str, Any]:
         "first_conflicts": _beginning_of(map(str, result.conflicts)),
         "misfits": len(result.misfits),
         "first_misfits": _beginning_of(result.misfits),
+        "unreadable": len(result.unreadable),
+        "first_unreadable": _beginning_of(result.unreadable),
         "notes": _beginning_of(result.notes),
         "exit_code": int(result.exit_code),
     }

@@ -146,6 +146,7 @@ def _told(plan: PlanFile) -> Iterator[tuple[str, list[str]]]:
     for name, title in (
         ("conflicts", "Conflicts, for which it would be refused"),
         ("misfits", "Values that do not fit, for which it would be refused"),
+        ("unreadable", "Artifacts that cannot be read, for which it would be refused"),
         ("left_out", "Would be left out"),
     ):
         count = sum(one[name] for one in plan.found)
