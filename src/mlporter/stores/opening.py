@@ -81,6 +81,15 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     def opened(place: Address, *, orphans: bool) -> Source:
         if place.kind is AddressKind.BUNDLE:
             return _open_bundle(place, dedupe=dedupe)
+        if place.kind is AddressKind.SNAPSHOT:
+            return _open_snapshot(place)
+        if place.kind is AddressKind.REPOSITORY:
+            raise UsageError(
+                "is a repository of snapshots, not one registry",
+                subject=str(place),
+                hint=f"name a snapshot, such as {place.as_typed.rstrip('/')}/@latest; "
+                f"mlporter snapshots {place.as_typed} lists them",
+            )
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
                 place, uri_map, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
@@ -164,6 +173,14 @@ def _open_bundle(place: Address, *, dedupe: bool) -> Source:
         source = BundleSource(bundle_address(place))
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
     return Deduplicated(source) if dedupe and not has_keys else source
+
+
+def _open_snapshot(place: Address) -> Source:
+    from mlporter.bundle.storage.opening import open_storage  # noqa: PLC0415
+    from mlporter.stores.snapshot_source import SnapshotSource  # noqa: PLC0415
+
+    storage = open_storage(place.repository)
+    return SnapshotSource(storage, place.snapshot, storage.name)
 
 
 def _open_file_store(  # noqa: PLR0913 -- as `open_source`
