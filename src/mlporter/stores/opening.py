@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from mlporter.bundle.storage.protocol import Storage
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 __all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "open_source"]
+__all__ += ["repository_storage"]
 
 
 def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
@@ -173,6 +175,26 @@ def _open_bundle(place: Address, *, dedupe: bool) -> Source:
         source = BundleSource(bundle_address(place))
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
     return Deduplicated(source) if dedupe and not has_keys else source
+
+
+def repository_storage(place: Address) -> Storage:
+    """The place of a repository, or of what may become one.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    fits = {AddressKind.REPOSITORY, AddressKind.BUNDLE, AddressKind.FILESTORE}
+    if place.kind is AddressKind.SNAPSHOT:
+        raise UsageError(
+            "names one snapshot",
+            subject=str(place),
+            hint=f"name the repository: {place.repository}",
+        )
+    if place.kind not in fits:
+        raise UsageError("is no place for a repository", subject=str(place))
+    from mlporter.bundle.storage.opening import open_storage  # noqa: PLC0415
+
+    return open_storage(place.repository)
 
 
 def _open_snapshot(place: Address) -> Source:

@@ -164,9 +164,7 @@ def merge(
     """Two sorted streams as one; no value of `order` is in both."""
     a, b = _Front(one, order), _Front(other, order)
     while a.batch is not None and b.batch is not None:
-        if taken := a.below(b):
-            yield taken
-        elif taken := b.below(a):
+        if (taken := a.below(b)) or (taken := b.below(a)):
             yield taken
         else:
             raise ValueError("the same owner is in two layers")

@@ -12,22 +12,21 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from mlporter.bundle.storage.opening import open_storage
 from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.orphans import check_orphans
+from mlporter.execute.unreadable_files import check_strict, find_unreadable
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
 from mlporter.repository.repository import Repository, is_repository
 from mlporter.selection import as_selection, select
-from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.same_place import identity_text
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import open_source, repository_storage
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.wording import command_line
 
@@ -75,6 +74,7 @@ def backup(
     include_secrets: bool = False,
     auth: Place | None = None,
     registry: Place | None = None,
+    strict_artifacts: bool = False,
     orphans: bool = False,
     include_tables: Sequence[str] = (),
     source_env: str | None = None,
@@ -102,6 +102,7 @@ def backup(
         include_secrets: Carry secrets (encrypted as they are) too.
         auth: Address of the database of its users, if they have one of their own.
         registry: Where its registered models are, if they are in another place.
+        strict_artifacts: Refuse, before anything is written, if files are missing or unreadable.
         orphans: Carry local files too that no row points to.
         include_tables: Tables of other programs in the same database that are to come, too.
         source_env: What the names of the source's own variables begin with, such as ``DEV_``.
@@ -118,6 +119,7 @@ def backup(
     """
     chosen = as_selection(selection)
     check_options(artifacts, workers)
+    check_strict(artifacts, strict_artifacts=strict_artifacts)
     check_orphans(artifacts, chosen, orphans=orphans)
     started = monotonic()
     place = locate(repository)
@@ -140,6 +142,10 @@ def backup(
     with ExitStack() as stack:
         stack.callback(opened.close)
         opened = select(opened, chosen)
+        if strict_artifacts:
+            lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
+            if lost.count:
+                raise lost.refusal(opened.description.address)
         kept = _repository(storage, append_only=append_only)
         stack.callback(kept.close)
         lock = stack.enter_context(locked(storage, "backup", append_only=kept.about.append_only))
@@ -176,24 +182,6 @@ def backup(
     following = command_line("verify", [typed], ())
     result = work.result("backup", storage.name, following, monotonic() - started)
     return BackupResult(result, snapshot)
-
-
-def repository_storage(place: Address) -> Storage:
-    """The place of a repository, or of what may become one.
-
-    Raises:
-        UsageError: it is something else.
-    """
-    fits = {AddressKind.REPOSITORY, AddressKind.BUNDLE, AddressKind.FILESTORE}
-    if place.kind is AddressKind.SNAPSHOT:
-        raise UsageError(
-            "names one snapshot",
-            subject=str(place),
-            hint=f"name the repository: {place.repository}",
-        )
-    if place.kind not in fits:
-        raise UsageError("is no place for a repository", subject=str(place))
-    return open_storage(place.repository)
 
 
 def _repository(storage: Storage, *, append_only: bool) -> Repository:
