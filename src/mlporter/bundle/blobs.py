@@ -254,9 +254,11 @@ class Checked(io.RawIOBase):
         self._root = root
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def readinto(self, buffer: Buffer) -> int:
+        """Read, and refuse to end where the content is not what its name says."""
         view = memoryview(buffer)
         with disk_errors(self._root, "read"):
             size: int = self._raw.readinto(view)  # type: ignore[attr-defined]
@@ -269,6 +271,7 @@ class Checked(io.RawIOBase):
         return size
 
     def close(self) -> None:
+        """Close the file."""
         self._raw.close()
         super().close()
 

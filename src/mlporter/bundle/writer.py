@@ -152,7 +152,7 @@ class BundleWriter:
     `finish`, the directory stays as it is: an unfinished bundle, which "resume" continues.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- as `create`
         self,
         path: Path,
         lock: BundleLock,

@@ -155,11 +155,14 @@ class _Check:
         chosen = [path for path in sorted(self._sizes) if read()]
         self._report.expect(sum(self._sizes[path] for path in chosen))
         for path in chosen:
-            try:
-                with self._storage.open(path) as file:
-                    self._object(path, file)
-            except MlporterError as error:
-                self._report.add(path, "unreadable", str(error))
+            self._read(path)
+
+    def _read(self, path: str) -> None:
+        try:
+            with self._storage.open(path) as file:
+                self._object(path, file)
+        except MlporterError as error:
+            self._report.add(path, "unreadable", str(error))
 
     def _object(self, path: str, file: BinaryIO) -> None:
         name = path.rpartition("/")[2].partition(".")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlporter.repository.locks import Lock
     from mlporter.repository.repository import Repository
 
-__all__ = ["Facts", "publish"]
+__all__ = ["Facts", "publish", "snapshot_name"]
 
 _COUNTED = ("experiments", "runs", "registered_models", "model_versions", "trace_info")
 
@@ -30,12 +31,13 @@ class Facts:
     """What a snapshot says of itself beside its manifest.
 
     ``place`` tells the registry (and the part of it that was asked for) from every other;
-    ``seconds`` is how long it took; ``upon`` the name of the snapshot that it was written upon.
+    ``started`` is when it was begun (UTC); ``upon`` the name of the snapshot that it was written
+    upon.
     """
 
     place: str
-    tags: tuple[str, ...]
-    seconds: float
+    started: datetime
+    tags: tuple[str, ...] = ()
     upon: str | None = None
 
 
@@ -53,17 +55,18 @@ def publish(
     repository.write_index()
     parts, part_bytes = _move_parts(repository, staged, manifest)
     data = manifest_bytes(manifest)
-    name = _name(manifest)
+    name = snapshot_name(facts.started)
     for path in SUMMARIES:
         storage.put_file(snapshot_path(name, path), staged / path)
     storage.put(snapshot_path(name, MANIFEST), data)
     if lock is not None:
         lock.check()
+    finished = datetime.now(timezone.utc)
     snapshot = Snapshot(
         name=name,
-        started=manifest.started,
-        finished=manifest.finished,
-        seconds=facts.seconds,
+        started=_text(facts.started),
+        finished=_text(finished),
+        seconds=(finished - facts.started).total_seconds(),
         source=manifest.source.address,
         kind=manifest.source.kind,
         place=facts.place,
@@ -102,7 +105,14 @@ def _move_parts(repository: Repository, staged: Path, manifest: Manifest) -> tup
     return count, size
 
 
-def _name(manifest: Manifest) -> str:
-    day, _, time = manifest.started.removesuffix("Z").partition("T")
-    clock = time.partition(".")[0].replace(":", "")
-    return f"{day}T{clock}Z-{uuid.uuid4().hex[:8]}"
+def snapshot_name(started: datetime) -> str:
+    """The name of a snapshot; names sort by time, to the millisecond.
+
+    The id at its end begins with the millisecond, and is random otherwise.
+    """
+    milliseconds = started.microsecond // 1000
+    return f"{started:%Y-%m-%dT%H%M%SZ}-{milliseconds:03x}{uuid.uuid4().hex[:5]}"
+
+
+def _text(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"

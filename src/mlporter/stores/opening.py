@@ -38,7 +38,7 @@ __all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "open_so
 __all__ += ["repository_storage"]
 
 
-def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
+def open_source(  # noqa: C901, PLR0913 -- what a caller may ask for, by keyword
     address: Address | str,
     *,
     uri_map: tuple[str, ...] = (),
@@ -86,12 +86,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         if place.kind is AddressKind.SNAPSHOT:
             return _open_snapshot(place)
         if place.kind is AddressKind.REPOSITORY:
-            raise UsageError(
-                "is a repository of snapshots, not one registry",
-                subject=str(place),
-                hint=f"name a snapshot, such as {place.as_typed.rstrip('/')}/@latest; "
-                f"mlporter snapshots {place.as_typed} lists them",
-            )
+            raise _no_one_registry(place)
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
                 place, uri_map, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
@@ -175,6 +170,15 @@ def _open_bundle(place: Address, *, dedupe: bool) -> Source:
         source = BundleSource(bundle_address(place))
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
     return Deduplicated(source) if dedupe and not has_keys else source
+
+
+def _no_one_registry(place: Address) -> UsageError:
+    typed = place.as_typed.rstrip("/")
+    return UsageError(
+        "is a repository of snapshots, not one registry",
+        subject=str(place),
+        hint=f"name a snapshot, such as {typed}/@latest; mlporter snapshots {typed} lists them",
+    )
 
 
 def repository_storage(place: Address) -> Storage:

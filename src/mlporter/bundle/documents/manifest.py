@@ -357,18 +357,20 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     if not fields["secrets"]:
         del fields["secrets"]
     for table in fields["tables"].values():
-        for entry in (table, *table["columns"]):
-            if not entry["unknown"]:
-                del entry["unknown"]
-        for name in ("references", "places"):
-            if not table[name]:
-                del table[name]
-        if not table["layers"]:
-            del table["layers"]
-        for part in table["parts"]:
-            if not part["layer"]:
-                del part["layer"]
+        _leave_out_what_says_nothing(table)
     return "".join(emit(fields)).encode()
+
+
+def _leave_out_what_says_nothing(table: dict[str, Any]) -> None:
+    for entry in (table, *table["columns"]):
+        if not entry["unknown"]:
+            del entry["unknown"]
+    for name in ("references", "places", "layers"):
+        if not table[name]:
+            del table[name]
+    for part in table["parts"]:
+        if not part["layer"]:
+            del part["layer"]
 
 
 def load_manifest(root: Path) -> Manifest:

@@ -1,4 +1,4 @@
-"""Names and limits of bundle formats 1 and 2: the constants of docs/bundle-format.md, in one place."""
+"""Names and limits of bundles: the constants of docs/bundle-format.md, in one place."""
 
 from __future__ import annotations
 

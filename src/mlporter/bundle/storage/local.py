@@ -28,7 +28,7 @@ SCRATCH = ".mlporter"
 
 
 class LocalStorage:
-    """A folder; implements `mlporter.bundle.storage.protocol.Storage`. No link is followed in it."""
+    """A folder, as `mlporter.bundle.storage.protocol.Storage`. No link in it is followed."""
 
     is_local = True
 

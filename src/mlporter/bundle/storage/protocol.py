@@ -1,13 +1,13 @@
-"""What a place of objects can do: a folder of this machine, a bucket, an encrypted one of either."""
+"""What a place of objects can do: a folder, a bucket, an encrypted one of either."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
 __all__ = ["Storage", "StoredObject"]

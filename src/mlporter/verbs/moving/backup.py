@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,7 @@ def backup(
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
     check_orphans(artifacts, chosen, orphans=orphans)
+    began = datetime.now(timezone.utc)
     started = monotonic()
     place = locate(repository)
     storage = repository_storage(place)
@@ -150,8 +152,8 @@ def backup(
         stack.callback(kept.close)
         lock = stack.enter_context(locked(storage, "backup", append_only=kept.about.append_only))
         kept.load_index()
-        facts = _facts(origin, opened, artifacts, tuple(tags))
-        last = last_of(kept.snapshots(), facts.place)
+        which = _place(origin, opened, artifacts)
+        last = last_of(kept.snapshots(), which)
         earlier = earlier_of(kept, last, stack, reread=reread) if last else None
         staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
         stack.callback(shutil.rmtree, staged, ignore_errors=True)
@@ -175,8 +177,7 @@ def backup(
             work.run()
         if work.manifest is None:
             raise UsageError("the backup did not finish", subject=storage.name)
-        seconds = monotonic() - started
-        facts = Facts(facts.place, facts.tags, seconds, last.name if last else None)
+        facts = Facts(which, began, tuple(tags), last.name if last else None)
         snapshot = publish(kept, staged / "bundle", work.manifest, facts, lock)
     typed = place.typed or storage.name
     following = command_line("verify", [typed], ())
@@ -190,7 +191,8 @@ def _repository(storage: Storage, *, append_only: bool) -> Repository:
     return Repository.create(storage, append_only=append_only)
 
 
-def _facts(origin: Address, source: Source, artifacts: str, tags: tuple[str, ...]) -> Facts:
+def _place(origin: Address, source: Source, artifacts: str) -> str:
+    """What tells a registry, and the part of it that is asked for, from every other."""
     asked = [identity_text(origin), source.description.selection, artifacts]
     text = json.dumps(asked, sort_keys=True, default=str)
-    return Facts(hashlib.sha256(text.encode()).hexdigest(), tags, 0.0)
+    return hashlib.sha256(text.encode()).hexdigest()

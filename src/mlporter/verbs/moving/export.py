@@ -12,7 +12,6 @@ from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.orphans import check_orphans
-from mlporter.execute.result import Result
 from mlporter.execute.unreadable_files import check_strict, find_unreadable
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+    from mlporter.execute.result import Result
     from mlporter.selection import Asked
     from mlporter.stores.addresses.address import Place
 

@@ -31,10 +31,10 @@ __all__ = ["command"]
 def command(session: Session, /, *, source: str, repository: str, **options: Any) -> int:
     """Back SOURCE up, all of it or a part, as a new snapshot in REPOSITORY.
 
-    REPOSITORY is a folder or a place in object storage (s3://bucket/backups); the first backup makes
-    it. What an earlier snapshot holds is not stored again, so that a backup of what hardly changed
-    costs next to nothing. Each snapshot is complete: `mlporter copy REPOSITORY/@latest TARGET`
-    restores it. Without SOURCE, MLFLOW_TRACKING_URI says where to read.
+    REPOSITORY is a folder or a place in object storage (s3://bucket/backups); the first backup
+    makes it. What an earlier snapshot holds is not stored again, so that a backup of what hardly
+    changed costs next to nothing. Each snapshot is complete: `mlporter copy REPOSITORY/@latest
+    TARGET` restores it. Without SOURCE, MLFLOW_TRACKING_URI says where to read.
     """
     session.when_interrupted = "the same command goes on with what was stored"
     with session.working() as on_progress:
