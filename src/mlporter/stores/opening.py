@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mlporter.bundle.storage.protocol import Storage
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "open_source"]
-__all__ += ["repository_storage"]
 
 
 def open_source(  # noqa: C901, PLR0913 -- what a caller may ask for, by keyword
@@ -181,31 +179,11 @@ def _no_one_registry(place: Address) -> UsageError:
     )
 
 
-def repository_storage(place: Address) -> Storage:
-    """The place of a repository, or of what may become one.
-
-    Raises:
-        UsageError: it is something else.
-    """
-    fits = {AddressKind.REPOSITORY, AddressKind.BUNDLE, AddressKind.FILESTORE}
-    if place.kind is AddressKind.SNAPSHOT:
-        raise UsageError(
-            "names one snapshot",
-            subject=str(place),
-            hint=f"name the repository: {place.repository}",
-        )
-    if place.kind not in fits:
-        raise UsageError("is no place for a repository", subject=str(place))
-    from mlporter.bundle.storage.opening import open_storage  # noqa: PLC0415
-
-    return open_storage(place.repository)
-
-
 def _open_snapshot(place: Address) -> Source:
-    from mlporter.bundle.storage.opening import open_storage  # noqa: PLC0415
+    from mlporter.stores.repository_places import storage_of  # noqa: PLC0415
     from mlporter.stores.snapshot_source import SnapshotSource  # noqa: PLC0415
 
-    storage = open_storage(place.repository)
+    storage = storage_of(place)
     return SnapshotSource(storage, place.snapshot, storage.name)
 
 

@@ -214,6 +214,8 @@ def _parsed(text: str) -> Address:  # noqa: PLR0911 -- one for each kind
         return Address(AddressKind.POSTGRESQL, text)
     if dialect in {"mysql", "mariadb"}:
         return Address(AddressKind.MYSQL, text)
+    if dialect in REMOTE:
+        return Address(AddressKind.REPOSITORY, text.rstrip("/"))
     raise UnsupportedError(
         f"mlporter does not know places of the kind {scheme!r}",
         subject=redact(text),
@@ -224,6 +226,8 @@ def _parsed(text: str) -> Address:  # noqa: PLR0911 -- one for each kind
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _KNOWN = f"this release knows {_KINDS}"
 REPOSITORY = "repository.yaml"
+REMOTE = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "az"})
+"""Schemes of object storage in which backups lie."""
 _OBJECT_STORES = ("s3", "gs", "wasbs", "abfss", "r2", "b2", "dbfs", "hdfs")
 
 
@@ -286,7 +290,7 @@ def _snapshot(text: str) -> Address | None:
     """A snapshot, if a text names one: a repository, ``@``, and which."""
     place, at, wanted = text.rpartition("@")
     scheme, separator, _ = text.partition("://")
-    if not at or "/" in wanted or (separator and scheme.lower() not in _OBJECT_STORES):
+    if not at or "/" in wanted or (separator and scheme.lower() not in REMOTE):
         return None
     if separator:
         return Address(AddressKind.SNAPSHOT, place.rstrip("/"), snapshot=wanted or "latest")

@@ -27,7 +27,8 @@ from mlporter.repository.repository import Repository, is_repository
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.same_place import identity_text
-from mlporter.stores.opening import open_source, repository_storage
+from mlporter.stores.opening import open_source
+from mlporter.stores.repository_places import repository_storage
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.wording import command_line
 

@@ -15,7 +15,7 @@ from mlporter.repository.prune import Pruned, prune
 from mlporter.repository.repository import Repository, choose
 from mlporter.repository.retention import Kept, Retention, sort_out
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.opening import repository_storage
+from mlporter.stores.repository_places import repository_storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

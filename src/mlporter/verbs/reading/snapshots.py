@@ -11,7 +11,7 @@ from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.repository import Repository
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.opening import repository_storage
+from mlporter.stores.repository_places import repository_storage
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.snapshot_source import SnapshotSource
 

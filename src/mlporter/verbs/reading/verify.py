@@ -10,7 +10,6 @@ from mlporter.bundle.checks.verify import VerifyMode, VerifyReport, verify_bundl
 from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.layout import SIGNATURE
 from mlporter.bundle.signing import check_manifest
-from mlporter.bundle.storage.opening import open_storage
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
@@ -18,6 +17,7 @@ from mlporter.repository.checks import verify_repository
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
+from mlporter.stores.repository_places import storage_of
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
@@ -165,6 +165,6 @@ def _verify_repository(
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
 
-    storage = open_storage(place.repository)
+    storage = storage_of(place)
     fraction = 1.0 if sample is None else sample
     return VerifyResult(verify_repository(storage, mode, fraction=fraction, on_progress=progress))
