@@ -24,9 +24,7 @@ def test_a_repository_in_a_bucket_holds_and_restores(mlflow_sqlite_template, tmp
     assert mlporter.verify(repository).check.problems == []
 
     restored = SmallRegistry(tmp_path / "restored.db", tmp_path / "root" / "1")
-    mlporter.copy(
-        f"{repository}@nightly", restored.url, artifact_root=str(tmp_path / "root")
-    )
+    mlporter.copy(f"{repository}@nightly", restored.url, artifact_root=str(tmp_path / "root"))
     assert restored.files() == files
     as_it_was = sqlite_url(tmp_path / "rows.db")
     mlporter.copy(f"{repository}@nightly", as_it_was, artifacts="reference")

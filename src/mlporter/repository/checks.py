@@ -13,7 +13,6 @@ from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import blob_path
 from mlporter.errors import BundleDamagedError, MlporterError
 from mlporter.repository.layout import PARTS, SNAPSHOT, SNAPSHOTS, part_object, snapshot_path
-from mlporter.repository.repository import Repository
 from mlporter.repository.used import Used
 
 if TYPE_CHECKING:
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from mlporter.bundle.checks.findings import Progress, VerifyMode
-    from mlporter.bundle.storage.protocol import Storage
     from mlporter.repository.documents import Snapshot
+    from mlporter.repository.repository import Repository
 
 __all__ = ["verify_repository"]
 
 
 def verify_repository(
-    storage: Storage,
+    repository: Repository,
     mode: VerifyMode = "full",
     *,
     fraction: float = 1.0,
@@ -38,7 +37,7 @@ def verify_repository(
     """Check a repository; goes on after what is wrong and lists all of it.
 
     Args:
-        storage: Where it is.
+        repository: Which; closed afterwards.
         mode: "full" reads every byte; "sample" a share of the objects; "quick" names and sizes,
             and the documents.
         fraction: Share of the objects that "sample" reads.
@@ -46,11 +45,9 @@ def verify_repository(
         on_progress: Called with bytes read so far and bytes to be read.
 
     Raises:
-        UsageError: it is no repository.
         UnreachableError: it cannot be listed.
     """
-    repository = Repository.open(storage)
-    report = VerifyReport(storage.name, mode, on_progress)
+    report = VerifyReport(repository.storage.name, mode, on_progress)
     report.bundle_id = repository.about.repository_id
     chosen = random.Random(seed)  # noqa: S311 -- a sample, not a secret
     with closing(repository):

@@ -14,6 +14,7 @@ from mlporter.bundle.contents.pool import ContentPool
 from mlporter.bundle.documents.manifest import parse_manifest
 from mlporter.bundle.folder.layout import MANIFEST, MAX_MANIFEST_BYTES
 from mlporter.bundle.folder.lock import utc_now
+from mlporter.bundle.storage.encrypted import EncryptedStorage, Keys
 from mlporter.errors import BundleDamagedError, RefusedError, UsageError
 from mlporter.repository.documents import About, document_bytes, parse_about, parse_snapshot
 from mlporter.repository.layout import (
@@ -83,11 +84,16 @@ class Repository:
         self.contents = ContentPool(storage, self.index, self._stored)
 
     @classmethod
-    def open(cls, storage: Storage) -> Repository:
+    def open(cls, storage: Storage, identity: Path | None = None) -> Repository:
         """Open a repository.
 
+        Args:
+            storage: Where it is.
+            identity: The file of the private key, for one that is encrypted.
+
         Raises:
-            UsageError: it is none.
+            UsageError: it is none, or the file holds no key.
+            AccessDeniedError: it is encrypted, and there is no key for it.
             UnsupportedError: it is of a later format.
             BundleDamagedError: its document is damaged.
         """
@@ -98,11 +104,17 @@ class Repository:
                 hint=f"mlporter backup SOURCE {storage.name} makes one",
             )
         data = storage.read(REPOSITORY, MAX_DOCUMENT_BYTES)
-        return cls(storage, parse_about(data, f"{storage.name}/{REPOSITORY}"))
+        about = parse_about(data, f"{storage.name}/{REPOSITORY}")
+        return cls(_readable(storage, about, identity), about)
 
     @classmethod
     def create(
-        cls, storage: Storage, *, append_only: bool = False, recipients: Iterable[str] = ()
+        cls,
+        storage: Storage,
+        *,
+        append_only: bool = False,
+        recipients: Iterable[str] = (),
+        identity: Path | None = None,
     ) -> Repository:
         """Make a repository in a place that holds nothing.
 
@@ -121,9 +133,10 @@ class Repository:
             append_only=append_only,
             recipients=tuple(recipients),
         )
+        readable = _readable(storage, about, identity)
         if not storage.put_new(REPOSITORY, document_bytes(about)):
-            return cls.open(storage)
-        return cls(storage, about)
+            return cls.open(storage, identity)
+        return cls(readable, about)
 
     def close(self) -> None:
         """Free temporary space."""
@@ -196,6 +209,13 @@ class Repository:
         self._pending = [*self._pending, *rows]
         if len(self._pending) >= _ROWS_OF_A_PIECE:
             self.write_index()
+
+
+def _readable(storage: Storage, about: About, identity: Path | None) -> Storage:
+    """The storage as what is in it is read and written."""
+    if not about.recipients:
+        return storage
+    return EncryptedStorage(storage, Keys(about.recipients, identity, storage.name))
 
 
 def put_index(storage: Storage, rows: Iterable[tuple[str, str, int, int]]) -> str:

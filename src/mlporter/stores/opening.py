@@ -180,11 +180,12 @@ def _no_one_registry(place: Address) -> UsageError:
 
 
 def _open_snapshot(place: Address) -> Source:
-    from mlporter.stores.repository_places import storage_of  # noqa: PLC0415
+    from mlporter.repository.repository import Repository  # noqa: PLC0415
+    from mlporter.stores.repository_places import identity_of, storage_of  # noqa: PLC0415
     from mlporter.stores.snapshot_source import SnapshotSource  # noqa: PLC0415
 
-    storage = storage_of(place)
-    return SnapshotSource(storage, place.snapshot, storage.name)
+    repository = Repository.open(storage_of(place), identity_of(place))
+    return SnapshotSource(repository, place.snapshot)
 
 
 def _open_file_store(  # noqa: PLR0913 -- as `open_source`

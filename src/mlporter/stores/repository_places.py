@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.storage.encrypted import IDENTITY
 from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import UsageError
 from mlporter.redaction import redact_address
+from mlporter.repository.repository import Repository
 from mlporter.stores.addresses.address import AddressKind
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.addresses.environment import Environment
 
-__all__ = ["repository_storage", "storage_of"]
+__all__ = ["identity_of", "open_repository", "repository_storage", "storage_of"]
 
 _ENDPOINTS = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _ATTEMPTS = 8
@@ -50,6 +53,23 @@ def repository_storage(place: Address) -> Storage:
     if place.kind not in {AddressKind.REPOSITORY, AddressKind.BUNDLE, AddressKind.FILESTORE}:
         raise UsageError("is no place for a repository", subject=str(place))
     return storage_of(place)
+
+
+def open_repository(place: Address) -> Repository:
+    """Open the repository of an address.
+
+    Raises:
+        UsageError: it is none.
+        AccessDeniedError: it is encrypted, and there is no key for it.
+        UnsupportedError: it is of a later format, or a package is not installed.
+    """
+    return Repository.open(repository_storage(place), identity_of(place))
+
+
+def identity_of(place: Address) -> Path | None:
+    """The file of the private key that the variables of a side name, or None."""
+    named = place.environment.get(IDENTITY)
+    return Path(named).expanduser() if named else None
 
 
 def _s3_options(side: Environment) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlporter.repository.repository import Repository, choose
+from mlporter.repository.repository import choose
 from mlporter.stores.bundle_source import BundleSource
 
 if TYPE_CHECKING:
-    from mlporter.bundle.storage.protocol import Storage
+    from mlporter.repository.repository import Repository
     from mlporter.stores.protocols import Description
 
 __all__ = ["SnapshotSource"]
@@ -18,25 +18,25 @@ __all__ = ["SnapshotSource"]
 class SnapshotSource(BundleSource):
     """Reads a snapshot; implements `mlporter.stores.protocols.Source`."""
 
-    def __init__(self, storage: Storage, wanted: str, address: str) -> None:
-        """Open the snapshot that `wanted` names.
+    def __init__(self, repository: Repository, wanted: str) -> None:
+        """Open the snapshot that `wanted` names; the repository is closed with it.
 
         Raises:
-            UsageError: the place is no repository, or has no such snapshot.
+            UsageError: the repository has no such snapshot.
             BundleDamagedError: a document of it is damaged.
             UnsupportedError: it is of a later format.
             UnreachableError: it cannot be read.
         """
-        repository = Repository.open(storage)
+        where = repository.storage.name
         try:
-            self.snapshot = choose(repository.snapshots(), wanted, storage.name)
+            self.snapshot = choose(repository.snapshots(), wanted, where)
             manifest = repository.manifest(self.snapshot)
             repository.load_index()
         except BaseException:
             repository.close()
             raise
         self._repository = repository
-        self._address = address
+        self._address = where
         self._use(manifest, repository.parts, repository.contents)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import tempfile
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -188,22 +190,22 @@ class RemoteStorage:
             raise UnreachableError(message, subject=self._name) from error
 
 
+_RAISED = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("azure.core.exceptions", "AzureError"),
+)
+
+
 @cache
 def _failures() -> tuple[type[BaseException], ...]:
     """What the packages raise where a place fails, denies or cannot be reached."""
-    found: list[type[BaseException]] = [OSError, TimeoutError]
-    for module, name in (
-        ("asyncio", "TimeoutError"),
-        ("botocore.exceptions", "BotoCoreError"),
-        ("botocore.exceptions", "ClientError"),
-        ("aiohttp", "ClientError"),
-        ("gcsfs.retry", "HttpError"),
-        ("azure.core.exceptions", "AzureError"),
-    ):
-        try:
+    found: list[type[BaseException]] = [OSError, TimeoutError, asyncio.TimeoutError]
+    for module, name in _RAISED:
+        if module.partition(".")[0] in sys.modules:
             found.append(getattr(import_module(module), name))
-        except (ImportError, AttributeError):
-            continue
     return tuple(found)
 
 

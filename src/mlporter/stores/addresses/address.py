@@ -185,7 +185,7 @@ def _without_margins(text: str) -> str:
     return text if stripped and stripped != text and is_seen(text) else stripped
 
 
-def _parsed(text: str) -> Address:  # noqa: PLR0911 -- one for each kind
+def _parsed(text: str) -> Address:  # noqa: C901, PLR0911 -- one for each kind
     remember_password(text)
     if needs_encoding(text):
         raise UsageError(

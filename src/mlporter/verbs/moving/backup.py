@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.writer import BundleWriter
-from mlporter.errors import UsageError
+from mlporter.errors import RefusedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.orphans import check_orphans
@@ -28,14 +28,13 @@ from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.same_place import identity_text
 from mlporter.stores.opening import open_source
-from mlporter.stores.repository_places import repository_storage
+from mlporter.stores.repository_places import identity_of, repository_storage
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlporter.bundle.storage.protocol import Storage
     from mlporter.errors import ExitCode
     from mlporter.execute.result import Result
     from mlporter.repository.documents import Snapshot
@@ -84,6 +83,7 @@ def backup(
     full: bool = False,
     reread: bool = False,
     append_only: bool = False,
+    encrypt: Sequence[str] = (),
     on_progress: OnProgress = silent,
 ) -> BackupResult:
     """Add a snapshot of a registry, or of a part of it, to a repository.
@@ -112,6 +112,8 @@ def backup(
         full: Read all points of metrics, also of runs that look as they did.
         reread: Read all files, also those of which size and time of change are as they were.
         append_only: For a new repository: nothing will ever be removed from it.
+        encrypt: For a new repository: public keys (age or SSH) to which everything in it is
+            encrypted. The file of the private key is named by the variable MLPORTER_IDENTITY.
         on_progress: Told how far it is.
 
     Raises:
@@ -126,7 +128,6 @@ def backup(
     began = datetime.now(timezone.utc)
     started = monotonic()
     place = locate(repository)
-    storage = repository_storage(place)
     origin = locate(source, source_env)
     opened = open_source(
         origin,
@@ -149,7 +150,8 @@ def backup(
             lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
             if lost.count:
                 raise lost.refusal(opened.description.address)
-        kept = _repository(storage, append_only=append_only)
+        kept = _repository(place, append_only=append_only, encrypt=tuple(encrypt))
+        storage = kept.storage
         stack.callback(kept.close)
         lock = stack.enter_context(locked(storage, "backup", append_only=kept.about.append_only))
         kept.load_index()
@@ -186,10 +188,21 @@ def backup(
     return BackupResult(result, snapshot)
 
 
-def _repository(storage: Storage, *, append_only: bool) -> Repository:
-    if is_repository(storage):
-        return Repository.open(storage)
-    return Repository.create(storage, append_only=append_only)
+def _repository(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) -> Repository:
+    storage, identity = repository_storage(place), identity_of(place)
+    if not is_repository(storage):
+        return Repository.create(
+            storage, append_only=append_only, recipients=encrypt, identity=identity
+        )
+    found = Repository.open(storage, identity)
+    if encrypt and set(encrypt) != set(found.about.recipients):
+        found.close()
+        raise RefusedError(
+            "was made for other keys, or for none",
+            subject=storage.name,
+            hint="leave --encrypt out, or name a new place",
+        )
+    return found
 
 
 def _place(origin: Address, source: Source, artifacts: str) -> str:

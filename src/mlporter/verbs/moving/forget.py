@@ -12,15 +12,16 @@ from mlporter.progress import OnProgress, silent
 from mlporter.repository.layout import snapshot_path
 from mlporter.repository.locks import locked
 from mlporter.repository.prune import Pruned, prune
-from mlporter.repository.repository import Repository, choose
+from mlporter.repository.repository import choose
 from mlporter.repository.retention import Kept, Retention, sort_out
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.repository_places import repository_storage
+from mlporter.stores.repository_places import open_repository
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.repository.repository import Repository
     from mlporter.stores.addresses.address import Place
 
 __all__ = ["ForgetResult", "forget"]
@@ -113,8 +114,8 @@ def forget(
             "say which snapshots to keep, or name those to forget",
             hint="such as --keep-last 7 --keep-weekly 4 --keep-monthly 12",
         )
-    storage = repository_storage(locate(repository))
-    with closing(Repository.open(storage)) as opened:
+    with closing(open_repository(locate(repository))) as opened:
+        storage = opened.storage
         if opened.about.append_only and not dry_run:
             raise RefusedError(
                 "nothing is ever removed from this repository: it is append-only",

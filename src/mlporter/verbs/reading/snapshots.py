@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, UsageError
 from mlporter.progress import OnProgress, silent
-from mlporter.repository.repository import Repository
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.repository_places import repository_storage
+from mlporter.stores.repository_places import open_repository
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.snapshot_source import SnapshotSource
 
@@ -87,9 +86,8 @@ def snapshots(repository: Place) -> SnapshotList:
         UnreachableError: it cannot be read.
         BundleDamagedError: a document of it is damaged.
     """
-    storage = repository_storage(locate(repository))
-    with closing(Repository.open(storage)) as opened:
-        return SnapshotList(storage.name, opened.snapshots())
+    with closing(open_repository(locate(repository))) as opened:
+        return SnapshotList(opened.storage.name, opened.snapshots())
 
 
 def find(repository: Place, pattern: str, *, on_progress: OnProgress = silent) -> FoundResult:
@@ -106,15 +104,15 @@ def find(repository: Place, pattern: str, *, on_progress: OnProgress = silent) -
     """
     if not pattern:
         raise UsageError("name what to find", hint="a name, a glob such as 'churn*', or an id")
-    storage = repository_storage(locate(repository))
-    with closing(Repository.open(storage)) as opened:
-        all_of_them = opened.snapshots()
+    place = locate(repository)
+    with closing(open_repository(place)) as opened:
+        where, all_of_them = opened.storage.name, opened.snapshots()
     found: list[Found] = []
     for at, snapshot in enumerate(all_of_them):
         on_progress("looking through snapshots", at, len(all_of_them), "snapshots")
-        with closing(SnapshotSource(storage, snapshot.name, storage.name)) as source:
+        with closing(SnapshotSource(open_repository(place), snapshot.name)) as source:
             found += _in_snapshot(source, snapshot.name, pattern)
-    return FoundResult(storage.name, pattern, tuple(found))
+    return FoundResult(where, pattern, tuple(found))
 
 
 def _in_snapshot(source: Source, snapshot: str, pattern: str) -> Iterator[Found]:

@@ -17,7 +17,7 @@ from mlporter.repository.checks import verify_repository
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
-from mlporter.stores.repository_places import storage_of
+from mlporter.stores.repository_places import open_repository
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
@@ -165,6 +165,8 @@ def _verify_repository(
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
 
-    storage = storage_of(place)
+    repository = open_repository(place)
     fraction = 1.0 if sample is None else sample
-    return VerifyResult(verify_repository(storage, mode, fraction=fraction, on_progress=progress))
+    return VerifyResult(
+        verify_repository(repository, mode, fraction=fraction, on_progress=progress)
+    )

@@ -26,6 +26,12 @@ __all__ = ["command"]
 @click.option(
     "--append-only", is_flag=True, help="For a new repository: nothing is ever removed from it."
 )
+@click.option(
+    "--encrypt",
+    multiple=True,
+    metavar="RECIPIENT",
+    help="For a new repository: encrypt everything to this public key. Repeatable.",
+)
 @transfer_options(to_bundle=True)
 @output_options
 def command(session: Session, /, *, source: str, repository: str, **options: Any) -> int:
