@@ -172,6 +172,13 @@ def _open_bundle(place: Address, *, dedupe: bool) -> Source:
 
 def _no_one_registry(place: Address) -> UsageError:
     typed = place.as_typed.rstrip("/")
+    if place.path is None:
+        return UsageError(
+            "is object storage, and names no snapshot",
+            subject=str(place),
+            hint=f"of a repository: {typed}@latest; where only artifacts are left: "
+            f"mlporter rebuild {typed} TARGET",
+        )
     return UsageError(
         "is a repository of snapshots, not one registry",
         subject=str(place),
