@@ -69,7 +69,7 @@ def test_the_demo_ends_well(release, version, tmp_path):
 @pytest.mark.parametrize(("release", "version"), ENDS)
 def test_what_it_has_of_mlflow_is_there(release, version, tmp_path):
     done = run(BESIDE[release](version), tmp_path, "-c", USE)
-    last = [" ".join((release, version))]
+    last = [f"{release} {version}"]
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, last), done.stdout
 
 
