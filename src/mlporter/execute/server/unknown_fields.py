@@ -133,7 +133,7 @@ class SentFields:
         return next(field_rows(self.context.source), None) is not None
 
     def _read_points(self) -> None:
-        """Read points that the server is known to have: whether it has their fields is not known."""
+        """Read points that the server is known to have: their fields are not known."""
         copies = self._ids.of("runs")
         keys = (
             key for table, key, _, _ in field_rows(self.context.source) if table == POINTS.table
