@@ -15,7 +15,7 @@ import pytest
 import mlporter
 from mlporter.errors import ExitCode
 from tests.matrix.environments import LOWEST, beside_lowest
-from tests.support.databases import rows
+from tests.support.databases import execute, rows
 from tests.support.mlflow_session import QUIET_ENVIRONMENT, sqlite_url
 from tests.support.processes import mlflow_server
 
@@ -129,14 +129,19 @@ def test_its_servers_are_read_and_what_it_cannot_hold_is_named(lowest):
 
 
 def test_what_says_nothing_newer_is_restored_from_a_bundle_of_today(
-    lowest, plain_sqlite_template, tmp_path
+    lowest, mlflow_sqlite, tmp_path
 ):
-    bundle, new = tmp_path / "bundle", lowest.new("restored")
-    mlporter.export(plain_sqlite_template.tracking_uri, bundle)
-    ((code, said),) = lowest.run(("import", bundle, new, "--artifact-root", tmp_path / "root"))
+    url, bundle, new = sqlite_url(mlflow_sqlite), tmp_path / "bundle", lowest.new("restored")
+    execute(
+        url,
+        "INSERT INTO runs (run_uuid, experiment_id, status, lifecycle_stage)"
+        " VALUES ('r', 0, 'FINISHED', 'active')",
+        "INSERT INTO metrics VALUES ('loss', 0.5, 1, 'r', 0, 0)",
+    )
+    mlporter.export(url, bundle)
+    ((code, said),) = lowest.run(("import", bundle, new, "--artifacts", "none"))
     assert code == ExitCode.OK, said
-    count = "SELECT count(*) FROM runs"
-    assert rows(new, count) == rows(plain_sqlite_template.tracking_uri, count)
+    assert rows(new, "SELECT value FROM metrics") == [(0.5,)]
 
 
 @pytest.mark.parametrize("which", ["today", "sample"])
