@@ -97,18 +97,22 @@ def lowest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lowest]:
 
 
 def test_its_databases_go_into_new_ones_and_into_servers(lowest):
-    new, bundle = lowest.new("new"), lowest.folder / "bundle"
+    new, bundle, restored = lowest.new("new"), lowest.folder / "bundle", lowest.new("restored")
     plain = ("--artifacts", "none")
-    copied, exported, again, same, served, read, diff = lowest.run(
+    copied, exported, imported, again, same, served, read, diff = lowest.run(
         ("copy", lowest.database, new, *plain),
         ("export", lowest.database, bundle, *plain),
+        ("import", bundle, restored, *plain),
         ("import", bundle, new, *plain),
         ("diff", lowest.database, new, *plain),
         ("copy", lowest.database, lowest.target, *plain),
         ("inspect", lowest.database),
         ("diff", lowest.database, lowest.target, *plain),
     )
-    assert [one[0] for one in (copied, exported, again, same, read)] == [0] * 5, (copied, same)
+    assert [one[0] for one in (copied, exported, imported, same, read)] == [0] * 5, imported
+    # The planner knows no older tables than those of 3.17.
+    assert again[0] == ExitCode.REFUSED, again
+    assert "it holds something" in again[1]
     assert rows(new, "SELECT version_num FROM alembic_version") == [(REVISION,)]
     # Its server takes no traces, and all the rest.
     assert served[0] == ExitCode.INCOMPLETE, served
@@ -135,7 +139,7 @@ def test_its_servers_are_read_and_what_it_cannot_hold_is_named(lowest):
 def test_what_says_nothing_newer_is_restored_from_a_bundle_of_today(
     lowest, mlflow_sqlite, tmp_path
 ):
-    url, bundle, new = sqlite_url(mlflow_sqlite), tmp_path / "bundle", lowest.new("restored")
+    url, bundle, new = sqlite_url(mlflow_sqlite), tmp_path / "bundle", lowest.new("plain")
     execute(
         url,
         "INSERT INTO runs (run_uuid, experiment_id, status, lifecycle_stage)"
