@@ -76,7 +76,7 @@ class BundleTransfer:
     _remarks: Remarks | None = None
     _stopped: Event = field(default_factory=Event)
 
-    def run(self) -> None:
+    def run(self) -> Manifest:
         """Tables, then files, then everything that makes it a bundle."""
         counts = {table.name: self.source.count(table.name) for table in self.source.tables}
         plan = plan_transfer(self.source.tables, counts, include_secrets=self.include_secrets)
@@ -96,6 +96,7 @@ class BundleTransfer:
         if self.artifacts == "copy":
             self.writer.write_artifacts(self._files())
         self.manifest = self.writer.finish(self._info())
+        return self.manifest
 
     def _write_fields(self, plan: Plan) -> None:
         """What a newer server told beside; known when all tables were read."""
