@@ -7,7 +7,6 @@ itself ends: that it was done counts, not that it was told.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from mlporter.errors import ExitCode, MlporterError, UsageError
 from mlporter.redaction import redact
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
 __all__ = ["Monitored", "monitored"]
@@ -33,7 +33,7 @@ _LAST_SUCCESS = "last_success_timestamp_seconds"
 _HELP = {
     _LAST_SUCCESS: "When the last backup ended that lacked nothing (Unix time).",
     "last_run_timestamp_seconds": "When the last backup ended, however it did (Unix time).",
-    "last_exit_code": "The exit code of the last backup: 0 is success, 3 that something is lacking.",
+    "last_exit_code": "The exit code of the last backup: 0 is success, 3 incomplete.",
     "duration_seconds": "How long the last backup took.",
     "added_bytes": "Bytes that it added to the repository.",
     "file_bytes": "Bytes of all artifact files in the snapshot.",

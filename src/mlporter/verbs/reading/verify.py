@@ -155,7 +155,7 @@ def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 --
     return "quick" if quick else "full" if sample is None else "sample"
 
 
-def _verify_repository(  # noqa: PLR0913, PLR0917 -- as `verify`
+def _verify_repository(  # noqa: PLR0917 -- as `verify`
     place: Address,
     mode: VerifyMode,
     sample: float | None,
