@@ -259,7 +259,7 @@ class Merge:
     choice: Choice = field(default_factory=Choice)
     new: dict[str, frozenset[str]] = field(default_factory=dict)
     skipped: dict[str, Chosen] = field(default_factory=dict)
-    skipped_rows: dict[str, int] = field(default_factory=dict)
+    skipped_rows: Counter[str] = field(default_factory=Counter)
     conflicts: list[Conflict] = field(default_factory=list)
     renamed: list[Renamed] = field(default_factory=list)
     units: list[UnitCount] = field(default_factory=list)

@@ -223,7 +223,7 @@ class Prepared:
         results = []
         for table in self.plan.tables:
             new = self.source.count(table.name)
-            left = self.merge.skipped_rows.get(table.name, 0)
+            left = self.merge.skipped_rows[table.name]
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
             changed = all_changed[table.name]

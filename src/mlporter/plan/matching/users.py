@@ -210,7 +210,7 @@ def merge_users(
     merge.conflicts += decided.conflicts
     merge.left_out += decided.left_out
     for name, count in decided.skipped.items():
-        merge.skipped_rows[name] = merge.skipped_rows.get(name, 0) + count
+        merge.skipped_rows[name] += count
     return UserTables({name: decided.new[name] for name in names})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mlporter.catalogue import BY_NAME
+from mlporter.compare.report import ONLY_LEFT
 from mlporter.errors import LeftOut
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.merge.equality import RowStates
@@ -50,13 +51,15 @@ class SingleRows(Step):
             kept = self.changes.planner.plan.kept[table]
             self.rows[table] |= {key_text(key) for key, row in kept.items() if row is None}
             return
+        if table in BELOW:
+            self._taken_away(table)
         if not states.differ:
             return
         # What only a newer MLflow knows is never changed; `sync` goes on without it.
         is_told = self.policy.step is not None and table not in BY_NAME
         stays = self.policy.on_conflict == "skip" or is_told
         if stays:
-            self.merge.skipped_rows[table] = len(states.differ)
+            self.merge.skipped_rows[table] += len(states.differ)
         for key, what in sorted(states.differ.items()):
             name = key.replace("\x1f", "/")
             if stays:
@@ -65,6 +68,26 @@ class SingleRows(Step):
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, what))
+
+    def _taken_away(self, table: str) -> None:
+        """What of these was sent and somebody took away at the target: no more comes silently.
+
+        An alias is made again, and told; a tag is in conflict, like any other that was edited.
+        """
+        plan = self.changes.planner.plan
+        before = len(plan.conflicts)
+        self.changes.of_rows(table, self.merge.ids, self.is_matched(BELOW[table]), {ONLY_LEFT})
+        kept = {key_text(key) for key, row in plan.kept[table].items() if row is None}
+        self.rows[table] |= kept
+        if self.policy.on_conflict == "skip":
+            self.merge.skipped_rows[table] += len(kept)
+        for kind, name, why in plan.conflicts[before:]:
+            if self.policy.on_conflict == "skip":
+                said = f"{why}; it stays so (--on-conflict skip)"
+                self.merge.left_out.append(LeftOut(kind, name, "", "conflict", said))
+            else:
+                self.merge.conflicts.append(Conflict(kind, name, why))
+        del plan.conflicts[before:]
 
     def _rows_below_removed(self, table: str) -> frozenset[str]:
         """Rows (the target's keys) below experiments and models that the target removed."""
@@ -93,4 +116,4 @@ class SingleRows(Step):
         for table in ("datasets", *BELOW):
             if table in self.tables and (rows := self._rows_below_removed(table)):
                 self.rows[table] = self.rows.get(table, frozenset()) | rows
-                self.merge.skipped_rows[table] = len(rows)
+                self.merge.skipped_rows[table] += len(rows)

@@ -89,6 +89,7 @@ class Units(Step):
             target=self._there(entity, keys),
             experiments=ids.experiment,
             taken=self._twins(entity),
+            originals=self.comparison.back.of(entity),
         )
         found = self.comparison.unequal(entity, candidates.to_compare(), ids)
         unequal = dict(found.why)
