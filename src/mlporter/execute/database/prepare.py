@@ -24,6 +24,7 @@ from mlporter.plan.merge.snapshot import recall_snapshot
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
+from mlporter.plan.three_sides.memory import Memory
 from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.progress import silent
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.policy import Merge, Policy
-    from mlporter.plan.three_sides.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.mysql.limits import Limits
@@ -292,7 +292,9 @@ def prepare(
         rewrite = Rewrite(whole, artifact_root, **there)
     merge.updates += _mended(source, target, merge, rewrite)
     carried = _mapped(source, merge, merge.choice)
-    users = merge_users(source, target, plan.tables, merge, policy)
+    users = merge_users(
+        source, target, plan.tables, merge, policy=policy, memory=memory or Memory()
+    )
     if users is not None:
         carried = users.instead(carried)
     _check_empty(carried, target, plan)

@@ -135,11 +135,11 @@ def decide_units(
             why = f"the target has {twin!r} of the same name" if key in unequal else None
         else:
             continue
-        if twin is not None and (why is None or policy.on_conflict == "skip"):
+        if twin is not None and (why is None or policy.leaves_out):
             decision.twins[key] = twin
         if why is None:
             decision.there.add(key)
-        elif policy.on_conflict == "skip":
+        elif policy.leaves_out:
             decision.skipped[key] = why
         elif policy.on_conflict == "rename" and candidates.may_be_copied(key):
             decision.copied.add(key)

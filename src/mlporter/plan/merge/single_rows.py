@@ -63,8 +63,8 @@ class SingleRows(Step):
         for key, what in sorted(states.differ.items()):
             name = key.replace("\x1f", "/")
             if stays:
-                how = "sync changes no row of a new table" if is_told else "--on-conflict skip"
-                why = f"{what}; the target keeps its own ({how})"
+                how = " (sync changes no row of a new table)" if is_told else ""
+                why = f"{what}; {self.policy.stays}{how}"
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, what))
@@ -83,7 +83,7 @@ class SingleRows(Step):
             self.merge.skipped_rows[table] += len(kept)
         for kind, name, why in plan.conflicts[before:]:
             if self.policy.on_conflict == "skip":
-                said = f"{why}; it stays so (--on-conflict skip)"
+                said = f"{why}; {self.policy.stays}"
                 self.merge.left_out.append(LeftOut(kind, name, "", "conflict", said))
             else:
                 self.merge.conflicts.append(Conflict(kind, name, why))

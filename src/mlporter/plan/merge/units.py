@@ -319,7 +319,7 @@ class Units(Step):
         count = UnitCount(entity, len(new), len(decision.there) + same, left, len(restored))
         merge.units.append(count)
         for key, why in sorted(decision.skipped.items()):
-            what = f"{why}; the target keeps its own (--on-conflict skip)"
+            what = f"{why}; {self.policy.stays}"
             merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", what))
 
     def note_children(self) -> None:
