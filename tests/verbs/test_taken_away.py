@@ -9,7 +9,7 @@ import mlporter
 from mlporter.errors import ConflictError
 from tests.support.databases import dump, execute, rows
 from tests.support.mlflow_session import mlflow_at
-from tests.verbs.test_sync import Two
+from tests.verbs.test_sync import RUN, Two
 
 ALIASES = "SELECT alias, version FROM registered_model_aliases"
 
@@ -80,3 +80,24 @@ def test_a_model_goes_with_what_is_left_of_versions_that_the_target_deleted(two)
     assert not dump(two.target)["model_versions"]
     again = mlporter.sync(two.source, two.target, artifacts="none", delete=True)
     assert again.actions.total("create", "update", "move", "delete", "keep", "conflict") == 0
+
+
+def test_a_link_that_somebody_took_away_stays_away(two):
+    """A trace no more belongs to a run: sync leaves it so, and a copy tells that it comes back."""
+    execute(
+        two.source,
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status,"
+        " db_payload_generation) VALUES ('tr-1', 0, 1, 'OK', 0)",
+        "INSERT INTO entity_associations (association_id, source_type, source_id,"
+        f" destination_type, destination_id) VALUES ('a', 'trace', 'tr-1', 'run', '{RUN}')",
+    )
+    mlporter.sync(two.source, two.target, artifacts="none")
+    execute(two.target, "DELETE FROM entity_associations")
+    plan = mlporter.sync(two.source, two.target, artifacts="none", dry_run=True)
+    done = mlporter.sync(two.source, two.target, artifacts="none")
+    assert (done.exit_code, done.actions) == (0, plan.actions)
+    assert [(a.kind.value, a.unit) for a in done.actions.first] == [("keep", "entity_associations")]
+    assert not dump(two.target)["entity_associations"]
+    again = mlporter.copy(two.source, two.target, artifacts="none")
+    assert len(dump(two.target)["entity_associations"]) == 1
+    assert ["put back" in a.why for a in again.actions.first] == [True]

@@ -11,7 +11,7 @@ from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.merge.equality import RowStates
 from mlporter.plan.merge.step import Step
 from mlporter.plan.policy import Conflict
-from mlporter.plan.units import Chosen, key_text
+from mlporter.plan.units import ROWWISE, Chosen, key_text
 from mlporter.stores.rows.version_locations import rows_of
 
 __all__ = ["BELOW", "SingleRows"]
@@ -51,7 +51,7 @@ class SingleRows(Step):
             kept = self.changes.planner.plan.kept[table]
             self.rows[table] |= {key_text(key) for key, row in kept.items() if row is None}
             return
-        if table in BELOW:
+        if table in ROWWISE:
             self._taken_away(table)
         if not states.differ:
             return
@@ -72,15 +72,18 @@ class SingleRows(Step):
     def _taken_away(self, table: str) -> None:
         """What of these was sent and somebody took away at the target: no more comes silently.
 
-        An alias is made again, and told; a tag is in conflict, like any other that was edited.
+        An alias or a link is made again, and told, or stays away (`sync`); a tag is in conflict,
+        like any other that was edited.
         """
         plan = self.changes.planner.plan
         before = len(plan.conflicts)
-        self.changes.of_rows(table, self.merge.ids, self.is_matched(BELOW[table]), {ONLY_LEFT})
+        matched = self.is_matched(BELOW[table]) if table in BELOW else lambda _: True
+        self.changes.of_rows(table, self.merge.ids, matched, {ONLY_LEFT})
         kept = {key_text(key) for key, row in plan.kept[table].items() if row is None}
         self.rows[table] |= kept
-        if self.policy.on_conflict == "skip":
-            self.merge.skipped_rows[table] += len(kept)
+        self.merge.skipped_rows[table] += len(kept) if self.policy.leaves_out else 0
+        if self.policy.updates:
+            return  # conflicts are taken with all others
         for kind, name, why in plan.conflicts[before:]:
             if self.policy.on_conflict == "skip":
                 said = f"{why}; {self.policy.stays}"
