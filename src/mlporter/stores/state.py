@@ -57,6 +57,7 @@ _FORMAT = 1
 """Of the file, and of how values are digested: another one is as good as none."""
 
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS shapes (shape INTEGER PRIMARY KEY, columns TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS digests (
@@ -129,7 +130,6 @@ class LastSent:
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._database.executescript(_SCHEMA)
-            self._database.execute("BEGIN IMMEDIATE")
             about = dict(self._database.execute("SELECT name, value FROM about"))
         except sqlite3.Error:
             self._database.close()
