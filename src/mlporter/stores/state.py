@@ -125,9 +125,7 @@ class LastSent:
             raise
 
     def _open(self, source: str, target: str) -> None:
-        path = self.folder / "base.sqlite"
-        _make_private(path)
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database = _connected(self.folder / "base.sqlite")
         try:
             self._database.executescript(_SCHEMA)
             about = dict(self._database.execute("SELECT name, value FROM about"))
@@ -284,6 +282,11 @@ class LastSent:
             self._database.execute("ROLLBACK")
         self._database.close()
         self._lock.release()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    _make_private(path)
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 def _make_private(path: Path) -> None:
