@@ -67,7 +67,9 @@ _CHECKOUT = Path(__file__).parents[2]
 
 
 def _pip(python: Path, command: str, *words: str) -> None:
-    subprocess.run([python, "-m", "pip", command, "--quiet", *words], check=True)
+    # Most of what is installed is never imported; what is, Python compiles if it may keep that.
+    quick = () if sys.dont_write_bytecode else ("--no-compile",)
+    subprocess.run([python, "-m", "pip", command, "--quiet", *quick, *words], check=True)
 
 
 def _made(name: str, fill: Callable[[Path], None], *, with_pip: bool = True) -> Path:

@@ -13,6 +13,7 @@ import atexit
 import os
 import threading
 from concurrent.futures import Future, wait
+from concurrent.futures import TimeoutError as WaitedLongError
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["interruptible"]
 
 T = TypeVar("T")
+
+_STEP = 0.3
+"""Seconds after which whoever waits looks for signals that did not wake it."""
 
 
 def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: bool = False) -> T:
@@ -51,7 +55,7 @@ def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: b
     done: Future[T] = Future()
     try:
         (_idle.pop() if _idle else _Caller()).calls.put((call, done))
-        return done.result()
+        return _outcome(done)
     except KeyboardInterrupt:
         # A call that has not begun will not; one that has comes to its end here.
         if not done.cancel() and not done.done():
@@ -59,6 +63,18 @@ def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: b
                 cancel()
             wait([done])
         raise
+
+
+def _outcome(done: Future[T]) -> T:
+    """What became of a call, when it has ended.
+
+    A signal that comes in the moment before a thread begins to wait does not wake it.
+    """
+    while not done.done():
+        # It may also be the call's own error, which the last line raises.
+        with suppress(WaitedLongError):
+            return done.result(_STEP)
+    return done.result()
 
 
 class _Call:
