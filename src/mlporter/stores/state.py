@@ -57,6 +57,7 @@ _FORMAT = 1
 """Of the file, and of how values are digested: another one is as good as none."""
 
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS shapes (shape INTEGER PRIMARY KEY, columns TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS digests (
@@ -126,12 +127,9 @@ class LastSent:
             raise
 
     def _open(self, source: str, target: str) -> None:
-        path = self.folder / "base.sqlite"
-        _make_private(path)
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database = _connected(self.folder / "base.sqlite")
         try:
             self._database.executescript(_SCHEMA)
-            self._database.execute("BEGIN IMMEDIATE")
             about = dict(self._database.execute("SELECT name, value FROM about"))
         except sqlite3.Error:
             self._database.close()
@@ -297,6 +295,11 @@ class LastSent:
                 for one in self._made:
                     one.rmdir()
         self._lock.release()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    _make_private(path)
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 def _make_private(path: Path) -> None:
