@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     )
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
+    from mlporter.verbs.browse import Browsing, browse
     from mlporter.verbs.moving.export import export
     from mlporter.verbs.moving.import_ import copy, import_
     from mlporter.verbs.moving.promote import PromotionResult, promote, undo_promotion
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDeniedError",
+    "Browsing",
     "BundleDamagedError",
     "BundleError",
     "BundleInUseError",
@@ -95,6 +97,7 @@ __all__ = [
     "VerifyResult",
     "__version__",
     "apply",
+    "browse",
     "copy",
     "diff",
     "doctor",
@@ -116,6 +119,7 @@ __all__ = [
 
 _HOMES = {
     "AccessDeniedError": "mlporter.errors",
+    "Browsing": "mlporter.verbs.browse",
     "BundleDamagedError": "mlporter.errors",
     "BundleError": "mlporter.errors",
     "BundleInUseError": "mlporter.errors",
@@ -147,6 +151,7 @@ _HOMES = {
     "UsageError": "mlporter.errors",
     "VerifyResult": "mlporter.verbs.reading.verify",
     "apply": "mlporter.verbs.moving.sync",
+    "browse": "mlporter.verbs.browse",
     "copy": "mlporter.verbs.moving.import_",
     "diff": "mlporter.verbs.reading.diff",
     "doctor": "mlporter.verbs.reading.doctor",

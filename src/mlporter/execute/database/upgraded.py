@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         Source,
     )
 
-__all__ = ["as_new_as"]
+__all__ = ["SchemaRows", "as_new_as"]
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def as_new_as(
             plan_out=None,
             expected=None,
         )
-        work = DatabaseTransfer("copy", _Rows(source), scratch, plain, on_progress, Memory())
+        work = DatabaseTransfer("copy", SchemaRows(source), scratch, plain, on_progress, Memory())
         done = work.run(monotonic())
         upgraded = DatabaseSource(scratch)
         try:
@@ -97,7 +97,7 @@ _ASIDE = frozenset({Kind.USERS, Kind.UNKNOWN})
 """Tables that no schema of a registry has."""
 
 
-class _Rows(Wrapped):
+class SchemaRows(Wrapped):
     """A source without what is no part of MLflow's schema."""
 
     @property
