@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mlporter.browsing.reading_requests import REFUSED_STATUS, is_refused, refusal
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 __all__ = ["read_only_asgi", "read_only_wsgi"]
+
+_log = logging.getLogger(__name__)
 
 
 def read_only_asgi(app: AsgiApp) -> AsgiApp:
@@ -37,7 +40,7 @@ def read_only_asgi(app: AsgiApp) -> AsgiApp:
         if why is None:
             await app(scope, receive, send)
             return
-        body = refusal(why)
+        body = _refused(why)
         headers = [(name.lower().encode(), value.encode()) for name, value in _headers(body)]
         await send({"type": "http.response.start", "status": REFUSED_STATUS, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -53,11 +56,16 @@ def read_only_wsgi(app: WsgiApp) -> WsgiApp:
         why = is_refused(environ["REQUEST_METHOD"], path, environ.get("HTTP_HOST", ""))
         if why is None:
             return app(environ, start_response)
-        body = refusal(why)
+        body = _refused(why)
         start_response(f"{REFUSED_STATUS} Forbidden", _headers(body))
         return [body]
 
     return gate
+
+
+def _refused(why: str) -> bytes:
+    _log.warning("refused: %s", why)
+    return refusal(why)
 
 
 def _headers(body: bytes) -> list[tuple[str, str]]:

@@ -118,10 +118,11 @@ class UiServer:
         stream = self._process.stdout
         if stream is None:
             return
-        for line in stream:
-            text = line.decode("utf-8", "replace").rstrip()
-            _log.debug("server: %s", text)
-            self._said.append(text)
+        with stream:
+            for line in stream:
+                text = line.decode("utf-8", "replace").rstrip()
+                _log.debug("server: %s", text)
+                self._said.append(text)
 
     def begin(self, source: Source) -> None:
         """Serve the scratch, and the files of the source; returns when MLflow has answered.

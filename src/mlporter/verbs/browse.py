@@ -165,5 +165,5 @@ def _notes(source: Source, result: Result) -> Iterator[str]:
     if source.description.artifacts != "copy":
         yield _NO_FILES
     for item in result.left_out.first:
-        if not item.expected:
+        if not item.expected and item.reason != "secret":  # which no UI shows
             yield f"Not shown: {item.kind} {item.id}: {item.detail}"
