@@ -26,7 +26,7 @@ POINTS = 60
 
 
 def picture() -> bytes:
-    """A PNG of 40 × 30 red pixels."""
+    """A PNG of 40 by 30 red pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return pack(">I", len(data)) + kind + data + pack(">I", zlib.crc32(kind + data))
@@ -92,9 +92,22 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
+UNSEEN = {"deployment_job_state", "valid"}
+"""What MLflow's REST API says of everything, or of nothing."""
+
+
+def as_over_rest(seen):
+    """What a database says as REST says it: None, "" and [] are one, and so are 1 and "1"."""
+    if isinstance(seen, dict):
+        made = {key: as_over_rest(value) for key, value in seen.items() if key not in UNSEEN}
+        return {key: value for key, value in made.items() if value}
+    return [as_over_rest(item) for item in seen] if isinstance(seen, list) else str(seen or "")
+
+
 def test_mlflows_client_sees_all_that_is_in_the_registry(shown):
     really = observe_as_clients(shown.registry.tracking_uri)
-    assert not differences(really, observe_as_clients(shown.ui.url))
+    told = observe_as_clients(shown.ui.url)
+    assert not differences(as_over_rest(really), as_over_rest(told))
 
 
 def test_artifacts_are_listed_and_read(shown):
@@ -131,13 +144,13 @@ def test_models_load_by_every_uri(shown):
 @pytest.mark.parametrize(
     "write",
     [
-        lambda client, run: client.create_experiment("new"),
+        lambda client, _: client.create_experiment("new"),
         lambda client, run: client.log_metric(run, "more", 1.0),
         lambda client, run: client.set_tag(run, "more", "x"),
         lambda client, run: client.delete_run(run),
         lambda client, run: client.log_text(run, "text", "more.txt"),
-        lambda client, run: client.create_registered_model("new"),
-        lambda client, run: client.delete_experiment("0"),
+        lambda client, _: client.create_registered_model("new"),
+        lambda client, _: client.delete_experiment("0"),
     ],
 )
 def test_writing_is_refused(shown, write):
@@ -152,6 +165,7 @@ def test_a_page_of_somebody_elses_gets_nothing(shown):
 
 
 # --- In a browser ---------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):

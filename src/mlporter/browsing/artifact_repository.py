@@ -1,4 +1,4 @@
-"""The artifacts of what is browsed as MLflow's server sees them: listed from the index, read only."""
+"""The artifacts of what is browsed, as MLflow's server sees them: listed from an index."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def register(index: FileIndex, control: socket.socket) -> None:
     _artifact_repository_registry.register(SCHEME, opened)
 
 
-class _Browsed(ArtifactRepository):  # type: ignore[misc] -- MLflow says nothing of its types
+class _Browsed(ArtifactRepository):
     def __init__(
         self, uri: str, index: FileIndex, control: socket.socket, tracking_uri: str | None
     ) -> None:

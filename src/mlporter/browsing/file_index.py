@@ -1,4 +1,4 @@
-"""Which files lie where below the artifact root, on disk: written once, then asked folder by folder."""
+"""Which files lie where below the artifact root: written once, then asked folder by folder."""
 
 from __future__ import annotations
 

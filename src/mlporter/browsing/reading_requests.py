@@ -29,7 +29,7 @@ READING_POSTS = frozenset(
         "/3.0/mlflow/traces/calculate-filter-correlation",
         "/3.0/mlflow/traces/metrics",
         "/3.0/mlflow/traces/search",
-        "/graphql",  # its one mutation says back what it is told
+        "/graphql",  # its mutations are searches, too
     }
 )
 """Paths that are posted to and change nothing: searches, whose criteria are too long for a URL."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
 
-__all__ = ["has_workspaces", "make_scratch"]
+__all__ = ["has_workspaces", "make_scratch", "remove_mlflows_own"]
 
 _OPTIONS = TransferOptions(
     artifact_root=ARTIFACT_ROOT,
@@ -73,6 +75,15 @@ def make_scratch(source: Source, folder: Path, on_progress: OnProgress) -> Resul
         memory.book.close()
     write_index(folder / INDEX, _placed_files(rows, on_progress))
     return result
+
+
+def remove_mlflows_own(source: Source, folder: Path) -> None:
+    """Take out the experiment that MLflow makes when it starts and finds none with the id 0."""
+    if any(number == 0 for (number,) in rows_of(source, "experiments", ("experiment_id",))):
+        return
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        connection.execute("DELETE FROM experiments WHERE experiment_id = 0")
+        connection.commit()
 
 
 def _placed_files(source: Source, on_progress: OnProgress) -> Iterator[tuple[str, ArtifactFile]]:

@@ -82,7 +82,7 @@ class UiServer:
         self, listener: socket.socket, control: socket.socket, *, workspaces: bool
     ) -> subprocess.Popen[bytes]:
         numbers = {"control": control.fileno(), "listener": listener.fileno()}
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 -- our own code, in this very Python
             [
                 sys.executable,
                 *("-W", "ignore", "-m", "mlporter.browsing.server_process"),
@@ -185,7 +185,9 @@ def _listening(port: int | None) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EACCES:
             raise AccessDeniedError(
-                "this port is not for everybody", subject=f"{HOST}:{port}", hint="take one above 1023"
+                "this port is not for everybody",
+                subject=f"{HOST}:{port}",
+                hint="take one above 1023",
             ) from None
         if error.errno != errno.EADDRINUSE:
             raise

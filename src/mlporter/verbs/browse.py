@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import NeedsMlflowError, UsageError
+from mlporter.errors import UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
+from mlporter.stores.needing_mlflow import check_mlflow
 from mlporter.stores.opening import open_source
 
 if TYPE_CHECKING:
@@ -121,7 +121,11 @@ def browse(
     place = locate(address, source_env)
     _check(place)
     # It loads much, and nobody but `browse` needs it.
-    from mlporter.browsing.scratch import has_workspaces, make_scratch  # noqa: PLC0415
+    from mlporter.browsing.scratch import (  # noqa: PLC0415
+        has_workspaces,
+        make_scratch,
+        remove_mlflows_own,
+    )
     from mlporter.browsing.ui_server import UiServer  # noqa: PLC0415
 
     started = monotonic()
@@ -141,6 +145,7 @@ def browse(
         result = make_scratch(source, server.folder, on_progress)
         on_progress("starting MLflow's server", 0, None)
         server.begin(source)
+        remove_mlflows_own(source, server.folder)
         notes = tuple(_notes(source, result))
         opened = stack.pop_all()
     return Browsing(server.url, str(place), notes, monotonic() - started, server.wait, opened.close)
@@ -153,12 +158,7 @@ def _check(place: Address) -> None:
             subject=str(place),
             hint="open it in a browser; or export it, and browse the bundle",
         )
-    if find_spec("mlflow") is None:
-        raise NeedsMlflowError(
-            "MLflow's UI needs MLflow, which is not installed",
-            subject=str(place),
-            hint="pip install mlflow",
-        )
+    check_mlflow("MLflow's UI", str(place))
 
 
 def _notes(source: Source, result: Result) -> Iterator[str]:
