@@ -20,7 +20,6 @@ from mlporter.errors import UnreachableError
 from mlporter.progress import silent
 from mlporter.stores.opening import open_source
 from tests.support.mlflow_session import sqlite_url
-from tests.support.next_mlflow import add_rows, make_next
 from tests.support.old_databases import copy_old
 
 
@@ -92,17 +91,6 @@ def test_an_old_database_is_looked_at_without_touching_it(version, tmp_path):
         assert database.execute("SELECT count(*) FROM runs").fetchone() == (runs,)
         # A table of today's MLflow, which that one had not.
         assert database.execute("SELECT count(*) FROM logged_models").fetchone() == (0,)
-
-
-def test_what_only_a_newer_mlflow_can_show_is_named(plain_sqlite, tmp_path):
-    make_next(plain_sqlite.tracking_uri)
-    run = add_rows(plain_sqlite.tracking_uri)
-    with opened(plain_sqlite.tracking_uri) as source:
-        result = make_scratch(source, tmp_path, silent)
-    named = {item.id for item in result.left_out.first if not item.expected}
-    assert {"reviews", "review_comments"} <= named
-    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
-        assert (run,) in database.execute("SELECT run_uuid FROM runs")
 
 
 def test_workspaces_are_told(rich_bundle, rich_sqlite_workspaces):

@@ -33,19 +33,17 @@ def register(index: FileIndex, control: socket.socket) -> None:
 
     def opened(
         artifact_uri: str,
-        tracking_uri: str | None = None,
-        registry_uri: str | None = None,  # noqa: ARG001 -- older MLflows know no such argument
+        tracking_uri: str | None = None,  # noqa: ARG001 -- MLflow 3 tells more than we ask for
+        registry_uri: str | None = None,  # noqa: ARG001 -- as above
     ) -> ArtifactRepository:
-        return _Browsed(artifact_uri, index, control, tracking_uri)
+        return _Browsed(artifact_uri, index, control)
 
     _artifact_repository_registry.register(SCHEME, opened)
 
 
 class _Browsed(ArtifactRepository):
-    def __init__(
-        self, uri: str, index: FileIndex, control: socket.socket, tracking_uri: str | None
-    ) -> None:
-        super().__init__(uri, tracking_uri)
+    def __init__(self, uri: str, index: FileIndex, control: socket.socket) -> None:
+        super().__init__(uri)
         self._below = urlsplit(uri).path
         self._index = index
         self._control = control

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Browsing", "browse"]
 
+_NAMED = 10
+"""How many things are named that are not shown."""
 _NO_FILES = "It holds no artifact files, as it was exported without them: only the rows are shown."
 
 
@@ -164,6 +166,10 @@ def _check(place: Address) -> None:
 def _notes(source: Source, result: Result) -> Iterator[str]:
     if source.description.artifacts != "copy":
         yield _NO_FILES
-    for item in result.left_out.first:
-        if not item.expected and item.reason != "secret":  # which no UI shows
-            yield f"Not shown: {item.kind} {item.id}: {item.detail}"
+    # Secrets are shown by no UI.
+    gone = [i for i in result.left_out.first if not i.expected and i.reason != "secret"]
+    for item in gone[:_NAMED]:
+        name = f"{item.id}.{item.path}" if item.path else item.id
+        yield f"Not shown: {item.kind} {name}: {item.detail}"
+    if len(gone) > _NAMED:
+        yield f"Not shown: {len(gone) - _NAMED} more things; a newer MLflow shows more."
