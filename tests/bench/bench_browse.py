@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 
 RUNS = int(os.environ.get("MLPORTER_BENCH_RUNS", "10000"))
 MORE = 5
-"""Seconds that it may take beside the import: MLflow's server, as far as it does not load meanwhile,
-and its first answer."""
+"""Seconds that it may take beside the import: for what MLflow's server does not load meanwhile, and
+for its first answer."""
 
 
 def test_until_the_page_is_there(mlflow_sqlite_template, tmp_path):

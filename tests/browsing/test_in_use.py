@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from struct import pack
 
@@ -18,7 +18,7 @@ import mlporter
 from tests.conftest import forget_artifact_places
 from tests.support.chromium import CHROMIUM, chromium
 from tests.support.mlflow_session import mlflow_at
-from tests.support.observed import differences, observe_as_clients
+from tests.support.observed import Observation, differences, observe_as_clients
 from tests.support.rich_registry import RichRegistry, copy_database, copy_with_artifacts
 from tests.verbs.test_predictions import assert_predicts_the_same
 
@@ -39,10 +39,10 @@ def picture() -> bytes:
 
 @dataclass(frozen=True)
 class Shown:
-    """What is browsed: the registry that the bundle is of, and the UI over the bundle."""
+    """What is browsed: the registry that was, what MLflow's client saw of it, and the UI."""
 
     registry: RichRegistry
-    bundle: Path
+    really: Observation
     ui: mlporter.Browsing
     run_id: str
 
@@ -74,13 +74,12 @@ def shown(rich_sqlite_template, tmp_path_factory):
     rich = copy_with_artifacts(rich_sqlite_template, folder / "rich")
     run_id = log_a_run_to_look_at(rich)
     mlporter.export(rich.tracking_uri, folder / "bundle")
+    really = observe_as_clients(copy_database(rich, folder / "observed").tracking_uri)
     forget_artifact_places()
-    # Nothing but the bundle is left.
-    registry = copy_database(rich, folder / "kept")
-    shutil.rmtree(folder / "rich")
+    shutil.rmtree(folder / "rich")  # nothing but the bundle is left
     before = contents(folder / "bundle")
     with mlporter.browse(folder / "bundle") as ui:
-        yield Shown(replace(registry), folder / "bundle", ui, run_id)
+        yield Shown(rich, really, ui, run_id)
     assert contents(folder / "bundle") == before
 
 
@@ -105,9 +104,8 @@ def as_over_rest(seen):
 
 
 def test_mlflows_client_sees_all_that_is_in_the_registry(shown):
-    really = observe_as_clients(shown.registry.tracking_uri)
     told = observe_as_clients(shown.ui.url)
-    assert not differences(as_over_rest(really), as_over_rest(told))
+    assert not differences(as_over_rest(shown.really), as_over_rest(told))
 
 
 def test_artifacts_are_listed_and_read(shown):
