@@ -13,17 +13,20 @@ from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
+from mlporter.repository.checks import verify_repository
+from mlporter.repository.repository import Repository, choose
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
+from mlporter.stores.repository_places import identity_of, storage_of
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from mlporter.compare.report import DiffReport
-    from mlporter.stores.addresses.address import Place
+    from mlporter.stores.addresses.address import Address, Place
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -94,13 +97,33 @@ def verify(
     place = locate(bundle)
     if against is not None:
         locate(against, source_env)
+
+    def compare() -> DiffReport:
+        from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most are checked alone
+
+        if against is None:
+            raise UsageError("name the place to compare with")
+        is_bundle = place.kind is AddressKind.BUNDLE
+        return diff(
+            bundle,
+            against,
+            uri_map=uri_map,
+            allow_root=allow_root,
+            workers=workers,
+            retry_time=retry_time,
+            target_env=source_env,
+            include_tables=_foreign(bundle_address(place)) if is_bundle else (),
+            on_progress=on_progress,
+        )
+
+    if place.kind in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT}:
+        mode = mode_of(quick, sample)
+        return _verify_repository(place, mode, sample, against, compare, on_progress)
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
         )
-    if quick and sample is not None:
-        raise UsageError("quick and sample exclude each other")
-    mode: VerifyMode = "quick" if quick else "full" if sample is None else "sample"
+    mode = mode_of(quick, sample)
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
@@ -117,19 +140,46 @@ def verify(
             check_manifest(Path(bundle_address(place)), str(require_signature))
         except RefusedError as error:
             check.add(SIGNATURE, "signature", error.message)
-    compared = None
-    if against is not None and not check.exit_code:
-        from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most bundles are checked alone
+    compared = compare() if against is not None and not check.exit_code else None
+    return VerifyResult(check, compared)
 
-        compared = diff(
-            bundle,
-            against,
-            uri_map=uri_map,
-            allow_root=allow_root,
-            workers=workers,
-            retry_time=retry_time,
-            target_env=source_env,
-            include_tables=_foreign(bundle_address(place)),
-            on_progress=on_progress,
+
+def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 -- as `verify` has it
+    """How much is looked at.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if quick and sample is not None:
+        raise UsageError("quick and sample exclude each other")
+    return "quick" if quick else "full" if sample is None else "sample"
+
+
+def _verify_repository(  # noqa: PLR0917 -- as `verify`
+    place: Address,
+    mode: VerifyMode,
+    sample: float | None,
+    against: Place | None,
+    compare: Callable[[], DiffReport],
+    on_progress: OnProgress,
+) -> VerifyResult:
+    """Check a repository, or one snapshot of it."""
+    is_one = place.kind is AddressKind.SNAPSHOT
+    if against is not None and not is_one:
+        raise UsageError(
+            "a repository holds many registries",
+            subject=str(place),
+            hint=f"name a snapshot: mlporter verify {place.as_typed}/@latest --against {against}",
         )
+
+    def progress(done: int, total: int) -> None:
+        on_progress("verifying", done, total, "bytes")
+
+    repository = Repository.open(storage_of(place), identity_of(place))
+    only = None
+    if is_one:
+        only = choose(repository.snapshots(), place.snapshot, repository.storage.name).name
+    fraction = 1.0 if sample is None else sample
+    check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)
+    compared = compare() if against is not None and not check.exit_code else None
     return VerifyResult(check, compared)

@@ -1,0 +1,156 @@
+"""What of a registry is as it was in an earlier snapshot, and need not be written again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.bundle.tables.layers import owner_columns, owner_names
+from mlporter.catalogue.tables.own import POINT_MARKS
+from mlporter.execute.bundle.changes import changed_owners, marks
+from mlporter.execute.server.tracking.unchanged_runs import looks_of
+from mlporter.stores.protocols import points_by_run, remote_source
+from mlporter.stores.rows.spool import RowSpool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from mlporter.bundle.writer import Earlier
+    from mlporter.catalogue.types import Table
+    from mlporter.stores.protocols import Source
+
+__all__ = ["ALL", "NOTHING", "Changed", "point_marks", "rows_of_owners", "whose_changed"]
+
+_METRICS = "metrics"
+_LATEST = "latest_metrics"
+_SMALL = 2_000
+"""Rows below which a table that changed is written anew: a layer would hardly be smaller."""
+_MOST_LAYERS = 8
+"""Layers after which a table is written anew: each is one more part to be read."""
+
+Watch = "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]"
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Whose rows of a table changed: all, nobody's, or those of some owners.
+
+    ``was_read``: whether all rows of the source have been read for it.
+    """
+
+    owners: frozenset[str] | None
+    was_read: bool = False
+
+
+ALL = Changed(None)
+NOTHING = Changed(frozenset())
+
+
+def whose_changed(
+    table: Table,
+    read: Callable[[], Iterator[pa.RecordBatch]],
+    earlier: Earlier | None,
+    *,
+    points: RowSpool | None = None,
+) -> Changed:
+    """Hold a table against an earlier snapshot.
+
+    Args:
+        table: Which, as the source has it now.
+        read: Reads its rows, or all that tells of the points of metrics.
+        earlier: The snapshot.
+        points: Marks of the points of each run, where the points themselves are not to be read.
+    """
+    entry = earlier.entries.get(table.name) if earlier else None
+    whose = owner_columns(table)
+    if earlier is None or entry is None or not whose:
+        return ALL
+    then = entry.table(table.name)
+    same_shape = then.schema == table.schema and then.key == table.key and then.kind == table.kind
+    if not same_shape:
+        return ALL
+    numbers = pa.types.is_integer(table.by_name[whose[0]].type)
+    if points is not None:
+        before = earlier.entries.get(POINT_MARKS.name)
+        if before is None:
+            return ALL
+        one = marks(points.read(), whose)
+        other = marks(earlier.tables.read(POINT_MARKS), whose)
+        found = changed_owners(one, other)
+    else:
+        one = marks(read(), whose)
+        found = changed_owners(one, marks(earlier.tables.read(table), whose), numbers=numbers)
+    was_read = points is None
+    if found == set():
+        return Changed(frozenset(), was_read)
+    if found is None or entry.rows < _SMALL or entry.layers >= _MOST_LAYERS:
+        return Changed(None, was_read)
+    return Changed(frozenset(found), was_read)
+
+
+def point_marks(source: Source) -> RowSpool | None:
+    """By what the points of each run are known again, if the source tells without giving them.
+
+    A database tells how many there are and which are the latest. A server shows all of a run but
+    its points, the latest excepted: so it is a digest of that, of a run that is not at work.
+    """
+    spool = RowSpool()
+    if remote_source(source) is not None:
+        for batch in _looks(source):
+            spool.add(batch)
+        spool.end()
+        return spool
+    counts = points_by_run(source)
+    latest = next((table for table in source.tables if table.name == _LATEST), None)
+    if counts is None or latest is None:
+        return None
+    for batch in _marked(counts, source.read(_LATEST)):
+        spool.add(batch)
+    spool.end()
+    return spool
+
+
+def rows_of_owners(table: Table, earlier: Earlier, owners: Collection[str]) -> int:
+    """How many rows an earlier snapshot has of some owners."""
+    whose = owner_columns(table)
+    wanted = pa.array(sorted(owners), pa.string())
+    return sum(
+        pc.sum(pc.is_in(owner_names(batch, whose), value_set=wanted)).as_py() or 0
+        for batch in earlier.tables.read(table, whose)
+    )
+
+
+def _looks(source: Source) -> Iterator[pa.RecordBatch]:
+    """Rows of ``point_marks`` of a server's runs."""
+    looks = looks_of(source)
+    now = time.time_ns()  # of a run at work: never again the same
+    for batch in source.read("runs", ("run_uuid",)):
+        runs = batch.column(0).to_pylist()
+        columns = [
+            batch.column(0),
+            pa.array([0 if run in looks else now for run in runs], pa.int64()),
+            pa.array([looks.get(run, 0) % 2**64 for run in runs], pa.uint64()),
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=POINT_MARKS.schema)
+
+
+def _marked(
+    counts: Iterable[pa.RecordBatch], latest: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Rows of ``point_marks``: both are sorted by run."""
+    last = marks(latest, ("run_uuid",))
+    mark = next(last, None)
+    for batch in counts:
+        digests = np.zeros(batch.num_rows, np.uint64)
+        for at, run in enumerate(batch.column("run_uuid").to_pylist()):
+            while mark is not None and mark.owner < run:
+                mark = next(last, None)
+            if mark is not None and mark.owner == run:
+                digests[at] = mark.digest
+        columns = [batch.column("run_uuid"), batch.column("points"), pa.array(digests)]
+        yield pa.RecordBatch.from_arrays(columns, schema=POINT_MARKS.schema)
