@@ -7,10 +7,12 @@ import socket
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from io import BytesIO
 
 import pytest
 
+import mlporter
 from mlporter.artifacts.listing import ArtifactFile
 from mlporter.browsing.file_channel import fetch, serve_files
 from mlporter.browsing.file_index import Entry, FileIndex, write_index
@@ -91,6 +93,23 @@ def test_an_old_database_is_looked_at_without_touching_it(version, tmp_path):
         assert database.execute("SELECT count(*) FROM runs").fetchone() == (runs,)
         # A table of today's MLflow, which that one had not.
         assert database.execute("SELECT count(*) FROM logged_models").fetchone() == (0,)
+
+
+def test_a_snapshot_is_a_place_like_any_other(plain_sqlite, tmp_path, ends):
+    mlporter.backup(plain_sqlite.tracking_uri, tmp_path / "backups")
+    mine, theirs = ends
+    with opened(tmp_path / "backups" / "@latest") as source:
+        make_scratch(source, tmp_path, silent)
+        serving(mine, source)
+        index = FileIndex(tmp_path / INDEX)
+        paths = list(files_below(index))
+        assert paths
+        for path in paths:
+            fetch(theirs, index.file(path), into := BytesIO())
+            file = index.file(path)
+            assert sha256(into.getvalue()).hexdigest() == file.sha256
+        theirs.shutdown(socket.SHUT_RDWR)
+    assert places_and_rows(tmp_path)
 
 
 def test_workspaces_are_told(rich_bundle, rich_sqlite_workspaces):

@@ -1,4 +1,4 @@
-"""`browse`: MLflow's own UI over a bundle or any other place that has none, to look at it."""
+"""`browse`: MLflow's own UI over a backup, or any other place that has none."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def browse(
     MLflow's clients read from it, too: ``mlflow.set_tracking_uri(browsing.url)``.
 
     Args:
-        address: A bundle, a database or a file store.
+        address: A bundle, a snapshot, a database or a file store.
         port: Of 127.0.0.1; None for a free one.
         registry: Where its registered models are, if not there.
         allow_root: Folders of this machine that files may be read from, though they are no

@@ -1,4 +1,4 @@
-"""`mlporter browse`: MLflow's own UI over a bundle or any other place that has none."""
+"""`mlporter browse`: MLflow's own UI over a backup, or any other place that has none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["command"]
 _HIGHEST_PORT = 65_535
 
 
-@click.command("browse", context_settings=CONTEXT, short_help="MLflow's UI over a bundle.")
+@click.command("browse", context_settings=CONTEXT, short_help="MLflow's UI over a backup.")
 @click.argument("address")
 @click.option(
     "--port",
@@ -57,9 +57,9 @@ def command(
 ) -> int:
     """Look at ADDRESS in MLflow's own UI.
 
-    ADDRESS is a bundle, a database or a file store. Nothing is imported by hand,
-    and nothing in it is changed: whatever would write is refused. The UI is for
-    this machine only, until Ctrl-C.
+    ADDRESS is a bundle, a snapshot, a database or a file store. Nothing is
+    imported by hand, and nothing in it is changed: whatever would write is
+    refused. The UI is for this machine only, until Ctrl-C.
     """
     with session.working() as on_progress:
         browsing = mlporter.browse(
