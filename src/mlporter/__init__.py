@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
+    from mlporter.verbs.browse import Browsing, browse
     from mlporter.verbs.moving.apply import apply, read_plan
     from mlporter.verbs.moving.backup import BackupResult, backup
     from mlporter.verbs.moving.export import export
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDeniedError",
     "BackupResult",
+    "Browsing",
     "BundleDamagedError",
     "BundleError",
     "BundleInUseError",
@@ -109,6 +111,7 @@ __all__ = [
     "__version__",
     "apply",
     "backup",
+    "browse",
     "copy",
     "diff",
     "doctor",
@@ -134,6 +137,7 @@ __all__ = [
 
 _HOMES = {
     "AccessDeniedError": "mlporter.errors",
+    "Browsing": "mlporter.verbs.browse",
     "BundleDamagedError": "mlporter.errors",
     "BundleError": "mlporter.errors",
     "BundleInUseError": "mlporter.errors",
@@ -166,6 +170,7 @@ _HOMES = {
     "UsageError": "mlporter.errors",
     "VerifyResult": "mlporter.verbs.reading.verify",
     "apply": "mlporter.verbs.moving.apply",
+    "browse": "mlporter.verbs.browse",
     "copy": "mlporter.verbs.moving.import_",
     "diff": "mlporter.verbs.reading.diff",
     "doctor": "mlporter.verbs.reading.doctor",

@@ -127,6 +127,7 @@ def test_what_needs_it_says_so(rich_bundle: Path, rich_sqlite: RichRegistry, tmp
         ("diff", rich_bundle, server),
         ("promote", "rich-model", "--from", rich_bundle, "--to", server),
         ("history", "rich-model", "--at", server),
+        ("browse", rich_bundle),
         ("demo",),
     )
     for one in told:

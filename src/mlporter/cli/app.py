@@ -39,6 +39,7 @@ VERBS = {
     "verify": "mlporter.cli.commands.reading.verify",
     "inspect": "mlporter.cli.commands.reading.inspect",
     "show": "mlporter.cli.commands.reading.show",
+    "browse": "mlporter.cli.commands.browse",
     "unpack": "mlporter.cli.commands.unpack",
     "relocate": "mlporter.cli.commands.relocate",
     "rebuild": "mlporter.cli.commands.rebuild",
