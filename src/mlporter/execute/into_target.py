@@ -65,9 +65,13 @@ def _into_server(  # noqa: PLR0917 -- as above
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
     with needing_mlflow("a tracking server", str(place)):
+        from mlporter.execute.server.same_answers import SameAnswers  # noqa: PLC0415
         from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
 
     options.check_for_server()
+    answers = SameAnswers(source, place, options, memory)
+    if (known := answers.result(verb)) is not None:
+        return known
     seen = look_through(source, on_progress)
     told = seen.others
     if seen.dangling:
@@ -86,11 +90,14 @@ def _into_server(  # noqa: PLR0917 -- as above
         dry=options.dry_run,
         memory=memory,
         expected=options.expected,
+        answers=answers,
     )
     try:
         for item in told:
             work.context.left_out.add(item)
         work.run()
-        return work.result(verb, options.artifacts)
+        result = work.result(verb, options.artifacts)
+        work.remember_answers(result)
+        return result
     finally:
         work.close()

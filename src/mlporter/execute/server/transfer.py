@@ -58,11 +58,12 @@ from mlporter.stores.server.writing.writer import Writer
 if TYPE_CHECKING:
     from mlporter.execute.options import Expected
     from mlporter.execute.result import TableResult
+    from mlporter.execute.server.same_answers import SameAnswers
     from mlporter.plan.policy import Conflict, Policy
-    from mlporter.plan.three_sides.row import RowPlan
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
+    from mlporter.stores.rest.answer_log import AnswerLog
     from mlporter.stores.server.capabilities import Capabilities
 
 __all__ = ["ServerTransfer"]
@@ -80,6 +81,7 @@ class ServerTransfer:
         copies: Whether files are copied.
         dry: Plan only: the same steps, but nothing is sent.
         can: What the server can do, where that is known already.
+        answers: What both servers answered, as far as that was looked at, and where it goes.
     """
 
     source: Source
@@ -94,7 +96,10 @@ class ServerTransfer:
     memory: Memory = field(default_factory=Memory)
     expected: Expected | None = None
     can: Capabilities | None = None
+    answers: SameAnswers | None = None
     started: float = field(default_factory=monotonic)
+    _again: ServerTransfer | None = field(default=None, init=False)
+    _last: ServerTransfer | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Plan, write, and read back."""
@@ -129,7 +134,7 @@ class ServerTransfer:
             self._prove()
         else:
             self._fields(context).run()
-            self._remember(context, self.changes.plan)
+            self._remember(self)
 
     def _plan_files(self, registry: Registry) -> list[Conflict]:
         """Plan what becomes of files that both sides have; what is in conflict."""
@@ -147,7 +152,9 @@ class ServerTransfer:
         """Read the server again, and plan once more: whatever would be written is not as sent."""
         self.on_progress("reading back", 0, None)
         memory = replace(self.memory, book=ActionBook())
-        again = replace(self, dry=True, on_progress=silent, can=self.server.can, memory=memory)
+        again = replace(
+            self, dry=True, on_progress=silent, can=self.server.can, memory=memory, answers=None
+        )
         try:
             again.context.refused.update(self.context.refused)
             again.context.remote, again.context.unread = self.context.remote, self.context.unread
@@ -158,18 +165,44 @@ class ServerTransfer:
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
             self._fields(again.context).run()
-            self._remember(again.context, again.changes.plan)
+            self._remember(again)
         finally:
-            memory.book.close()
-            again.close()
+            self._again = again
 
-    def _remember(self, read: ServerContext, differing: RowPlan) -> None:
-        """Remember what the server has now, as it was read last."""
-        write_receipts(self.context, read)
-        remember_looks(self.context, read, self.memory.base)
+    def _remember(self, last: ServerTransfer) -> None:
+        """Remember what the server has now, as it was read last.
+
+        Args:
+            last: What read and compared it: this one, if nothing was written.
+        """
+        write_receipts(self.context, last.context)
+        is_all_known = remember_looks(self.context, last.context, self.memory.base)
         if self.copies:
             self.files.remember()
-        self.changes.remember(differing)
+            is_all_known = is_all_known and self.files.are_settled
+        if self.answers is not None:
+            self.answers.forget()
+            self._last = last if is_all_known else None
+        self.changes.remember(last.changes.plan)
+
+    def remember_answers(self, result: Result) -> None:
+        """Remember what both sides answered, where nothing was left to do at the end.
+
+        Args:
+            result: What came of it.
+        """
+        last = self._last
+        if last is None or self.answers is None or not last.server.client.answers.is_steady:
+            return
+        ended = replace(
+            result,
+            tables=last.tables(),
+            files=FilesResult(result.files.mode),
+            notes=(*self.source.notes, *last.notes(), *self.memory.notes),
+            fresh=not last.context.back.experiments,
+        )
+        digests = self.server.at_opening | last.server.client.answers.digests
+        self.answers.remember(ended, last.memory.book, digests)
 
     def rehearse(self) -> None:
         """Plan, without a look at conflicts."""
@@ -271,15 +304,16 @@ class ServerTransfer:
     @cached_property
     def server(self) -> ServerSource:
         """The server as it was."""
-        return self._opened(self.can)
+        return self._opened(self.can, None if self.answers is None else self.answers.answers)
 
-    def _opened(self, can: Capabilities | None) -> ServerSource:
+    def _opened(self, can: Capabilities | None, answers: AnswerLog | None = None) -> ServerSource:
         return ServerSource(
             self.place,
             uri_map=self.uri_map,
             workers=self.workers,
             retry_time=self.retry_time,
             can=can,
+            answers=answers,
         )
 
     def _fields(self, seen: ServerContext) -> SentFields:
@@ -336,6 +370,9 @@ class ServerTransfer:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._again is not None:
+            self._again.memory.book.close()
+            self._again.close()
         if "along" in self.context.__dict__:
             self.context.along.close()
         if "server" in self.__dict__:
