@@ -85,6 +85,10 @@ class SameAnswers:
     def _asked_for(self) -> str:
         return json.dumps([version("mlporter"), self.options.header], sort_keys=True, default=str)
 
+    def close(self) -> None:
+        """Free the space of answers that nobody asked for."""
+        self.answers.close()
+
     # --- Whether they still do --------------------------------------------------------------------
 
     def result(self, verb: str) -> Result | None:

@@ -179,11 +179,11 @@ class ServerTransfer:
         is_all_known = remember_looks(self.context, last.context, self.memory.base)
         if self.copies:
             self.files.remember()
-            is_all_known = is_all_known and self.files.are_settled
         if self.answers is not None:
             self.answers.forget()
-            self._last = last if is_all_known else None
         self.changes.remember(last.changes.plan)
+        if is_all_known and (not self.copies or self.files.are_settled):
+            self._last = last
 
     def remember_answers(self, result: Result) -> None:
         """Remember what both sides answered, where nothing was left to do at the end.
@@ -411,10 +411,11 @@ class ServerTransfer:
 
     def notes(self) -> tuple[str, ...]:
         """What people should know of servers as targets."""
+        written = {name for name, tally in self.context.tallies.items() if tally.written}
         told = ", ".join(
             f"{table}.{column}"
             for table, columns in UNSETTABLE.items()
-            if self.context.tallies[table].written
+            if table in written
             for column in sorted(columns)
         )
         found = []
@@ -422,7 +423,7 @@ class ServerTransfer:
             found.append(
                 f"A server gives runs and logged models ids of its own, and fills in: {told}."
             )
-        if self.context.is_databricks and self.context.tallies["runs"].written:
+        if self.context.is_databricks and "runs" in written:
             found.append(
                 "Databricks names whoever makes a run as its user: you, and not who ran it."
             )
