@@ -66,7 +66,7 @@ def _into_server(  # noqa: PLR0917 -- as above
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
     with needing_mlflow("a tracking server", str(place)):
-        from mlporter.execute.server.same_answers import SameAnswers  # noqa: PLC0415
+        from mlporter.execute.server.planning.same_answers import SameAnswers  # noqa: PLC0415
         from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
 
     options.check_for_server()

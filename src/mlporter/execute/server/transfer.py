@@ -8,8 +8,7 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.rest_limits import UNSETTABLE
-from mlporter.errors import ConflictError, RefusedError
+from mlporter.errors import ConflictError
 from mlporter.execute.left_out import left_out_of
 from mlporter.execute.memory import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result
@@ -26,12 +25,14 @@ from mlporter.execute.server.planning.changes import Changes
 from mlporter.execute.server.planning.left_out_tables import note_left_out_tables
 from mlporter.execute.server.planning.matching import Matching
 from mlporter.execute.server.planning.rehearsal import Rehearsal
+from mlporter.execute.server.planning.workspaces import make_workspaces
 from mlporter.execute.server.registry.mcp import write_mcp
 from mlporter.execute.server.registry.registered_models import Registry
 from mlporter.execute.server.registry.skills import write_skills
 from mlporter.execute.server.registry.webhooks import write_webhooks
 from mlporter.execute.server.removing import remove_rows, remove_units
 from mlporter.execute.server.shared.context import ServerContext
+from mlporter.execute.server.shared.outcome import notes_of, tables_of
 from mlporter.execute.server.snapshot import recall_names
 from mlporter.execute.server.tracking.creating import (
     make_experiments,
@@ -50,7 +51,6 @@ from mlporter.plan.policy import how_to_settle
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.progress import silent
-from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.server.source import ServerSource
 from mlporter.stores.server.target_places import ServerPlaces
 from mlporter.stores.server.writing.writer import Writer
@@ -58,7 +58,7 @@ from mlporter.stores.server.writing.writer import Writer
 if TYPE_CHECKING:
     from mlporter.execute.options import Expected
     from mlporter.execute.result import TableResult
-    from mlporter.execute.server.same_answers import SameAnswers
+    from mlporter.execute.server.planning.same_answers import SameAnswers
     from mlporter.plan.policy import Conflict, Policy
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
@@ -67,8 +67,6 @@ if TYPE_CHECKING:
     from mlporter.stores.server.capabilities import Capabilities
 
 __all__ = ["ServerTransfer"]
-
-_DEFAULT = "default"
 
 
 @dataclass
@@ -111,7 +109,7 @@ class ServerTransfer:
     def _carry(self) -> None:
         context, matching = self.context, self.matching
         note_left_out_tables(context)
-        self._check_workspaces()
+        make_workspaces(self.context, self.place, self.server.can.workspaces)
         recall_names(self.memory)
         matching.run()
         find_unchanged_runs(context, self.memory.base)
@@ -198,7 +196,7 @@ class ServerTransfer:
             result,
             tables=last.tables(),
             files=FilesResult(result.files.mode),
-            notes=(*self.source.notes, *last.notes(), *self.memory.notes),
+            notes=(*self.source.notes, *notes_of(last.context), *self.memory.notes),
             fresh=not last.context.back.experiments,
         )
         digests = self.server.at_opening | last.server.client.answers.digests
@@ -206,7 +204,7 @@ class ServerTransfer:
 
     def rehearse(self) -> None:
         """Plan, without a look at conflicts."""
-        self._check_workspaces()
+        make_workspaces(self.context, self.place, self.server.can.workspaces)
         self.matching.run()
         registry = Registry(self.context, self.matching)
         registry.plan()
@@ -271,33 +269,6 @@ class ServerTransfer:
             hint=how_to_settle(self.policy.on_conflict),
             reasons=tuple(str(conflict) for conflict in conflicts[:MAX_REASONS]),
         )
-
-    # --- Workspaces -------------------------------------------------------------------------------
-
-    def _check_workspaces(self) -> None:
-        """Make the workspaces that are needed, where the server has any.
-
-        Raises:
-            RefusedError: it has none, and some are needed.
-        """
-        context, there = self.context, self.server.can.workspaces
-        used = {name or _DEFAULT for name in _workspaces(self.source)}
-        to = self.policy.to_workspace
-        if to is not None:
-            context.ids.workspaces.update({name: to for name in used if name != to})
-            context.back.workspaces.update(zip([to], used - {to}, strict=False))
-            used = {to}
-        if there:
-            texts = dict(rows_of(self.source, "workspaces", ("name", "description")))
-            for name in sorted(used - set(there)):
-                self.writer_of(_DEFAULT).create_workspace(name, texts.get(name))
-        elif used - {_DEFAULT}:
-            raise RefusedError(
-                f"has no workspaces, and these are needed: {', '.join(sorted(used))}",
-                subject=str(self.place),
-                hint="start it with --enable-workspaces, or bring one with --workspace NAME "
-                "--to-workspace default",
-            )
 
     # --- What it works with -----------------------------------------------------------------------
 
@@ -394,7 +365,7 @@ class ServerTransfer:
             tables=self.tables(),
             files=self.files_result(artifacts),
             left_out=self.context.left_out.summary(),
-            notes=(*self.source.notes, *self.notes(), *self.memory.notes),
+            notes=(*self.source.notes, *notes_of(self.context), *self.memory.notes),
             seconds=monotonic() - self.started,
             dry_run=self.dry,
             fresh=not self.context.back.experiments,
@@ -406,28 +377,7 @@ class ServerTransfer:
 
     def tables(self) -> tuple[TableResult, ...]:
         """Rows by table."""
-        found = self.context.tallies
-        return tuple(found[t.name].of(t.name) for t in self.source.tables if t.name in found)
-
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of servers as targets."""
-        written = {name for name, tally in self.context.tallies.items() if tally.written}
-        told = ", ".join(
-            f"{table}.{column}"
-            for table, columns in UNSETTABLE.items()
-            if table in written
-            for column in sorted(columns)
-        )
-        found = []
-        if told:
-            found.append(
-                f"A server gives runs and logged models ids of its own, and fills in: {told}."
-            )
-        if self.context.is_databricks and "runs" in written:
-            found.append(
-                "Databricks names whoever makes a run as its user: you, and not who ran it."
-            )
-        return tuple(found)
+        return tables_of(self.source, self.context)
 
     def files_result(self, mode: str) -> FilesResult:
         """Files."""
@@ -443,8 +393,3 @@ def _in_turn(on_progress: OnProgress) -> OnProgress:
             on_progress(step, done, total, unit)
 
     return tell
-
-
-def _workspaces(source: Source) -> set[str]:
-    found = {name for (name,) in rows_of(source, "experiments", ("workspace",))}
-    return found | {name for (name,) in rows_of(source, "registered_models", ("workspace",))}
