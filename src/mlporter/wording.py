@@ -10,7 +10,10 @@ from mlporter.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["command_line", "plural"]
+__all__ = ["NEWER", "command_line", "plural"]
+
+NEWER = "newer than this release knows"
+"""What is said of a later MLflow than the catalogue's, installed or a server's."""
 
 
 def plural(number: int, noun: str, nouns: str | None = None) -> str:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from mlporter.plan.policy import Policy
     from mlporter.selection import Selection
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["ArtifactsMode", "Expected", "TransferOptions", "check_options"]
+__all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_options"]
 
-_WORKERS = 4
+WORKERS = 4
 """What `import_` and `copy` do unless told."""
 
 
@@ -58,11 +58,8 @@ class TransferOptions:
     registry: Address | None = None
     allow_root: tuple[str, ...] = ()
     state: str | None = None
-    plan_out: str | None = None
     expected: Expected | None = None
     """The plan file that is carried out; other actions than its are refused."""
-    header: Mapping[str, object] = field(default_factory=dict)
-    """What a plan file says of all this."""
 
     def check(self, source: Source) -> None:
         """Refuse options that exclude each other, or leave out where files go."""
@@ -132,7 +129,7 @@ class TransferOptions:
         yield from (("rename", pair) for pair in self.policy.renames)
         yield "rename-prefix", self.policy.rename_prefix
         yield "to-workspace", self.policy.to_workspace or ""
-        yield "workers", "" if self.workers == _WORKERS else str(self.workers)
+        yield "workers", "" if self.workers == WORKERS else str(self.workers)
         yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
 
     def _of_sync(self) -> Iterator[tuple[str, str | bool]]:

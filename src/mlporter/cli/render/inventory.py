@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, columns, facts, heading, number
 from mlporter.cli.render.text import human_bytes, human_count, plural
-from mlporter.cli.render.transfer import name_left_out, render_told
+from mlporter.cli.render.transfer import render_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _losses(inventory: Inventory) -> Iterator[RenderableType]:
     if lost:
         yield Text()
         yield heading(f"Not readable ({len(lost):,})")
-        yield bullets((("!", name_left_out(entry)) for entry in lost[:_LOSSES_SHOWN]), style="red")
+        yield bullets((("!", str(entry)) for entry in lost[:_LOSSES_SHOWN]), style="red")
     if len(lost) > _LOSSES_SHOWN:
         yield Text(f"  …and {len(lost) - _LOSSES_SHOWN:,} more: --json names the first thousand")
     yield from render_told([entry for entry in inventory.losses if entry.expected])
@@ -73,6 +73,7 @@ def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
         yield "upgraded from", f"{own} (while it is read; nothing is changed)"
     if inventory.as_found:
         yield "note", inventory.as_found
+    yield from (("note", note) for note in inventory.notes)
     yield "consistency", inventory.consistency
     if inventory.workspaces:
         yield "workspaces", ", ".join(inventory.workspaces)
