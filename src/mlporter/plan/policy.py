@@ -151,6 +151,16 @@ class Policy:
         )
 
     @property
+    def restores(self) -> bool:
+        """Whether an experiment comes out of the target's trash that is not in the source's."""
+        return self.undelete or (self.step is not None and self.wish.edits == "ours") or self.force
+
+    @property
+    def way_to_restore(self) -> str:
+        """The option by which it would."""
+        return "--undelete" if self.step is None else "--ours"
+
+    @property
     def leaves_removed(self) -> bool:
         """Whether what was sent, and somebody removed at the target, stays away."""
         return self.step is not None and self.step.prefer != "ours" and not self.force

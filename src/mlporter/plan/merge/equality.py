@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.rest_limits import HIDDEN_COLUMNS, HIDDEN_TABLES
 from mlporter.catalogue.types import Kind
+from mlporter.compare.differences import Differences
 from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import blank_places, pair_up
@@ -203,25 +204,25 @@ class Comparison:
         pair = self._pair(table)
         if pair is None or pair.left is None or pair.right is None:
             return Unequal({}, {})
-        differing: list[Difference] = []
-        self._compare(pair, mine, theirs, differing.append)
-        differing = self.sift(mine, table, differing)
-        if not differing:
-            return Unequal({}, {})
         found: dict[str, str] = {}
         deleted: dict[str, Update] = {}
         added: set[str] = set()
-        owner = self._owner_of(mine, theirs, table, differing)
-        for difference in differing:
-            key = owner(difference.key)
-            if table == entity and is_undeletion(difference):
-                deleted[key] = undeletion(difference)
-                continue
-            if difference.sigil == ONLY_RIGHT and table != entity:
-                added.add(key)
-                continue
-            shown = without_secrets(self._tables[table], difference)
-            found.setdefault(key, _what(shown, entity))
+        with Differences() as all_found:
+            self._compare(pair, mine, theirs, all_found.append)
+            for piece in all_found.pieces():
+                differing = self.sift(mine, table, piece)
+                if not differing:
+                    continue
+                owner = self._owner_of(mine, theirs, table, differing)
+                for difference in differing:
+                    key = owner(difference.key)
+                    if table == entity and is_undeletion(difference):
+                        deleted[key] = undeletion(difference)
+                    elif difference.sigil == ONLY_RIGHT and table != entity:
+                        added.add(key)
+                    elif key not in found:
+                        shown = without_secrets(self._tables[table], difference)
+                        found[key] = _what(shown, entity)
         return Unequal(found, deleted, frozenset(added - found.keys()))
 
     def _pair(self, table: str) -> Pair | None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
+from mlporter.compare.differences import Differences
 from mlporter.compare.streams import compare_streams
 from mlporter.compare.written_rows import HIDDEN
 from mlporter.plan.capabilities import DATABASE, NOTHING_KNOWN
@@ -93,11 +94,12 @@ class RowPlanner:
             sides: The table.
             sift: Gives those of some differences that are any.
         """
-        pending: Found = []
-        compare_streams(sides.pair.table, sides.of_source(), sides.of_target(), pending.append)
-        pending = sift(pending)
-        for start in range(0, len(pending), _AT_ONCE):
-            self._decide(sides, pending[start : start + _AT_ONCE])
+        with Differences() as found:
+            compare_streams(sides.pair.table, sides.of_source(), sides.of_target(), found.append)
+            for piece in found.pieces():
+                pending = sift(piece)
+                for start in range(0, len(pending), _AT_ONCE):
+                    self._decide(sides, pending[start : start + _AT_ONCE])
 
     # --- One chunk of differences ----------------------------------------------------------------
 

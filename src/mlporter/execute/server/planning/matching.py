@@ -96,7 +96,7 @@ class Matching:
 
         def reasons() -> dict[int, str]:
             matches = known.matches
-            found = why_not(matches, self.ours, undelete=policy.undelete)
+            found = why_not(matches, self.ours, policy)
             return found | other_tags(context.source, context.server, matches, self.ours)
 
         in_the_way = known.match(reasons)
