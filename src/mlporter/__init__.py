@@ -55,6 +55,12 @@ if TYPE_CHECKING:
     from mlporter.verbs.reading.doctor import doctor
     from mlporter.verbs.reading.history import History, history
     from mlporter.verbs.reading.inspect import Inventory, inspect
+    from mlporter.verbs.reading.inspect_one import (
+        ExperimentDetails,
+        RunDetails,
+        inspect_experiment,
+        inspect_run,
+    )
     from mlporter.verbs.reading.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.verbs.reading.verify import VerifyResult, verify
     from mlporter.verbs.rebuild import rebuild
@@ -70,6 +76,7 @@ __all__ = [
     "ConflictError",
     "DiffReport",
     "ExitCode",
+    "ExperimentDetails",
     "History",
     "InterruptedByUserError",
     "Inventory",
@@ -86,6 +93,7 @@ __all__ = [
     "Result",
     "RevisionError",
     "RowRefusedError",
+    "RunDetails",
     "RunResult",
     "Selection",
     "StateInUseError",
@@ -102,6 +110,8 @@ __all__ = [
     "history",
     "import_",
     "inspect",
+    "inspect_experiment",
+    "inspect_run",
     "open",
     "promote",
     "rebuild",
@@ -123,6 +133,7 @@ _HOMES = {
     "ConflictError": "mlporter.errors",
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
+    "ExperimentDetails": "mlporter.verbs.reading.inspect_one",
     "History": "mlporter.verbs.reading.history",
     "InterruptedByUserError": "mlporter.errors",
     "Inventory": "mlporter.verbs.reading.inspect",
@@ -138,6 +149,7 @@ _HOMES = {
     "Relocated": "mlporter.verbs.relocate",
     "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
+    "RunDetails": "mlporter.verbs.reading.inspect_one",
     "RunResult": "mlporter.verbs.moving.run",
     "Selection": "mlporter.selection",
     "StateInUseError": "mlporter.errors",
@@ -154,6 +166,8 @@ _HOMES = {
     "history": "mlporter.verbs.reading.history",
     "import_": "mlporter.verbs.moving.import_",
     "inspect": "mlporter.verbs.reading.inspect",
+    "inspect_experiment": "mlporter.verbs.reading.inspect_one",
+    "inspect_run": "mlporter.verbs.reading.inspect_one",
     "open": "mlporter.verbs.reading.registry",
     "promote": "mlporter.verbs.moving.promote",
     "rebuild": "mlporter.verbs.rebuild",

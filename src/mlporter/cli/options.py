@@ -23,6 +23,8 @@ __all__ = [
     "auth_of_a_option",
     "auth_of_b_option",
     "auth_option",
+    "epoch_option",
+    "explain_option",
     "has_both_sides",
     "include_secrets_option",
     "map_uri_option",
@@ -58,6 +60,9 @@ AnyCommand = TypeVar("AnyCommand", bound="Callable[..., int]")
 
 _TRACKING_URI = "MLFLOW_TRACKING_URI"
 _MOST_WORKERS = 64
+_NARROWEST = 40
+_EXPLAIN = "mlporter.explain"
+_EPOCH = "mlporter.epoch"
 
 
 def output_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -65,7 +70,15 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
     @click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")
-    @click.option("-v", "--verbose", count=True, help="Log to stderr; -vv logs more.")
+    @click.option(
+        "-v", "--verbose", count=True, help="Show everything, and log to stderr; -vv logs more."
+    )
+    @click.option(
+        "--width",
+        type=click.IntRange(min=_NARROWEST),
+        metavar="COLUMNS",
+        help="Fit lines to this width, and not to the terminal's, or 120.",
+    )
     @click.option(
         "--log-file",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -83,19 +96,49 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
         verbose: int,
         log_file: Path | None,
         no_progress: bool,
+        width: int | None,
         **options: object,
     ) -> int:
+        asked = click.get_current_context().meta
         settings = Settings(
             as_json=as_json,
             quiet=quiet,
             verbose=verbose,
             log_file=log_file,
             progress=not no_progress,
+            width=width,
+            explain=asked.get(_EXPLAIN, False),
+            epoch=asked.get(_EPOCH, False),
         )
         session.configure(settings)
         return command(session, *args, **options)
 
     return configured
+
+
+def _noted(key: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """A callback that notes a flag for `output_options`: no verb asks for it."""
+
+    def note(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        context.meta[key] = value
+
+    return note
+
+
+explain_option = click.option(
+    "--explain",
+    is_flag=True,
+    expose_value=False,
+    callback=_noted(_EXPLAIN),
+    help="Say all that is left out or not compared, and why.",
+)
+epoch_option = click.option(
+    "--epoch",
+    is_flag=True,
+    expose_value=False,
+    callback=_noted(_EPOCH),
+    help="Show times as the numbers that MLflow stores, not as dates.",
+)
 
 
 def said_when_interrupted(target: str) -> str:

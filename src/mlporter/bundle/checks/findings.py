@@ -41,6 +41,7 @@ class VerifyReport:
     the table ``artifacts``; ``blobs`` are blobs found, ``blobs_read`` those whose content was read;
     ``bytes_read`` counts contents of parts and blobs. ``told`` counts references that had no row
     at the source either, as the export said: no damage; ``told_first`` names the first.
+    ``own_rows`` are those of ``rows`` that are about the bundle, and not of the registry.
     """
 
     address: str
@@ -52,6 +53,7 @@ class VerifyReport:
     tables: int = 0
     parts: int = 0
     rows: int = 0
+    own_rows: int = 0
     files: int = 0
     blobs: int = 0
     blobs_read: int = 0
@@ -79,6 +81,7 @@ class VerifyReport:
                 "tables": self.tables,
                 "parts": self.parts,
                 "rows": self.rows,
+                "own_rows": self.own_rows,
                 "files": self.files,
                 "blobs": self.blobs,
                 "blobs_read": self.blobs_read,

@@ -14,6 +14,7 @@ from mlporter.bundle.tables.rows import OrderCheck
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue import TABLES, USER_TABLES
 from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT
+from mlporter.catalogue.types import Kind
 from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ class _TableCheck:
             detail = f"a row is not above the row before it, by its key: {str(key)[:300]}"
             self._report.add(part.path, "order", detail)
         self._report.rows += batch.num_rows
+        if self._table.kind is Kind.OWN:
+            self._report.own_rows += batch.num_rows
         self._references.take(self._table.name, batch)
         if self._table.name == ARTIFACTS.name:
             self._artifacts.take(part.path, batch)

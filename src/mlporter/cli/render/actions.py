@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mlporter.cli.render.layout import heading
-from mlporter.cli.render.text import visible, words
+from mlporter.cli.render.layout import BRIEF, heading
+from mlporter.cli.render.text import cut_middle, iso_time, visible
+from mlporter.cli.render.things import thing
 from mlporter.plan.three_sides.actions import FOLLOW, ActionKind
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from mlporter.cli.render.layout import View
     from mlporter.execute.result import Result
     from mlporter.plan.three_sides.actions import Action, Change
 
-__all__ = ["render_actions", "singular"]
+__all__ = ["render_actions"]
 
-_NAMED = 15
+_NAMED = 8
 """How many things are named, of what changes and of what stays."""
 _WIDEST = 34
 _LONGEST_VALUE = 60
@@ -39,16 +40,17 @@ _NOWHERE_ELSE = ("only the target has it", "the source has it no more")
 _CHANGES = (ActionKind.UPDATE, ActionKind.MOVE, ActionKind.DELETE)
 
 
-def render_actions(result: Result) -> Iterator[RenderableType]:
+def render_actions(result: Result, view: View = BRIEF) -> Iterator[RenderableType]:
     """What changes of what the target has, and what stays as it is there though it differs."""
     first, total = result.actions.first, result.actions.total
     # What is made anew is only counted, but for what somebody removed and gets back.
     put_back = [action for action in first if action.kind is ActionKind.CREATE]
     changed = [*put_back, *(action for action in first if action.kind in _CHANGES)]
     will = "Would change" if result.dry_run else "Changed"
-    yield from _listed(f"{will} at the target", changed, len(put_back) + total(*_words(_CHANGES)))
+    count = len(put_back) + total(*_words(_CHANGES))
+    yield from _listed(f"{will} at the target", changed, count, view)
     kept = [action for action in first if action.kind is ActionKind.KEEP]
-    yield from _listed("Kept as the target has it", kept, total("keep"))
+    yield from _listed("Kept as the target has it", kept, total("keep"), view)
 
 
 def _words(kinds: Sequence[ActionKind]) -> tuple[str, ...]:
@@ -65,35 +67,37 @@ class _Thing:
     count: int = 0
 
 
-def _listed(title: str, actions: Sequence[Action], total: int) -> Iterator[RenderableType]:
+def _listed(
+    title: str, actions: Sequence[Action], total: int, view: View
+) -> Iterator[RenderableType]:
     if not total:
         return
     is_kept = all(action.kind is ActionKind.KEEP for action in actions)
     groups = _grouped(actions)
-    names = [thing.name for things in groups.values() for thing in things]
-    width = min(max(map(len, names[:_NAMED]), default=0), _WIDEST)
+    names = [one.name for things in groups.values() for one in things]
+    room, named = view.named(_NAMED), 0
+    width = min(max(map(len, names[:room]), default=0), _WIDEST)
     yield Text()
     yield heading(f"{title}: {total:,}")
-    room, told = _NAMED, 0
     for (said, why), things in groups.items():
         some = things[:room]
         if some:
             yield Text(f"  {visible(said)}", style="dim")
-            yield _lines(some, why, width, is_kept=is_kept)
+            yield _lines(some, why, width, is_kept=is_kept, epoch=view.epoch)
         room -= len(some)
-        told += sum(thing.count for thing in some)
-    if total > told:
-        yield Text(f"  …and {total - told:,} more; --json names the first 1,000")
+        named += sum(one.count for one in some)
+    if total > named:
+        yield Text(f"  …and {total - named:,} more; --json names the first 1,000")
 
 
 def _grouped(actions: Sequence[Action]) -> dict[tuple[str, str], list[_Thing]]:
     """Things by what is done to them, or why they stay; in the order of the actions."""
     found: dict[tuple[str, str], dict[tuple[str, str], _Thing]] = {}
-    for action in sorted(actions, key=lambda one: list(ActionKind).index(one.kind)):
+    for action in sorted(actions, key=lambda each: list(ActionKind).index(each.kind)):
         things = found.setdefault((_said(action), action.why), {})
-        thing = things.setdefault((action.unit, action.id), _Thing(_name(action), action.unit))
-        thing.changes += [*action.changes] if action.kind is not ActionKind.DELETE else []
-        thing.count += 1
+        one = things.setdefault((action.unit, action.id), _Thing(_name(action), action.unit))
+        one.changes += [*action.changes] if action.kind is not ActionKind.DELETE else []
+        one.count += 1
     return {key: list(things.values()) for key, things in found.items()}
 
 
@@ -103,14 +107,17 @@ def _said(action: Action) -> str:
     return f"{action.kind.value}: {action.why}" if action.why else action.kind.value
 
 
-def _lines(things: Sequence[_Thing], why: str, width: int, *, is_kept: bool) -> Padding:
+def _lines(
+    things: Sequence[_Thing], why: str, width: int, *, is_kept: bool, epoch: bool
+) -> Padding:
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=width, overflow="fold")
+    grid.add_column(width=width, no_wrap=True)
     grid.add_column(overflow="fold")
-    for thing in things:
-        changes = _telling(thing.changes)
-        said = (_change(change, thing.unit, why, is_kept=is_kept) for change in changes)
-        grid.add_row(Text(visible(thing.name)), Text(visible(", ".join(filter(None, said)))))
+    for one in things:
+        changes = _telling(one.changes)
+        said = (_change(c, one.unit, why, is_kept=is_kept, epoch=epoch) for c in changes)
+        name = cut_middle(visible(one.name), width)
+        grid.add_row(Text(name), Text(visible(", ".join(filter(None, said)))))
     return Padding(grid, (0, 0, 0, 4))
 
 
@@ -127,9 +134,11 @@ def _telling(changes: Sequence[Change]) -> list[Change]:
     ]
 
 
-def _change(change: Change, unit: str, why: str, *, is_kept: bool) -> str:
+def _change(change: Change, unit: str, why: str, *, is_kept: bool, epoch: bool) -> str:
     """A field, what it is in the target, and what it gets; or of what stays, the source's."""
-    old, new = _value(change.field, change.old), _value(change.field, change.new)
+    old, new, sent = (
+        _value(change.field, value, epoch=epoch) for value in (change.old, change.new, change.sent)
+    )
     if change.field == unit:  # the thing itself, of which an alias has nothing but a version
         is_alias = unit.endswith("_aliases")
         return f"version {old if change.new is None else new}" if is_alias else ""
@@ -138,42 +147,19 @@ def _change(change: Change, unit: str, why: str, *, is_kept: bool) -> str:
         return f"{said}: {old}"
     if change.old is None and new.startswith("+"):
         return f"{said}: {new}"
-    last = f"last sent: {_value(change.field, change.sent)}" if change.is_third else ""
+    last = f"last sent: {sent}" if change.is_third else ""
     if is_kept:
         return f"{said}: {old} ({', '.join(filter(None, (f'source: {new}', last)))})"
     return f"{said}: {old} → {new}" + (f" ({last})" if last else "")
 
 
-def _value(name: str, value: object) -> str:
+def _value(name: str, value: object, *, epoch: bool) -> str:
     if value is None:
         return "nothing"
-    text = _time(name, value) or str(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
-
-
-def _time(name: str, value: object) -> str:
-    """A time in milliseconds since the epoch, as people read it."""
-    is_time = name.endswith(("_time", "_timestamp", "_timestamp_ms", "(timestamp)"))
-    if not is_time or not isinstance(value, int):
-        return ""
-    try:
-        when = datetime.fromtimestamp(value / 1000, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return ""
-    return f"{when:%Y-%m-%d %H:%M:%S} UTC"
+    time = None if epoch else iso_time(name, value)
+    return cut_middle(time or str(value), _LONGEST_VALUE)
 
 
 def _name(action: Action) -> str:
-    """What it is called: ids are cut, and the workspace is named where it is another one."""
-    name = action.id
-    if "/" in name and action.unit.startswith(("registered_model", "model_version")):
-        name = name.removeprefix("default/")
-    short = _ID.sub(r"\1…", name)
-    return f"{singular(action.unit)} {short}"
-
-
-def singular(kind: str) -> str:
-    """A table of things as one of them: ``registered_models`` is ``registered model``."""
-    if kind.endswith("aliases"):
-        return "alias"
-    return "trace" if kind == "trace_info" else words(kind).removesuffix("s")
+    """What it is called: ids are cut."""
+    return thing(action.unit, _ID.sub(r"\1…", action.id))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from datetime import datetime, timezone
+
+from rich.cells import cell_len
 
 from mlporter.wording import plural
 
 __all__ = [
+    "cut_middle",
     "human_bytes",
     "human_count",
     "human_seconds",
+    "iso_time",
     "plural",
     "visible",
     "words",
@@ -18,6 +24,7 @@ __all__ = [
 _MINUTE = 60
 _HOUR = 3600
 _KILO = 1000
+_LEAST_CUT = 3
 
 
 def visible(text: str) -> str:
@@ -73,3 +80,60 @@ def human_seconds(seconds: float) -> str:
 def words(name: str) -> str:
     """A table's name as people say it: ``model_versions`` is ``model versions``."""
     return name.replace("_", " ")
+
+
+def cut_middle(text: str, width: int) -> str:
+    """A text that is too long, without its middle: beginnings and ends tell names apart.
+
+    >>> cut_middle("fraud-detector-v2-final", 12)
+    'fraud-…final'
+    """
+    if cell_len(text) <= width:
+        return text
+    if width < _LEAST_CUT:
+        return "…"[:width]
+    end = (width - 1) // 2
+    return f"{_first(text, width - 1 - end)}…{_first(text[::-1], end)[::-1]}"
+
+
+def _first(text: str, width: int) -> str:
+    """As much of a text as fits; some letters take two columns."""
+    end = 0
+    for character in text:
+        width -= cell_len(character)
+        if width < 0:
+            break
+        end += 1
+    return text[:end]
+
+
+_TIMES = re.compile(r"(?:^|[_.])(?<!execution_)time(?:stamp)?(?:_ms)?$|\(timestamp\)$")
+_NAMED_BY_PEOPLE = ("metrics.", "params.", "tags.")
+"""How fields begin whose names people give: one that is called a time may be anything."""
+_NANOSECONDS = "_unix_nano"
+_MILLION = 1_000_000
+
+
+def iso_time(name: str, value: object) -> str | None:
+    """The time that a column or field of this name holds, in UTC as ISO 8601; None if it is none.
+
+    MLflow keeps times as milliseconds since 1970, and those of spans as nanoseconds.
+
+    >>> iso_time("start_time", 1_700_000_000_123)
+    '2023-11-14T22:13:20.123Z'
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    if name.startswith(_NAMED_BY_PEOPLE) and not name.endswith("(timestamp)"):
+        return None
+    if name.endswith(_NANOSECONDS):
+        seconds, rest, digits = *divmod(value, 1000 * _MILLION), 9
+    elif _TIMES.search(name):
+        seconds, rest, digits = *divmod(value, 1000), 3
+    else:
+        return None
+    try:
+        when = datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return f"{when:%Y-%m-%dT%H:%M:%S}" + (f".{rest:0{digits}}" if rest else "") + "Z"

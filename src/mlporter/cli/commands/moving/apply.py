@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options
+from mlporter.cli.options import CONTEXT, epoch_option, explain_option, output_options
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -18,6 +18,8 @@ __all__ = ["command"]
 @click.command("apply", context_settings=CONTEXT, short_help="Carry out a plan.")
 @click.argument("plan")
 @click.option("-n", "--dry-run", is_flag=True, help="Only look whether the plan still holds.")
+@epoch_option
+@explain_option
 @output_options
 def command(session: Session, /, *, plan: str, dry_run: bool) -> int:
     """Carry out PLAN, a file that --plan-out of `copy`, `import` or `sync` wrote.

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, said_when_interrupted, source_and
+from mlporter.cli.options import (
+    CONTEXT,
+    epoch_option,
+    explain_option,
+    output_options,
+    said_when_interrupted,
+    source_and,
+)
 from mlporter.cli.selection_options import merge_options, transfer_options
 
 if TYPE_CHECKING:
@@ -19,6 +26,8 @@ __all__ = ["command"]
 @click.command("copy", context_settings=CONTEXT, short_help="Copy a registry into another.")
 @source_and("TARGET")
 @transfer_options(merge_options)
+@epoch_option
+@explain_option
 @output_options
 def command(session: Session, /, *, source: str, target: str, **options: Any) -> int:
     """Copy SOURCE, all of it or a part, into TARGET: a database or a server.

@@ -9,6 +9,8 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    epoch_option,
+    explain_option,
     output_options,
     require_signature_option,
     said_when_interrupted,
@@ -26,6 +28,8 @@ __all__ = ["command"]
 @click.argument("target")
 @transfer_options(merge_options, from_bundle=True)
 @require_signature_option("BUNDLE")
+@epoch_option
+@explain_option
 @output_options
 def command(session: Session, /, *, bundle: str, target: str, **options: Any) -> int:
     """Import BUNDLE, all of it or a part, into TARGET: a database or a server.

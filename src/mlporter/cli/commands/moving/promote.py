@@ -20,7 +20,6 @@ from mlporter.cli.options import (
     target_env_option,
     workers_option,
 )
-from mlporter.cli.render.promotion import render_promotion
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -119,6 +118,5 @@ def command(
         session.when_interrupted = _STOPPED
         with session.working() as on_progress:
             result = mlporter.promote(model, source, target, **options, on_progress=on_progress)
-    is_quiet = session.output.terse and not result.exit_code and not result.dry_run
-    session.output.told(result.as_dict(), () if is_quiet else render_promotion(result))
+    session.output.promoted(result)
     return int(result.exit_code)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, has_both_sides, output_options
+from mlporter.cli.options import (
+    CONTEXT,
+    epoch_option,
+    explain_option,
+    has_both_sides,
+    output_options,
+)
 from mlporter.cli.render.manifests import render_not_run
 
 if TYPE_CHECKING:
@@ -38,6 +44,8 @@ _STOPPED = (
     callback=has_both_sides("KEY=VALUE"),
     help="In place of what the files say; selection.model=churn, say. Repeat it for a list.",
 )
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,

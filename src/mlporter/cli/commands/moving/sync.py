@@ -10,6 +10,8 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     ROUNDS_STAY,
+    epoch_option,
+    explain_option,
     output_options,
     said_when_interrupted,
     source_and,
@@ -30,6 +32,8 @@ __all__ = ["command"]
 @source_and("TARGET")
 @transfer_options(sync_options)
 @watch_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session, /, *, source: str, target: str, watch: float | None, **options: Any

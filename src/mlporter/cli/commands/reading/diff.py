@@ -12,6 +12,8 @@ from mlporter.cli.options import (
     allow_root_option,
     auth_of_a_option,
     auth_of_b_option,
+    epoch_option,
+    explain_option,
     map_uri_option,
     output_options,
     registry_of_a_option,
@@ -59,6 +61,8 @@ __all__ = ["command"]
 @selection_options
 @workers_option
 @retry_time_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,

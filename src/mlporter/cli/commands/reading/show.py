@@ -10,6 +10,7 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     auth_option,
+    epoch_option,
     output_options,
     registry_option,
     retry_time_option,
@@ -59,6 +60,7 @@ def _names(
 @registry_option
 @auth_option
 @retry_time_option
+@epoch_option
 @output_options
 def command(
     session: Session,

@@ -10,6 +10,8 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
+    epoch_option,
+    explain_option,
     map_uri_option,
     output_options,
     require_signature_option,
@@ -36,6 +38,8 @@ __all__ = ["command"]
 @require_signature_option("The bundle")
 @workers_option
 @retry_time_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,
