@@ -232,9 +232,9 @@ class ConsoleOutput:
 
     def failed(self, failure: Failure) -> None:
         """What is wrong with what, why, and what to do next."""
-        lines: Iterable[RenderableType] = _failure_lines(failure)
+        lines: Iterable[RenderableType] = _failure_lines(failure, self._view)
         if self._messages.is_terminal or self._view.width:
-            lines = (wrapped(line, hang=6) for line in _failure_lines(failure))
+            lines = (wrapped(line, hang=6) for line in _failure_lines(failure, self._view))
         self._print(self._messages, lines)
 
     def _print(
@@ -256,11 +256,18 @@ _SAYS: dict[str, Callable[[ConsoleOutput, Any], None]] = {
 """How the result of each kind of manifest is said."""
 
 
-def _failure_lines(failure: Failure) -> Iterator[Text]:
+_REASONS = 8
+"""How many of the reasons of a failure are shown."""
+
+
+def _failure_lines(failure: Failure, view: View) -> Iterator[Text]:
     subject = f"{visible(failure.subject)}: " if failure.subject else ""
     message = "\n".join(visible(line) for line in failure.message.split("\n"))
     yield Text.assemble("mlporter: ", ("error: ", "bold red"), subject, message)
-    for reason in failure.reasons:
+    reasons = failure.reasons[: view.named(_REASONS)]
+    for reason in reasons:
         yield Text(f"  - {visible(reason)}")
+    if len(failure.reasons) > len(reasons):
+        yield Text(f"  …and {len(failure.reasons) - len(reasons):,} more (-v)")
     if failure.hint:
         yield Text.assemble(("hint: ", "bold"), visible(failure.hint))

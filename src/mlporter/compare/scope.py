@@ -50,14 +50,14 @@ _UNSETTABLE = "What a server fills in itself in a copy"
 _BRIEFLY = {
     _HIDDEN: "fields that a server does not show",
     _UNSETTABLE: "fields that a server sets itself",
-    _PLACES: "places of files",
+    _PLACES: "file locations",
     _NO_USERS: "tables of users",
     "Secrets": "secrets",
     **{
         f"Tables that are {reason}": brief
         for reason, brief in (
-            (_KIND_REASONS[Kind.DERIVED], "tables that MLflow computes"),
-            (_KIND_REASONS[Kind.TRANSIENT], "tables of one server's own"),
+            (_KIND_REASONS[Kind.DERIVED], "internal tables"),
+            (_KIND_REASONS[Kind.TRANSIENT], "internal tables"),
             (_KIND_REASONS[Kind.SECRET], "secrets"),
         )
     },

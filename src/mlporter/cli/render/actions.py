@@ -12,8 +12,8 @@ from rich.text import Text
 
 from mlporter.cli.render.layout import BRIEF, heading
 from mlporter.cli.render.text import cut_middle, iso_time, visible
-from mlporter.cli.render.things import thing
 from mlporter.plan.three_sides.actions import FOLLOW, ActionKind
+from mlporter.wording import thing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

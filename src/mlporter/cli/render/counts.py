@@ -227,8 +227,7 @@ def _size(files: FilesResult, *, once: bool) -> str:
         return ""
     text = f"{plural(files.files, 'file')}, {human_bytes(files.bytes)}"
     if once and files.stored_files not in {0, files.files}:
-        stored = f"{plural(files.stored_files, 'different one')}, {human_bytes(files.stored_bytes)}"
-        text += f" ({stored})"
+        text += f" ({files.stored_files:,} different, {human_bytes(files.stored_bytes)})"
     return text
 
 

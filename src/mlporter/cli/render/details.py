@@ -58,12 +58,10 @@ def _runs(one: ExperimentRuns, view: View) -> Iterator[RenderableType]:
     yield Text()
     yield heading(f"{plural(one.runs, 'run')}{deleted}")
     newest = one.newest[: view.named(_NAMED)]
-    rows = [
-        (run.id, run.name, _state(run), _time(run.start_time, view), _took(run)) for run in newest
-    ]
+    rows = [(run.id, _second(run, view), _state(run), run.name) for run in newest]
     if rows:
-        heads = ("id", "name", "status", "started", "took")
-        yield columns([(head, "left") for head in heads], rows)
+        heads = ("id", "started", "status", "name")
+        yield columns([(head, "left") for head in heads], rows, whole=2)
     more = one.runs + one.deleted_runs - len(newest)
     if more:
         yield Text(f"  …and {plural(more, 'older one')} (-v; mlporter show ADDRESS runs)")
@@ -77,6 +75,12 @@ def _took(run: RunInfo) -> str:
     if run.start_time is None or run.end_time is None:
         return ""
     return human_seconds((run.end_time - run.start_time) / 1000)
+
+
+def _second(run: RunInfo, view: View) -> str:
+    """When it began; parts of a second are for whoever looks at one run."""
+    time = run.start_time
+    return _time(time if time is None or view.epoch else time // 1000 * 1000, view)
 
 
 def _time(time: int | None, view: View) -> str:

@@ -71,7 +71,11 @@ class _Columns:
     """See `columns`."""
 
     def __init__(
-        self, names: Sequence[tuple[str, Side]], rows: Iterable[Sequence[Cell]], indent: int
+        self,
+        names: Sequence[tuple[str, Side]],
+        rows: Iterable[Sequence[Cell]],
+        indent: int,
+        whole: int,
     ) -> None:
         self._sides = [side for _, side in names]
         self._head = [Text(visible(name)) for name, _ in names]
@@ -79,12 +83,13 @@ class _Columns:
             [Text(visible(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows
         ]
         self._indent = indent
+        self._whole = whole
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         room = options.max_width - self._indent - _GAP * (len(self._head) - 1)
         lines = [self._head, *self._rows]
         natural = [max(line[i].cell_len for line in lines) for i in range(len(self._head))]
-        widths = [max(width, 1) for width in _fit(natural, room)]
+        widths = [max(width, 1) for width in _fit(natural, room, self._whole)]
         table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold dim")
         for head, side, width in zip(self._head, self._sides, widths, strict=True):
             table.add_column(head, justify=side, width=width, no_wrap=True, overflow="ellipsis")
@@ -100,22 +105,37 @@ def _cut(cell: Text, width: int) -> Text:
     return Text(cut_middle(cell.plain, width), style=cell.style)
 
 
-def _fit(widths: list[int], room: int) -> list[int]:
-    """Take from the widest until all have room, but leave each what is needed to say anything."""
+def _fit(widths: list[int], room: int, whole: int) -> list[int]:
+    """Take from the widest until all have room, but leave each what is needed to say anything.
+
+    The first `whole` columns give only where no other can.
+    """
     widths = list(widths)
-    while sum(widths) > room:
-        widest = max(range(len(widths)), key=lambda index: widths[index])
-        if widths[widest] <= _LEAST:
-            break
-        widths[widest] -= 1
+    for first in (whole, 0):
+        while sum(widths) > room:
+            widest = max(range(first, len(widths)), key=lambda index: widths[index])
+            if widths[widest] <= _LEAST:
+                break
+            widths[widest] -= 1
     return widths
 
 
 def columns(
-    names: Sequence[tuple[str, Side]], rows: Iterable[Sequence[Cell]], *, indent: int = 2
+    names: Sequence[tuple[str, Side]],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    indent: int = 2,
+    whole: int = 0,
 ) -> RenderableType:
-    """A table without lines. Where it is too wide, the widest columns lose their middle."""
-    return _Columns(names, rows, indent)
+    """A table without lines. Where it is too wide, the widest columns lose their middle.
+
+    Args:
+        names: Of its columns, and on which side their texts begin.
+        rows: Its cells.
+        indent: Columns of the terminal before it.
+        whole: How many of its first columns are not cut as long as others can be: ids, say.
+    """
+    return _Columns(names, rows, indent, whole)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Padding:

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from mlporter.cli.render.layout import BRIEF, bullets, heading
 from mlporter.cli.render.text import plural, visible
-from mlporter.cli.render.things import thing
+from mlporter.errors import ExitCode
+from mlporter.wording import thing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -113,8 +114,9 @@ def render_remarks(entries: Sequence[LeftOut], view: View) -> Iterator[Renderabl
 
 
 def render_notes(result: Result, view: View = BRIEF) -> Iterator[RenderableType]:
-    """What people should know besides."""
-    if not result.notes:
+    """What people should know besides; of what is refused, only whoever asks."""
+    is_refused = result.exit_code is ExitCode.REFUSED
+    if not result.notes or (is_refused and not view.explain):
         return
     notes = result.notes if view.explain else result.notes[:_NOTES]
     yield Text()

@@ -11,9 +11,9 @@ from mlporter.cli.render.counts import render_counts
 from mlporter.cli.render.layout import BRIEF, bullets, facts, heading
 from mlporter.cli.render.left_out import first_of_each, render_left_out, render_notes
 from mlporter.cli.render.text import plural
-from mlporter.cli.render.things import thing
 from mlporter.cli.render.transfer import render_next, render_renamed
 from mlporter.errors import ExitCode
+from mlporter.wording import thing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

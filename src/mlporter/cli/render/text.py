@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from datetime import datetime, timezone
 
 from rich.cells import cell_len
 
-from mlporter.wording import plural
+from mlporter.wording import iso_time, plural
 
 __all__ = [
     "cut_middle",
@@ -105,35 +103,3 @@ def _first(text: str, width: int) -> str:
             break
         end += 1
     return text[:end]
-
-
-_TIMES = re.compile(r"(?:^|[_.])(?<!execution_)time(?:stamp)?(?:_ms)?$|\(timestamp\)$")
-_NAMED_BY_PEOPLE = ("metrics.", "params.", "tags.")
-"""How fields begin whose names people give: one that is called a time may be anything."""
-_NANOSECONDS = "_unix_nano"
-_MILLION = 1_000_000
-
-
-def iso_time(name: str, value: object) -> str | None:
-    """The time that a column or field of this name holds, in UTC as ISO 8601; None if it is none.
-
-    MLflow keeps times as milliseconds since 1970, and those of spans as nanoseconds.
-
-    >>> iso_time("start_time", 1_700_000_000_123)
-    '2023-11-14T22:13:20.123Z'
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    if name.startswith(_NAMED_BY_PEOPLE) and not name.endswith("(timestamp)"):
-        return None
-    if name.endswith(_NANOSECONDS):
-        seconds, rest, digits = *divmod(value, 1000 * _MILLION), 9
-    elif _TIMES.search(name):
-        seconds, rest, digits = *divmod(value, 1000), 3
-    else:
-        return None
-    try:
-        when = datetime.fromtimestamp(seconds, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return None
-    return f"{when:%Y-%m-%dT%H:%M:%S}" + (f".{rest:0{digits}}" if rest else "") + "Z"

@@ -11,7 +11,7 @@ from mlporter.cli.render.counts import render_counts
 from mlporter.cli.render.layout import BRIEF, facts, heading
 from mlporter.cli.render.left_out import render_left_out, render_notes
 from mlporter.cli.render.text import human_seconds, plural, visible
-from mlporter.cli.render.things import singular
+from mlporter.wording import singular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
