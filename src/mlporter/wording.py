@@ -12,7 +12,7 @@ from mlporter.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["command_line", "iso_time", "plural", "singular", "thing"]
+__all__ = ["both_values", "command_line", "iso_time", "plural", "shown_value", "singular", "thing"]
 
 
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
@@ -98,3 +98,21 @@ def iso_time(name: str, value: object) -> str | None:
     except (OverflowError, ValueError, OSError):
         return None
     return f"{when:%Y-%m-%dT%H:%M:%S}" + (f".{rest:0{digits}}" if rest else "") + "Z"
+
+
+_LONGEST = 80
+
+
+def both_values(name: str, source: object, target: object) -> str:
+    """What a field is on both sides: ``status is 'FAILED' at the source and 'FINISHED' at …``."""
+    values = f"{shown_value(name, source)} at the source and {shown_value(name, target)}"
+    return f"{name} is {values} at the target"
+
+
+def shown_value(name: str, value: object) -> str:
+    """A value in a sentence: times as dates, texts in quotes, long ones without their middle."""
+    if value is None:
+        return "nothing"
+    text = iso_time(name, value) or repr(value)
+    half = (_LONGEST - 1) // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}…{text[-half:]}"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlporter.catalogue import BY_NAME
-from mlporter.cli.render import plan as rendered
+from mlporter.cli.render import counts
+from mlporter.cli.render.plan import MOVABLE
 from mlporter.plan.policy import Conflict
 from mlporter.plan.units import ENTITIES, MATCHED, REIDENTIFIED, ROWWISE
 from tests.cli.examples import (
@@ -115,11 +116,11 @@ def test_json_names_the_first_thousand(mlporter, fake):
 
 def test_every_kind_of_thing_has_a_line():
     known = {*ENTITIES, *MATCHED, *ROWWISE, "datasets"}
-    assert set(rendered.THINGS) == known
-    assert {*MATCHED, *ROWWISE} - {"workspaces"} == rendered.COUNTED_AS_THERE
+    assert set(counts.THINGS) == known
+    assert {*MATCHED, *ROWWISE} - {"workspaces"} == counts.COUNTED_AS_THERE
     renamed = {name for name in REIDENTIFIED if not BY_NAME[name].unique}
-    movable = renamed | {"model_versions"} | rendered.COUNTED_AS_THERE
-    assert movable.issuperset(rendered.MOVABLE)
+    movable = renamed | {"model_versions"} | counts.COUNTED_AS_THERE
+    assert movable.issuperset(MOVABLE)
 
 
 # --- Real ones ------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def test_a_dry_run_writes_nothing_at_all(mlporter, plain_sqlite):
     finished = mlporter("copy", plain_sqlite.tracking_uri, "sqlite:///new.db", *options, "-n")
 
     assert finished.code == 0, finished.err
-    assert "(holds nothing yet)" in finished.out
+    assert "(empty)" in finished.out
     assert finished.out.endswith("sqlite:///new.db --artifact-root files\n")
     assert sums(".") == before
     assert not Path("files").exists()
@@ -160,8 +161,8 @@ def test_a_conflict_is_planned_and_refused_alike(mlporter, in_use):
     refused = mlporter("copy", *in_use)
 
     assert (planned.code, refused.code) == (4, 4)
-    assert "! registered_model_aliases" in planned.out
-    assert "registered_model_aliases" in refused.err
+    assert "! alias plain-model/" in planned.out
+    assert "alias plain-model/" in refused.err
     assert "Next:" not in planned.out
     assert sums(".") == before
 

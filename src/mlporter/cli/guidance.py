@@ -94,4 +94,4 @@ def first_steps() -> Iterator[RenderableType]:
     yield Text()
     yield Padding(grid, (0, 0, 0, 2))
     yield Text()
-    yield Text("mlporter demo shows it all on a small registry; mlporter --help has every command.")
+    yield Text("mlporter demo shows it all on a small registry, mlporter --help every command.")

@@ -12,9 +12,10 @@ from mlporter.errors import LeftOut, UsageError
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.three_sides.sides import Wish
 from mlporter.plan.units import Choice, Chosen, key_text
+from mlporter.wording import plural, thing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from mlporter.plan.deleted_rows import Leftover, Link, Update
     from mlporter.plan.three_sides.sides import Side
@@ -29,13 +30,15 @@ __all__ = [
     "Renamed",
     "UnitCount",
     "how_to_settle",
+    "said_of_conflicts",
+    "things_in_conflict",
 ]
 
 _WORKSPACE = re.compile(r"(?=.{2,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """As MLflow takes them (mlflow.store.workspace.abstract_store, WorkspaceNameValidator)."""
 
 OnConflict = Literal["fail", "skip", "rename", "update"]
-"""What to do with what the target has another one of: refuse the whole, leave it out and say so,
+"""What to do with what the target has otherwise: refuse the whole, leave it out and say so,
 carry it under another name or id, or change it where the target still has what was sent."""
 
 
@@ -179,19 +182,30 @@ def how_to_settle(on_conflict: OnConflict) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Something of the source that the target has another one of."""
+    """Something of the source that the target has, and has otherwise."""
 
     kind: str
     id: str
     why: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.id!r}: {self.why}"
+        return f"{thing(self.kind, self.id)}: {self.why}"
 
     def left_out(self) -> LeftOut:
         """As it is said where the target keeps its own, and the rest goes on."""
         said = f"{self.why}; the target keeps its own"
         return LeftOut(self.kind, self.id, "", "conflict", said)
+
+
+def said_of_conflicts(conflicts: Iterable[Conflict]) -> str:
+    """How many things are in conflict, as a sentence."""
+    count = things_in_conflict(conflicts)
+    return f"{plural(count, 'thing')} {'is' if count == 1 else 'are'} in conflict with the target"
+
+
+def things_in_conflict(conflicts: Iterable[Conflict]) -> int:
+    """How many things are in conflict; one may be for several reasons."""
+    return len({(conflict.kind, conflict.id) for conflict in conflicts})
 
 
 @dataclass(frozen=True, slots=True)

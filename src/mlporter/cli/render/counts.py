@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.render.layout import columns, number
+from mlporter.cli.render.layout import columns, number, wrapped
 from mlporter.cli.render.text import human_bytes, plural, words
 from mlporter.execute.result import TableResult
 
@@ -216,7 +216,7 @@ def _totals(result: Result, view: View) -> Iterator[RenderableType]:
     if size := _size(result.files, once=result.verb == "export"):
         said.append(size)
     if said:
-        yield Text(f"  {'; '.join(said)}", style="dim")
+        yield wrapped(Text(f"  {'; '.join(said)}", style="dim"))
     if result.files.mode in _LEFT_ALONE:
         yield Text(f"  {_LEFT_ALONE[result.files.mode]}")
 

@@ -28,7 +28,7 @@ _NAMED = 8
 _BRANCHES = 40
 _VERSIONS = 8
 """How many versions of a model are named."""
-_LONGEST_NAME = 60
+_LONGEST_NAME = 40
 _STAGES = {"Production": "green", "Archived": "dim"}
 
 _NOT_COUNTED = {"derived", "transient", "secret"}
@@ -213,7 +213,7 @@ def _orphans(orphans: Orphans, view: View) -> Iterator[RenderableType]:
 def _rows(inventory: Inventory) -> Iterator[RenderableType]:
     shown = [table for table in inventory.tables if table.rows]
     yield Text()
-    yield heading(f"Rows ({sum(table.rows for table in shown):,})")
+    yield heading("Rows by table")
     rows = [(t.name, number(t.rows), Text(_KINDS.get(t.kind, ""), style="dim")) for t in shown]
     if rows:
         yield columns([("table", "left"), ("rows", "right"), ("", "left")], rows)

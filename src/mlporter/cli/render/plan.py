@@ -13,6 +13,7 @@ from mlporter.cli.render.left_out import first_of_each, render_left_out, render_
 from mlporter.cli.render.text import plural
 from mlporter.cli.render.transfer import render_next, render_renamed
 from mlporter.errors import ExitCode
+from mlporter.plan.policy import things_in_conflict
 from mlporter.wording import thing
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def render_refusal(result: Result, view: View = BRIEF) -> Iterator[RenderableTyp
 def _verdict(result: Result) -> Text:
     code = f"(exit {int(result.exit_code)})"
     if result.exit_code is ExitCode.REFUSED:
-        what = [plural(len(result.conflicts), "conflict")] if result.conflicts else []
+        what = [f"{_in_conflict(result)} in conflict"] if result.conflicts else []
         what += [_misfits(result)] if result.misfits else []
         what += ["artifacts that cannot be read"] if result.unreadable else []
         return Text(f"Would be refused {code}: {', '.join(what)}.", style="bold red")
@@ -81,6 +82,11 @@ def _verdict(result: Result) -> Text:
     if _is_there(result):
         return Text(f"Nothing to do: all of it is already there {code}.", style="green")
     return Text(f"Would be done {code}.", style="green")
+
+
+def _in_conflict(result: Result) -> str:
+    """Things; one may be in conflict for several reasons."""
+    return plural(things_in_conflict(result.conflicts), "thing")
 
 
 def _is_there(result: Result) -> bool:
@@ -97,7 +103,7 @@ def _misfits(result: Result) -> str:
 def _reasons(result: Result, view: View) -> Iterator[RenderableType]:
     if result.conflicts:
         yield Text()
-        yield heading(f"Conflicts with what is there: {len(result.conflicts):,}")
+        yield heading(f"In conflict with the target: {_in_conflict(result)}")
         named = ((f"{one.kind}:{one.why}", _conflict(one)) for one in result.conflicts)
         yield from _first(named, len(result.conflicts), "-v names more", view)
         yield from _ways_out(result)

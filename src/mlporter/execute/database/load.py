@@ -26,7 +26,7 @@ from mlporter.execute.database.target_files import Bound
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
-from mlporter.plan.policy import how_to_settle
+from mlporter.plan.policy import how_to_settle, said_of_conflicts
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -298,9 +298,8 @@ def check(work: Prepared, misfits: tuple[str, ...]) -> None:
     reasons = (*named, *misfits[:MAX_REASONS], *unreadable.reasons)
     if conflicts:
         more = f" (the first {MAX_REASONS} are named)" if len(conflicts) > MAX_REASONS else ""
-        count = "1 thing is" if len(conflicts) == 1 else f"{len(conflicts)} things are"
         raise ConflictError(
-            f"{count} in conflict with what is there{more}",
+            f"{said_of_conflicts(conflicts)}{more}",
             subject=str(work.target.address),
             hint=how_to_settle(work.policy.on_conflict),
             reasons=reasons,

@@ -20,6 +20,7 @@ from mlporter.errors import LeftOut
 from mlporter.plan.policy import Conflict
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.version_locations import rows_of
+from mlporter.wording import both_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -164,7 +165,7 @@ def _differs(decided: Decided, table: str, id_: str, what: str, *, skip: bool) -
 def _difference(mine: Row, there: Row) -> str:
     """What differs, but for passwords: those of the target stay."""
     return ", ".join(
-        f"{name} is {value!r} at the source and {there.get(name)!r} at the target"
+        both_values(name, value, there.get(name))
         for name, value in mine.items()
         if name not in _SECRET and (value or None) != (there.get(name) or None)
     )

@@ -148,5 +148,5 @@ def _why(candidates: Candidates, key: str, unequal: Mapping[str, str]) -> str | 
         goes = None if mine is None else candidates.experiments(mine)
         return f"the target has it in experiment {there}, and here it would go to {goes}"
     if key in unequal:
-        return f"the target has another one; {unequal[key]}"
+        return unequal[key]
     return None

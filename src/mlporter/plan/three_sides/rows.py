@@ -31,6 +31,7 @@ from mlporter.plan.three_sides.row import (
 from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, decide, state_of
 from mlporter.plan.units import OF_MODELS, ROWWISE
 from mlporter.stores.protocols import Among
+from mlporter.wording import both_values, shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -395,11 +396,5 @@ def _over(states: set[State]) -> str:
 
 
 def _on_all_sides(change: Change) -> str:
-    last = f" ({_short(change.sent)} was last sent)" if change.is_third else ""
-    at_target = f"{_short(change.old)} at the target{last}"
-    return f"{change.field} is {_short(change.new)} at the source and {at_target}"
-
-
-def _short(value: object) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 -- one line of a terminal
+    last = f" ({shown_value(change.field, change.sent)} was last sent)" if change.is_third else ""
+    return both_values(change.field, change.new, change.old) + last
