@@ -69,8 +69,8 @@ def test_how_a_target_that_follows_looks(mlporter, fake, golden, request, result
 def test_quiet_says_only_what_is_wrong(mlporter, fake):
     fake("copy", PLAN_IN_CONFLICT)
     finished = mlporter(*COPY, "-nq")
-    assert finished.out.startswith("Conflicts with what is there: 20\n")
-    assert finished.out.endswith("Would be refused (exit 4): 20 conflicts.\n")
+    assert finished.out.startswith("In conflict with the target: 19 things\n")
+    assert finished.out.endswith("Would be refused (exit 4): 19 things in conflict.\n")
 
     fake("copy", PLAN_IN_USE)
     assert mlporter(*COPY, "-n", "-q").out == ""
