@@ -7,7 +7,7 @@
     │   ├── ConflictError             4  the target has another one of something
     │   └── UnsupportedError          4  a place or a format that this release does not know
     ├── BundleError                   5  the bundle cannot be used
-    │   ├── BundleDamagedError        5  something in it is not what the manifest says
+    │   ├── BundleDamagedError        5  something in it does not match the manifest
     │   └── BundleUnfinishedError     5  it has no manifest: the export never finished
     ├── UnreachableError              6  a source or target cannot be reached, read or written
     │   ├── AccessDeniedError         6  reached, but not allowed

@@ -283,9 +283,9 @@ class MovedArtifacts:
         )
         recorded, path = self._example
         yield (
-            f"The files of {counted} are not where they were recorded, and were found beside the "
-            f"store: of {redact(recorded)}, say, in {displayable(path)}. "
-            "--map-uri FROM=FOLDER takes them from elsewhere."
+            f"The files of {counted} are not where they were recorded; they were found next "
+            f"to the store: of {redact(recorded)}, say, in {displayable(path)}. "
+            "--map-uri FROM=FOLDER reads them from elsewhere."
         )
 
     def _found_none(self) -> Iterator[str]:

@@ -188,7 +188,7 @@ class BlobStore:
 
         Raises:
             BundleDamagedError: at once if it is missing, a link, or not of `size` bytes; with the
-                last read if its content is not what its name says.
+                last read if its content does not match its name.
         """
         raw = self.open_raw(sha256)
         found = os.fstat(raw.fileno()).st_size
@@ -264,7 +264,7 @@ class _Checked(io.RawIOBase):
         self._left -= size
         ended = self._left <= 0 or not size
         if ended and (self._left or self._hash.hexdigest() != self._sha256):
-            message = f"blob {self._sha256} is not what its name says"
+            message = f"blob {self._sha256} does not match its name"
             raise BundleDamagedError(message, subject=str(self._root))
         return size
 

@@ -47,13 +47,13 @@ __all__ = [
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 """Settings of every command."""
 
-NOTHING_LEFT_BEHIND = "the target is as it was before; the same command begins anew"
+NOTHING_LEFT_BEHIND = "the target is unchanged; run the same command to start over"
 """What an interrupted import or copy says: it is one transaction."""
 
-GOES_ON = "what the server took stays; the same command goes on where it was"
+GOES_ON = "what the server received stays; run the same command to continue"
 """The same into a server, which takes no transaction."""
 
-ROUNDS_STAY = "what rounds before did stays; the same command goes on"
+ROUNDS_STAY = "what earlier rounds did stays; run the same command to continue"
 """The same of `--watch`."""
 
 AnyCommand = TypeVar("AnyCommand", bound="Callable[..., int]")
@@ -69,7 +69,7 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options that every command takes; the command gets the `Session` first."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
     @click.option(
         "-v", "--verbose", count=True, help="Show everything, and log to stderr; -vv logs more."
     )
@@ -77,14 +77,14 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
         "--width",
         type=click.IntRange(min=_NARROWEST),
         metavar="COLUMNS",
-        help="Fit lines to this width, and not to the terminal's, or 120.",
+        help="Width of lines.  [default: the terminal's, 120 at most]",
     )
     @click.option(
         "--log-file",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Append a detailed log to this file.",
     )
-    @click.option("--no-progress", is_flag=True, help="Draw no progress bars.")
+    @click.option("--no-progress", is_flag=True, help="Show no progress bars.")
     @click.pass_obj
     @functools.wraps(command)
     def configured(
@@ -130,7 +130,7 @@ explain_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_noted(_EXPLAIN),
-    help="Say all that is left out or not compared, and why.",
+    help="Explain what is left out or not compared.",
 )
 epoch_option = click.option(
     "--epoch",
@@ -162,7 +162,7 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
         if len(values) == 2:  # noqa: PLR2004 -- both were given
             return values[0], values[1]
         if len(values) != 1:
-            raise click.UsageError(f"SOURCE and {second} are needed, nothing else.")
+            raise click.UsageError(f"Give SOURCE and {second}, and nothing else.")
         # Loaded when needed: `--help` does without.
         from mlporter.stores.addresses.locating import tracking_uri  # noqa: PLC0415
 
@@ -207,7 +207,7 @@ def artifacts_option(command: AnyCommand) -> AnyCommand:
         type=click.Choice(["copy", "reference", "none"]),
         default="copy",
         show_default=True,
-        help="Copy the files; or keep their URIs and copy nothing; or leave them out.",
+        help="Copy the files, keep only their URIs, or leave them out.",
     )(command)
 
 
@@ -225,7 +225,7 @@ def strict_artifacts_option(command: AnyCommand) -> AnyCommand:
     return click.option(
         "--strict-artifacts",
         is_flag=True,
-        help="Refuse to begin if files are missing or unreadable, and name them.",
+        help="Refuse to start if files are missing or unreadable, and name them.",
     )(command)
 
 
@@ -234,7 +234,7 @@ def include_secrets_option(command: AnyCommand) -> AnyCommand:
     return click.option(
         "--include-secrets",
         is_flag=True,
-        help="Carry secrets too, encrypted as they are, instead of listing them.",
+        help="Copy secrets too, encrypted as they are, instead of leaving them out.",
     )(command)
 
 
@@ -293,7 +293,10 @@ def allow_root_option(command: AnyCommand) -> AnyCommand:
         "--allow-root",
         multiple=True,
         metavar="DIR",
-        help="Read files below DIR too, though it is no artifact root of the source. Repeatable.",
+        help=(
+            "Also read files below DIR, though it is not an artifact root of the source. "
+            "Repeatable."
+        ),
     )(command)
 
 
@@ -304,7 +307,7 @@ def workers_option(command: AnyCommand) -> AnyCommand:
         type=click.IntRange(1, _MOST_WORKERS),
         default=4,
         show_default=True,
-        help="How many files, or requests to a server, to have at a time.",
+        help="How many files, or requests to a server, at a time.",
     )(command)
 
 
@@ -316,7 +319,7 @@ def retry_time_option(command: AnyCommand) -> AnyCommand:
         default=120,
         show_default=True,
         metavar="SECONDS",
-        help="For how long to try again what fails at a tracking server.",
+        help="For how long to retry what fails at a tracking server.",
     )(command)
 
 

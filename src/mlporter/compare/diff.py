@@ -192,7 +192,7 @@ class _Comparison:
         for side, surplus in (("A", left), ("B", right)):
             empty = [f"{table}.{name}" for name, rows in surplus.items() if not rows]
             if empty:
-                sentence = f"Columns that only {side} has, with nothing in them: "
+                sentence = f"Columns that only {side} has, all empty: "
                 self._ignored.append(f"{sentence}{', '.join(empty)}.")
                 brief = f"empty columns that only {side} has"
                 self._briefly[brief] = self._briefly.get(brief, 0) + len(empty)

@@ -30,22 +30,22 @@ ANCHORED = frozenset({"model_versions"})
 """Tables whose places are compared by whose files they are: a version is what it points at."""
 
 _KIND_REASONS = {
-    Kind.TRANSIENT: "true of one server at one moment",
+    Kind.TRANSIENT: "about one server at one moment",
     Kind.SECRET: "secret",
     Kind.DERIVED: "computed by MLflow from other tables",
     Kind.OWN: "about a bundle, not about the registry",
 }
 
 
-_PLACES = "Places, where files are rather than what they are"
-_OWNERS = "By whose files they are, and not as text"
+_PLACES = "Locations of files, rather than the files"
+_OWNERS = "By whose files they are, not as text"
 
-_ALIKE = "Nothing and an empty text or list, 1 and 1.0, which are the same in MLflow's REST API"
+_ALIKE = "NULL and an empty text or list, 1 and 1.0, which are the same in MLflow's REST API"
 _HIDDEN = "What MLflow's REST API does not show"
 
-_NO_USERS = "Users and permissions, which a server does not show and a file store has not"
+_NO_USERS = "Users and permissions, which a server does not show and a file store does not have"
 
-_UNSETTABLE = "What a server fills in itself in a copy"
+_UNSETTABLE = "What a server sets itself in a copy"
 
 _BRIEFLY = {
     _HIDDEN: "fields that a server does not show",

@@ -51,7 +51,7 @@ class InStep:
         max_delete: Refuse to delete more than so many of a kind; None is `MOST_DELETED`.
         prefer: Whose wins where the target was edited: the source's (``ours``), or the target's
             (``theirs``) also where both changed; None keeps edits, and calls the rest a conflict.
-        full: Read everything, and not only what seems to have changed.
+        full: Read everything, not only what seems to have changed.
     """
 
     delete: bool = False
@@ -69,7 +69,7 @@ class Policy:
         renames: ``OLD=NEW`` pairs: names that experiments and registered models get.
         to_workspace: The workspace that everything goes to, or None to keep them.
         rename_prefix: What goes before the names of experiments that are not renamed.
-        undelete: Restore what the target has only marked as deleted, and the source has not.
+        undelete: Restore what is marked as deleted in the target, but not in the source.
         step: What `sync` wants besides; None of every other verb.
         rebase: What differs and nothing is remembered of counts as edited at the target.
         drop_unknown: Leave out, and name, what the target's older schema has no place for.
@@ -93,7 +93,7 @@ class Policy:
         """Refuse what makes no sense."""
         if self.on_conflict not in get_args(OnConflict):
             raise UsageError(
-                f"on_conflict is one of fail, skip, rename and update, not {self.on_conflict!r}"
+                f"on_conflict must be fail, skip, rename or update, not {self.on_conflict!r}"
             )
         for pair in self.renames:
             old, equals, new = pair.partition("=")
@@ -102,8 +102,11 @@ class Policy:
         workspace = self.to_workspace
         if workspace is not None and not _WORKSPACE.fullmatch(workspace):
             raise UsageError(
-                f"{workspace!r} is no name for a workspace",
-                hint="MLflow takes 2 to 63 small letters and digits, with hyphens between them",
+                f"{workspace!r} is not a valid name for a workspace",
+                hint=(
+                    "MLflow accepts 2 to 63 lower-case letters and digits, with hyphens between "
+                    "them"
+                ),
             )
 
         if self.force and self.on_conflict != "update":
@@ -169,12 +172,12 @@ def how_to_settle(on_conflict: OnConflict) -> str:
     """What to do about conflicts that a whole transfer is refused for."""
     if on_conflict == "update":
         return (
-            "look closer with --dry-run; `mlporter sync` keeps what was edited at the target, and "
+            "look with --dry-run; `mlporter sync` keeps what was edited at the target, and "
             "goes on with the rest; --force lets the source win"
         )
     return (
-        "look closer with --dry-run and mlporter diff; leave them out with --on-conflict skip, "
-        "carry them beside with --on-conflict rename, or let the target follow: --on-conflict "
+        "look with --dry-run and mlporter diff; leave them out with --on-conflict skip, "
+        "copy them under new names with --on-conflict rename, or update the target: --on-conflict "
         "update changes what is still as it was sent, and `mlporter sync` keeps what was edited "
         "at the target, too, and goes on with the rest"
     )

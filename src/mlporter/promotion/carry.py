@@ -228,7 +228,7 @@ class Promotion:
         number = facts.key[2]
         if number in there.versions:
             raise ConflictError(
-                "has a version of that number, which is another one",
+                "already has a different version of that number",
                 subject=f"models:/{self.asked.name}/{number}",
                 hint="without --keep-version it gets the next free number",
             )
@@ -316,7 +316,7 @@ class Promotion:
         raise UnreachableError(
             "not all of it came over; alias and stage did not move",
             subject=f"models:/{moves[0].name}",
-            hint="mend it, and run the same again: it goes on",
+            hint="fix it, and run the same command again to continue",
             reasons=tuple(reasons[:20]),
         )
 

@@ -90,7 +90,7 @@ def _parent(parent: str, child: str) -> LeftOut:
 
 def _parents_note(reach: Reach) -> Iterator[str]:
     if reach.outside:
-        yield f"Parent runs that were left where they are: {len(reach.outside)}."
+        yield f"Parent runs that were left out: {len(reach.outside)}."
 
 
 _STRANGE = frozenset({Kind.UNKNOWN, Kind.NEWER})

@@ -264,7 +264,7 @@ def test_an_interrupted_copy_leaves_neither_database_changed(apart, in_use, tmp_
 @SQLITE
 def test_what_is_no_database_of_users_is_refused(apart, target_url):
     registry, auth = apart
-    with pytest.raises(mlporter.errors.RefusedError, match="no database of MLflow's users"):
+    with pytest.raises(mlporter.errors.RefusedError, match="not a database of MLflow's users"):
         mlporter.copy(registry, target_url, auth=registry, artifacts="none")
     with pytest.raises(UsageError, match="the target itself"):
         mlporter.copy(registry, target_url, auth=auth, target_auth=target_url, artifacts="none")

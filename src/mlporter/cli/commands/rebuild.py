@@ -27,7 +27,7 @@ __all__ = ["command"]
 
 
 @click.command(
-    "rebuild", context_settings=CONTEXT, short_help="Make a registry out of artifacts alone."
+    "rebuild", context_settings=CONTEXT, short_help="Rebuild a registry from artifacts alone."
 )
 @click.argument("folder")
 @click.argument("target")

@@ -30,8 +30,10 @@ __all__ = ["command"]
 @click.argument("database")
 @source_env_option("DATABASE")
 @map_uri_option
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would change, and write nothing.")
-@click.option("--no-check", is_flag=True, help="Do not look for the files in their new places.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would change, and write nothing.")
+@click.option(
+    "--no-check", is_flag=True, help="Do not check that the files are in their new places."
+)
 @workers_option
 @output_options
 def command(

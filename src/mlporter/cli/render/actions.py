@@ -35,7 +35,7 @@ _ID = re.compile(r"\b((?:m-|tr-)?[0-9a-f]{12})[0-9a-f]{20}\b")
 _ROWS = re.compile(r"^(?:registered_model|model_version|logged_model|experiment|trace)_(?=\w+\.)")
 _ALONG = re.compile(r" \((?:timestamp|step|is_nan)\)$")
 """How parts of a last metric end that go along with its value."""
-_NOWHERE_ELSE = ("only the target has it", "the source has it no more")
+_NOWHERE_ELSE = ("it is only in the target", "it is gone from the source")
 """How reasons begin that say already that the source has none."""
 _CHANGES = (ActionKind.UPDATE, ActionKind.MOVE, ActionKind.DELETE)
 
@@ -50,7 +50,7 @@ def render_actions(result: Result, view: View = BRIEF) -> Iterator[RenderableTyp
     count = len(put_back) + total(*_words(_CHANGES))
     yield from _listed(f"{will} at the target", changed, count, view)
     kept = [action for action in first if action.kind is ActionKind.KEEP]
-    yield from _listed("Kept as the target has it", kept, total("keep"), view)
+    yield from _listed("Kept as it is at the target", kept, total("keep"), view)
 
 
 def _words(kinds: Sequence[ActionKind]) -> tuple[str, ...]:

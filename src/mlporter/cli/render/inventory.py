@@ -35,8 +35,8 @@ _NOT_COUNTED = {"derived", "transient", "secret"}
 """Kinds of tables that a transfer does not carry as they are."""
 
 _KINDS = {
-    "derived": "derived: rebuilt, not carried",
-    "transient": "transient: not carried",
+    "derived": "computed by MLflow: rebuilt, not copied",
+    "transient": "temporary: not copied",
     "secret": "secret: left out",
     "unknown": "not in the catalogue",
     "newer": "MLflow's, and newer than the catalogue",

@@ -78,7 +78,7 @@ def _verdict(result: Result) -> Text:
         return Text(f"Would be refused {code}: {', '.join(what)}.", style="bold red")
     if result.exit_code is ExitCode.INCOMPLETE:
         rest = plural(result.left_out.unexpected, "thing")
-        return Text(f"Would be done, but for {rest} left out {code}.", style="yellow")
+        return Text(f"Would be done, except for {rest} left out {code}.", style="yellow")
     if _is_there(result):
         return Text(f"Nothing to do: all of it is already there {code}.", style="green")
     return Text(f"Would be done {code}.", style="green")
@@ -111,7 +111,7 @@ def _reasons(result: Result, view: View) -> Iterator[RenderableType]:
         yield Text()
         yield heading(f"Values that do not fit into the target: {len(result.misfits):,}")
         yield from _first(_each(result.misfits), len(result.misfits), "--json names them", view)
-        yield Text("  Shorten or mend them in the source, or choose another target.")
+        yield Text("  Shorten or fix them in the source, or choose another target.")
     if result.unreadable:
         yield Text()
         yield heading("Artifacts that are missing or cannot be read (--strict-artifacts)")
@@ -143,11 +143,11 @@ def _ways_out(result: Result) -> Iterator[RenderableType]:
     ways = [("--on-conflict skip", "leaves them out; the target keeps its own (exit 3)")]
     if result.on_conflict == "fail":
         which = "them" if kinds <= MOVABLE else "what can be renamed"
-        ways.append(("--on-conflict rename", f"carries {which} beside the target's"))
-        ways.append(("--on-conflict update", "changes what the target still has as it was sent"))
+        ways.append(("--on-conflict rename", f"copies {which} under another name or id"))
+        ways.append(("--on-conflict update", "changes what is unchanged since it was sent"))
     if result.on_conflict in {"fail", "update"} and result.verb == "copy":
-        ways.append(("mlporter sync", "keeps what was edited at the target, and does the rest"))
+        ways.append(("mlporter sync", "keeps edits at the target, and does the rest"))
     if result.on_conflict == "update":
-        ways.append(("--force", "lets the source win, whoever changed what at the target"))
+        ways.append(("--force", "lets the source win, whoever changed the target"))
     yield Text()
     yield bullets(ways, style="bold")

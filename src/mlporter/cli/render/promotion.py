@@ -55,7 +55,7 @@ def render_promotion(result: PromotionResult, view: View = BRIEF) -> Iterator[Re
         )
     if result.receipts and not result.undone:
         yield Text()
-        yield Text(f"The way back: mlporter promote --undo {visible(result.receipts[-1])}")
+        yield Text(f"To undo: mlporter promote --undo {visible(result.receipts[-1])}")
 
 
 def _version(result: PromotionResult, one: VersionResult) -> Iterator[RenderableType]:
@@ -98,13 +98,13 @@ def render_history(found: History, view: View = BRIEF) -> Iterator[RenderableTyp
     """A block for each promotion."""
     yield heading(f"Promotions of {found.model} at {found.address}")
     if not found.versions:
-        yield Text("  None is noted.")
+        yield Text("  None.")
     for one in found.versions:
         yield Text(f"Version {one.version}")
         yield facts(_of_promotion(one, view))
     if found.unfinished:
         numbers = ", ".join(map(str, found.unfinished))
-        yield Text(f"  Not finished: version {numbers}; the same promotion again goes on.")
+        yield Text(f"  Not finished: version {numbers}; promote again to continue.")
 
 
 def _of_promotion(one: PromotedVersion, view: View) -> Iterator[tuple[str, str]]:

@@ -67,7 +67,7 @@ def _dangling(check: VerifyReport, view: View) -> Iterator[RenderableType]:
         return
     yield Text()
     count = plural(check.told, "reference")
-    yield Text(f"Refers to nothing, as it did at the source: {count}")
+    yield Text(f"Refers to nothing, as at the source: {count}")
     first = check.told_first[: view.named(_NAMED)]
     yield bullets(("-", line) for line in first)
     if check.told > len(first):

@@ -105,9 +105,9 @@ class Load:
             else:
                 return
             raise RefusedError(
-                "had a value that did not fit, and has it no more",
+                "had a value that did not fit, and no longer has it",
                 subject=self.work.source.description.address,
-                hint="it changed while it was read; nothing was written: run this again",
+                hint="it changed while it was being read; nothing was written: run this again",
             )
 
     def _run(self, remember: Callable[[], None]) -> None:
@@ -308,7 +308,7 @@ def check(work: Prepared, misfits: tuple[str, ...]) -> None:
         raise RefusedError(
             "the target cannot hold some values as they are",
             subject=str(work.target.address),
-            hint="shorten or mend them in the source, or import into SQLite",
+            hint="shorten or fix them in the source, or import into SQLite",
             reasons=reasons,
         )
     if unreadable.count:

@@ -172,6 +172,6 @@ class _Upgraded(Wrapped):
         mine, new = self.inner.description.revision, self._rows.description.revision
         note = (
             f"The target is newer: MLflow upgraded a copy of the source's rows from "
-            f"{described(mine)} to {described(new)}, and that was carried."
+            f"{described(mine)} to {described(new)}, and that was copied."
         )
         return (*self.inner.notes, note)

@@ -184,7 +184,7 @@ class ServerTransfer:
     def _tell(self, table: str, rows: int, again: ServerContext) -> None:
         if rows > 0:
             named = "; ".join(again.named[table])
-            detail = f"{rows} read back otherwise than they were sent, or not at all: {named}"
+            detail = f"{rows} read back differently from what was sent, or not at all: {named}"
             self.context.leave("table", table, "", "not-as-sent", detail)
 
     def _write(self, registry: Registry) -> None:
@@ -382,11 +382,13 @@ class ServerTransfer:
         found = []
         if told:
             found.append(
-                f"A server gives runs and logged models ids of its own, and fills in: {told}."
+                "A server gives runs and logged models new ids, and sets these fields "
+                f"itself: {told}."
             )
         if self.context.is_databricks and self.context.tallies["runs"].written:
             found.append(
-                "Databricks names whoever makes a run as its user: you, and not who ran it."
+                "Databricks records you as the user of the runs that it creates, not whoever "
+                "ran them."
             )
         return tuple(found)
 

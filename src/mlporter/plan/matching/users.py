@@ -120,12 +120,12 @@ def _mapped(
 
 
 _UNMAPPED = (
-    "what it is for is not carried under this id or name, which may be something else in the target"
+    "what it is for is not copied under this id or name, which may be something else in the target"
 )
 
 
 _NOT_MADE = (
-    "the target has no such user, and none is made without a password; --include-secrets carries "
+    "the target has no such user, and none is created without a password; --include-secrets copies "
     "passwords"
 )
 
@@ -148,9 +148,9 @@ class _Known:
         personal = _PERSONAL.fullmatch(role)
         for user in (row.get("username"), personal and personal[1]):
             if user and (user,) not in self.keys["users"]:
-                return f"user {user!r} is not carried, and the target has none of this name"
+                return f"user {user!r} is not copied, and the target has none of this name"
         if table != "roles" and (row["workspace"], role) not in self.keys["roles"]:
-            return f"role {role!r} is not carried, and the target has none of this name"
+            return f"role {role!r} is not copied, and the target has none of this name"
         return ""
 
 

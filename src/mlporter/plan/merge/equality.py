@@ -393,7 +393,7 @@ def _what(difference: Difference, kind: str) -> str:
         where = where and f"{difference.table}{_row_of(difference)}: "
         first = list(difference.columns.items())[:_COLUMNS_NAMED]
         said = [
-            f"{name} is another secret" if mine == HIDDEN else both_values(name, mine, theirs)
+            f"{name} is a different secret" if mine == HIDDEN else both_values(name, mine, theirs)
             for name, (mine, theirs) in first
         ]
         more = len(difference.columns) - len(first)

@@ -60,7 +60,9 @@ class SingleRows(Step):
         for key, what in sorted(states.differ.items()):
             name = key.replace("\x1f", "/")
             if stays:
-                how = "sync changes no row of a new table" if is_told else "--on-conflict skip"
+                how = (
+                    "sync does not change rows of a new table" if is_told else "--on-conflict skip"
+                )
                 why = f"{what}; the target keeps its own ({how})"
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:

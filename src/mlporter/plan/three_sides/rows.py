@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_TAKEN", "Found", "RowPlanner"]
 
-NOT_TAKEN = "the target did not take it before; it is tried again"
+NOT_TAKEN = "the target refused it before; it is tried again"
 """Why something is left out that is not there for another reason."""
 
 Found = list["Difference"]
@@ -181,9 +181,9 @@ class RowPlanner:
             return
         why = {
             State.SOURCE_CHANGED: "it is new at the source",
-            State.TARGET_EDITED: "somebody removed it at the target",
-            State.BOTH_CHANGED: "somebody removed it at the target, and the source changed it",
-            State.UNKNOWN: "the target does not have it",
+            State.TARGET_EDITED: "it was removed at the target",
+            State.BOTH_CHANGED: "it was removed at the target, and changed at the source",
+            State.UNKNOWN: "it is not in the target",
         }[state]
         self._stays(row, outcome, change, why, None)
 
@@ -218,11 +218,11 @@ class RowPlanner:
             is_nobodys = state is State.UNKNOWN and self.can.in_steps
             if not row.is_servers_own and not is_nobodys:
                 self.book.add(
-                    Action(ActionKind.KEEP, row.unit, row.name, change, "only the target has it")
+                    Action(ActionKind.KEEP, row.unit, row.name, change, "it is only in the target")
                 )
             return
         if state is State.SOURCE_CHANGED and row.is_unit and not self.wish.deletes:
-            why = "the source has it no more; --delete removes it"
+            why = "it is gone from the source; --delete removes it"
             self._stays(row, Outcome.KEEP, change, why, row.theirs)
             return
         outcome = decide(state, self.wish)
@@ -236,9 +236,9 @@ class RowPlanner:
             self.plan.touched.add(row.owner)
             return
         why = (
-            "the source has it no more"
+            "it is gone from the source"
             if state is State.SOURCE_CHANGED
-            else "the source has it no more, and somebody changed it at the target"
+            else "it is gone from the source, and was edited at the target"
         )
         self._stays(row, outcome, change, why, row.theirs)
 
@@ -261,7 +261,7 @@ class RowPlanner:
             some = {name: states[name] for name in sorted(others)}
             keeps = all(decide(state, self.wish) is Outcome.KEEP for state in some.values())
             outcome = Outcome.KEEP if keeps else Outcome.CONFLICT
-            self._columns_stay(row, outcome, some, "it is another one of that name")
+            self._columns_stay(row, outcome, some, "it is a different one of that name")
             return
         by_outcome: dict[Outcome, dict[str, State]] = defaultdict(dict)
         for name, outcome in self._outcomes(row, states, theirs).items():
@@ -372,7 +372,7 @@ class RowPlanner:
 
 
 _EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
-_PUT_BACK = "somebody removed it at the target, and it is put back"
+_PUT_BACK = "it was removed at the target, and is put back"
 
 
 def _are_deleted(mine: Row, theirs: Row) -> bool:

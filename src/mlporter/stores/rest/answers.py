@@ -135,7 +135,7 @@ def json_of(response: requests.Response, subject: str) -> dict[str, Any]:
 
     Raises:
         TransientError: it is cut short.
-        UnreachableError: it is no JSON: a log-in page, another web server.
+        UnreachableError: it is no JSON: a login page, another web server.
     """
     body = response.content
     if not body.strip():
@@ -145,7 +145,10 @@ def json_of(response: requests.Response, subject: str) -> dict[str, Any]:
     except ValueError:
         if body.lstrip()[:1] == b"{":
             raise TransientError(
-                "its answer is cut short", subject=subject, done=True, hint="a proxy may cut it"
+                "its answer is incomplete",
+                subject=subject,
+                done=True,
+                hint="a proxy may truncate it",
             ) from None
         raise not_mlflow(response, subject) from None
     if not isinstance(value, dict):

@@ -80,7 +80,7 @@ def import_(
         on_conflict: What to do with what the target has another one of: ``fail`` refuses the
             whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
             or id, ``update`` changes it where the target still has what was last sent.
-        undelete: Restore what the target has only marked as deleted, and the source has not. What
+        undelete: Restore what is marked as deleted in the target, but not in the source. What
             it purged (``mlflow gc``) is carried anew, and needs no such wish.
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         rename_prefix: What goes before the names of experiments: a folder, on Databricks.

@@ -154,7 +154,7 @@ def promote(
         target: A database or a server.
         name: What the registered model is called in the target; None for the same.
         alias: Aliases that name the version in the target, last of all.
-        stage: The stage that it goes to.
+        stage: The stage to put it in.
         archive_existing: Versions that are in that stage go to Archived.
         tag: ``KEY=VALUE`` tags that the version gets in the target.
         description: The version's description in the target; None for its own.
@@ -172,7 +172,7 @@ def promote(
             OpenSSF model-signing format.
         require_signature: The file of a public key: the model must be signed with its private one,
             and unchanged since.
-        with_parents: Bring the parents of its run.
+        with_parents: Copy the parents of its run too.
         model_only: Leave the run's files that are not the model's.
         keep_version: Keep the version's number; else it gets the next free one.
         reference: The target points at the source's files; nothing is copied.
@@ -275,7 +275,7 @@ def _check(
         UsageError: it does not.
     """
     if not models:
-        raise UsageError("no model is named", hint="models:/NAME/3, say")
+        raise UsageError("no model was given", hint="models:/NAME/3, say")
     for alias in aliases:
         check_alias(alias)
     if place.kind not in _TARGETS:
@@ -340,7 +340,7 @@ def undo_promotion(
         on_progress: Told how far it is.
 
     Raises:
-        UsageError: it is no receipt.
+        UsageError: it is not a receipt.
         RefusedError: somebody moved alias or stage since; nothing was moved.
     """
     path = str(receipt)

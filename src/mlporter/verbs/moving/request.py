@@ -149,10 +149,10 @@ class Request:
         for text in (head["source"], head["target"], *named, *given["uri_map"]):
             if text and _HIDDEN in str(text):
                 raise UsageError(
-                    f"was made with a password in an address, and does not hold it: {text}",
+                    f"was made with a password in an address, and does not contain it: {text}",
                     subject=subject,
                     hint="name the place in the config file, or give its log-in by variables "
-                    "(PGPASSWORD, MLFLOW_TRACKING_PASSWORD …), and make the plan anew",
+                    "(PGPASSWORD, MLFLOW_TRACKING_PASSWORD …), and make a new plan",
                 )
         return cls(
             head["verb"], head["source"], head["target"], given, Expected(subject, head["digest"])

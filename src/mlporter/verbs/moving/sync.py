@@ -79,7 +79,7 @@ def sync(
     are those of `copy`.
 
     Raises:
-        RefusedError: more would be deleted than seems to be meant, or as `copy`; nothing was
+        RefusedError: this would delete more than seems intended, or as `copy`; nothing was
             written.
         StateInUseError: another process is at work between these places.
         UnreachableError: a side cannot be reached, or what was sent cannot be remembered.
@@ -127,7 +127,7 @@ def apply(
 
     Args:
         plan: The file.
-        dry_run: Only look whether the plan still holds.
+        dry_run: Only check whether the plan still holds.
         on_progress: Told how far it is.
 
     Raises:

@@ -170,13 +170,13 @@ def _alike(
     if selection is not None and not selection.is_everything:
         selection = _by_name(left, selection)
         chosen = [select(source, selection, partly=True) for source in (left, right)]
-        return chosen[0], chosen[1], [f"Whatever was not asked for: {selection.options()}."]
+        return chosen[0], chosen[1], [f"What was not asked for: {selection.options()}."]
     one, other = left.description.selection, right.description.selection
     recorded = _recorded(one or other or {}) if bool(one) != bool(other) else None
     if recorded is None:
         return left, right, []
     whose = "A" if one else "B"
-    limits = [f"What is not in the part that {whose} is: {recorded.options()}."]
+    limits = [f"What is not in the part that {whose} holds: {recorded.options()}."]
     if one:
         return left, select(right, recorded, partly=True), limits
     return select(left, recorded, partly=True), right, limits

@@ -4,7 +4,7 @@ import pytest
 
 from tests.cli.examples import DIFFERENT, IDENTICAL, verified
 
-PROBLEM = ("blobs/ab/abc", "sha256", "is not what its name says")
+PROBLEM = ("blobs/ab/abc", "sha256", "does not match its name")
 
 
 def test_an_undamaged_bundle(mlporter, fake, golden):

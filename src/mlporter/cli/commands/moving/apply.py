@@ -17,15 +17,15 @@ __all__ = ["command"]
 
 @click.command("apply", context_settings=CONTEXT, short_help="Carry out a plan.")
 @click.argument("plan")
-@click.option("-n", "--dry-run", is_flag=True, help="Only look whether the plan still holds.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only check whether the plan still holds.")
 @epoch_option
 @explain_option
 @output_options
 def command(session: Session, /, *, plan: str, dry_run: bool) -> int:
     """Carry out PLAN, a file that --plan-out of `copy`, `import` or `sync` wrote.
 
-    Exactly that is done. If the source or the target changed since, so that something else would
-    be done, it is refused (exit code 4), and nothing is written.
+    Exactly that is done. If the source or the target has changed, so that something else would be
+    done, it is refused (exit code 4), and nothing is written.
     """
     with session.working() as on_progress:
         result = mlporter.apply(plan, dry_run=dry_run, on_progress=on_progress)

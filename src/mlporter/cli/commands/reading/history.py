@@ -33,8 +33,8 @@ def command(
 ) -> int:
     """Show the promotions that brought the versions of MODEL (models:/NAME), oldest first.
 
-    When, from where, by whom, how many gates were passed, and the digest of the model's files: the
-    SHA-256 of what `sha256sum` prints of them, sorted by path.
+    When, from where, by whom, how many gates it passed, and the digest of the model's files: the
+    SHA-256 of what `sha256sum` prints for them, sorted by path.
     """
     with session.working() as on_progress:
         found = mlporter.history(

@@ -48,7 +48,7 @@ def _names(
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
-    help="For people; or all rows as CSV with a header; or all rows as a JSON array.",
+    help="For people; or all rows, as they are stored, as CSV or as a JSON array.",
 )
 @click.option("--columns", metavar="NAMES", callback=_names, help="Only these, as in name,version.")
 @click.option(
@@ -79,7 +79,7 @@ def command(
     """Show the rows of a table of ADDRESS, sorted by its key.
 
     TABLE is one of MLflow's own tables, such as runs or model_versions; or, of a bundle, artifacts,
-    left_out or unknown_fields. `mlporter inspect ADDRESS` names the tables that hold rows.
+    left_out or unknown_fields. `mlporter inspect ADDRESS -v` lists the tables that have rows.
     """
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
