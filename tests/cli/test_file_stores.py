@@ -18,7 +18,7 @@ def test_what_is_wrong_with_a_store_is_shown(mlporter, tmp_path):
     assert "Not readable (1)" in shown.out
     words = " ".join(shown.out.split())
     assert f"! run 1/{bad.name}/meta.yaml: unreadable: line 1: is empty" in words
-    assert "note: experiment .trash/2: renamed: another experiment has the name 'same'" in words
+    assert "note: experiment .trash/2: another experiment has the name 'same'" in words
 
     exported = mlporter("export", str(store.root), str(tmp_path / "bundle"))
     assert exported.code == 3

@@ -219,7 +219,7 @@ RequireSignature = Annotated[
 
 
 class SelectionFields(BaseModel):
-    """A part of a registry, with all that it stands on; names may be globs."""
+    """A part of a registry, with all that it depends on; names may be globs."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -262,7 +262,7 @@ class Promotion:
     def _carry(
         self, chosen: Source, moves: list[Move], there: TargetModel
     ) -> tuple[Result, list[Move], dict[tuple[str, str, str], str]]:
-        """The version and what it stands on; with the numbers that the target gave, and sums."""
+        """The version and what it depends on; with the numbers that the target gave, and sums."""
         sums: dict[tuple[str, str, str], str] = {}
         for _ in range(_TRIES):
             promoted = PromotedSource(

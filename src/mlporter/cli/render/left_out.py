@@ -108,7 +108,7 @@ def render_remarks(entries: Sequence[LeftOut], view: View) -> Iterator[Renderabl
     named = entries[: view.named(_NAMED)]
     if named:
         yield Text()
-        yield bullets(("note:", name_left_out(entry)) for entry in named)
+        yield bullets(("note:", f"{_named(entry)}: {entry.detail}") for entry in named)
     if len(entries) > len(named):
         yield Text(f"  …and {len(entries) - len(named):,} more (-v)")
 
@@ -144,9 +144,12 @@ def _where_all_are(result: Result) -> str:
 
 def name_left_out(entry: LeftOut) -> str:
     """What was left out, why, and in what words."""
+    return f"{_named(entry)}: {entry.reason}" + (f": {entry.detail}" if entry.detail else "")
+
+
+def _named(entry: LeftOut) -> str:
     whole = entry.path if entry.id in entry.path.split("/") else f"{entry.id}/{entry.path}"
-    what = thing(entry.kind, whole if entry.path else entry.id)
-    return f"{what}: {entry.reason}" + (f": {entry.detail}" if entry.detail else "")
+    return thing(entry.kind, whole if entry.path else entry.id)
 
 
 def _short(entry: LeftOut) -> str:

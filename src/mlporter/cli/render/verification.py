@@ -45,9 +45,12 @@ def render_verification(result: VerifyResult, view: View = BRIEF) -> Iterator[Re
 
 def _counted(check: VerifyReport) -> Iterator[RenderableType]:
     if check.rows:
-        size = f", {human_bytes(check.bytes_read)} read" if check.bytes_read else ""
+        read = f", {human_bytes(check.bytes_read)} read"
+        if check.blobs_read != check.blobs:
+            some = f"{check.blobs_read:,} of {check.blobs:,} different ones"
+            read = f"; {some}, {human_bytes(check.bytes_read)} read"
         counted = rows_and_files(check.rows - check.own_rows, check.files)
-        yield Text(f"  {counted}{size}", style="dim")
+        yield Text(f"  {counted}{read}", style="dim")
 
 
 def _problems(check: VerifyReport, view: View) -> Iterator[RenderableType]:

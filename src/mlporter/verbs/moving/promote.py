@@ -140,7 +140,7 @@ def promote(
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> PromotionResult:
-    """Bring a model version, its run and what it stands on into another registry.
+    """Bring a model version, its run and what it depends on into another registry.
 
     Gates are judged before anything is written. Then the version is carried, its files are read
     back and held against the source's, and only then its stage and aliases move: so nobody loads
