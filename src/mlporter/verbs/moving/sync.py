@@ -64,8 +64,8 @@ def sync(
 
     `delete` deletes what the source has no more, and that is still as it was sent: runs and
     experiments go to MLflow's trash; versions, aliases and the rest are deleted as MLflow does.
-    Without it they are kept and listed. `max_delete` is the most that may be deleted of a kind; None
-    is a fifth of what the target has of it, and ten in any case. More is refused.
+    Without it they are kept and listed. `max_delete` is the most that may be deleted of a kind;
+    None is a fifth of what the target has of it, and ten in any case. More is refused.
 
     `prefer` says who wins where the target was edited: ``ours`` puts back what was edited there,
     and lets the source win where both changed; ``theirs`` keeps the target's there. `force` lets
