@@ -13,7 +13,6 @@ from mlporter.cli.render.left_out import first_of_each, render_left_out, render_
 from mlporter.cli.render.text import plural
 from mlporter.cli.render.transfer import render_next, render_renamed
 from mlporter.errors import ExitCode
-from mlporter.plan.policy import things_in_conflict
 from mlporter.wording import thing
 
 if TYPE_CHECKING:
@@ -86,6 +85,9 @@ def _verdict(result: Result) -> Text:
 
 def _in_conflict(result: Result) -> str:
     """Things; one may be in conflict for several reasons."""
+    # Loaded when needed: it brings pyarrow, which `--help` does without.
+    from mlporter.plan.policy import things_in_conflict  # noqa: PLC0415
+
     return plural(things_in_conflict(result.conflicts), "thing")
 
 

@@ -58,7 +58,8 @@ def rows_of(
     present = tuple(name for name in columns if name in entry.by_name)
     if not present:
         return
-    for batch in source.read(table, present, among):
+    asked = (table, present) if among is None else (table, present, among)
+    for batch in source.read(*asked):
         values = {name: batch.column(i).to_pylist() for i, name in enumerate(present)}
         absent = [None] * batch.num_rows
         yield from zip(*(values.get(name, absent) for name in columns), strict=True)
