@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["MEANT", "first_steps", "no_such_command"]
 
 _LISTS = "mlporter inspect ADDRESS shows what is in a place, mlporter show ADDRESS TABLE its rows"
-_SAVES = "mlporter export SOURCE BUNDLE writes a registry into a directory"
-_BRINGS_BACK = "mlporter import BUNDLE TARGET brings a registry back from a bundle"
+_SAVES = (
+    "mlporter export SOURCE BUNDLE writes a registry into a directory, mlporter backup "
+    "SOURCE REPOSITORY adds a snapshot to a repository"
+)
+_BRINGS_BACK = (
+    "mlporter import BUNDLE TARGET brings a registry back from a bundle, mlporter "
+    "copy REPOSITORY/@latest TARGET from the last snapshot"
+)
 _COPIES = "mlporter copy SOURCE TARGET copies a registry into another"
 _FOLLOWS = "mlporter sync SOURCE TARGET lets a registry follow another"
 _COMPARES = "mlporter diff A B compares two places"
@@ -34,10 +40,11 @@ MEANT = {
     "info": _LISTS,
     "status": _LISTS,
     "tree": _LISTS,
-    "backup": _SAVES,
     "dump": _SAVES,
     "save": _SAVES,
     "snapshot": _SAVES,
+    "prune": "mlporter forget REPOSITORY --prune removes what no snapshot needs",
+    "search": "mlporter find REPOSITORY GLOB says which snapshots hold it",
     "restore": _BRINGS_BACK,
     "load": _BRINGS_BACK,
     "cp": _COPIES,

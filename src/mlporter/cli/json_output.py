@@ -88,6 +88,15 @@ class JsonOutput:
         """The object."""
         self._object(data)
 
+    def finished(
+        self,
+        data: dict[str, Any],
+        blocks: Iterable[RenderableType],  # noqa: ARG002 -- it is for people
+        when_quiet: Iterable[RenderableType],  # noqa: ARG002
+    ) -> None:
+        """The object."""
+        self._object(data)
+
     def round_done(self, data: dict[str, Any], line: str) -> None:
         """The object in a line, so that programs can read on while it goes on."""
         write_bytes([to_json({"round": line, **data}, indent=None)])

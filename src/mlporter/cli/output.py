@@ -85,6 +85,14 @@ class Output(Protocol):
     def told(self, data: dict[str, Any], blocks: Iterable[RenderableType]) -> None:
         """How a command that runs others ended: the object for programs, the text for people."""
 
+    def finished(
+        self,
+        data: dict[str, Any],
+        blocks: Iterable[RenderableType],
+        when_quiet: Iterable[RenderableType],
+    ) -> None:
+        """How a command ended: the object for programs, the text for people, or what -q leaves."""
+
     def round_done(self, data: dict[str, Any], line: str) -> None:
         """How a round of `--watch` ended: a line, for programs and for people."""
 
@@ -198,12 +206,20 @@ class ConsoleOutput:
 
     def told(
         self,
-        data: dict[str, Any],
+        data: dict[str, Any],  # noqa: ARG002 -- it is for programs
         blocks: Iterable[RenderableType],
     ) -> None:
-        """The text; if quiet, only where something went wrong."""
-        if not self._quiet or data.get("exit_code"):
-            self._print(self._results, blocks)
+        """The text."""
+        self._print(self._results, blocks)
+
+    def finished(
+        self,
+        data: dict[str, Any],  # noqa: ARG002 -- it is for programs
+        blocks: Iterable[RenderableType],
+        when_quiet: Iterable[RenderableType],
+    ) -> None:
+        """The text."""
+        self._print(self._messages, when_quiet if self._quiet else blocks)
 
     def round_done(self, data: dict[str, Any], line: str) -> None:
         """The line; if quiet, that of a round in which something went wrong."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["include_table_option", "merge_options", "orphans_option", "selection_options"]
-__all__ += ["sync_options", "transfer_options", "watch_option"]
+__all__ += ["seconds", "sync_options", "transfer_options", "watch_option"]
 
 _Decorator: TypeAlias = "Callable[[Callable[..., int]], Callable[..., int]]"
 
@@ -160,7 +160,7 @@ _SELECTION: dict[str, dict[str, Any]] = {
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def _seconds(
+def seconds(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> float | None:
     """Seconds, from a number with a unit: ``30s``, ``5m``, ``1h``."""
@@ -182,7 +182,7 @@ def watch_option(command: AnyCommand) -> AnyCommand:
     return click.option(
         "--watch",
         metavar="INTERVAL",
-        callback=_seconds,
+        callback=seconds,
         help="Repeat every INTERVAL (30s, 5m, 1h) until stopped; one line per round.",
     )(command)
 

@@ -61,7 +61,8 @@ def command(
             source_env=source_env,
             on_progress=on_progress,
         )
-    session.output.told(result.as_dict(), _lines(result))
+    is_quiet = session.output.terse and not result.exit_code and not dry_run
+    session.output.told(result.as_dict(), () if is_quiet else _lines(result))
     return result.exit_code
 
 

@@ -13,9 +13,11 @@ from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
+from mlporter.repository.checks import verify_repository
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
+from mlporter.stores.repository_places import open_repository
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from mlporter.compare.report import DiffReport
-    from mlporter.stores.addresses.address import Place
+    from mlporter.stores.addresses.address import Address, Place
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -94,13 +96,13 @@ def verify(
     place = locate(bundle)
     if against is not None:
         locate(against, source_env)
+    if place.kind is AddressKind.REPOSITORY:
+        return _verify_repository(place, mode_of(quick, sample), sample, against, on_progress)
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
         )
-    if quick and sample is not None:
-        raise UsageError("quick and sample exclude each other")
-    mode: VerifyMode = "quick" if quick else "full" if sample is None else "sample"
+    mode = mode_of(quick, sample)
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
@@ -133,3 +135,38 @@ def verify(
             on_progress=on_progress,
         )
     return VerifyResult(check, compared)
+
+
+def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 -- as `verify` has it
+    """How much is looked at.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if quick and sample is not None:
+        raise UsageError("quick and sample exclude each other")
+    return "quick" if quick else "full" if sample is None else "sample"
+
+
+def _verify_repository(
+    place: Address,
+    mode: VerifyMode,
+    sample: float | None,
+    against: Place | None,
+    on_progress: OnProgress,
+) -> VerifyResult:
+    if against is not None:
+        raise UsageError(
+            "a repository holds many registries",
+            subject=str(place),
+            hint=f"compare a snapshot: mlporter diff {place.as_typed}/@latest {against}",
+        )
+
+    def progress(done: int, total: int) -> None:
+        on_progress("verifying", done, total, "bytes")
+
+    repository = open_repository(place)
+    fraction = 1.0 if sample is None else sample
+    return VerifyResult(
+        verify_repository(repository, mode, fraction=fraction, on_progress=progress)
+    )
