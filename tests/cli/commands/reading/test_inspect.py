@@ -63,3 +63,31 @@ def test_bundle_and_database_hold_the_same(mlporter, plain_sqlite):
     assert bundle["experiments"] == database["experiments"]
     assert bundle["models"] == database["models"]
     assert plain_sqlite.model_name in mlporter("inspect", "backup").out
+
+
+def test_one_run_and_one_experiment(mlporter, plain_sqlite):
+    run = plain_sqlite.run_ids[2]
+
+    out = mlporter("inspect", plain_sqlite.tracking_uri, "--run", run).out
+    assert out.startswith("Run run 2 at ")
+    assert "  started     2020-09-13T12:28:40Z\n" in out
+    assert "\nParams (2)\n" in out
+    assert "  metric 0   2.02     2  2020-09-13T12:28:40.002Z       3\n" in out
+    assert "\n2 files, 40 B\n" in out
+    numbers = mlporter("inspect", plain_sqlite.tracking_uri, "--run", run, "--epoch").out
+    assert "  started     1600000120000\n" in numbers
+
+    out = mlporter("inspect", plain_sqlite.tracking_uri, "--experiment", "plain").out
+    assert "\n4 runs\n" in out
+    assert f"  {run}  2020-09-13T12:28:40Z  FINISHED  run 2\n" in out
+    both = ("--experiment", "plain", "--run", run)
+    assert mlporter("inspect", plain_sqlite.tracking_uri, *both).code == 2
+
+
+def test_one_run_as_json(mlporter, plain_sqlite):
+    run = plain_sqlite.run_ids[0]
+
+    data = mlporter("inspect", plain_sqlite.tracking_uri, "--run", run, "--json").json
+
+    assert data["run"]["id"] == run
+    assert data["run"]["start_time"] == 1_600_000_000_000
