@@ -312,7 +312,7 @@ def test_resuming_removes_what_is_no_longer_named(tmp_path):
 
 def test_resuming_with_another_source_is_refused(tmp_path):
     path = interrupted(tmp_path / "backup", "sqlite:///x")
-    with pytest.raises(RefusedError, match="was begun from sqlite:///x, not from sqlite:///y"):
+    with pytest.raises(RefusedError, match="was started from sqlite:///x, not from sqlite:///y"):
         BundleWriter.create(path, "resume", source="sqlite:///y")
     with BundleWriter.create(path, "resume", source="sqlite:///x") as writer:
         writer.finish(INFO)

@@ -60,25 +60,23 @@ def test_the_last_point_is_that_of_mlflow(plain_sqlite):
             ],
         )
 
-    late, nan = mlporter.inspect_run(plain_sqlite.tracking_uri, run).metrics
+    found = mlporter.inspect_run(plain_sqlite.tracking_uri, run)
+    late, nan = found.metrics
 
     assert (late.value, late.step, late.timestamp, late.points) == (9.0, 2, 3, 3)
     assert math.isnan(nan.value)
-    assert mlporter.inspect_run(plain_sqlite.tracking_uri, run).as_dict()["metrics"][1][
-        "value"
-    ] == ("nan")
+    assert found.as_dict()["metrics"][1]["value"] == "nan"
 
 
-def test_a_file_that_is_gone_is_named(plain_sqlite, places):
+def test_files_that_are_not_read_are_named(plain_sqlite, places):
     run = plain_sqlite.run_ids[0]
     with closing(sqlite3.connect(plain_sqlite.database_path)) as database, database:
-        place = f"file://{plain_sqlite.artifact_root}/nowhere"
-        database.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (place, run))
+        database.execute("UPDATE runs SET artifact_uri = '/etc' WHERE run_uuid = ?", (run,))
 
     found = mlporter.inspect_run(plain_sqlite.tracking_uri, run)
 
     assert found.file_count == 0
-    assert found.unread != ()
+    assert [entry.reason for entry in found.unread] == ["outside"]
 
 
 def test_an_experiment(plain_sqlite, places):

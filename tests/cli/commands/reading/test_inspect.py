@@ -73,7 +73,7 @@ def test_one_run_and_one_experiment(mlporter, plain_sqlite):
     assert "  started     2020-09-13T12:28:40Z\n" in out
     assert "\nParams (2)\n" in out
     assert "  metric 0   2.02     2  2020-09-13T12:28:40.002Z       3\n" in out
-    assert "\n2 files, 40 B\n" in out
+    assert "\n2 files, 32 B\n" in out
     numbers = mlporter("inspect", plain_sqlite.tracking_uri, "--run", run, "--epoch").out
     assert "  started     1600000120000\n" in numbers
 
