@@ -12,7 +12,11 @@ from mlporter.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["both_values", "command_line", "iso_time", "plural", "shown_value", "singular", "thing"]
+__all__ = ["NEWER", "both_values", "command_line", "iso_time", "plural", "shown_value", "singular"]
+__all__ += ["thing"]
+
+NEWER = "newer than this release knows"
+"""What is said of a later MLflow than the catalogue's, installed or a server's."""
 
 
 def plural(number: int, noun: str, nouns: str | None = None) -> str:

@@ -292,8 +292,8 @@ class MovedArtifacts:
         count = len(self._without)
         if count:
             yield (
-                f"{count} {'run has' if count == 1 else 'runs have'} no files: the artifact folder "
-                "beside the store was never made, or it is gone."
+                f"{count} {'run has' if count == 1 else 'runs have'} no files: the artifact "
+                "folder next to the store was never created, or is gone."
             )
 
 

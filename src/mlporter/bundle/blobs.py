@@ -258,7 +258,7 @@ class Checked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Buffer) -> int:
-        """Read, and refuse to end where the content is not what its name says."""
+        """Read, and refuse to end where the content does not match its name."""
         view = memoryview(buffer)
         with disk_errors(self._root, "read"):
             size: int = self._raw.readinto(view)  # type: ignore[attr-defined]

@@ -145,8 +145,8 @@ def _too_long(
     lengths = pc.utf8_length(values)
     for row in marked(pc.greater(lengths, column.cap)):
         yield (
-            f"{row_name(table, batch, row)}: {column.name} has {lengths[row].as_py()} characters, "
-            f"the target takes {column.cap}"
+            f"{row_name(table, batch, row)}: {column.name} has {lengths[row].as_py()} "
+            f"characters, the target allows {column.cap}"
         )
 
 
@@ -163,6 +163,6 @@ def _with_nul(
 ) -> Iterator[str]:
     for row in marked(pc.match_substring(values, "\0")):
         yield (
-            f"{row_name(table, batch, row)}: {column.name} has a NUL character, which the target "
-            "does not take"
+            f"{row_name(table, batch, row)}: {column.name} has a NUL character, which the "
+            "target does not accept"
         )

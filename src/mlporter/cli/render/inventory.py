@@ -81,6 +81,7 @@ def _facts(inventory: Inventory, view: View) -> Iterator[tuple[str, str]]:
         yield "upgraded from", f"{own} (while it is read; nothing is changed)"
     if inventory.as_found:
         yield "note", inventory.as_found
+    yield from (("note", note) for note in inventory.notes)
     if view.full:
         yield "consistency", inventory.consistency
     if len(inventory.workspaces) > 1 or view.full:

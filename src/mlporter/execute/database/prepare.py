@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
-from mlporter.catalogue import described, is_newer
+from mlporter.catalogue import OLDEST_SHAPE, described, is_newer, release_of
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
@@ -24,9 +24,11 @@ from mlporter.plan.merge.snapshot import recall_snapshot
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
+from mlporter.plan.three_sides.memory import Memory
 from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.progress import silent
+from mlporter.stores.database.history.shape import is_old
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.policy import Merge, Policy
-    from mlporter.plan.three_sides.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.mysql.limits import Limits
@@ -221,7 +222,7 @@ class Prepared:
         results = []
         for table in self.plan.tables:
             new = self.source.count(table.name)
-            left = self.merge.skipped_rows.get(table.name, 0)
+            left = self.merge.skipped_rows[table.name]
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
             changed = all_changed[table.name]
@@ -248,7 +249,8 @@ def prepare(
     what was last sent, and where the actions of the plan go.
 
     Raises:
-        RefusedError: the source's tables are not those of its schema revision.
+        RefusedError: the source's tables are not those of its schema revision; or the target is in
+            use, and older than what planning knows.
         UsageError: the policy does not fit the source.
     """
     if reasons := strange_tables(source.tables, target.tables):
@@ -264,6 +266,13 @@ def prepare(
     if unheld:
         source = WithoutUnheld(source, unheld)
     fresh = target.is_fresh
+    if not fresh and is_old(target.revision):
+        raise RefusedError(
+            f"it holds something, and its schema is at revision {described(target.revision)}: this "
+            f"release merges into those of MLflow {release_of(OLDEST_SHAPE)} or newer",
+            subject=str(target.address),
+            hint="name a database that is not there, or one that holds nothing yet",
+        )
     if fresh:
         if memory is not None and memory.base.is_known:
             # Another database under the same name, as a rule: nothing of it is anybody's edit.
@@ -290,7 +299,9 @@ def prepare(
         rewrite = Rewrite(whole, artifact_root, **there)
     merge.updates += _mended(source, target, merge, rewrite)
     carried = _mapped(source, merge, merge.choice)
-    users = merge_users(source, target, plan.tables, merge, policy)
+    users = merge_users(
+        source, target, plan.tables, merge, policy=policy, memory=memory or Memory()
+    )
     if users is not None:
         carried = users.instead(carried)
     _check_empty(carried, target, plan)

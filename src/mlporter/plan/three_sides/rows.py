@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.compare.streams import compare_streams
+from mlporter.compare.written_rows import HIDDEN
 from mlporter.plan.capabilities import DATABASE, NOTHING_KNOWN
 from mlporter.plan.deleted_rows import DELETED_TIME, LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
@@ -396,5 +397,7 @@ def _over(states: set[State]) -> str:
 
 
 def _on_all_sides(change: Change) -> str:
+    if change.old == change.new == HIDDEN:
+        return f"{change.field} is a different secret"
     last = f" ({shown_value(change.field, change.sent)} was last sent)" if change.is_third else ""
     return both_values(change.field, change.new, change.old) + last

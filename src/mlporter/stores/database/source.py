@@ -18,13 +18,15 @@ from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history import Relation, as_newer, losses
-from mlporter.stores.database.history.shape import check_whole, shape_for
+from mlporter.stores.database.history.shape import check_whole, is_old, shape_for
+from mlporter.stores.database.history.strangers import check_open, strangers
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.foreign_keys import foreign_keys
 from mlporter.stores.database.schema.newer import lacking, mlflows_own
 from mlporter.stores.database.schema.reflection import (
     actual_tables,
     as_catalogue,
+    closed_tables,
     declared_columns,
 )
 from mlporter.stores.database.schema.revision import (
@@ -73,6 +75,7 @@ class DatabaseReader:
         *,
         older: bool = False,
         exactly: str = "",
+        upgraded: bool = False,
     ) -> None:
         """Look what is there.
 
@@ -81,6 +84,7 @@ class DatabaseReader:
             connections: Opens another connection.
             older: Read a schema that is older than the catalogue's as if it had been upgraded.
             exactly: A revision that is read as it is, though it is older.
+            upgraded: Read it as if it had been upgraded, though the installed MLflow makes it so.
 
         Raises:
             RefusedError: it is no schema of MLflow's; RevisionError: of none that is read here.
@@ -93,8 +97,12 @@ class DatabaseReader:
         self._lock = Lock()
         try:
             with self.borrowed() as connection:
-                self.actual = actual_tables(connection)
-                self.stored_revision = read_revision(connection, self.actual, address)
+                found = actual_tables(connection)
+                self.stored_revision = read_revision(connection, found, address)
+                closed, hidden = closed_tables(connection)
+                check_open(hidden, address)
+                self._strangers = strangers(found, self.stored_revision, closed)
+                self.actual = {n: found[n] for n in found if n not in self._strangers}
                 self.users = UserRows(self.actual, connection) if has_users(self.actual) else None
                 is_newer = is_newer_revision(self.stored_revision)
                 keys = foreign_keys(connection) if is_newer else ()
@@ -108,7 +116,8 @@ class DatabaseReader:
                 reasons = tuple(lacking(self.tables, declared_columns(self.actual)))
                 check_needed(self.revision, reasons, address)
             self._relations: dict[str, Relation] = {}
-            if not is_newer and not is_as_it_is(self.revision) and self.revision != exactly:
+            as_it_is = is_as_it_is(self.revision) and not (upgraded and is_old(self.revision))
+            if not is_newer and not as_it_is and self.revision != exactly:
                 self.revision = shape_for(self.stored_revision)
                 revisions = (self.stored_revision, self.revision)
                 self.tables, self._relations = as_newer(
@@ -222,6 +231,10 @@ class DatabaseReader:
         """
         yield from losses(self._relations, self._raw)
         yield from self._careful.entries()
+        for name, one in sorted(self._strangers.items()):
+            with self.borrowed() as connection:
+                count = f"SELECT count(*) FROM {quoted(name)}"
+                yield one.loss(0 if one.closed else int(connection.scalar(count)))
         if is_newer_revision(self.revision):
             yield from outside_places(self)
         if self.users is not None:
@@ -276,6 +289,7 @@ class DatabaseSource:
         orphans: bool = False,
         older: bool = True,
         exactly: str = "",
+        upgraded: bool = False,
         part: bool = False,
         allowed: tuple[Path, ...] = (),
     ) -> None:
@@ -288,13 +302,14 @@ class DatabaseSource:
             orphans: List also files that no row points to.
             older: Read a database of an older MLflow as if it had been upgraded.
             exactly: A revision that is read as it is, though it is older.
+            upgraded: Read an old database so, even where the installed MLflow is as old.
             part: Only a part will be read; see `SqliteSnapshot`.
             allowed: Folders of this machine that rows may name, besides its own.
         """
         self._snapshot = snapshot_of(address, part=part)
         try:
             self._reader = DatabaseReader(
-                address, self._snapshot.connect, older=older, exactly=exactly
+                address, self._snapshot.connect, older=older, exactly=exactly, upgraded=upgraded
             )
         except BaseException:
             self._snapshot.close()

@@ -14,14 +14,15 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.checks import verify_repository
+from mlporter.repository.repository import Repository, choose
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
-from mlporter.stores.repository_places import open_repository
+from mlporter.stores.repository_places import identity_of, storage_of
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from mlporter.compare.report import DiffReport
@@ -96,8 +97,28 @@ def verify(
     place = locate(bundle)
     if against is not None:
         locate(against, source_env)
-    if place.kind is AddressKind.REPOSITORY:
-        return _verify_repository(place, mode_of(quick, sample), sample, against, on_progress)
+
+    def compare() -> DiffReport:
+        from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most are checked alone
+
+        if against is None:
+            raise UsageError("name the place to compare with")
+        is_bundle = place.kind is AddressKind.BUNDLE
+        return diff(
+            bundle,
+            against,
+            uri_map=uri_map,
+            allow_root=allow_root,
+            workers=workers,
+            retry_time=retry_time,
+            target_env=source_env,
+            include_tables=_foreign(bundle_address(place)) if is_bundle else (),
+            on_progress=on_progress,
+        )
+
+    if place.kind in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT}:
+        mode = mode_of(quick, sample)
+        return _verify_repository(place, mode, sample, against, compare, on_progress)
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
@@ -119,21 +140,7 @@ def verify(
             check_manifest(Path(bundle_address(place)), str(require_signature))
         except RefusedError as error:
             check.add(SIGNATURE, "signature", error.message)
-    compared = None
-    if against is not None and not check.exit_code:
-        from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most bundles are checked alone
-
-        compared = diff(
-            bundle,
-            against,
-            uri_map=uri_map,
-            allow_root=allow_root,
-            workers=workers,
-            retry_time=retry_time,
-            target_env=source_env,
-            include_tables=_foreign(bundle_address(place)),
-            on_progress=on_progress,
-        )
+    compared = compare() if against is not None and not check.exit_code else None
     return VerifyResult(check, compared)
 
 
@@ -148,25 +155,31 @@ def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 --
     return "quick" if quick else "full" if sample is None else "sample"
 
 
-def _verify_repository(
+def _verify_repository(  # noqa: PLR0917 -- as `verify`
     place: Address,
     mode: VerifyMode,
     sample: float | None,
     against: Place | None,
+    compare: Callable[[], DiffReport],
     on_progress: OnProgress,
 ) -> VerifyResult:
-    if against is not None:
+    """Check a repository, or one snapshot of it."""
+    is_one = place.kind is AddressKind.SNAPSHOT
+    if against is not None and not is_one:
         raise UsageError(
             "a repository holds many registries",
             subject=str(place),
-            hint=f"compare a snapshot: mlporter diff {place.as_typed}/@latest {against}",
+            hint=f"name a snapshot: mlporter verify {place.as_typed}/@latest --against {against}",
         )
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
 
-    repository = open_repository(place)
+    repository = Repository.open(storage_of(place), identity_of(place))
+    only = None
+    if is_one:
+        only = choose(repository.snapshots(), place.snapshot, repository.storage.name).name
     fraction = 1.0 if sample is None else sample
-    return VerifyResult(
-        verify_repository(repository, mode, fraction=fraction, on_progress=progress)
-    )
+    check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)
+    compared = compare() if against is not None and not check.exit_code else None
+    return VerifyResult(check, compared)
