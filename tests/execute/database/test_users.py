@@ -345,7 +345,7 @@ def test_a_right_that_was_taken_away_is_not_given_again_in_silence(old, in_use):
     assert may(in_use) == there
     kept = {(a.unit, a.why) for a in done.actions.first if a.kind.value == "keep"}
     assert {unit for unit, _ in kept} >= {"users", "role_permissions", "user_role_assignments"}
-    assert all("removed it at the target" in why for _, why in kept)
+    assert all("was removed at the target" in why for _, why in kept)
     assert plan.actions == done.actions
 
     again = mlporter.copy(old, in_use, **wanted)
