@@ -250,7 +250,10 @@ class ConsoleOutput:
         """What is wrong with what, why, and what to do next."""
         lines: Iterable[RenderableType] = _failure_lines(failure, self._view)
         if self._messages.is_terminal or self._view.width:
-            lines = (wrapped(line, hang=6) for line in _failure_lines(failure, self._view))
+            lines = (
+                wrapped(line, hang=4 if line.plain.startswith("  -") else 6)
+                for line in _failure_lines(failure, self._view)
+            )
         self._print(self._messages, lines)
 
     def _print(

@@ -176,16 +176,12 @@ class Policy:
 
 def how_to_settle(on_conflict: OnConflict) -> str:
     """What to do about conflicts that a whole transfer is refused for."""
+    sync = "`mlporter sync` keeps edits at the target, and does the rest"
     if on_conflict == "update":
-        return (
-            "look with --dry-run; `mlporter sync` keeps what was edited at the target, and "
-            "goes on with the rest; --force lets the source win"
-        )
+        return f"--dry-run shows more; {sync}; --force lets the source win"
     return (
-        "look with --dry-run and mlporter diff; leave them out with --on-conflict skip, "
-        "copy them under new names with --on-conflict rename, or update the target: --on-conflict "
-        "update changes what is still as it was sent, and `mlporter sync` keeps what was edited "
-        "at the target, too, and goes on with the rest"
+        "--dry-run and mlporter diff show more; --on-conflict skip leaves them out, rename copies "
+        f"them under new names, update changes what is unchanged since it was sent; {sync}"
     )
 
 

@@ -189,7 +189,7 @@ def promote(
 
     Raises:
         UsageError: it makes no sense.
-        RefusedError: there is no such version, a gate is closed, or the target has another one;
+        RefusedError: there is no such version, a gate is closed, or it is different in the target;
             alias and stage did not move.
         ReadBackError: the files in the target are not the source's; neither did they.
         UnreachableError: a side cannot be reached.
