@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mlporter.cli.output import RowFormat
     from mlporter.cli.render.rows import Rows
     from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
+    from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.verbs.moving.promote import PromotionResult
     from mlporter.verbs.moving.run import ManifestResult
@@ -47,6 +47,10 @@ class JsonOutput:
         """`Result.as_dict`."""
         self._object(result.as_dict())
 
+    def planned(self, plan: PlanFile, how: str) -> None:  # noqa: ARG002 -- it is JSON
+        """`PlanFile.as_dict`."""
+        self._object(plan.as_dict())
+
     def compared(self, report: DiffReport) -> None:
         """`DiffReport.as_dict`."""
         self._object({**report.as_dict(), "exit_code": int(report.exit_code)})
@@ -67,7 +71,7 @@ class JsonOutput:
         """`RunDetails.as_dict`."""
         self._object(found.as_dict())
 
-    def listed(self, rows: Rows, how: RowFormat) -> None:  # noqa: ARG002
+    def listed(self, rows: Rows, how: str) -> None:  # noqa: ARG002
         """An object with the rows as an array; the format asked for beside is moot."""
         from mlporter.cli.render.rows import json_object  # noqa: PLC0415 -- it needs pyarrow
 

@@ -29,6 +29,7 @@ __all__ = [
     "include_secrets_option",
     "map_uri_option",
     "output_options",
+    "plan_out_option",
     "registry_of_a_option",
     "registry_option",
     "require_signature_option",
@@ -63,6 +64,13 @@ _MOST_WORKERS = 64
 _NARROWEST = 40
 _EXPLAIN = "mlporter.explain"
 _EPOCH = "mlporter.epoch"
+
+
+plan_out_option = click.option(
+    "--plan-out",
+    metavar="FILE",
+    help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
+)
 
 
 def output_options(command: Callable[..., int]) -> Callable[..., int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 from rich.text import Text
 
+from mlporter.cli.json_output import to_json
 from mlporter.cli.render.details import render_experiment, render_run
 from mlporter.cli.render.difference import render_diff, render_diff_verdict
 from mlporter.cli.render.inventory import render_checks, render_inventory
@@ -14,6 +15,7 @@ from mlporter.cli.render.layout import BRIEF, View, wrapped
 from mlporter.cli.render.left_out import render_left_out
 from mlporter.cli.render.manifests import render_manifest_head
 from mlporter.cli.render.plan import render_plan, render_refusal
+from mlporter.cli.render.plan_file import markdown_plan, render_plan_file
 from mlporter.cli.render.promotion import render_history, render_promotion
 from mlporter.cli.render.text import visible
 from mlporter.cli.render.transfer import render_transfer
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from mlporter.cli.render.rows import Rows
     from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
+    from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.verbs.moving.promote import PromotionResult
     from mlporter.verbs.moving.run import ManifestResult
@@ -57,6 +60,12 @@ class Output(Protocol):
 
     def transferred(self, result: Result) -> None:
         """An export, import, copy or unpack ended."""
+
+    def promoted(self, result: PromotionResult) -> None:
+        """A promotion ended."""
+
+    def planned(self, plan: PlanFile, how: str) -> None:
+        """A plan file, for people: as a ``table``, ``json`` or ``markdown``."""
 
     def compared(self, report: DiffReport) -> None:
         """Two places were compared."""
@@ -95,9 +104,6 @@ class Output(Protocol):
 
     def round_done(self, data: dict[str, Any], line: str) -> None:
         """How a round of `--watch` ended: a line, for programs and for people."""
-
-    def promoted(self, result: PromotionResult) -> None:
-        """A model was promoted, or that was undone."""
 
     def promotions(self, found: History) -> None:
         """The promotions of a model."""
@@ -149,6 +155,15 @@ class ConsoleOutput:
         blocks = how(result, self._view)
         if not self._quiet or result.exit_code:
             self._print(self._messages, blocks)
+
+    def planned(self, plan: PlanFile, how: str) -> None:
+        """Summaries, and what becomes of each thing."""
+        if how == "json":
+            write_bytes([to_json(plan.as_dict())])
+        elif how == "markdown":
+            write_bytes([markdown_plan(plan).encode("utf-8", "backslashreplace")])
+        else:
+            self._print(self._results, render_plan_file(plan))
 
     def compared(self, report: DiffReport) -> None:
         """Differences, counts and the verdict."""

@@ -13,6 +13,7 @@ from mlporter.cli.options import (
     explain_option,
     has_both_sides,
     output_options,
+    plan_out_option,
 )
 from mlporter.cli.render.manifests import render_not_run
 
@@ -31,11 +32,7 @@ _STOPPED = (
 @click.command("run", context_settings=CONTEXT, short_help="Carry out manifests.")
 @click.argument("manifest", nargs=-1, required=True, metavar="MANIFEST...")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
-@click.option(
-    "--plan-out",
-    metavar="FILE",
-    help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
-)
+@plan_out_option
 @click.option(
     "--set",
     "given",
