@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -229,7 +230,14 @@ def render_checks(report: DoctorReport, *, failed: bool = False) -> Iterator[Ren
     shown = [check for check in report.checks if not (failed and check.ok)]
     rows = [(good if check.ok else bad, check.name, check.value) for check in shown]
     if rows:
-        yield columns([("", "left"), ("check", "left"), ("found", "left")], rows, indent=0)
+        # What is found may be a sentence, which wraps; a name would lose its middle.
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold dim")
+        for head in ("", "check"):
+            table.add_column(head, no_wrap=True)
+        table.add_column("found", overflow="fold")
+        for mark, name, found in rows:
+            table.add_row(mark, Text(visible(name)), Text(visible(found)))
+        yield table
     hints = [(check.name, check.hint or "") for check in shown if not check.ok]
     if hints:
         yield Text()
