@@ -109,7 +109,7 @@ class LastSent:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise StateInUseError(
-                "another mlporter is at work between these two places",
+                "another mlporter is running between these two places",
                 subject=str(folder),
                 hint="wait for it, or stop it",
             ) from error
@@ -148,8 +148,10 @@ class LastSent:
             raise UnreachableError(
                 f"cannot read what was last sent: {error}",
                 subject=str(self.folder),
-                hint="name another folder with --state, or remove this one: without it, what "
-                "differs is a conflict",
+                hint=(
+                    "name another folder with --state, or remove this one: without it, "
+                    "differences are conflicts"
+                ),
             ) from error
 
     def _say(self, name: str, value: str) -> None:

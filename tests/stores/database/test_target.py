@@ -140,7 +140,7 @@ def test_a_file_that_somebody_else_made_meanwhile_is_never_replaced(
     def intrude(step, done, total, unit="rows"):
         new.write_text("somebody else's")
 
-    with pytest.raises(RefusedError, match="created by somebody else meanwhile"):
+    with pytest.raises(RefusedError, match="created by another process in the meantime"):
         mlporter.copy(
             plain_sqlite.tracking_uri,
             sqlite_url(new),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 
-from mlporter.wording import plural
+from rich.cells import cell_len
+
+from mlporter.wording import iso_time, plural
 
 __all__ = [
+    "cut_middle",
     "human_bytes",
     "human_count",
     "human_seconds",
+    "iso_time",
     "plural",
     "visible",
     "words",
@@ -18,6 +22,7 @@ __all__ = [
 _MINUTE = 60
 _HOUR = 3600
 _KILO = 1000
+_LEAST_CUT = 3
 
 
 def visible(text: str) -> str:
@@ -73,3 +78,28 @@ def human_seconds(seconds: float) -> str:
 def words(name: str) -> str:
     """A table's name as people say it: ``model_versions`` is ``model versions``."""
     return name.replace("_", " ")
+
+
+def cut_middle(text: str, width: int) -> str:
+    """A text that is too long, without its middle: beginnings and ends tell names apart.
+
+    >>> cut_middle("fraud-detector-v2-final", 12)
+    'fraud-…final'
+    """
+    if cell_len(text) <= width:
+        return text
+    if width < _LEAST_CUT:
+        return "…"[:width]
+    end = (width - 1) // 2
+    return f"{_first(text, width - 1 - end)}…{_first(text[::-1], end)[::-1]}"
+
+
+def _first(text: str, width: int) -> str:
+    """As much of a text as fits; some letters take two columns."""
+    end = 0
+    for character in text:
+        width -= cell_len(character)
+        if width < 0:
+            break
+        end += 1
+    return text[:end]

@@ -74,7 +74,7 @@ def as_new_as(
         return
     note = (
         f"The target is newer: MLflow upgraded a copy of the source's rows from "
-        f"{described(mine)} to {described(there)}, and that was carried."
+        f"{described(mine)} to {described(there)}, and that was copied."
     )
     with _upgraded(source, options.workers, on_progress, note) as rows:
         yield rows

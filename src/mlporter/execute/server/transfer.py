@@ -47,7 +47,7 @@ from mlporter.execute.server.tracking.run_contents import write_contents, write_
 from mlporter.execute.server.tracking.unchanged_runs import find_unchanged_runs, remember_looks
 from mlporter.execute.server.unknown_fields import SentFields
 from mlporter.plan.misfits import MAX_REASONS
-from mlporter.plan.policy import how_to_settle
+from mlporter.plan.policy import how_to_settle, said_of_conflicts
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.progress import silent
@@ -215,7 +215,7 @@ class ServerTransfer:
     def _tell(self, table: str, rows: int, again: ServerContext) -> None:
         if rows > 0:
             named = "; ".join(again.named[table])
-            detail = f"{rows} read back otherwise than they were sent, or not at all: {named}"
+            detail = f"{rows} read back differently from what was sent, or not at all: {named}"
             self.context.leave("table", table, "", "not-as-sent", detail)
 
     def _write(self, registry: Registry) -> None:
@@ -262,9 +262,8 @@ class ServerTransfer:
 
     def _refuse(self) -> None:
         conflicts = self.matching.conflicts
-        count = "1 thing is" if len(conflicts) == 1 else f"{len(conflicts)} things are"
         raise ConflictError(
-            f"{count} in conflict with what is there",
+            said_of_conflicts(conflicts),
             subject=str(self.place),
             hint=how_to_settle(self.policy.on_conflict),
             reasons=tuple(str(conflict) for conflict in conflicts[:MAX_REASONS]),

@@ -149,5 +149,5 @@ def other_tags(
     found = {}
     for number, key, value in rows_of(source, "experiment_tags", columns):
         if there.get((number, key), value) != value and not key.startswith(source_tags.OURS):
-            found[number] = f"the server has another value of its tag {key!r}"
+            found[number] = f"its tag is different on the server: {key!r}"
     return found

@@ -31,6 +31,7 @@ from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.units import OWNED, Choice, Chosen, key_text, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.rest_view import rest_batch
+from mlporter.wording import both_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -393,9 +394,7 @@ def _what(difference: Difference, kind: str) -> str:
         where = where and f"{difference.table}{_row_of(difference)}: "
         first = list(difference.columns.items())[:_COLUMNS_NAMED]
         said = [
-            f"{name} is another secret"
-            if mine == HIDDEN
-            else f"{name} is {mine!r} at the source and {theirs!r} at the target"
+            f"{name} is a different secret" if mine == HIDDEN else both_values(name, mine, theirs)
             for name, (mine, theirs) in first
         ]
         more = len(difference.columns) - len(first)

@@ -284,7 +284,7 @@ class Units(Step):
         unequal = self.comparison.unequal(entity, again.to_compare(), plain)
         second = decide_units(again, unequal.why, Policy(), unequal.deleted)
         for conflict in second.conflicts:
-            why = f"the copy that an earlier import made of it, {new[conflict.id]}, differs"
+            why = f"the copy that an earlier import made of it, {new[conflict.id]}, is different"
             decision.conflicts.append(Conflict(conflict.kind, conflict.id, why))
         decision.there |= second.there
         made = sorted(set(new) - second.there)
@@ -329,5 +329,6 @@ class Units(Step):
             count = sum(parent in new for parent in taken.values())
             if count:
                 self.merge.notes.append(
-                    f"New ids for {plural(count, 'row')} of {table}, whose own are taken there."
+                    f"New ids for {plural(count, 'row')} of {table}: theirs are taken in the "
+                    "target."
                 )

@@ -126,7 +126,7 @@ def read_facts(source: Source, key: VersionKey) -> VersionFacts:
         owner = FileOwner("model_version", version_owner_id(key), "")
     if owner is None and location.reason != "prompt":
         raise RefusedError(
-            f"its files are not to be found: {row['storage_location'] or row['source']}",
+            f"its files cannot be found: {row['storage_location'] or row['source']}",
             subject=f"models:/{key[1]}/{key[2]}",
             hint="a version without a model cannot be promoted",
         )

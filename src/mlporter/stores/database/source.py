@@ -233,7 +233,7 @@ class DatabaseReader:
         return Asked(entry.only(there), columns, where, relation.sql)
 
     def losses(self) -> Iterator[LeftOut]:
-        """What could not be carried as it is stored.
+        """What could not be copied as it is stored.
 
         That is what the newest schema has no room for of an older one's values, lost users, and
         values that did not fit, of all that was read.

@@ -135,7 +135,7 @@ def json_of(response: requests.Response, subject: str) -> dict[str, Any]:
 
     Raises:
         TransientError: it is cut short.
-        UnreachableError: it is no JSON: a log-in page, another web server.
+        UnreachableError: it is no JSON: a login page, another web server.
     """
     body = response.content
     value = parsed(body)
@@ -143,7 +143,7 @@ def json_of(response: requests.Response, subject: str) -> dict[str, Any]:
         return value
     if body.lstrip()[:1] == b"{":
         raise TransientError(
-            "its answer is cut short", subject=subject, done=True, hint="a proxy may cut it"
+            "its answer is incomplete", subject=subject, done=True, hint="a proxy may truncate it"
         )
     raise not_mlflow(response, subject)
 

@@ -175,7 +175,7 @@ class Client:
                 return
             if token == asked.get("page_token"):
                 raise UnreachableError(
-                    "its pages do not end: two have the same token", subject=self._named(path)
+                    "its pages never end: two have the same token", subject=self._named(path)
                 )
             asked["page_token"] = token
 

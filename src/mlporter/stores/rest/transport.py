@@ -139,7 +139,7 @@ def _lasting(error: Exception, text: str, url: str) -> tuple[str, str | None] | 
     if isinstance(error, requests.exceptions.SSLError):
         return f"TLS failed: {text}", tls_hint(url, text)
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return f"is no usable web address: {text}", None
+        return f"is not a usable web address: {text}", None
     return _at_first(error, text, url) if url else None
 
 
@@ -147,7 +147,7 @@ def _at_first(error: Exception, text: str, url: str) -> tuple[str, str | None] |
     """The same of a server that was never reached."""
     if isinstance(error, requests.exceptions.ProxyError):
         hint = "check HTTP_PROXY and HTTPS_PROXY; NO_PROXY names hosts that need none"
-        return f"the proxy on the way failed: {text}", hint
+        return f"the proxy failed: {text}", hint
     if _is_connecting(error):
         return f"cannot be reached: {text}", "check the address, and that the server is running"
     if not isinstance(error, requests.Timeout) and speaks_tls(url):

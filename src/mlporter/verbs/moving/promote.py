@@ -143,7 +143,7 @@ def promote(
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> PromotionResult:
-    """Bring a model version, its run and what it stands on into another registry.
+    """Bring a model version, its run and what it depends on into another registry.
 
     Gates are judged before anything is written. Then the version is carried, its files are read
     back and held against the source's, and only then its stage and aliases move: so nobody loads
@@ -157,7 +157,7 @@ def promote(
         target: A database or a server.
         name: What the registered model is called in the target; None for the same.
         alias: Aliases that name the version in the target, last of all.
-        stage: The stage that it goes to.
+        stage: The stage to put it in.
         archive_existing: Versions that are in that stage go to Archived.
         tag: ``KEY=VALUE`` tags that the version gets in the target.
         description: The version's description in the target; None for its own.
@@ -175,7 +175,7 @@ def promote(
             OpenSSF model-signing format.
         require_signature: The file of a public key: the model must be signed with its private one,
             and unchanged since.
-        with_parents: Bring the parents of its run.
+        with_parents: Copy the parents of its run too.
         model_only: Leave the run's files that are not the model's.
         keep_version: Keep the version's number; else it gets the next free one.
         reference: The target points at the source's files; nothing is copied.
@@ -193,7 +193,7 @@ def promote(
 
     Raises:
         UsageError: it makes no sense.
-        RefusedError: there is no such version, a gate is closed, or the target has another one;
+        RefusedError: there is no such version, a gate is closed, or it is different in the target;
             alias and stage did not move.
         ReadBackError: the files in the target are not the source's; neither did they.
         UnreachableError: a side cannot be reached.

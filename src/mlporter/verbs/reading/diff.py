@@ -105,7 +105,9 @@ def diff(
         right = stack.enter_context(closing(opened(other_place, auth=theirs)))
         left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)
-        limits += foreign
+        briefly = {"what was not asked for": 0} if limits else {}
+        briefly |= {"tables of other programs": len(foreign)} if foreign else {}
+        limits += [f"Tables that are not MLflow's: {', '.join(foreign)}."] if foreign else []
         if not strict:
             copied = has_source_tags(one) or has_source_tags(other)
             one, said = aligned(one, other)
@@ -117,13 +119,17 @@ def diff(
                 limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {set_there}.")
             one, other = _as_rest_shows(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
-        return replace(report, ignored=[*report.ignored, *limits])
+        return replace(
+            report,
+            ignored=[*report.ignored, *limits],
+            not_compared={**report.not_compared, **briefly},
+        )
 
 
 def _without_foreign(
     left: Source, right: Source, include: tuple[str, ...]
 ) -> tuple[Source, Source, list[str]]:
-    """Both sources without other programs' tables, but for some, and a sentence that says so."""
+    """Both sources without other programs' tables, but for some, and the names of these."""
     tables = (*left.tables, *right.tables)
     # One side may know, by its MLflow, that a table is MLflow's.
     names = {t.name for t in tables if is_foreign(t)} - {
@@ -135,7 +141,7 @@ def _without_foreign(
     if not names:
         return left, right, []
     one, other = (WithoutForeign(source, frozenset(names)) for source in (left, right))
-    return one, other, [f"Tables that are not MLflow's: {', '.join(sorted(names))}."]
+    return one, other, sorted(names)
 
 
 def _as_rest_shows(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Source]:
@@ -164,13 +170,13 @@ def _alike(
     if selection is not None and not selection.is_everything:
         selection = _by_name(left, selection)
         chosen = [select(source, selection, partly=True) for source in (left, right)]
-        return chosen[0], chosen[1], [f"Whatever was not asked for: {selection.options()}."]
+        return chosen[0], chosen[1], [f"What was not asked for: {selection.options()}."]
     one, other = left.description.selection, right.description.selection
     recorded = _recorded(one or other or {}) if bool(one) != bool(other) else None
     if recorded is None:
         return left, right, []
     whose = "A" if one else "B"
-    limits = [f"What is not in the part that {whose} is: {recorded.options()}."]
+    limits = [f"What is not in the part that {whose} holds: {recorded.options()}."]
     if one:
         return left, select(right, recorded, partly=True), limits
     return select(left, recorded, partly=True), right, limits

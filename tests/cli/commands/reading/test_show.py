@@ -137,3 +137,11 @@ def test_passwords_in_the_uris_of_rows_are_hidden(mlporter, plain_sqlite, how):
         assert ":***@" in done.out
     whole = mlporter("show", plain_sqlite.tracking_uri, "runs", "--json")
     assert "s3cret-w" not in whole.out
+
+
+def test_times_are_dates_for_people_and_numbers_for_programs(shown):
+    table = TABLE.select(["run_uuid", "creation_time"])
+
+    assert "2026-11-21T10:53:53.566Z" in shown(table=table).out
+    assert "1795258433566" in shown("--epoch", table=table).out
+    assert "1795258433566" in shown("--format", "csv", table=table).out

@@ -8,8 +8,8 @@ import click
 
 import mlporter
 from mlporter.cli.options import CONTEXT, output_options, source_and
+from mlporter.cli.render.left_out import render_left_out
 from mlporter.cli.render.snapshots import render_backup
-from mlporter.cli.render.transfer import render_left_out
 from mlporter.cli.selection_options import transfer_options
 
 if TYPE_CHECKING:

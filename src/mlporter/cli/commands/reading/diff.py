@@ -12,6 +12,8 @@ from mlporter.cli.options import (
     allow_root_option,
     auth_of_a_option,
     auth_of_b_option,
+    epoch_option,
+    explain_option,
     map_uri_option,
     output_options,
     registry_of_a_option,
@@ -35,7 +37,9 @@ __all__ = ["command"]
 @click.argument("b")
 @source_env_option("A")
 @target_env_option("B")
-@click.option("--strict", is_flag=True, help="Compare places, JSON texts and derived tables too.")
+@click.option(
+    "--strict", is_flag=True, help="Compare file locations, JSON as text and derived tables too."
+)
 @click.option(
     "--artifacts",
     type=click.Choice(["content", "listing", "none"]),
@@ -48,7 +52,7 @@ __all__ = ["command"]
     type=click.IntRange(min=0),
     default=1000,
     show_default=True,
-    help="How many differences to name; all are counted.",
+    help="How many differences to list; all are counted.",
 )
 @map_uri_option
 @auth_of_a_option
@@ -59,6 +63,8 @@ __all__ = ["command"]
 @selection_options
 @workers_option
 @retry_time_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,
@@ -81,11 +87,11 @@ def command(
     workers: int,
     retry_time: float,
 ) -> int:
-    """Compare all tables and files of A and B; each is a bundle or a database.
+    """Compare all tables and files of two places, A and B.
 
-    A line for each difference: + only in A, - only in B, * differs, ! could not be read. Then the
-    counts of every table, what was not compared, and why. The exit code is 0 if they are identical
-    and 1 if not.
+    A line for each difference: + only in A, - only in B, * differs, ! could not be read. Then how
+    many there are of each table. The exit code is 0 if they are identical, and 1 if not. --explain
+    says what was not compared, and why.
     """
     with session.working() as on_progress:
         report = mlporter.diff(

@@ -10,6 +10,7 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     auth_option,
+    epoch_option,
     output_options,
     registry_option,
     retry_time_option,
@@ -48,7 +49,7 @@ def _names(
     type=click.Choice(["table", "csv", "json", "markdown"]),
     default="table",
     show_default=True,
-    help="For people; or all rows as CSV with a header, or as a JSON array; a plan also as "
+    help="For people; or all rows, as they are stored, as CSV or as a JSON array; a plan also as "
     "Markdown, for a comment.",
 )
 @click.option("--columns", metavar="NAMES", callback=_names, help="Only these, as in name,version.")
@@ -61,6 +62,7 @@ def _names(
 @registry_option
 @auth_option
 @retry_time_option
+@epoch_option
 @output_options
 def command(
     session: Session,
@@ -79,7 +81,7 @@ def command(
     """Show the rows of a table of ADDRESS, sorted by its key; or a plan.
 
     TABLE is one of MLflow's own tables, such as runs or model_versions; or, of a bundle, artifacts,
-    left_out or unknown_fields. `mlporter inspect ADDRESS` names the tables that hold rows.
+    left_out or unknown_fields. `mlporter inspect ADDRESS -v` lists the tables that have rows.
 
     Without TABLE, ADDRESS is a file that --plan-out wrote: what would be done is shown, counted and
     then one by one. `mlporter apply` does it.

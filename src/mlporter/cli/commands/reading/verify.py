@@ -10,6 +10,8 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
+    epoch_option,
+    explain_option,
     map_uri_option,
     output_options,
     require_signature_option,
@@ -27,7 +29,7 @@ __all__ = ["command"]
 
 @click.command("verify", context_settings=CONTEXT, short_help="Check a bundle for damage.")
 @click.argument("bundle")
-@click.option("--quick", is_flag=True, help="Look at names and sizes only; read no file's content.")
+@click.option("--quick", is_flag=True, help="Check names and sizes only; read no file's content.")
 @sample_option
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
 @source_env_option("that place")
@@ -36,6 +38,8 @@ __all__ = ["command"]
 @require_signature_option("The bundle")
 @workers_option
 @retry_time_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,
@@ -52,9 +56,10 @@ def command(
     source_env: str | None,
     require_signature: str | None,
 ) -> int:
-    """Check that BUNDLE is complete, and that every part of it is what was written.
+    """Check that BUNDLE is complete and unchanged.
 
-    Any single changed byte is found. Needs neither MLflow nor the place that the bundle came from.
+    Any single changed byte is found. This needs neither MLflow nor the place that the bundle came
+    from.
     """
     if quick and sample is not None:
         raise click.UsageError("--quick and --sample exclude each other.")

@@ -130,7 +130,7 @@ class Matching:
         if bad := tuple(f"experiment {name!r}" for name in names if not name.startswith("/")):
             raise RefusedError(
                 "on Databricks the name of an experiment is an absolute path of the workspace",
-                hint="put a folder before all of them: --rename-prefix /Shared/",
+                hint="put a folder before all names: --rename-prefix /Shared/",
                 reasons=bad[:20],
             )
 

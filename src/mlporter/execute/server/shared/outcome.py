@@ -31,7 +31,9 @@ def notes_of(context: ServerContext) -> tuple[str, ...]:
     )
     found = []
     if told:
-        found.append(f"A server gives runs and logged models ids of its own, and fills in: {told}.")
+        found.append(
+            f"A server gives runs and logged models new ids, and sets these fields itself: {told}."
+        )
     if context.is_databricks and "runs" in written:
         found.append("Databricks names whoever makes a run as its user: you, and not who ran it.")
     return tuple(found)
