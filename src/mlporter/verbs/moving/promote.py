@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
+from mlporter.errors import (
+    ExitCode,
+    InterruptedByUserError,
+    MlporterError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.asked import Asked, VersionResult
 from mlporter.promotion.carry import Promotion, refuse_closed
@@ -16,11 +23,13 @@ from mlporter.promotion.checks.model_names import ModelName, check_alias, check_
 from mlporter.promotion.target.pointers import move_pointers
 from mlporter.promotion.target.receipt import Receipt, now_text
 from mlporter.promotion.target.target_model import former, read_target
+from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.reports import write_promotion, write_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,6 +144,7 @@ def promote(
     source_env: str | None = None,
     target_env: str | None = None,
     receipt: str | PathLike[str] | None = None,
+    html: str | PathLike[str] | None = None,
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     dry_run: bool = False,
@@ -182,6 +192,7 @@ def promote(
         source_env: What the names of the source's own variables begin with.
         target_env: Likewise of the target.
         receipt: The file of the receipt; None for one in the current folder.
+        html: Write a report to this file, too, also where a gate is closed.
         workers: Files and requests at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         dry_run: Judge and plan only.
@@ -194,6 +205,7 @@ def promote(
         ReadBackError: the files in the target are not the source's; neither did they.
         UnreachableError: a side cannot be reached.
     """
+    page = check_report_file(html)
     models = [ModelName.parse(text) for text in ([model] if isinstance(model, str) else model)]
     origin, place = locate(source, source_env), locate(target, target_env)
     stage = None if stage is None else check_stage(stage)
@@ -242,10 +254,36 @@ def promote(
         )
         for one in models
     ]
+    try:
+        result = _promoted(origin, place, asked, receipt, on_progress)
+    except InterruptedByUserError:
+        raise
+    except MlporterError as error:
+        if page is not None:
+            write_refusal(origin, place, asked, error, page)
+        raise
+    if page is not None:
+        write_promotion(origin, place, asked, result, page)
+    return result
+
+
+def _promoted(
+    origin: Address,
+    place: Address,
+    asked: Sequence[Asked],
+    receipt: str | PathLike[str] | None,
+    on_progress: OnProgress,
+) -> PromotionResult:
+    """Carry out what was asked for, model by model.
+
+    Raises:
+        MlporterError: as `promote`.
+    """
     if len(asked) > 1:
         # Of several, none is carried if a gate of one is closed.
         each = [Promotion(origin, place, one, on_progress) for one in asked]
-        refuse_closed([line for one in each for line in one.closed()], ", ".join(map(str, models)))
+        names = ", ".join(str(one.model) for one in asked)
+        refuse_closed([line for one in each for line in one.closed()], names)
     done = [Promotion(origin, place, one, on_progress).run() for one in asked]
     results = [version for versions, _, _ in done for version in versions]
     return PromotionResult(
@@ -255,7 +293,7 @@ def promote(
         tuple(transfer for _, transfer, _ in done if transfer is not None),
         _write_receipts(results, receipt),
         tuple(item for _, _, left in done for item in left),
-        dry_run,
+        asked[0].dry_run,
     )
 
 

@@ -13,10 +13,13 @@ from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
+from mlporter.reports.report_file import check_report_file
+from mlporter.reports.things import Beside
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.reports import write_verification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +72,7 @@ def verify(
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
     require_signature: str | PathLike[str] | None = None,
+    html: str | PathLike[str] | None = None,
     on_progress: OnProgress = silent,
 ) -> VerifyResult:
     """Check a bundle: structure and every sum, or less with `quick` and `sample`.
@@ -86,11 +90,13 @@ def verify(
         source_env: What the names of the variables of `against` alone begin with.
         require_signature: The file of a public key: the manifest must be signed with its private
             one.
+        html: Write a report to this file, too.
         on_progress: Told how far it is.
 
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
     """
+    page = check_report_file(html)
     place = locate(bundle)
     if against is not None:
         locate(against, source_env)
@@ -117,11 +123,12 @@ def verify(
             check_manifest(Path(bundle_address(place)), str(require_signature))
         except RefusedError as error:
             check.add(SIGNATURE, "signature", error.message)
-    compared = None
+    compared, beside = None, Beside()
     if against is not None and not check.exit_code:
-        from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most bundles are checked alone
+        # Loaded when needed: most bundles are checked alone.
+        from mlporter.verbs.reading.diff import diff_places  # noqa: PLC0415
 
-        compared = diff(
+        compared, beside = diff_places(
             bundle,
             against,
             uri_map=uri_map,
@@ -130,6 +137,9 @@ def verify(
             retry_time=retry_time,
             target_env=source_env,
             include_tables=_foreign(bundle_address(place)),
+            for_report=page is not None,
             on_progress=on_progress,
         )
+    if page is not None:
+        write_verification(check, compared, beside, page)
     return VerifyResult(check, compared)

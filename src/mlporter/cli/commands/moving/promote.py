@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
     artifact_root_option,
+    html_option,
     map_uri_option,
     output_options,
     require_signature_option,
@@ -76,6 +77,7 @@ _STOPPED = "alias and stage did not move; the same command goes on where it was"
 @map_uri_option
 @allow_root_option
 @click.option("--receipt", metavar="FILE", help="Where the receipt is written.")
+@html_option
 @click.option("--undo", metavar="RECEIPT", help="Put alias and stages back as they were.")
 @click.option("-n", "--dry-run", is_flag=True, help="Judge the gates, and plan; write nothing.")
 @workers_option
@@ -104,6 +106,8 @@ def command(
     if undo is not None:
         if model or source:
             raise click.UsageError("--undo takes a receipt, and neither MODEL nor --from.")
+        if options["html"] is not None:
+            raise click.UsageError("--html is about a promotion, and not about --undo.")
         with session.working() as on_progress:
             result = mlporter.undo_promotion(
                 undo,

@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     allow_root_option,
     auth_of_a_option,
     auth_of_b_option,
+    html_option,
     map_uri_option,
     output_options,
     registry_of_a_option,
@@ -57,6 +58,7 @@ __all__ = ["command"]
 @allow_root_option
 @include_table_option
 @selection_options
+@html_option
 @workers_option
 @retry_time_option
 @output_options
@@ -80,6 +82,7 @@ def command(
     selection: Selection | None,
     workers: int,
     retry_time: float,
+    html: str | None,
 ) -> int:
     """Compare all tables and files of A and B; each is a bundle or a database.
 
@@ -105,6 +108,7 @@ def command(
             selection=selection,
             workers=workers,
             retry_time=retry_time,
+            html=html,
             on_progress=on_progress,
         )
     session.output.compared(report)

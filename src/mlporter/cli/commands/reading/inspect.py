@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
     auth_option,
+    html_option,
     output_options,
     registry_option,
     retry_time_option,
@@ -30,6 +31,7 @@ __all__ = ["command"]
 @registry_option
 @allow_root_option
 @auth_option
+@html_option
 @retry_time_option
 @output_options
 def command(
@@ -42,6 +44,7 @@ def command(
     source_env: str | None,
     registry: str | None,
     allow_root: tuple[str, ...],
+    html: str | None,
 ) -> int:
     """Tell what ADDRESS holds.
 
@@ -56,6 +59,7 @@ def command(
             source_env=source_env,
             registry=registry,
             allow_root=allow_root,
+            html=html,
             on_progress=on_progress,
         )
     session.output.counted(inventory)

@@ -10,6 +10,7 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
+    html_option,
     map_uri_option,
     output_options,
     require_signature_option,
@@ -34,6 +35,7 @@ __all__ = ["command"]
 @map_uri_option
 @allow_root_option
 @require_signature_option("The bundle")
+@html_option
 @workers_option
 @retry_time_option
 @output_options
@@ -51,6 +53,7 @@ def command(
     retry_time: float,
     source_env: str | None,
     require_signature: str | None,
+    html: str | None,
 ) -> int:
     """Check that BUNDLE is complete, and that every part of it is what was written.
 
@@ -70,6 +73,7 @@ def command(
             retry_time=retry_time,
             source_env=source_env,
             require_signature=require_signature,
+            html=html,
             on_progress=on_progress,
         )
     session.output.verified(result)
