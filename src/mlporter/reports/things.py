@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlporter.compare.report import Difference, DiffReport
     from mlporter.reports.reading.curves import Histories
 
-__all__ = ["EXPERIMENT", "RUN", "Beside", "Thing"]
+__all__ = ["EXPERIMENT", "RUN", "Beside", "Thing", "ValueKey", "value_key"]
 __all__ += ["columns_of_thing", "differing_runs", "things_of"]
 
 RUN, EXPERIMENT, _MODEL = "run", "experiment", "registered model"
@@ -30,6 +30,8 @@ _NOUNS = {
     "evaluation_datasets": "evaluation dataset",
     "model_versions": _MODEL,
 }
+ValueKey = tuple[str, tuple[str, ...]]
+"""A table, and a row of it by its key, as texts."""
 _OF_EXPERIMENTS = {"experiments", "experiment_tags"}
 
 
@@ -43,9 +45,17 @@ class Thing:
 
 @dataclass(frozen=True)
 class Beside:
-    """What was read beside the comparison: names of things, and curves of both sides."""
+    """What was read beside the comparison.
+
+    Attributes:
+        names: Names of things that have ids.
+        values: Values of what only one side has, by `value_key`: those that are a single text.
+        left: Curves of A, of runs that differ.
+        right: Curves of B.
+    """
 
     names: Mapping[Thing, str] = field(default_factory=dict)
+    values: Mapping[ValueKey, str] = field(default_factory=dict)
     left: Histories | None = None
     right: Histories | None = None
 
@@ -71,6 +81,11 @@ def _thing_of(difference: Difference) -> Thing:
     return Thing(table_.replace("_", " "), "")
 
 
+def value_key(difference: Difference) -> ValueKey:
+    """Which row a difference is about."""
+    return difference.table, tuple(str(value) for value in difference.key.values())
+
+
 def _model_id(workspace: str, name: str) -> str:
     return name if workspace in {"", "default"} else f"{workspace}/{name}"
 
@@ -94,7 +109,7 @@ def differing_runs(report: DiffReport) -> list[str]:
 
 
 def columns_of_thing(difference: Difference) -> tuple[str, ...]:
-    """The columns of a difference's key that name what it is about, where it has others too."""
+    """The columns of a difference's key that name what it is about."""
     if difference.table == ARTIFACTS.name:
         own: tuple[str, ...] = ("owner_kind", "owner_id")
     elif difference.table in OF_MODELS:
@@ -104,4 +119,4 @@ def columns_of_thing(difference: Difference) -> tuple[str, ...]:
     else:
         owned = OWNED.get(difference.table)
         own = owned.columns if owned is not None else ()
-    return own if len(difference.key) > len(own) else ()
+    return own

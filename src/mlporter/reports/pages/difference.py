@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT, UNREADABLE, Difference
 from mlporter.reports import limits
@@ -23,8 +24,8 @@ from mlporter.reports.page import (
     table,
 )
 from mlporter.reports.pages.parts import chart_of, kept
-from mlporter.reports.texts import cut, in_words, value_text
-from mlporter.reports.things import columns_of_thing, things_of
+from mlporter.reports.texts import cut, in_words, time_text, value_text
+from mlporter.reports.things import RUN, columns_of_thing, things_of, value_key
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -33,14 +34,15 @@ if TYPE_CHECKING:
     from mlporter.compare.report import DiffReport, TableCounts
     from mlporter.errors import LeftOut
     from mlporter.reports.chart import Chart
-    from mlporter.reports.page import Row
+    from mlporter.reports.page import Row, Tone
     from mlporter.reports.things import Beside, Thing
     from mlporter.stores.protocols import Description
 
 __all__ = ["difference_page", "difference_sections"]
 
-_WHERE = {ONLY_LEFT: "only in A", ONLY_RIGHT: "only in B", DIFFER: "differs"}
-_TONES = {ONLY_LEFT: "good", ONLY_RIGHT: "bad", DIFFER: "warn", UNREADABLE: "bad"}
+_WHERE = {ONLY_LEFT: "only in A", ONLY_RIGHT: "only in B"}
+_TONES: dict[str, Tone] = {ONLY_LEFT: "good", ONLY_RIGHT: "bad"}
+_POINTS = "metrics"
 _OPEN = 5
 
 
@@ -112,12 +114,14 @@ def _differences(report: DiffReport, beside: Beside) -> Iterator[Block | None]:
     for at, (thing, found) in enumerate(things_of(named).items()):
         charts = list(_charts(thing, found, beside, f"curve-{at}"))[:left]
         left -= len(charts)
-        rows = [row for one in found for row in _rows(one)]
+        points = [one for one in found if _is_point(one)]
+        fields = [row for one in found if not _is_point(one) for row in _rows(one, beside)]
         yield Card(
             _title(thing, beside.names),
             kept(
+                table("Differences", ["What", "Which", "Field", "A", "B"], fields, "differences"),
                 Charts(tuple(charts)) if charts else None,
-                table("Differences", ["What", "Which", "Field", "A", "B"], rows, "differences"),
+                *_points(points),
             ),
             plural(len(found), "difference"),
             is_open=at < _OPEN,
@@ -134,41 +138,61 @@ def _title(thing: Thing, names: Mapping[Thing, str]) -> str:
     return f"{noun} {cut(thing.id, 120)}".strip()
 
 
-def _rows(one: Difference) -> Iterator[Row]:
+def _rows(one: Difference, beside: Beside) -> Iterator[Row]:
     """A row for each field that differs, and one for what only one side has."""
     what = one.table.replace("_", " ")
     own = columns_of_thing(one)
-    which = "/".join(_as_key(name, value) for name, value in one.key.items() if name not in own)
-    tone: Any = _TONES[one.sigil]
+    which = Cell(cut("/".join(value_text(v) for name, v in one.key.items() if name not in own)))
     if one.sigil == UNREADABLE:
-        yield (what, Cell(cut(which)), "", Cell(f"could not be read: {cut(one.detail)}", tone), "")
-        return
-    if one.sigil != DIFFER:
-        there, gone = Cell("there", tone), Cell("not there")
-        sides = (there, gone) if one.sigil == ONLY_LEFT else (gone, there)
-        yield (what, Cell(cut(which)), _WHERE[one.sigil], *sides)
-        return
-    for name, (a, b) in one.columns.items():
-        yield (
-            what,
-            Cell(cut(which)),
-            Cell(name, is_code=True),
-            Cell(value_text(a), "warn"),
-            Cell(value_text(b), "warn"),
+        yield (what, which, "", Cell(f"could not be read: {cut(one.detail)}", "bad"), "")
+    elif one.sigil == DIFFER:
+        for name, (a, b) in one.columns.items():
+            sides = (Cell(value_text(a), "warn"), Cell(value_text(b), "warn"))
+            yield (what, which, Cell(name, is_code=True), *sides)
+    else:
+        there = Cell(beside.values.get(value_key(one), "there"), _TONES[one.sigil])
+        sides = (there, Cell("not there"))
+        yield (what, which, _WHERE[one.sigil], *(sides if one.sigil == ONLY_LEFT else sides[::-1]))
+
+
+def _is_point(one: Difference) -> bool:
+    return one.table == _POINTS and one.sigil in _WHERE
+
+
+def _points(points: Sequence[Difference]) -> Iterator[Block]:
+    """Points of metrics, both values in a row where both sides have one of the step and time."""
+    metrics: dict[str, dict[tuple[int, int], tuple[list[str], list[str]]]] = {}
+    for one in points:
+        when = (_whole(one.key["step"]), _whole(one.key["timestamp"]))
+        sides = metrics.setdefault(str(one.key["key"]), {}).setdefault(when, ([], []))
+        value = "NaN" if one.key["is_nan"] else value_text(one.key["value"])
+        sides[one.sigil == ONLY_RIGHT].append(value)
+    for metric, found in metrics.items():
+        rows = [
+            (f"{step:,}", time_text(at), Cell(a, "warn"), Cell(b, "warn"))
+            for (step, at), sides in found.items()
+            for a, b in zip_longest(*sides, fillvalue="not there")
+        ]
+        shown = table(
+            f"Points of {cut(metric, 120)}",
+            ["Step#", "When", "A#", "B#"],
+            rows,
+            "points",
+            most=limits.LINES,
         )
+        if shown is not None:
+            yield Card(f"Points of {cut(metric, 120)}", (shown,), plural(len(rows), "point"))
 
 
-def _as_key(name: str, value: object) -> str:
-    if name in {"step", "timestamp", "value", "is_nan"}:
-        return f"{name} {value_text(value)}"
-    return value_text(value)
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _charts(thing: Thing, found: Sequence[Difference], beside: Beside, id_: str) -> Iterator[Chart]:
     """A's and B's curve over each other, of each metric of a run that differs."""
-    if thing.noun != "run" or beside.left is None or beside.right is None:
+    if thing.noun != RUN or beside.left is None or beside.right is None:
         return
-    metrics = dict.fromkeys(str(one.key["key"]) for one in found if one.table == "metrics")
+    metrics = dict.fromkeys(str(one.key["key"]) for one in found if one.table == _POINTS)
     for at, metric in enumerate(metrics):
         sides = (("A", beside.left.curves), ("B", beside.right.curves))
         there = [(side, of[thing.id, metric]) for side, of in sides if (thing.id, metric) in of]

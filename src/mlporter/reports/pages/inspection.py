@@ -24,6 +24,7 @@ from mlporter.reports.page import (
     table,
 )
 from mlporter.reports.pages.parts import chart_of, kept, signature_table, tag_table
+from mlporter.reports.reading.contents import Tags
 from mlporter.reports.texts import cut, duration_text, in_words, time_text
 from mlporter.wording import human_bytes, plural
 
@@ -162,10 +163,20 @@ def _experiments(inventory: Inventory, contents: Contents) -> Iterator[Block | N
         for kind, size in sizes.others.items()
     ]
     yield table("Files of no experiment", ["Whose", "Files#", "Size#"], others, "kinds")
-    for one in shown:
-        tags = contents.experiment_tags.get(one.id)
-        if tags is not None:
-            yield Card(f"Tags of {cut(one.name)}", kept(tag_table(tags)), plural(tags.total, "tag"))
+    rows = [
+        (Cell(cut(one.name)), Cell(cut(key)), Cell(value))
+        for one in shown
+        for key, value in contents.experiment_tags.get(one.id, Tags()).first
+    ]
+    tags = table(
+        "Tags of experiments",
+        ["Experiment", "Tag", "Value"],
+        rows,
+        "tags",
+        total=sum(one.total for one in contents.experiment_tags.values()),
+    )
+    if tags is not None:
+        yield Card("Tags of experiments", (tags,), plural(tags.total, "tag"))
 
 
 def _models(inventory: Inventory, contents: Contents) -> Iterator[Block | None]:
@@ -185,7 +196,6 @@ def _models(inventory: Inventory, contents: Contents) -> Iterator[Block | None]:
                 _versions(model, contents),
                 signature_table(fields, f"Signature of version {number}"),
                 tag_table(contents.model_tags.get(key)),
-                *_version_tags(model, contents),
             ),
             f"{what}, {plural(len(model.versions), 'version')}",
             is_open=at < _OPEN,
@@ -202,21 +212,27 @@ def _versions(model: ModelInfo, contents: Contents) -> Block | None:
         aliases = ", ".join(f"@{alias}" for alias in one.aliases)
         tone: Tone = "good" if one.status == "READY" else "warn"
         run = names.get(one.run_id or "", one.run_id or "")
-        return (one.version, aliases, stage, Cell(one.status, tone), Cell(run))
+        tags = contents.version_tags.get((model.workspace, model.name, one.version), Tags())
+        said = [f"{key}: {value}" for key, value in tags.first]
+        if tags.total > len(said):
+            said.append(f"and {tags.total - len(said):,} more")
+        name = f"Version {one.version}"
+        return (
+            Cell(name),
+            aliases,
+            stage,
+            Cell(one.status, tone),
+            Cell(run),
+            Cell("\n".join(said)),
+        )
 
     return table(
         f"Versions of {cut(model.name)}",
-        ["Version#", "Aliases", "Stage", "Status", "Run"],
+        ["Version", "Aliases", "Stage", "Status", "Run", "Tags"],
         map(row, shown_versions(model)),
         "versions",
         total=len(model.versions),
     )
-
-
-def _version_tags(model: ModelInfo, contents: Contents) -> Iterator[Block | None]:
-    for one in shown_versions(model):
-        tags = contents.version_tags.get((model.workspace, model.name, one.version))
-        yield tag_table(tags, f"Tags of version {one.version}")
 
 
 def _curves(inventory: Inventory, contents: Contents) -> Iterator[Block | None]:

@@ -198,7 +198,7 @@ def _compared(candidate: Candidate, suffix: str) -> Iterator[Block | None]:
     if champion is None:
         yield Paragraph("The target has no version that it could be held against.")
     else:
-        yield Paragraph(f"The champion is {candidate.champion_name} of models:/{champion}.")
+        yield Paragraph(f"The champion is models:/{champion}, by {candidate.champion_name}.")
     rows = [
         (Cell(cut(key)), *_numbers(mine.metrics.get(key), theirs.get(key)))
         for key in sorted({*mine.metrics, *theirs})

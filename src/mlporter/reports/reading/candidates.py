@@ -150,23 +150,23 @@ def _champions(
     """The versions that a candidate is held against, by alias or stage, the weightiest first."""
     there = read_target(target, key[0], asked.name)
     own = None if result is None else result.pointers.number
-    for name, number in _holders(there, asked, result):
+    for word, name, number in _holders(there, asked, result):
         if number in there.live and number != own:
             facts = read_facts(target, (key[0], asked.name, number))
-            yield name, _Champion(f"{name}, version {number}", facts, _curves(target, facts))
+            yield name, _Champion(f"{word} {name}", facts, _curves(target, facts))
 
 
 def _holders(
     there: TargetModel, asked: Asked, result: VersionResult | None
-) -> Iterator[tuple[str, int]]:
+) -> Iterator[tuple[str, str, int]]:
     """What aliases and the stage name, or named before they moved."""
     moved = {} if result is None else result.pointers.aliases
     for alias in dict.fromkeys((*(one.alias for one in asked.gates.better), *asked.aliases)):
         number = moved[alias][0] if alias in moved else there.aliases.get(alias)
         if number is not None:
-            yield alias, number
+            yield "alias", alias, number
     if asked.stage is not None:
         stages = {} if result is None else result.pointers.stages
         gone = [number for number, (before, _) in stages.items() if before == asked.stage]
         for number in [*gone, *there.holders(asked.stage)][:1]:
-            yield asked.stage, number
+            yield "stage", asked.stage, number

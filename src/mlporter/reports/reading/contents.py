@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.stores.rows.version_locations import TableReader
 
-__all__ = ["Contents", "RunInfo", "Tags", "last_values", "read_contents", "run_names"]
+__all__ = ["Contents", "RunInfo", "Tags", "last_values", "read_contents", "rows_among", "run_names"]
 
 ModelKey = tuple[str, str]
 """Workspace and name of a registered model."""
@@ -120,7 +120,7 @@ def read_contents(
 
 def run_names(source: TableReader, ids: Iterable[str]) -> dict[str, str]:
     """The names of some runs."""
-    rows = _rows_among(source, "runs", ("run_uuid", "name"), "run_uuid", ids)
+    rows = rows_among(source, "runs", ("run_uuid", "name"), "run_uuid", ids)
     return {run: cut(name or run) for run, name in rows}
 
 
@@ -130,7 +130,7 @@ def last_values(source: TableReader, ids: Iterable[str]) -> dict[str, dict[str, 
     found: dict[str, dict[str, float]] = defaultdict(dict)
     if any(table.name == "latest_metrics" for table in source.tables):
         columns = ("run_uuid", "key", "value", "is_nan")
-        for run, key, value, nan in _rows_among(
+        for run, key, value, nan in rows_among(
             source, "latest_metrics", columns, "run_uuid", asked
         ):
             if len(found[run]) < limits.METRICS:
@@ -142,12 +142,16 @@ def last_values(source: TableReader, ids: Iterable[str]) -> dict[str, dict[str, 
     return found
 
 
-def _rows_among(
-    source: TableReader, table: str, columns: tuple[str, ...], by: str, values: Iterable[str]
+def rows_among(
+    source: TableReader, table: str, columns: tuple[str, ...], by: str, values: Iterable[Any]
 ) -> Iterator[tuple[Any, ...]]:
-    asked = tuple(sorted(set(values), key=str.encode))
-    if asked and any(entry.name == table for entry in source.tables):
-        for batch in source.read(table, columns, Among(by, asked)):
+    """Rows in which a column has one of some values, as tuples of columns that the table has."""
+    asked = set(values)
+    texts = tuple(sorted((one for one in asked if isinstance(one, str)), key=str.encode))
+    numbers = tuple(sorted(one for one in asked if isinstance(one, int)))
+    among = texts or numbers
+    if among and any(entry.name == table for entry in source.tables):
+        for batch in source.read(table, columns, Among(by, among)):
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
 
