@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ __all__ = ["HEIGHT", "NOTHING", "WIDTH", "Chart", "Line", "Tick", "line_chart", 
 WIDTH, HEIGHT = 400, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 12, 28
 _TICKS = 4
+_MOST = sys.float_info.max
 NOTHING = "-"
 """What stands for a number that there is not."""
 _STYLES = 6
@@ -89,8 +91,8 @@ def line_chart(
     steps = (min(x for x, _ in every), max(x for x, _ in every))
     low, high = min(y for _, y in every), max(y for _, y in every)
     if low == high:
-        # As halves: their sum may be more than a float holds.
-        low, high = low - (abs(low) / 10 or 0.5), high + (abs(high) / 10 or 0.5)
+        room = abs(low) / 10 or 0.5
+        low, high = max(low - room, -_MOST), min(high + room, _MOST)
     lines = tuple(_line(at, one, steps, (low, high)) for at, one in enumerate(drawn))
     x_ticks = tuple(Tick(_across(step, steps), f"{step:,}") for step in _whole_ticks(*steps))
     y_ticks = tuple(
@@ -136,13 +138,16 @@ def _across(step: int, steps: tuple[int, int]) -> float:
 
 def _up(value: float, values: tuple[float, float]) -> float:
     low, high = values
-    # Halved, as a difference may be more than a float holds.
-    share = (value / 2 - low / 2) / (high / 2 - low / 2)
+    # The difference of two floats may be more than a float holds; half of a tiny one is none.
+    part = 1.0 if math.isfinite(high - low) else 0.5
+    share = (value * part - low * part) / (high * part - low * part)
     return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    return [low + (high / _TICKS - low / _TICKS) * at for at in range(_TICKS + 1)]
+    # Not from their difference, which may be more than a float holds.
+    shares = (at / _TICKS for at in range(_TICKS + 1))
+    return [low * (1 - share) + high * share for share in shares]
 
 
 def _whole_ticks(first: int, last: int) -> list[int]:

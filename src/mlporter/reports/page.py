@@ -61,10 +61,15 @@ Row: TypeAlias = "tuple[str | int | Cell | Share, ...]"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: what it is called, and whether its values are numbers."""
+    """A column: what it is called, and how its values look.
+
+    Attributes:
+        name: Its heading.
+        style: ``number``, or ``short`` for words that stay on a line; else "".
+    """
 
     name: str
-    is_number: bool = False
+    style: Literal["", "number", "short"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +211,9 @@ def table(  # noqa: PLR0913 -- two to four are given
     total: int | None = None,
     most: int | None = None,
 ) -> Table | None:
-    """A table of rows, or None where there are none. A name that ends in ``#`` is of numbers.
+    """A table of rows, or None where there are none.
+
+    A name that ends in ``#`` is of numbers, one that ends in ``!`` of short words.
 
     Args:
         caption: What it shows.
@@ -220,5 +227,14 @@ def table(  # noqa: PLR0913 -- two to four are given
     shown = given if most is None else given[:most]
     if not shown:
         return None
-    columns = tuple(Column(name.rstrip("#"), name.endswith("#")) for name in names)
+    columns = tuple(_column(name) for name in names)
     return Table(caption, columns, shown, len(given) if total is None else total, noun)
+
+
+def _column(name: str) -> Column:
+    style: Literal["", "number", "short"] = ""
+    if name.endswith("#"):
+        style = "number"
+    elif name.endswith("!"):
+        style = "short"
+    return Column(name.rstrip("#!"), style)

@@ -175,7 +175,7 @@ def _points(points: Sequence[Difference]) -> Iterator[Block]:
         ]
         shown = table(
             f"Points of {cut(metric, 120)}",
-            ["Step#", "When", "A#", "B#"],
+            ["Step#", "When!", "A#", "B#"],
             rows,
             "points",
             most=limits.LINES,

@@ -150,7 +150,7 @@ def _experiments(inventory: Inventory, contents: Contents) -> Iterator[Block | N
             Share(human_bytes(held), held / most),
         )
 
-    names = ["Name", *(["Workspace"] if several else []), "Stage", "Runs#", "Deleted#"]
+    names = ["Name", *(["Workspace"] if several else []), "Stage!", "Runs#", "Deleted#"]
     yield table(
         "Experiments and their sizes",
         [*names, "Models#", "Traces#", "Files#", "Size"],
@@ -228,7 +228,7 @@ def _versions(model: ModelInfo, contents: Contents) -> Block | None:
 
     return table(
         f"Versions of {cut(model.name)}",
-        ["Version", "Aliases", "Stage", "Status", "Run", "Tags"],
+        ["Version!", "Aliases", "Stage!", "Status!", "Run", "Tags"],
         map(row, shown_versions(model)),
         "versions",
         total=len(model.versions),
@@ -290,7 +290,7 @@ def _runs(inventory: Inventory, contents: Contents) -> Iterator[Block | None]:
 
     yield table(
         "The newest runs",
-        ["Name", "Experiment", "Status", "Started", "Took", "Metrics", "Id"],
+        ["Name", "Experiment", "Status!", "Started!", "Took!", "Metrics", "Id"],
         map(row, contents.runs),
         "runs",
         total=sum(_runs_of(inventory)),

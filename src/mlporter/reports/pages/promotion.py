@@ -169,7 +169,7 @@ def _gates(gates: Sequence[GateResult]) -> Block | None:
         )
         for gate in gates
     )
-    return table("Gates", ["Verdict", "Gate", "Wanted", "Found"], rows, "gates") or Paragraph(
+    return table("Gates", ["Verdict!", "Gate", "Wanted", "Found"], rows, "gates") or Paragraph(
         "No gate was asked for."
     )
 
