@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from mlporter.reports.chart import Chart
 
 __all__ = [
-    "GENERATOR",
     "Block",
     "Card",
     "Cell",
@@ -31,9 +30,6 @@ __all__ = [
     "limited",
     "table",
 ]
-
-GENERATOR = '<meta name="generator" content="mlporter">'
-"""What says, near the beginning of a file, that it is a report of ours."""
 
 Tone: TypeAlias = Literal["", "good", "bad", "warn"]
 """How a thing is meant. It is said in words too: a colour alone tells nobody."""

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from mlporter.redaction import hide_passwords
 from mlporter.reports.chart import HEIGHT, WIDTH
-from mlporter.reports.page import GENERATOR, Cell, Page, Share
+from mlporter.reports.mark import GENERATOR
+from mlporter.reports.page import Cell, Page, Share
 from mlporter.wording import visible
 
 __all__ = ["render"]

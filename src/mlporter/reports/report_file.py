@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlporter.bundle.folder.atomic import disk_errors, write_atomic
 from mlporter.bundle.folder.layout import MANIFEST, SUMS
 from mlporter.errors import UnreachableError, UsageError
-from mlporter.reports.page import GENERATOR
+from mlporter.reports.mark import GENERATOR
 
 if TYPE_CHECKING:
     from os import PathLike

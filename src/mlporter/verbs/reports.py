@@ -67,7 +67,7 @@ def write_difference(report: DiffReport, beside: Beside, file: Path) -> None:
 
 
 def write_verification(
-    check: VerifyReport, diff: DiffReport | None, beside: Beside, file: Path
+    check: VerifyReport, diff: DiffReport | None, beside: Beside | None, file: Path
 ) -> None:
     """The report of `verify`."""
     from mlporter.reports.pages.verification import verification_page

@@ -81,7 +81,7 @@ def inspection_page(inventory: Inventory, contents: Contents) -> Page:
             Section("models", "Registered models and prompts", kept(*_models(inventory, contents))),
             Section("curves", "Metric curves", kept(*_curves(inventory, contents))),
             Section("runs", "Runs", kept(*_runs(inventory, contents))),
-            Section("missing", "What could not be read", kept(*_missing(inventory, contents))),
+            Section("missing", "What is not in it", kept(*_missing(inventory, contents))),
             Section("place", "The place", kept(Facts(tuple(_facts(inventory))))),
             Section("tables", "Tables", kept(*_tables(inventory))),
         ),
@@ -306,10 +306,8 @@ def _missing(inventory: Inventory, contents: Contents) -> Iterator[Block | None]
     if problems:
         yield Notes(tuple(map(cut, problems)), contents.sizes.unlisted, "things", "bad")
     if inventory.left_out > len(inventory.losses):
-        yield Paragraph(
-            f"{plural(inventory.left_out, 'thing')} were left out when this bundle was written: "
-            "see its table left_out."
-        )
+        count = plural(inventory.left_out, "thing")
+        yield Paragraph(f"Left out when this bundle was written: {count}; see its table left_out.")
 
 
 def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ _MODES = {
 }
 
 
-def verification_page(check: VerifyReport, diff: DiffReport | None, beside: Beside) -> Page:
+def verification_page(check: VerifyReport, diff: DiffReport | None, beside: Beside | None) -> Page:
     """The report."""
     places = [("Bundle", check.address)]
     if diff is not None:
@@ -43,7 +43,7 @@ def verification_page(check: VerifyReport, diff: DiffReport | None, beside: Besi
             Section("problems", "What is wrong", kept(*_problems(check))),
             Section("checked", "What was checked", kept(Facts(tuple(_checked(check))))),
             Section("told", "Refers to nothing, as it did at the source", kept(_told(check))),
-            *(difference_sections(diff, beside) if diff is not None else ()),
+            *(difference_sections(diff, beside) if diff and beside else ()),
         ),
     )
 

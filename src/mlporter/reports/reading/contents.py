@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import Where
+from mlporter.catalogue.source_tags import OURS
 from mlporter.promotion.checks.facts import MLMODEL, read_mlmodel
 from mlporter.reports import limits
 from mlporter.reports.reading.curves import Histories, read_curves
@@ -34,7 +35,7 @@ ModelKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """The first tags of a thing, and how many it has."""
+    """The first tags of a thing, and how many it has; without those that mlporter itself set."""
 
     first: tuple[tuple[str, str], ...] = ()
     total: int = 0
@@ -199,7 +200,7 @@ def _tags(
     total: dict[Any, int] = defaultdict(int)
     for *key, name, value in rows_of(source, table, (*owner, "key", "value")):
         whose = key_of(tuple(key))
-        if whose in wanted:
+        if whose in wanted and not name.startswith(OURS):
             total[whose] += 1
             if len(first[whose]) < limits.TAGS:
                 first[whose].append((name, cut(value or "")))

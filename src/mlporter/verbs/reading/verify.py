@@ -14,7 +14,6 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.reports.report_file import check_report_file
-from mlporter.reports.things import Beside
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
@@ -123,7 +122,7 @@ def verify(
             check_manifest(Path(bundle_address(place)), str(require_signature))
         except RefusedError as error:
             check.add(SIGNATURE, "signature", error.message)
-    compared, beside = None, Beside()
+    compared, beside = None, None
     if against is not None and not check.exit_code:
         # Loaded when needed: most bundles are checked alone.
         from mlporter.verbs.reading.diff import diff_places  # noqa: PLC0415
