@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.command_line import Finished
+    from tests.support.plain_registry import PlainRegistry
 
 PAGE = Page("diff", "What is different", Verdict("Identical", "good"))
 
@@ -86,3 +87,37 @@ def test_a_manifest_asks_for_one(tmp_path: Path, rich_bundle: Path) -> None:
     manifest.write_text(f"kind: verify\nbundle: {rich_bundle}\nquick: true\nhtml: {page}\n")
     assert mlporter.run(manifest).exit_code == 0
     assert "Undamaged" in page.read_text()
+
+
+def test_a_promotion_that_cannot_begin_has_a_report_of_why(tmp_path: Path) -> None:
+    page, target = tmp_path / "report.html", sqlite_url(tmp_path / "prod.db")
+    nowhere = "http://127.0.0.1:9"
+    with pytest.raises(mlporter.UnreachableError):
+        mlporter.promote(
+            "models:/m/1", nowhere, target, artifact_root="root", retry_time=0, html=page
+        )
+    assert "Not promoted" in page.read_text()
+    assert nowhere in page.read_text()
+
+
+def test_a_promotion_whose_report_cannot_be_written_is_done_and_says_so(
+    plain_sqlite: PlainRegistry, tmp_path: Path
+) -> None:
+    page, target = tmp_path / "report.html", sqlite_url(tmp_path / "prod.db")
+
+    def in_the_way(*_: object) -> None:
+        page.mkdir(exist_ok=True)
+
+    with pytest.raises(mlporter.UnreachableError) as caught:
+        mlporter.promote(
+            "models:/plain-model/3",
+            plain_sqlite.tracking_uri,
+            target,
+            alias=["champion"],
+            artifact_root="root",
+            html=page,
+            on_progress=in_the_way,
+        )
+    assert caught.value.reasons == ("the promotion itself is done",)
+    (model,) = mlporter.inspect(target).models
+    assert model.aliases == {"champion": 1}

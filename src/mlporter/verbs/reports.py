@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.errors import MlporterError
+from mlporter.errors import MlporterError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,9 @@ def write_refusal(
     from mlporter.reports.reading.candidates import read_candidates
     from mlporter.reports.report_file import write_report
 
-    candidates, problems = read_candidates(origin, place, asked, ())
+    # Who waited for a place in vain does not wait again.
+    known = () if isinstance(error, UnreachableError) else asked
+    candidates, problems = read_candidates(origin, place, known, ())
     page = refusal_page(str(origin), str(place), error, candidates, problems)
     try:
         write_report(page, file)
