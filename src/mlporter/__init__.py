@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         OutsideError,
         ReadBackError,
         RefusedError,
+        RepositoryInUseError,
         RevisionError,
         RowRefusedError,
         StateInUseError,
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     )
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
+    from mlporter.verbs.moving.backup import BackupResult, backup
     from mlporter.verbs.moving.export import export
+    from mlporter.verbs.moving.forget import ForgetResult, forget
     from mlporter.verbs.moving.import_ import copy, import_
     from mlporter.verbs.moving.promote import PromotionResult, promote, undo_promotion
     from mlporter.verbs.moving.run import ManifestResult, RunResult, run
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from mlporter.verbs.reading.history import History, history
     from mlporter.verbs.reading.inspect import Inventory, inspect
     from mlporter.verbs.reading.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
+    from mlporter.verbs.reading.snapshots import FoundResult, SnapshotList, find, snapshots
     from mlporter.verbs.reading.verify import VerifyResult, verify
     from mlporter.verbs.rebuild import rebuild
     from mlporter.verbs.relocate import Relocated, relocate
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDeniedError",
+    "BackupResult",
     "BundleDamagedError",
     "BundleError",
     "BundleInUseError",
@@ -70,6 +75,8 @@ __all__ = [
     "ConflictError",
     "DiffReport",
     "ExitCode",
+    "ForgetResult",
+    "FoundResult",
     "History",
     "InterruptedByUserError",
     "Inventory",
@@ -83,11 +90,13 @@ __all__ = [
     "RefusedError",
     "Registry",
     "Relocated",
+    "RepositoryInUseError",
     "Result",
     "RevisionError",
     "RowRefusedError",
     "RunResult",
     "Selection",
+    "SnapshotList",
     "StateInUseError",
     "UnreachableError",
     "UnsupportedError",
@@ -95,10 +104,13 @@ __all__ = [
     "VerifyResult",
     "__version__",
     "apply",
+    "backup",
     "copy",
     "diff",
     "doctor",
     "export",
+    "find",
+    "forget",
     "history",
     "import_",
     "inspect",
@@ -108,6 +120,7 @@ __all__ = [
     "relocate",
     "run",
     "show",
+    "snapshots",
     "sync",
     "undo_promotion",
     "unpack",
@@ -163,6 +176,15 @@ _HOMES = {
     "sync": "mlporter.verbs.moving.sync",
     "undo_promotion": "mlporter.verbs.moving.promote",
     "unpack": "mlporter.verbs.unpack",
+    "BackupResult": "mlporter.verbs.moving.backup",
+    "ForgetResult": "mlporter.verbs.moving.forget",
+    "FoundResult": "mlporter.verbs.reading.snapshots",
+    "SnapshotList": "mlporter.verbs.reading.snapshots",
+    "backup": "mlporter.verbs.moving.backup",
+    "forget": "mlporter.verbs.moving.forget",
+    "find": "mlporter.verbs.reading.snapshots",
+    "snapshots": "mlporter.verbs.reading.snapshots",
+    "RepositoryInUseError": "mlporter.errors",
     "verify": "mlporter.verbs.reading.verify",
 }
 

@@ -15,6 +15,7 @@
     │   └── NeedsMlflowError          6  what is asked for needs MLflow, which is not installed
     ├── BundleInUseError              7  another process is working in the bundle
     ├── StateInUseError               7  another process is at work between the same two places
+    ├── RepositoryInUseError          7  another process does in a repository what forbids this
     ├── ReadBackError                70  what was written is not what was read back (rolled back)
     └── InterruptedByUserError  130, 143  SIGINT or SIGTERM
 
@@ -43,6 +44,7 @@ __all__ = [
     "OutsideError",
     "ReadBackError",
     "RefusedError",
+    "RepositoryInUseError",
     "RevisionError",
     "StateInUseError",
     "UnreachableError",
@@ -177,6 +179,12 @@ class BundleInUseError(MlporterError):
 
 class StateInUseError(MlporterError):
     """Another process holds the lock on what was last sent between two places."""
+
+    exit_code = ExitCode.IN_USE
+
+
+class RepositoryInUseError(MlporterError):
+    """Another process is at work in the repository, and this cannot be done beside."""
 
     exit_code = ExitCode.IN_USE
 

@@ -56,6 +56,18 @@ def test_no_report_goes_into_a_bundle(rich_bundle: Path) -> None:
     assert mlporter.verify(rich_bundle, quick=True).exit_code == 0
 
 
+def test_of_a_repository_and_not_in_it(
+    mlflow_sqlite: Path, tmp_path: Path, cli: Callable[..., Finished]
+) -> None:
+    repository, page = tmp_path / "backups", tmp_path / "report.html"
+    assert cli("backup", sqlite_url(mlflow_sqlite), repository).code == 0
+    assert cli("verify", repository, "--html", page).code == 0
+    assert "Undamaged" in page.read_text()
+    assert cli("inspect", f"{repository}/@latest", "--html", page).code == 0
+    assert "It holds 1 experiment." in page.read_text()
+    assert cli("verify", repository, "--html", repository / "report.html").code == 2
+
+
 def test_html_goes_with_json_and_changes_no_exit_code(
     cli: Callable[..., Finished], rich_bundle: Path, mlflow_sqlite: Path, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["BlobStore", "Stored"]
+__all__ = ["BlobStore", "Checked", "Stored"]
 
 
 class Stored(NamedTuple):
@@ -196,7 +196,7 @@ class BlobStore:
             raw.close()
             message = f"blob {sha256} has {found:,} bytes, not {size:,}"
             raise BundleDamagedError(message, subject=str(self.path))
-        checked = _Checked(raw, sha256, found, self.path)
+        checked = Checked(raw, sha256, found, self.path)
         return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found, CHUNK))))
 
     def open_raw(self, sha256: str) -> BinaryIO:
@@ -242,7 +242,7 @@ def _remove(path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-class _Checked(io.RawIOBase):
+class Checked(io.RawIOBase):
     """A raw file that refuses to end unless its content has the right hash."""
 
     def __init__(self, raw: BinaryIO, sha256: str, size: int, root: Path) -> None:
@@ -254,9 +254,11 @@ class _Checked(io.RawIOBase):
         self._root = root
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def readinto(self, buffer: Buffer) -> int:
+        """Read, and refuse to end where the content is not what its name says."""
         view = memoryview(buffer)
         with disk_errors(self._root, "read"):
             size: int = self._raw.readinto(view)  # type: ignore[attr-defined]
@@ -269,6 +271,7 @@ class _Checked(io.RawIOBase):
         return size
 
     def close(self) -> None:
+        """Close the file."""
         self._raw.close()
         super().close()
 

@@ -11,7 +11,7 @@ import uuid
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.listing import ArtifactFile
@@ -41,6 +41,7 @@ from mlporter.bundle.folder.layout import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     MODELS,
+    PACKED_VERSION,
     SUMS,
     TABLES,
     what_is_wrong,
@@ -56,11 +57,12 @@ from mlporter.bundle.replacing import (
     remove_bundle,
     take_place,
 )
+from mlporter.bundle.tables.layers import LayeredTables, replaced_batches
 from mlporter.bundle.tables.parts import PartWriter
-from mlporter.bundle.tables.read_parts import read_table
+from mlporter.bundle.tables.read_parts import PartsInFolder
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.bundle.tables.secret_rows import SecretCounter, has_secrets
-from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT
+from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS, LEFT_OUT, REPLACED
 from mlporter.errors import MlporterError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -71,14 +73,47 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from typing_extensions import Self
 
+    from mlporter.bundle.blobs import Stored
+    from mlporter.bundle.documents.manifest import PartEntry
     from mlporter.bundle.documents.summary import OwnedFiles
+    from mlporter.bundle.tables.read_parts import PartFiles
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Description
 
-__all__ = ["BundleWriter", "ManifestInfo", "Mode"]
+__all__ = ["BundleWriter", "Contents", "Earlier", "ManifestInfo", "Mode"]
 
 _WORKSPACES_SHOWN = 200
+
+
+class Contents(Protocol):
+    """Where file contents go: the blobs of a bundle, or a pool of many."""
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether a content is there."""
+
+    def add(self, stream: BinaryIO) -> Stored:
+        """Take a content."""
+
+    def sync(self) -> None:
+        """Make all contents durable."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a bundle is written upon: an earlier one, whose parts and contents are reused.
+
+    Attributes:
+        entries: Its tables.
+        tables: Reads them.
+        files: Where its parts are.
+        known: The SHA-256 (hex) of a file that it holds, if the source's is known to be the same.
+    """
+
+    entries: Mapping[str, TableEntry]
+    tables: LayeredTables
+    files: PartFiles
+    known: Callable[[ArtifactFile], str | None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -117,11 +152,20 @@ class BundleWriter:
     `finish`, the directory stays as it is: an unfinished bundle, which "resume" continues.
     """
 
-    def __init__(
-        self, path: Path, lock: BundleLock, source: str, *, resume: bool, blobs: BlobStore | None
+    def __init__(  # noqa: PLR0913 -- as `create`
+        self,
+        path: Path,
+        lock: BundleLock,
+        source: str,
+        *,
+        resume: bool,
+        blobs: Contents | None,
+        earlier: Earlier | None = None,
     ) -> None:
         """Use `create`."""
         self.path = path
+        self._earlier = earlier
+        self._replaced: dict[str, dict[int, set[str]]] = {}
         self._replaces: Path | None = None
         self._untouched: Untouched | None = None
         self._lock = lock
@@ -142,7 +186,17 @@ class BundleWriter:
                 "CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID"
             )
             stack.callback(self._named.close)
+            self._stamps = None if blobs is None else self._scratch_of_stamps(stack)
             self._stack = stack.pop_all()
+
+    @staticmethod
+    def _scratch_of_stamps(stack: ExitStack) -> Scratch:
+        stamps = Scratch(
+            "CREATE TABLE stamps (kind TEXT, id TEXT, path TEXT, stamp TEXT,"
+            " PRIMARY KEY (kind, id, path)) WITHOUT ROWID"
+        )
+        stack.callback(stamps.close)
+        return stamps
 
     @classmethod
     def create(
@@ -151,7 +205,8 @@ class BundleWriter:
         mode: Mode = "new",
         *,
         source: str = "",
-        blobs: BlobStore | None = None,
+        blobs: Contents | None = None,
+        earlier: Earlier | None = None,
     ) -> BundleWriter:
         """Lock a directory and begin, go on with or begin again a bundle in it.
 
@@ -161,7 +216,8 @@ class BundleWriter:
                 bundle, or begins. "restart" removes an unfinished bundle in it first; a finished
                 one is replaced by `finish`, and is there whole until then.
             source: The redacted address of what is exported; "resume" insists on the same.
-            blobs: A pool that holds the blobs of many bundles; else they lie in the bundle.
+            blobs: A pool that holds the contents of many bundles; else they lie in the bundle.
+            earlier: An earlier bundle over the same pool, for `keep_table` and `write_layer`.
 
         Raises:
             RefusedError: the directory is used otherwise; nothing was changed.
@@ -177,7 +233,8 @@ class BundleWriter:
             make_folder(root)
             lock.acquire()
             prepare(root, mode)
-            writer = cls(root, lock, source, resume=mode == "resume", blobs=blobs)
+            resume = mode == "resume"
+            writer = cls(root, lock, source, resume=resume, blobs=blobs, earlier=earlier)
             stack.pop_all()
         writer._replaces, writer._untouched = replaces, untouched
         return writer
@@ -204,6 +261,39 @@ class BundleWriter:
         self._written[table.name] = table
         return self._tables[table.name].rows
 
+    def keep_table(self, table: Table) -> int:
+        """Take a table as the earlier bundle has it; returns how many rows it has."""
+        earlier = self._need_earlier()
+        self._tables[table.name] = entry = earlier.entries[table.name]
+        self._written[table.name] = table
+        self._replaced[table.name] = dict(earlier.tables.owners(table.name))
+        return entry.rows
+
+    def write_layer(
+        self, table: Table, batches: Iterable[pa.RecordBatch], owners: Iterable[str], rows: int
+    ) -> int:
+        """Write all rows of some owners, upon those that the earlier bundle has of others.
+
+        Args:
+            table: Which.
+            batches: The rows, sorted strictly by the table's key.
+            owners: Whose rows they are, as `owner_names` has it; those that have none any more too.
+            rows: How many rows the table has in all.
+        """
+        earlier = self._need_earlier()
+        below = earlier.entries[table.name]
+        parts = PartWriter(self.path, table, first=len(below.parts)).write(batches)
+        self._tables[table.name] = entry = table_entry(table, parts, below, rows)
+        self._written[table.name] = table
+        replaced = dict(earlier.tables.owners(table.name))
+        self._replaced[table.name] = replaced | {entry.layers: set(owners)}
+        return rows
+
+    def _need_earlier(self) -> Earlier:
+        if self._earlier is None:
+            raise MlporterError("there is no earlier bundle to build upon", subject=str(self.path))
+        return self._earlier
+
     def add_file(
         self, file: ArtifactFile, opener: Callable[[], AbstractContextManager[BinaryIO]]
     ) -> ArtifactFile:
@@ -215,14 +305,22 @@ class BundleWriter:
             UnreachableError: the disk is full or fails. What `opener` and reading raise is passed
                 on; nothing is kept then.
         """
-        known = self._journal.known(file)
+        known = self._journal.known(file) or (self._earlier.known(file) if self._earlier else None)
         if known and self._blobs.has(known, file.size):
+            self._note_stamp(file)
             return replace(file, sha256=known)
         with opener() as stream:
             stored = self._blobs.add(stream)
         self._journal.copied(file, stored.sha256, stored.size)
+        if stored.size == file.size:
+            self._note_stamp(file)
         whose = file.owner_kind, file.owner_id
         return ArtifactFile(*whose, file.path, stored.size, stored.sha256, file.token, file.stamp)
+
+    def _note_stamp(self, file: ArtifactFile) -> None:
+        if self._stamps is not None and file.stamp:
+            row = (file.owner_kind, file.owner_id, file.path, file.stamp)
+            self._stamps.run("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?)", *row)
 
     def write_artifacts(self, files: Iterable[ArtifactFile]) -> int:
         """Write the rows of the table ``artifacts``: files that `add_file` returned, sorted.
@@ -248,6 +346,7 @@ class BundleWriter:
         if ARTIFACTS.name not in self._tables:
             self.write_artifacts(())
         self.write_table(LEFT_OUT, self._left_out.batches())
+        self._write_reuse()
         self._blobs.sync()
         if self.resumed:
             self._remove_stale()
@@ -268,8 +367,16 @@ class BundleWriter:
             self._lock.remove()
         return manifest
 
+    def _write_reuse(self) -> None:
+        """Write what the next bundle over the same pool will want to know."""
+        if self._stamps is not None:
+            rows = self._stamps.rows("SELECT * FROM stamps ORDER BY kind, id, path")
+            self.write_table(FILE_STAMPS, batches_of(rows, FILE_STAMPS.schema))
+        if any(self._replaced.values()):
+            self.write_table(REPLACED, replaced_batches(self._replaced))
+
     def _replace(self, root: Path) -> None:
-        check_built(self.path, self._blobs)
+        check_built(self.path, BlobStore(self.path / BLOBS))
         if os.name == "nt":  # no folder is renamed there while a file in it is open
             self._lock.remove()
         take_place(self.path, root)
@@ -327,8 +434,10 @@ class BundleWriter:
         )
 
     def _read(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-        parts = self._tables[table].parts
-        return read_table(self.path, self._written[table], parts, columns)
+        files = _Staged(self.path, self._earlier.files if self._earlier else None)
+        reader = LayeredTables(files, self._tables)
+        reader.replaced = self._replaced
+        return reader.read(self._written[table], columns)
 
     def _write_lines(self, path: SummaryPath, lines: Iterable[str]) -> SummaryEntry:
         with disk_errors(self.path / path):
@@ -344,7 +453,7 @@ class BundleWriter:
         blobs = self._named.one("SELECT count(*), coalesce(sum(size), 0) FROM named")
         return Manifest(
             format=FORMAT,
-            format_version=FORMAT_VERSION,
+            format_version=PACKED_VERSION if self._stamps is not None else FORMAT_VERSION,
             bundle_id=str(uuid.uuid4()),
             created_by=CreatedBy(mlporter=info.mlporter, mlflow=info.mlflow),
             schema_revision=source.revision,
@@ -394,3 +503,17 @@ class BundleWriter:
             if (self.path / name).is_dir():
                 with disk_errors(self.path / name):
                     sync_folder(self.path / name)
+
+
+class _Staged:
+    """Parts that were written just now, or that an earlier bundle has."""
+
+    def __init__(self, root: Path, earlier: PartFiles | None) -> None:
+        self.root = root
+        self._earlier = earlier
+
+    def open(self, part: PartEntry) -> BinaryIO:
+        """The file of a part."""
+        if self._earlier is not None and not (self.root / part.path).is_file():
+            return self._earlier.open(part)
+        return PartsInFolder(self.root).open(part)

@@ -81,6 +81,14 @@ class Output(Protocol):
     def told(self, data: dict[str, Any], blocks: Iterable[RenderableType]) -> None:
         """How a command that runs others ended: the object for programs, the text for people."""
 
+    def finished(
+        self,
+        data: dict[str, Any],
+        blocks: Iterable[RenderableType],
+        when_quiet: Iterable[RenderableType],
+    ) -> None:
+        """How a command ended: the object for programs, the text for people, or what -q leaves."""
+
     def round_done(self, data: dict[str, Any], line: str) -> None:
         """How a round of `--watch` ended: a line, for programs and for people."""
 
@@ -174,6 +182,15 @@ class ConsoleOutput:
         """The text."""
         self._print(self._results, blocks)
 
+    def finished(
+        self,
+        data: dict[str, Any],  # noqa: ARG002 -- it is for programs
+        blocks: Iterable[RenderableType],
+        when_quiet: Iterable[RenderableType],
+    ) -> None:
+        """The text."""
+        self._print(self._messages, when_quiet if self._quiet else blocks)
+
     def round_done(self, data: dict[str, Any], line: str) -> None:  # noqa: ARG002 -- as above
         """The line."""
         self._print(self._results, [Text(visible(line))])
@@ -258,6 +275,15 @@ class JsonOutput:
         self,
         data: dict[str, Any],
         blocks: Iterable[RenderableType],  # noqa: ARG002 -- it is for people
+    ) -> None:
+        """The object."""
+        self._object(data)
+
+    def finished(
+        self,
+        data: dict[str, Any],
+        blocks: Iterable[RenderableType],  # noqa: ARG002 -- it is for people
+        when_quiet: Iterable[RenderableType],  # noqa: ARG002
     ) -> None:
         """The object."""
         self._object(data)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["include_table_option", "merge_options", "orphans_option", "selection_options"]
-__all__ += ["sync_options", "transfer_options", "watch_option"]
+__all__ += ["seconds", "sync_options", "transfer_options", "watch_option"]
 
 _Decorator: TypeAlias = "Callable[[Callable[..., int]], Callable[..., int]]"
 
@@ -158,7 +158,7 @@ _SELECTION: dict[str, dict[str, Any]] = {
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def _seconds(
+def seconds(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> float | None:
     """Seconds, from a number with a unit: ``30s``, ``5m``, ``1h``."""
@@ -180,7 +180,7 @@ def watch_option(command: AnyCommand) -> AnyCommand:
     return click.option(
         "--watch",
         metavar="INTERVAL",
-        callback=_seconds,
+        callback=seconds,
         help="Do it again every INTERVAL (30s, 5m, 1h) until stopped, with a line a round.",
     )(command)
 

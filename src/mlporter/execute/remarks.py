@@ -66,6 +66,15 @@ class Remarks:
             if index >= 0 and _may_have_nul(batch.column(index)):
                 self._take_nuls(self._tables[table], name, batch)
 
+    def take_keys(self, table: str, batch: pa.RecordBatch) -> None:
+        """Look at whose rows of a table are there, where these themselves are not read.
+
+        Each column of the batch that is not one of the table's is passed over.
+        """
+        needed = self.needed(self._tables[table])
+        if set(needed) <= set(batch.schema.names):
+            self._references.take(table, batch.select(list(needed)))
+
     def _take_nuls(self, table: Table, name: str, batch: pa.RecordBatch) -> None:
         secret = table.by_name[name].secret
         for row in marked(pc.match_substring(batch[name], "\0")):

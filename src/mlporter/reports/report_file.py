@@ -10,6 +10,7 @@ from mlporter.bundle.folder.atomic import disk_errors, write_atomic
 from mlporter.bundle.folder.layout import MANIFEST, SUMS
 from mlporter.errors import UnreachableError, UsageError
 from mlporter.reports.mark import GENERATOR
+from mlporter.repository.layout import REPOSITORY, SNAPSHOTS
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["check_report_file", "write_report"]
 
 _BEGINNING = 1024
+_OURS = ((MANIFEST, SUMS), (REPOSITORY, SNAPSHOTS))
+"""What a bundle and a repository have in their folders."""
 
 
 def check_report_file(file: str | PathLike[str] | None) -> Path | None:
@@ -41,9 +44,9 @@ def check_report_file(file: str | PathLike[str] | None) -> Path | None:
             hint="--html names a new file, or an earlier report",
         )
     for outer in (folder, *folder.parents):
-        if (outer / MANIFEST).is_file() and (outer / SUMS).is_file():
+        if any(all((outer / name).exists() for name in names) for names in _OURS):
             raise UsageError(
-                "a report does not belong into a bundle",
+                "a report does not belong into a bundle or a repository",
                 subject=str(path),
                 hint="name a file outside of it",
             )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.layout import BLOBS, what_is_wrong
 from mlporter.bundle.folder.state import check_finished
-from mlporter.bundle.tables.read_parts import read_table
+from mlporter.bundle.tables.layers import LayeredTables
+from mlporter.bundle.tables.read_parts import PartsInFolder
 from mlporter.catalogue import BY_NAME, TABLES, USER_TABLES
 from mlporter.catalogue.found import found_note, in_order
 from mlporter.catalogue.tables.own import ARTIFACTS, UNKNOWN_FIELDS
@@ -25,11 +26,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.tables.read_parts import PartFiles
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Among, Keep, Report
 
 __all__ = ["BundleSource"]
+
+
+class ReadableContents(Protocol):
+    """File contents by their SHA-256: the blobs of a bundle, or the pool of a repository."""
+
+    def open(self, sha256: str, size: int | None = None) -> BinaryIO:
+        """A content for reading, checked as it is read."""
 
 
 class BundleSource:
@@ -51,13 +60,20 @@ class BundleSource:
             BundleDamagedError: its manifest is not what the format says.
             UnsupportedError: it is of a later format version.
         """
-        self.path = Path(path)
-        check_finished(self.path)
-        self.manifest: Manifest = load_manifest(self.path)
-        if blobs is None and (self.path / BLOBS).is_symlink():
-            raise BundleDamagedError(f"{BLOBS} is a symbolic link", subject=str(self.path))
-        self._blobs = blobs or BlobStore(self.path / BLOBS)
-        self._tables = {name: entry.table(name) for name, entry in self.manifest.tables.items()}
+        folder = Path(path)
+        check_finished(folder)
+        manifest = load_manifest(folder)
+        if blobs is None and (folder / BLOBS).is_symlink():
+            raise BundleDamagedError(f"{BLOBS} is a symbolic link", subject=str(folder))
+        self._use(manifest, PartsInFolder(folder), blobs or BlobStore(folder / BLOBS))
+
+    def _use(self, manifest: Manifest, files: PartFiles, contents: ReadableContents) -> None:
+        """Read what a manifest names, wherever it is."""
+        self.path = files.root
+        self.manifest = manifest
+        self._contents = contents
+        self._tables = {name: entry.table(name) for name, entry in manifest.tables.items()}
+        self._reader = LayeredTables(files, manifest.tables)
 
     @property
     def description(self) -> Description:
@@ -103,11 +119,11 @@ class BundleSource:
             BundleDamagedError: a part is not what the manifest says.
             UnreachableError: a part cannot be read.
         """
-        entry, parts = self._tables[table], self.manifest.tables[table].parts
+        entry = self._tables[table]
         if among is None:
-            return read_table(self.path, entry, parts, columns)
+            return self._reader.read(entry, columns)
         wanted = columns_with(entry, columns, among)
-        return rows_among(read_table(self.path, entry, parts, wanted), columns, among)
+        return rows_among(self._reader.read(entry, wanted), columns, among)
 
     def unknown_fields(self) -> Iterator[pa.RecordBatch]:
         """What the export kept of a newer server's answers."""
@@ -144,7 +160,7 @@ class BundleSource:
                 what its name says.
             UnreachableError: it cannot be read.
         """
-        return self._blobs.open(file.sha256 or file.token, file.size)
+        return self._contents.open(file.sha256 or file.token, file.size)
 
     def losses(self) -> Iterator[LeftOut]:
         """Nothing: what the export could not give is in the table ``left_out``."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "open_source"]
 
 
-def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
+def open_source(  # noqa: C901, PLR0913 -- what a caller may ask for, by keyword
     address: Address | str,
     *,
     uri_map: tuple[str, ...] = (),
@@ -81,6 +81,10 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     def opened(place: Address, *, orphans: bool) -> Source:
         if place.kind is AddressKind.BUNDLE:
             return _open_bundle(place, dedupe=dedupe)
+        if place.kind is AddressKind.SNAPSHOT:
+            return _open_snapshot(place)
+        if place.kind is AddressKind.REPOSITORY:
+            raise _no_one_registry(place)
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
                 place, uri_map, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
@@ -164,6 +168,31 @@ def _open_bundle(place: Address, *, dedupe: bool) -> Source:
         source = BundleSource(bundle_address(place))
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
     return Deduplicated(source) if dedupe and not has_keys else source
+
+
+def _no_one_registry(place: Address) -> UsageError:
+    typed = place.as_typed.rstrip("/")
+    if place.path is None:
+        return UsageError(
+            "is object storage, and names no snapshot",
+            subject=str(place),
+            hint=f"of a repository: {typed}@latest; where only artifacts are left: "
+            f"mlporter rebuild {typed} TARGET",
+        )
+    return UsageError(
+        "is a repository of snapshots, not one registry",
+        subject=str(place),
+        hint=f"name a snapshot, such as {typed}/@latest; mlporter snapshots {typed} lists them",
+    )
+
+
+def _open_snapshot(place: Address) -> Source:
+    from mlporter.repository.repository import Repository  # noqa: PLC0415
+    from mlporter.stores.repository_places import identity_of, storage_of  # noqa: PLC0415
+    from mlporter.stores.snapshot_source import SnapshotSource  # noqa: PLC0415
+
+    repository = Repository.open(storage_of(place), identity_of(place))
+    return SnapshotSource(repository, place.snapshot)
 
 
 def _open_file_store(  # noqa: PLR0913 -- as `open_source`

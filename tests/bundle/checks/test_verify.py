@@ -126,8 +126,8 @@ def test_what_is_no_finished_bundle_cannot_be_verified(tmp_path, bundle):
 
 def test_a_later_format_is_refused(bundle):
     text = (bundle / MANIFEST).read_text()
-    (bundle / MANIFEST).write_text(text.replace("format_version: 1", "format_version: 2"))
-    with pytest.raises(UnsupportedError, match="bundle format 2"):
+    (bundle / MANIFEST).write_text(text.replace("format_version: 1", "format_version: 3"))
+    with pytest.raises(UnsupportedError, match="bundle format 3"):
         verify_bundle(bundle)
 
 

@@ -106,8 +106,8 @@ def test_a_missing_field_is_refused(value, missing):
 def test_a_later_format_is_refused_naming_who_reads_it(value):
     value["created_by"]["mlporter"] = "9.1.0"
     with pytest.raises(UnsupportedError) as caught:
-        parse_manifest(changed(value, ("format_version",), 2))
-    assert "bundle format 2; this release reads format 1" in str(caught.value)
+        parse_manifest(changed(value, ("format_version",), 3))
+    assert "bundle format 3; this release reads formats up to 2" in str(caught.value)
     assert caught.value.hint is not None
     assert "mlporter 9.1.0" in caught.value.hint
     assert caught.value.exit_code == 4
@@ -116,7 +116,7 @@ def test_a_later_format_is_refused_naming_who_reads_it(value):
 def test_the_maker_of_a_later_format_is_not_trusted(value):
     value["created_by"]["mlporter"] = "\x1b[2J rm -rf"
     with pytest.raises(UnsupportedError) as caught:
-        parse_manifest(changed(value, ("format_version",), 2))
+        parse_manifest(changed(value, ("format_version",), 3))
     assert caught.value.hint is not None
     assert "\x1b" not in caught.value.hint
 

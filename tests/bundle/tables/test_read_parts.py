@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlporter.bundle.documents.manifest import PartEntry
 from mlporter.bundle.folder.layout import part_path
-from mlporter.bundle.tables.read_parts import BATCH_ROWS, read_part, read_table
+from mlporter.bundle.tables.read_parts import BATCH_ROWS, PartsInFolder, read_part, read_table
 from mlporter.catalogue.types import Column, Table
 from mlporter.errors import BundleDamagedError
 
@@ -42,7 +42,7 @@ def entry(path, rows):
 
 
 def read(root, part, columns=None):
-    return list(read_part(root, TABLE, part, columns))
+    return list(read_part(PartsInFolder(root), TABLE, part, columns))
 
 
 def test_columns_come_in_the_order_asked_for(tmp_path):
@@ -90,7 +90,7 @@ def test_a_changed_byte_is_found_before_anything_is_decoded(tmp_path):
     path = tmp_path / part.path
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(BundleDamagedError, match="does not have the SHA-256"):
-        next(read_part(tmp_path, TABLE, part))
+        next(read_part(PartsInFolder(tmp_path), TABLE, part))
 
 
 def test_a_truncated_part_is_refused_by_its_size(tmp_path):
@@ -154,7 +154,7 @@ def test_a_small_file_cannot_fill_the_memory(tmp_path):
     def read_all():
         seen.extend(
             (batch.num_rows, pa.total_allocated_bytes() - before)
-            for batch in read_part(tmp_path, TABLE, part)
+            for batch in read_part(PartsInFolder(tmp_path), TABLE, part)
         )
 
     with pytest.raises(BundleDamagedError, match="a row group is larger than the format allows"):
@@ -174,14 +174,16 @@ def test_a_forged_part_is_read_or_refused_and_nothing_else(tmp_path_factory, dat
         content[at] = data.draw(st.integers(0, 255))
     (root / part.path).write_bytes(content)
     with contextlib.suppress(BundleDamagedError):
-        for batch in read_part(root, TABLE, entry(root / part.path, 50)):
+        for batch in read_part(PartsInFolder(root), TABLE, entry(root / part.path, 50)):
             batch.validate(full=True)
             assert batch.schema == TABLE.schema
 
 
 def test_parts_are_read_one_after_the_other(tmp_path):
     part = put(tmp_path, [{"id": 1}])
-    batches = read_table(tmp_path, TABLE, [part, part.model_copy(update={"sha256": "0" * 64})])
+    batches = read_table(
+        PartsInFolder(tmp_path), TABLE, [part, part.model_copy(update={"sha256": "0" * 64})]
+    )
     assert next(batches).num_rows == 1
     with pytest.raises(BundleDamagedError):
         next(batches)

@@ -72,7 +72,7 @@ def test_anything_without_a_scheme_is_a_directory(text):
         ("mssql+pyodbc://host/db", UnsupportedError),
         ("databricks-uc", UnsupportedError),
         ("file://otherhost/srv/mlruns", UnsupportedError),
-        ("s3://bucket/backup", UnsupportedError),
+        ("hdfs://host/backup", UnsupportedError),
     ],
 )
 def test_other_addresses_are_refused_with_a_hint(text, kind):

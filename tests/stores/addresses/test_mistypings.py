@@ -34,7 +34,7 @@ from mlporter.stores.addresses.address import AddressKind, parse_address
         ("data/new.sqlite3", "sqlite:///data/new.sqlite3"),
         ("runs:/abc/model", "--run"),
         ("models:/m/1", "--model"),
-        ("s3://bucket/root", "mlporter rebuild s3://bucket/root TARGET"),
+        ("hdfs://bucket/root", "mlporter rebuild hdfs://bucket/root TARGET"),
         ("http://host:port", "http://host:5000"),
         ("http://host:99999", "http://host:5000"),
         ("http:///x", "http://host:5000"),

@@ -40,7 +40,9 @@ class VerifyReport:
     ``more`` counts the problems after the first 10,000, which are not listed. ``files`` are rows of
     the table ``artifacts``; ``blobs`` are blobs found, ``blobs_read`` those whose content was read;
     ``bytes_read`` counts contents of parts and blobs. ``told`` counts references that had no row
-    at the source either, as the export said: no damage; ``told_first`` names the first.
+    at the source either, as the export said: no damage; ``told_first`` names the first. Of a
+    repository ``snapshots`` were looked at, and ``unreferenced`` objects belong to none of them,
+    as a backup that was killed or a snapshot that was forgotten leaves them: no damage either.
     """
 
     address: str
@@ -58,6 +60,9 @@ class VerifyReport:
     bytes_read: int = 0
     told: int = 0
     told_first: list[str] = field(default_factory=list)
+    snapshots: int = 0
+    unreferenced: int = 0
+    unreferenced_bytes: int = 0
     _bytes_expected: int = 0
 
     @property
@@ -83,7 +88,9 @@ class VerifyReport:
                 "blobs": self.blobs,
                 "blobs_read": self.blobs_read,
                 "bytes_read": self.bytes_read,
+                **({"snapshots": self.snapshots} if self.snapshots else {}),
             },
+            **({"unreferenced": self.unreferenced} if self.unreferenced else {}),
         }
 
     def add(self, path: str, what: str, detail: str) -> None:

@@ -17,13 +17,22 @@ from mlporter.bundle.folder.layout import (
     FORMAT_VERSION,
     MANIFEST,
     MAX_MANIFEST_BYTES,
+    PACKED_VERSION,
     SUMMARIES,
     part_path,
 )
 from mlporter.bundle.tables.parts import TYPES, Part
 from mlporter.catalogue import known_table
 from mlporter.catalogue.tables.columns import looks_secret
-from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS
+from mlporter.catalogue.tables.own import (
+    ARTIFACTS,
+    CONTENTS,
+    FILE_STAMPS,
+    LEFT_OUT,
+    POINT_MARKS,
+    REPLACED,
+    UNKNOWN_FIELDS,
+)
 from mlporter.catalogue.types import Column, Kind, Place, Reference, Table
 from mlporter.errors import BundleDamagedError, UnsupportedError
 
@@ -55,7 +64,18 @@ __all__ = [
 
 _Thing = TypeVar("_Thing")
 
-OWN_TABLES = {table.name: table for table in (ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS)}
+OWN_TABLES = {
+    table.name: table
+    for table in (
+        ARTIFACTS,
+        LEFT_OUT,
+        UNKNOWN_FIELDS,
+        CONTENTS,
+        FILE_STAMPS,
+        POINT_MARKS,
+        REPLACED,
+    )
+}
 """The tables that are ours, and not MLflow's."""
 
 _NEEDED = {ARTIFACTS.name, LEFT_OUT.name}
@@ -93,19 +113,25 @@ class ReferenceEntry(_Entry):
 
 
 class PartEntry(_Entry):
-    """A part: path relative to the bundle, rows, bytes on disk, SHA-256 of the file."""
+    """A part: path relative to the bundle, rows, bytes on disk, SHA-256 of the file.
+
+    ``layer`` is above 0 for rows that came later, in a snapshot: they replace all rows of their
+    owners in the layers below, as the table ``replaced`` says.
+    """
 
     path: str
     rows: Annotated[int, Field(ge=1, le=2**62)]
     bytes: Annotated[int, Field(ge=1, le=2**62)]
     sha256: Hash
+    layer: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 class TableEntry(_Entry):
     """A table: its rows and bytes (the sums over its parts), key, columns and parts in order.
 
     ``references`` are those that the catalogue of the release that wrote it does not know, and
-    ``places`` such columns that hold artifact URIs.
+    ``places`` such columns that hold artifact URIs. With ``layers`` above 0, ``rows`` are those
+    that are left: see `mlporter.bundle.tables.layers`.
     """
 
     kind: str
@@ -117,6 +143,7 @@ class TableEntry(_Entry):
     references: tuple[ReferenceEntry, ...] = Field(default=(), strict=False)
     places: tuple[Name, ...] = Field(default=(), strict=False)
     parts: tuple[PartEntry, ...] = Field(default=(), strict=False)
+    layers: Annotated[int, Field(ge=0, le=1000)] = 0
 
     @model_validator(mode="after")
     def _adds_up(self) -> TableEntry:
@@ -129,7 +156,12 @@ class TableEntry(_Entry):
             fits = len(found.columns) == len(found.targets) > 0
             _require(fits and set(found.columns) <= set(names), "a reference has other columns")
         _require(all(c.type in TYPES for c in self.columns), "a column has an unknown type")
-        _require(sum(part.rows for part in self.parts) == self.rows, "rows are not those of parts")
+        rows = sum(part.rows for part in self.parts)
+        layers = [part.layer for part in self.parts]
+        fits = rows >= self.rows if self.layers else rows == self.rows
+        _require(fits, "rows are not those of parts")
+        in_order = layers == sorted(layers) and max(layers, default=0) <= self.layers
+        _require(in_order, "layers are not in order")
         total = sum(part.bytes for part in self.parts)
         _require(total == self.bytes, "bytes are not those of parts")
         return self
@@ -226,7 +258,7 @@ class Manifest(_Entry):
     """
 
     format: Literal["mlporter-bundle"]
-    format_version: Literal[1]
+    format_version: Literal[1, 2]
     bundle_id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     created_by: CreatedBy
     schema_revision: str
@@ -254,6 +286,8 @@ class Manifest(_Entry):
                 continue
             right = self.tables[name].table(name).schema == table.schema
             _require(right and self.tables[name].key == table.key, f"{name} has other columns")
+        layered = any(entry.layers for entry in self.tables.values())
+        _require(self.format_version > 1 or not layered, "format 1 has no layers")
         paths = tuple(summary.path for summary in self.summaries)
         _require(paths == SUMMARIES, "summaries are not experiments.yaml and models.yaml")
         return self
@@ -268,8 +302,25 @@ def _is_ours(manifest: Manifest, name: str) -> bool:
     return manifest.tables[name].kind == Kind.OWN.value
 
 
-def table_entry(table: Table, parts: list[Part]) -> TableEntry:
-    """The manifest's entry for a table as it was written."""
+def table_entry(
+    table: Table, parts: list[Part], below: TableEntry | None = None, rows: int | None = None
+) -> TableEntry:
+    """The manifest's entry for a table as it was written.
+
+    Args:
+        table: Which.
+        parts: The parts that were written.
+        below: The table as an earlier snapshot has it, which they are a layer upon.
+        rows: How many rows the table has in all, if there are any below.
+    """
+    layer = below.layers + 1 if below else 0
+    entries = (
+        *(below.parts if below else ()),
+        *(
+            PartEntry(path=p.path, rows=p.rows, bytes=p.bytes, sha256=p.sha256, layer=layer)
+            for p in parts
+        ),
+    )
     known = known_table(table.name, table.kind.value) or _own_table(table.name, table.kind.value)
     columns = tuple(
         ColumnEntry(
@@ -282,8 +333,8 @@ def table_entry(table: Table, parts: list[Part]) -> TableEntry:
     )
     return TableEntry(
         kind=table.kind.value,
-        rows=sum(part.rows for part in parts),
-        bytes=sum(part.bytes for part in parts),
+        rows=sum(part.rows for part in parts) if rows is None else rows,
+        bytes=sum(part.bytes for part in entries),
         key=table.key,
         unknown=known is None,
         columns=columns,
@@ -293,9 +344,8 @@ def table_entry(table: Table, parts: list[Part]) -> TableEntry:
             if known is None or r not in known.references
         ),
         places=tuple(p.column for p in table.places if known is None or p not in known.places),
-        parts=tuple(
-            PartEntry(path=p.path, rows=p.rows, bytes=p.bytes, sha256=p.sha256) for p in parts
-        ),
+        parts=entries,
+        layers=layer,
     )
 
 
@@ -307,13 +357,20 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     if not fields["secrets"]:
         del fields["secrets"]
     for table in fields["tables"].values():
-        for entry in (table, *table["columns"]):
-            if not entry["unknown"]:
-                del entry["unknown"]
-        for name in ("references", "places"):
-            if not table[name]:
-                del table[name]
+        _leave_out_what_says_nothing(table)
     return "".join(emit(fields)).encode()
+
+
+def _leave_out_what_says_nothing(table: dict[str, Any]) -> None:
+    for entry in (table, *table["columns"]):
+        if not entry["unknown"]:
+            del entry["unknown"]
+    for name in ("references", "places", "layers"):
+        if not table[name]:
+            del table[name]
+    for part in table["parts"]:
+        if not part["layer"]:
+            del part["layer"]
 
 
 def load_manifest(root: Path) -> Manifest:
@@ -348,14 +405,14 @@ def parse_manifest(data: bytes, where: str = MANIFEST) -> Manifest:
 
 def _check_version(value: dict[str, Any], where: str) -> None:
     version = value.get("format_version")
-    if version == FORMAT_VERSION and type(version) is int:
+    if version in {FORMAT_VERSION, PACKED_VERSION} and type(version) is int:
         return
     if type(version) is not int or version < 1:
         raise BundleDamagedError("format_version is not a positive number", subject=where)
     maker = value.get("created_by")
     release = str(maker.get("mlporter", "")) if isinstance(maker, dict) else ""
     named = f"mlporter {release}" if re.fullmatch(r"[0-9A-Za-z.+!-]{1,40}", release) else "another"
-    message = f"bundle format {version}; this release reads format {FORMAT_VERSION}"
+    message = f"bundle format {version}; this release reads formats up to {PACKED_VERSION}"
     hint = f"it was written by {named}; use that release: pip install --upgrade mlporter"
     raise UnsupportedError(message, subject=where, hint=hint)
 

@@ -1,4 +1,4 @@
-"""Names and limits of bundle format 1: the constants of docs/bundle-format.md, in one place."""
+"""Names and limits of bundles: the constants of docs/bundle-format.md, in one place."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = [
     "MAX_MANIFEST_BYTES",
     "MODELS",
     "OWNER",
+    "PACKED_VERSION",
     "PARTS_PER_SIZE",
     "PART_BYTES",
     "PART_PATH",
@@ -46,6 +47,8 @@ __all__ = [
 
 FORMAT: Final = "mlporter-bundle"
 FORMAT_VERSION: Final = 1
+PACKED_VERSION: Final = 2
+"""Bundles whose small files are in packs, and snapshots, whose tables may have layers."""
 
 MANIFEST: Final = "manifest.yaml"
 EXPERIMENTS: Final = "experiments.yaml"

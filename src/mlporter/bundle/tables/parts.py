@@ -72,8 +72,8 @@ class PartWriter:
     row group and one incoming batch.
     """
 
-    def __init__(self, root: Path, table: Table, *, private: bool = False) -> None:
-        """Write parts of `table` below `root`, the bundle's directory.
+    def __init__(self, root: Path, table: Table, *, private: bool = False, first: int = 0) -> None:
+        """Write parts of `table` below `root`, the bundle's directory, numbered from `first` on.
 
         With `private` nobody but their owner can read them.
 
@@ -85,6 +85,7 @@ class PartWriter:
         self._order = OrderCheck(table.key, repeats=table.repeats)
         self._parts: list[Part] = []
         self._private = private
+        self._first = first
         self._open: _OpenPart | None = None
         self._run: pa.Array | None = None
         self._folder = (root / part_path(table.name, 0)).parent
@@ -149,7 +150,7 @@ class PartWriter:
 
     def _close_part(self) -> None:
         if self._open:
-            path = part_path(self._table.name, len(self._parts))
+            path = part_path(self._table.name, self._first + len(self._parts))
             self._parts.append(self._open.close(self._root, path))
             self._open = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlporter.bundle.documents.manifest import PartEntry
     from mlporter.catalogue.types import Table
 
-__all__ = ["BATCH_ROWS", "decode_part", "read_part", "read_table"]
+__all__ = ["BATCH_ROWS", "PartFiles", "PartsInFolder", "decode_part", "read_part", "read_table"]
 
 BATCH_ROWS = 16_384
 """The most rows of a batch."""
@@ -31,19 +31,53 @@ _METADATA_LIMIT = 64 * 2**20
 _METADATA_ITEMS = 1_000_000
 
 
+class PartFiles(Protocol):
+    """Where the files of parts are."""
+
+    @property
+    def root(self) -> Path:
+        """The place, for what is said of it."""
+
+    def open(self, part: PartEntry) -> BinaryIO:
+        """The file of a part, which can be sought in; its size is right.
+
+        Raises:
+            BundleDamagedError: it is missing, or of another size.
+            UnreachableError: it cannot be read.
+        """
+
+
+class PartsInFolder:
+    """Parts at their paths below a folder: those of a bundle."""
+
+    def __init__(self, root: Path) -> None:
+        """Read below `root`."""
+        self.root = root
+
+    def open(self, part: PartEntry) -> BinaryIO:
+        """The file of a part."""
+        file = open_inside(self.root, part.path)
+        try:
+            check_size(self.root, part.path, file, part.bytes)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
 def read_table(
-    root: Path,
+    files: PartFiles,
     table: Table,
     parts: Iterable[PartEntry],
     columns: tuple[str, ...] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a table in order, in batches of bounded size; see `read_part`."""
     for part in parts:
-        yield from read_part(root, table, part, columns)
+        yield from read_part(files, table, part, columns)
 
 
 def read_part(
-    root: Path, table: Table, part: PartEntry, columns: tuple[str, ...] | None = None
+    files: PartFiles, table: Table, part: PartEntry, columns: tuple[str, ...] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one part, with the schema of `table` or those `columns` of it.
 
@@ -52,8 +86,8 @@ def read_part(
             or it holds more than the format allows.
         UnreachableError: it cannot be read.
     """
-    with open_inside(root, part.path) as file:
-        check_size(root, part.path, file, part.bytes)
+    root = files.root
+    with files.open(part) as file:
         with disk_errors(root / part.path, "read"):
             found = hash_stream(file)
             file.seek(0)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from mlporter.catalogue.types import Column, Kind, Table
 
 __all__ = ["ARTIFACTS", "LEFT_OUT", "OWNER_KINDS", "OWNER_TABLES", "UNKNOWN_FIELDS"]
-__all__ += ["owner_key", "skill_owner_id"]
+__all__ += ["CONTENTS", "FILE_STAMPS", "POINT_MARKS", "REPLACED", "owner_key", "skill_owner_id"]
 
 OWNER_KINDS = (
     "logged_model",
@@ -111,3 +111,56 @@ UNKNOWN_FIELDS = Table(
 The row is named by its table and its key (a JSON list), the field by its path in the answer, such
 as ``info.priority``; inside of lists, the element in brackets: ``data.params[lr].unit``.
 """
+
+CONTENTS = Table(
+    name="contents",
+    kind=Kind.OWN,
+    key=("sha256",),
+    columns=(
+        Column("sha256", pa.string(), nullable=False),
+        Column("pack", pa.string(), nullable=False),
+        Column("offset", pa.int64(), nullable=False),
+        Column("size", pa.int64(), nullable=False),
+    ),
+)
+"""Where file contents lie: the SHA-256 (hex) of each, that of its pack ("" for a blob of its own),
+where its bytes begin there, and how many they are."""
+
+FILE_STAMPS = Table(
+    name="file_stamps",
+    kind=Kind.OWN,
+    key=("owner_kind", "owner_id", "path"),
+    columns=(
+        Column("owner_kind", pa.string(), nullable=False),
+        Column("owner_id", pa.string(), nullable=False),
+        Column("path", pa.string(), nullable=False),
+        Column("stamp", pa.string(), nullable=False),
+    ),
+)
+"""By what an artifact file is known again at the source without being read: an ETag, or its size
+and its time of change."""
+
+POINT_MARKS = Table(
+    name="point_marks",
+    kind=Kind.OWN,
+    key=("run_uuid",),
+    columns=(
+        Column("run_uuid", pa.string(), nullable=False),
+        Column("points", pa.int64(), nullable=False),
+        Column("latest", pa.uint64(), nullable=False),
+    ),
+)
+"""By what the metric points of a run are known again without being read: how many there are, and a
+digest of the latest of each metric, as the source told."""
+
+REPLACED = Table(
+    name="replaced",
+    kind=Kind.OWN,
+    key=("table", "layer", "owner"),
+    columns=(
+        Column("table", pa.string(), nullable=False),
+        Column("layer", pa.int64(), nullable=False),
+        Column("owner", pa.string(), nullable=False),
+    ),
+)
+"""Whose rows a layer of a table replaces: those of the layers below it count no more."""

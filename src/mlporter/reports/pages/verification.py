@@ -30,7 +30,7 @@ _MODES = {
 
 def verification_page(check: VerifyReport, diff: DiffReport | None, beside: Beside | None) -> Page:
     """The report."""
-    places = [("Bundle", check.address)]
+    places = [("Place", check.address)]
     if diff is not None:
         places.append(("Compared with", diff.right.address))
     return Page(

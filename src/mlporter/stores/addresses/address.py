@@ -49,6 +49,10 @@ class AddressKind(str, Enum):
     POSTGRESQL = "postgresql"
     MYSQL = "mysql"
     """MySQL and MariaDB."""
+    REPOSITORY = "repository"
+    """Many snapshots, in a folder or in object storage."""
+    SNAPSHOT = "snapshot"
+    """One of them: ``backups/@latest``."""
     SERVER = "server"
     """A tracking server, by its web address or as ``databricks``."""
 
@@ -63,6 +67,7 @@ class Address:
         path: The directory of a bundle or a file store, or the file of an SQLite database.
         environment: The variables by which it is reached; they are no part of what it is.
         typed: As the user would type it, where that is another text: the name of a place.
+        snapshot: Which snapshot of a repository, as the user said it.
     """
 
     kind: AddressKind
@@ -70,6 +75,12 @@ class Address:
     path: Path | None = None
     environment: Environment = field(default=PROCESS, repr=False, compare=False)
     typed: str = field(default="", compare=False)
+    snapshot: str = ""
+
+    @property
+    def repository(self) -> str:
+        """The place of a repository, also of the one that a snapshot is in."""
+        return str(self.path) if self.path is not None else self.text
 
     def __str__(self) -> str:
         return redact_address(self.text)
@@ -174,7 +185,7 @@ def _without_margins(text: str) -> str:
     return text if stripped and stripped != text and is_seen(text) else stripped
 
 
-def _parsed(text: str) -> Address:
+def _parsed(text: str) -> Address:  # noqa: C901, PLR0911 -- one for each kind
     remember_password(text)
     if needs_encoding(text):
         raise UsageError(
@@ -186,6 +197,8 @@ def _parsed(text: str) -> Address:
     scheme, separator, rest = text.partition("://")
     if is_databricks(text):
         return Address(AddressKind.SERVER, text)
+    if found := _snapshot(text):
+        return found
     if not separator or scheme.lower() == "file":
         return _directory(text)
     if not _SCHEME.fullmatch(scheme):
@@ -201,6 +214,8 @@ def _parsed(text: str) -> Address:
         return Address(AddressKind.POSTGRESQL, text)
     if dialect in {"mysql", "mariadb"}:
         return Address(AddressKind.MYSQL, text)
+    if dialect in REMOTE:
+        return Address(AddressKind.REPOSITORY, text.rstrip("/"))
     raise UnsupportedError(
         f"mlporter does not know places of the kind {scheme!r}",
         subject=redact(text),
@@ -210,6 +225,9 @@ def _parsed(text: str) -> Address:
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _KNOWN = f"this release knows {_KINDS}"
+REPOSITORY = "repository.yaml"
+REMOTE = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "az"})
+"""Schemes of object storage in which backups lie."""
 _OBJECT_STORES = ("s3", "gs", "wasbs", "abfss", "r2", "b2", "dbfs", "hdfs")
 
 
@@ -268,6 +286,20 @@ def _server(text: str) -> Address:
     return Address(AddressKind.SERVER, text)
 
 
+def _snapshot(text: str) -> Address | None:
+    """A snapshot, if a text names one: a repository, ``@``, and which."""
+    place, at, wanted = text.rpartition("@")
+    scheme, separator, _ = text.partition("://")
+    if not at or "/" in wanted or (separator and scheme.lower() not in REMOTE):
+        return None
+    if separator:
+        return Address(AddressKind.SNAPSHOT, place.rstrip("/"), snapshot=wanted or "latest")
+    folder = Path(place or ".")
+    if is_seen(Path(text)) or not (place.endswith("/") or is_there(folder / REPOSITORY)):
+        return None
+    return Address(AddressKind.SNAPSHOT, text, folder, snapshot=wanted or "latest")
+
+
 def _directory(text: str) -> Address:
     path = Path(text)
     if text.startswith("file:"):
@@ -281,6 +313,8 @@ def _directory(text: str) -> Address:
     found = mistyped(text)
     if found:
         raise UsageError(found[0], subject=redact_argument(text), hint=found[1])
+    if is_there(path / REPOSITORY):
+        return Address(AddressKind.REPOSITORY, text, path)
     if not is_there(path / MANIFEST) and is_file_store(path):
         return Address(AddressKind.FILESTORE, text, path)
     return Address(AddressKind.BUNDLE, text, path)

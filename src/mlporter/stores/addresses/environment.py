@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.storage.encrypted import IDENTITY
 from mlporter.errors import UsageError
 from mlporter.redaction import remember_secret
 
@@ -126,7 +127,16 @@ _TOGETHER = (LOGIN, TLS, AWS_LOGIN, AWS_ENDPOINT, _AWS_REGION, PROXIES, _PG_LOGI
 password that is meant for the other are no pair."""
 
 _KNOWN = frozenset(
-    {TRACKING_URI, "MLFLOW_TRACKING_CLIENT_CERT_PATH", *S3, *LIBPQ, *_MYSQL, *GOOGLE, *DATABRICKS}
+    {
+        IDENTITY,
+        TRACKING_URI,
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+        *S3,
+        *LIBPQ,
+        *_MYSQL,
+        *GOOGLE,
+        *DATABRICKS,
+    }
 ).union(*_TOGETHER)
 _SECRETS = frozenset(
     name

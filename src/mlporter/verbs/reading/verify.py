@@ -14,9 +14,11 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.reports.report_file import check_report_file
+from mlporter.repository.checks import verify_repository
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
+from mlporter.stores.repository_places import open_repository
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.reports import write_verification
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from mlporter.compare.report import DiffReport
-    from mlporter.stores.addresses.address import Place
+    from mlporter.stores.addresses.address import Address, Place
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -99,13 +101,16 @@ def verify(
     place = locate(bundle)
     if against is not None:
         locate(against, source_env)
+    if place.kind is AddressKind.REPOSITORY:
+        whole = _verify_repository(place, mode_of(quick, sample), sample, against, on_progress)
+        if page is not None:
+            write_verification(whole.check, None, None, page)
+        return whole
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
         )
-    if quick and sample is not None:
-        raise UsageError("quick and sample exclude each other")
-    mode: VerifyMode = "quick" if quick else "full" if sample is None else "sample"
+    mode = mode_of(quick, sample)
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
@@ -142,3 +147,38 @@ def verify(
     if page is not None:
         write_verification(check, compared, beside, page)
     return VerifyResult(check, compared)
+
+
+def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 -- as `verify` has it
+    """How much is looked at.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if quick and sample is not None:
+        raise UsageError("quick and sample exclude each other")
+    return "quick" if quick else "full" if sample is None else "sample"
+
+
+def _verify_repository(
+    place: Address,
+    mode: VerifyMode,
+    sample: float | None,
+    against: Place | None,
+    on_progress: OnProgress,
+) -> VerifyResult:
+    if against is not None:
+        raise UsageError(
+            "a repository holds many registries",
+            subject=str(place),
+            hint=f"compare a snapshot: mlporter diff {place.as_typed}/@latest {against}",
+        )
+
+    def progress(done: int, total: int) -> None:
+        on_progress("verifying", done, total, "bytes")
+
+    repository = open_repository(place)
+    fraction = 1.0 if sample is None else sample
+    return VerifyResult(
+        verify_repository(repository, mode, fraction=fraction, on_progress=progress)
+    )

@@ -1,0 +1,87 @@
+"""Where every content is: in which pack and where in it, or alone."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlporter.bundle.tables.scratch import Scratch
+from mlporter.catalogue.tables.own import CONTENTS
+from mlporter.errors import BundleDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["ContentIndex", "Location", "index_bytes", "read_index"]
+
+Row = tuple[str, str, int, int]
+"""SHA-256 (hex), that of the pack or "", offset, bytes."""
+
+
+class Location(NamedTuple):
+    """Where a content is: SHA-256 of its pack ("" if it lies alone), offset in it, and bytes."""
+
+    pack: str
+    offset: int
+    size: int
+
+
+class ContentIndex:
+    """Contents by SHA-256, in a temporary file. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._scratch = Scratch(
+            "CREATE TABLE contents (sha256 TEXT PRIMARY KEY, pack TEXT, start INTEGER,"
+            " size INTEGER) WITHOUT ROWID"
+        )
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take contents: SHA-256, pack, offset, bytes. One that is known stays where it is."""
+        self._scratch.run_many("INSERT OR IGNORE INTO contents VALUES (?, ?, ?, ?)", rows)
+
+    def add_batch(self, batch: pa.RecordBatch) -> None:
+        """Take rows of the table ``contents``."""
+        self.add(zip(*(batch[name].to_pylist() for name in CONTENTS.schema.names), strict=True))
+
+    def find(self, sha256: str) -> Location | None:
+        """Where a content is."""
+        row = self._scratch.one("SELECT pack, start, size FROM contents WHERE sha256=?", sha256)
+        return Location(*row) if row else None
+
+    def rows(self) -> Iterator[Row]:
+        """All contents, sorted; for one thread, after all adding."""
+        yield from self._scratch.rows(
+            "SELECT sha256, pack, start, size FROM contents ORDER BY sha256"
+        )
+
+    def close(self) -> None:
+        """Free the temporary space."""
+        self._scratch.close()
+
+
+def index_bytes(rows: Iterable[Row]) -> bytes:
+    """A piece of an index: a Parquet file with rows of the table ``contents``, sorted."""
+    columns = zip(*sorted(rows), strict=True)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, CONTENTS.schema, strict=True)]
+    found = pa.Table.from_arrays(arrays, schema=CONTENTS.schema)
+    file = io.BytesIO()
+    pq.write_table(found, file, compression="zstd", store_schema=False)
+    return file.getvalue()
+
+
+def read_index(file: BinaryIO, where: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a piece of an index, whose bytes are known to be right.
+
+    Raises:
+        BundleDamagedError: it is none.
+    """
+    try:
+        parquet = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
+        for batch in parquet.iter_batches(columns=CONTENTS.schema.names):
+            yield batch.cast(CONTENTS.schema)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        what = str(error).partition("\n")[0][:200]
+        raise BundleDamagedError(f"cannot be decoded: {what}", subject=where) from error

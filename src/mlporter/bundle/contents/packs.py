@@ -1,0 +1,140 @@
+"""Packs: many small contents in one uncompressed tar, each under its SHA-256.
+
+``tar -tf PACK`` lists them, ``tar -xf PACK && sha256sum *`` checks them: no tool of ours is needed.
+A pack is named by the SHA-256 of all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlporter.bundle.folder.layout import SHA256
+from mlporter.errors import BundleDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+__all__ = [
+    "PACK_BYTES",
+    "PACK_MEMBERS",
+    "SMALL",
+    "Member",
+    "PackBuilder",
+    "pack_path",
+    "read_members",
+]
+
+SMALL = 256 * 2**10
+"""Bytes below which a content goes into a pack."""
+PACK_BYTES = 16 * 2**20
+"""Bytes after which a pack is closed."""
+PACK_MEMBERS = 10_000
+"""Contents after which a pack is closed."""
+
+_BLOCK = 512
+_END = bytes(2 * _BLOCK)
+_SUM_AT = 148
+# POSIX.1-1988 (ustar): name, mode, uid, gid, size, mtime, checksum, type, link, magic, version, …
+_HEADER = (
+    bytes(64)
+    + bytes(36)
+    + b"0000644\x00"
+    + b"0000000\x00" * 2
+    + b"00000000000\x00" * 2
+    + b"        "
+    + b"0"
+    + bytes(100)
+    + b"ustar\x0000"
+    + bytes(247)
+)
+_SIZE_AT = 124
+_SUM_OF_REST = sum(_HEADER) - sum(b"00000000000")
+
+
+class Member(NamedTuple):
+    """A content of a pack: SHA-256 (hex), where its bytes begin in the pack, and how many."""
+
+    sha256: str
+    offset: int
+    size: int
+
+
+def pack_path(sha256: str) -> str:
+    """The path of a pack, relative to the bundle or repository."""
+    return f"packs/{sha256[:2]}/{sha256}.tar"
+
+
+def _header(sha256: str, size: int) -> bytes:
+    name, digits = sha256.encode(), b"%011o" % size
+    total = _SUM_OF_REST + sum(name) + sum(digits)
+    rest = _HEADER[64:_SIZE_AT] + digits + _HEADER[_SIZE_AT + 11 : _SUM_AT]
+    return name + rest + b"%06o\x00 " % total + _HEADER[_SUM_AT + 8 :]
+
+
+class PackBuilder:
+    """A pack that is being filled, in memory. Not safe for several threads at once."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.members: list[Member] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is to be closed."""
+        return len(self._data) >= PACK_BYTES or len(self.members) >= PACK_MEMBERS
+
+    def add(self, sha256: str, content: bytes) -> None:
+        """Take a content."""
+        self._data += _header(sha256, len(content))
+        self.members.append(Member(sha256, len(self._data), len(content)))
+        self._data += content
+        self._data += bytes(-len(content) % _BLOCK)
+
+    def close(self) -> tuple[str, bytes]:
+        """Its SHA-256 and all of its bytes."""
+        self._data += _END
+        data = bytes(self._data)
+        return hashlib.sha256(data).hexdigest(), data
+
+
+def read_members(file: BinaryIO, where: str) -> Iterator[tuple[Member, bytes]]:
+    """Every content of a pack and its bytes, as the headers say; nothing is checked by its sum.
+
+    Raises:
+        BundleDamagedError: it is no pack of ours: other names, kinds or sizes.
+    """
+    offset = 0
+    while header := _exactly(file, _BLOCK, where):
+        if header == bytes(_BLOCK):
+            return
+        name = header[:64].decode("ascii", "replace")
+        if not SHA256.fullmatch(name):
+            raise BundleDamagedError("holds a member that is no content", subject=where)
+        size = _octal(header[_SIZE_AT : _SIZE_AT + 11], where)
+        if size >= SMALL or header != _header(name, size):
+            raise BundleDamagedError(f"has another header for {name}", subject=where)
+        content = _exactly(file, size, where)
+        _exactly(file, -size % _BLOCK, where)
+        yield Member(name, offset + _BLOCK, size), content
+        offset += _BLOCK + size + -size % _BLOCK
+    raise BundleDamagedError("has no end", subject=where)
+
+
+def _octal(digits: bytes, where: str) -> int:
+    try:
+        return int(digits, 8)
+    except ValueError:
+        raise BundleDamagedError("has a size that is no number", subject=where) from None
+
+
+def _exactly(file: BinaryIO, size: int, where: str) -> bytes:
+    pieces = []
+    left = size
+    while left and (piece := file.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    if left:
+        raise BundleDamagedError("is cut short", subject=where)
+    return b"".join(pieces)

@@ -1,0 +1,218 @@
+"""A pool of file contents: each once, small ones packed, however many bundles name it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from mlporter.bundle.blobs import Checked, Stored
+from mlporter.bundle.contents.packs import SMALL, PackBuilder, pack_path
+from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
+from mlporter.bundle.folder.files import CHUNK
+from mlporter.bundle.folder.layout import SHA256, blob_path
+from mlporter.errors import BundleDamagedError
+from mlporter.stopping import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlporter.bundle.contents.index import ContentIndex, Location
+    from mlporter.bundle.contents.packs import Member
+    from mlporter.bundle.storage.protocol import Storage
+
+__all__ = ["ContentPool"]
+
+_KEPT_PACKS = 4
+"""Packs that are kept in memory where reading a part of one costs as much as reading all of it."""
+
+Row = tuple[str, str, int, int]
+
+
+class ContentPool:
+    """Contents below ``packs/`` and ``blobs/`` of a storage, and the index that knows of them.
+
+    What is added is durable, and in the index, some time before the end of `sync`. Every method
+    may be called from several threads at once.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        index: ContentIndex,
+        stored: Callable[[list[Row]], None] = lambda _: None,
+    ) -> None:
+        """Use a storage.
+
+        Args:
+            storage: Where the contents are.
+            index: Where each of them is; what is added is added to it.
+            stored: Called with the rows of contents that have just become durable.
+        """
+        self._storage = storage
+        self._index = index
+        self._stored = stored
+        self._lock = threading.Lock()
+        self._pack = PackBuilder()
+        self._waiting: dict[str, int] = {}
+        self._packs: OrderedDict[str, bytes] = OrderedDict()
+        self.new_contents = 0
+        self.new_bytes = 0
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether a content of that name and size is there, or will be with the next `sync`."""
+        with self._lock:
+            waiting = self._waiting.get(sha256)
+        if waiting is not None:
+            return waiting == size
+        found = self._index.find(sha256)
+        return found is not None and found.size == size
+
+    def add(self, stream: BinaryIO) -> Stored:
+        """Take a content, hashing on the way; one that is there is not stored again.
+
+        Raises:
+            UnreachableError: the place is full or fails. What reading `stream` raises is passed on.
+        """
+        head = stream.read(SMALL)
+        while len(head) < SMALL and (more := stream.read(SMALL - len(head))):
+            head += more
+        if len(head) < SMALL:
+            return self._add_small(head)
+        return self._add_large(head, stream)
+
+    def _add_small(self, content: bytes) -> Stored:
+        sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+        if self.has(sha256, size):
+            return Stored(sha256, size, is_new=False)
+        full = None
+        with self._lock:
+            if sha256 in self._waiting:
+                return Stored(sha256, size, is_new=False)
+            self._waiting[sha256] = size
+            self._pack.add(sha256, content)
+            if self._pack.is_full:
+                full, self._pack = self._pack, PackBuilder()
+        if full is not None:
+            self._put(full)
+        return Stored(sha256, size, is_new=True)
+
+    def _put(self, pack: PackBuilder) -> None:
+        name, data = pack.close()
+        self._storage.put(pack_path(name), data)
+        self._settle([_row(name, member) for member in pack.members])
+
+    def _add_large(self, head: bytes, stream: BinaryIO) -> Stored:
+        folder = self._storage.scratch()
+        with disk_errors(folder):
+            temporary = AtomicFile(folder)
+        with temporary as file:
+            chunk = head
+            while chunk:
+                check()
+                file.write(chunk)
+                chunk = stream.read(CHUNK)
+            sha256, size = file.sha256, file.size
+            with self._lock:
+                is_new = sha256 not in self._waiting and self._index.find(sha256) is None
+                if is_new:
+                    self._waiting[sha256] = size
+            if is_new:
+                file.close()
+                try:
+                    self._storage.put_file(blob_path(sha256), file.temporary)
+                finally:
+                    Path(file.temporary).unlink(missing_ok=True)
+                self._settle([(sha256, "", 0, size)])
+        return Stored(sha256, size, is_new)
+
+    def _settle(self, rows: list[Row]) -> None:
+        """Note what has become durable."""
+        self._index.add(rows)
+        with self._lock:
+            for sha256, _, _, size in rows:
+                self._waiting.pop(sha256, None)
+                self.new_contents += 1
+                self.new_bytes += size
+        self._stored(rows)
+
+    def sync(self) -> None:
+        """Make all that was added durable.
+
+        Raises:
+            UnreachableError: the place is full or fails.
+        """
+        with self._lock:
+            pack, self._pack = self._pack, PackBuilder()
+        if pack.members:
+            self._put(pack)
+
+    def open(self, sha256: str, size: int | None = None) -> BinaryIO:
+        """A content for reading; its last bytes are handed out only if all have the right hash.
+
+        Raises:
+            BundleDamagedError: at once if it is missing or not of `size` bytes; with the last read
+                if it is not what its name says.
+            UnreachableError: it cannot be read.
+        """
+        found = self._find(sha256)
+        if size is not None and found.size != size:
+            raise self._damaged(sha256, f"has {found.size:,} bytes, not {size:,}")
+        if found.pack:
+            content = self._packed(found)
+            if hashlib.sha256(content).hexdigest() != sha256:
+                raise self._damaged(sha256, "is not what its name says")
+            return io.BytesIO(content)
+        raw = self._storage.open(blob_path(sha256))
+        checked = Checked(raw, sha256, found.size, Path(self._storage.name))
+        return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found.size, CHUNK))))
+
+    def open_raw(self, sha256: str) -> BinaryIO:
+        """A content for reading, unchecked. Raises as `open`."""
+        found = self._find(sha256)
+        if found.pack:
+            return io.BytesIO(self._packed(found))
+        return self._storage.open(blob_path(sha256))
+
+    def _find(self, sha256: str) -> Location:
+        if not SHA256.fullmatch(sha256):
+            raise ValueError(f"not a SHA-256: {sha256[:80]!r}")
+        found = self._index.find(sha256)
+        if found is None:
+            raise self._damaged(sha256, "is missing")
+        return found
+
+    def _packed(self, found: Location) -> bytes:
+        path = pack_path(found.pack)
+        if self._storage.is_local:
+            content = self._storage.read_range(path, found.offset, found.size)
+        else:
+            content = self._whole_pack(found.pack)[found.offset : found.offset + found.size]
+        if len(content) != found.size:
+            raise self._damaged(path, "is cut short")
+        return content
+
+    def _whole_pack(self, pack: str) -> bytes:
+        """A pack, kept for what else is asked of it: files lie in it in the order of reading."""
+        with self._lock:
+            data = self._packs.get(pack)
+            if data is not None:
+                self._packs.move_to_end(pack)
+                return data
+        with self._storage.open(pack_path(pack)) as file:
+            data = file.read()
+        with self._lock:
+            self._packs[pack] = data
+            while len(self._packs) > _KEPT_PACKS:
+                self._packs.popitem(last=False)
+        return data
+
+    def _damaged(self, what: str, message: str) -> BundleDamagedError:
+        return BundleDamagedError(f"content {what} {message}", subject=self._storage.name)
+
+
+def _row(pack: str, member: Member) -> Row:
+    return member.sha256, pack, member.offset, member.size

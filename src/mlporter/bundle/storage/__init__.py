@@ -1,0 +1,1 @@
+"""Where the objects of a repository or a bundle lie: a folder, or object storage."""

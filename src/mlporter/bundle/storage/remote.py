@@ -1,0 +1,224 @@
+"""Objects in object storage, through fsspec: S3 and what speaks it, Google's, Azure's."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mlporter.bundle.storage.protocol import StoredObject
+from mlporter.errors import (
+    AccessDeniedError,
+    BundleDamagedError,
+    UnreachableError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["SCHEMES", "RemoteStorage", "open_remote"]
+
+SCHEMES = {
+    "s3": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"),
+    "gcs": ("gcsfs", "gcs"),
+    "abfs": ("adlfs", "azure"),
+    "abfss": ("adlfs", "azure"),
+    "az": ("adlfs", "azure"),
+}
+"""Schemes of addresses: the package that speaks it, and our extra that brings it."""
+
+_AT_ONCE = 1_000
+"""Objects that one request removes."""
+
+
+def open_remote(place: str, name: str, options: Mapping[str, Any]) -> RemoteStorage:
+    """A place in object storage.
+
+    Args:
+        place: Its address, such as ``s3://bucket/backups``.
+        name: The same for people; redacted.
+        options: What the package for its scheme takes: keys, an endpoint.
+
+    Raises:
+        UnsupportedError: the package for its scheme is not installed, or there is none.
+    """
+    scheme, _, path = place.partition("://")
+    package, extra = SCHEMES.get(scheme.lower(), ("", ""))
+    if not package:
+        raise UnsupportedError(f"{scheme}:// is no object storage that is known", subject=name)
+    try:
+        import_module(package)
+        fsspec = import_module("fsspec")
+    except ImportError:
+        raise UnsupportedError(
+            f"needs the package {package}, which is not installed",
+            subject=name,
+            hint=f"pip install 'mlporter[{extra}]'",
+        ) from None
+    system = fsspec.filesystem(scheme.lower(), use_listings_cache=False, **options)
+    return RemoteStorage(system, path.rstrip("/"), name)
+
+
+class RemoteStorage:
+    """Objects below a prefix; implements `mlporter.bundle.storage.protocol.Storage`.
+
+    A write is one request, or a multipart upload that is there only once it is complete. Retries
+    are those of the package that speaks with the provider.
+    """
+
+    is_local = False
+
+    def __init__(self, system: Any, root: str, name: str) -> None:  # noqa: ANN401 -- fsspec is untyped
+        """Use a file system of fsspec's below `root` (bucket and prefix)."""
+        self._system = system
+        self._root = root
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """Its address."""
+        return self._name
+
+    def scratch(self) -> Path:
+        """The temporary folder of this machine."""
+        return Path(tempfile.gettempdir())
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write an object."""
+        with self._errors(path, "write"):
+            self._system.pipe_file(self._at(path), data)
+
+    def put_file(self, path: str, file: Path) -> None:
+        """Upload a file, in parts if it is large, and remove it here."""
+        with self._errors(path, "write"):
+            self._system.put_file(str(file), self._at(path))
+        file.unlink()
+
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Write an object unless there is one."""
+        with self._errors(path, "write"):
+            try:
+                self._system.pipe_file(self._at(path), data, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    def size(self, path: str) -> int | None:
+        """Bytes of an object."""
+        with self._errors(path, "look at"):
+            try:
+                return int(self._system.info(self._at(path))["size"])
+            except FileNotFoundError:
+                return None
+
+    def open(self, path: str) -> BinaryIO:
+        """An object, downloaded to a file without a name."""
+        file = tempfile.NamedTemporaryFile()  # noqa: SIM115 -- the caller closes it
+        try:
+            with self._errors(path, "read"):
+                self._system.get_file(self._at(path), file.name)
+            return Path(file.name).open("rb", buffering=0)
+        finally:
+            file.close()
+
+    def read(self, path: str, limit: int) -> bytes:
+        """A small object."""
+        data = self.read_range(path, 0, limit + 1)
+        if len(data) > limit:
+            message = f"{path} is longer than {limit:,} bytes"
+            raise BundleDamagedError(message, subject=self._name)
+        return data
+
+    def read_range(self, path: str, start: int, size: int) -> bytes:
+        """Some bytes of an object."""
+        with self._errors(path, "read"):
+            return bytes(self._system.cat_file(self._at(path), start=start, end=start + size))
+
+    def walk(self, below: str = "") -> Iterator[StoredObject]:
+        """Every object below a folder."""
+        with self._errors(below, "list"):
+            try:
+                found = self._system.find(self._at(below), detail=True)
+            except FileNotFoundError:
+                return
+        for path in sorted(found):
+            entry = found[path]
+            relative = path.removeprefix(self._root).lstrip("/")
+            yield StoredObject(relative, int(entry["size"]), _modified(entry))
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove objects."""
+        all_of_them = [self._at(path) for path in paths]
+        for start in range(0, len(all_of_them), _AT_ONCE):
+            some = all_of_them[start : start + _AT_ONCE]
+            with self._errors(some[0], "remove"):
+                try:
+                    self._system.rm(some)
+                except FileNotFoundError:
+                    for path in some:
+                        self._remove_if_there(path)
+
+    def _remove_if_there(self, path: str) -> None:
+        try:
+            self._system.rm_file(path)
+        except FileNotFoundError:
+            return
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+    @contextmanager
+    def _errors(self, path: str, doing: str) -> Iterator[None]:
+        """Turn what the package raises into errors of ours."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise BundleDamagedError(f"{path} is missing", subject=self._name) from None
+        except PermissionError as error:
+            message = f"cannot {doing} {path}: {_reason(error)}"
+            raise AccessDeniedError(message, subject=self._name) from error
+        except _failures() as error:
+            message = f"cannot {doing} {path}: {_reason(error)}"
+            raise UnreachableError(message, subject=self._name) from error
+
+
+_RAISED = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("azure.core.exceptions", "AzureError"),
+)
+
+
+@cache
+def _failures() -> tuple[type[BaseException], ...]:
+    """What the packages raise where a place fails, denies or cannot be reached."""
+    found: list[type[BaseException]] = [OSError, TimeoutError, asyncio.TimeoutError]
+    for module, name in _RAISED:
+        if module.partition(".")[0] in sys.modules:
+            found.append(getattr(import_module(module), name))
+    return tuple(found)
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).partition("\n")[0][:300]
+
+
+def _modified(entry: Mapping[str, Any]) -> datetime:
+    """When an object was written, as the provider calls it."""
+    for name in ("LastModified", "updated", "last_modified", "mtime", "created"):
+        found = entry.get(name)
+        if isinstance(found, str):
+            found = datetime.fromisoformat(found.replace("Z", "+00:00"))
+        if isinstance(found, datetime):
+            return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    return datetime.now(timezone.utc)

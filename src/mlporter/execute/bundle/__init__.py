@@ -1,0 +1,1 @@
+"""A registry into a bundle, or into a snapshot of a repository."""

@@ -1,0 +1,299 @@
+"""A registry into a bundle or a snapshot: tables, then files, then what makes it one."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import chain
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.artifacts.prefetch import read_ahead
+from mlporter.artifacts.uris.ownership import Where
+from mlporter.bundle.tables.layers import owner_columns, owner_names
+from mlporter.bundle.tables.secret_rows import has_secrets
+from mlporter.bundle.writer import ManifestInfo
+from mlporter.catalogue.tables.own import POINT_MARKS, UNKNOWN_FIELDS
+from mlporter.catalogue.types import Kind
+from mlporter.compare.latest_metrics import LatestMetrics
+from mlporter.errors import LeftOut, ReadBackError
+from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.bundle.reuse import ALL, point_marks, whose_changed
+from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.remarks import Remarks
+from mlporter.execute.result import FilesResult, Result, TableResult
+from mlporter.plan.table_plan import Plan, plan_transfer
+from mlporter.stores.database.schema.scripts import installed_mlflow
+from mlporter.stores.protocols import Among
+from mlporter.stores.rows.unknown_fields import field_losses, unknown_fields
+from mlporter.stores.rows.version_locations import locations_of, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.writer import BundleWriter, Earlier
+    from mlporter.catalogue.types import Table
+    from mlporter.execute.bundle.reuse import Changed
+    from mlporter.execute.options import ArtifactsMode
+    from mlporter.progress import OnProgress
+    from mlporter.stores.protocols import ArtifactFile, Source
+    from mlporter.stores.rows.spool import RowSpool
+
+__all__ = ["BundleTransfer"]
+
+_METRICS = "metrics"
+_LATEST = "latest_metrics"
+
+
+@dataclass
+class BundleTransfer:
+    """One export or backup under way.
+
+    With `earlier`, what is as in that snapshot is not written again; `full` reads all points of
+    metrics to know, and a repository (`marks`) is told how they are known the next time.
+    """
+
+    source: Source
+    writer: BundleWriter
+    artifacts: ArtifactsMode
+    workers: int
+    include_secrets: bool
+    on_progress: OnProgress
+    earlier: Earlier | None = None
+    full: bool = False
+    marks: bool = False
+    left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
+    tables: list[TableResult] = field(default_factory=list)
+    manifest: Manifest | None = None
+    _latest: LatestMetrics | None = None
+    _points: RowSpool | None = None
+    _remarks: Remarks | None = None
+    _stopped: Event = field(default_factory=Event)
+
+    def run(self) -> None:
+        """Tables, then files, then everything that makes it a bundle."""
+        counts = {table.name: self.source.count(table.name) for table in self.source.tables}
+        plan = plan_transfer(self.source.tables, counts, include_secrets=self.include_secrets)
+        with ExitStack() as stack:
+            self._watch_latest(counts, stack)
+            self._remarks = stack.enter_context(closing(Remarks(plan.tables, counts)))
+            if self.marks and any(table.name == _METRICS for table in plan.tables):
+                self._mark_points(stack)
+            self._write_tables(plan, counts)
+            self._write_marks()
+            self._check_latest()
+            for item in self._remarks.entries():
+                self._leave_out(item)
+        self._write_fields(plan)
+        for item in (*plan.left_out, *left_out_of(self.source)):
+            self._leave_out(item)
+        if self.artifacts == "copy":
+            self.writer.write_artifacts(self._files())
+        self.manifest = self.writer.finish(self._info())
+
+    def _write_fields(self, plan: Plan) -> None:
+        """What a newer server told beside; known when all tables were read."""
+        if any(table.name == UNKNOWN_FIELDS.name for table in plan.tables):
+            why = "another program's table has the name under which a bundle keeps them"
+            for item in field_losses(self.source, why):
+                self._leave_out(item)
+            return
+        batches = unknown_fields(self.source)
+        first = next(batches, None)
+        if first is not None:
+            self.writer.write_table(UNKNOWN_FIELDS, chain([first], batches))
+
+    def _watch_latest(self, counts: dict[str, int], stack: ExitStack) -> None:
+        latest = next((t for t in self.source.tables if t.name == _LATEST), None)
+        if latest is not None and counts.get(_METRICS):
+            self._latest = LatestMetrics(latest)
+            stack.callback(self._latest.close)
+
+    def _check_latest(self) -> None:
+        difference = self._latest.differences(self.source) if self._latest else None
+        if difference is not None:
+            self._leave_out(difference)
+
+    def _write_tables(self, plan: Plan, counts: dict[str, int]) -> None:
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="tables") as pool:
+            try:
+                written = pool.map(lambda t: self._write(t, counts[t.name]), plan.tables)
+                self.tables += written
+            except BaseException:
+                # The pool waits for the tables at hand: they end with their next batch.
+                self._stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        self.tables += [TableResult(name, 0, skipped=rows) for name, rows in plan.skipped.items()]
+
+    def _write(self, table: Table, expected: int) -> TableResult:
+        # Another program's table was asked for by name, with whatever is in it.
+        secrets = self.include_secrets or table.kind is Kind.UNKNOWN
+        changed = ALL
+        if self.earlier is not None and not (secrets and has_secrets(table)):
+            changed = self._whose_changed(table, expected)
+        if changed.owners is None:
+            read = (
+                self.source.read(table.name) if changed.was_read else self._counted(table, expected)
+            )
+            rows = self.writer.write_table(table, read, secrets=secrets)
+            self._check(table, rows, expected)
+            return TableResult(table.name, rows)
+        if not changed.owners:
+            rows = self.writer.keep_table(table)
+            self._check(table, rows, expected)
+            return TableResult(table.name, 0, rows)
+        return self._write_layer(table, changed.owners, expected)
+
+    def _write_layer(self, table: Table, owners: frozenset[str], expected: int) -> TableResult:
+        whose = owner_columns(table)
+        at = table.by_name[whose[-1]]
+        values = (
+            tuple(sorted(map(int, owners)))
+            if pa.types.is_integer(at.type)
+            else tuple(sorted({owner.rpartition("\0")[2] for owner in owners}, key=str.encode))
+        )
+        new = 0
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            nonlocal new
+            wanted = pa.array(sorted(owners), pa.string())
+            for batch in self.source.read(table.name, among=Among(at.name, values)):
+                # Another workspace may have something of the same name.
+                found = batch.filter(pc.is_in(owner_names(batch, whose), value_set=wanted))
+                new += found.num_rows
+                if found.num_rows:
+                    yield found
+
+        self.writer.write_layer(table, counted(), owners, expected)
+        return TableResult(table.name, new, expected - new)
+
+    def _whose_changed(self, table: Table, expected: int) -> Changed:
+        if self._points is not None and table.name == _METRICS and not self.full:
+            found = whose_changed(table, lambda: iter(()), self.earlier, points=self._points)
+            if found.owners is not None and self._remarks is not None:
+                for batch in self._points.read():
+                    self._remarks.take_keys(_METRICS, batch)
+                self._skip_latest()
+            return found
+        return whose_changed(table, lambda: self._counted(table, expected), self.earlier)
+
+    def _skip_latest(self) -> None:
+        """Not all points went by: what the source shows as the latest is not looked at."""
+        if self._latest is not None:
+            self._latest.close()
+            self._latest = None
+
+    def _mark_points(self, stack: ExitStack) -> None:
+        self._points = point_marks(self.source)
+        if self._points is not None:
+            stack.callback(self._points.close)
+
+    def _write_marks(self) -> None:
+        if self._points is None:
+            return
+        points = self._points
+        changed = whose_changed(POINT_MARKS, points.read, self.earlier)
+        if changed.owners is None:
+            self.writer.write_table(POINT_MARKS, points.read())
+        elif not changed.owners:
+            self.writer.keep_table(POINT_MARKS)
+        else:
+            wanted = pa.array(sorted(changed.owners), pa.string())
+            kept = (b.filter(pc.is_in(b["run_uuid"], value_set=wanted)) for b in points.read())
+            rows = sum(batch.num_rows for batch in points.read())
+            some = (batch for batch in kept if batch.num_rows)
+            self.writer.write_layer(POINT_MARKS, some, changed.owners, rows)
+
+    def _check(self, table: Table, rows: int, expected: int) -> None:
+        if rows != expected:
+            # What does not fit was met while it was read; such rows were counted before.
+            again = self.source.read(table.name, table.order)
+            expected = sum(batch.num_rows for batch in again)
+        if rows != expected:
+            raise ReadBackError(
+                f"{rows} rows were read and {expected} counted in one snapshot",
+                subject=f"{self.source.description.address} table {table.name}",
+            )
+
+    def _counted(self, table: Table, total: int) -> Iterator[pa.RecordBatch]:
+        done = 0
+        batches: Iterator[pa.RecordBatch] = read_ahead(self.source.read(table.name))
+        if table.name == _METRICS and self._latest is not None:
+            batches = self._latest.watch(batches)
+        if self._remarks is not None:
+            batches = self._remarks.watch(table.name, batches)
+        for batch in batches:
+            if self._stopped.is_set():
+                raise CancelledError
+            yield batch
+            done += batch.num_rows
+            self.on_progress(f"reading {table.name}", done, total)
+
+    def _files(self) -> Iterator[ArtifactFile]:
+        """Copy every file into the blobs; yield each as it was copied, in order."""
+        done = 0
+
+        def carry(file: ArtifactFile) -> ArtifactFile:
+            return self.writer.add_file(file, lambda: open_guarded(self.source, file))
+
+        def unread(file: ArtifactFile, why: str) -> None:
+            self._leave_out(unreadable(file, why))
+
+        found = self.source.files(self._leave_out)
+        for _, copied in carry_files(
+            found, carry, unread, workers=self.workers, size=lambda file: file.size
+        ):
+            done += copied.size
+            self.on_progress("copying artifacts", done, None, "bytes")
+            yield copied
+
+    def _leave_out(self, item: LeftOut) -> None:
+        self.left_out.add(item)
+        self.writer.leave_out(item)
+
+    def _info(self) -> ManifestInfo:
+        workspaces = rows_of(self.source, "workspaces", ("name",))
+        locations = locations_of(self.source)
+        return ManifestInfo(
+            source=self.source.description,
+            mlporter=version("mlporter"),
+            mlflow=installed_mlflow(),
+            workspaces=tuple(name for (name,) in workspaces) or ("default",),
+            artifacts=self.artifacts,
+            selection=self.source.description.selection,
+            locations={
+                key: found.file_owner
+                for key, found in locations.items()
+                if found.where is Where.ANCHORED and found.file_owner is not None
+            },
+        )
+
+    def result(self, verb: str, target: str, following: str, seconds: float) -> Result:
+        """What was done; the manifest is there."""
+        if self.manifest is None:
+            raise ReadBackError(f"the {verb} did not finish", subject=target)
+        totals = self.manifest.artifacts
+        return Result(
+            verb=verb,
+            source=self.source.description.address,
+            target=target,
+            tables=tuple(self.tables),
+            files=FilesResult(
+                self.artifacts,
+                totals.files,
+                totals.bytes,
+                stored_files=totals.blobs,
+                stored_bytes=totals.blob_bytes,
+            ),
+            left_out=self.left_out.summary(),
+            notes=self.source.notes,
+            seconds=seconds,
+            next_command=following,
+        )

@@ -1,0 +1,1 @@
+"""A repository: many snapshots of registries over shared parts, packs and blobs."""

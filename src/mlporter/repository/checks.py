@@ -1,0 +1,189 @@
+"""``verify`` of a repository: every snapshot is whole, every object what its name says."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from mlporter.bundle.checks.findings import VerifyReport
+from mlporter.bundle.contents.packs import pack_path, read_members
+from mlporter.bundle.folder.files import CHUNK
+from mlporter.bundle.folder.layout import blob_path
+from mlporter.errors import BundleDamagedError, MlporterError
+from mlporter.repository.layout import PARTS, SNAPSHOT, SNAPSHOTS, part_object, snapshot_path
+from mlporter.repository.used import Used
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+    from mlporter.bundle.checks.findings import Progress, VerifyMode
+    from mlporter.repository.documents import Snapshot
+    from mlporter.repository.repository import Repository
+
+__all__ = ["verify_repository"]
+
+
+def verify_repository(
+    repository: Repository,
+    mode: VerifyMode = "full",
+    *,
+    fraction: float = 1.0,
+    seed: int | None = None,
+    on_progress: Progress | None = None,
+) -> VerifyReport:
+    """Check a repository; goes on after what is wrong and lists all of it.
+
+    Args:
+        repository: Which; closed afterwards.
+        mode: "full" reads every byte; "sample" a share of the objects; "quick" names and sizes,
+            and the documents.
+        fraction: Share of the objects that "sample" reads.
+        seed: Makes the choice of "sample" the same again.
+        on_progress: Called with bytes read so far and bytes to be read.
+
+    Raises:
+        UnreachableError: it cannot be listed.
+    """
+    report = VerifyReport(repository.storage.name, mode, on_progress)
+    report.bundle_id = repository.about.repository_id
+    chosen = random.Random(seed)  # noqa: S311 -- a sample, not a secret
+    with closing(repository):
+        check = _Check(repository, report)
+        try:
+            repository.load_index()
+        except BundleDamagedError as error:
+            report.add("index", "index", str(error))
+        check.snapshots()
+        if mode == "quick":
+            return report
+        read = (lambda: True) if mode == "full" else (lambda: chosen.random() < fraction)
+        check.contents(read)
+    return report
+
+
+class _Check:
+    def __init__(self, repository: Repository, report: VerifyReport) -> None:
+        self._repository = repository
+        self._storage = repository.storage
+        self._report = report
+        self._sizes: dict[str, int] = {}
+        self._whole: list[Snapshot] = []
+
+    def snapshots(self) -> None:
+        """Documents, and that every object that they name is there with the right size."""
+        for folder in ("packs", "blobs", PARTS):
+            self._sizes |= {found.path: found.size for found in self._storage.walk(folder)}
+        names: dict[str, set[str]] = {}
+        for found in self._storage.walk(SNAPSHOTS):
+            _, name, document = found.path.split("/", 2)
+            names.setdefault(name, set()).add(document)
+        for name in sorted(names):
+            if SNAPSHOT in names[name]:
+                self._snapshot(name)
+        try:
+            used = Used(self._repository, self._whole)
+        except MlporterError as error:
+            self._report.add(PARTS, "content", str(error))
+            return
+        with closing(used):
+            self._named(used)
+
+    def _snapshot(self, name: str) -> None:
+        path = snapshot_path(name)
+        self._report.snapshots += 1
+        try:
+            snapshot = self._repository.snapshot(name)
+            manifest = self._repository.manifest(snapshot)
+        except MlporterError as error:
+            self._report.add(path, "snapshot", str(error))
+            return
+        for summary in manifest.summaries:
+            self._summary(snapshot_path(name, summary.path), summary.sha256)
+        missing = False
+        for entry in manifest.tables.values():
+            self._report.tables += 1
+            for part in entry.parts:
+                found = self._sizes.get(part_object(part.sha256))
+                if found is None or (not self._is_sealed and found != part.bytes):
+                    what = "is missing" if found is None else f"has {found:,} bytes"
+                    detail = f"{what}; {name} names it, with {part.bytes:,} bytes"
+                    self._report.add(part_object(part.sha256), "part", detail)
+                    missing = True
+        if not missing:
+            self._whole.append(snapshot)
+
+    @property
+    def _is_sealed(self) -> bool:
+        """Whether sizes as stored are not those of what is read: it is encrypted."""
+        return bool(self._repository.about.recipients)
+
+    def _summary(self, path: str, sha256: str) -> None:
+        try:
+            with self._storage.open(path) as file:
+                if hashlib.sha256(file.read()).hexdigest() != sha256:
+                    self._report.add(path, "sha256", "is not what the manifest says")
+        except MlporterError as error:
+            self._report.add(path, "unreadable", str(error))
+
+    def _named(self, used: Used) -> None:
+        """Every content that is named has a place, and every object is named by something."""
+        packs = set()
+        for sha256, size in used.contents():
+            self._report.files += 1
+            found = self._repository.index.find(sha256)
+            path = "" if found is None else _place(sha256, found.pack)
+            if found is None or found.size != size or path not in self._sizes:
+                detail = "is named by a snapshot, and in no pack or blob"
+                self._report.add(path or blob_path(sha256), "content", detail)
+                continue
+            packs.add(path)
+        for path in self._sizes:
+            name = path.rpartition("/")[2].partition(".")[0]
+            is_part = path.startswith(f"{PARTS}/")
+            if not (used.has_part(name) if is_part else path in packs):
+                self._report.unreferenced += 1
+                self._report.unreferenced_bytes += self._sizes[path]
+
+    def contents(self, read: Callable[[], bool]) -> None:
+        """Read objects, and hold each against its name."""
+        chosen = [path for path in sorted(self._sizes) if read()]
+        self._report.expect(sum(self._sizes[path] for path in chosen))
+        for path in chosen:
+            self._read(path)
+
+    def _read(self, path: str) -> None:
+        try:
+            with self._storage.open(path) as file:
+                self._object(path, file)
+        except MlporterError as error:
+            self._report.add(path, "unreadable", str(error))
+
+    def _object(self, path: str, file: BinaryIO) -> None:
+        name = path.rpartition("/")[2].partition(".")[0]
+        digest = hashlib.sha256()
+        for chunk in iter(lambda: file.read(CHUNK), b""):
+            digest.update(chunk)
+            self._report.read(len(chunk))
+        self._report.blobs += 1
+        self._report.blobs_read += 1
+        if digest.hexdigest() != name:
+            self._report.add(path, "sha256", "is not what its name says")
+            return
+        if path.startswith("packs/"):
+            file.seek(0)
+            self._pack(path, name, file)
+
+    def _pack(self, path: str, name: str, file: BinaryIO) -> None:
+        for member, content in read_members(file, path):
+            if hashlib.sha256(content).hexdigest() != member.sha256:
+                self._report.add(path, "sha256", f"{member.sha256} is not what its name says")
+            found = self._repository.index.find(member.sha256)
+            if found and found.pack == name and found.offset != member.offset:
+                self._report.add(path, "index", f"the index has {member.sha256} at another place")
+
+
+def _place(sha256: str, pack: str) -> str:
+    return pack_path(pack) if pack else blob_path(sha256)

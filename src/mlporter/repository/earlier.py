@@ -1,0 +1,80 @@
+"""An earlier snapshot as what the next one is written upon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlporter.bundle.tables.layers import LayeredTables
+from mlporter.bundle.tables.scratch import Scratch
+from mlporter.bundle.writer import Earlier
+from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from mlporter.artifacts.listing import ArtifactFile
+    from mlporter.repository.documents import Snapshot
+    from mlporter.repository.repository import Repository
+
+__all__ = ["earlier_of", "last_of"]
+
+
+def last_of(snapshots: tuple[Snapshot, ...], place: str) -> Snapshot | None:
+    """The newest snapshot of a registry."""
+    return next((found for found in reversed(snapshots) if found.place == place), None)
+
+
+def earlier_of(
+    repository: Repository, snapshot: Snapshot, stack: ExitStack, *, reread: bool
+) -> Earlier:
+    """What a snapshot gives to the next one of the same registry.
+
+    Args:
+        repository: The repository; its index is loaded.
+        snapshot: The earlier snapshot.
+        stack: Closes what is needed meanwhile.
+        reread: Every file is read again, also one that looks as it did.
+    """
+    manifest = repository.manifest(snapshot)
+    tables = LayeredTables(repository.parts, manifest.tables)
+    if reread or FILE_STAMPS.name not in manifest.tables:
+        return Earlier(manifest.tables, tables, repository.parts)
+    files = _KnownFiles(tables)
+    stack.callback(files.close)
+    return Earlier(manifest.tables, tables, repository.parts, files.known)
+
+
+class _KnownFiles:
+    """The files of a snapshot by whose they are, path, size and stamp."""
+
+    def __init__(self, tables: LayeredTables) -> None:
+        self._scratch = Scratch(
+            "CREATE TABLE files (kind TEXT, id TEXT, path TEXT, size INTEGER, sha256 TEXT,"
+            " PRIMARY KEY (kind, id, path)) WITHOUT ROWID",
+            "CREATE TABLE stamps (kind TEXT, id TEXT, path TEXT, stamp TEXT,"
+            " PRIMARY KEY (kind, id, path)) WITHOUT ROWID",
+        )
+        for table, statement in (
+            (ARTIFACTS, "INSERT INTO files VALUES (?, ?, ?, ?, ?)"),
+            (FILE_STAMPS, "INSERT INTO stamps VALUES (?, ?, ?, ?)"),
+        ):
+            for batch in tables.read(table):
+                columns = (column.to_pylist() for column in batch.columns)
+                self._scratch.run_many(statement, zip(*columns, strict=True))
+
+    def known(self, file: ArtifactFile) -> str | None:
+        if not file.stamp:
+            return None
+        found = self._scratch.one(
+            "SELECT sha256 FROM files JOIN stamps USING (kind, id, path)"
+            " WHERE kind=? AND id=? AND path=? AND size=? AND stamp=?",
+            file.owner_kind,
+            file.owner_id,
+            file.path,
+            file.size,
+            file.stamp,
+        )
+        return found[0] if found else None
+
+    def close(self) -> None:
+        self._scratch.close()

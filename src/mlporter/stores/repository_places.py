@@ -1,0 +1,97 @@
+"""From the address of a repository, a snapshot or a remote bundle to its storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlporter.bundle.storage.encrypted import IDENTITY
+from mlporter.bundle.storage.local import LocalStorage
+from mlporter.errors import UsageError
+from mlporter.redaction import redact_address
+from mlporter.repository.repository import Repository
+from mlporter.stores.addresses.address import AddressKind
+
+if TYPE_CHECKING:
+    from mlporter.bundle.storage.protocol import Storage
+    from mlporter.stores.addresses.address import Address
+    from mlporter.stores.addresses.environment import Environment
+
+__all__ = ["identity_of", "open_repository", "repository_storage", "storage_of"]
+
+_ENDPOINTS = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_ATTEMPTS = 8
+
+
+def storage_of(place: Address) -> Storage:
+    """Where the objects of a repository, or of a bundle in object storage, lie.
+
+    Raises:
+        UnsupportedError: the package for its scheme is not installed.
+    """
+    if place.path is not None:
+        return LocalStorage(place.path)
+    from mlporter.bundle.storage.remote import open_remote  # noqa: PLC0415 -- brings fsspec
+
+    options = _s3_options(place.environment) if place.text.startswith("s3://") else {}
+    return open_remote(place.text, redact_address(place.text), options)
+
+
+def repository_storage(place: Address) -> Storage:
+    """The place of a repository, or of what may become one.
+
+    Raises:
+        UsageError: it is something else.
+        UnsupportedError: the package for its scheme is not installed.
+    """
+    if place.kind is AddressKind.SNAPSHOT:
+        raise UsageError(
+            "names one snapshot",
+            subject=str(place),
+            hint=f"name the repository: {place.repository}",
+        )
+    if place.kind not in {AddressKind.REPOSITORY, AddressKind.BUNDLE, AddressKind.FILESTORE}:
+        raise UsageError("is no place for a repository", subject=str(place))
+    return storage_of(place)
+
+
+def open_repository(place: Address) -> Repository:
+    """Open the repository of an address.
+
+    Raises:
+        UsageError: it is none.
+        AccessDeniedError: it is encrypted, and there is no key for it.
+        UnsupportedError: it is of a later format, or a package is not installed.
+    """
+    return Repository.open(repository_storage(place), identity_of(place))
+
+
+def identity_of(place: Address) -> Path | None:
+    """The file of the private key that the variables of a side name, or None."""
+    named = place.environment.get(IDENTITY)
+    return Path(named).expanduser() if named else None
+
+
+def _s3_options(side: Environment) -> dict[str, Any]:
+    """What s3fs takes, from the variables by which this side is reached."""
+    client: dict[str, Any] = {}
+    if region := side.get("AWS_DEFAULT_REGION") or side.get("AWS_REGION"):
+        client["region_name"] = region
+    if side.is_true("MLFLOW_S3_IGNORE_TLS"):
+        client["verify"] = False
+    elif bundle := side.get("AWS_CA_BUNDLE"):
+        client["verify"] = bundle
+    style = side.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE") or "auto"
+    retries = {"max_attempts": _ATTEMPTS, "mode": "standard"}
+    options: dict[str, Any] = {
+        "client_kwargs": client,
+        "config_kwargs": {"retries": retries, "s3": {"addressing_style": style}},
+        "endpoint_url": next(filter(None, map(side.get, _ENDPOINTS)), None),
+    }
+    named = {
+        "key": "AWS_ACCESS_KEY_ID",
+        "secret": "AWS_SECRET_ACCESS_KEY",
+        "token": "AWS_SESSION_TOKEN",
+        "profile": "AWS_PROFILE",
+    }
+    return options | {word: value for word, name in named.items() if (value := side.get(name))}

@@ -1,0 +1,212 @@
+"""`backup`: a registry into a repository, as one more snapshot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from mlporter.bundle.writer import BundleWriter
+from mlporter.errors import RefusedError, UsageError
+from mlporter.execute.bundle.transfer import BundleTransfer
+from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.execute.orphans import check_orphans
+from mlporter.execute.unreadable_files import check_strict, find_unreadable
+from mlporter.progress import OnProgress, silent
+from mlporter.repository.earlier import earlier_of, last_of
+from mlporter.repository.locks import locked
+from mlporter.repository.publishing import Facts, publish
+from mlporter.repository.repository import Repository, is_repository
+from mlporter.selection import as_selection, select
+from mlporter.stores.addresses.locating import locate, locate_users
+from mlporter.stores.addresses.same_place import identity_text
+from mlporter.stores.opening import open_source
+from mlporter.stores.repository_places import identity_of, repository_storage
+from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.wording import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlporter.errors import ExitCode
+    from mlporter.execute.result import Result
+    from mlporter.repository.documents import Snapshot
+    from mlporter.selection import Asked
+    from mlporter.stores.addresses.address import Address, Place
+    from mlporter.stores.protocols import Source
+
+__all__ = ["BackupResult", "backup"]
+
+
+@dataclass(frozen=True)
+class BackupResult:
+    """A backup that was made: what was carried, and the snapshot that now holds it."""
+
+    result: Result
+    snapshot: Snapshot
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """As that of an export."""
+        return self.result.exit_code
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return {**self.result.as_dict(), "snapshot": self.snapshot.model_dump(mode="json")}
+
+
+def backup(
+    source: Place,
+    repository: Place,
+    *,
+    tags: Sequence[str] = (),
+    artifacts: ArtifactsMode = "copy",
+    uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
+    workers: int = 4,
+    retry_time: float = RETRY_TIME,
+    include_secrets: bool = False,
+    auth: Place | None = None,
+    registry: Place | None = None,
+    strict_artifacts: bool = False,
+    orphans: bool = False,
+    include_tables: Sequence[str] = (),
+    source_env: str | None = None,
+    selection: Asked = None,
+    full: bool = False,
+    reread: bool = False,
+    append_only: bool = False,
+    encrypt: Sequence[str] = (),
+    on_progress: OnProgress = silent,
+) -> BackupResult:
+    """Add a snapshot of a registry, or of a part of it, to a repository.
+
+    What the last snapshot of the same registry holds is not stored again, and mostly not read
+    again. The snapshot is complete all the same, and is there only once all that it names is.
+
+    Args:
+        source: Address of a database or a tracking server, or the path of a file store.
+        repository: The folder, or the place in object storage; made if it is not there.
+        tags: Words by which the snapshot can be chosen and kept.
+        artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        allow_root: Folders of this machine that files may be read from, though the registry keeps
+            none there.
+        workers: Tables and files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
+        include_secrets: Carry secrets (encrypted as they are) too.
+        auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
+        strict_artifacts: Refuse, before anything is written, if files are missing or unreadable.
+        orphans: Carry local files too that no row points to.
+        include_tables: Tables of other programs in the same database that are to come, too.
+        source_env: What the names of the source's own variables begin with, such as ``DEV_``.
+        selection: What to back up, with all that it depends on; None is everything.
+        full: Read all points of metrics, also of runs that look as they did.
+        reread: Read all files, also those of which size and time of change are as they were.
+        append_only: For a new repository: nothing will ever be removed from it.
+        encrypt: For a new repository: public keys (age or SSH) to which everything in it is
+            encrypted. The file of the private key is named by the variable MLPORTER_IDENTITY.
+        on_progress: Told how far it is.
+
+    Raises:
+        RefusedError: the place holds something else, or the source cannot be read.
+        UnreachableError: one of them cannot be reached, or the disk is full.
+        RepositoryInUseError: snapshots are being removed there.
+    """
+    chosen = as_selection(selection)
+    check_options(artifacts, workers)
+    check_strict(artifacts, strict_artifacts=strict_artifacts)
+    check_orphans(artifacts, chosen, orphans=orphans)
+    began = datetime.now(timezone.utc)
+    started = monotonic()
+    place = locate(repository)
+    origin = locate(source, source_env)
+    opened = open_source(
+        origin,
+        uri_map=tuple(uri_map),
+        allow_root=allow_root,
+        workers=workers,
+        include_secrets=include_secrets,
+        retry_time=retry_time,
+        part=chosen is not None and not chosen.is_everything,
+        orphans=orphans,
+        auth=None if auth is None else locate_users(auth, origin),
+        registry=None if registry is None else locate_users(registry, origin),
+        include_tables=tuple(include_tables),
+        on_progress=on_progress,
+    )
+    with ExitStack() as stack:
+        stack.callback(opened.close)
+        opened = select(opened, chosen)
+        if strict_artifacts:
+            lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
+            if lost.count:
+                raise lost.refusal(opened.description.address)
+        kept = _repository(place, append_only=append_only, encrypt=tuple(encrypt))
+        storage = kept.storage
+        stack.callback(kept.close)
+        lock = stack.enter_context(locked(storage, "backup", append_only=kept.about.append_only))
+        kept.load_index()
+        which = _place(origin, opened, artifacts)
+        last = last_of(kept.snapshots(), which)
+        earlier = earlier_of(kept, last, stack, reread=reread) if last else None
+        staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
+        stack.callback(shutil.rmtree, staged, ignore_errors=True)
+        with BundleWriter.create(
+            staged / "bundle",
+            source=opened.description.address,
+            blobs=kept.contents,
+            earlier=earlier,
+        ) as writer:
+            work = BundleTransfer(
+                opened,
+                writer,
+                artifacts,
+                workers,
+                include_secrets,
+                on_progress,
+                earlier=earlier,
+                full=full,
+                marks=True,
+            )
+            work.run()
+        if work.manifest is None:
+            raise UsageError("the backup did not finish", subject=storage.name)
+        facts = Facts(which, began, tuple(tags), last.name if last else None)
+        snapshot = publish(kept, staged / "bundle", work.manifest, facts, lock)
+    typed = place.typed or storage.name
+    following = command_line("verify", [typed], ())
+    result = work.result("backup", storage.name, following, monotonic() - started)
+    return BackupResult(result, snapshot)
+
+
+def _repository(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) -> Repository:
+    storage, identity = repository_storage(place), identity_of(place)
+    if not is_repository(storage):
+        return Repository.create(
+            storage, append_only=append_only, recipients=encrypt, identity=identity
+        )
+    found = Repository.open(storage, identity)
+    if encrypt and set(encrypt) != set(found.about.recipients):
+        found.close()
+        raise RefusedError(
+            "was made for other keys, or for none",
+            subject=storage.name,
+            hint="leave --encrypt out, or name a new place",
+        )
+    return found
+
+
+def _place(origin: Address, source: Source, artifacts: str) -> str:
+    """What tells a registry, and the part of it that is asked for, from every other."""
+    asked = [identity_text(origin), source.description.selection, artifacts]
+    text = json.dumps(asked, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
