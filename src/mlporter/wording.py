@@ -11,8 +11,10 @@ from mlporter.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["command_line", "human_bytes", "plural", "visible"]
+__all__ = ["NEWER", "command_line", "human_bytes", "plural", "visible"]
 
+NEWER = "newer than this release knows"
+"""What is said of a later MLflow than the catalogue's, installed or a server's."""
 _KILO = 1000
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
-import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from filelock import FileLock
 
 if TYPE_CHECKING:
@@ -29,57 +30,90 @@ NEWEST = "3.18.0"
 """The newest one that the catalogue knows."""
 _LATER_NEEDS = {"3.18.0": ("python-multipart",)}
 """What a release needs that those before it did without."""
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The Python of these tests."""
 
 
 def python_of(release: str) -> Path:
     """The interpreter of an environment with a release of MLflow, made if it is not there yet."""
     wanted = (f"mlflow=={release}", *NEEDS[release])
-    return _made(f"mlflow-{release}", lambda python: _pip(python, "install", *wanted))
+    return _made(f"mlflow-{release}", lambda python: _install(python, *wanted))
 
 
-def beside_lowest() -> Path:
+def beside_lowest(version: str = HERE) -> Path:
     """The interpreter of an environment with mlporter and the oldest MLflow that it works with."""
-    return _made(
-        f"lowest-{LOWEST}",
-        lambda python: _pip(
-            python, "install", f"mlflow=={LOWEST}", *NEEDS["2.22.1"], "--editable", str(_CHECKOUT)
-        ),
-    )
+    wanted = (f"mlflow=={LOWEST}", *NEEDS["2.22.1"], "--editable", str(_CHECKOUT))
+    return _made(f"lowest-{LOWEST}", lambda python: _install(python, *wanted), version)
 
 
-def beside_newest() -> Path:
-    """The interpreter of an environment with mlporter, its tests, and the newest known MLflow.
+def beside_newest(version: str = HERE) -> Path:
+    """The interpreter of an environment with mlporter and the newest known MLflow.
 
-    The wheel of MLflow alone, before all that is installed here: its companions may not be out yet.
+    The wheel of MLflow alone, before all that the release before it needs: its companions may not
+    be out yet. With the Python of these tests, all that is installed for them is there, too.
     """
 
     def fill(python: Path) -> None:
-        site = Path(sysconfig.get_path("purelib", vars={"base": str(python.parents[1])}))
-        here = [str(_CHECKOUT / "src"), *(p for p in sys.path if p.endswith("-packages"))]
-        (site / "here.pth").write_text("\n".join(here) + "\n", encoding="utf-8")
-        wanted = (f"mlflow=={NEWEST}", *_LATER_NEEDS[NEWEST])
-        _pip(Path(sys.executable), "install", "--no-deps", "--target", str(site), *wanted)
+        if version == HERE:
+            site = Path(sysconfig.get_path("purelib", vars={"base": str(python.parents[1])}))
+            here = [str(_CHECKOUT / "src"), *(p for p in sys.path if p.endswith("-packages"))]
+            (site / "here.pth").write_text("\n".join(here) + "\n", encoding="utf-8")
+        else:
+            _install(python, "mlflow", "--editable", str(_CHECKOUT))
+        _install(python, "--no-deps", f"mlflow=={NEWEST}", *_LATER_NEEDS[NEWEST])
 
-    return _made(f"newest-{NEWEST}", fill, with_pip=False)
+    return _made(f"newest-{NEWEST}", fill, version)
 
 
 _CHECKOUT = Path(__file__).parents[2]
 
 
-def _pip(python: Path, command: str, *words: str) -> None:
-    subprocess.run([python, "-m", "pip", command, "--quiet", *words], check=True)
+def _install(python: Path, *words: str) -> None:
+    _uv("pip", "install", "--python", str(python), *words).check_returncode()
 
 
-def _made(name: str, fill: Callable[[Path], None], *, with_pip: bool = True) -> Path:
+def _uv(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "uv", "--quiet", *words],
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+        # An environment that is active is not the one that is meant.
+        env={name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+    )
+
+
+def _made(name: str, fill: Callable[[Path], None], version: str = HERE) -> Path:
     """The interpreter of an environment, made and filled if it is not there yet."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
     root = cache / "mlporter-tests" / f"{name}-python-{version}"
     python = root / "bin" / "python"
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{root}.lock"):
         if not (root / "ready").exists():
-            venv.create(root, clear=True, with_pip=with_pip)
+            shutil.rmtree(root, ignore_errors=True)
+            _uv("venv", "--python", _interpreter(version), str(root)).check_returncode()
             fill(python)
             (root / "ready").touch()
     return python
+
+
+def _interpreter(version: str) -> str:
+    """A Python of a version: this one, one of this machine, or one that uv downloads.
+
+    Skips the test where none can be had.
+    """
+    if version == HERE:
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    named = [shutil.which(f"python{version}"), *pyenv.glob(f"versions/{version}.*/bin/python")]
+    found = [str(path) for path in named if path and _is_python(path)]
+    if not found and _uv("python", "install", version).returncode:
+        pytest.skip(f"no Python {version} here, and uv could not download one")
+    return found[0] if found else version
+
+
+def _is_python(path: str | Path) -> bool:
+    """Whether it runs; what pyenv puts on the PATH need not."""
+    done = subprocess.run([path, "-c", ""], check=False, stderr=subprocess.DEVNULL)
+    return done.returncode == 0

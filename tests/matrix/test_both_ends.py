@@ -24,10 +24,12 @@ HOLDING_ONLY_THERE = (
 )
 """Tests whose outcome depends on the schema and the objects of the installed MLflow."""
 
-ENDS = {LOWEST: beside_lowest, NEWEST: beside_newest}
+BESIDE = {LOWEST: beside_lowest, NEWEST: beside_newest}
+ENDS = [(release, version) for release in BESIDE for version in ("3.10", "3.13")]
+"""The oldest and the newest MLflow, with the oldest and the newest Python."""
 
 USE = """
-import mlflow, mlporter
+import sys, mlflow, mlporter
 client = mlflow.MlflowClient("sqlite:///one.db")
 experiment = client.create_experiment("e", artifact_location="files")
 run = client.create_run(experiment).info.run_id
@@ -40,7 +42,7 @@ assert mlporter.export("sqlite:///one.db", "part", selection=chosen).exit_code =
 assert mlporter.import_("part", "sqlite:///two.db", artifact_root="there").exit_code == 0
 found = mlflow.MlflowClient("sqlite:///two.db").search_runs([experiment])
 assert [found.info.run_id for found in found] == [run]
-print(mlflow.__version__)
+print(mlflow.__version__, "{}.{}".format(*sys.version_info))
 """
 """An empty schema, MLflow's filters, files: what mlporter has of the installed MLflow."""
 
@@ -58,16 +60,17 @@ def run(python: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.parametrize("release", ENDS)
-def test_the_demo_ends_well(release, tmp_path):
-    done = run(ENDS[release](), tmp_path, "-m", "mlporter", "demo")
+@pytest.mark.parametrize(("release", "version"), ENDS)
+def test_the_demo_ends_well(release, version, tmp_path):
+    done = run(BESIDE[release](version), tmp_path, "-m", "mlporter", "demo")
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("release", ENDS)
-def test_what_it_has_of_mlflow_is_there(release, tmp_path):
-    done = run(ENDS[release](), tmp_path, "-c", USE)
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, [release]), done.stdout
+@pytest.mark.parametrize(("release", "version"), ENDS)
+def test_what_it_has_of_mlflow_is_there(release, version, tmp_path):
+    done = run(BESIDE[release](version), tmp_path, "-c", USE)
+    last = [f"{release} {version}"]
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, last), done.stdout
 
 
 def test_the_newest_mlflow_passes_what_depends_on_it():

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,8 @@ class NewerServer:
         version: What it says of itself.
         adds: Fields by kind of object, with what they are before anybody sets them. A field of a
             run is one of its `info`.
+        inside: The same of what stands in lists: `params`, `tags` and `metrics` of runs, `aliases`.
+            As with MLflow's own fields, the first word on a parameter or a point is the last.
         beside: What each page of a list has beside its items.
         things: Objects of a kind of its own that it lists.
         kept: What was set, by kind, id and field.
@@ -50,6 +52,7 @@ class NewerServer:
     real: str
     version: str = "9.9.0"
     adds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inside: dict[str, dict[str, Any]] = field(default_factory=dict)
     beside: dict[str, Any] = field(default_factory=dict)
     things: list[Any] = field(default_factory=list)
     kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
@@ -60,6 +63,8 @@ class NewerServer:
 
     def changed(self, path: str, body: bytes) -> None:
         """Keep what a request sets."""
+        if self.takes and path.endswith(("/runs/log-batch", "/registered-models/alias")) and body:
+            self._set_inside(json.loads(body))
         if path not in _CHANGES or not self.takes:
             return
         kind, name = _CHANGES[path]
@@ -68,6 +73,15 @@ class NewerServer:
             if added in sent:
                 self.kept[kind, str(sent[name]), added] = sent[added]
 
+    def _set_inside(self, sent: dict[str, Any]) -> None:
+        lists = {**sent, "aliases": [sent]} if "alias" in sent else sent
+        for kind, added in self.inside.items():
+            for item in lists.get(kind, ()):
+                for name in added.keys() & item.keys():
+                    key = kind, _which(sent.get("run_id") or sent["name"], kind, item), name
+                    again = kind in {"tags", "aliases"}
+                    self.kept[key] = item[name] if again else self.kept.get(key, item[name])
+
     def made(self, path: str, body: bytes, answer: bytes) -> None:
         """Keep what the request says that makes a run."""
         if self.takes_new and path == "/api/2.0/mlflow/runs/create":
@@ -75,8 +89,16 @@ class NewerServer:
             names = self.adds["run"].keys() & sent.keys()
             self.kept.update({("run", run, name): sent[name] for name in names})
 
-    def more(self, answer: Any) -> Any:
-        """An answer with what a newer MLflow has in it."""
+    def more(self, answer: Any, run: str = "") -> Any:
+        """An answer with what a newer MLflow has in it; to a request that names a run."""
+        for found in [answer.get("run"), *(answer.get("runs") or ())]:
+            if found:
+                self._add_inside(found["info"]["run_id"], found["data"])
+        for found in [answer.get("registered_model"), *(answer.get("registered_models") or ())]:
+            if found:
+                self._add_inside(found["name"], found)
+        for point in answer.get("metrics") or ():
+            self._add_inside(point.get("run_id") or run, {"metrics": [point]})
         for kind, where in _OBJECTS.items():
             one = [answer[kind]] if isinstance(answer.get(kind), dict) else []
             for item in (*one, *(answer.get(f"{kind}s") or ())):
@@ -85,12 +107,23 @@ class NewerServer:
             answer.update(self.beside)
         return answer
 
+    def _add_inside(self, owner: str, holder: dict[str, Any]) -> None:
+        for kind, added in self.inside.items():
+            for item in holder.get(kind) or ():
+                for name, value in added.items():
+                    item[name] = self.kept.get((kind, _which(owner, kind, item), name), value)
+
     def _add(self, kind: str, item: dict[str, Any], where: tuple[str, ...]) -> None:
         holder = item
         for step in where[:-1]:
             holder = holder[step]
         for name, value in self.adds.get(kind, {}).items():
             holder[name] = self.kept.get((kind, str(holder[where[-1]]), name), value)
+
+
+def _which(owner: str, kind: str, item: dict[str, Any]) -> str:
+    names = {"metrics": ("key", "step", "timestamp"), "aliases": ("alias",)}.get(kind, ("key",))
+    return "/".join([owner, *(str(item.get(name, 0)) for name in names)])
 
 
 @contextmanager
@@ -123,7 +156,9 @@ def newer_server(real: str, **more: Any) -> Iterator[NewerServer]:
             newer.made(self.path, body, data)
             if kind.startswith("application/json") and found.status == 200 and data:
                 told = json.loads(data)
-                data = json.dumps(newer.more(told) if isinstance(told, dict) else told).encode()
+                run = parse_qs(urlsplit(self.path).query).get("run_id", [""])[0]
+                more = newer.more(told, run) if isinstance(told, dict) else told
+                data = json.dumps(more).encode()
             self._send(found.status, kind, data)
             connection.close()
 

@@ -125,6 +125,9 @@ def _at(revision: str) -> Iterator[str]:
 
 
 def _longer(url: str) -> Iterator[str]:
+    if url.startswith("mysql"):
+        yield f"ALTER TABLE runs MODIFY name VARCHAR({LONGER})"
+        return
     if not url.startswith("sqlite"):
         yield f"ALTER TABLE runs ALTER COLUMN name TYPE VARCHAR({LONGER})"
         return

@@ -175,3 +175,26 @@ def test_a_release_that_lacks_something_is_told_of():
 def test_other_modules_are_nobodys_business_here():
     with pytest.raises(ModuleNotFoundError), needing_mlflow("a filter"):
         import nothing_of_the_kind  # noqa: F401, PLC0415
+
+
+def test_verbs_that_write_into_databases(
+    rich_sqlite: RichRegistry, mlflow_sqlite: Path, tmp_path: Path
+):
+    source, target, plan = rich_sqlite.tracking_uri, sqlite_url(mlflow_sqlite), tmp_path / "plan"
+    manifest = tmp_path / "nightly.yaml"
+    manifest.write_text(
+        f"kind: sync\nsource: {source}\ntarget: {target}\nartifacts: reference\n",
+        encoding="utf-8",
+    )
+    files = ("--as", "promoted", "--artifact-root", tmp_path / "files")
+    planned, applied, ran, told, promoted = without_mlflow(
+        ("sync", source, target, "--artifacts", "reference", "--plan-out", plan),
+        ("apply", plan),
+        ("run", manifest),
+        ("history", "rich-model", "--at", source),
+        ("promote", "models:/rich-model/latest", "--from", source, "--to", target, *files),
+    )
+    # Secrets stay where they are.
+    assert {one.code for one in (planned, applied, ran)} == {ExitCode.INCOMPLETE}, applied
+    assert (told.code, promoted.code) == (ExitCode.OK, ExitCode.OK), promoted
+    assert "read back and equal" in promoted.out

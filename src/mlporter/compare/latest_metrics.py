@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlporter.bundle.tables.rows import joined
 from mlporter.compare.streams import compare_streams
 from mlporter.errors import LeftOut
 from mlporter.stores.rows.spool import RowSpool
@@ -104,7 +105,7 @@ def last_of_each_group(
         pending: The row that the batches before ended with.
         batch: The next rows, sorted by run, key, step, timestamp and value.
     """
-    rows = batch if pending is None else pa.concat_batches([pending, batch])
+    rows = batch if pending is None else joined([pending, batch])
     if not rows.num_rows:
         return rows, None
     here, following = rows.slice(0, rows.num_rows - 1), rows.slice(1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.transfer import DatabaseTransfer
-from mlporter.execute.database.upgraded import as_new_as
+from mlporter.execute.database.upgraded import as_new_as, in_todays_shape
 from mlporter.execute.new_columns import without_new_columns
 from mlporter.execute.remarks import look_through
 from mlporter.stores.addresses.address import Address, AddressKind
@@ -47,7 +47,8 @@ def into_target(
         RefusedError: conflicts and the like; nothing was written.
     """
     if place.kind is AddressKind.SERVER:
-        return _into_server(verb, source, place, options, on_progress, memory)
+        with in_todays_shape(source, on_progress) as rows:
+            return _into_server(verb, rows, place, options, on_progress, memory)
     options.check(source)
     with as_new_as(place, source, options, on_progress) as rows:
         work = DatabaseTransfer(verb, rows, place, options, on_progress, memory)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["ArtifactsMode", "Expected", "TransferOptions", "check_options"]
+__all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_options"]
 
-_WORKERS = 4
+WORKERS = 4
 """What `import_` and `copy` do unless told."""
 
 
@@ -132,7 +132,7 @@ class TransferOptions:
         yield from (("rename", pair) for pair in self.policy.renames)
         yield "rename-prefix", self.policy.rename_prefix
         yield "to-workspace", self.policy.to_workspace or ""
-        yield "workers", "" if self.workers == _WORKERS else str(self.workers)
+        yield "workers", "" if self.workers == WORKERS else str(self.workers)
         yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
 
     def _of_sync(self) -> Iterator[tuple[str, str | bool]]:

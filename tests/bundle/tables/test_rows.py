@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlporter.bundle.tables.rows import OrderCheck, distinct_rows, first_change, row_sizes
+from mlporter.bundle.tables.rows import (
+    OrderCheck,
+    distinct_rows,
+    first_change,
+    joined,
+    row_sizes,
+)
 
 FLOATS = st.sampled_from([-math.inf, -1.0, 0.0, 1.5, math.inf, math.nan])
 TEXTS = st.sampled_from(["", "A", "a", "ab", "é", "\uffff", "\U00010000"])
@@ -68,3 +74,12 @@ def test_sizes_are_of_the_values_and_not_of_their_encoding():
 def test_distinct_rows_leave_nulls_out():
     rows = [("a", 1.0, None), ("a", 1.0, True), ("a", 1.0, True), ("b", 1.0, False)]
     assert sorted(distinct_rows(batch(rows), ("t", "b"))) == [("a", True), ("b", False)]
+
+
+def test_batches_are_joined_as_they_are():
+    first = pa.record_batch({"a": [1, None], "b": pa.array(["x", "y"]).dictionary_encode()})
+    second = pa.record_batch({"a": [3], "b": pa.array(["z"]).dictionary_encode()})
+    whole = joined([first, second.slice(0, 0), second])
+    assert whole.schema == first.schema
+    assert whole.to_pydict() == {"a": [1, None, 3], "b": ["x", "y", "z"]}
+    assert joined([first.slice(1)]).num_rows == 1

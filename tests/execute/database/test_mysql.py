@@ -228,6 +228,63 @@ def test_a_database_with_a_binary_collation_takes_them(mlflow_sqlite, mlflow_mys
     assert mlporter.diff(url, mlflow_mysql_url).identical
 
 
+def _mcp_versions(url, collation):
+    """What the upgrade to MLflow 3.18 does with the columns that name a version of a MCP server."""
+    change = f"VARCHAR(128) CHARACTER SET utf8mb4 COLLATE {collation}"
+    key, name = "(workspace, name, version)", "mcp_server_version_tags_version_fkey"
+    tags = "ALTER TABLE mcp_server_version_tags"
+    execute(
+        url,
+        f"{tags} DROP FOREIGN KEY {name}",
+        *(
+            f"ALTER TABLE mcp_{table} MODIFY {column} {change} {null}"
+            for table, column, null in (
+                ("server_versions", "version", "NOT NULL"),
+                ("server_version_tags", "version", "NOT NULL"),
+                ("server_aliases", "version", "NOT NULL"),
+                ("access_endpoints", "server_version", "NULL"),
+            )
+        ),
+        f"{tags} ADD CONSTRAINT {name} FOREIGN KEY {key} REFERENCES mcp_server_versions {key}",
+    )
+
+
+def test_mcp_versions_are_told_apart_by_case_where_the_target_does_it(
+    mlflow_sqlite, usual_mysql_url, tmp_path
+):
+    url = sqlite_url(mlflow_sqlite)
+    versions = ("1.0.0-RC", "1.0.0-rc")
+    named = "workspace, name, version"
+    execute(
+        url,
+        "INSERT INTO mcp_servers (workspace, name, created_at, last_updated_at)"
+        " VALUES ('default', 'io/tool', 1, 1)",
+        *(
+            f"INSERT INTO mcp_server_versions ({named}, version_major, version_minor,"
+            " version_patch, version_prerelease_sort_key, server_json, status, created_at,"
+            f" last_updated_at) VALUES ('default', 'io/tool', '{version}', 1, 0, 0, '', '{{}}',"
+            " 'active', 1, 1)"
+            for version in versions
+        ),
+        *(
+            f"INSERT INTO mcp_server_version_tags ({named}, key, value)"
+            f" VALUES ('default', 'io/tool', '{version}', 'which', '{version}')"
+            for version in versions
+        ),
+        "INSERT INTO mcp_server_aliases (workspace, name, alias, version)"
+        f" VALUES ('default', 'io/tool', 'stable', '{versions[1]}')",
+    )
+    _mcp_versions(usual_mysql_url, "utf8mb4_general_ci")
+    found = reasons(url, usual_mysql_url)
+    assert any("mcp_server_versions" in why and "are one key" in why for why in found), found
+    _mcp_versions(usual_mysql_url, "utf8mb4_bin")
+    assert mlporter.copy(url, usual_mysql_url, artifacts="none").exit_code == 0
+    assert mlporter.diff(url, usual_mysql_url).identical
+    assert mlporter.copy(url, usual_mysql_url, artifacts="none").rows == 0
+    mlporter.export(usual_mysql_url, str(tmp_path / "back"))
+    assert mlporter.diff(url, str(tmp_path / "back")).identical
+
+
 def test_values_that_mysql_would_refuse_or_change_are_named_together(
     mlflow_sqlite, usual_mysql_url
 ):

@@ -110,13 +110,13 @@ def test_every_verb_reads_it_and_says_once_what_was_taken_as_found(newer, newer_
     assert tree(newer.database_path.parent) == before
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (rename_column, "there is no column runs.user_id (there is owner_id, which is new)"),
-        (change_meaning, "column runs.end_time is a text, and was a number"),
-    ],
-)
+REFUSED = {
+    rename_column: "there is no column runs.user_id (there is owner_id, which is new)",
+    change_meaning: "column runs.end_time is a text, and was a number",
+}
+
+
+@pytest.mark.parametrize(("change", "said"), REFUSED.items())
 def test_what_was_renamed_or_means_something_else_is_refused_by_name(change, said, mlflow_sqlite):
     url = sqlite_url(mlflow_sqlite)
     change(url)
@@ -293,19 +293,68 @@ def test_files_that_lie_in_no_artifact_root_are_named(newer, tmp_path):
     assert (item.id, item.path, item.reason) == ("reviews", "evidence", "outside")
 
 
-# --- PostgreSQL -----------------------------------------------------------------------------------
+# --- Other engines --------------------------------------------------------------------------------
+
+ENGINES = pytest.mark.parametrize("target_url", ["postgresql", "mysql"], indirect=True)
 
 
-def test_on_postgresql_it_is_the_same(newer_bundle, mlflow_postgres_url, tmp_path):
-    make_next(mlflow_postgres_url)
+@ENGINES
+def test_on_other_engines_it_is_the_same(target_url, newer_bundle, tmp_path):
+    make_next(target_url)
     root = tmp_path / "root"
-    result = mlporter.import_(str(newer_bundle), mlflow_postgres_url, artifact_root=str(root))
+    result = mlporter.import_(str(newer_bundle), target_url, artifact_root=str(root))
     assert result.exit_code == ExitCode.OK, result.left_out
-    assert mlporter.diff(str(newer_bundle), mlflow_postgres_url).identical
+    assert mlporter.diff(str(newer_bundle), target_url).identical
     assert (root / FILE).exists()
-    mlporter.export(mlflow_postgres_url, str(tmp_path / "back"))
+    assert rows(target_url, "SELECT max(length(name)) FROM runs") == [(LONGER - 1,)]
+    result = mlporter.export(target_url, str(tmp_path / "back"))
+    assert result.exit_code == ExitCode.OK, result.left_out
+    assert len([note for note in result.notes if NEXT in note]) == 1
     tables = load_manifest(tmp_path / "back").tables
     assert {t for t, entry in tables.items() if entry.kind == "newer"} == set(NEW_TABLES)
     again, first = tables["reviews"], load_manifest(newer_bundle).tables["reviews"]
     assert set(again.references) == set(first.references)
     assert (again.key, again.places) == (first.key, first.places)
+
+    # The same row may be there; another one under its key refuses everything.
+    again = mlporter.import_(str(newer_bundle), target_url, artifact_root=str(root))
+    assert (again.exit_code, again.rows) == (ExitCode.OK, 0)
+    execute(target_url, "UPDATE reviews SET verdict = 'bad'")
+    before = row_counts(target_url)
+    with pytest.raises(RefusedError) as refused:
+        mlporter.import_(str(newer_bundle), target_url, artifact_root=str(root))
+    assert "r-1" in str(refused.value.reasons)
+    assert row_counts(target_url) == before
+
+    # What an older schema cannot hold is named.
+    new = sqlite_url(tmp_path / "new.db")
+    with pytest.raises(RefusedError) as refused:
+        mlporter.copy(target_url, new, artifacts="none")
+    assert {reason.partition(":")[0] for reason in refused.value.reasons} == UNHELD
+
+
+@ENGINES
+def test_on_other_engines_an_older_schema_holds_none_of_it(target_url, newer, tmp_path):
+    source, before = sqlite_url(tmp_path / "source.db"), row_counts(target_url)
+    shutil.copy(newer.database_path, tmp_path / "source.db")
+    for options, said in (({}, UNHELD), ({"drop_unknown": True}, {"name has 999 characters"})):
+        with pytest.raises(RefusedError) as refused:
+            mlporter.copy(source, target_url, artifacts="none", **options)
+        assert all(name in str(refused.value.reasons) for name in said)
+        assert row_counts(target_url) == before
+    execute(source, "UPDATE runs SET name = 'short'")
+    result = mlporter.copy(source, target_url, artifacts="none", drop_unknown=True)
+    assert result.exit_code == ExitCode.INCOMPLETE
+    left = [item for item in result.left_out.first if not item.expected]
+    assert {f"{i.kind} {i.id}" + (f".{i.path}" if i.path else "") for i in left} == UNHELD
+    count = "SELECT count(*) FROM runs"
+    assert rows(target_url, count) == rows(source, count)
+
+
+@ENGINES
+@pytest.mark.parametrize(("change", "said"), REFUSED.items())
+def test_on_other_engines_what_is_missing_is_refused_by_name(change, said, target_url):
+    change(target_url)
+    with pytest.raises(RevisionError) as refused:
+        mlporter.inspect(target_url)
+    assert refused.value.reasons == (said,)

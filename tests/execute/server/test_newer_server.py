@@ -31,6 +31,20 @@ FIELDS = {
     "model_versions.review",
 }
 
+INSIDE = {
+    "params": {"unit": None},
+    "tags": {"by": "nobody"},
+    "metrics": {"unit": None},
+    "aliases": {"why": None},
+}
+INSIDE_FIELDS = {
+    "runs.data.params[].unit",
+    "runs.data.tags[].by",
+    "runs.data.metrics[].unit",
+    "metrics.unit",
+    "registered_models.aliases[].why",
+}
+
 
 def fill(server: TargetServer, newer) -> None:
     """A run and a model, with what a later MLflow lets people say of them."""
@@ -82,6 +96,8 @@ def rows(place) -> dict[tuple[str, str], str]:
 
 def test_a_bundle_keeps_them_as_they_came(bundle):
     assert mlporter.verify(bundle).exit_code == ExitCode.OK
+    (note,) = mlporter.inspect(bundle).notes
+    assert all(field in note for field in FIELDS)
     assert rows(bundle) == {
         ("experiments", "owner"): '"zo\\u00eb"',
         ("runs", "info.priority"): "7",
@@ -153,6 +169,19 @@ def test_a_selection_brings_those_of_what_is_selected(server: TargetServer, tmp_
     assert rows(tmp_path / "part") == {("experiments", "owner"): '"somebody"'}
 
 
+def test_inspect_counts_them(server: TargetServer, cli):
+    beside = {"facets": {"team": 3}}
+    with newer_server(server.address, adds=ADDED, inside=INSIDE, beside=beside) as newer:
+        fill(server, newer)
+        found = mlporter.inspect(newer.address)
+        said = " ".join(cli("inspect", newer.address).out.split())
+    for field in ("runs.info.priority (1)", "runs.data.tags[].by", "experiments.owner (2)"):
+        assert field in " ".join(found.notes)
+        assert field in said
+    assert "9.9.0" in " ".join(found.notes)
+    assert ("answer", "experiments", "facets") in {(e.kind, e.id, e.path) for e in found.losses}
+
+
 def test_objects_of_a_later_mlflow_are_named(server: TargetServer, tmp_path, monkeypatch):
     things = ("3.19", "/api/3.0/mlflow/things", "things")
     monkeypatch.setitem(capabilities.UNREAD, "things", things)
@@ -192,3 +221,92 @@ def test_what_only_the_making_request_takes(bundle, server: TargetServer):
         report = mlporter.diff(bundle, newer.address)
     assert not {"runs.info.priority", "runs.info.labels"} & named(result)
     assert "runs" not in {d.key["table"] for d in report.differences}
+
+
+# --- Inside of lists ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def inside_bundle(running_server: TargetServer, tmp_path_factory):
+    """An export of a server that says more of what stands in lists."""
+    folder = tmp_path_factory.mktemp("inside") / "bundle"
+    running_server.reset()
+    with newer_server(running_server.address, inside=INSIDE) as newer:
+        fill(running_server, newer)
+        client = running_server.client()
+        (run,) = client.search_runs([client.get_experiment_by_name("churn").experiment_id])
+        id_ = run.info.run_id
+        client.log_metric(id_, "loss", 0.25, timestamp=7, step=1)
+        client.set_tag(id_, "stage", "dev")
+        client.set_registered_model_alias("churn", "best", "1")
+        newer.kept.update(
+            {
+                ("params", f"{id_}/lr", "unit"): "1/s",
+                ("tags", f"{id_}/stage", "by"): "zoë",
+                ("metrics", f"{id_}/loss/1/7", "unit"): {"si": "m"},
+                ("aliases", "churn/best", "why"): "it won",
+            }
+        )
+        result = mlporter.export(newer.address, folder)
+    assert result.exit_code == ExitCode.OK, result.left_out
+    assert all(field in " ".join(result.notes) for field in INSIDE_FIELDS)
+    return folder
+
+
+def inside_rows(place) -> set[tuple[str, str, str]]:
+    """Those of a bundle, but for tags that only say whose copy a run is."""
+    with mlporter.open(place) as registry:
+        return {
+            (row["table"], row["field"], row["value"])
+            for row in registry.read("unknown_fields").read_all().to_pylist()
+            if row["value"] != '"nobody"'
+        }
+
+
+def test_what_stands_in_lists_is_kept_and_sent_with_it(
+    inside_bundle, server: TargetServer, tmp_path
+):
+    assert inside_rows(inside_bundle) == {
+        ("metrics", "unit", '{"si": "m"}'),
+        ("registered_models", "aliases[best].why", '"it won"'),
+        ("runs", "data.metrics[loss].unit", '{"si": "m"}'),
+        ("runs", "data.params[lr].unit", '"1/s"'),
+        ("runs", "data.tags[stage].by", '"zo\\u00eb"'),
+    }
+    with newer_server(server.address, inside=INSIDE) as newer:
+        result = mlporter.import_(inside_bundle, newer.address)
+        assert named(result) == set()
+        assert result.exit_code == ExitCode.OK, result.left_out
+        mlporter.export(newer.address, tmp_path / "again")
+        assert inside_rows(tmp_path / "again") == inside_rows(inside_bundle)
+        assert mlporter.diff(inside_bundle, newer.address).identical
+        newer.asked.clear()
+        again = mlporter.import_(inside_bundle, newer.address)
+        assert (again.exit_code, named(again)) == (ExitCode.OK, set())
+        assert not [path for path in newer.asked if path.endswith(("/log-batch", "/alias"))]
+
+
+def test_what_stands_in_lists_and_is_not_taken_is_named(inside_bundle, server: TargetServer):
+    with newer_server(server.address, inside=INSIDE, takes=False) as newer:
+        mlporter.import_(inside_bundle, newer.address)
+        result = mlporter.import_(inside_bundle, newer.address)  # and the second time, too
+    assert named(result) == INSIDE_FIELDS
+    assert {e.reason for e in result.left_out.first if e.kind == "field"} == {"unknown"}
+    assert result.exit_code == ExitCode.INCOMPLETE
+
+
+def test_what_stands_in_lists_is_sent_to_what_was_copied_before(
+    inside_bundle, server: TargetServer
+):
+    mlporter.import_(inside_bundle, server.address)
+    with newer_server(server.address, inside=INSIDE) as newer:
+        result = mlporter.import_(inside_bundle, newer.address, on_conflict="update")
+        assert named(result) == set()
+        assert mlporter.diff(inside_bundle, newer.address).identical
+    assert server.rows("SELECT count(*) FROM metrics") == [(2,)]
+
+
+def test_a_server_without_them_gets_the_rest(inside_bundle, server: TargetServer):
+    result = mlporter.import_(inside_bundle, server.address)
+    assert named(result) == INSIDE_FIELDS
+    assert result.exit_code == ExitCode.INCOMPLETE

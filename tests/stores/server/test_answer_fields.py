@@ -132,6 +132,7 @@ def test_what_is_unknown_is_named_by_its_path():
         "tags": [
             {"key": "k", "value": "v", "unit": "m"},
             {"key": "a[0]", "unit": "s"},
+            {"key": "k", "unit": "again"},
             "not an object",
         ],
         "inner": {"a": 1, "b": {"c": 2}},
@@ -140,6 +141,7 @@ def test_what_is_unknown_is_named_by_its_path():
         "new": [1],
         "tags[k].unit": "m",
         "tags[1].unit": "s",
+        "tags[k#2].unit": "again",
         "inner.b": {"c": 2},
     }
     assert shape_of("runs", "tags[k].unit") == shape_of("runs", "tags[1].unit")

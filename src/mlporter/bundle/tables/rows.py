@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["OrderCheck", "distinct_rows", "first_change", "first_reaching", "row_sizes"]
+__all__ = ["OrderCheck", "distinct_rows", "first_change", "first_reaching", "joined", "row_sizes"]
 
 
 def row_sizes(batch: pa.RecordBatch) -> pa.Array:
@@ -46,8 +46,8 @@ def first_change(column: pa.Array, previous: pa.Array) -> int:
     """
     if not len(previous):
         previous = column.slice(0, 1)
-    joined = pa.concat_arrays([previous, column])
-    _, same = _compare(joined.slice(0, len(joined) - 1), joined.slice(1))
+    whole = pa.concat_arrays([previous, column])
+    _, same = _compare(whole.slice(0, len(whole) - 1), whole.slice(1))
     found: int = pc.index(same, value=False).as_py()
     return len(column) if found < 0 else found
 
@@ -90,6 +90,13 @@ def distinct_rows(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Iterator[t
     table = pa.Table.from_batches([batch.select(list(columns))]).drop_null()
     lists = table.group_by(list(columns)).aggregate([]).to_pydict()
     return zip(*(lists[column] for column in columns), strict=True)
+
+
+def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """At least one batch, as one; PyArrow has a function for it since release 19."""
+    columns = zip(*(batch.columns for batch in batches), strict=True)
+    arrays = [pa.concat_arrays(column) for column in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=batches[0].schema)
 
 
 def _alone(column: pa.Array) -> pa.Array:

@@ -13,7 +13,7 @@ from mlporter.catalogue.tables.columns import (
 )
 from mlporter.catalogue.types import Kind, Place, Table
 
-__all__ = ["SERVER_TABLES", "WORKSPACE_TABLES"]
+__all__ = ["DEFAULT_WORKSPACE", "SERVER_TABLES", "WORKSPACE_TABLES"]
 
 WORKSPACES = Table(
     name="workspaces",
@@ -32,6 +32,9 @@ WORKSPACES = Table(
     bulky=True,
 )
 """Workspaces. A fresh database already has one, ``default``."""
+
+DEFAULT_WORKSPACE = {"name": "default", "description": "Default workspace for legacy resources"}
+"""Where everything is that was there before there were workspaces: as MLflow makes it."""
 
 JOBS = Table(
     name="jobs",

@@ -73,6 +73,7 @@ def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
         yield "upgraded from", f"{own} (while it is read; nothing is changed)"
     if inventory.as_found:
         yield "note", inventory.as_found
+    yield from (("note", note) for note in inventory.notes)
     yield "consistency", inventory.consistency
     if inventory.workspaces:
         yield "workspaces", ", ".join(inventory.workspaces)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
-from mlporter.catalogue import described, is_newer
+from mlporter.catalogue import OLDEST_SHAPE, described, is_newer, release_of
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
@@ -27,6 +27,7 @@ from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.progress import silent
+from mlporter.stores.database.history.shape import is_old
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
 from mlporter.wording import plural
@@ -250,7 +251,8 @@ def prepare(
     what was last sent, and where the actions of the plan go.
 
     Raises:
-        RefusedError: the source's tables are not those of its schema revision.
+        RefusedError: the source's tables are not those of its schema revision; or the target is in
+            use, and older than what planning knows.
         UsageError: the policy does not fit the source.
     """
     if reasons := strange_tables(source.tables, target.tables):
@@ -266,6 +268,13 @@ def prepare(
     if unheld:
         source = WithoutUnheld(source, unheld)
     fresh = target.is_fresh
+    if not fresh and is_old(target.revision):
+        raise RefusedError(
+            f"it holds something, and its schema is at revision {described(target.revision)}: this "
+            f"release merges into those of MLflow {release_of(OLDEST_SHAPE)} or newer",
+            subject=str(target.address),
+            hint="name a database that is not there, or one that holds nothing yet",
+        )
     if fresh:
         if memory is not None and memory.base.is_known:
             # Another database under the same name, as a rule: nothing of it is anybody's edit.

@@ -19,14 +19,17 @@ from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.catalogue.types import Kind
 from mlporter.execute.database.transfer import DatabaseTransfer
 from mlporter.execute.left_out import left_out_of
+from mlporter.execute.options import WORKERS, TransferOptions
 from mlporter.plan.policy import Policy
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.stores.addresses.address import Address, parse_address
+from mlporter.stores.database.history.shape import is_old
 from mlporter.stores.database.preview import revision_there
 from mlporter.stores.database.schema.scripts import installed_scripts
 from mlporter.stores.database.schema.standing import Standing, standing_of
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.protocols import Wrapped
+from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
-    from mlporter.execute.options import TransferOptions
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import (
         Among,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
         Source,
     )
 
-__all__ = ["as_new_as"]
+__all__ = ["as_new_as", "in_todays_shape"]
 
 
 @contextmanager
@@ -67,28 +69,54 @@ def as_new_as(
     can_upgrade = mine in scripts.revisions and mine != scripts.head
     there = revision_there(place) if can_upgrade else None
     is_newer = there is not None and standing_of(there, mine, scripts) is Standing.NEWER
-    if not is_newer or there != scripts.head:
+    if there is None or not is_newer or there != scripts.head:
         yield source  # or it is refused, when the target is opened
         return
+    note = (
+        f"The target is newer: MLflow upgraded a copy of the source's rows from "
+        f"{described(mine)} to {described(there)}, and that was carried."
+    )
+    with _upgraded(source, options.workers, on_progress, note) as rows:
+        yield rows
+
+
+@contextmanager
+def in_todays_shape(source: Source, on_progress: OnProgress) -> Iterator[Source]:
+    """A source as it is; or, where it is read as it is and old, in a shape that all readers know.
+
+    That is one of the revision that the installed, old MLflow makes, or a bundle of such a one.
+    """
+    if not is_old(source.description.revision):
+        yield source
+        return
+    with _upgraded(source, WORKERS, on_progress) as rows:
+        yield rows
+
+
+@contextmanager
+def _upgraded(
+    source: Source, workers: int, on_progress: OnProgress, note: str = ""
+) -> Iterator[Source]:
+    """The rows in a file that the installed MLflow makes, fills and upgrades as far as it can."""
     with TemporaryDirectory(prefix="mlporter-") as folder:
         scratch = parse_address(f"sqlite:///{Path(folder).absolute()}/upgraded.db")
-        plain = replace(
-            options,
+        plain = TransferOptions(
             artifact_root=None,
             artifacts="reference",
             uri_map=(),
+            workers=workers,
             policy=Policy(),
             selection=None,
+            include_secrets=True,
+            strict_artifacts=False,
             dry_run=False,
-            target_auth=None,
-            plan_out=None,
-            expected=None,
+            retry_time=RETRY_TIME,
         )
         work = DatabaseTransfer("copy", _Rows(source), scratch, plain, on_progress, Memory())
         done = work.run(monotonic())
-        upgraded = DatabaseSource(scratch)
+        upgraded = DatabaseSource(scratch, upgraded=True)
         try:
-            yield _Upgraded(source, upgraded, done.left_out.first)
+            yield _Upgraded(source, upgraded, done.left_out.first, note)
         finally:
             upgraded.close()
 
@@ -113,8 +141,11 @@ class _Rows(Wrapped):
 class _Upgraded(Wrapped):
     """A source whose tables are read from an upgraded copy of them."""
 
-    def __init__(self, inner: Source, rows: DatabaseSource, lost: tuple[LeftOut, ...]) -> None:
+    def __init__(
+        self, inner: Source, rows: DatabaseSource, lost: tuple[LeftOut, ...], note: str
+    ) -> None:
         super().__init__(inner)
+        self._note = (note,) if note else ()
         self._rows = rows
         self._lost = tuple(item for item in lost if not item.expected)
         self._aside = tuple(t for t in inner.tables if t.kind in _ASIDE)
@@ -169,9 +200,4 @@ class _Upgraded(Wrapped):
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of how it was read."""
-        mine, new = self.inner.description.revision, self._rows.description.revision
-        note = (
-            f"The target is newer: MLflow upgraded a copy of the source's rows from "
-            f"{described(mine)} to {described(new)}, and that was carried."
-        )
-        return (*self.inner.notes, note)
+        return (*self.inner.notes, *self._note)

@@ -11,6 +11,7 @@ import json
 from collections import Counter, defaultdict
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import BY_NAME
@@ -23,11 +24,18 @@ from mlporter.stores.rest.answers import REFUSED
 from mlporter.stores.rows.unknown_fields import (
     FieldRows,
     field_rows,
+    is_of_a_mark,
     shape_of,
     sorted_fields,
     unknown_fields,
 )
-from mlporter.stores.server.writing.fields import CHANGEABLE, sendable_name, set_fields
+from mlporter.stores.server.writing.element_fields import (
+    ELEMENTS,
+    POINTS,
+    element_path,
+    send_elements,
+)
+from mlporter.stores.server.writing.fields import is_sendable, sendable_name, set_fields
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.stores.protocols import Source
     from mlporter.stores.server.source import ServerSource
+    from mlporter.stores.server.writing.element_fields import Element
 
 __all__ = ["FieldsAlong", "SentFields"]
 
@@ -47,6 +56,8 @@ _LOST = "it was sent, and the target did not take it"
 
 _Missing = tuple[str, str, str, str, bool]
 """A `FieldRow` that the server lacks, and whether it has another value."""
+_Before = frozenset[tuple[str, str, str]]
+"""What the server had at the start: table, key and field."""
 
 
 class FieldsAlong(FieldRows):
@@ -62,6 +73,15 @@ class FieldsAlong(FieldRows):
         told = self.of(table, json.dumps(key))
         names = ((sendable_name(table, path), value) for path, value in told.items())
         return {name: json.loads(value) for name, value in names if name is not None}
+
+    def inside(self, table: str, *key: object) -> Mapping[tuple[str, str], dict[str, Any]]:
+        """Fields of what stands in the lists of a row: by list, and what the element is called."""
+        found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+        for path, value in self.of(table, json.dumps(key)).items():
+            where = element_path(table, path)
+            if where is not None:
+                found[where.list, where.name][where.field] = json.loads(value)
+        return found
 
 
 @dataclass
@@ -82,6 +102,7 @@ class SentFields:
     def plan(self) -> None:
         """Name what the target surely cannot take; nothing is sent."""
         if self._has_any:
+            self._read_points()
             shapes = self._shapes()
             for missing in self._missing(self.seen.server):
                 self._sends(missing, shapes, frozenset())
@@ -91,28 +112,43 @@ class SentFields:
         """Send what the target may take, read it back, and name the rest."""
         if not self._has_any:
             return
+        self._read_points()
         shapes, before = self._shapes(), self._at_start()
-        sent: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
-        for missing in self._missing(self.seen.server):
-            if self._sends(missing, shapes, before):
-                table, key, path, value, _ = missing
-                sent[table, key][path] = json.loads(value)
-        for (table, key), fields in sent.items():
-            self._send(table, key, fields)
+        sent = False
+        for (table, _), found in groupby(self._missing(self.seen.server), _object_of):
+            fields = {
+                (key, path): json.loads(value)
+                for _, key, path, value, changed in found
+                if self._sends((table, key, path, value, changed), shapes, before)
+            }
+            if fields:
+                self._send(table, fields)
+                sent = True
         if sent:
-            self._read_back(sent)
+            self._read_back(shapes, before)
         self._tell()
 
     @property
     def _has_any(self) -> bool:
         return next(field_rows(self.context.source), None) is not None
 
+    def _read_points(self) -> None:
+        """Read points that the server is known to have: their fields are not known."""
+        copies = self._ids.of("runs")
+        keys = (
+            key for table, key, _, _ in field_rows(self.context.source) if table == POINTS.table
+        )
+        runs = {copies.get(run, run) for run, *_ in map(json.loads, keys)}
+        for context in (self.context, self.seen) if runs else ():
+            context.server.take_up_histories(runs)
+            context.server.count(POINTS.table)
+
     def _shapes(self) -> set[str]:
         """The fields that the target has, of any object."""
         rows = (*field_rows(self.context.server), *field_rows(self.seen.server))
         return {shape_of(table, path) for table, _, path, _ in rows}
 
-    def _at_start(self) -> frozenset[tuple[str, str, str]]:
+    def _at_start(self) -> _Before:
         """The values that were there before anything was written."""
         return frozenset(row[:3] for row in field_rows(self.context.server))
 
@@ -121,7 +157,8 @@ class SentFields:
         pair = pair_up(UNKNOWN_FIELDS, UNKNOWN_FIELDS, frozenset())
         if pair is None:
             return
-        left = sorted_fields(mapped_fields(field_rows(self.context.source), self._ids))
+        mine = (row for row in field_rows(self.context.source) if not is_of_a_mark(row[2]))
+        left = sorted_fields(mapped_fields(mine, self._ids))
         for found in MissingRows(pair, left, unknown_fields(server)):
             for row in found.rows.to_pylist():
                 yield row["table"], row["key"], row["field"], row["value"], found.changed
@@ -130,33 +167,66 @@ class SentFields:
     def _ids(self) -> IdMap:
         return self.seen.ids
 
-    def _sends(
-        self, missing: _Missing, shapes: set[str], before: frozenset[tuple[str, str, str]]
-    ) -> bool:
+    def _sends(self, missing: _Missing, shapes: set[str], before: _Before) -> bool:
         """Whether a field is to be sent; else it is counted among what is left out."""
-        table, key, path, _, changed = missing
-        shape = shape_of(table, path)
-        why = ""
-        if shape not in shapes and not self.context.server.can.is_newer:
-            why = _NONE
-        elif table not in CHANGEABLE or sendable_name(table, path) is None:
-            why = _NO_WAY
-        elif changed and (table, key, path) in before and not self.context.policy.updates:
-            why = _KEPT
+        why = self._why_not(missing, shapes, before)
         if why:
-            self._left[table, shape, why] += 1
+            table, _, path, _, _ = missing
+            self._left[table, shape_of(table, path), why] += 1
         return not why
 
-    def _send(self, table: str, key: str, fields: Mapping[str, Any]) -> None:
-        row = self._row(table, json.loads(key))
-        if row is None:
-            return
-        named = {sendable_name(table, path) or "": value for path, value in fields.items()}
-        client = self.context.server.client_in(self._workspace(row))
+    def _why_not(self, missing: _Missing, shapes: set[str], before: _Before) -> str:
+        table, key, path, _, changed = missing
+        if shape_of(table, path) not in shapes and not self.context.server.can.is_newer:
+            return _NONE
+        if not is_sendable(table, path):
+            return _NO_WAY
+        if changed and (table, key, path) in before and not self.context.policy.updates:
+            return _KEPT
+        return ""
+
+    def _send(self, table: str, fields: Mapping[tuple[str, str], Any]) -> None:
+        """Send fields of one object: its own, and those of what stands in its lists."""
+        key = next(iter(fields))[0]
         try:
-            set_fields(client, table, row, named)
+            if table == POINTS.table:
+                self._send_points(fields)
+                return
+            row = self._row(table, json.loads(key))
+            if row is None:
+                return
+            client = self.context.server.client_in(self._workspace(row))
+            own, inside = _sorted_out(table, fields)
+            if own:
+                set_fields(client, table, row, own)
+            for element, wanted in inside.items():
+                send_elements(client, element, list(self._elements(element, row, wanted)))
         except REFUSED as error:
             self.context.leave("field", table, key, "refused", error.message)
+
+    def _send_points(self, fields: Mapping[tuple[str, str], Any]) -> None:
+        """The same of points of one run, which are rows by themselves."""
+        points: dict[str, dict[str, Any]] = defaultdict(dict)
+        for (key, path), value in fields.items():
+            points[key][path] = value
+        names = BY_NAME[POINTS.table].key
+        items = [(dict(zip(names, json.loads(key), strict=True)), more)
+                 for key, more in points.items()]  # fmt: skip
+        run = self._row("runs", [items[0][0]["run_uuid"]])
+        if run is not None:
+            client = self.context.server.client_in(self._workspace(run))
+            send_elements(client, POINTS, items)
+
+    def _elements(
+        self, element: Element, owner: Mapping[str, Any], wanted: Mapping[str, dict[str, Any]]
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Those of an object, as the server has them, that fields are to be sent of."""
+        column = next(name for name in element.owner if name != "workspace")
+        for batch in self.seen.server.read(element.table, None, Among(column, (owner[column],))):
+            for row in batch.to_pylist():
+                mine = all(row[name] == owner[name] for name in element.owner)
+                if mine and row[element.name] in wanted:
+                    yield row, wanted[row[element.name]]
 
     def _row(self, table: str, key: list[Any]) -> dict[str, Any] | None:
         """An object as the server has it."""
@@ -176,13 +246,15 @@ class SentFields:
         home = self._row("experiments", [row["experiment_id"]])
         return str(home["workspace"]) if home else "default"
 
-    def _read_back(self, sent: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    def _read_back(self, shapes: set[str], before: _Before) -> None:
         with closing(self.reopened()) as server:
             server.narrow(self._ids.experiments.values())
-            for table in {table for table, _ in sent}:
+            tables = {table for table, *_ in field_rows(self.context.source)}
+            for table in tables:
                 server.count(table)
-            for table, key, path, _, _ in self._missing(server):
-                if path in sent.get((table, key), ()):
+            for missing in self._missing(server):
+                if not self._why_not(missing, shapes, before):
+                    table, _, path, _, _ = missing
                     self._left[table, shape_of(table, path), _LOST] += 1
 
     def _tell(self) -> None:
@@ -190,3 +262,24 @@ class SentFields:
             path = shape.removeprefix(f"{table}.")
             detail = f"{plural(count, 'value')}: {why}"
             self.context.leave("field", table, path, "unknown", detail)
+
+
+def _object_of(missing: _Missing) -> tuple[str, str]:
+    """What a request is about that sends a field: of points of metrics, it is their run."""
+    table, key, *_ = missing
+    return table, str(json.loads(key)[0]) if table == POINTS.table else key
+
+
+def _sorted_out(
+    table: str, fields: Mapping[tuple[str, str], Any]
+) -> tuple[dict[str, Any], dict[Element, dict[str, dict[str, Any]]]]:
+    """Fields of an object itself, and those of its elements by what these are called."""
+    own: dict[str, Any] = {}
+    inside: dict[Element, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    for (_, path), value in fields.items():
+        where = element_path(table, path)
+        if where is None:
+            own[sendable_name(table, path) or ""] = value
+        else:
+            inside[ELEMENTS[table, where.list]][where.name][where.field] = value
+    return own, inside

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
@@ -21,15 +23,21 @@ if TYPE_CHECKING:
 __all__ = ["mapped_fields"]
 
 _ROWS = 5_000
+_ELEMENT = re.compile(r"(?<=\[)[^\[\]]+(?=\])")
+"""What an element of a list is called by: of one that stands for a thing, the id of that."""
 
 
 def mapped_fields(rows: Iterable[FieldRow], ids: IdMap) -> Iterator[FieldRow]:
-    """The same rows in the same order, with other keys. Keys that cannot be are left out."""
+    """The same rows with other keys. Keys that cannot be are left out."""
     for table, found in groupby(rows, lambda row: row[0]):
         while chunk := list(islice(found, _ROWS)):
             for (_, _, field, value), key in zip(chunk, _keys(table, chunk, ids), strict=True):
                 if key is not None:
-                    yield table, key, field, value
+                    yield table, key, _ELEMENT.sub(partial(_mapped, ids), field), value
+
+
+def _mapped(ids: IdMap, called: re.Match[str]) -> str:
+    return ids.of("logged_models").get(called[0], called[0])
 
 
 def _keys(table: str, rows: list[FieldRow], ids: IdMap) -> list[str | None]:

@@ -14,6 +14,7 @@ from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.matching.natural_keys import by_natural_keys, by_natural_keys_anywhere, tagged
 from mlporter.plan.matching.server_copies import by_source_tags, deleted_models
 from mlporter.stores.protocols import Wrapped
+from mlporter.stores.rows.unknown_fields import field_rows, is_of_a_mark, sorted_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -120,6 +121,11 @@ class WithoutSourceTags(Wrapped):
         if owner is None:
             return file
         return replace(file, owner_kind="model_version", owner_id=owner)
+
+    def unknown_fields(self) -> Iterator[pa.RecordBatch]:
+        """Fields of a newer server, but for those of such tags."""
+        rows = field_rows(self.inner)
+        yield from sorted_fields(row for row in rows if not is_of_a_mark(row[2]))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -18,7 +18,7 @@ from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history import Relation, as_newer, losses
-from mlporter.stores.database.history.shape import check_whole, shape_for
+from mlporter.stores.database.history.shape import check_whole, is_old, shape_for
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.foreign_keys import foreign_keys
 from mlporter.stores.database.schema.newer import lacking, mlflows_own
@@ -73,6 +73,7 @@ class DatabaseReader:
         *,
         older: bool = False,
         exactly: str = "",
+        upgraded: bool = False,
     ) -> None:
         """Look what is there.
 
@@ -81,6 +82,7 @@ class DatabaseReader:
             connections: Opens another connection.
             older: Read a schema that is older than the catalogue's as if it had been upgraded.
             exactly: A revision that is read as it is, though it is older.
+            upgraded: Read it as if it had been upgraded, though the installed MLflow makes it so.
 
         Raises:
             RefusedError: it is no schema of MLflow's; RevisionError: of none that is read here.
@@ -108,7 +110,8 @@ class DatabaseReader:
                 reasons = tuple(lacking(self.tables, declared_columns(self.actual)))
                 check_needed(self.revision, reasons, address)
             self._relations: dict[str, Relation] = {}
-            if not is_newer and not is_as_it_is(self.revision) and self.revision != exactly:
+            as_it_is = is_as_it_is(self.revision) and not (upgraded and is_old(self.revision))
+            if not is_newer and not as_it_is and self.revision != exactly:
                 self.revision = shape_for(self.stored_revision)
                 revisions = (self.stored_revision, self.revision)
                 self.tables, self._relations = as_newer(
@@ -276,6 +279,7 @@ class DatabaseSource:
         orphans: bool = False,
         older: bool = True,
         exactly: str = "",
+        upgraded: bool = False,
         part: bool = False,
         allowed: tuple[Path, ...] = (),
     ) -> None:
@@ -288,13 +292,14 @@ class DatabaseSource:
             orphans: List also files that no row points to.
             older: Read a database of an older MLflow as if it had been upgraded.
             exactly: A revision that is read as it is, though it is older.
+            upgraded: Read an old database so, even where the installed MLflow is as old.
             part: Only a part will be read; see `SqliteSnapshot`.
             allowed: Folders of this machine that rows may name, besides its own.
         """
         self._snapshot = snapshot_of(address, part=part)
         try:
             self._reader = DatabaseReader(
-                address, self._snapshot.connect, older=older, exactly=exactly
+                address, self._snapshot.connect, older=older, exactly=exactly, upgraded=upgraded
             )
         except BaseException:
             self._snapshot.close()

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
 from mlporter.stopping import Pool
 from mlporter.stores.addresses.file_store_folders import META, RESERVED, TRASH, is_file_store
 from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
@@ -36,11 +37,6 @@ __all__ = ["Reading", "Rows"]
 
 _RUNS_AT_ONCE = 32
 _AHEAD = 3
-_DEFAULT_WORKSPACE = {
-    "name": "default",
-    "description": "Default workspace for legacy resources",
-}
-"""As MLflow's migration makes it in every database."""
 
 
 class Reading:
@@ -85,7 +81,7 @@ class Reading:
         self.scratch.close()
 
     def _read(self) -> None:
-        self._rows.add("workspaces", _DEFAULT_WORKSPACE)
+        self._rows.add("workspaces", DEFAULT_WORKSPACE)
         experiments = settle(find_experiments(self._tree, self.notes), self.notes)
         self.places = tuple(one.place for one in experiments)
         folders: list[RunFolder] = []

@@ -6,11 +6,13 @@ import json
 import re
 from collections import Counter
 from contextlib import closing
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mlporter.bundle.documents.left_out_log import batches_of
 from mlporter.bundle.tables.scratch import Scratch
+from mlporter.catalogue import source_tags
 from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.errors import LeftOut
 from mlporter.wording import plural
@@ -28,6 +30,7 @@ __all__ = [
     "KeepsUnknownFields",
     "field_losses",
     "field_rows",
+    "is_of_a_mark",
     "may_have_fields",
     "row_keys",
     "said_of",
@@ -39,6 +42,7 @@ __all__ = [
 FieldRow = tuple[str, str, str, str]
 """A table, the key of a row of it, a field of that, and its value: keys and values are JSON."""
 
+_AT_ONCE = 5_000
 _ELEMENT = re.compile(r"\[[^\[\]]*\]")
 
 
@@ -70,6 +74,13 @@ def field_rows(source: object) -> Iterator[FieldRow]:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
+def is_of_a_mark(field: str) -> bool:
+    """Whether it is of a tag that says whose copy something is, or that a server makes itself."""
+    named = _ELEMENT.search(field)
+    tag = named[0][1:-1] if named else ""
+    return tag.startswith(source_tags.OURS) or tag in source_tags.SERVERS_OWN
+
+
 def may_have_fields(source: object) -> bool:
     """Whether a source was read from a server at some time, so that it may have such fields."""
     keeper = _keeper(source)
@@ -92,22 +103,26 @@ class FieldRows:
 
     def add(self, rows: Iterable[FieldRow]) -> None:
         """Keep some."""
-        found = list(rows)
-        if not found:
-            return
-        with self._lock:
-            if self._scratch is None:
-                self._scratch = Scratch(
-                    'CREATE TABLE fields ("table" TEXT, "key" TEXT, field TEXT, value TEXT,'
-                    ' PRIMARY KEY ("table", "key", field)) WITHOUT ROWID'
-                )
-        self._scratch.run_many("INSERT OR REPLACE INTO fields VALUES (?, ?, ?, ?)", found)
+        left = iter(rows)
+        while found := list(islice(left, _AT_ONCE)):
+            with self._lock:
+                if self._scratch is None:
+                    self._scratch = Scratch(
+                        'CREATE TABLE fields ("table" TEXT, "key" TEXT, field TEXT, value TEXT,'
+                        ' PRIMARY KEY ("table", "key", field)) WITHOUT ROWID'
+                    )
+            self._scratch.run_many("INSERT OR REPLACE INTO fields VALUES (?, ?, ?, ?)", found)
 
     def of(self, table: str, key: str) -> dict[str, str]:
         """The fields of one row, and their values as JSON."""
         query = 'SELECT json_group_object(field, value) FROM fields WHERE "table"=? AND "key"=?'
         found = None if self._scratch is None else self._scratch.one(query, table, key)
         return {} if found is None else dict(json.loads(found[0]))
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there are any."""
+        return self._scratch is not None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All of them, by key."""
@@ -130,8 +145,7 @@ def row_keys(batch: pa.RecordBatch) -> Iterator[list[object]]:
 def sorted_fields(rows: Iterable[FieldRow]) -> Iterator[pa.RecordBatch]:
     """Rows in any order, sorted by key."""
     with closing(FieldRows()) as kept:
-        for row in rows:
-            kept.add((row,))
+        kept.add(rows)
         yield from kept.batches()
 
 

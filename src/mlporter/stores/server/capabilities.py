@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.rest.client import Client
 
-__all__ = ["FAMILIES", "NEWER", "UNREAD", "Capabilities", "find_capabilities"]
-
-NEWER = "newer than this release knows"
-"""What is said of a server of a later MLflow than the catalogue's."""
+__all__ = ["FAMILIES", "UNREAD", "Capabilities", "find_capabilities"]
 
 UNREAD: dict[str, tuple[str, str, str]] = {}
 """Objects of newer servers that this release does not read: since when there are any, an endpoint

@@ -14,14 +14,13 @@ from mlporter.stores.rest.client import RETRY_TIME, Client
 from mlporter.stores.rows.unknown_fields import said_of
 from mlporter.stores.server.artifact_files import server_files
 from mlporter.stores.server.capabilities import (
-    NEWER,
     Capabilities,
     find_capabilities,
     refuse_others,
 )
 from mlporter.stores.server.reading.fetching import Fetcher
 from mlporter.stores.server.reading.not_shown import not_shown
-from mlporter.wording import plural
+from mlporter.wording import NEWER, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,7 +18,7 @@ from mlporter.stores.database.schema.scripts import installed_head
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import remote_source
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.wording import plural
+from mlporter.wording import NEWER, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,10 +112,10 @@ def _schema() -> Check:
     if head is None:
         return Check("installed schema", "MLflow is not installed")
     release = release_of(head)
-    hint = "" if release else "newer than this release knows: what it finds is read as it is"
-    if release and shape_for(head) != head:
-        hint = "databases of this MLflow can be moved among themselves"
-    return Check("installed schema", f"{head} (MLflow {release or 'unknown here'})", hint=hint)
+    if release is None:
+        return Check("installed schema", f"{head}, {NEWER}: what it finds is read as it is")
+    old = "; new databases are of it, and hold no more" if shape_for(head) != head else ""
+    return Check("installed schema", f"{head} (MLflow {release}{old})")
 
 
 def _settings() -> Iterator[Check]:

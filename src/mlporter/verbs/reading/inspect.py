@@ -15,8 +15,9 @@ from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.bundle_source import BundleSource
 from mlporter.stores.opening import open_source
-from mlporter.stores.protocols import TellsOutside, Wrapped
+from mlporter.stores.protocols import USERS_NOT_SEEN, TellsOutside, Wrapped
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.stores.rows.unknown_fields import said_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.verbs.reports import write_inspection
 
@@ -103,7 +104,8 @@ class Inventory:
     ``stored_revision`` the place's own, where it is an older one. ``artifacts`` is None where
     counting would mean listing every store.
 
-    ``as_found`` says what was taken as it was found, of a schema that this release does not know.
+    ``as_found`` says what was taken as it was found, of a schema that this release does not know;
+    ``notes`` what else there is to know, such as fields of a newer MLflow's answers, counted.
     ``orphans`` are local files that no row points to, which are counted anyway. ``losses`` are
     the first things of ``left_out`` of a place that is no bundle.
     """
@@ -126,6 +128,7 @@ class Inventory:
     stored_revision: str | None = None
     stored_release: str | None = None
     as_found: str | None = None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -182,17 +185,17 @@ def inspect(
 def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
     place = source.description
     manifest = _manifest(source)
-    losses = list(source.losses())
     unseen: list[LeftOut] = []
     orphans = find_orphans(source, unseen.append)
-    if manifest is None:  # what a bundle left out is in a table of its own, which is counted
-        losses += unseen
-        losses += _outside(source)
     tables = []
     for done, table in enumerate(source.tables):
         on_progress("counting", done, len(source.tables), "tables")
         tables.append(TableInfo(table.name, table.kind.value, source.count(table.name)))
     workspaces = tuple(name for (name,) in rows_of(source, "workspaces", ("name",)))
+    # Now, as a server tells with its answers what of them is not known.
+    losses = list(source.losses())
+    if manifest is None:  # what a bundle left out is in a table of its own, which is counted
+        losses += [*unseen, *_outside(source)]
     return Inventory(
         address=place.address,
         kind=place.kind,
@@ -202,6 +205,7 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         stored_revision=place.stored_revision,
         stored_release=release_of(place.stored_revision) if place.stored_revision else None,
         as_found=place.as_found,
+        notes=tuple(_notes(source)),
         workspaces=workspaces or ("default",),
         tables=tuple(tables),
         experiments=_experiments(source),
@@ -213,6 +217,14 @@ def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
         bundle_id=place.bundle_id,
         created=str(manifest.finished) if manifest else None,
     )
+
+
+def _notes(source: Source) -> Iterator[str]:
+    """What is to be said of what was read; of a bundle the export said it, but for this."""
+    said = {source.description.as_found, USERS_NOT_SEEN}
+    for note in dict.fromkeys((*source.notes, *said_of(source))):
+        if note not in said:
+            yield note
 
 
 def _outside(source: Source) -> Iterator[LeftOut]:

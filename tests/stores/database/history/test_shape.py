@@ -16,7 +16,9 @@ V317, V218, SKILLS, ISSUES = "dc11669786a5", "0584bdc529eb", "e7d1f4b2a9c6", "8b
         (V218, V317, V317),
         (V218, SKILLS, SKILLS),
         (SKILLS, V317, HEAD_REVISION),  # there is no room in it for skills
-        (V317, V218, HEAD_REVISION),  # nothing is brought to a shape before 3.17's
+        (V218, V218, V317),  # nothing is brought to a shape before 3.17's
+        (V317, V218, V317),
+        (SKILLS, V218, HEAD_REVISION),
         (V218, "ffffffffffff", HEAD_REVISION),
     ],
 )

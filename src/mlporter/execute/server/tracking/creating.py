@@ -166,13 +166,17 @@ def make_logged_models(context: ServerContext) -> None:
     def make(item: tuple[tuple[Any, ...], list[tuple[str, str]]]) -> None:
         (model, experiment, name, kind, run, _), params = item
         home = context.ids.experiments[experiment]
+        inside = context.along.inside("logged_models", model)
         body = {
             **context.along.named("logged_models", model),
             "experiment_id": str(home),
             "name": name,
             "model_type": kind or "",
             "source_run_id": context.ids.of("runs").get(run, run) or "",
-            "params": tag_list(params),
+            "params": [
+                {**inside.get(("data.params", key), {}), "key": key, "value": value}
+                for key, value in params
+            ],
         }
         writer = context.writer_of(context.target_experiments[home].workspace)
         known[model] = writer.create_logged_model(

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.catalogue import source_tags
+from mlporter.catalogue import BY_NAME, source_tags
 from mlporter.execute.server.shared.allowed_names import LONGEST_TAG, REFUSED_NAME, is_taken
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.execute.server.tracking.receipts import read_receipts
 from mlporter.stores.rest.answers import REFUSED, DeniedError, reason_of
+from mlporter.stores.rows.unknown_fields import row_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -111,16 +112,17 @@ def _immutable(context: ServerContext, rows: pa.RecordBatch) -> None:
 def _items(context: ServerContext, table: str, rows: pa.RecordBatch) -> Iterator[Json]:
     rows = _takeable(context, table, rows)
     found = context.mapped(table, rows).to_pylist()
+    more = _fields_along(context, table, rows)
     if table == "metrics":
         # Rows come by key and time. The last first: of each point that is later than the one
         # before, the server makes the last of its metric again, which takes a fifth of its time.
-        for row in reversed(found):
+        for row, fields in zip(reversed(found), reversed(more), strict=True):
             value = number(row["value"], is_nan=row["is_nan"])
-            yield {"key": row["key"], "value": value, "timestamp": row["timestamp"],
+            yield {**fields, "key": row["key"], "value": value, "timestamp": row["timestamp"],
                    "step": row["step"]}  # fmt: skip
         return
     runs = rows.column("run_uuid").to_pylist()
-    for run, row in zip(runs, found, strict=True):
+    for run, row, fields in zip(runs, found, more, strict=True):
         value = row["value"] or ""
         if table == "tags" and row["key"] == _USER and context.is_databricks:
             context.skip(table)
@@ -132,7 +134,18 @@ def _items(context: ServerContext, table: str, rows: pa.RecordBatch) -> Iterator
             context.leave("run", run, f"{table}/{row['key']}", "too-long", detail)
             context.fail(table)
         else:
-            yield {"key": row["key"], "value": value}
+            yield {**fields, "key": row["key"], "value": value}
+
+
+def _fields_along(context: ServerContext, table: str, rows: pa.RecordBatch) -> list[Json]:
+    """Of each row of a run, what a newer MLflow says of it beside: that is taken now or never."""
+    if not context.along.has_any or not rows.num_rows:
+        return [{}] * rows.num_rows
+    if table == "metrics":
+        keys = rows.select(list(BY_NAME[table].key))
+        return [context.along.named(table, *key) for key in row_keys(keys)]
+    inside = context.along.inside("runs", rows.column("run_uuid")[0].as_py())
+    return [inside.get((f"data.{table}", key), {}) for key in rows.column("key").to_pylist()]
 
 
 def _takeable(context: ServerContext, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:

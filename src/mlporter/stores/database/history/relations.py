@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlporter.catalogue import RETIRED_COLUMNS, TABLES
+from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
 from mlporter.catalogue.types import Column, Table
 from mlporter.errors import RefusedError
 from mlporter.stores.database.connection.connection import quoted
@@ -33,9 +34,9 @@ _USERS_BECAME_TAGS = "90e64c465722"
 _FILLED: Mapping[str, str] = MappingProxyType(
     {
         "workspaces": (
-            "SELECT 'default' AS \"name\", 'Default workspace for legacy resources' AS"
-            ' "description", NULL AS "default_artifact_root", NULL AS "trace_archival_location",'
-            ' NULL AS "trace_archival_retention"'
+            "SELECT '{name}' AS \"name\", '{description}' AS \"description\","
+            ' NULL AS "default_artifact_root", NULL AS "trace_archival_location",'
+            ' NULL AS "trace_archival_retention"'.format(**DEFAULT_WORKSPACE)
         ),
         "latest_metrics": (
             'SELECT "run_uuid", "key", "value", "timestamp", "step", {is_nan} AS "is_nan" FROM'

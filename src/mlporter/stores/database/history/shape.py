@@ -1,7 +1,8 @@
 """To which revision's shape rows are brought that are older, or that come from no database.
 
 That is the installed MLflow's, which makes new databases here, so that what is read can be written;
-as long as it is neither older than the rows nor newer than the catalogue.
+as long as it is neither older than the rows nor newer than the catalogue. With an MLflow before
+3.17, it is that of 3.17: the oldest that readers know.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
 
 __all__ = ["OLDEST_RELEASE", "POSITIONS", "check_whole", "revision_for", "shape_for"]
-__all__ += ["tables_at"]
+__all__ += ["is_old", "tables_at"]
 
 OLDEST_RELEASE = "3.17"
 POSITIONS = {revision: position for position, (revision, _) in enumerate(REVISIONS)}
@@ -42,8 +43,20 @@ def shape_for(least: str, installed: str | None = None) -> str:
     True
     """
     place = POSITIONS.get(installed or installed_head() or OLDEST_SHAPE, -1)
-    fits = max(POSITIONS[OLDEST_SHAPE], POSITIONS[least]) <= place <= POSITIONS[HEAD_REVISION]
+    if place < 0:
+        return HEAD_REVISION
+    place = max(place, POSITIONS[OLDEST_SHAPE])
+    fits = POSITIONS[least] <= place <= POSITIONS[HEAD_REVISION]
     return REVISIONS[place][0] if fits else HEAD_REVISION
+
+
+def is_old(revision: str) -> bool:
+    """Whether its shape is older than the oldest that all readers know.
+
+    >>> is_old("0584bdc529eb"), is_old("dc11669786a5"), is_old("ffffffffffff")
+    (True, False, False)
+    """
+    return POSITIONS.get(revision, len(POSITIONS)) < POSITIONS[OLDEST_SHAPE]
 
 
 def revision_for(version: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import logging.config
 import warnings
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,12 @@ def _arguments(address: Address) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Alembic tells of every migration it runs; nobody asked."""
+    """Alembic tells of every migration it runs; nobody asked.
+
+    MLflow before 3 lets it set up all logging anew for that, which closes the handlers of others.
+    """
+    really = logging.config.fileConfig
+    logging.config.fileConfig = _nothing
     loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -117,5 +123,10 @@ def _quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.config.fileConfig = really
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Leave logging as it is."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue import HEAD_REVISION, OLDEST_SHAPE, described, is_older, release_of
+from mlporter.catalogue import (
+    HEAD_REVISION,
+    OLDEST_SHAPE,
+    comes_before,
+    described,
+    is_older,
+    release_of,
+)
 from mlporter.errors import RefusedError, RevisionError
 from mlporter.stores.database.schema.newer import is_foreign_program
 from mlporter.stores.database.schema.other_databases import tables_beside
@@ -27,11 +34,13 @@ def is_as_it_is(revision: str) -> bool:
     """Whether a schema is read and written as it is.
 
     That is the catalogue's revision, or the installed MLflow's: what the catalogue does not know
-    of that one is read by reflection. Without MLflow, it is also the oldest to which older rows are
-    brought: nobody can upgrade a database then.
+    of that one is read by reflection. Without MLflow, or with an old one, it is also the oldest to
+    which older rows are brought: nobody can upgrade a database then.
     """
     head = installed_head()
-    return revision in {HEAD_REVISION, head} or (head is None and revision == OLDEST_SHAPE)
+    if revision in {HEAD_REVISION, head}:
+        return True
+    return revision == OLDEST_SHAPE and (head is None or bool(comes_before(head, OLDEST_SHAPE)))
 
 
 def _its_own(revisions: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlporter.bundle.tables.rows import joined
 from mlporter.catalogue import BY_NAME
 from mlporter.stores.rows.filters import columns_with, rows_among
 
@@ -109,10 +110,10 @@ class RunTable:
                 pending.append(batch if columns is None else batch.select(list(columns)))
                 rows += batch.num_rows
                 if rows >= _FEWEST_ROWS:
-                    yield pa.concat_batches(pending)
+                    yield joined(pending)
                     pending, rows = [], 0
         if pending:
-            yield pa.concat_batches(pending)
+            yield joined(pending)
 
     def _stretches(self, places: Sequence[int]) -> Iterator[tuple[int, int]]:
         """First rows and lengths, those that follow one another as one."""

@@ -8,6 +8,7 @@ from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
 from mlporter.errors import AccessDeniedError
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import ApiError, MissingEndpointError
@@ -185,7 +186,7 @@ class Fetcher:
             self._gather.each("workspaces", [self._client], calls.workspaces)
         else:
             # As MLflow's own migration makes it; without workspaces nobody can change it.
-            row = {"name": calls.DEFAULT, "description": "Default workspace for legacy resources"}
+            row = dict(DEFAULT_WORKSPACE)
             self._gather.put({"workspaces": [row]})
 
     def _registry(self) -> None:

@@ -59,16 +59,27 @@ def unknown_in(found: object, known: Fields, path: str = "") -> Iterator[tuple[s
     for name, inside in known.inside.items():
         value = found.get(name)
         if isinstance(value, list):
-            for index, item in enumerate(value):
-                # Mostly there is nothing, and a list may be long.
-                if isinstance(item, dict) and (inside.inside or not inside.names.issuperset(item)):
-                    yield from unknown_in(item, inside, f"{path}{name}[{_called(item, index)}].")
+            yield from _in_list(value, inside, f"{path}{name}")
         elif value is not None:
             yield from unknown_in(value, inside, f"{path}{name}.")
 
 
-def _called(item: object, index: int) -> str:
-    names = (item.get(name) for name in _NAMES) if isinstance(item, dict) else ()
+def _in_list(found: list[object], known: Fields, path: str) -> Iterator[tuple[str, object]]:
+    calls: Counter[str] = Counter()
+    for index, item in enumerate(found):
+        # Mostly there is nothing, and a list may be long.
+        if isinstance(item, dict) and (known.inside or not known.names.issuperset(item)):
+            called = _called(item, index)
+            calls[called] += 1
+            # Of two that are called alike, both are kept.
+            which = called if calls[called] == 1 else f"{called}#{calls[called]}"
+            yield from unknown_in(item, known, f"{path}[{which}].")
+
+
+def _called(item: Mapping[str, Any], index: int) -> str:
+    inner = item.get("dataset")
+    named = inner if isinstance(inner, dict) else item
+    names = (named.get(name) for name in _NAMES)
     called = str(next((name for name in names if name is not None), index))
     return str(index) if set(called) & set("[]") else called
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.stores.rest.client import quoted_path
 from mlporter.stores.server.reading.answer_fields import ANSWER_FIELDS
 from mlporter.stores.server.reading.calls import API, API3
+from mlporter.stores.server.writing.element_fields import POINTS, element_path
 from mlporter.stores.server.writing.writer import LOGGED_MODEL_STATUS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.rest.client import Client, Json
 
-__all__ = ["CHANGEABLE", "sendable_name", "set_fields"]
+__all__ = ["CHANGEABLE", "is_sendable", "sendable_name", "set_fields"]
 
 
 def _experiment(row: Mapping[str, Any]) -> tuple[str, str, Json]:
@@ -71,6 +72,14 @@ def sendable_name(table: str, path: str) -> str | None:
     known = ANSWER_FIELDS[table]
     taken = known.names | (known.inside["info"].names if "info" in known.inside else set())
     return None if "." in name or "[" in name or name in taken else name
+
+
+def is_sendable(table: str, path: str) -> bool:
+    """Whether this release knows a request that sets a field."""
+    if element_path(table, path) is not None:
+        return True
+    settable = table in CHANGEABLE or table == POINTS.table
+    return settable and sendable_name(table, path) is not None
 
 
 def set_fields(client: Client, table: str, row: Mapping[str, Any], fields: Json) -> None:
