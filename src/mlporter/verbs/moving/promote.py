@@ -21,7 +21,7 @@ from mlporter.promotion.carry import Promotion, refuse_closed
 from mlporter.promotion.checks.gates import Gates, parse_tag
 from mlporter.promotion.checks.model_names import ModelName, check_alias, check_stage
 from mlporter.promotion.target.pointers import move_pointers
-from mlporter.promotion.target.receipt import Receipt, now_text
+from mlporter.promotion.target.receipt import Receipt, now_text, write_receipts
 from mlporter.promotion.target.target_model import former, read_target
 from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
@@ -256,10 +256,8 @@ def promote(
     ]
     try:
         result = _promoted(origin, place, asked, receipt, on_progress)
-    except InterruptedByUserError:
-        raise
     except MlporterError as error:
-        if page is not None:
+        if page is not None and not isinstance(error, InterruptedByUserError):
             write_refusal(origin, place, asked, error, page)
         raise
     if page is not None:
@@ -291,7 +289,7 @@ def _promoted(
         str(place),
         tuple(results),
         tuple(transfer for _, transfer, _ in done if transfer is not None),
-        _write_receipts(results, receipt),
+        write_receipts([one.receipt for one in results if one.receipt is not None], receipt),
         tuple(item for _, _, left in done for item in left),
         asked[0].dry_run,
     )
@@ -334,28 +332,6 @@ def _check(
             subject=str(place),
             hint="--as gives the version another model's name there",
         )
-
-
-def _write_receipts(
-    results: Sequence[VersionResult], wanted: str | PathLike[str] | None
-) -> tuple[str, ...]:
-    """Write the receipts to files of this machine."""
-    new = [one.receipt for one in results if one.receipt is not None]
-    written = []
-    for at, receipt in enumerate(new):
-        path = Path(receipt.file_name).name if wanted is None else str(wanted)
-        if wanted is not None and len(new) > 1:
-            path = f"{Path(path).with_suffix('')}-{at + 1}{Path(path).suffix}"
-        try:
-            Path(path).write_text(receipt.text(), encoding="utf-8")
-        except OSError as error:
-            raise UnreachableError(
-                f"cannot write: {error.strerror or error}; the promotion itself is done",
-                subject=path,
-                hint="the target keeps the receipt among the artifacts of the version's run",
-            ) from error
-        written.append(path)
-    return tuple(written)
 
 
 def undo_promotion(
