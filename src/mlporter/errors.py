@@ -16,7 +16,7 @@
     ├── BundleInUseError              7  another process is working in the bundle
     ├── StateInUseError               7  another process is at work between the same two places
     ├── RepositoryInUseError          7  another process does in a repository what forbids this
-    ├── ReadBackError                70  what was written is not what was read back (rolled back)
+    ├── ReadBackError                70  what was written is not what was read back
     └── InterruptedByUserError  130, 143  SIGINT or SIGTERM
 
 An error names the object it is about (``subject``) and says what to do next (``hint``). A failure
@@ -190,7 +190,7 @@ class RepositoryInUseError(MlporterError):
 
 
 class ReadBackError(MlporterError):
-    """What was read back from the target is not what was sent; the write was rolled back."""
+    """What was read back from the target is not what was sent; the hint says what was kept."""
 
 
 class InterruptedByUserError(MlporterError):

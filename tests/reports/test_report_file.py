@@ -63,6 +63,9 @@ def test_of_a_repository_and_not_in_it(
     assert cli("backup", sqlite_url(mlflow_sqlite), repository).code == 0
     assert cli("verify", repository, "--html", page).code == 0
     assert "Undamaged" in page.read_text()
+    beside = ("--against", sqlite_url(mlflow_sqlite), "--html", page)
+    assert cli("verify", f"{repository}/@latest", *beside).code == 0
+    assert "Undamaged, and identical to the other place" in page.read_text()
     assert cli("inspect", f"{repository}/@latest", "--html", page).code == 0
     assert "It holds 1 experiment." in page.read_text()
     assert cli("verify", repository, "--html", repository / "report.html").code == 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass
@@ -96,9 +98,10 @@ class SmallRegistry:
     def files(self) -> dict[str, bytes]:
         """Every file of a run that is there, by run and path."""
         runs = [run for (run,) in self.sql("SELECT run_uuid FROM runs")]
+        roots = {run: self.folder / run / "artifacts" for run in runs}
         return {
-            f"{run}/{path.relative_to(self.folder / run / 'artifacts').as_posix()}": path.read_bytes()
-            for run in runs
-            for path in sorted((self.folder / run / "artifacts").rglob("*"))
+            f"{run}/{path.relative_to(root).as_posix()}": path.read_bytes()
+            for run, root in roots.items()
+            for path in sorted(root.rglob("*"))
             if path.is_file()
         }

@@ -26,7 +26,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.timeout(3600)
-def test_every_snapshot_restores_what_the_registry_was(mlflow_sqlite_template, tmp_path):
+def test_every_snapshot_restores_what_the_registry_was(mlflow_sqlite_template, tmp_path):  # noqa: C901
     numbers = count()
 
     class History(RuleBasedStateMachine):

@@ -163,6 +163,12 @@ class Table:
         return {c.name: c for c in self.columns}
 
     @cached_property
+    def secrets(self) -> frozenset[str]:
+        """Columns of which nothing is ever shown, or kept beside the rows."""
+        is_whole = self.kind is Kind.SECRET
+        return frozenset(c.name for c in self.columns if c.secret or is_whole)
+
+    @cached_property
     def order(self) -> tuple[str, ...]:
         """The columns that rows are sorted by: the key, or all of a table that has none."""
         return self.key or tuple(self.schema.names)

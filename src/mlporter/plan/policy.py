@@ -127,6 +127,12 @@ class Policy:
         return self.on_conflict == "skip" or self.step is not None
 
     @property
+    def stays(self) -> str:
+        """What is said of what the target keeps."""
+        how = " (--on-conflict skip)" if self.on_conflict == "skip" else ""
+        return f"the target keeps its own{how}"
+
+    @property
     def wish(self) -> Wish:
         """What is done about what differs."""
         if not self.updates:
@@ -253,13 +259,15 @@ class Merge:
         gone: Those of them of which the source has no row any more, not even one marked as deleted.
         noted: The target's numbers of experiments, and the names they were sent with, by the
             source's numbers.
+        sent_users: Digests of users and permissions that the target has of the source's, to be
+            noted; None where none are carried.
     """
 
     ids: IdMap = field(default_factory=IdMap)
     choice: Choice = field(default_factory=Choice)
     new: dict[str, frozenset[str]] = field(default_factory=dict)
     skipped: dict[str, Chosen] = field(default_factory=dict)
-    skipped_rows: dict[str, int] = field(default_factory=dict)
+    skipped_rows: Counter[str] = field(default_factory=Counter)
     conflicts: list[Conflict] = field(default_factory=list)
     renamed: list[Renamed] = field(default_factory=list)
     units: list[UnitCount] = field(default_factory=list)
@@ -275,6 +283,7 @@ class Merge:
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     gone: frozenset[tuple[str, str]] = frozenset()
     noted: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    sent_users: dict[str, str] | None = None
 
     @property
     def changed(self) -> Counter[str]:

@@ -11,6 +11,8 @@ from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.bundle.contents.packs import pack_path, read_members
 from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import blob_path
+from mlporter.bundle.tables.layers import LayeredTables
+from mlporter.bundle.tables.rows import OrderCheck
 from mlporter.errors import BundleDamagedError, MlporterError
 from mlporter.repository.layout import PARTS, SNAPSHOT, SNAPSHOTS, part_object, snapshot_path
 from mlporter.repository.used import Used
@@ -20,24 +22,27 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from mlporter.bundle.checks.findings import Progress, VerifyMode
+    from mlporter.catalogue.types import Table
     from mlporter.repository.documents import Snapshot
     from mlporter.repository.repository import Repository
 
 __all__ = ["verify_repository"]
 
 
-def verify_repository(
+def verify_repository(  # noqa: PLR0913 -- all but two go by name
     repository: Repository,
     mode: VerifyMode = "full",
     *,
+    only: str | None = None,
     fraction: float = 1.0,
     seed: int | None = None,
     on_progress: Progress | None = None,
 ) -> VerifyReport:
-    """Check a repository; goes on after what is wrong and lists all of it.
+    """Check a repository, or one snapshot; goes on after what is wrong and lists all of it.
 
     Args:
         repository: Which; closed afterwards.
+        only: The name of a snapshot: only what it names is looked at, and every row of it is read.
         mode: "full" reads every byte; "sample" a share of the objects; "quick" names and sizes,
             and the documents.
         fraction: Share of the objects that "sample" reads.
@@ -51,7 +56,7 @@ def verify_repository(
     report.bundle_id = repository.about.repository_id
     chosen = random.Random(seed)  # noqa: S311 -- a sample, not a secret
     with closing(repository):
-        check = _Check(repository, report)
+        check = _Check(repository, report, only)
         try:
             repository.load_index()
         except BundleDamagedError as error:
@@ -60,13 +65,16 @@ def verify_repository(
         if mode == "quick":
             return report
         read = (lambda: True) if mode == "full" else (lambda: chosen.random() < fraction)
+        if only is not None and mode == "full":
+            check.rows()
         check.contents(read)
     return report
 
 
 class _Check:
-    def __init__(self, repository: Repository, report: VerifyReport) -> None:
+    def __init__(self, repository: Repository, report: VerifyReport, only: str | None) -> None:
         self._repository = repository
+        self._only = only
         self._storage = repository.storage
         self._report = report
         self._sizes: dict[str, int] = {}
@@ -81,7 +89,7 @@ class _Check:
             _, name, document = found.path.split("/", 2)
             names.setdefault(name, set()).add(document)
         for name in sorted(names):
-            if SNAPSHOT in names[name]:
+            if SNAPSHOT in names[name] and self._only in {None, name}:
                 self._snapshot(name)
         try:
             used = Used(self._repository, self._whole)
@@ -140,12 +148,42 @@ class _Check:
                 self._report.add(path or blob_path(sha256), "content", detail)
                 continue
             packs.add(path)
-        for path in self._sizes:
-            name = path.rpartition("/")[2].partition(".")[0]
-            is_part = path.startswith(f"{PARTS}/")
-            if not (used.has_part(name) if is_part else path in packs):
-                self._report.unreferenced += 1
-                self._report.unreferenced_bytes += self._sizes[path]
+        unnamed = {path for path in self._sizes if not self._is_named(path, used, packs)}
+        if self._only is None:
+            self._report.unreferenced = len(unnamed)
+            self._report.unreferenced_bytes = sum(self._sizes[path] for path in unnamed)
+            return
+        self._sizes = {path: size for path, size in self._sizes.items() if path not in unnamed}
+
+    @staticmethod
+    def _is_named(path: str, used: Used, packs: set[str]) -> bool:
+        name = path.rpartition("/")[2].partition(".")[0]
+        return used.has_part(name) if path.startswith(f"{PARTS}/") else path in packs
+
+    def rows(self) -> None:
+        """Every row of a snapshot: decoded, in order, and as many as it says."""
+        for snapshot in self._whole:
+            manifest = self._repository.manifest(snapshot)
+            tables = LayeredTables(self._repository.parts, manifest.tables)
+            for name, entry in manifest.tables.items():
+                self._table(tables, entry.table(name), entry.rows)
+
+    def _table(self, tables: LayeredTables, table: Table, rows: int) -> None:
+        order = OrderCheck(table.key, repeats=table.repeats)
+        found = 0
+        try:
+            for batch in tables.read(table):
+                found += batch.num_rows
+                if order.first_wrong(batch) is not None:
+                    self._report.add(f"tables/{table.name}", "order", "rows are not in order")
+                    return
+        except (MlporterError, ValueError) as error:
+            self._report.add(f"tables/{table.name}", "content", str(error))
+            return
+        self._report.rows += found
+        if found != rows:
+            detail = f"has {found:,} rows, and not {rows:,}"
+            self._report.add(f"tables/{table.name}", "content", detail)
 
     def contents(self, read: Callable[[], bool]) -> None:
         """Read objects, and hold each against its name."""

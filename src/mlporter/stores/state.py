@@ -100,6 +100,8 @@ class LastSent:
         """
         self.folder = folder
         self._shapes: dict[tuple[str, ...], int] = {}
+        self._is_new = not (folder / "base.sqlite").exists()
+        self._made = [one for one in (folder, *folder.parents) if not one.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = FileLock(folder / "lock", thread_local=False)
@@ -120,7 +122,7 @@ class LastSent:
             with self._errors():
                 self._open(source, target)
         except UnreachableError:
-            self._lock.release()
+            self._leave()
             raise
 
     def _open(self, source: str, target: str) -> None:
@@ -276,13 +278,24 @@ class LastSent:
             self._say("sent", "yes")
             self._database.execute("COMMIT")
             self._database.execute("BEGIN IMMEDIATE")
-        self.is_known = True
+        self.is_known, self._is_new = True, False
 
     def close(self) -> None:
         """Drop what was not committed, and let others have it."""
         with suppress(sqlite3.Error):
             self._database.execute("ROLLBACK")
         self._database.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let others have it; where nothing was kept and nothing was there, nothing stays."""
+        if self._is_new:
+            with suppress(OSError):
+                (self.folder / "base.sqlite").unlink(missing_ok=True)
+                # While it is held: whoever comes now makes another.
+                (self.folder / "lock").unlink(missing_ok=True)
+                for one in self._made:
+                    one.rmdir()
         self._lock.release()
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-__all__ = ["ReaderGone", "guarded_streams", "last_words", "reader_has_gone"]
+__all__ = ["ReaderGone", "guarded_streams", "last_words", "pause", "reader_has_gone"]
+
+_A_DAY = 86_400
 
 
 class ReaderGone(KeyboardInterrupt):
@@ -61,6 +65,23 @@ class _Pipe(io.FileIO):
             # The main thread sees a signal even while it waits for this one.
             signal.pthread_kill(_main_thread(), signal.SIGINT)
         return memoryview(data).nbytes
+
+
+def pause(seconds: float) -> None:
+    """Wait; who reads what the command says may go away meanwhile, and then it ends at once.
+
+    Raises:
+        ReaderGone: so it was.
+    """
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _Pipe) or not hasattr(select, "poll"):
+        time.sleep(seconds)
+        return
+    reader = select.poll()
+    reader.register(raw.fileno(), 0)  # what is said without being asked: errors
+    if reader.poll(min(seconds, _A_DAY) * 1000):
+        _gone.set()
+        raise ReaderGone
 
 
 def _main_thread() -> int:

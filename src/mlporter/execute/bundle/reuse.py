@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mlporter.bundle.tables.layers import owner_columns
+from mlporter.bundle.tables.layers import owner_columns, owner_names
 from mlporter.catalogue.tables.own import POINT_MARKS
 from mlporter.execute.bundle.changes import changed_owners, marks
-from mlporter.stores.protocols import points_by_run
+from mlporter.execute.server.tracking.unchanged_runs import looks_of
+from mlporter.stores.protocols import points_by_run, remote_source
 from mlporter.stores.rows.spool import RowSpool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from mlporter.bundle.writer import Earlier
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Source
 
-__all__ = ["ALL", "NOTHING", "Changed", "point_marks", "whose_changed"]
+__all__ = ["ALL", "NOTHING", "Changed", "point_marks", "rows_of_owners", "whose_changed"]
 
 _METRICS = "metrics"
 _LATEST = "latest_metrics"
@@ -91,16 +94,49 @@ def whose_changed(
 
 
 def point_marks(source: Source) -> RowSpool | None:
-    """How many points each run has and a digest of the latest, if the source tells; by run."""
+    """By what the points of each run are known again, if the source tells without giving them.
+
+    A database tells how many there are and which are the latest. A server shows all of a run but
+    its points, the latest excepted: so it is a digest of that, of a run that is not at work.
+    """
+    spool = RowSpool()
+    if remote_source(source) is not None:
+        for batch in _looks(source):
+            spool.add(batch)
+        spool.end()
+        return spool
     counts = points_by_run(source)
     latest = next((table for table in source.tables if table.name == _LATEST), None)
     if counts is None or latest is None:
         return None
-    spool = RowSpool()
     for batch in _marked(counts, source.read(_LATEST)):
         spool.add(batch)
     spool.end()
     return spool
+
+
+def rows_of_owners(table: Table, earlier: Earlier, owners: Collection[str]) -> int:
+    """How many rows an earlier snapshot has of some owners."""
+    whose = owner_columns(table)
+    wanted = pa.array(sorted(owners), pa.string())
+    return sum(
+        pc.sum(pc.is_in(owner_names(batch, whose), value_set=wanted)).as_py() or 0
+        for batch in earlier.tables.read(table, whose)
+    )
+
+
+def _looks(source: Source) -> Iterator[pa.RecordBatch]:
+    """Rows of ``point_marks`` of a server's runs."""
+    looks = looks_of(source)
+    now = time.time_ns()  # of a run at work: never again the same
+    for batch in source.read("runs", ("run_uuid",)):
+        runs = batch.column(0).to_pylist()
+        columns = [
+            batch.column(0),
+            pa.array([0 if run in looks else now for run in runs], pa.int64()),
+            pa.array([looks.get(run, 0) % 2**64 for run in runs], pa.uint64()),
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=POINT_MARKS.schema)
 
 
 def _marked(

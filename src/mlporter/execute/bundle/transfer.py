@@ -23,13 +23,13 @@ from mlporter.catalogue.types import Kind
 from mlporter.compare.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError
 from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
-from mlporter.execute.bundle.reuse import ALL, point_marks, whose_changed
+from mlporter.execute.bundle.reuse import ALL, Changed, point_marks, rows_of_owners, whose_changed
 from mlporter.execute.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.remarks import Remarks
 from mlporter.execute.result import FilesResult, Result, TableResult
 from mlporter.plan.table_plan import Plan, plan_transfer
 from mlporter.stores.database.schema.scripts import installed_mlflow
-from mlporter.stores.protocols import Among
+from mlporter.stores.protocols import Among, remote_source
 from mlporter.stores.rows.unknown_fields import field_losses, unknown_fields
 from mlporter.stores.rows.version_locations import locations_of, rows_of
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.writer import BundleWriter, Earlier
     from mlporter.catalogue.types import Table
-    from mlporter.execute.bundle.reuse import Changed
     from mlporter.execute.options import ArtifactsMode
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
@@ -73,18 +72,26 @@ class BundleTransfer:
     manifest: Manifest | None = None
     _latest: LatestMetrics | None = None
     _points: RowSpool | None = None
+    _new_points: Changed = ALL
+    _left_points: int = 0
     _remarks: Remarks | None = None
     _stopped: Event = field(default_factory=Event)
 
-    def run(self) -> None:
+    def run(self) -> Manifest:
         """Tables, then files, then everything that makes it a bundle."""
+        with ExitStack() as stack:
+            if self.marks:
+                self._mark_points(stack)
+            return self._run()
+
+    def _run(self) -> Manifest:
         counts = {table.name: self.source.count(table.name) for table in self.source.tables}
+        if self._left_points:
+            counts[_METRICS] += self._left_points
         plan = plan_transfer(self.source.tables, counts, include_secrets=self.include_secrets)
         with ExitStack() as stack:
             self._watch_latest(counts, stack)
             self._remarks = stack.enter_context(closing(Remarks(plan.tables, counts)))
-            if self.marks and any(table.name == _METRICS for table in plan.tables):
-                self._mark_points(stack)
             self._write_tables(plan, counts)
             self._write_marks()
             self._check_latest()
@@ -96,6 +103,7 @@ class BundleTransfer:
         if self.artifacts == "copy":
             self.writer.write_artifacts(self._files())
         self.manifest = self.writer.finish(self._info())
+        return self.manifest
 
     def _write_fields(self, plan: Plan) -> None:
         """What a newer server told beside; known when all tables were read."""
@@ -175,14 +183,13 @@ class BundleTransfer:
         return TableResult(table.name, new, expected - new)
 
     def _whose_changed(self, table: Table, expected: int) -> Changed:
-        if self._points is not None and table.name == _METRICS and not self.full:
-            found = whose_changed(table, lambda: iter(()), self.earlier, points=self._points)
-            if found.owners is not None and self._remarks is not None:
-                for batch in self._points.read():
-                    self._remarks.take_keys(_METRICS, batch)
-                self._skip_latest()
-            return found
-        return whose_changed(table, lambda: self._counted(table, expected), self.earlier)
+        if self._points is None or table.name != _METRICS or self.full:
+            return whose_changed(table, lambda: self._counted(table, expected), self.earlier)
+        if self._new_points.owners is not None and self._remarks is not None:
+            for batch in self._points.read():
+                self._remarks.take_keys(_METRICS, batch)
+            self._skip_latest()
+        return self._new_points
 
     def _skip_latest(self) -> None:
         """Not all points went by: what the source shows as the latest is not looked at."""
@@ -191,14 +198,41 @@ class BundleTransfer:
             self._latest = None
 
     def _mark_points(self, stack: ExitStack) -> None:
-        self._points = point_marks(self.source)
-        if self._points is not None:
-            stack.callback(self._points.close)
+        """Look at which runs have other points than before, ere any are counted or read.
+
+        Of a server, those of the others are left where they are.
+        """
+        metrics = next((table for table in self.source.tables if table.name == _METRICS), None)
+        self._points = point_marks(self.source) if metrics is not None else None
+        if self._points is None or metrics is None:
+            return
+        stack.callback(self._points.close)
+        if self.earlier is None or self.full:
+            return
+        changed = whose_changed(metrics, lambda: iter(()), self.earlier, points=self._points)
+        self._new_points = changed
+        remote = remote_source(self.source)
+        if remote is None or changed.owners is None:
+            return
+        same = (
+            run
+            for batch in self._points.read()
+            for run in batch.column("run_uuid").to_pylist()
+            if run not in changed.owners
+        )
+        left = remote.leave_histories(same)
+        if left:
+            self._left_points = self.earlier.entries[_METRICS].rows - rows_of_owners(
+                metrics, self.earlier, changed.owners
+            )
 
     def _write_marks(self) -> None:
         if self._points is None:
             return
         points = self._points
+        remote = remote_source(self.source)
+        if remote is not None and remote.incomplete_histories:
+            return  # the next backup reads all points
         changed = whose_changed(POINT_MARKS, points.read, self.earlier)
         if changed.owners is None:
             self.writer.write_table(POINT_MARKS, points.read())

@@ -24,6 +24,7 @@ from mlporter.plan.merge.snapshot import recall_snapshot
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
+from mlporter.plan.three_sides.memory import Memory
 from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.progress import silent
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.policy import Merge, Policy
-    from mlporter.plan.three_sides.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.mysql.limits import Limits
@@ -224,7 +224,7 @@ class Prepared:
         results = []
         for table in self.plan.tables:
             new = self.source.count(table.name)
-            left = self.merge.skipped_rows.get(table.name, 0)
+            left = self.merge.skipped_rows[table.name]
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
             changed = all_changed[table.name]
@@ -301,7 +301,9 @@ def prepare(
         rewrite = Rewrite(whole, artifact_root, **there)
     merge.updates += _mended(source, target, merge, rewrite)
     carried = _mapped(source, merge, merge.choice)
-    users = merge_users(source, target, plan.tables, merge, policy)
+    users = merge_users(
+        source, target, plan.tables, merge, policy=policy, memory=memory or Memory()
+    )
     if users is not None:
         carried = users.instead(carried)
     _check_empty(carried, target, plan)

@@ -89,6 +89,7 @@ class Units(Step):
             target=self._there(entity, keys),
             experiments=ids.experiment,
             taken=self._twins(entity),
+            originals=self.comparison.back.of(entity),
         )
         found = self.comparison.unequal(entity, candidates.to_compare(), ids)
         unequal = dict(found.why)
@@ -318,7 +319,7 @@ class Units(Step):
         count = UnitCount(entity, len(new), len(decision.there) + same, left, len(restored))
         merge.units.append(count)
         for key, why in sorted(decision.skipped.items()):
-            what = f"{why}; the target keeps its own (--on-conflict skip)"
+            what = f"{why}; {self.policy.stays}"
             merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", what))
 
     def note_children(self) -> None:

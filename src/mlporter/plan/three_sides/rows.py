@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.compare.streams import compare_streams
+from mlporter.compare.written_rows import HIDDEN
 from mlporter.plan.capabilities import DATABASE, NOTHING_KNOWN
 from mlporter.plan.deleted_rows import DELETED_TIME, LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
@@ -395,6 +396,8 @@ def _over(states: set[State]) -> str:
 
 
 def _on_all_sides(change: Change) -> str:
+    if change.old == change.new == HIDDEN:
+        return f"{change.field} is another secret"
     last = f" ({_short(change.sent)} was last sent)" if change.is_third else ""
     at_target = f"{_short(change.old)} at the target{last}"
     return f"{change.field} is {_short(change.new)} at the source and {at_target}"

@@ -19,12 +19,14 @@ from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueRe
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history import Relation, as_newer, losses
 from mlporter.stores.database.history.shape import check_whole, is_old, shape_for
+from mlporter.stores.database.history.strangers import check_open, strangers
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.foreign_keys import foreign_keys
 from mlporter.stores.database.schema.newer import lacking, mlflows_own
 from mlporter.stores.database.schema.reflection import (
     actual_tables,
     as_catalogue,
+    closed_tables,
     declared_columns,
 )
 from mlporter.stores.database.schema.revision import (
@@ -95,8 +97,12 @@ class DatabaseReader:
         self._lock = Lock()
         try:
             with self.borrowed() as connection:
-                self.actual = actual_tables(connection)
-                self.stored_revision = read_revision(connection, self.actual, address)
+                found = actual_tables(connection)
+                self.stored_revision = read_revision(connection, found, address)
+                closed, hidden = closed_tables(connection)
+                check_open(hidden, address)
+                self._strangers = strangers(found, self.stored_revision, closed)
+                self.actual = {n: found[n] for n in found if n not in self._strangers}
                 self.users = UserRows(self.actual, connection) if has_users(self.actual) else None
                 is_newer = is_newer_revision(self.stored_revision)
                 keys = foreign_keys(connection) if is_newer else ()
@@ -225,6 +231,10 @@ class DatabaseReader:
         """
         yield from losses(self._relations, self._raw)
         yield from self._careful.entries()
+        for name, one in sorted(self._strangers.items()):
+            with self.borrowed() as connection:
+                count = f"SELECT count(*) FROM {quoted(name)}"
+                yield one.loss(0 if one.closed else int(connection.scalar(count)))
         if is_newer_revision(self.revision):
             yield from outside_places(self)
         if self.users is not None:

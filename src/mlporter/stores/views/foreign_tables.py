@@ -57,7 +57,9 @@ def _check_asked(name: str, foreign: set[str], address: str) -> None:
         )
     if name in BY_NAME:
         raise UsageError(
-            f"table {name} is MLflow's own, and comes without --include-table", subject=address
+            f"table {name} is called as one of MLflow's own, which come without --include-table",
+            subject=address,
+            hint="rename the table, if it is another program's",
         )
     if name not in foreign:
         near = get_close_matches(name, foreign) or sorted(foreign)[:5]

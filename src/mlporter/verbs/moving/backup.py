@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.writer import BundleWriter
-from mlporter.errors import RefusedError, UsageError
+from mlporter.errors import RefusedError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.orphans import check_orphans
@@ -30,10 +30,12 @@ from mlporter.stores.addresses.same_place import identity_text
 from mlporter.stores.opening import open_source
 from mlporter.stores.repository_places import identity_of, repository_storage
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.monitoring import monitored
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     from mlporter.errors import ExitCode
     from mlporter.execute.result import Result
@@ -84,6 +86,8 @@ def backup(
     reread: bool = False,
     append_only: bool = False,
     encrypt: Sequence[str] = (),
+    metrics: str | PathLike[str] | None = None,
+    notify: str | None = None,
     on_progress: OnProgress = silent,
 ) -> BackupResult:
     """Add a snapshot of a registry, or of a part of it, to a repository.
@@ -114,6 +118,8 @@ def backup(
         append_only: For a new repository: nothing will ever be removed from it.
         encrypt: For a new repository: public keys (age or SSH) to which everything in it is
             encrypted. The file of the private key is named by the variable MLPORTER_IDENTITY.
+        metrics: A file for Prometheus (textfile collector) that says how it ended.
+        notify: A URL that is called at the end; ``{exit}`` in it becomes the exit code.
         on_progress: Told how far it is.
 
     Raises:
@@ -125,67 +131,95 @@ def backup(
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
     check_orphans(artifacts, chosen, orphans=orphans)
-    began = datetime.now(timezone.utc)
-    started = monotonic()
-    place = locate(repository)
-    origin = locate(source, source_env)
-    opened = open_source(
-        origin,
-        uri_map=tuple(uri_map),
-        allow_root=allow_root,
-        workers=workers,
-        include_secrets=include_secrets,
-        retry_time=retry_time,
-        part=chosen is not None and not chosen.is_everything,
-        orphans=orphans,
-        auth=None if auth is None else locate_users(auth, origin),
-        registry=None if registry is None else locate_users(registry, origin),
-        include_tables=tuple(include_tables),
-        on_progress=on_progress,
-    )
-    with ExitStack() as stack:
-        stack.callback(opened.close)
-        opened = select(opened, chosen)
-        if strict_artifacts:
-            lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
-            if lost.count:
-                raise lost.refusal(opened.description.address)
-        kept = _repository(place, append_only=append_only, encrypt=tuple(encrypt))
-        storage = kept.storage
-        stack.callback(kept.close)
-        lock = stack.enter_context(locked(storage, "backup", append_only=kept.about.append_only))
-        kept.load_index()
-        which = _place(origin, opened, artifacts)
-        last = last_of(kept.snapshots(), which)
-        earlier = earlier_of(kept, last, stack, reread=reread) if last else None
-        staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
-        stack.callback(shutil.rmtree, staged, ignore_errors=True)
-        with BundleWriter.create(
-            staged / "bundle",
-            source=opened.description.address,
-            blobs=kept.contents,
-            earlier=earlier,
-        ) as writer:
-            work = BundleTransfer(
-                opened,
-                writer,
-                artifacts,
-                workers,
-                include_secrets,
-                on_progress,
-                earlier=earlier,
-                full=full,
-                marks=True,
+    place, origin = locate(repository), locate(source, source_env)
+    labels = {"source": str(origin), "repository": str(place)}
+    with monitored(labels, metrics, notify) as run:
+        began, started = datetime.now(timezone.utc), monotonic()
+        opened = open_source(
+            origin,
+            uri_map=tuple(uri_map),
+            allow_root=allow_root,
+            workers=workers,
+            include_secrets=include_secrets,
+            retry_time=retry_time,
+            part=chosen is not None and not chosen.is_everything,
+            orphans=orphans,
+            auth=None if auth is None else locate_users(auth, origin),
+            registry=None if registry is None else locate_users(registry, origin),
+            include_tables=tuple(include_tables),
+            on_progress=on_progress,
+        )
+        with ExitStack() as stack:
+            stack.callback(opened.close)
+            opened = select(opened, chosen)
+            if strict_artifacts:
+                lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
+                if lost.count:
+                    raise lost.refusal(opened.description.address)
+            kept = _repository(place, append_only=append_only, encrypt=tuple(encrypt))
+            stack.callback(kept.close)
+            which = _place(origin, opened, artifacts)
+            work = _Work(
+                opened, kept, artifacts, workers, include_secrets, full, reread, on_progress
             )
-            work.run()
-        if work.manifest is None:
-            raise UsageError("the backup did not finish", subject=storage.name)
-        facts = Facts(which, began, tuple(tags), last.name if last else None)
-        snapshot = publish(kept, staged / "bundle", work.manifest, facts, lock)
-    typed = place.typed or storage.name
-    following = command_line("verify", [typed], ())
-    result = work.result("backup", storage.name, following, monotonic() - started)
+            transfer, snapshot = work.run(which, began, tuple(tags))
+        where = kept.storage.name
+        following = command_line("verify", [place.typed or where], ())
+        result = transfer.result("backup", where, following, monotonic() - started)
+        run.exit_code = result.exit_code
+        run.rows = dict(snapshot.rows)
+        run.values |= {
+            "added_bytes": snapshot.added.bytes,
+            "file_bytes": snapshot.file_bytes,
+            "left_out": snapshot.left_out,
+        }
     return BackupResult(result, snapshot)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a backup works with, and how."""
+
+    source: Source
+    repository: Repository
+    artifacts: ArtifactsMode
+    workers: int
+    include_secrets: bool
+    full: bool
+    reread: bool
+    on_progress: OnProgress
+
+    def run(
+        self, which: str, began: datetime, tags: tuple[str, ...]
+    ) -> tuple[BundleTransfer, Snapshot]:
+        """Stage a bundle whose contents go into the repository, and publish it."""
+        kept, storage = self.repository, self.repository.storage
+        with ExitStack() as stack:
+            append_only = kept.about.append_only
+            lock = stack.enter_context(locked(storage, "backup", append_only=append_only))
+            kept.load_index()
+            last = last_of(kept.snapshots(), which)
+            earlier = earlier_of(kept, last, stack, reread=self.reread) if last else None
+            staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
+            stack.callback(shutil.rmtree, staged, ignore_errors=True)
+            address = self.source.description.address
+            with BundleWriter.create(
+                staged / "bundle", source=address, blobs=kept.contents, earlier=earlier
+            ) as writer:
+                transfer = BundleTransfer(
+                    self.source,
+                    writer,
+                    self.artifacts,
+                    self.workers,
+                    self.include_secrets,
+                    self.on_progress,
+                    earlier=earlier,
+                    full=self.full,
+                    marks=True,
+                )
+                manifest = transfer.run()
+            facts = Facts(which, began, tags, last.name if last else None)
+            return transfer, publish(kept, staged / "bundle", manifest, facts, lock)
 
 
 def _repository(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) -> Repository:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.unknown_fields import unknown_fields
+from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,10 +119,14 @@ class Registry:
 
     def _check(self, table: str) -> None:
         if table not in self._names:
+            address = self.description.address
+            near = get_close_matches(table, self._names)
             raise UsageError(
                 f"there is no table {table!r}",
-                subject=self.description.address,
-                hint=f"the tables are: {', '.join(self._names)}",
+                subject=address,
+                hint=f"there is {', '.join(near)}"
+                if near
+                else f"{command_line('inspect', [address], [])} counts all that there are",
             )
 
 

@@ -15,18 +15,20 @@ from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
 from mlporter.reports.report_file import check_report_file
 from mlporter.repository.checks import verify_repository
+from mlporter.repository.repository import Repository, choose
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
-from mlporter.stores.repository_places import open_repository
+from mlporter.stores.repository_places import identity_of, storage_of
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.reports import write_verification
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from mlporter.compare.report import DiffReport
+    from mlporter.reports.things import Beside
     from mlporter.stores.addresses.address import Address, Place
 
 __all__ = ["VerifyResult", "verify"]
@@ -101,11 +103,37 @@ def verify(
     place = locate(bundle)
     if against is not None:
         locate(against, source_env)
-    if place.kind is AddressKind.REPOSITORY:
-        whole = _verify_repository(place, mode_of(quick, sample), sample, against, on_progress)
+    besides: list[Beside] = []
+
+    def compare() -> DiffReport:
+        from mlporter.verbs.reading.diff import diff_places  # noqa: PLC0415 -- most are checked alone
+
+        if against is None:
+            raise UsageError("name the place to compare with")
+        is_bundle = place.kind is AddressKind.BUNDLE
+        report, beside = diff_places(
+            bundle,
+            against,
+            uri_map=uri_map,
+            allow_root=allow_root,
+            workers=workers,
+            retry_time=retry_time,
+            target_env=source_env,
+            include_tables=_foreign(bundle_address(place)) if is_bundle else (),
+            for_report=page is not None,
+            on_progress=on_progress,
+        )
+        besides.append(beside)
+        return report
+
+    def told(result: VerifyResult) -> VerifyResult:
         if page is not None:
-            write_verification(whole.check, None, None, page)
-        return whole
+            write_verification(result.check, result.diff, next(iter(besides), None), page)
+        return result
+
+    if place.kind in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT}:
+        mode = mode_of(quick, sample)
+        return told(_verify_repository(place, mode, sample, against, compare, on_progress))
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
@@ -127,26 +155,8 @@ def verify(
             check_manifest(Path(bundle_address(place)), str(require_signature))
         except RefusedError as error:
             check.add(SIGNATURE, "signature", error.message)
-    compared, beside = None, None
-    if against is not None and not check.exit_code:
-        # Loaded when needed: most bundles are checked alone.
-        from mlporter.verbs.reading.diff import diff_places  # noqa: PLC0415
-
-        compared, beside = diff_places(
-            bundle,
-            against,
-            uri_map=uri_map,
-            allow_root=allow_root,
-            workers=workers,
-            retry_time=retry_time,
-            target_env=source_env,
-            include_tables=_foreign(bundle_address(place)),
-            for_report=page is not None,
-            on_progress=on_progress,
-        )
-    if page is not None:
-        write_verification(check, compared, beside, page)
-    return VerifyResult(check, compared)
+    compared = compare() if against is not None and not check.exit_code else None
+    return told(VerifyResult(check, compared))
 
 
 def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 -- as `verify` has it
@@ -160,25 +170,31 @@ def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 --
     return "quick" if quick else "full" if sample is None else "sample"
 
 
-def _verify_repository(
+def _verify_repository(  # noqa: PLR0917 -- as `verify`
     place: Address,
     mode: VerifyMode,
     sample: float | None,
     against: Place | None,
+    compare: Callable[[], DiffReport],
     on_progress: OnProgress,
 ) -> VerifyResult:
-    if against is not None:
+    """Check a repository, or one snapshot of it."""
+    is_one = place.kind is AddressKind.SNAPSHOT
+    if against is not None and not is_one:
         raise UsageError(
             "a repository holds many registries",
             subject=str(place),
-            hint=f"compare a snapshot: mlporter diff {place.as_typed}/@latest {against}",
+            hint=f"name a snapshot: mlporter verify {place.as_typed}/@latest --against {against}",
         )
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
 
-    repository = open_repository(place)
+    repository = Repository.open(storage_of(place), identity_of(place))
+    only = None
+    if is_one:
+        only = choose(repository.snapshots(), place.snapshot, repository.storage.name).name
     fraction = 1.0 if sample is None else sample
-    return VerifyResult(
-        verify_repository(repository, mode, fraction=fraction, on_progress=progress)
-    )
+    check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)
+    compared = compare() if against is not None and not check.exit_code else None
+    return told(VerifyResult(check, compared))

@@ -32,6 +32,10 @@ __all__ = ["command"]
     metavar="RECIPIENT",
     help="For a new repository: encrypt everything to this public key. Repeatable.",
 )
+@click.option("--metrics", metavar="FILE", help="Write how it ended for Prometheus (*.prom).")
+@click.option(
+    "--notify", metavar="URL", help="Call this URL at the end; {exit} in it is the exit code."
+)
 @transfer_options(to_bundle=True)
 @output_options
 def command(session: Session, /, *, source: str, repository: str, **options: Any) -> int:

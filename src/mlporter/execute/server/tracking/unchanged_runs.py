@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlporter.plan.side_reader import Reader
     from mlporter.plan.three_sides.base import Base
 
-__all__ = ["Proof", "find_unchanged_runs", "remember_looks", "take_up"]
+__all__ = ["Proof", "find_unchanged_runs", "looks_of", "remember_looks", "take_up"]
 
 _NOTES = "run_looks"
 _TABLES = ("runs", "params", "tags", "latest_metrics")
@@ -62,14 +62,14 @@ def find_unchanged_runs(context: ServerContext, base: Base) -> None:
     context.remote = remote_source(context.source)
     if context.remote is None:
         return
-    context.looks = _looks(context.source)
+    context.looks = looks_of(context.source)
     if not context.policy.is_quick or not base.is_known:
         return
     known = _recall(base)
     copies = context.ids.of("runs")
     same = [run for run, look in context.looks.items()
             if run in copies and run in known and known[run].mine == look]  # fmt: skip
-    theirs = _looks(context.server) if same else {}
+    theirs = looks_of(context.server) if same else {}
     same = [run for run in same if theirs.get(copies[run]) == known[run].theirs]
     context.unread = {run: known[run].proof for run in context.remote.leave_histories(same)}
 
@@ -93,7 +93,7 @@ def remember_looks(context: ServerContext, read: ServerContext, base: Base) -> N
     """
     if context.remote is None:
         return
-    copies, theirs = read.ids.of("runs"), _looks(read.server)
+    copies, theirs = read.ids.of("runs"), looks_of(read.server)
     unsure = read.lacking | context.remote.incomplete_histories
     found = {
         run: _Known(context.looks[run], theirs[copies[run]], proof)
@@ -117,7 +117,7 @@ def _ids(context: ServerContext) -> list[tuple[str]]:
 # --- How runs look --------------------------------------------------------------------------------
 
 
-def _looks(reader: Reader) -> dict[str, int]:
+def looks_of(reader: Reader) -> dict[str, int]:
     """Digests of all that is shown of runs that are not at work any more."""
     status, at_work = FILE_OWNERS["run"].status, FILE_OWNERS["run"].at_work
     sums: dict[str, list[int]] = {}
