@@ -138,7 +138,20 @@ def verify(
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
         )
-    mode = mode_of(quick, sample)
+    key = None if require_signature is None else str(require_signature)
+    check = _checked(place, mode_of(quick, sample), sample, key, on_progress)
+    compared = compare() if against is not None and not check.exit_code else None
+    return told(VerifyResult(check, compared))
+
+
+def _checked(
+    place: Address,
+    mode: VerifyMode,
+    sample: float | None,
+    require_signature: str | None,
+    on_progress: OnProgress,
+) -> VerifyReport:
+    """A bundle by itself."""
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
@@ -152,11 +165,10 @@ def verify(
         )
     if require_signature is not None:
         try:
-            check_manifest(Path(bundle_address(place)), str(require_signature))
+            check_manifest(Path(bundle_address(place)), require_signature)
         except RefusedError as error:
             check.add(SIGNATURE, "signature", error.message)
-    compared = compare() if against is not None and not check.exit_code else None
-    return told(VerifyResult(check, compared))
+    return check
 
 
 def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 -- as `verify` has it
@@ -197,4 +209,4 @@ def _verify_repository(  # noqa: PLR0917 -- as `verify`
     fraction = 1.0 if sample is None else sample
     check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)
     compared = compare() if against is not None and not check.exit_code else None
-    return told(VerifyResult(check, compared))
+    return VerifyResult(check, compared)
