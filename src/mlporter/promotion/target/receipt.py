@@ -9,22 +9,20 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.documents.plain_yaml import emit
 from mlporter.bundle.documents.safe_yaml import load_yaml
-from mlporter.errors import BundleDamagedError, RefusedError, UnreachableError, UsageError
+from mlporter.errors import BundleDamagedError, RefusedError, UsageError
 from mlporter.promotion.target.target_model import Pointers, former
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from os import PathLike
 
     from mlporter.promotion.checks.gates import GateResult
     from mlporter.promotion.promoted_source import Move
 
-__all__ = ["FORMAT", "Receipt", "digest_of", "new_id", "now_text", "write_receipts"]
+__all__ = ["FORMAT", "Receipt", "digest_of", "new_id", "now_text"]
 
 FORMAT = "mlporter-receipt"
 _VERSION = 1
@@ -67,6 +65,7 @@ class Receipt:
         sums: Mapping[str, str],
         load_check: str,
         signature: str,
+        plan: str = "",
     ) -> Receipt:
         """The receipt of a version that is in the target, and proved."""
         facts = move.facts
@@ -101,6 +100,7 @@ class Receipt:
                 "gates": [gate.as_dict() for gate in gates],
                 "load_check": load_check,
                 "signature": signature,
+                **({"plan": plan} if plan else {}),
                 "moved": former(pointers),
             }
         )
@@ -194,32 +194,3 @@ def digest_of(sums: Mapping[str, str]) -> str:
     """One SHA-256 of all files of a model: of what `sha256sum` prints of them, sorted by path."""
     lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(sums.items()))
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def write_receipts(
-    receipts: Sequence[Receipt], wanted: str | PathLike[str] | None
-) -> tuple[str, ...]:
-    """Write receipts to files of this machine; their names.
-
-    Args:
-        receipts: Those of one promotion.
-        wanted: The file; None for one in the current folder. Several get numbers.
-
-    Raises:
-        UnreachableError: one cannot be written.
-    """
-    written = []
-    for at, receipt in enumerate(receipts):
-        path = Path(receipt.file_name).name if wanted is None else str(wanted)
-        if wanted is not None and len(receipts) > 1:
-            path = f"{Path(path).with_suffix('')}-{at + 1}{Path(path).suffix}"
-        try:
-            Path(path).write_text(receipt.text(), encoding="utf-8")
-        except OSError as error:
-            raise UnreachableError(
-                f"cannot write: {error.strerror or error}; the promotion itself is done",
-                subject=path,
-                hint="the target keeps the receipt among the artifacts of the version's run",
-            ) from error
-        written.append(path)
-    return tuple(written)

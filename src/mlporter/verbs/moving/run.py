@@ -37,11 +37,8 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "diff": diff,
     "verify": verify,
 }
-_PLANNED = ("import", "copy", "sync")
-"""Kinds that write a plan file."""
-
 _ONLY_READ = ("diff", "verify")
-"""Kinds that need no dry run."""
+"""Kinds that need no dry run, and have no plan."""
 
 
 @dataclass(frozen=True)
@@ -174,11 +171,11 @@ def _check_plan(read: Sequence[ReadManifest]) -> None:
             "a plan file holds the plan of one manifest", hint="run them one by one, or --dry-run"
         )
     (one,) = read
-    if one.kind not in _PLANNED:
+    if one.kind in _ONLY_READ:
         raise UsageError(
-            f"a manifest of kind {one.kind} has no plan file; those of {', '.join(_PLANNED)} have",
+            f"{one.kind} only reads, and there is nothing to plan",
             subject=one.file,
-            hint="--dry-run says what would be done",
+            hint="run it without --plan-out",
         )
 
 
