@@ -1,8 +1,9 @@
-"""Numbers, times and things in sentences, and commands to type: the same wherever they are read."""
+"""Numbers, times and things in sentences, texts made visible, and commands to type."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import datetime, timezone
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["NEWER", "both_values", "command_line", "iso_time", "plural", "shown_value", "singular"]
-__all__ += ["thing"]
+__all__ += ["human_bytes", "thing", "visible"]
 
 NEWER = "newer than this release knows"
 """What is said of a later MLflow than the catalogue's, installed or a server's."""
+_KILO = 1000
 
 
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
@@ -120,3 +122,38 @@ def shown_value(name: str, value: object) -> str:
     text = iso_time(name, value) or repr(value)
     half = (_LONGEST - 1) // 2
     return text if len(text) <= _LONGEST else f"{text[:half]}…{text[-half:]}"
+
+
+def human_bytes(number: float) -> str:
+    """Bytes in powers of 1000, three digits at most: ``0 B``, ``12.3 kB``, ``1.2 GB``."""
+    if number < _KILO:
+        return f"{number:.0f} B"
+    unit = ""
+    for unit in ("kB", "MB", "GB", "TB", "PB"):  # noqa: B007 -- the last one is used
+        number /= _KILO
+        if round(number, 1) < _KILO:
+            break
+    return f"{number:.1f} {unit}"
+
+
+def visible(text: str) -> str:
+    r"""Show control characters as escapes, so that no value can steer a terminal or break a line.
+
+    >>> visible("a\x1b[31mb\n")
+    'a\\x1b[31mb\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c == " " or _harmless(c) else _escape(c) for c in text)
+
+
+def _harmless(character: str) -> bool:
+    # Joiners and variation selectors (Cf and Mn) belong to emoji and to many scripts; what turns
+    # the direction of text (U+202A to U+202E, U+2066 to U+2069) can make it read as other text.
+    if "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069":
+        return False
+    return unicodedata.category(character) not in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -26,6 +26,7 @@ __all__ = [
     "epoch_option",
     "explain_option",
     "has_both_sides",
+    "html_option",
     "include_secrets_option",
     "map_uri_option",
     "output_options",
@@ -246,6 +247,9 @@ def include_secrets_option(command: AnyCommand) -> AnyCommand:
     )(command)
 
 
+html_option = click.option(
+    "--html", metavar="FILE", help="Write a report to this file, to open in a browser."
+)
 auth_option = click.option(
     "--auth",
     metavar="DATABASE",

@@ -30,6 +30,7 @@ __all__ = [
     "DropUnknown",
     "Flag",
     "Force",
+    "Html",
     "IncludeSecrets",
     "IncludeTables",
     "Kinds",
@@ -212,6 +213,7 @@ Rebase = Annotated[
     Flag,
     Field(description="Forget what was sent: what differs now counts as edited at the target."),
 ]
+Html = Annotated[Text, Field(description="Write a report to this file, to open in a browser.")]
 Sign = Annotated[Text, Field(description="The file of a private key that signs what is written.")]
 RequireSignature = Annotated[
     Text, Field(description="The file of a public key: it must be signed with its private one.")

@@ -210,6 +210,7 @@ class Promote(Manifest):
     )
     sign: f.Sign | None = None
     receipt: f.Text | None = Field(default=None, description="Where the receipt is written.")
+    html: f.Html | None = None
     with_parents: f.Flag = Field(default=False, description="Copy the parents of its run too.")
     model_only: f.Flag = Field(default=False, description="Do not copy the other files of its run.")
     keep_version: f.Flag = Field(
@@ -255,6 +256,7 @@ class Diff(Manifest):
     target_env: f.Text | None = Field(
         default=None, description="What the names of variables for B alone begin with."
     )
+    html: f.Html | None = None
     workers: f.Workers = 4
     retry_time: f.RetryTime = 120.0
 
@@ -279,6 +281,7 @@ class Verify(Manifest):
     source_env: f.Text | None = Field(
         default=None, description="What the names of variables for that place alone begin with."
     )
+    html: f.Html | None = None
     workers: f.Workers = 4
     retry_time: f.RetryTime = 120.0
 

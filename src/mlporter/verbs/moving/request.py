@@ -23,7 +23,7 @@ __all__ = ["Request"]
 
 _PLACES = ("auth", "registry", "target_auth")
 _FOLDERS = ("artifact_root", "state")
-_FILES = ("sign", "require_signature", "receipt")
+_FILES = ("sign", "require_signature", "receipt", "html")
 _NOT_KEPT = ("dry_run", "plan_out")
 _HIDDEN = "***"
 

@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
     artifact_root_option,
+    html_option,
     map_uri_option,
     output_options,
     plan_out_option,
@@ -80,6 +81,7 @@ _STOPPED = "alias and stage have not moved; run the same command again to contin
 @map_uri_option
 @allow_root_option
 @click.option("--receipt", metavar="FILE", help="Where the receipt is written.")
+@html_option
 @plan_out_option
 @click.option("--undo", metavar="RECEIPT", help="Put aliases and stages back as they were.")
 @click.option("-n", "--dry-run", is_flag=True, help="Check the gates and plan; write nothing.")
@@ -109,6 +111,8 @@ def command(
     if undo is not None:
         if model or source:
             raise click.UsageError("--undo takes a receipt, and neither MODEL nor --from.")
+        if options["html"] is not None:
+            raise click.UsageError("--html is about a promotion, and not about --undo.")
         if options["plan_out"] is not None:
             raise click.UsageError("--undo has no plan file; --dry-run says what it would do.")
         with session.working() as on_progress:

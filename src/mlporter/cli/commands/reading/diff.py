@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     auth_of_b_option,
     epoch_option,
     explain_option,
+    html_option,
     map_uri_option,
     output_options,
     registry_of_a_option,
@@ -61,6 +62,7 @@ __all__ = ["command"]
 @allow_root_option
 @include_table_option
 @selection_options
+@html_option
 @workers_option
 @retry_time_option
 @epoch_option
@@ -86,6 +88,7 @@ def command(
     selection: Selection | None,
     workers: int,
     retry_time: float,
+    html: str | None,
 ) -> int:
     """Compare all tables and files of two places, A and B.
 
@@ -111,6 +114,7 @@ def command(
             selection=selection,
             workers=workers,
             retry_time=retry_time,
+            html=html,
             on_progress=on_progress,
         )
     session.output.compared(report)

@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     auth_option,
     epoch_option,
     explain_option,
+    html_option,
     output_options,
     registry_option,
     retry_time_option,
@@ -37,6 +38,7 @@ __all__ = ["command"]
 @registry_option
 @allow_root_option
 @auth_option
+@html_option
 @retry_time_option
 @epoch_option
 @explain_option
@@ -51,6 +53,7 @@ def command(
     auth: str | None,
     registry: str | None,
     allow_root: tuple[str, ...],
+    html: str | None,
     **options: Any,
 ) -> int:
     """Show what ADDRESS holds: experiments and their runs, models and their versions.
@@ -59,6 +62,8 @@ def command(
     """
     if experiment is not None and run is not None:
         raise click.UsageError("--experiment and --run exclude each other.")
+    if html is not None and (experiment or run):
+        raise click.UsageError("--html reports on the whole place, not on one experiment or run.")
     output = session.output
     with session.working() as on_progress:
         options["on_progress"] = on_progress
@@ -71,6 +76,7 @@ def command(
             show = partial(output.one_run, mlporter.inspect_run(address, run, **options))
         else:
             options |= {"registry": registry, "allow_root": allow_root, "auth": auth}
+            options["html"] = html
             show = partial(output.counted, mlporter.inspect(address, **options))
     show()
     return ExitCode.OK

@@ -12,6 +12,7 @@ from mlporter.cli.options import (
     allow_root_option,
     epoch_option,
     explain_option,
+    html_option,
     map_uri_option,
     output_options,
     require_signature_option,
@@ -36,6 +37,7 @@ __all__ = ["command"]
 @map_uri_option
 @allow_root_option
 @require_signature_option("The bundle")
+@html_option
 @workers_option
 @retry_time_option
 @epoch_option
@@ -55,6 +57,7 @@ def command(
     retry_time: float,
     source_env: str | None,
     require_signature: str | None,
+    html: str | None,
 ) -> int:
     """Check that BUNDLE is complete and unchanged.
 
@@ -75,6 +78,7 @@ def command(
             retry_time=retry_time,
             source_env=source_env,
             require_signature=require_signature,
+            html=html,
             on_progress=on_progress,
         )
     session.output.verified(result)
