@@ -54,6 +54,20 @@ def _names(
 )
 @click.option("--columns", metavar="NAMES", callback=_names, help="Only these, as in name,version.")
 @click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only rows that meet it: of runs as MLflow searches, such as 'metrics.rmse < 0.1'; "
+    "of any table by its columns, such as \"status = 'FAILED'\".",
+)
+@click.option(
+    "--sort", metavar="[-]COLUMN", help="Sort by this column; with - the greatest come first."
+)
+@click.option(
+    "--wide",
+    is_flag=True,
+    help="Of runs: with params.…, metrics.… (the last) and tags.… as columns.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(min=0),
     help=f"Show this many rows.  [default: {_TABLE_LIMIT} for a table, else all]",
@@ -72,6 +86,9 @@ def command(
     table: str | None,
     how: str,
     columns: tuple[str, ...] | None,
+    where: str | None,
+    sort: str | None,
+    wide: bool,
     limit: int | None,
     registry: str | None,
     auth: str | None,
@@ -93,17 +110,22 @@ def command(
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
+    if limit is None and how == "table":
+        limit = _TABLE_LIMIT
     reader = mlporter.show(
         address,
         table,
         columns=columns,
+        where=where,
+        sort=sort,
+        # One more, so that it can be said that there are more.
+        limit=None if limit is None else limit + 1,
+        wide=wide,
         registry=registry,
         auth=auth,
         retry_time=retry_time,
         source_env=source_env,
     )
-    if limit is None and how == "table":
-        limit = _TABLE_LIMIT
     rows = Rows(redact_address(address), table, reader, limit)
     session.output.listed(rows, cast("RowFormat", how))
     return ExitCode.OK
