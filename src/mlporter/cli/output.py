@@ -16,6 +16,7 @@ from mlporter.cli.render.layout import print_block
 from mlporter.cli.render.manifests import render_manifest_head
 from mlporter.cli.render.plan import render_plan, render_refusal
 from mlporter.cli.render.promotion import render_promotion
+from mlporter.cli.render.snapshots import render_backup, render_forgotten
 from mlporter.cli.render.text import visible
 from mlporter.cli.render.transfer import render_left_out, render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
     from mlporter.execute.result import Result
+    from mlporter.verbs.moving.backup import BackupResult
+    from mlporter.verbs.moving.forget import ForgetResult
     from mlporter.verbs.moving.promote import PromotionResult
     from mlporter.verbs.moving.run import ManifestResult
     from mlporter.verbs.reading.doctor import DoctorReport
@@ -59,6 +62,12 @@ class Output(Protocol):
 
     def transferred(self, result: Result) -> None:
         """An export, import, copy or unpack ended."""
+
+    def backed_up(self, result: BackupResult) -> None:
+        """A backup ended."""
+
+    def forgot(self, result: ForgetResult) -> None:
+        """Snapshots were forgotten."""
 
     def compared(self, report: DiffReport) -> None:
         """Two places were compared."""
@@ -133,6 +142,18 @@ class ConsoleOutput:
         blocks = render_left_out(result) if self._quiet else render_transfer(result)
         if not self._quiet or result.exit_code:
             self._print(self._messages, blocks)
+
+    def backed_up(self, result: BackupResult) -> None:
+        """The snapshot; of a dry run the plan, as for any transfer."""
+        if result.snapshot is None:
+            self.transferred(result.result)
+            return
+        blocks = render_left_out(result.result) if self._quiet else render_backup(result)
+        self._print(self._messages, blocks)
+
+    def forgot(self, result: ForgetResult) -> None:
+        """Which snapshots stay and which are gone."""
+        self._print(self._results, render_forgotten(result))
 
     def compared(self, report: DiffReport) -> None:
         """Differences, counts and the verdict."""
@@ -225,6 +246,8 @@ _SAYS: dict[str, Callable[[ConsoleOutput, Any], None]] = {
     "promote": ConsoleOutput.promoted,
     "diff": ConsoleOutput.compared,
     "verify": ConsoleOutput.verified,
+    "backup": ConsoleOutput.backed_up,
+    "forget": ConsoleOutput.forgot,
 }
 """How the result of each kind of manifest is said."""
 
@@ -244,6 +267,14 @@ class JsonOutput:
 
     def transferred(self, result: Result) -> None:
         """`Result.as_dict`."""
+        self._object(result.as_dict())
+
+    def backed_up(self, result: BackupResult) -> None:
+        """`BackupResult.as_dict`."""
+        self._object(result.as_dict())
+
+    def forgot(self, result: ForgetResult) -> None:
+        """`ForgetResult.as_dict`."""
         self._object(result.as_dict())
 
     def compared(self, report: DiffReport) -> None:

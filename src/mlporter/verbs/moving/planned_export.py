@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.folder.state import State, refuse_used, state_of
 from mlporter.bundle.replacing import new_place
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
-from mlporter.execute.result import FilesResult, Result, TableResult
-from mlporter.plan.table_plan import plan_transfer
 from mlporter.stores.opening import bundle_address
+from mlporter.verbs.moving.counted_export import counted_export
 
 if TYPE_CHECKING:
     from mlporter.bundle.writer import Mode
     from mlporter.execute.options import ArtifactsMode
+    from mlporter.execute.result import Result
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
@@ -46,26 +45,13 @@ def plan_export(
         RefusedError: the directory is used otherwise.
     """
     refuse_used(_written_place(Path(bundle_address(place)), mode), mode)
-    counts = {table.name: source.count(table.name) for table in source.tables}
-    plan = plan_transfer(source.tables, counts, include_secrets=include_secrets)
-    left_out = LeftOutCollector()
-    for item in (*plan.left_out, *left_out_of(source)):
-        left_out.add(item)
-    files = size = 0
-    if artifacts == "copy":
-        for file in source.files(left_out.add):
-            files, size = files + 1, size + file.size
-            on_progress("listing artifacts", files, None)
-    skipped = (TableResult(name, 0, skipped=rows) for name, rows in plan.skipped.items())
-    return Result(
-        verb="export",
-        source=source.description.address,
-        target=str(place),
-        tables=(*(TableResult(table.name, counts[table.name]) for table in plan.tables), *skipped),
-        files=FilesResult(artifacts, files, size),
-        left_out=left_out.summary(),
-        notes=source.notes,
-        dry_run=True,
+    return counted_export(
+        "export",
+        source,
+        str(place),
+        artifacts=artifacts,
+        include_secrets=include_secrets,
+        on_progress=on_progress,
     )
 
 
