@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["NEWER", "both_values", "command_line", "iso_time", "plural", "shown_value", "singular"]
-__all__ += ["human_bytes", "thing", "visible"]
+__all__ += ["human_bytes", "seconds_of", "thing", "visible"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 NEWER = "newer than this release knows"
 """What is said of a later MLflow than the catalogue's, installed or a server's."""
@@ -24,6 +26,20 @@ _KILO = 1000
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
     """A counted noun, its digits in groups of three: ``1 file``, ``2,000 files``."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def seconds_of(text: str) -> float:
+    """Seconds, from a number with a unit or without one: ``30s``, ``5m``, ``1h``, ``30d``.
+
+    Raises:
+        ValueError: it is no length of time, or none at all.
+    """
+    text = text.strip().lower()
+    unit = _UNITS.get(text[-1:])
+    seconds = float(text[:-1] if unit else text) * (unit or 1)
+    if not 0 < seconds < float("inf"):
+        raise ValueError(text)
+    return seconds
 
 
 def command_line(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlporter.compare.report import DiffReport
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
+    from mlporter.verbs.moving.backup import BackupResult
+    from mlporter.verbs.moving.forget import ForgetResult
     from mlporter.verbs.moving.promote import PromotionResult
     from mlporter.verbs.moving.run import ManifestResult
     from mlporter.verbs.reading.doctor import DoctorReport
@@ -50,6 +52,14 @@ class JsonOutput:
     def planned(self, plan: PlanFile, how: str) -> None:  # noqa: ARG002 -- it is JSON
         """`PlanFile.as_dict`."""
         self._object(plan.as_dict())
+
+    def backed_up(self, result: BackupResult) -> None:
+        """`BackupResult.as_dict`."""
+        self._object(result.as_dict())
+
+    def forgot(self, result: ForgetResult) -> None:
+        """`ForgetResult.as_dict`."""
+        self._object(result.as_dict())
 
     def compared(self, report: DiffReport) -> None:
         """`DiffReport.as_dict`."""

@@ -17,6 +17,7 @@ from mlporter.cli.render.manifests import render_manifest_head
 from mlporter.cli.render.plan import render_plan, render_refusal
 from mlporter.cli.render.plan_file import markdown_plan, render_plan_file
 from mlporter.cli.render.promotion import render_history, render_promotion
+from mlporter.cli.render.snapshots import render_backup, render_forgotten
 from mlporter.cli.render.text import visible
 from mlporter.cli.render.transfer import render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mlporter.compare.report import DiffReport
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
+    from mlporter.verbs.moving.backup import BackupResult
+    from mlporter.verbs.moving.forget import ForgetResult
     from mlporter.verbs.moving.promote import PromotionResult
     from mlporter.verbs.moving.run import ManifestResult
     from mlporter.verbs.reading.doctor import DoctorReport
@@ -66,6 +69,12 @@ class Output(Protocol):
 
     def planned(self, plan: PlanFile, how: str) -> None:
         """A plan file, for people: as a ``table``, ``json`` or ``markdown``."""
+
+    def backed_up(self, result: BackupResult) -> None:
+        """A backup ended."""
+
+    def forgot(self, result: ForgetResult) -> None:
+        """Snapshots were forgotten."""
 
     def compared(self, report: DiffReport) -> None:
         """Two places were compared."""
@@ -164,6 +173,18 @@ class ConsoleOutput:
             write_bytes([markdown_plan(plan).encode("utf-8", "backslashreplace")])
         else:
             self._print(self._results, render_plan_file(plan))
+
+    def backed_up(self, result: BackupResult) -> None:
+        """The snapshot; of a dry run the plan, as for any transfer."""
+        if result.snapshot is None:
+            self.transferred(result.result)
+            return
+        blocks = render_left_out(result.result) if self._quiet else render_backup(result)
+        self._print(self._messages, blocks)
+
+    def forgot(self, result: ForgetResult) -> None:
+        """Which snapshots stay and which are gone."""
+        self._print(self._results, render_forgotten(result))
 
     def compared(self, report: DiffReport) -> None:
         """Differences, counts and the verdict."""
@@ -286,6 +307,8 @@ _SAYS: dict[str, Callable[[ConsoleOutput, Any], None]] = {
     "promote": ConsoleOutput.promoted,
     "diff": ConsoleOutput.compared,
     "verify": ConsoleOutput.verified,
+    "backup": ConsoleOutput.backed_up,
+    "forget": ConsoleOutput.forgot,
 }
 """How the result of each kind of manifest is said."""
 

@@ -25,6 +25,7 @@ from mlporter.cli.options import (
     target_env_option,
     workers_option,
 )
+from mlporter.wording import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,24 +159,16 @@ _SELECTION: dict[str, dict[str, Any]] = {
 """What each option of a selection is made of; the words are those of `mlporter.Selection`."""
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
 def seconds(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> float | None:
     """Seconds, from a number with a unit: ``30s``, ``5m``, ``1h``."""
     if value is None:
         return None
-    text = value.strip().lower()
-    unit = _UNITS.get(text[-1:])
     try:
-        seconds = float(text[:-1] if unit else text) * (unit or 1)
+        return seconds_of(value)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise click.BadParameter(f"{value!r} is no time such as 30s, 5m or 1h")
-    return seconds
+        raise click.BadParameter(f"{value!r} is no time such as 30s, 5m or 1h") from None
 
 
 def watch_option(command: AnyCommand) -> AnyCommand:

@@ -19,6 +19,7 @@ from mlporter.execute.options import ArtifactsMode
 from mlporter.manifests.variables import Filled
 from mlporter.plan.policy import OnConflict
 from mlporter.selection import KINDS
+from mlporter.wording import seconds_of
 
 __all__ = [
     "AllowRoot",
@@ -28,6 +29,7 @@ __all__ = [
     "Compared",
     "Count",
     "DropUnknown",
+    "Duration",
     "Flag",
     "Force",
     "Html",
@@ -41,6 +43,7 @@ __all__ = [
     "Registry",
     "Rename",
     "RenamePrefix",
+    "Repository",
     "RequireSignature",
     "RetryTime",
     "Selected",
@@ -90,6 +93,14 @@ def _as_size(value: object) -> object:
     return str(value) if is_number else value
 
 
+def _as_seconds(value: object) -> object:
+    """A length of time is written with its unit, too."""
+    try:
+        return seconds_of(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _is_kind(value: str) -> str:
     if value not in KINDS:
         expected = ", ".join(repr(kind) for kind in KINDS)
@@ -125,8 +136,17 @@ _Count = Annotated[int, Field(ge=0)]
 Count = Annotated[_Count, BeforeValidator(_as_number, json_schema_input_type=_Count)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[_Share, BeforeValidator(_as_number, json_schema_input_type=_Share)]
+_DurationText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[smhd]?$")]
+_Seconds = Annotated[float, Field(gt=0)]
+Duration = Annotated[
+    _Seconds, BeforeValidator(_as_seconds, json_schema_input_type=_DurationText | _Seconds)
+]
+"""Seconds, or a text such as `30d`."""
 Size = Annotated[Text, BeforeValidator(_as_size, json_schema_input_type=Text | int)]
 
+Repository = Annotated[
+    Text, Field(description="The folder of the repository, or its place in object storage.")
+]
 SourcePlace = Annotated[Text, Field(description="Where to read: an address, a path or a name.")]
 TargetPlace = Annotated[Text, Field(description="Where to write: a database or a server.")]
 Artifacts = Annotated[

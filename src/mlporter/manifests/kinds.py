@@ -262,10 +262,10 @@ class Diff(Manifest):
 
 
 class Verify(Manifest):
-    """A bundle, checked for damage."""
+    """A bundle, a repository or a snapshot, checked for damage."""
 
     kind: Literal["verify"]
-    bundle: f.Text = Field(description="The directory of the bundle.")
+    bundle: f.Text = Field(description="The bundle, the repository, or a snapshot of it.")
     quick: f.Flag = Field(
         default=False, description="Check names and sizes only; read no file's content."
     )
@@ -286,13 +286,86 @@ class Verify(Manifest):
     retry_time: f.RetryTime = 120.0
 
 
-Kind: TypeAlias = Literal["export", "import", "copy", "sync", "promote", "diff", "verify"]
+class Backup(Manifest):
+    """A registry, or a part of it, as one more snapshot in a repository."""
+
+    kind: Literal["backup"]
+    source: f.SourcePlace
+    repository: f.Repository
+    tags: f.Texts = Field(
+        default=(), description="Words by which the snapshot can be chosen and kept."
+    )
+    selection: f.Selected | None = None
+    artifacts: f.Artifacts = "copy"
+    strict_artifacts: f.StrictArtifacts = False
+    full: f.Flag = Field(
+        default=False, description="Read all metric points, also of runs that look as they did."
+    )
+    reread: f.Flag = Field(
+        default=False, description="Read all files, also those that look unchanged."
+    )
+    append_only: f.Flag = Field(
+        default=False, description="For a new repository: nothing is ever removed from it."
+    )
+    encrypt: f.Texts = Field(
+        default=(), description="For a new repository: public keys that all is encrypted to."
+    )
+    metrics: f.Text | None = Field(
+        default=None, description="A file for Prometheus that says how it ended (`*.prom`)."
+    )
+    notify: f.Text | None = Field(
+        default=None, description="A URL called at the end; `{exit}` in it is the exit code."
+    )
+    uri_map: f.UriMap = ()
+    allow_root: f.AllowRoot = ()
+    orphans: f.Orphans = False
+    include_tables: f.IncludeTables = ()
+    include_secrets: f.IncludeSecrets = False
+    registry: f.Registry | None = None
+    auth: f.Auth | None = None
+    source_env: f.SourceEnv | None = None
+    workers: f.Workers = 4
+    retry_time: f.RetryTime = 120.0
+
+
+class Forget(Manifest):
+    """Snapshots of a repository that no rule keeps are removed."""
+
+    kind: Literal["forget"]
+    repository: f.Repository
+    keep_last: f.Count = Field(
+        default=0, description="Keep the last so many snapshots of each registry."
+    )
+    keep_hourly: f.Count = Field(
+        default=0, description="Keep the last one of each of the last so many hours that have any."
+    )
+    keep_daily: f.Count = Field(default=0, description="So of days (UTC).")
+    keep_weekly: f.Count = Field(default=0, description="So of weeks.")
+    keep_monthly: f.Count = Field(default=0, description="So of months.")
+    keep_yearly: f.Count = Field(default=0, description="So of years.")
+    keep_within: f.Duration | None = Field(
+        default=None, description="Keep what is younger than this: `30d`, `12h`, or seconds."
+    )
+    keep_tags: f.Texts = Field(default=(), description="Keep what has one of these tags.")
+    prune_unused: f.Flag = Field(
+        default=False, description="Free the space of what no snapshot needs, too."
+    )
+    grace: f.Duration = Field(
+        default=3600.0, description="Leave alone what was written so recently: `1h`, or seconds."
+    )
+
+
+Kind: TypeAlias = Literal[
+    "export", "import", "copy", "sync", "promote", "backup", "forget", "diff", "verify"
+]
 KINDS: dict[Kind, type[Manifest]] = {
     "export": Export,
     "import": Import,
     "copy": Copy,
     "sync": Sync,
     "promote": Promote,
+    "backup": Backup,
+    "forget": Forget,
     "diff": Diff,
     "verify": Verify,
 }

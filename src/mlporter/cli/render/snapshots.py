@@ -34,6 +34,8 @@ _COUNTED = (
 def render_backup(result: BackupResult) -> Iterator[RenderableType]:
     """What was backed up, how much of it was new, and what could not be."""
     snapshot = result.snapshot
+    if snapshot is None:
+        return
     yield heading(f"Snapshot {snapshot.name} of {snapshot.source}")
     yield Text(f"  {_contents(snapshot)}")
     whole = human_bytes(snapshot.file_bytes)

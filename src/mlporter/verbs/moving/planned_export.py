@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.state import State, refuse_used, state_of
 from mlporter.bundle.replacing import new_place
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.plan_files import check_expected, write_plan
-from mlporter.execute.result import ActionsResult, FilesResult, Result, TableResult
+from mlporter.execute.result import ActionsResult
 from mlporter.plan.merge.resolve import resolve_fresh
 from mlporter.plan.policy import Policy
 from mlporter.plan.table_plan import plan_transfer
 from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.stores.opening import bundle_address
+from mlporter.verbs.moving.counted_export import counted_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlporter.bundle.writer import Mode
-    from mlporter.execute.options import ArtifactsMode
+    from mlporter.execute.result import Result
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
@@ -100,27 +100,13 @@ def _actions(request: Request, source: Source, path: Path) -> Iterator[ActionBoo
 def _counted(
     given: Mapping[str, Any], source: Source, place: Address, on_progress: OnProgress
 ) -> Result:
-    artifacts: ArtifactsMode = given["artifacts"]
-    counts = {table.name: source.count(table.name) for table in source.tables}
-    plan = plan_transfer(source.tables, counts, include_secrets=given["include_secrets"])
-    left_out = LeftOutCollector()
-    for item in (*plan.left_out, *left_out_of(source)):
-        left_out.add(item)
-    files = size = 0
-    if artifacts == "copy":
-        for file in source.files(left_out.add):
-            files, size = files + 1, size + file.size
-            on_progress("listing artifacts", files, None)
-    skipped = (TableResult(name, 0, skipped=rows) for name, rows in plan.skipped.items())
-    return Result(
-        verb="export",
-        source=source.description.address,
-        target=str(place),
-        tables=(*(TableResult(table.name, counts[table.name]) for table in plan.tables), *skipped),
-        files=FilesResult(artifacts, files, size),
-        left_out=left_out.summary(),
-        notes=source.notes,
-        dry_run=True,
+    return counted_export(
+        "export",
+        source,
+        str(place),
+        artifacts=given["artifacts"],
+        include_secrets=given["include_secrets"],
+        on_progress=on_progress,
     )
 
 

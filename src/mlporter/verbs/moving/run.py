@@ -10,7 +10,9 @@ from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError, Usa
 from mlporter.manifests.reading import ReadManifest, read_manifest
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
+from mlporter.verbs.moving.backup import BackupResult, backup
 from mlporter.verbs.moving.export import export
+from mlporter.verbs.moving.forget import ForgetResult, forget
 from mlporter.verbs.moving.import_ import copy, import_
 from mlporter.verbs.moving.promote import PromotionResult, promote
 from mlporter.verbs.moving.sync import sync
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ManifestResult", "RunResult", "run"]
 
-AnyResult: TypeAlias = "Result | PromotionResult | DiffReport | VerifyResult"
+AnyResult: TypeAlias = (
+    "Result | PromotionResult | BackupResult | ForgetResult | DiffReport | VerifyResult"
+)
 
 _VERBS: dict[str, Callable[..., Any]] = {
     "export": export,
@@ -34,6 +38,8 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "copy": copy,
     "sync": sync,
     "promote": promote,
+    "backup": backup,
+    "forget": forget,
     "diff": diff,
     "verify": verify,
 }

@@ -55,8 +55,8 @@ def command(
 ) -> int:
     """Carry out what each MANIFEST says: a transfer as a YAML file.
 
-    A manifest has a kind (export, import, copy, sync, promote, diff, verify) and the arguments of
-    that verb. ${NAME} and ${NAME:-default} in it come from the environment.
+    A manifest has a kind (export, import, copy, sync, promote, backup, forget, diff, verify) and
+    the arguments of that verb. ${NAME} and ${NAME:-default} in it come from the environment.
 
     All are checked before the first is carried out. They are carried out in order; one that does
     not end with exit code 0 stops those after it, which are named. Paths are relative to the
