@@ -31,6 +31,7 @@ from tests.support.mariadb import BINARY, MariaDb, missing
 from tests.support.mlflow_session import (
     LEFTOVER_PREFIXES,
     QUIET_ENVIRONMENT,
+    compile_elsewhere,
     forget_mlflow_state,
     sqlite_url,
 )
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 # Before anything imports MLflow, whose telemetry starts with the import.
 os.environ.update(QUIET_ENVIRONMENT)
+compile_elsewhere()
 write_nothing_through()
 
 # A busy machine is no failure. And a commit passes or fails, whenever it is tried: what only chance

@@ -94,6 +94,19 @@ def test_pruning_frees_what_only_the_forgotten_needed(repository, two_snapshots,
     assert dump(restored) == dump(registry.url)
 
 
+def test_an_empty_file_stays_though_nothing_else_in_its_pack_is_needed(registry, tmp_path):
+    repository = tmp_path / "r"
+    registry.add_run("e" * 32, 1, {"empty": b""})
+    mlporter.backup(registry.url, repository)
+    for number in range(3):
+        registry.purge(f"{number:032x}")
+    mlporter.backup(registry.url, repository)
+    mlporter.forget(repository, keep_last=1, prune_unused=True, grace=0.001)
+    assert mlporter.verify(repository).check.problems == []
+    mlporter.unpack(f"{repository}/@latest", tmp_path / "files")
+    assert [path.stat().st_size for path in (tmp_path / "files").rglob("empty")] == [0]
+
+
 def test_what_was_just_written_is_left_alone(repository):
     gone = mlporter.forget(repository, "first", prune_unused=True)
     assert gone.pruned.objects == 0

@@ -8,8 +8,11 @@ one of them sets has to be gone before the next one starts.
 # ruff: noqa: PLC0415 -- importing MLflow takes seconds, which the many tests without it can save
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -38,6 +41,19 @@ QUIET_ENVIRONMENT: Mapping[str, str] = {
 
 #: Variables that would make a test depend on the machine it runs on.
 LEFTOVER_PREFIXES = ("MLFLOW_", "_MLFLOW_", "AWS_", "DATABRICKS_")
+
+
+def compile_elsewhere() -> None:
+    """Keep compiled Python out of the artifacts of registries, here and in processes started.
+
+    A model made of code is imported where it lies when it is loaded; its ``__pycache__`` would be
+    one of the model's files from then on.
+    """
+    if not os.environ.get("PYTHONPYCACHEPREFIX"):
+        folder = tempfile.mkdtemp(prefix="mlporter-tests-pycache-")
+        os.environ["PYTHONPYCACHEPREFIX"] = folder  # of pytest-xdist's workers, too
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"]
 
 
 def sqlite_url(path: Path) -> str:

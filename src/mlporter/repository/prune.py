@@ -80,7 +80,7 @@ def prune(
     with closing(Used(repository, kept)) as used:
         packs = _pack_uses(repository, used)
         rewritten = {
-            pack for pack, (needed, size) in packs.items() if 0 < needed < _WORTH_IT * size
+            pack for pack, use in packs.items() if use.contents and use.needed < _WORTH_IT * use.all
         }
         if not dry_run:
             _write_new_index(repository, used, rewritten, old_pieces)
@@ -96,13 +96,28 @@ def prune(
     return Pruned(len(gone), sum(size for _, size in gone), len(rewritten))
 
 
-def _pack_uses(repository: Repository, used: Used) -> dict[str, tuple[int, int]]:
-    """By pack: bytes of contents in it that are needed, and of all."""
-    found: dict[str, tuple[int, int]] = {}
+@dataclass
+class _Use:
+    """What of a pack is needed: how many contents, their bytes, and those of all in it.
+
+    Contents are counted, too: an empty file is one.
+    """
+
+    contents: int = 0
+    needed: int = 0
+    all: int = 0
+
+
+def _pack_uses(repository: Repository, used: Used) -> dict[str, _Use]:
+    """What of each pack is needed."""
+    found: dict[str, _Use] = {}
     for sha256, pack, _, size in repository.index.rows():
         if pack:
-            needed, total = found.get(pack, (0, 0))
-            found[pack] = (needed + size * used.has_content(sha256), total + size)
+            use = found.setdefault(pack, _Use())
+            use.all += size
+            if used.has_content(sha256):
+                use.contents += 1
+                use.needed += size
     return found
 
 
@@ -156,7 +171,7 @@ def _objects(storage: Storage) -> Iterator[tuple[str, int, datetime]]:
 def _is_needed(
     path: str,
     used: Used,
-    packs: dict[str, tuple[int, int]],
+    packs: dict[str, _Use],
     rewritten: set[str],
     kept: tuple[Snapshot, ...],
 ) -> bool:
@@ -171,5 +186,5 @@ def _is_needed(
     if folder == PARTS:
         return used.has_part(name)
     if folder == "packs":
-        return name not in rewritten and packs.get(name, (0, 0))[0] > 0
+        return name not in rewritten and name in packs and packs[name].contents > 0
     return used.has_content(name)

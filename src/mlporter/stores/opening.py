@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Place
+    from mlporter.stores.bundle_source import BundleSource
     from mlporter.stores.protocols import Source
 
     class _Opened(Protocol):
         def __call__(self, place: Address, *, orphans: bool) -> Source: ...
 
 
-__all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "open_source"]
+__all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "no_one_registry"]
+__all__ += ["open_bundle", "open_source"]
 
 
 def open_source(  # noqa: C901, PLR0913 -- what a caller may ask for, by keyword
@@ -84,7 +86,7 @@ def open_source(  # noqa: C901, PLR0913 -- what a caller may ask for, by keyword
         if place.kind is AddressKind.SNAPSHOT:
             return _open_snapshot(place)
         if place.kind is AddressKind.REPOSITORY:
-            raise _no_one_registry(place)
+            raise no_one_registry(place)
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
                 place, uri_map, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
@@ -161,16 +163,28 @@ def _with_users(source: Source, auth: Address) -> Source:
         raise
 
 
-def _open_bundle(place: Address, *, dedupe: bool) -> Source:
+def open_bundle(place: Address) -> BundleSource:
+    """Open a bundle or a snapshot as what it is, without views around it; the caller closes it.
+
+    Raises:
+        UsageError, UnreachableError, BundleError: as `open_source`.
+    """
     from mlporter.stores.bundle_source import BundleSource  # noqa: PLC0415
 
+    if place.kind is AddressKind.SNAPSHOT:
+        return _open_snapshot(place)
     with hinting_what_is_there(place):
-        source = BundleSource(bundle_address(place))
+        return BundleSource(bundle_address(place))
+
+
+def _open_bundle(place: Address, *, dedupe: bool) -> Source:
+    source = open_bundle(place)
     has_keys = source.manifest.source.kind != AddressKind.FILESTORE.value
     return Deduplicated(source) if dedupe and not has_keys else source
 
 
-def _no_one_registry(place: Address) -> UsageError:
+def no_one_registry(place: Address) -> UsageError:
+    """What is said of a repository where one registry is meant."""
     typed = place.as_typed.rstrip("/")
     if place.path is None:
         return UsageError(
@@ -186,7 +200,7 @@ def _no_one_registry(place: Address) -> UsageError:
     )
 
 
-def _open_snapshot(place: Address) -> Source:
+def _open_snapshot(place: Address) -> BundleSource:
     from mlporter.repository.repository import Repository  # noqa: PLC0415
     from mlporter.stores.repository_places import identity_of, storage_of  # noqa: PLC0415
     from mlporter.stores.snapshot_source import SnapshotSource  # noqa: PLC0415

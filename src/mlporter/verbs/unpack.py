@@ -22,8 +22,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.selection.versions import VersionChoice, choose_versions
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.bundle_source import BundleSource
-from mlporter.stores.opening import bundle_address, hinting_what_is_there
+from mlporter.stores.opening import no_one_registry, open_bundle
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 from mlporter.verbs.moving.overlap import check_outside
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlporter.stores.addresses.address import Place
+    from mlporter.stores.bundle_source import BundleSource
     from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["unpack"]
@@ -67,7 +67,7 @@ def unpack(
     takes is changed, and ``DIRECTORY/names.jsonl`` says what it was.
 
     Args:
-        bundle: The directory that `export` wrote.
+        bundle: The directory that `export` wrote, or a snapshot of a repository.
         directory: Where to; made if it is not there. Files that are there are never changed.
         model: A registered model's name.
         version: One of its versions: a number, ``latest``, ``@alias`` or a stage.
@@ -80,16 +80,17 @@ def unpack(
         BundleError: the bundle is damaged or unfinished.
     """
     place, directory = locate(bundle), place_text(directory)
-    if place.kind is not AddressKind.BUNDLE:
-        raise UsageError("unpack reads a bundle", subject=str(place))
+    if place.kind is AddressKind.REPOSITORY:
+        raise no_one_registry(place)
+    if place.kind not in {AddressKind.BUNDLE, AddressKind.SNAPSHOT}:
+        raise UsageError("unpack reads a bundle or a snapshot", subject=str(place))
     if version is not None and model is None:
         raise UsageError("--version needs --model", hint="name the registered model")
     if model is not None and run is not None:
         raise UsageError("--model and --run exclude each other")
     check_outside(place, Path(directory), "the directory")
     started = monotonic()
-    with hinting_what_is_there(place):
-        source = BundleSource(bundle_address(place))
+    source = open_bundle(place)
     left_out = LeftOutCollector()
     if model is not None:
         pieces = list(_of_model(source, model, version, left_out.add))
@@ -103,6 +104,7 @@ def unpack(
         notes = _note_changes(Path(directory), names)
     finally:
         names.close()
+        source.close()
     return Result(
         verb="unpack",
         source=str(place),
