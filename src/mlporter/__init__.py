@@ -45,15 +45,18 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
+    from mlporter.verbs.moving.apply import apply, read_plan
     from mlporter.verbs.moving.backup import BackupResult, backup
     from mlporter.verbs.moving.export import export
     from mlporter.verbs.moving.forget import ForgetResult, forget
     from mlporter.verbs.moving.import_ import copy, import_
-    from mlporter.verbs.moving.promote import PromotionResult, promote, undo_promotion
+    from mlporter.verbs.moving.promote import PromotionResult, promote
     from mlporter.verbs.moving.run import ManifestResult, RunResult, run
-    from mlporter.verbs.moving.sync import apply, sync
+    from mlporter.verbs.moving.sync import sync
+    from mlporter.verbs.moving.undo import undo_promotion
     from mlporter.verbs.reading.diff import diff
     from mlporter.verbs.reading.doctor import doctor
     from mlporter.verbs.reading.history import History, history
@@ -85,6 +88,7 @@ __all__ = [
     "MlporterError",
     "NeedsMlflowError",
     "OutsideError",
+    "PlanFile",
     "PromotionResult",
     "ReadBackError",
     "RefusedError",
@@ -116,6 +120,7 @@ __all__ = [
     "inspect",
     "open",
     "promote",
+    "read_plan",
     "rebuild",
     "relocate",
     "run",
@@ -144,6 +149,7 @@ _HOMES = {
     "MlporterError": "mlporter.errors",
     "NeedsMlflowError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
+    "PlanFile": "mlporter.execute.plan_files",
     "PromotionResult": "mlporter.verbs.moving.promote",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
@@ -159,7 +165,7 @@ _HOMES = {
     "UnsupportedError": "mlporter.errors",
     "UsageError": "mlporter.errors",
     "VerifyResult": "mlporter.verbs.reading.verify",
-    "apply": "mlporter.verbs.moving.sync",
+    "apply": "mlporter.verbs.moving.apply",
     "copy": "mlporter.verbs.moving.import_",
     "diff": "mlporter.verbs.reading.diff",
     "doctor": "mlporter.verbs.reading.doctor",
@@ -169,12 +175,13 @@ _HOMES = {
     "inspect": "mlporter.verbs.reading.inspect",
     "open": "mlporter.verbs.reading.registry",
     "promote": "mlporter.verbs.moving.promote",
+    "read_plan": "mlporter.verbs.moving.apply",
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
     "run": "mlporter.verbs.moving.run",
     "show": "mlporter.verbs.reading.registry",
     "sync": "mlporter.verbs.moving.sync",
-    "undo_promotion": "mlporter.verbs.moving.promote",
+    "undo_promotion": "mlporter.verbs.moving.undo",
     "unpack": "mlporter.verbs.unpack",
     "BackupResult": "mlporter.verbs.moving.backup",
     "ForgetResult": "mlporter.verbs.moving.forget",

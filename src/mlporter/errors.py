@@ -223,6 +223,12 @@ class LeftOut:
     detail: str
     expected: bool = False
 
+    def __str__(self) -> str:
+        """What was left out, why, and in what words."""
+        whole = self.path if self.id in self.path.split("/") else f"{self.id}/{self.path}"
+        what = f"{self.kind} {whole if self.path else self.id}"
+        return f"{what}: {self.reason}" + (f": {self.detail}" if self.detail else "")
+
     @property
     def is_file(self) -> bool:
         """Whether it is an artifact file, and not a row or a whole owner."""

@@ -29,7 +29,9 @@ def settings(file: Path) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def test_what_the_service_starts_makes_a_backup(plain_sqlite: PlainRegistry, tmp_path: Path) -> None:
+def test_what_the_service_starts_makes_a_backup(
+    plain_sqlite: PlainRegistry, tmp_path: Path
+) -> None:
     said = settings(SERVICE)
     program, *words = shlex.split(said["ExecStart"])
     assert Path(program).name == "mlporter"
@@ -37,13 +39,13 @@ def test_what_the_service_starts_makes_a_backup(plain_sqlite: PlainRegistry, tmp
     assert len(manifests) == 2
     words = [str(ROOT / "manifests" / Path(w).name) if Path(w) in manifests else w for w in words]
     given = settings(FOLDER / Path(said["EnvironmentFile"]).name)
-    assert {"MLFLOW_TRACKING_URI", "REPOSITORY"} < given.keys()
+    assert {"MLFLOW_TRACKING_URI", "BACKUPS"} < given.keys()
     done = subprocess.run(
         [sys.executable, "-m", "mlporter", *words],
         env={
             "PATH": os.defpath,
             "MLFLOW_TRACKING_URI": plain_sqlite.tracking_uri,
-            "REPOSITORY": str(tmp_path / "backups"),
+            "BACKUPS": str(tmp_path / "backups"),
         },
         capture_output=True,
         text=True,
@@ -59,7 +61,9 @@ def test_systemd_takes_the_files(tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is not on the path")
     for file in FOLDER.glob("mlporter-backup.*"):
         text = file.read_text(encoding="utf-8")
-        (tmp_path / file.name).write_text(text.replace("/opt/mlporter/bin/mlporter", sys.executable))
+        (tmp_path / file.name).write_text(
+            text.replace("/opt/mlporter/bin/mlporter", sys.executable)
+        )
     timer = tmp_path / "mlporter-backup.timer"
 
     def verified() -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "include_secrets_option",
     "map_uri_option",
     "output_options",
+    "plan_out_option",
     "registry_of_a_option",
     "registry_option",
     "require_signature_option",
@@ -58,6 +59,13 @@ AnyCommand = TypeVar("AnyCommand", bound="Callable[..., int]")
 
 _TRACKING_URI = "MLFLOW_TRACKING_URI"
 _MOST_WORKERS = 64
+
+
+plan_out_option = click.option(
+    "--plan-out",
+    metavar="FILE",
+    help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
+)
 
 
 def output_options(command: Callable[..., int]) -> Callable[..., int]:

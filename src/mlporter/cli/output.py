@@ -15,6 +15,7 @@ from mlporter.cli.render.inventory import render_checks, render_inventory
 from mlporter.cli.render.layout import print_block
 from mlporter.cli.render.manifests import render_manifest_head
 from mlporter.cli.render.plan import render_plan, render_refusal
+from mlporter.cli.render.plan_file import markdown_plan, render_plan_file
 from mlporter.cli.render.promotion import render_promotion
 from mlporter.cli.render.snapshots import render_backup, render_forgotten
 from mlporter.cli.render.text import visible
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mlporter.cli.render.rows import Rows
     from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
+    from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.verbs.moving.backup import BackupResult
     from mlporter.verbs.moving.forget import ForgetResult
@@ -68,6 +70,12 @@ class Output(Protocol):
 
     def forgot(self, result: ForgetResult) -> None:
         """Snapshots were forgotten."""
+
+    def promoted(self, result: PromotionResult) -> None:
+        """A promotion ended."""
+
+    def planned(self, plan: PlanFile, how: str) -> None:
+        """A plan file, for people: as a ``table``, ``json`` or ``markdown``."""
 
     def compared(self, report: DiffReport) -> None:
         """Two places were compared."""
@@ -149,11 +157,23 @@ class ConsoleOutput:
             self.transferred(result.result)
             return
         blocks = render_left_out(result.result) if self._quiet else render_backup(result)
-        self._print(self._messages, blocks)
+        if not self._quiet or result.exit_code:
+            self._print(self._messages, blocks)
 
     def forgot(self, result: ForgetResult) -> None:
-        """Which snapshots stay and which are gone."""
+        """Which snapshots stay and which are gone; nothing if quiet and it was done."""
+        if self._quiet and not result.dry_run:
+            return
         self._print(self._results, render_forgotten(result))
+
+    def planned(self, plan: PlanFile, how: str) -> None:
+        """Summaries, and what becomes of each thing."""
+        if how == "json":
+            _write_bytes([to_json(plan.as_dict())])
+        elif how == "markdown":
+            _write_bytes([markdown_plan(plan).encode("utf-8", "backslashreplace")])
+        else:
+            self._print(self._results, render_plan_file(plan))
 
     def compared(self, report: DiffReport) -> None:
         """Differences, counts and the verdict."""
@@ -218,7 +238,8 @@ class ConsoleOutput:
 
     def promoted(self, result: PromotionResult) -> None:
         """Gates, what moved, and the way back."""
-        self._print(self._results, render_promotion(result))
+        if not self._quiet or result.exit_code or result.dry_run:
+            self._print(self._results, render_promotion(result))
 
     def ran(self, one: ManifestResult, *, several: bool) -> None:
         """As its verb would say it, below the name of the manifest."""
@@ -276,6 +297,14 @@ class JsonOutput:
     def forgot(self, result: ForgetResult) -> None:
         """`ForgetResult.as_dict`."""
         self._object(result.as_dict())
+
+    def promoted(self, result: PromotionResult) -> None:
+        """`PromotionResult.as_dict`."""
+        self._object(result.as_dict())
+
+    def planned(self, plan: PlanFile, how: str) -> None:  # noqa: ARG002 -- it is JSON
+        """`PlanFile.as_dict`."""
+        self._object(plan.as_dict())
 
     def compared(self, report: DiffReport) -> None:
         """`DiffReport.as_dict`."""

@@ -17,6 +17,7 @@ from mlporter.cli.options import (
     has_both_sides,
     include_secrets_option,
     map_uri_option,
+    plan_out_option,
     registry_option,
     retry_time_option,
     strict_artifacts_option,
@@ -189,11 +190,7 @@ _PLAN = (
     click.option(
         "-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing."
     ),
-    click.option(
-        "--plan-out",
-        metavar="FILE",
-        help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
-    ),
+    plan_out_option,
 )
 
 _MEMORY = (

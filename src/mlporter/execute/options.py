@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from mlporter.plan.policy import Policy
     from mlporter.selection import Selection
@@ -58,11 +58,8 @@ class TransferOptions:
     registry: Address | None = None
     allow_root: tuple[str, ...] = ()
     state: str | None = None
-    plan_out: str | None = None
     expected: Expected | None = None
     """The plan file that is carried out; other actions than its are refused."""
-    header: Mapping[str, object] = field(default_factory=dict)
-    """What a plan file says of all this."""
 
     def check(self, source: Source) -> None:
         """Refuse options that exclude each other, or leave out where files go."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlporter.execute.result import Result
     from mlporter.plan.three_sides.actions import Action, Change
 
-__all__ = ["render_actions", "singular"]
+__all__ = ["Told", "render_actions", "render_listed", "singular", "told_of"]
 
 _NAMED = 15
 """How many things are named, of what changes and of what stays."""
@@ -37,6 +37,8 @@ _ALONG = re.compile(r" \((?:timestamp|step|is_nan)\)$")
 _NOWHERE_ELSE = ("only the target has it", "the source has it no more")
 """How reasons begin that say already that the source has none."""
 _CHANGES = (ActionKind.UPDATE, ActionKind.MOVE, ActionKind.DELETE)
+_STAY = (ActionKind.KEEP, ActionKind.CONFLICT)
+"""What stays as the target has it."""
 
 
 def render_actions(result: Result) -> Iterator[RenderableType]:
@@ -46,9 +48,10 @@ def render_actions(result: Result) -> Iterator[RenderableType]:
     put_back = [action for action in first if action.kind is ActionKind.CREATE]
     changed = [*put_back, *(action for action in first if action.kind in _CHANGES)]
     will = "Would change" if result.dry_run else "Changed"
-    yield from _listed(f"{will} at the target", changed, len(put_back) + total(*_words(_CHANGES)))
+    count = len(put_back) + total(*_words(_CHANGES))
+    yield from render_listed(f"{will} at the target", changed, count)
     kept = [action for action in first if action.kind is ActionKind.KEEP]
-    yield from _listed("Kept as the target has it", kept, total("keep"))
+    yield from render_listed("Kept as the target has it", kept, total("keep"))
 
 
 def _words(kinds: Sequence[ActionKind]) -> tuple[str, ...]:
@@ -61,29 +64,63 @@ class _Thing:
 
     name: str
     unit: str
+    kind: ActionKind
     changes: list[Change] = field(default_factory=list)
     count: int = 0
 
 
-def _listed(title: str, actions: Sequence[Action], total: int) -> Iterator[RenderableType]:
+def render_listed(
+    title: str, actions: Sequence[Action], total: int, most: int = _NAMED
+) -> Iterator[RenderableType]:
+    """A line for each of some actions, those of one kind and for one reason together.
+
+    Args:
+        title: What they are.
+        actions: The first of them.
+        total: How many there are.
+        most: How many to name.
+    """
     if not total:
         return
-    is_kept = all(action.kind is ActionKind.KEEP for action in actions)
     groups = _grouped(actions)
     names = [thing.name for things in groups.values() for thing in things]
-    width = min(max(map(len, names[:_NAMED]), default=0), _WIDEST)
+    width = min(max(map(len, names[:most]), default=0), _WIDEST)
     yield Text()
     yield heading(f"{title}: {total:,}")
-    room, told = _NAMED, 0
+    room, told = most, 0
     for (said, why), things in groups.items():
         some = things[:room]
         if some:
             yield Text(f"  {visible(said)}", style="dim")
-            yield _lines(some, why, width, is_kept=is_kept)
+            yield _lines(some, why, width)
         room -= len(some)
         told += sum(thing.count for thing in some)
     if total > told:
         yield Text(f"  …and {total - told:,} more; --json names the first 1,000")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is done to one thing, in words.
+
+    Attributes:
+        said: What is done, or why it stays.
+        name: Which thing it is.
+        changes: Its fields, each with what it is and what it gets.
+        count: How many actions these are.
+    """
+
+    said: str
+    name: str
+    changes: tuple[str, ...]
+    count: int
+
+
+def told_of(actions: Sequence[Action]) -> Iterator[Told]:
+    """What is done to each thing, those of one kind and for one reason together."""
+    for (said, why), things in _grouped(actions).items():
+        for thing in things:
+            yield Told(said, thing.name, tuple(_changes(thing, why)), thing.count)
 
 
 def _grouped(actions: Sequence[Action]) -> dict[tuple[str, str], list[_Thing]]:
@@ -91,7 +128,9 @@ def _grouped(actions: Sequence[Action]) -> dict[tuple[str, str], list[_Thing]]:
     found: dict[tuple[str, str], dict[tuple[str, str], _Thing]] = {}
     for action in sorted(actions, key=lambda one: list(ActionKind).index(one.kind)):
         things = found.setdefault((_said(action), action.why), {})
-        thing = things.setdefault((action.unit, action.id), _Thing(_name(action), action.unit))
+        thing = things.setdefault(
+            (action.unit, action.id), _Thing(_name(action), action.unit, action.kind)
+        )
         thing.changes += [*action.changes] if action.kind is not ActionKind.DELETE else []
         thing.count += 1
     return {key: list(things.values()) for key, things in found.items()}
@@ -103,15 +142,18 @@ def _said(action: Action) -> str:
     return f"{action.kind.value}: {action.why}" if action.why else action.kind.value
 
 
-def _lines(things: Sequence[_Thing], why: str, width: int, *, is_kept: bool) -> Padding:
+def _lines(things: Sequence[_Thing], why: str, width: int) -> Padding:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=width, overflow="fold")
     grid.add_column(overflow="fold")
     for thing in things:
-        changes = _telling(thing.changes)
-        said = (_change(change, thing.unit, why, is_kept=is_kept) for change in changes)
-        grid.add_row(Text(visible(thing.name)), Text(visible(", ".join(filter(None, said)))))
+        grid.add_row(Text(visible(thing.name)), Text(visible(", ".join(_changes(thing, why)))))
     return Padding(grid, (0, 0, 0, 4))
+
+
+def _changes(thing: _Thing, why: str) -> Iterator[str]:
+    said = (_change(change, thing, why) for change in _telling(thing.changes))
+    return filter(None, said)
 
 
 def _telling(changes: Sequence[Change]) -> list[Change]:
@@ -127,19 +169,20 @@ def _telling(changes: Sequence[Change]) -> list[Change]:
     ]
 
 
-def _change(change: Change, unit: str, why: str, *, is_kept: bool) -> str:
+def _change(change: Change, thing: _Thing, why: str) -> str:
     """A field, what it is in the target, and what it gets; or of what stays, the source's."""
     old, new = _value(change.field, change.old), _value(change.field, change.new)
-    if change.field == unit:  # the thing itself, of which an alias has nothing but a version
-        is_alias = unit.endswith("_aliases")
+    if change.field == thing.unit:  # the thing itself, of which an alias has only a version
+        is_alias = thing.unit.endswith("_aliases")
         return f"version {old if change.new is None else new}" if is_alias else ""
     said = _ROWS.sub("", change.field)
     if why.startswith(_NOWHERE_ELSE) and change.new is None:
         return f"{said}: {old}"
-    if change.old is None and new.startswith("+"):
+    is_new = thing.kind is ActionKind.CREATE or new.startswith("+")
+    if change.old is None and is_new:
         return f"{said}: {new}"
     last = f"last sent: {_value(change.field, change.sent)}" if change.is_third else ""
-    if is_kept:
+    if thing.kind in _STAY:
         return f"{said}: {old} ({', '.join(filter(None, (f'source: {new}', last)))})"
     return f"{said}: {old} → {new}" + (f" ({last})" if last else "")
 

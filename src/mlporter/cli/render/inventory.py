@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mlporter.cli.render.layout import bullets, columns, facts, heading, number
 from mlporter.cli.render.text import human_bytes, human_count, plural
-from mlporter.cli.render.transfer import name_left_out, render_told
+from mlporter.cli.render.transfer import render_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _losses(inventory: Inventory) -> Iterator[RenderableType]:
     if lost:
         yield Text()
         yield heading(f"Not readable ({len(lost):,})")
-        yield bullets((("!", name_left_out(entry)) for entry in lost[:_LOSSES_SHOWN]), style="red")
+        yield bullets((("!", str(entry)) for entry in lost[:_LOSSES_SHOWN]), style="red")
     if len(lost) > _LOSSES_SHOWN:
         yield Text(f"  …and {len(lost) - _LOSSES_SHOWN:,} more: --json names the first thousand")
     yield from render_told([entry for entry in inventory.losses if entry.expected])

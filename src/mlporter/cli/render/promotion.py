@@ -48,6 +48,9 @@ def render_promotion(result: PromotionResult) -> Iterator[RenderableType]:
         yield bullets(
             (("!", f"{one.path}: {one.detail}") for one in result.left_out), style="yellow"
         )
+    if result.next_command:
+        yield Text()
+        yield Text.assemble(("Next: ", "bold"), visible(result.next_command))
     if result.receipts and not result.undone:
         yield Text()
         yield Text(f"The way back: mlporter promote --undo {visible(result.receipts[-1])}")

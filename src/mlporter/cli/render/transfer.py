@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mlporter.execute.result import FilesResult, Result, TableResult
 
 __all__ = [
-    "name_left_out",
     "numbered",
     "render_files",
     "render_left_out",
@@ -179,7 +178,7 @@ def render_left_out(result: Result) -> Iterator[RenderableType]:
         yield Text()
         what = "Would be left out" if result.dry_run else "Could not be carried"
         yield heading(f"{what}: {plural(left_out.unexpected, 'thing')}")
-        yield bullets((("!", name_left_out(entry)) for entry in wanted[:_NAMED]), style="red")
+        yield bullets((("!", str(entry)) for entry in wanted[:_NAMED]), style="red")
         more = left_out.unexpected - min(_NAMED, len(wanted))
         if more:
             yield Text(f"  …and {more:,} more: {_where_all_are(result)}")
@@ -198,7 +197,7 @@ def render_told(told: Sequence[LeftOut]) -> Iterator[RenderableType]:
     """What is carried otherwise than it is stored, and nothing is lost by it."""
     if told:
         yield Text()
-        yield bullets(("told:", name_left_out(entry)) for entry in told[:_NAMED])
+        yield bullets(("told:", str(entry)) for entry in told[:_NAMED])
     if len(told) > _NAMED:
         yield Text(f"  …and {len(told) - _NAMED:,} more")
 
@@ -207,13 +206,6 @@ def _where_all_are(result: Result) -> str:
     if result.verb == "export" and not result.dry_run:
         return f"mlporter show {result.target} left_out"
     return "--json names the first thousand"
-
-
-def name_left_out(entry: LeftOut) -> str:
-    """What was left out, why, and in what words."""
-    whole = entry.path if entry.id in entry.path.split("/") else f"{entry.id}/{entry.path}"
-    what = f"{entry.kind} {whole if entry.path else entry.id}"
-    return f"{what}: {entry.reason}" + (f": {entry.detail}" if entry.detail else "")
 
 
 def _short(entry: LeftOut) -> str:

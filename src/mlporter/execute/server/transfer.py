@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue.rest_limits import UNSETTABLE
 from mlporter.errors import ConflictError, RefusedError
 from mlporter.execute.left_out import left_out_of
-from mlporter.execute.memory import check_expected
+from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.execute.server.files import Files
 from mlporter.execute.server.genai.evaluation import (

@@ -65,6 +65,7 @@ class Receipt:
         sums: Mapping[str, str],
         load_check: str,
         signature: str,
+        plan: str = "",
     ) -> Receipt:
         """The receipt of a version that is in the target, and proved."""
         facts = move.facts
@@ -99,6 +100,7 @@ class Receipt:
                 "gates": [gate.as_dict() for gate in gates],
                 "load_check": load_check,
                 "signature": signature,
+                **({"plan": plan} if plan else {}),
                 "moved": former(pointers),
             }
         )

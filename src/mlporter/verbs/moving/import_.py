@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
+from mlporter.verbs.moving.transfer import run_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +127,7 @@ def import_(
         "require_signature": None if require_signature is None else str(require_signature),
         "dry_run": dry_run,
     }
-    return Request("import", bundle, target, arguments).run(on_progress)
+    return run_transfer(Request("import", bundle, target, arguments), on_progress)
 
 
 def copy(
@@ -201,4 +202,4 @@ def copy(
         "plan_out": plan_out,
         "dry_run": dry_run,
     }
-    return Request("copy", source, target, arguments).run(on_progress)
+    return run_transfer(Request("copy", source, target, arguments), on_progress)

@@ -43,11 +43,15 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "diff": diff,
     "verify": verify,
 }
-_PLANNED = ("import", "copy", "sync")
-"""Kinds that write a plan file."""
-
 _ONLY_READ = ("diff", "verify")
 """Kinds that need no dry run."""
+
+_UNPLANNED = {
+    **dict.fromkeys(_ONLY_READ, "only reads, and there is nothing to plan"),
+    "backup": "adds a snapshot and changes nothing, so that it has no plan file",
+    "forget": "works by rules that hang on the time, so that it has no plan file",
+}
+"""Kinds that write no plan file, and why."""
 
 
 @dataclass(frozen=True)
@@ -180,12 +184,9 @@ def _check_plan(read: Sequence[ReadManifest]) -> None:
             "a plan file holds the plan of one manifest", hint="run them one by one, or --dry-run"
         )
     (one,) = read
-    if one.kind not in _PLANNED:
-        raise UsageError(
-            f"a manifest of kind {one.kind} has no plan file; those of {', '.join(_PLANNED)} have",
-            subject=one.file,
-            hint="--dry-run says what would be done",
-        )
+    if (why := _UNPLANNED.get(one.kind)) is not None:
+        hint = "run it without --plan-out; --dry-run says what would be done"
+        raise UsageError(f"{one.kind} {why}", subject=one.file, hint=hint)
 
 
 def _carry_out(

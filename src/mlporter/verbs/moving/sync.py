@@ -1,24 +1,23 @@
-"""`sync` and `apply`: two registries that stay in step, and a plan that was looked at first."""
+"""`sync`: two registries that stay in step."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from mlporter.execute.memory import read_plan
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
+from mlporter.verbs.moving.transfer import run_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from os import PathLike
 
     from mlporter.execute.options import ArtifactsMode
     from mlporter.execute.result import Result
     from mlporter.selection import Asked
     from mlporter.stores.addresses.address import Place
 
-__all__ = ["apply", "sync"]
+__all__ = ["sync"]
 
 
 def sync(
@@ -115,26 +114,4 @@ def sync(
         "plan_out": plan_out,
         "dry_run": dry_run,
     }
-    return Request("sync", source, target, arguments).run(on_progress)
-
-
-def apply(
-    plan: str | PathLike[str], *, dry_run: bool = False, on_progress: OnProgress = silent
-) -> Result:
-    """Carry out a plan that `import_`, `copy` or `sync` wrote to a file: exactly that.
-
-    It is planned anew, and refused if that gives another plan: the world changed since.
-
-    Args:
-        plan: The file.
-        dry_run: Only look whether the plan still holds.
-        on_progress: Told how far it is.
-
-    Raises:
-        UsageError: it is no plan, or was made with a password in an address.
-        RefusedError: the source or the target changed since; nothing was written.
-    """
-    path = str(plan)
-    request = Request.of_plan(read_plan(path), path)
-    request.arguments["dry_run"] = dry_run
-    return request.run(on_progress)
+    return run_transfer(Request("sync", source, target, arguments), on_progress)

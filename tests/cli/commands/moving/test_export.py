@@ -103,6 +103,7 @@ def test_options_reach_the_function(mlporter, fake):
         "registry": "sqlite:///models.db",
         "sign": "key.pem",
         "orphans": True,
+        "plan_out": None,
         "dry_run": True,
         "selection": None,
     }

@@ -20,12 +20,16 @@ __all__ = ["command"]
 @click.option("-n", "--dry-run", is_flag=True, help="Only look whether the plan still holds.")
 @output_options
 def command(session: Session, /, *, plan: str, dry_run: bool) -> int:
-    """Carry out PLAN, a file that --plan-out of `copy`, `import` or `sync` wrote.
+    """Carry out PLAN, a file that --plan-out wrote; `mlporter show PLAN` shows it.
 
     Exactly that is done. If the source or the target changed since, so that something else would
-    be done, it is refused (exit code 4), and nothing is written.
+    be done, it is refused (exit code 4), and nothing is written. Gates of a promotion are judged
+    anew.
     """
     with session.working() as on_progress:
         result = mlporter.apply(plan, dry_run=dry_run, on_progress=on_progress)
-    session.output.transferred(result)
-    return result.exit_code
+    if isinstance(result, mlporter.PromotionResult):
+        session.output.promoted(result)
+    else:
+        session.output.transferred(result)
+    return int(result.exit_code)

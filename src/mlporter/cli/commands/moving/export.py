@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, sign_option, source_and
+from mlporter.cli.options import CONTEXT, output_options, plan_out_option, sign_option, source_and
 from mlporter.cli.selection_options import transfer_options
 from mlporter.redaction import redact_address
 
@@ -23,6 +23,7 @@ __all__ = ["command"]
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
 @click.option("--restart", is_flag=True, help="Begin anew, and replace what is there.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@plan_out_option
 @sign_option("the bundle's manifest")
 @output_options
 def command(session: Session, /, *, source: str, bundle: str, **options: Any) -> int:

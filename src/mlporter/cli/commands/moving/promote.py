@@ -13,6 +13,7 @@ from mlporter.cli.options import (
     artifact_root_option,
     map_uri_option,
     output_options,
+    plan_out_option,
     require_signature_option,
     retry_time_option,
     sign_option,
@@ -20,7 +21,6 @@ from mlporter.cli.options import (
     target_env_option,
     workers_option,
 )
-from mlporter.cli.render.promotion import render_promotion
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -76,6 +76,7 @@ _STOPPED = "alias and stage did not move; the same command goes on where it was"
 @map_uri_option
 @allow_root_option
 @click.option("--receipt", metavar="FILE", help="Where the receipt is written.")
+@plan_out_option
 @click.option("--undo", metavar="RECEIPT", help="Put alias and stages back as they were.")
 @click.option("-n", "--dry-run", is_flag=True, help="Judge the gates, and plan; write nothing.")
 @workers_option
@@ -104,6 +105,8 @@ def command(
     if undo is not None:
         if model or source:
             raise click.UsageError("--undo takes a receipt, and neither MODEL nor --from.")
+        if options["plan_out"] is not None:
+            raise click.UsageError("--undo has no plan file; --dry-run says what it would do.")
         with session.working() as on_progress:
             result = mlporter.undo_promotion(
                 undo,
@@ -119,6 +122,5 @@ def command(
         session.when_interrupted = _STOPPED
         with session.working() as on_progress:
             result = mlporter.promote(model, source, target, **options, on_progress=on_progress)
-    is_quiet = session.output.terse and not result.exit_code and not result.dry_run
-    session.output.told(result.as_dict(), () if is_quiet else render_promotion(result))
+    session.output.promoted(result)
     return int(result.exit_code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, has_both_sides, output_options
+from mlporter.cli.options import CONTEXT, has_both_sides, output_options, plan_out_option
 from mlporter.cli.render.manifests import render_not_run
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ _STOPPED = (
 @click.command("run", context_settings=CONTEXT, short_help="Carry out manifests.")
 @click.argument("manifest", nargs=-1, required=True, metavar="MANIFEST...")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.option(
-    "--plan-out",
-    metavar="FILE",
-    help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
-)
+@plan_out_option
 @click.option(
     "--set",
     "given",

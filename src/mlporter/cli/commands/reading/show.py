@@ -1,8 +1,8 @@
-"""`mlporter show`: the rows of a table."""
+"""`mlporter show`: the rows of a table, or what a plan would do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -16,6 +16,7 @@ from mlporter.cli.options import (
     source_env_option,
 )
 from mlporter.errors import ExitCode
+from mlporter.execute.plan_files import is_plan
 from mlporter.redaction import redact_address
 
 if TYPE_CHECKING:
@@ -38,16 +39,17 @@ def _names(
     return names
 
 
-@click.command("show", context_settings=CONTEXT, short_help="Rows, as a table, CSV or JSON.")
+@click.command("show", context_settings=CONTEXT, short_help="Rows of a table, or a plan.")
 @click.argument("address")
-@click.argument("table")
+@click.argument("table", required=False)
 @click.option(
     "--format",
     "how",
-    type=click.Choice(["table", "csv", "json"]),
+    type=click.Choice(["table", "csv", "json", "markdown"]),
     default="table",
     show_default=True,
-    help="For people; or all rows as CSV with a header; or all rows as a JSON array.",
+    help="For people; or all rows as CSV with a header, or as a JSON array; a plan also as "
+    "Markdown, for a comment.",
 )
 @click.option("--columns", metavar="NAMES", callback=_names, help="Only these, as in name,version.")
 @click.option(
@@ -65,8 +67,8 @@ def command(
     /,
     *,
     address: str,
-    table: str,
-    how: RowFormat,
+    table: str | None,
+    how: str,
     columns: tuple[str, ...] | None,
     limit: int | None,
     registry: str | None,
@@ -74,11 +76,18 @@ def command(
     retry_time: float,
     source_env: str | None,
 ) -> int:
-    """Show the rows of a table of ADDRESS, sorted by its key.
+    """Show the rows of a table of ADDRESS, sorted by its key; or a plan.
 
     TABLE is one of MLflow's own tables, such as runs or model_versions; or, of a bundle, artifacts,
     left_out or unknown_fields. `mlporter inspect ADDRESS` names the tables that hold rows.
+
+    Without TABLE, ADDRESS is a file that --plan-out wrote: what would be done is shown, counted and
+    then one by one. `mlporter apply` does it.
     """
+    if table is None:
+        return _show_plan(session, address, how)
+    if how == "markdown":
+        raise click.UsageError("Rows are shown as a table, csv or json; only a plan as markdown.")
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
@@ -93,5 +102,18 @@ def command(
     )
     if limit is None and how == "table":
         limit = _TABLE_LIMIT
-    session.output.listed(Rows(redact_address(address), table, reader, limit), how)
+    rows = Rows(redact_address(address), table, reader, limit)
+    session.output.listed(rows, cast("RowFormat", how))
+    return ExitCode.OK
+
+
+def _show_plan(session: Session, address: str, how: str) -> int:
+    """Show a plan file."""
+    if not is_plan(address):
+        raise click.UsageError(
+            f"{redact_address(address)} is no plan; of a registry, name the TABLE to show."
+        )
+    if how == "csv":
+        raise click.UsageError("A plan is shown as table, json or markdown.")
+    session.output.planned(mlporter.read_plan(address), how)
     return ExitCode.OK
