@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
+    from mlporter.verbs.browse import Browsing, browse
     from mlporter.verbs.moving.apply import apply, read_plan
     from mlporter.verbs.moving.backup import BackupResult, backup
     from mlporter.verbs.moving.export import export
@@ -61,6 +62,12 @@ if TYPE_CHECKING:
     from mlporter.verbs.reading.doctor import doctor
     from mlporter.verbs.reading.history import History, history
     from mlporter.verbs.reading.inspect import Inventory, inspect
+    from mlporter.verbs.reading.inspect_one import (
+        ExperimentDetails,
+        RunDetails,
+        inspect_experiment,
+        inspect_run,
+    )
     from mlporter.verbs.reading.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.verbs.reading.snapshots import FoundResult, SnapshotList, find, snapshots
     from mlporter.verbs.reading.verify import VerifyResult, verify
@@ -71,6 +78,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDeniedError",
     "BackupResult",
+    "Browsing",
     "BundleDamagedError",
     "BundleError",
     "BundleInUseError",
@@ -78,6 +86,7 @@ __all__ = [
     "ConflictError",
     "DiffReport",
     "ExitCode",
+    "ExperimentDetails",
     "ForgetResult",
     "FoundResult",
     "History",
@@ -98,6 +107,7 @@ __all__ = [
     "Result",
     "RevisionError",
     "RowRefusedError",
+    "RunDetails",
     "RunResult",
     "Selection",
     "SnapshotList",
@@ -109,6 +119,7 @@ __all__ = [
     "__version__",
     "apply",
     "backup",
+    "browse",
     "copy",
     "diff",
     "doctor",
@@ -118,6 +129,8 @@ __all__ = [
     "history",
     "import_",
     "inspect",
+    "inspect_experiment",
+    "inspect_run",
     "open",
     "promote",
     "read_plan",
@@ -134,6 +147,7 @@ __all__ = [
 
 _HOMES = {
     "AccessDeniedError": "mlporter.errors",
+    "Browsing": "mlporter.verbs.browse",
     "BundleDamagedError": "mlporter.errors",
     "BundleError": "mlporter.errors",
     "BundleInUseError": "mlporter.errors",
@@ -141,6 +155,7 @@ _HOMES = {
     "ConflictError": "mlporter.errors",
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
+    "ExperimentDetails": "mlporter.verbs.reading.inspect_one",
     "History": "mlporter.verbs.reading.history",
     "InterruptedByUserError": "mlporter.errors",
     "Inventory": "mlporter.verbs.reading.inspect",
@@ -157,6 +172,7 @@ _HOMES = {
     "Relocated": "mlporter.verbs.relocate",
     "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
+    "RunDetails": "mlporter.verbs.reading.inspect_one",
     "RunResult": "mlporter.verbs.moving.run",
     "Selection": "mlporter.selection",
     "StateInUseError": "mlporter.errors",
@@ -166,6 +182,7 @@ _HOMES = {
     "UsageError": "mlporter.errors",
     "VerifyResult": "mlporter.verbs.reading.verify",
     "apply": "mlporter.verbs.moving.apply",
+    "browse": "mlporter.verbs.browse",
     "copy": "mlporter.verbs.moving.import_",
     "diff": "mlporter.verbs.reading.diff",
     "doctor": "mlporter.verbs.reading.doctor",
@@ -173,6 +190,8 @@ _HOMES = {
     "history": "mlporter.verbs.reading.history",
     "import_": "mlporter.verbs.moving.import_",
     "inspect": "mlporter.verbs.reading.inspect",
+    "inspect_experiment": "mlporter.verbs.reading.inspect_one",
+    "inspect_run": "mlporter.verbs.reading.inspect_one",
     "open": "mlporter.verbs.reading.registry",
     "promote": "mlporter.verbs.moving.promote",
     "read_plan": "mlporter.verbs.moving.apply",

@@ -4,10 +4,10 @@
     ├── UsageError                    2  wrong usage
     ├── RefusedError                  4  refused before anything was written
     │   ├── RevisionError             4  a schema revision that this release does not read
-    │   ├── ConflictError             4  the target has another one of something
+    │   ├── ConflictError             4  something is different in the target
     │   └── UnsupportedError          4  a place or a format that this release does not know
     ├── BundleError                   5  the bundle cannot be used
-    │   ├── BundleDamagedError        5  something in it is not what the manifest says
+    │   ├── BundleDamagedError        5  something in it does not match the manifest
     │   └── BundleUnfinishedError     5  it has no manifest: the export never finished
     ├── UnreachableError              6  a source or target cannot be reached, read or written
     │   ├── AccessDeniedError         6  reached, but not allowed

@@ -192,7 +192,7 @@ def test_commands_write_plans_and_apply_carries_them_out(mlporter, plain_sqlite)
     assert not Path("prod.db").exists()
     assert mlporter("apply", "export.json").code == 0
     done = mlporter("apply", "promote.json")
-    assert (done.code, "The way back: mlporter promote --undo" in done.out) == (0, True)
+    assert (done.code, "To undo: mlporter promote --undo" in done.out) == (0, True)
     refused = mlporter("apply", "promote.json", "--dry-run", "--json").json["error"]
     assert (refused["exit_code"], "model_versions" in refused["reasons"][0]) == (4, True)
     assert mlporter("promote", "--undo", "r.yaml", "--plan-out", "x.json").code == 2

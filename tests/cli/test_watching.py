@@ -81,7 +81,7 @@ def test_it_goes_on_when_somebody_does_not_answer(rounds, error):
 
 
 def test_it_ends_with_what_does_not_go_away(rounds):
-    done, pauses = rounds(COMPLETE, RefusedError("more would be deleted"))
+    done, pauses = rounds(COMPLETE, RefusedError("would delete more"))
 
     assert done.code == 4
     assert len(pauses) == 1

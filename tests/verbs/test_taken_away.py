@@ -38,7 +38,7 @@ def test_a_copy_says_that_it_makes_an_alias_again(two):
     assert [(a.kind, a.unit) for a in done.actions.first] == [
         ("create", "registered_model_aliases")
     ]
-    assert "removed it at the target" in done.actions.first[0].why
+    assert "was removed at the target" in done.actions.first[0].why
     assert plan.actions == done.actions
 
 

@@ -235,7 +235,7 @@ def is_settled(result: Result) -> bool:
 
 
 def is_of_the_target(difference: Difference) -> bool:
-    """Whether only the target has it, or has it from another time: both sides did the same.
+    """Whether it is only in the target, or has it from another time: both sides did the same.
 
     When a model or an experiment was made, which both sides made under one name, is each side's.
     """

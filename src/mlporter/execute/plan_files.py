@@ -174,7 +174,7 @@ def _head(line: bytes, path: str) -> dict[str, Any]:
         raise RefusedError(
             f"is a plan of format version {head.get('format_version')}",
             subject=path,
-            hint="make it anew with this release",
+            hint="make a new one with this release",
         )
     return head
 

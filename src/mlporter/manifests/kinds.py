@@ -55,7 +55,7 @@ class Export(Manifest):
     source_env: f.SourceEnv | None = None
     sign: f.Sign | None = None
     resume: f.Flag = Field(default=False, description="Continue an export that was interrupted.")
-    restart: f.Flag = Field(default=False, description="Begin anew, and replace what is there.")
+    restart: f.Flag = Field(default=False, description="Start over, and replace what is there.")
     workers: f.Workers = 4
     retry_time: f.RetryTime = 120.0
 
@@ -142,7 +142,7 @@ class Sync(Manifest):
         "is kept where both sides changed, and is no conflict.",
     )
     full: f.Flag = Field(
-        default=False, description="Read everything, and not only what seems to have changed."
+        default=False, description="Read everything, not only what seems to have changed."
     )
     rename: f.Rename = ()
     rename_prefix: f.RenamePrefix = ""
@@ -177,7 +177,7 @@ class Promote(Manifest):
     target: f.TargetPlace
     name: f.Text | None = Field(default=None, description="What the model is called there.")
     alias: f.Texts = Field(default=(), description="Aliases that name it then, last of all.")
-    stage: f.Text | None = Field(default=None, description="The stage that it goes to.")
+    stage: f.Text | None = Field(default=None, description="The stage to put it in.")
     archive_existing: f.Flag = Field(
         default=False, description="Archive what is in that stage now."
     )
@@ -195,10 +195,12 @@ class Promote(Manifest):
     )
     require_finished: f.Flag = Field(default=False, description="Gate: its run is FINISHED.")
     require_model_signature: f.Flag = Field(
-        default=False, description="Gate: it says what goes in and out."
+        default=False, description="Gate: it has a model signature."
     )
     flavor: f.Texts = Field(default=(), description="Gate: it has one of these flavors.")
-    no_pickle: f.Flag = Field(default=False, description="Gate: no file that Python unpickles.")
+    no_pickle: f.Flag = Field(
+        default=False, description="Gate: no file that Python would unpickle."
+    )
     max_size: f.Size | None = Field(
         default=None, description="Gate: not larger than this, such as `500MB`."
     )
@@ -208,8 +210,9 @@ class Promote(Manifest):
     )
     sign: f.Sign | None = None
     receipt: f.Text | None = Field(default=None, description="Where the receipt is written.")
-    with_parents: f.Flag = Field(default=False, description="Bring the parents of its run.")
-    model_only: f.Flag = Field(default=False, description="Leave the other files of its run.")
+    html: f.Html | None = None
+    with_parents: f.Flag = Field(default=False, description="Copy the parents of its run too.")
+    model_only: f.Flag = Field(default=False, description="Do not copy the other files of its run.")
     keep_version: f.Flag = Field(
         default=False, description="Keep its number; else it gets the next free one."
     )
@@ -233,11 +236,11 @@ class Diff(Manifest):
     b: f.Text = Field(description="The other one.")
     selection: f.Selected | None = None
     strict: f.Flag = Field(
-        default=False, description="Compare places, JSON texts and derived tables too."
+        default=False, description="Compare file locations, JSON as text and derived tables too."
     )
     artifacts: f.Compared = "content"
     limit: f.Count = Field(
-        default=1000, description="How many differences to name; all are counted."
+        default=1000, description="How many differences to list; all are counted."
     )
     uri_map: f.UriMap = ()
     allow_root: f.AllowRoot = ()
@@ -253,6 +256,7 @@ class Diff(Manifest):
     target_env: f.Text | None = Field(
         default=None, description="What the names of variables for B alone begin with."
     )
+    html: f.Html | None = None
     workers: f.Workers = 4
     retry_time: f.RetryTime = 120.0
 
@@ -263,7 +267,7 @@ class Verify(Manifest):
     kind: Literal["verify"]
     bundle: f.Text = Field(description="The bundle, the repository, or a snapshot of it.")
     quick: f.Flag = Field(
-        default=False, description="Look at names and sizes only; read no file's content."
+        default=False, description="Check names and sizes only; read no file's content."
     )
     sample: f.Share | None = Field(
         default=None, description="Read only this share of the artifact files, such as 0.05."
@@ -277,6 +281,7 @@ class Verify(Manifest):
     source_env: f.Text | None = Field(
         default=None, description="What the names of variables for that place alone begin with."
     )
+    html: f.Html | None = None
     workers: f.Workers = 4
     retry_time: f.RetryTime = 120.0
 

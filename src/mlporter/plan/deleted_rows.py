@@ -121,15 +121,21 @@ def undeletion(difference: Difference) -> Update:
     return Update(difference.table, key, values)
 
 
-def how_to_restore(entity: str, key: str) -> str:
-    """What somebody can do about a thing that the target has marked as deleted."""
+def how_to_restore(entity: str, key: str, option: str = "--undelete") -> str:
+    """What somebody can do about a thing that the target has marked as deleted.
+
+    Args:
+        entity: Its kind.
+        key: Its key there.
+        option: The option of the verb that does it, too.
+    """
     command = {
         "experiments": f"`mlflow experiments restore --experiment-id {key}`",
         "runs": f"`mlflow runs restore --run-id {key}`",
     }.get(entity)
     if command is None:
-        return "it is marked as deleted in the target: restore it with --undelete"
-    return f"it is marked as deleted in the target: restore it with {command}, or with --undelete"
+        return f"it is marked as deleted in the target: restore it with {option}"
+    return f"it is marked as deleted in the target: restore it with {command}, or with {option}"
 
 
 def marked(reader: Reader, entity: str, keys: set[str]) -> set[str]:

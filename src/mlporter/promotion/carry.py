@@ -254,7 +254,7 @@ class Promotion:
         number = facts.key[2]
         if number in there.versions:
             raise ConflictError(
-                "has a version of that number, which is another one",
+                "already has a different version of that number",
                 subject=f"models:/{self.asked.name}/{number}",
                 hint="without --keep-version it gets the next free number",
             )
@@ -288,7 +288,7 @@ class Promotion:
     def _carry(
         self, chosen: Source, moves: list[Move], there: TargetModel
     ) -> tuple[Result, list[Move], dict[tuple[str, str, str], str]]:
-        """The version and what it stands on; with the numbers that the target gave, and sums."""
+        """The version and what it depends on; with the numbers that the target gave, and sums."""
         sums: dict[tuple[str, str, str], str] = {}
         for _ in range(_TRIES):
             promoted = PromotedSource(
@@ -344,7 +344,7 @@ class Promotion:
         raise UnreachableError(
             "not all of it came over; alias and stage did not move",
             subject=f"models:/{moves[0].name}",
-            hint="mend it, and run the same again: it goes on",
+            hint="fix it, and run the same command again to continue",
             reasons=tuple(reasons[:20]),
         )
 

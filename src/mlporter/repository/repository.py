@@ -203,7 +203,7 @@ class Repository:
                 data = file.read()
             where = f"{self.storage.name}/{found.path}"
             if index_path(hashlib.sha256(data).hexdigest()) != found.path:
-                raise BundleDamagedError("is not what its name says", subject=where)
+                raise BundleDamagedError("does not match its name", subject=where)
             for batch in read_index(io.BytesIO(data), where):
                 self.index.add_batch(batch)
             self._pieces.add(found.path)

@@ -57,6 +57,7 @@ _FORMAT = 1
 """Of the file, and of how values are digested: another one is as good as none."""
 
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS shapes (shape INTEGER PRIMARY KEY, columns TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS digests (
@@ -108,7 +109,7 @@ class LastSent:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise StateInUseError(
-                "another mlporter is at work between these two places",
+                "another mlporter is running between these two places",
                 subject=str(folder),
                 hint="wait for it, or stop it",
             ) from error
@@ -126,12 +127,9 @@ class LastSent:
             raise
 
     def _open(self, source: str, target: str) -> None:
-        path = self.folder / "base.sqlite"
-        _make_private(path)
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database = _connected(self.folder / "base.sqlite")
         try:
             self._database.executescript(_SCHEMA)
-            self._database.execute("BEGIN IMMEDIATE")
             about = dict(self._database.execute("SELECT name, value FROM about"))
         except sqlite3.Error:
             self._database.close()
@@ -150,8 +148,10 @@ class LastSent:
             raise UnreachableError(
                 f"cannot read what was last sent: {error}",
                 subject=str(self.folder),
-                hint="name another folder with --state, or remove this one: without it, what "
-                "differs is a conflict",
+                hint=(
+                    "name another folder with --state, or remove this one: without it, "
+                    "differences are conflicts"
+                ),
             ) from error
 
     def _say(self, name: str, value: str) -> None:
@@ -297,6 +297,11 @@ class LastSent:
                 for one in self._made:
                     one.rmdir()
         self._lock.release()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    _make_private(path)
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 def _make_private(path: Path) -> None:

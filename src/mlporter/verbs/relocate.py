@@ -97,7 +97,7 @@ def relocate(
     Args:
         database: Its address.
         uri_map: ``FROM=TO`` pairs; the longest FROM that a URI lies in wins.
-        dry_run: Say what would change, and write nothing.
+        dry_run: Show what would change, and write nothing.
         check: Look for the files in their new places first.
         workers: How many places are looked at at a time.
         source_env: What the names of the database's own variables begin with, such as ``DEV_``.
@@ -112,13 +112,13 @@ def relocate(
     place = locate(database, source_env)
     if place.kind not in _DATABASES:
         raise UnsupportedError(
-            "is no database, and only a database's URIs are changed in place",
+            "is not a database, and only a database's URIs can be changed in place",
             subject=str(place),
             hint="name it as sqlite:///name.db, postgresql://user@host/name or mysql://…",
         )
     pairs = UriMap.parse(uri_map)
     if not pairs.pairs:
-        raise UsageError("say what moved where", hint="--map-uri OLD=NEW")
+        raise UsageError("say what was moved where", hint="--map-uri OLD=NEW")
     source = DatabaseSource(place, uri_map=tuple(uri_map), workers=workers, older=False)
     try:
         revision = source.description.revision
@@ -132,9 +132,9 @@ def relocate(
         return Relocated(**{**_fields(result), "missing": missing, "misfits": long})
     if missing or long:
         raise RefusedError(
-            "files are not where their URIs would say, or a URI is too long",
+            "files are not where the new URIs would say, or a URI is too long",
             subject=str(place),
-            hint="copy the files first, mend --map-uri, or leave the look out with --no-check",
+            hint="copy the files first, correct --map-uri, or skip this check with --no-check",
             reasons=_first(missing + long),
         )
     if changes:
@@ -316,7 +316,7 @@ _COMMITTED = (
 def _check_same(changes: list[_Change], planned: list[_Change], place: Address) -> None:
     if changes != planned:
         raise RefusedError(
-            "was changed while its files were looked for",
+            "was changed while its files were being checked",
             subject=str(place),
             hint="nothing was written; run it again",
         )

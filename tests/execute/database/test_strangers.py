@@ -32,7 +32,7 @@ def test_what_is_called_as_a_table_of_a_later_mlflow_is_none_of_mlflows(version,
     assert not any(SECRET.encode() in text for text in texts)
     plain = copy_old(version, tmp_path / "plain")
     assert mlporter.diff(sqlite_url(path), sqlite_url(plain), artifacts="none").identical
-    with pytest.raises(mlporter.UsageError, match="called as one of MLflow's"):
+    with pytest.raises(mlporter.UsageError, match="the name of one of MLflow's"):
         mlporter.export(sqlite_url(path), tmp_path / "other", include_tables=[LATER[version][0]])
 
 

@@ -264,7 +264,7 @@ def test_an_interrupted_copy_leaves_neither_database_changed(apart, in_use, tmp_
 @SQLITE
 def test_what_is_no_database_of_users_is_refused(apart, target_url):
     registry, auth = apart
-    with pytest.raises(mlporter.errors.RefusedError, match="no database of MLflow's users"):
+    with pytest.raises(mlporter.errors.RefusedError, match="not a database of MLflow's users"):
         mlporter.copy(registry, target_url, auth=registry, artifacts="none")
     with pytest.raises(UsageError, match="the target itself"):
         mlporter.copy(registry, target_url, auth=auth, target_auth=target_url, artifacts="none")
@@ -345,7 +345,7 @@ def test_a_right_that_was_taken_away_is_not_given_again_in_silence(old, in_use):
     assert may(in_use) == there
     kept = {(a.unit, a.why) for a in done.actions.first if a.kind.value == "keep"}
     assert {unit for unit, _ in kept} >= {"users", "role_permissions", "user_role_assignments"}
-    assert all("removed it at the target" in why for _, why in kept)
+    assert all("was removed at the target" in why for _, why in kept)
     assert plan.actions == done.actions
 
     again = mlporter.copy(old, in_use, **wanted)

@@ -136,15 +136,15 @@ class ArtifactCheck:
             return
         self._report.blobs_read += 1
         if found != sha256:
-            self._report.add(path, "sha256", "is not what its name says")
+            self._report.add(path, "sha256", "does not match its name")
 
     def _check_totals(self, table: str, files: tuple[int, int] | None) -> None:
         # `table` is one of the two made above.
         query = f"SELECT count(*), coalesce(sum(size), 0) FROM {table}"  # noqa: S608
         found = self._scratch.one(query)
         if found != (self._totals.blobs, self._totals.blob_bytes):
-            detail = "artifacts: blobs, or bytes in them, are not as many as there are"
+            detail = "artifacts: the number of blobs, or of their bytes, does not match"
             self._report.add(MANIFEST, "totals", detail)
         if files is not None and files != (self._totals.files, self._totals.bytes):
-            detail = "artifacts: files or bytes are not those of the table"
+            detail = "artifacts: files or bytes do not match the table"
             self._report.add(MANIFEST, "totals", detail)

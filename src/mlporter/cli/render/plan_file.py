@@ -40,7 +40,7 @@ _TITLES = {
     ActionKind.UPDATE: "Would be updated",
     ActionKind.MOVE: "Would be moved",
     ActionKind.LEAVE_OUT: "Left out, as the target did not take it before",
-    ActionKind.KEEP: "Kept as the target has it",
+    ActionKind.KEEP: "Kept as it is at the target",
 }
 """In the order in which they are to be looked at."""
 

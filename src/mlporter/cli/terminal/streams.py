@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import TextIO
 
     from _typeshed import ReadableBuffer
 
 __all__ = ["ReaderGone", "guarded_streams", "last_words", "pause", "reader_has_gone"]
+__all__ += ["write_bytes"]
 
 _A_DAY = 86_400
 
@@ -113,6 +114,15 @@ def last_words() -> Iterator[None]:
     """The last that a command writes: it ends as it would if somebody read all of it."""
     with suppress(ReaderGone):
         yield
+
+
+def write_bytes(chunks: Iterable[bytes]) -> None:
+    """Write bytes to stdout as the last that a command writes."""
+    with last_words():
+        sys.stdout.flush()
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
 
 def _is_pipe(stream: TextIO) -> bool:

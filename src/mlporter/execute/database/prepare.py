@@ -47,9 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Target", "plan_rows", "prepare"]
 
-_SENT_AGAIN = (
-    "The target holds nothing any more of what was sent to it: all is sent again, as to a new one."
-)
+_SENT_AGAIN = "Nothing of what was sent before is left in the target: everything is sent again."
 _LARGEST_INT32 = 2**31 - 1
 _LARGEST_INT64 = 2**63 - 1
 _WORTH_KEEPING = 20_000
@@ -259,7 +257,7 @@ def prepare(
         raise RefusedError(
             f"its tables are not those of schema revision {source.description.revision}",
             subject=source.description.address,
-            hint="it was edited, or made by something else than mlporter",
+            hint="it was edited, or not made by mlporter",
             reasons=reasons[:MAX_REASONS],
         )
     counts = {table.name: source.count(table.name) for table in source.tables}
@@ -328,7 +326,7 @@ def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> tuple[P
         f"its schema is at revision {described(there)}, and cannot hold all of the source's, which "
         f"is at {described(mine)}",
         subject=str(target.address),
-        hint=f"{target.how_to_hold(mine)}; or leave it out and have it named: --drop-unknown",
+        hint=f"{target.how_to_hold(mine)}; or leave it out, named in the result: --drop-unknown",
         reasons=tuple(_named(item) for item in unheld[:MAX_REASONS]),
     )
 

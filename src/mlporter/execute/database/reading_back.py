@@ -78,7 +78,7 @@ class ReadingBack:
             difference = self._difference(table, sent(), self._written(table))
         if difference is not None:
             raise ReadBackError(
-                f"read back something else than was written: {difference}",
+                f"read back something other than was written: {difference}",
                 subject=f"{self.target.address} table {table.name}",
                 hint="nothing was kept; please report this with the row's values",
             )
@@ -142,7 +142,7 @@ class ReadingBack:
             row = found.get(key, {})
             if not all(_is_same(row.get(name, _MISSING), value) for name, value in values.items()):
                 raise ReadBackError(
-                    f"reads back otherwise than {_shown(table, values)}",
+                    f"reads back differently from {_shown(table, values)}",
                     subject=f"{self.target.address} table {table.name} {key}",
                 )
 

@@ -23,6 +23,7 @@ from mlporter.plan.three_sides.actions import Action, ActionKind
 from mlporter.plan.units import key_text
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.version_locations import rows_of
+from mlporter.wording import both_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -149,13 +150,13 @@ def _mapped(
 
 
 _UNMAPPED = (
-    "what it is for is not carried under this id or name, which may be something else in the target"
+    "what it is for is not copied under this id or name, which may be something else in the target"
 )
 
 
-_REMOVED = "somebody removed it at the target"
+_REMOVED = "it was removed at the target"
 _NOT_MADE = (
-    "the target has no such user, and none is made without a password; --include-secrets carries "
+    "the target has no such user, and none is created without a password; --include-secrets copies "
     "passwords"
 )
 
@@ -178,9 +179,9 @@ class _Known:
         personal = _PERSONAL.fullmatch(role)
         for user in (row.get("username"), personal and personal[1]):
             if user and (user,) not in self.keys["users"]:
-                return f"user {user!r} is not carried, and the target has none of this name"
+                return f"user {user!r} is not copied, and the target has none of this name"
         if table != "roles" and (row["workspace"], role) not in self.keys["roles"]:
-            return f"role {role!r} is not carried, and the target has none of this name"
+            return f"role {role!r} is not copied, and the target has none of this name"
         return ""
 
 
@@ -194,7 +195,7 @@ def _differs(decided: Decided, table: str, id_: str, what: str, stays: str) -> N
 def _difference(mine: Row, there: Row) -> str:
     """What differs, but for passwords: those of the target stay."""
     return ", ".join(
-        f"{name} is {value!r} at the source and {there.get(name)!r} at the target"
+        both_values(name, value, there.get(name))
         for name, value in mine.items()
         if name not in _SECRET and (value or None) != (there.get(name) or None)
     )

@@ -123,7 +123,7 @@ class Changes:
         planner = self.planner
         if not here:
             change = (Change("metrics", there, None),)
-            why = "only the target has it"
+            why = "it is only in the target"
             planner.book.add(Action(ActionKind.KEEP, "runs", run, change, why))
             return
         outcome = decide(state, planner.wish, is_newer=planner.facts.is_newer("runs", run))

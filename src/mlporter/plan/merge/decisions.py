@@ -88,7 +88,7 @@ class Candidates:
 
 @dataclass
 class Decision:
-    """What becomes of the units of a kind, by the source's keys; the rest is carried.
+    """What becomes of the units of a kind, by the source's keys; the rest is copied.
 
     ``twins`` are there as well, under the id that they are mapped to; ``copied`` get a new id.
     ``restored`` are there, and were marked as deleted. Of those ``skipped``, it is said why.
@@ -160,7 +160,7 @@ def _why(candidates: Candidates, key: str, unequal: Mapping[str, str]) -> str | 
         mine = candidates.source.units[key]
         there = candidates.target.units[candidates.keys[key]]
         goes = None if mine is None else candidates.experiments(mine)
-        return f"the target has it in experiment {there}, and here it would go to {goes}"
+        return f"it is in experiment {there} in the target, and would go to {goes}"
     if key in unequal:
-        return f"the target has another one; {unequal[key]}"
+        return unequal[key]
     return None

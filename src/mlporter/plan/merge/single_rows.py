@@ -63,7 +63,7 @@ class SingleRows(Step):
         for key, what in sorted(states.differ.items()):
             name = key.replace("\x1f", "/")
             if stays:
-                how = " (sync changes no row of a new table)" if is_told else ""
+                how = " (sync does not change rows of a new table)" if is_told else ""
                 why = f"{what}; {self.policy.stays}{how}"
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:

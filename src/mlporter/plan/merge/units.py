@@ -165,7 +165,7 @@ class Units(Step):
             elif entity == "model_versions" and self._model_of(key) in self.matching.removed_models:
                 purged[key] = "its model"
         for key, what in sorted(purged.items()):
-            why = f"somebody removed {what} at the target"
+            why = f"{what} was removed at the target"
             name = candidates.keys[key].replace("\x1f", "/")
             self.memory.book.add(Action(ActionKind.KEEP, entity, name, why=why))
         decision.purged = set(purged)
@@ -284,7 +284,7 @@ class Units(Step):
         unequal = self.comparison.unequal(entity, again.to_compare(), plain)
         second = decide_units(again, unequal.why, Policy(), unequal.deleted)
         for conflict in second.conflicts:
-            why = f"the copy that an earlier import made of it, {new[conflict.id]}, differs"
+            why = f"the copy that an earlier import made of it, {new[conflict.id]}, is different"
             decision.conflicts.append(Conflict(conflict.kind, conflict.id, why))
         decision.there |= second.there
         made = sorted(set(new) - second.there)
@@ -329,5 +329,6 @@ class Units(Step):
             count = sum(parent in new for parent in taken.values())
             if count:
                 self.merge.notes.append(
-                    f"New ids for {plural(count, 'row')} of {table}, whose own are taken there."
+                    f"New ids for {plural(count, 'row')} of {table}: theirs are taken in the "
+                    "target."
                 )

@@ -47,7 +47,7 @@ class ActionKind(str, Enum):
     """An alias, a stage, a lifecycle or a name."""
     DELETE = "delete"
     KEEP = "keep"
-    """Somebody edited it at the target, or only the target has it: it stays as it is there."""
+    """Somebody edited it at the target, or it is only in the target: it stays as it is there."""
     CONFLICT = "conflict"
     LEAVE_OUT = "leave out"
     """The target did not take it as it is; it is tried again."""
@@ -196,7 +196,7 @@ class ActionBook:
     def create(self, unit: str, ids: Iterable[str], put_back: Collection[str] = ()) -> None:
         """Note what is made anew; some of it is `put_back`: it was sent before, and removed."""
         for id_ in ids:
-            why = "somebody removed it at the target, and it is put back" if id_ in put_back else ""
+            why = "it was removed at the target, and is put back" if id_ in put_back else ""
             self.add(Action(ActionKind.CREATE, unit, id_.replace("\x1f", "/"), why=why))
 
     @property

@@ -164,16 +164,16 @@ class Receipt:
             name: The file, for errors.
 
         Raises:
-            UsageError: it is no receipt, or a damaged one.
+            UsageError: it is not a receipt, or a damaged one.
             RefusedError: of a version that this release does not read.
         """
         try:
             found = load_yaml(data, name)
         except BundleDamagedError as error:
-            raise UsageError(f"is no receipt: {error.message}", subject=name) from error
+            raise UsageError(f"is not a receipt: {error.message}", subject=name) from error
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise UsageError(
-                "is no receipt", subject=name, hint="`mlporter promote` writes one each time"
+                "is not a receipt", subject=name, hint="`mlporter promote` writes one each time"
             )
         if found.get("format_version") != _VERSION:
             raise RefusedError(

@@ -68,13 +68,14 @@ class DatabaseReader:
     does MySQL's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a reader may be asked for
         self,
         address: Address,
         connections: Callable[[], Connection],
         *,
         older: bool = False,
         exactly: str = "",
+        still: bool = False,
         upgraded: bool = False,
     ) -> None:
         """Look what is there.
@@ -84,6 +85,7 @@ class DatabaseReader:
             connections: Opens another connection.
             older: Read a schema that is older than the catalogue's as if it had been upgraded.
             exactly: A revision that is read as it is, though it is older.
+            still: Whether all connections see one snapshot, so that rows are counted once.
             upgraded: Read it as if it had been upgraded, though the installed MLflow makes it so.
 
         Raises:
@@ -95,6 +97,8 @@ class DatabaseReader:
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()
+        self._still = still
+        self._counts: dict[str, int] = {}
         try:
             with self.borrowed() as connection:
                 found = actual_tables(connection)
@@ -172,8 +176,13 @@ class DatabaseReader:
             return 0
         rows = relation.rows if relation is not None else quoted(table)
         with self.borrowed() as connection:
-            found = int(connection.scalar(f"SELECT count(*) FROM {rows}"))
+            found = self._counted(connection, rows)
             return found - self._careful.rows_left_out(connection, self._asked(table, ()))
+
+    def _counted(self, connection: Connection, rows: str) -> int:
+        if not self._still or rows not in self._counts:
+            self._counts[rows] = int(connection.scalar(f"SELECT count(*) FROM {rows}"))
+        return self._counts[rows]
 
     def points_by_run(self) -> Iterator[pa.RecordBatch]:
         """How many metric points each run has that has any: the index says it."""
@@ -224,7 +233,7 @@ class DatabaseReader:
         return Asked(entry.only(there), columns, where, relation.sql)
 
     def losses(self) -> Iterator[LeftOut]:
-        """What could not be carried as it is stored.
+        """What could not be copied as it is stored.
 
         That is what the newest schema has no room for of an older one's values, lost users, and
         values that did not fit, of all that was read.
@@ -309,7 +318,12 @@ class DatabaseSource:
         self._snapshot = snapshot_of(address, part=part)
         try:
             self._reader = DatabaseReader(
-                address, self._snapshot.connect, older=older, exactly=exactly, upgraded=upgraded
+                address,
+                self._snapshot.connect,
+                older=older,
+                exactly=exactly,
+                upgraded=upgraded,
+                still=True,
             )
         except BaseException:
             self._snapshot.close()

@@ -401,5 +401,5 @@ def _check_alone(address: Address, *, alone: bool) -> None:
         raise RefusedError(
             "another import into this database is running",
             subject=str(address),
-            hint="wait until it has ended",
+            hint="wait until it ends",
         )

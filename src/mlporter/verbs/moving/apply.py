@@ -45,7 +45,7 @@ def apply(
 
     Args:
         plan: The file.
-        dry_run: Only look whether the plan still holds.
+        dry_run: Only check whether the plan still holds.
         on_progress: Told how far it is.
 
     Raises:

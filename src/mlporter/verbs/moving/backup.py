@@ -112,7 +112,7 @@ def backup(
         auth: Address of the database of its users, if they have one of their own.
         registry: Where its registered models are, if they are in another place.
         strict_artifacts: Refuse, before anything is written, if files are missing or unreadable.
-        orphans: Carry local files too that no row points to.
+        orphans: Copy local files that no row points to, too.
         include_tables: Tables of other programs in the same database that are to come, too.
         source_env: What the names of the source's own variables begin with, such as ``DEV_``.
         selection: What to back up, with all that it depends on; None is everything.

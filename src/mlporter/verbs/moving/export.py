@@ -178,7 +178,7 @@ def _checked_place(request: Request) -> Address:
         )
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
-            "is a file store, into which nothing is written",
+            "is a file store, which is never written to",
             subject=str(place),
             hint="name a new directory for the bundle",
         )

@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import ExitCode, UnreachableError
+from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError, UnreachableError
 from mlporter.execute.plan_files import check_expected, write_plan
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.carry import Promotion, refuse_closed
 from mlporter.promotion.target.target_model import former
+from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.address import Address
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.promotion_request import asked_of
 from mlporter.verbs.moving.request import Request
+from mlporter.verbs.reports import write_promotion, write_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,13 +139,14 @@ def promote(
     source_env: str | None = None,
     target_env: str | None = None,
     receipt: str | PathLike[str] | None = None,
+    html: str | PathLike[str] | None = None,
     workers: int = 4,
     retry_time: float = RETRY_TIME,
     plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> PromotionResult:
-    """Bring a model version, its run and what it stands on into another registry.
+    """Bring a model version, its run and what it depends on into another registry.
 
     Gates are judged before anything is written. Then the version is carried, its files are read
     back and held against the source's, and only then its stage and aliases move: so nobody loads
@@ -157,7 +160,7 @@ def promote(
         target: A database or a server.
         name: What the registered model is called in the target; None for the same.
         alias: Aliases that name the version in the target, last of all.
-        stage: The stage that it goes to.
+        stage: The stage to put it in.
         archive_existing: Versions that are in that stage go to Archived.
         tag: ``KEY=VALUE`` tags that the version gets in the target.
         description: The version's description in the target; None for its own.
@@ -175,7 +178,7 @@ def promote(
             OpenSSF model-signing format.
         require_signature: The file of a public key: the model must be signed with its private one,
             and unchanged since.
-        with_parents: Bring the parents of its run.
+        with_parents: Copy the parents of its run too.
         model_only: Leave the run's files that are not the model's.
         keep_version: Keep the version's number; else it gets the next free one.
         reference: The target points at the source's files; nothing is copied.
@@ -185,6 +188,7 @@ def promote(
         source_env: What the names of the source's own variables begin with.
         target_env: Likewise of the target.
         receipt: The file of the receipt; None for one in the current folder.
+        html: Write a report to this file, too, also of a plan, and where a gate is closed.
         workers: Files and requests at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
@@ -193,7 +197,7 @@ def promote(
 
     Raises:
         UsageError: it makes no sense.
-        RefusedError: there is no such version, a gate is closed, or the target has another one;
+        RefusedError: there is no such version, a gate is closed, or it is different in the target;
             alias and stage did not move.
         ReadBackError: the files in the target are not the source's; neither did they.
         UnreachableError: a side cannot be reached.
@@ -227,6 +231,7 @@ def promote(
         "source_env": source_env,
         "target_env": target_env,
         "receipt": receipt,
+        "html": None if html is None else str(html),
         "workers": workers,
         "retry_time": retry_time,
         "plan_out": plan_out,
@@ -245,6 +250,30 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     origin = locate(request.source, given["source_env"])
     place = locate(request.target, given["target_env"])
     asked = asked_of(request, origin, place)
+    page = check_report_file(given.get("html"))  # which a plan of an earlier release does not have
+    try:
+        result = _promoted(request, origin, place, asked, on_progress)
+    except MlporterError as error:
+        if page is not None and not isinstance(error, InterruptedByUserError):
+            write_refusal(origin, place, asked, error, page)
+        raise
+    if page is not None:
+        write_promotion(origin, place, asked, result, page)
+    return result
+
+
+def _promoted(
+    request: Request,
+    origin: Address,
+    place: Address,
+    asked: list[Asked],
+    on_progress: OnProgress,
+) -> PromotionResult:
+    """Plan, and carry out unless a plan is all.
+
+    Raises:
+        MlporterError: as `promote` says.
+    """
     if request.lists:
         planned = _planned(request, origin, place, asked, on_progress)
         if request.only_plans:
@@ -261,7 +290,7 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
         subject = ", ".join(str(one.model) for one in asked)
         refuse_closed([line for one in each for line in one.closed()], subject)
     done = _each(origin, place, asked, on_progress)
-    return _result(origin, place, done, given["receipt"], dry_run=request.only_plans)
+    return _result(origin, place, done, request.arguments["receipt"], dry_run=request.only_plans)
 
 
 def _planned(

@@ -109,7 +109,7 @@ def _check(
         UsageError: it does not.
     """
     if not models:
-        raise UsageError("no model is named", hint="models:/NAME/3, say")
+        raise UsageError("no model was given", hint="models:/NAME/3, say")
     for alias in aliases:
         check_alias(alias)
     if place.kind not in _TARGETS:

@@ -23,7 +23,7 @@ __all__ = ["Request"]
 
 _PLACES = ("auth", "registry", "target_auth")
 _FOLDERS = ("artifact_root", "state")
-_FILES = ("sign", "require_signature", "receipt")
+_FILES = ("sign", "require_signature", "receipt", "html")
 _NOT_KEPT = ("dry_run", "plan_out")
 _HIDDEN = "***"
 
@@ -102,10 +102,10 @@ class Request:
         for text in (source, target, *named, *given["uri_map"]):
             if text and _HIDDEN in str(text):
                 raise UsageError(
-                    f"was made with a password in an address, and does not hold it: {text}",
+                    f"was made with a password in an address, and does not contain it: {text}",
                     subject=plan.path,
                     hint="name the place in the config file, or give its log-in by variables "
-                    "(PGPASSWORD, MLFLOW_TRACKING_PASSWORD …), and make the plan anew",
+                    "(PGPASSWORD, MLFLOW_TRACKING_PASSWORD …), and make a new plan",
                 )
         if given.get("selection") is not None:
             given["selection"] = Selection.from_words(given["selection"])

@@ -157,7 +157,7 @@ def run(
     """
     given = [manifest] if isinstance(manifest, (str, os.PathLike)) else list(manifest)
     if not given:
-        raise UsageError("no manifest is named", hint="mlporter run manifests/copy.yaml, say")
+        raise UsageError("no manifest was given", hint="mlporter run manifests/copy.yaml, say")
     read = [read_manifest(os.fspath(file), set_ or {}) for file in given]
     if plan_out is not None:
         _check_plan(read)

@@ -58,13 +58,13 @@ def sync(
     """Let a target follow a source: what is new, what changed, what moved.
 
     What was last sent is remembered, so that it is known who changed what. What was edited at the
-    target only stays as it is there, and is told. What changed on both sides is a conflict: it
+    target only stays as it is there, and is listed. What changed on both sides is a conflict: it
     stays, is named, and makes the exit code 3; the rest goes on.
 
     `delete` deletes what the source has no more, and that is still as it was sent: runs and
     experiments go to MLflow's trash; versions, aliases and the rest are deleted as MLflow does.
-    Without it they are kept and told. `max_delete` is the most that may be deleted of a kind; None
-    is a fifth of what the target has of it, and ten in any case. More is refused.
+    Without it they are kept and listed. `max_delete` is the most that may be deleted of a kind;
+    None is a fifth of what the target has of it, and ten in any case. More is refused.
 
     `prefer` says who wins where the target was edited: ``ours`` puts back what was edited there,
     and lets the source win where both changed; ``theirs`` keeps the target's there. `force` lets
@@ -78,7 +78,7 @@ def sync(
     are those of `copy`.
 
     Raises:
-        RefusedError: more would be deleted than seems to be meant, or as `copy`; nothing was
+        RefusedError: this would delete more than seems intended, or as `copy`; nothing was
             written.
         StateInUseError: another process is at work between these places.
         UnreachableError: a side cannot be reached, or what was sent cannot be remembered.

@@ -192,7 +192,7 @@ def _following(places: tuple[Address, Address], options: TransferOptions, result
 def _check_target(place: Address) -> None:
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
-            "is a file store, which MLflow is leaving behind and mlporter does not write",
+            "is a file store: MLflow is phasing these out, and mlporter does not write them",
             subject=str(place),
             hint="the target is a database: sqlite:///name.db, say",
         )

@@ -45,7 +45,7 @@ def undo_promotion(
         on_progress: Told how far it is.
 
     Raises:
-        UsageError: it is no receipt.
+        UsageError: it is not a receipt.
         RefusedError: somebody moved alias or stage since; nothing was moved.
     """
     path = str(receipt)

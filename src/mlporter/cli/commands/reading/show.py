@@ -10,6 +10,7 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     auth_option,
+    epoch_option,
     output_options,
     registry_option,
     retry_time_option,
@@ -48,10 +49,24 @@ def _names(
     type=click.Choice(["table", "csv", "json", "markdown"]),
     default="table",
     show_default=True,
-    help="For people; or all rows as CSV with a header, or as a JSON array; a plan also as "
+    help="For people; or all rows, as they are stored, as CSV or as a JSON array; a plan also as "
     "Markdown, for a comment.",
 )
 @click.option("--columns", metavar="NAMES", callback=_names, help="Only these, as in name,version.")
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Only rows that meet it: of runs as MLflow searches, such as 'metrics.rmse < 0.1'; "
+    "of any table by its columns, such as \"status = 'FAILED'\".",
+)
+@click.option(
+    "--sort", metavar="[-]COLUMN", help="Sort by this column; with - the greatest come first."
+)
+@click.option(
+    "--wide",
+    is_flag=True,
+    help="Of runs: with params.…, metrics.… (the last) and tags.… as columns.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
@@ -61,6 +76,7 @@ def _names(
 @registry_option
 @auth_option
 @retry_time_option
+@epoch_option
 @output_options
 def command(
     session: Session,
@@ -70,6 +86,9 @@ def command(
     table: str | None,
     how: str,
     columns: tuple[str, ...] | None,
+    where: str | None,
+    sort: str | None,
+    wide: bool,
     limit: int | None,
     registry: str | None,
     auth: str | None,
@@ -79,7 +98,7 @@ def command(
     """Show the rows of a table of ADDRESS, sorted by its key; or a plan.
 
     TABLE is one of MLflow's own tables, such as runs or model_versions; or, of a bundle, artifacts,
-    left_out or unknown_fields. `mlporter inspect ADDRESS` names the tables that hold rows.
+    left_out or unknown_fields. `mlporter inspect ADDRESS -v` lists the tables that have rows.
 
     Without TABLE, ADDRESS is a file that --plan-out wrote: what would be done is shown, counted and
     then one by one. `mlporter apply` does it.
@@ -91,17 +110,22 @@ def command(
     # Imported here because it needs pyarrow, and `--help` does not.
     from mlporter.cli.render.rows import Rows  # noqa: PLC0415
 
+    if limit is None and how == "table":
+        limit = _TABLE_LIMIT
     reader = mlporter.show(
         address,
         table,
         columns=columns,
+        where=where,
+        sort=sort,
+        # One more, so that it can be said that there are more.
+        limit=None if limit is None else limit + 1,
+        wide=wide,
         registry=registry,
         auth=auth,
         retry_time=retry_time,
         source_env=source_env,
     )
-    if limit is None and how == "table":
-        limit = _TABLE_LIMIT
     rows = Rows(redact_address(address), table, reader, limit)
     session.output.listed(rows, cast("RowFormat", how))
     return ExitCode.OK
