@@ -115,7 +115,7 @@ def restore_test(
     with closing(open_source(place, dedupe=True, include_tables=())) as source:
         expected = _expected(source)
         workspaces = _workspaces(source)
-        chosen = list(_chosen(source, models))
+        chosen = sorted(_chosen(source, models))
     with browse_place(place, on_progress=on_progress) as restored:
         on_progress("counting what MLflow sees", 0, None)
         found = _counted(restored.url, workspaces)
