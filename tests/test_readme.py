@@ -27,6 +27,7 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE
 
 # What is another at every run: ids, sums, times, sizes that depend on versions of libraries.
 VARYING = [
+    (r"\d{4}-\d\d-\d\dT\d{6}Z-[0-9a-f]{8}", "<snapshot>"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?", "<time>"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
     (r"\b[0-9a-f]{32,64}\b", "<id>"),

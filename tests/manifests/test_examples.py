@@ -67,13 +67,10 @@ def test_a_backup_every_night(
     run: Callable[..., Finished], plain_sqlite: PlainRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", plain_sqlite.tracking_uri)
-    assert run("nightly-backup", DATE="2026-01-31").code == 0
-    assert mlporter.verify("backups/2026-01-31", against=plain_sqlite.tracking_uri).exit_code == 0
-    assert run("nightly-backup").code == 4  # that night is there already
-    monkeypatch.delenv("DATE")
-    forgotten = run("nightly-backup")
-    assert forgotten.code == 2
-    assert "DATE is not set" in forgotten.err
+    assert run("nightly-backup").code == 0
+    assert mlporter.verify("backups/@nightly", against=plain_sqlite.tracking_uri).exit_code == 0
+    refused = run("nightly-backup", "--plan-out", "plan.json")
+    assert (refused.code, "no plan file" in refused.err) == (2, True)
 
 
 def test_snapshots_into_a_bucket_and_what_is_old_forgotten(
@@ -84,7 +81,7 @@ def test_snapshots_into_a_bucket_and_what_is_old_forgotten(
 ) -> None:
     source, repository = plain_sqlite.tracking_uri, f"{s3.new_bucket()}/backups"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", source)
-    looked = run("backup-to-s3", "--dry-run", "--json", REPOSITORY=repository)
+    looked = run("backup-to-s3", "--dry-run", "--json", BACKUPS=repository)
     (said,) = looked.json["manifests"]
     assert (looked.code, said["result"]["dry_run"], said["result"]["snapshot"]) == (0, True, None)
     with pytest.raises(UsageError):  # nothing was made there
@@ -96,7 +93,8 @@ def test_snapshots_into_a_bucket_and_what_is_old_forgotten(
     assert first.rows["runs"] == rows(source, "SELECT count(*) FROM runs")[0][0]
     assert second.added.contents == 0
     assert mlporter.diff(source, f"{repository}@latest").identical
-    assert first.name in run("forget-old-backups", "--dry-run").out
+    (said,) = run("forget-old-backups", "--dry-run", "--json").json["manifests"]
+    assert said["result"]["forgotten"] == [first.name]
     assert len(mlporter.snapshots(repository).snapshots) == 2
     assert run("forget-old-backups").code == 0
     assert [one.name for one in mlporter.snapshots(repository).snapshots] == [second.name]

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ SCRIPT = ROOT / "samples" / "cron" / "backup.sh"
 CRONTAB = ROOT / "samples" / "cron" / "crontab"
 KUBERNETES = ROOT / "samples" / "kubernetes" / "backup.yaml"
 MANIFEST = ROOT / "manifests" / "nightly-backup.yaml"
+FORGET = ROOT / "manifests" / "forget-old-backups.yaml"
 
 Run = "Callable[..., subprocess.CompletedProcess[str]]"
 
@@ -68,73 +68,40 @@ def test_the_line_of_the_crontab_makes_a_backup(
     run: Run, plain_sqlite: PlainRegistry, tmp_path: Path
 ) -> None:
     settings, command = crontab()
-    assert {"MLFLOW_TRACKING_URI", "BACKUPS", "MANIFEST", "KEEP_DAYS"} < settings.keys()
+    assert {"MLFLOW_TRACKING_URI", "BACKUPS", "MANIFEST", "FORGET"} < settings.keys()
+    assert Path(settings["FORGET"]).name == FORGET.name
     assert Path(command).name == SCRIPT.name
-    old, other = tmp_path / "backups" / "2026-01-01", tmp_path / "backups" / "2026-01-02"
-    for folder in (old, other):
-        folder.mkdir(parents=True)
-    (old / "manifest.yaml").touch()  # a bundle; the other is anything
-    (tmp_path / "backups" / "notes").mkdir()
     command = command.replace("/opt/mlporter/backup.sh", str(SCRIPT))
-    done = run("/bin/sh", "-c", command, KEEP_DAYS=settings["KEEP_DAYS"])
-    # Nothing is said, so that cron sends no mail.
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    today = tmp_path / "backups" / f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 -- as `date` says it
-    assert mlporter.diff(plain_sqlite.tracking_uri, today).identical
-    left = {path.name for path in (tmp_path / "backups").iterdir()}
-    assert left == {today.name, other.name, "notes", ".lock"}
-    # Once more it is done already.
-    before = (today / "manifest.yaml").read_bytes()
-    assert run(SCRIPT).returncode == 0
-    assert (today / "manifest.yaml").read_bytes() == before
+    for _ in range(2):
+        done = run("/bin/sh", "-c", command, FORGET=str(FORGET))
+        # Nothing is said, so that cron sends no mail.
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        (today,) = mlporter.snapshots(tmp_path / "backups").snapshots  # the last one of the day
+    assert mlporter.diff(plain_sqlite.tracking_uri, f"{tmp_path}/backups/@{today.id}").identical
 
 
-def test_what_was_stopped_goes_on_and_nothing_old_goes_before_it_is_done(
+def test_nothing_old_goes_where_the_backup_fails(
     run: Run, plain_sqlite: PlainRegistry, tmp_path: Path
 ) -> None:
-    today, old = tmp_path / "backups" / "2026-01-31", tmp_path / "backups" / "2025-01-01"
-    old.mkdir(parents=True)
-    (old / "manifest.yaml").touch()
+    for _ in range(2):
+        assert run(SCRIPT).returncode == 0
     kept = plain_sqlite.tracking_uri.removeprefix("sqlite:///")
     shutil.move(kept, tmp_path / "away.db")
-    asked = {"DATE": "2026-01-31", "KEEP_DAYS": "30"}
-    done = run(SCRIPT, **asked)
-    assert (done.returncode, bool(done.stderr), old.exists()) == (6, True, True)
-    shutil.move(tmp_path / "away.db", kept)
-
-    def stop(step: str, *_: object) -> None:
-        if step == "copying artifacts":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        mlporter.export(plain_sqlite.tracking_uri, today, on_progress=stop)
-    assert today.is_dir()
-    assert not (today / "manifest.yaml").exists()
-    assert run(SCRIPT, **asked).returncode == 0
-    assert mlporter.verify(today).exit_code == 0
-    assert not old.exists()
+    done = run(SCRIPT, FORGET=str(FORGET))
+    assert (done.returncode, bool(done.stderr)) == (6, True)
+    assert len(mlporter.snapshots(tmp_path / "backups").snapshots) == 2
 
 
-def test_two_at_a_time_and_a_missing_setting_are_told(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "backups").mkdir()
-    lock = ["flock", str(tmp_path / "backups" / ".lock"), "cat"]
-    with subprocess.Popen(lock, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
-        other.stdin.write(b"locked\n")
-        other.stdin.flush()
-        other.stdout.readline()
-        done = run(SCRIPT)
-        other.stdin.close()
-    assert (done.returncode, "at work" in done.stderr) == (7, True)
-    assert run(SCRIPT, BACKUPS="").returncode == 1
+def test_a_missing_setting_is_told(run: Run) -> None:
+    done = run(SCRIPT, BACKUPS="")
+    assert (done.returncode, "BACKUPS" in done.stderr) == (1, True)
 
 
 def test_the_container_does_the_same(run: Run, plain_sqlite: PlainRegistry, tmp_path: Path) -> None:
     found = container()
     config = tmp_path / "config"
     config.mkdir()
-    for file in (SCRIPT, MANIFEST):  # as `kubectl create configmap` says above it
+    for file in (SCRIPT, MANIFEST, FORGET):  # as `kubectl create configmap` says above it
         assert str(file.relative_to(ROOT)) in KUBERNETES.read_text(encoding="utf-8")
         shutil.copyfile(file, config / file.name)
     mounts = {one["mountPath"] for one in found["volumeMounts"]}
@@ -145,12 +112,13 @@ def test_the_container_does_the_same(run: Run, plain_sqlite: PlainRegistry, tmp_
         "BACKUPS": str(tmp_path / "backups"),
         "HOME": str(tmp_path),
         "MANIFEST": variables["MANIFEST"].replace("/config", str(config)),
+        "FORGET": variables["FORGET"].replace("/config", str(config)),
     }
     command = [part.replace("/config", str(config)) for part in found["command"]]
     done = run(*command, **variables)
     assert (done.returncode, done.stderr) == (0, "")
-    (backup,) = (tmp_path / "backups").glob("20*")
-    assert mlporter.verify(backup).exit_code == 0
+    assert mlporter.verify(tmp_path / "backups").exit_code == 0
+    assert len(mlporter.snapshots(tmp_path / "backups").snapshots) == 1
 
 
 def test_kubernetes_takes_the_file() -> None:

@@ -39,13 +39,13 @@ def test_what_the_service_starts_makes_a_backup(
     assert len(manifests) == 2
     words = [str(ROOT / "manifests" / Path(w).name) if Path(w) in manifests else w for w in words]
     given = settings(FOLDER / Path(said["EnvironmentFile"]).name)
-    assert {"MLFLOW_TRACKING_URI", "REPOSITORY"} < given.keys()
+    assert {"MLFLOW_TRACKING_URI", "BACKUPS"} < given.keys()
     done = subprocess.run(
         [sys.executable, "-m", "mlporter", *words],
         env={
             "PATH": os.defpath,
             "MLFLOW_TRACKING_URI": plain_sqlite.tracking_uri,
-            "REPOSITORY": str(tmp_path / "backups"),
+            "BACKUPS": str(tmp_path / "backups"),
         },
         capture_output=True,
         text=True,

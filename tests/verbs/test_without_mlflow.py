@@ -129,6 +129,7 @@ def test_what_needs_it_says_so(rich_bundle: Path, rich_sqlite: RichRegistry, tmp
         ("promote", "rich-model", "--from", rich_bundle, "--to", server),
         ("history", "rich-model", "--at", server),
         ("browse", rich_bundle),
+        ("verify", rich_bundle, "--restore-test"),
         ("demo",),
     )
     for one in told:

@@ -353,6 +353,8 @@ def sample_option(command: AnyCommand) -> AnyCommand:
     """Add ``--sample SHARE``, as a number above 0 and up to 1, or None."""
     return click.option(
         "--sample",
+        "--read-data",
+        "sample",
         metavar="SHARE",
         callback=_as_share,
         help="Read the content of only this share of the artifact files, such as 5%.",

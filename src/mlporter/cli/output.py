@@ -180,10 +180,13 @@ class ConsoleOutput:
             self.transferred(result.result)
             return
         blocks = render_left_out(result.result) if self._quiet else render_backup(result)
-        self._print(self._messages, blocks)
+        if not self._quiet or result.exit_code:
+            self._print(self._messages, blocks)
 
     def forgot(self, result: ForgetResult) -> None:
-        """Which snapshots stay and which are gone."""
+        """Which snapshots stay and which are gone; nothing if quiet and it was done."""
+        if self._quiet and not result.dry_run:
+            return
         self._print(self._results, render_forgotten(result))
 
     def compared(self, report: DiffReport) -> None:

@@ -87,6 +87,16 @@ def _as_number(value: object) -> object:
     return value
 
 
+def _as_share(value: object) -> object:
+    """A share is written as a percentage, too."""
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            return float(value.removesuffix("%")) / 100
+        except ValueError:
+            return value
+    return _as_number(value)
+
+
 def _as_size(value: object) -> object:
     """A number of bytes is written as a number, too."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -135,7 +145,8 @@ Flag = Annotated[bool, BeforeValidator(_as_flag, json_schema_input_type=bool)]
 _Count = Annotated[int, Field(ge=0)]
 Count = Annotated[_Count, BeforeValidator(_as_number, json_schema_input_type=_Count)]
 _Share = Annotated[float, Field(gt=0, le=1)]
-Share = Annotated[_Share, BeforeValidator(_as_number, json_schema_input_type=_Share)]
+_Percentage = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?%$")]
+Share = Annotated[_Share, BeforeValidator(_as_share, json_schema_input_type=_Percentage | _Share)]
 _DurationText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[smhd]?$")]
 _Seconds = Annotated[float, Field(gt=0)]
 Duration = Annotated[

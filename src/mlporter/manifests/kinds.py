@@ -270,13 +270,20 @@ class Verify(Manifest):
         default=False, description="Check names and sizes only; read no file's content."
     )
     sample: f.Share | None = Field(
-        default=None, description="Read only this share of the artifact files, such as 0.05."
+        default=None, description="Read only this share of the artifact files, such as 5%."
     )
     against: f.Text | None = Field(
         default=None, description="Compare the bundle with this place too."
     )
     uri_map: f.UriMap = ()
     allow_root: f.AllowRoot = ()
+    restore_test: f.Flag = Field(
+        default=False,
+        description="Restore it into a scratch database, where MLflow counts and loads models.",
+    )
+    restore_models: f.Count = Field(
+        default=3, description="How many model versions the restore test loads."
+    )
     require_signature: f.RequireSignature | None = None
     source_env: f.Text | None = Field(
         default=None, description="What the names of variables for that place alone begin with."

@@ -13,6 +13,7 @@ from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import blob_path
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.rows import OrderCheck
+from mlporter.catalogue.types import Kind
 from mlporter.errors import BundleDamagedError, MlporterError
 from mlporter.repository.layout import PARTS, SNAPSHOT, SNAPSHOTS, part_object, snapshot_path
 from mlporter.repository.used import Used
@@ -52,7 +53,8 @@ def verify_repository(  # noqa: PLR0913 -- all but two go by name
     Raises:
         UnreachableError: it cannot be listed.
     """
-    report = VerifyReport(repository.storage.name, mode, on_progress)
+    where = repository.storage.name
+    report = VerifyReport(where if only is None else f"{where}@{only}", mode, on_progress)
     report.bundle_id = repository.about.repository_id
     chosen = random.Random(seed)  # noqa: S311 -- a sample, not a secret
     with closing(repository):
@@ -181,6 +183,8 @@ class _Check:
             self._report.add(f"tables/{table.name}", "content", str(error))
             return
         self._report.rows += found
+        if table.kind is Kind.OWN:
+            self._report.own_rows += found
         if found != rows:
             detail = f"has {found:,} rows, and not {rows:,}"
             self._report.add(f"tables/{table.name}", "content", detail)
@@ -188,6 +192,7 @@ class _Check:
     def contents(self, read: Callable[[], bool]) -> None:
         """Read objects, and hold each against its name."""
         chosen = [path for path in sorted(self._sizes) if read()]
+        self._report.blobs += len(self._sizes)
         self._report.expect(sum(self._sizes[path] for path in chosen))
         for path in chosen:
             self._read(path)
@@ -205,7 +210,6 @@ class _Check:
         for chunk in iter(lambda: file.read(CHUNK), b""):
             digest.update(chunk)
             self._report.read(len(chunk))
-        self._report.blobs += 1
         self._report.blobs_read += 1
         if digest.hexdigest() != name:
             self._report.add(path, "sha256", "does not match its name")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address, Place
     from mlporter.stores.protocols import Source
 
-__all__ = ["Browsing", "browse"]
+__all__ = ["Browsing", "browse", "browse_place"]
 
 _NAMED = 10
 """How many things are named that are not shown."""
@@ -120,7 +120,26 @@ def browse(
         BundleError: the bundle is damaged or unfinished.
         UnreachableError: it cannot be reached; or MLflow's server did not start.
     """
-    place = locate(address, source_env)
+    return browse_place(
+        locate(address, source_env),
+        port=port,
+        registry=None if registry is None else locate(registry, source_env),
+        allow_root=allow_root,
+        uri_map=uri_map,
+        on_progress=on_progress,
+    )
+
+
+def browse_place(
+    place: Address,
+    *,
+    port: int | None = None,
+    registry: Address | None = None,
+    allow_root: Sequence[Place] = (),
+    uri_map: Sequence[str] = (),
+    on_progress: OnProgress = silent,
+) -> Browsing:
+    """The same of a place that was located. Raises as `browse`."""
     _check(place)
     # It loads much, and nobody but `browse` needs it.
     from mlporter.browsing.scratch import (  # noqa: PLC0415
@@ -137,7 +156,7 @@ def browse(
             uri_map=tuple(uri_map),
             allow_root=allow_root,
             dedupe=True,
-            registry=None if registry is None else locate(registry, source_env),
+            registry=registry,
             include_tables=(),
             on_progress=on_progress,
         )

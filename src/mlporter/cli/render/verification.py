@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.checks.findings import VerifyReport
     from mlporter.cli.render.layout import View
+    from mlporter.verbs.reading.restore_test import RestoreTest
     from mlporter.verbs.reading.verify import VerifyResult
 
 __all__ = ["render_verdict", "render_verification"]
 
 _NAMED = 8
+_SEEN = (
+    ("experiments", "experiment"),
+    ("runs", "run"),
+    ("registered_models", "model"),
+    ("model_versions", "version"),
+)
 _MODES = {
     "full": "every byte, every row, every reference",
     "sample": "all tables, and a sample of the files",
@@ -37,6 +44,8 @@ def render_verification(result: VerifyResult, view: View = BRIEF) -> Iterator[Re
     yield from [facts(_checked(check))] if view.full else _counted(check)
     yield from _problems(check, view)
     yield from _dangling(check, view)
+    if result.restore is not None:
+        yield from _restored(result.restore)
     yield Text()
     if result.diff is not None:
         yield from render_diff(result.diff, view)
@@ -78,6 +87,21 @@ def _dangling(check: VerifyReport, view: View) -> Iterator[RenderableType]:
         yield Text(f"  …and {more:,} more: mlporter show {visible(check.address)} left_out")
 
 
+def _restored(test: RestoreTest) -> Iterator[RenderableType]:
+    """What MLflow saw of it."""
+    yield Text()
+    counted = ", ".join(
+        plural(test.found.get(table, 0), word) for table, word in _SEEN if test.expected.get(table)
+    )
+    yield Text(f"Restored into a scratch database, where MLflow sees {counted or 'nothing'}")
+    yield bullets(
+        ("-" if one.loads else "!", f"{visible(one.name)} {one.outcome}") for one in test.models
+    )
+    if test.expected.get("model_versions") and not test.models:
+        yield Text("  no model was loaded")
+    yield bullets(("-", visible(note)) for note in test.notes)
+
+
 def _checked(check: VerifyReport) -> Iterator[tuple[str, str]]:
     if check.bundle_id:
         yield "bundle id", check.bundle_id
@@ -96,12 +120,17 @@ def _checked(check: VerifyReport) -> Iterator[tuple[str, str]]:
 def render_verdict(result: VerifyResult) -> Text:
     """The last line."""
     count = _count(result.check)
+    if count and all(one.what == "restore" for one in result.check.problems):
+        text = f"Undamaged, but the restore test failed: {plural(count, 'problem')}."
+        return Text(text, style="bold red")
     if count:
         return Text(f"Damaged: {plural(count, 'problem')}.", style="bold red")
     if result.diff is not None and not result.diff.identical:
         return Text("Undamaged, but different from the other place.", style="bold red")
     if result.diff is not None:
         return Text("Undamaged, and identical to the other place.", style="green")
+    if result.restore is not None:
+        return Text("Undamaged, and the restore test passed.", style="green")
     return Text("Undamaged.", style="green")
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import copy_and_hash
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import RefusedError
+from mlporter.promotion.checks.fresh_load import FreshLoad, load_in_fresh_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,39 +20,6 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
 
 __all__ = ["check_load", "model_folder"]
-
-_SCRIPT = """
-import json, logging, sys, warnings
-warnings.filterwarnings("ignore")
-logging.disable(logging.INFO)
-import mlflow
-import numpy, pandas
-uri, out = sys.argv[1:]
-model = mlflow.pyfunc.load_model(uri)
-example = model.input_example
-def plain(value):
-    if hasattr(value, "toarray"):
-        value = value.toarray()
-    if isinstance(value, (pandas.DataFrame, pandas.Series)):
-        return json.loads(value.to_json(orient="split", double_precision=15))
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, numpy.ndarray):
-        return [str(value.dtype), plain(value.tolist())]
-    if isinstance(value, numpy.generic):
-        return plain(value.item())
-    if isinstance(value, (str, int, float, bool)) or value is None:
-        return value
-    return repr(value)
-found = {"loads": True}
-if example is not None:
-    found["predicts"] = plain(model.predict(example))
-with open(out, "w", encoding="utf-8") as file:
-    json.dump(found, file)
-"""
-_LINES = 3
 
 
 def check_load(  # noqa: PLR0913 -- both sides
@@ -82,45 +47,31 @@ def check_load(  # noqa: PLR0913 -- both sides
     Raises:
         RefusedError: it does not load in the target, or predicts otherwise than in the source.
     """
-    with tempfile.TemporaryDirectory(prefix="mlporter-load-") as scratch:
-        there = _load(uri, tracking, environment, Path(scratch, "there.json"), subject)
-        with model_folder(source, facts) as folder:
-            here = _load(str(folder), "", {}, Path(scratch, "here.json"), f"{facts} at the source")
-    if "predicts" not in there:
+    there = _load(uri, tracking, environment, subject)
+    with model_folder(source, facts) as folder:
+        here = _load(str(folder), "", {}, f"{facts} at the source")
+    if not there.predicts:
         return "loads; it has no input example to predict"
-    if here.get("predicts") != there["predicts"]:
+    if not here.predicts or here.prediction != there.prediction:
         raise RefusedError(
-            "predicts differently in the target than in the source; alias and stage did not move",
+            "predicts otherwise in the target than in the source; alias and stage did not move",
             subject=subject,
-            reasons=(
-                f"source: {here.get('predicts')!s:.300}",
-                f"target: {there['predicts']!s:.300}",
-            ),
+            reasons=(f"source: {here.prediction!s:.300}", f"target: {there.prediction!s:.300}"),
         )
     return "loads, and predicts the same on its input example"
 
 
-def _load(
-    uri: str, tracking: str, environment: Mapping[str, str], out: Path, subject: str
-) -> dict[str, Any]:
+def _load(uri: str, tracking: str, environment: Mapping[str, str], subject: str) -> FreshLoad:
     # An address may hold a password, which is nobody's business in a list of processes.
     places = {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_REGISTRY_URI": tracking} if tracking else {}
-    done = subprocess.run(  # noqa: S603 -- our own script
-        [sys.executable, "-c", _SCRIPT, uri, os.fspath(out)],
-        env={**os.environ, **environment, **places},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode or not out.exists():
-        said = [line for line in done.stderr.splitlines() if line.strip()][-_LINES:]
+    found = load_in_fresh_process(uri, {**os.environ, **environment, **places})
+    if not found.loads:
         raise RefusedError(
             "does not load; alias and stage did not move",
             subject=subject,
             hint="the process needs what the model needs: install its requirements.txt here",
-            reasons=tuple(said),
+            reasons=found.said,
         )
-    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return found
 
 

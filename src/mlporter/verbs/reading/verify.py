@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,28 +18,31 @@ from mlporter.repository.checks import verify_repository
 from mlporter.repository.repository import Repository, choose
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
+from mlporter.stores.needing_mlflow import check_mlflow
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
 from mlporter.stores.repository_places import identity_of, storage_of
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.reports import write_verification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from mlporter.compare.report import DiffReport
     from mlporter.reports.things import Beside
     from mlporter.stores.addresses.address import Address, Place
+    from mlporter.verbs.reading.restore_test import RestoreTest
 
 __all__ = ["VerifyResult", "verify"]
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """What `verify` found: the bundle by itself, and against another place if one was named."""
+    """What `verify` found: the bundle by itself, restored, and against another place, as asked."""
 
     check: VerifyReport
     diff: DiffReport | None = None
+    restore: RestoreTest | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -53,6 +56,7 @@ class VerifyResult:
         return {
             "check": self.check.as_dict(),
             "diff": self.diff.as_dict() if self.diff else None,
+            **({"restore": self.restore.as_dict()} if self.restore else {}),
             "exit_code": int(self.exit_code),
         }
 
@@ -76,6 +80,8 @@ def verify(
     source_env: str | None = None,
     require_signature: str | PathLike[str] | None = None,
     html: str | PathLike[str] | None = None,
+    restore_test: bool = False,
+    restore_models: int = 3,
     on_progress: OnProgress = silent,
 ) -> VerifyResult:
     """Check a bundle: structure and every sum, or less with `quick` and `sample`.
@@ -94,10 +100,14 @@ def verify(
         require_signature: The file of a public key: the manifest must be signed with its private
             one.
         html: Write a report to this file, too.
+        restore_test: Restore it into a scratch database, too, and have MLflow count what it sees
+            there and load some models: their code is run. A bundle or one snapshot.
+        restore_models: How many model versions are loaded then, chosen by chance.
         on_progress: Told how far it is.
 
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
+        NeedsMlflowError: a restore test is asked for, and MLflow is not installed.
     """
     page = check_report_file(html)
     place = locate(bundle)
@@ -131,17 +141,21 @@ def verify(
             write_verification(result.check, result.diff, next(iter(besides), None), page)
         return result
 
-    if place.kind in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT}:
-        mode = mode_of(quick, sample)
-        return told(_verify_repository(place, mode, sample, against, compare, on_progress))
-    if place.kind is not AddressKind.BUNDLE:
-        raise UsageError(
-            "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
-        )
-    key = None if require_signature is None else str(require_signature)
-    check = _checked(place, mode_of(quick, sample), sample, key, on_progress)
+    _check_asked(place, against, restore_test=restore_test)
+    mode = mode_of(quick, sample)
+    if place.kind is AddressKind.BUNDLE:
+        key = None if require_signature is None else str(require_signature)
+        check = _checked(place, mode, sample, key, on_progress)
+    else:
+        place, check = _verify_repository(place, mode, sample, on_progress)
+    restored = None
+    if restore_test and not check.exit_code:
+        # It loads much, and most are checked without it.
+        from mlporter.verbs.reading import restore_test as drill  # noqa: PLC0415
+
+        restored = drill.restore_test(place, check, restore_models, on_progress)
     compared = compare() if against is not None and not check.exit_code else None
-    return told(VerifyResult(check, compared))
+    return told(VerifyResult(check, compared, restored))
 
 
 def _checked(
@@ -182,31 +196,42 @@ def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 --
     return "quick" if quick else "full" if sample is None else "sample"
 
 
-def _verify_repository(  # noqa: PLR0917 -- as `verify`
-    place: Address,
-    mode: VerifyMode,
-    sample: float | None,
-    against: Place | None,
-    compare: Callable[[], DiffReport],
-    on_progress: OnProgress,
-) -> VerifyResult:
-    """Check a repository, or one snapshot of it."""
-    is_one = place.kind is AddressKind.SNAPSHOT
-    if against is not None and not is_one:
+def _check_asked(place: Address, against: Place | None, *, restore_test: bool) -> None:
+    """Refuse what cannot be asked of such a place, or on this machine.
+
+    Raises:
+        UsageError: it is nothing that can be verified; or a whole repository is to be compared or
+            restored.
+        NeedsMlflowError: a restore test needs MLflow.
+    """
+    if place.kind not in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT, AddressKind.BUNDLE}:
+        raise UsageError(
+            "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
+        )
+    if place.kind is AddressKind.REPOSITORY and (against is not None or restore_test):
+        asked = f"--against {against}" if against is not None else "--restore-test"
         raise UsageError(
             "a repository holds many registries",
             subject=str(place),
-            hint=f"name a snapshot: mlporter verify {place.as_typed}/@latest --against {against}",
+            hint=f"name a snapshot: mlporter verify {place.as_typed}/@latest {asked}",
         )
+    if restore_test:
+        check_mlflow("a restore test", str(place))
+
+
+def _verify_repository(
+    place: Address, mode: VerifyMode, sample: float | None, on_progress: OnProgress
+) -> tuple[Address, VerifyReport]:
+    """Check a repository, or one snapshot of it: this one, whatever is the latest by then."""
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
 
     repository = Repository.open(storage_of(place), identity_of(place))
     only = None
-    if is_one:
+    if place.kind is AddressKind.SNAPSHOT:
         only = choose(repository.snapshots(), place.snapshot, repository.storage.name).name
+        place = replace(place, snapshot=only)
     fraction = 1.0 if sample is None else sample
     check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)
-    compared = compare() if against is not None and not check.exit_code else None
-    return VerifyResult(check, compared)
+    return place, check

@@ -33,6 +33,19 @@ __all__ = ["command"]
 @click.option("--quick", is_flag=True, help="Check names and sizes only; read no file's content.")
 @sample_option
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
+@click.option(
+    "--restore-test",
+    is_flag=True,
+    help="Restore it into a scratch database, too; MLflow counts, and loads some models.",
+)
+@click.option(
+    "--restore-models",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many model versions --restore-test loads.",
+)
 @source_env_option("that place")
 @map_uri_option
 @allow_root_option
@@ -58,11 +71,14 @@ def command(
     source_env: str | None,
     require_signature: str | None,
     html: str | None,
+    restore_test: bool,
+    restore_models: int,
 ) -> int:
     """Check that BUNDLE is complete and unchanged.
 
-    Any single changed byte is found. This needs neither MLflow nor the place that the bundle came
-    from.
+    BUNDLE may be a repository of backups, too, or a snapshot of it. Any single changed byte is
+    found. This needs neither MLflow nor the place that the bundle came from; --restore-test needs
+    MLflow, and runs the code of the models that it loads.
     """
     if quick and sample is not None:
         raise click.UsageError("--quick and --sample exclude each other.")
@@ -79,6 +95,8 @@ def command(
             source_env=source_env,
             require_signature=require_signature,
             html=html,
+            restore_test=restore_test,
+            restore_models=restore_models,
             on_progress=on_progress,
         )
     session.output.verified(result)
