@@ -140,6 +140,7 @@ class Repository:
 
     def close(self) -> None:
         """Free temporary space."""
+        self.contents.close()
         self.index.close()
 
     # ------------------------------------------------------------------------------- snapshots

@@ -10,26 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from mlporter.bundle.blobs import Checked, Stored
-from mlporter.bundle.contents.packs import SMALL, PackBuilder, pack_path
+from mlporter.bundle.contents.index import row_of
+from mlporter.bundle.contents.packs import SMALL, PackBuilder, small_head
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
 from mlporter.bundle.folder.files import CHUNK
-from mlporter.bundle.folder.layout import SHA256, blob_path
+from mlporter.bundle.folder.layout import SHA256, blob_path, pack_path
 from mlporter.errors import BundleDamagedError
 from mlporter.stopping import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlporter.bundle.contents.index import ContentIndex, Location
-    from mlporter.bundle.contents.packs import Member
+    from mlporter.bundle.contents.index import ContentIndex, Location, Row
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["ContentPool"]
 
 _KEPT_PACKS = 4
-"""Packs that are kept in memory where reading a part of one costs as much as reading all of it."""
-
-Row = tuple[str, str, int, int]
+"""Packs that are kept open; in memory where a part costs as much to read as all of it."""
 
 
 class ContentPool:
@@ -59,6 +57,7 @@ class ContentPool:
         self._pack = PackBuilder()
         self._waiting: dict[str, int] = {}
         self._packs: OrderedDict[str, bytes] = OrderedDict()
+        self._open_packs: OrderedDict[str, BinaryIO] = OrderedDict()
         self.new_contents = 0
         self.new_bytes = 0
 
@@ -77,9 +76,7 @@ class ContentPool:
         Raises:
             UnreachableError: the place is full or fails. What reading `stream` raises is passed on.
         """
-        head = stream.read(SMALL)
-        while len(head) < SMALL and (more := stream.read(SMALL - len(head))):
-            head += more
+        head = small_head(stream)
         if len(head) < SMALL:
             return self._add_small(head)
         return self._add_large(head, stream)
@@ -103,7 +100,7 @@ class ContentPool:
     def _put(self, pack: PackBuilder) -> None:
         name, data = pack.close()
         self._storage.put(pack_path(name), data)
-        self._settle([_row(name, member) for member in pack.members])
+        self._settle([row_of(name, member) for member in pack.members])
 
     def _add_large(self, head: bytes, stream: BinaryIO) -> Stored:
         folder = self._storage.scratch()
@@ -188,12 +185,32 @@ class ContentPool:
     def _packed(self, found: Location) -> bytes:
         path = pack_path(found.pack)
         if self._storage.is_local:
-            content = self._storage.read_range(path, found.offset, found.size)
+            content = self._part(path, found)
         else:
             content = self._whole_pack(found.pack)[found.offset : found.offset + found.size]
         if len(content) != found.size:
             raise self._damaged(path, "is cut short")
         return content
+
+    def _part(self, path: str, found: Location) -> bytes:
+        """Part of a pack of this machine, which stays open for what else is asked of it."""
+        with self._lock:
+            file = self._open_packs.get(found.pack)
+            if file is None:
+                file = self._open_packs[found.pack] = self._storage.open(path)
+            self._open_packs.move_to_end(found.pack)
+            while len(self._open_packs) > _KEPT_PACKS:
+                self._open_packs.popitem(last=False)[1].close()
+            with disk_errors(Path(self._storage.name), "read"):
+                file.seek(found.offset)
+                return file.read(found.size)
+
+    def close(self) -> None:
+        """Close the packs that are open."""
+        with self._lock:
+            files, self._open_packs = self._open_packs, OrderedDict()
+        for file in files.values():
+            file.close()
 
     def _whole_pack(self, pack: str) -> bytes:
         """A pack, kept for what else is asked of it: files lie in it in the order of reading."""
@@ -212,7 +229,3 @@ class ContentPool:
 
     def _damaged(self, what: str, message: str) -> BundleDamagedError:
         return BundleDamagedError(f"content {what} {message}", subject=self._storage.name)
-
-
-def _row(pack: str, member: Member) -> Row:
-    return member.sha256, pack, member.offset, member.size
