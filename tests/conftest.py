@@ -35,7 +35,7 @@ from tests.support.mlflow_session import (
     sqlite_url,
 )
 from tests.support.quick_disks import (
-    let_sqlalchemy_write_nothing_through,
+    let_sqlite_write_nothing_through,
     write_nothing_through,
 )
 from tests.support.quick_tables import make_tables_once
@@ -77,7 +77,7 @@ def scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def clean_mlflow(tmp_path: Path, shared_folder: Path) -> Iterator[None]:
     """Start in ``tmp_path`` with no MLflow or cloud settings, and leave none behind."""
     make_tables_once(shared_folder)
-    let_sqlalchemy_write_nothing_through()
+    let_sqlite_write_nothing_through()
     _let_collections_pass_by_modules()
     before = Path.cwd()
     kept = _take_leftovers()

@@ -16,6 +16,8 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, inspect, text
 
+from mlporter.stores import state
+from mlporter.stores.database.engines import sqlite
 from tests.support import forks, rich_models, rich_rest, rich_runs, rich_traces
 from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import (
@@ -24,6 +26,7 @@ from tests.support.plain_registry import (
     build_plain_registry,
     fill_metrics,
 )
+from tests.support.quick_disks import let_sqlite_write_nothing_through
 from tests.support.rich_registry import (
     RichRegistry,
     add_what_only_sqlite_holds,
@@ -365,6 +368,16 @@ def test_mlflow_and_its_servers_write_nothing_through_to_the_disk(mlflow_sqlite)
     done = forks.run(["-c", _SYNCHRONOUS, sqlite_url(mlflow_sqlite)])
     assert done.stdout.split() == ["0", os.fsync.__name__]
     assert os.fsync.__name__ != "fsync"
+
+
+def test_neither_does_mlporter_with_what_it_writes(mlflow_sqlite, tmp_path):
+    let_sqlite_write_nothing_through()
+    kept = state._connected(tmp_path / "base.sqlite")
+    assert kept.execute("PRAGMA synchronous").fetchone() == (0,)
+    kept.close()
+    writer = sqlite.open_writer(mlflow_sqlite, "here")
+    assert writer.scalar("PRAGMA synchronous") == 0
+    writer.close()
 
 
 def test_what_cannot_be_synced_is_an_error_all_the_same():

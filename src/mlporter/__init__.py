@@ -45,19 +45,29 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
+    from mlporter.verbs.browse import Browsing, browse
+    from mlporter.verbs.moving.apply import apply, read_plan
     from mlporter.verbs.moving.backup import BackupResult, backup
     from mlporter.verbs.moving.export import export
     from mlporter.verbs.moving.forget import ForgetResult, forget
     from mlporter.verbs.moving.import_ import copy, import_
-    from mlporter.verbs.moving.promote import PromotionResult, promote, undo_promotion
+    from mlporter.verbs.moving.promote import PromotionResult, promote
     from mlporter.verbs.moving.run import ManifestResult, RunResult, run
-    from mlporter.verbs.moving.sync import apply, sync
+    from mlporter.verbs.moving.sync import sync
+    from mlporter.verbs.moving.undo import undo_promotion
     from mlporter.verbs.reading.diff import diff
     from mlporter.verbs.reading.doctor import doctor
     from mlporter.verbs.reading.history import History, history
     from mlporter.verbs.reading.inspect import Inventory, inspect
+    from mlporter.verbs.reading.inspect_one import (
+        ExperimentDetails,
+        RunDetails,
+        inspect_experiment,
+        inspect_run,
+    )
     from mlporter.verbs.reading.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
     from mlporter.verbs.reading.snapshots import FoundResult, SnapshotList, find, snapshots
     from mlporter.verbs.reading.verify import VerifyResult, verify
@@ -68,6 +78,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDeniedError",
     "BackupResult",
+    "Browsing",
     "BundleDamagedError",
     "BundleError",
     "BundleInUseError",
@@ -75,6 +86,7 @@ __all__ = [
     "ConflictError",
     "DiffReport",
     "ExitCode",
+    "ExperimentDetails",
     "ForgetResult",
     "FoundResult",
     "History",
@@ -85,6 +97,7 @@ __all__ = [
     "MlporterError",
     "NeedsMlflowError",
     "OutsideError",
+    "PlanFile",
     "PromotionResult",
     "ReadBackError",
     "RefusedError",
@@ -94,6 +107,7 @@ __all__ = [
     "Result",
     "RevisionError",
     "RowRefusedError",
+    "RunDetails",
     "RunResult",
     "Selection",
     "SnapshotList",
@@ -105,6 +119,7 @@ __all__ = [
     "__version__",
     "apply",
     "backup",
+    "browse",
     "copy",
     "diff",
     "doctor",
@@ -114,8 +129,11 @@ __all__ = [
     "history",
     "import_",
     "inspect",
+    "inspect_experiment",
+    "inspect_run",
     "open",
     "promote",
+    "read_plan",
     "rebuild",
     "relocate",
     "run",
@@ -129,6 +147,7 @@ __all__ = [
 
 _HOMES = {
     "AccessDeniedError": "mlporter.errors",
+    "Browsing": "mlporter.verbs.browse",
     "BundleDamagedError": "mlporter.errors",
     "BundleError": "mlporter.errors",
     "BundleInUseError": "mlporter.errors",
@@ -136,6 +155,7 @@ _HOMES = {
     "ConflictError": "mlporter.errors",
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
+    "ExperimentDetails": "mlporter.verbs.reading.inspect_one",
     "History": "mlporter.verbs.reading.history",
     "InterruptedByUserError": "mlporter.errors",
     "Inventory": "mlporter.verbs.reading.inspect",
@@ -144,6 +164,7 @@ _HOMES = {
     "MlporterError": "mlporter.errors",
     "NeedsMlflowError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
+    "PlanFile": "mlporter.execute.plan_files",
     "PromotionResult": "mlporter.verbs.moving.promote",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
@@ -151,6 +172,7 @@ _HOMES = {
     "Relocated": "mlporter.verbs.relocate",
     "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
+    "RunDetails": "mlporter.verbs.reading.inspect_one",
     "RunResult": "mlporter.verbs.moving.run",
     "Selection": "mlporter.selection",
     "StateInUseError": "mlporter.errors",
@@ -159,7 +181,8 @@ _HOMES = {
     "UnsupportedError": "mlporter.errors",
     "UsageError": "mlporter.errors",
     "VerifyResult": "mlporter.verbs.reading.verify",
-    "apply": "mlporter.verbs.moving.sync",
+    "apply": "mlporter.verbs.moving.apply",
+    "browse": "mlporter.verbs.browse",
     "copy": "mlporter.verbs.moving.import_",
     "diff": "mlporter.verbs.reading.diff",
     "doctor": "mlporter.verbs.reading.doctor",
@@ -167,14 +190,17 @@ _HOMES = {
     "history": "mlporter.verbs.reading.history",
     "import_": "mlporter.verbs.moving.import_",
     "inspect": "mlporter.verbs.reading.inspect",
+    "inspect_experiment": "mlporter.verbs.reading.inspect_one",
+    "inspect_run": "mlporter.verbs.reading.inspect_one",
     "open": "mlporter.verbs.reading.registry",
     "promote": "mlporter.verbs.moving.promote",
+    "read_plan": "mlporter.verbs.moving.apply",
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
     "run": "mlporter.verbs.moving.run",
     "show": "mlporter.verbs.reading.registry",
     "sync": "mlporter.verbs.moving.sync",
-    "undo_promotion": "mlporter.verbs.moving.promote",
+    "undo_promotion": "mlporter.verbs.moving.undo",
     "unpack": "mlporter.verbs.unpack",
     "BackupResult": "mlporter.verbs.moving.backup",
     "ForgetResult": "mlporter.verbs.moving.forget",

@@ -4,10 +4,10 @@
     ├── UsageError                    2  wrong usage
     ├── RefusedError                  4  refused before anything was written
     │   ├── RevisionError             4  a schema revision that this release does not read
-    │   ├── ConflictError             4  the target has another one of something
+    │   ├── ConflictError             4  something is different in the target
     │   └── UnsupportedError          4  a place or a format that this release does not know
     ├── BundleError                   5  the bundle cannot be used
-    │   ├── BundleDamagedError        5  something in it is not what the manifest says
+    │   ├── BundleDamagedError        5  something in it does not match the manifest
     │   └── BundleUnfinishedError     5  it has no manifest: the export never finished
     ├── UnreachableError              6  a source or target cannot be reached, read or written
     │   ├── AccessDeniedError         6  reached, but not allowed
@@ -16,7 +16,7 @@
     ├── BundleInUseError              7  another process is working in the bundle
     ├── StateInUseError               7  another process is at work between the same two places
     ├── RepositoryInUseError          7  another process does in a repository what forbids this
-    ├── ReadBackError                70  what was written is not what was read back (rolled back)
+    ├── ReadBackError                70  what was written is not what was read back
     └── InterruptedByUserError  130, 143  SIGINT or SIGTERM
 
 An error names the object it is about (``subject``) and says what to do next (``hint``). A failure
@@ -190,7 +190,7 @@ class RepositoryInUseError(MlporterError):
 
 
 class ReadBackError(MlporterError):
-    """What was read back from the target is not what was sent; the write was rolled back."""
+    """What was read back from the target is not what was sent; the hint says what was kept."""
 
 
 class InterruptedByUserError(MlporterError):
@@ -222,6 +222,12 @@ class LeftOut:
     reason: str
     detail: str
     expected: bool = False
+
+    def __str__(self) -> str:
+        """What was left out, why, and in what words."""
+        whole = self.path if self.id in self.path.split("/") else f"{self.id}/{self.path}"
+        what = f"{self.kind} {whole if self.path else self.id}"
+        return f"{what}: {self.reason}" + (f": {self.detail}" if self.detail else "")
 
     @property
     def is_file(self) -> bool:

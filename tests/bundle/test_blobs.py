@@ -83,7 +83,7 @@ def test_reading_in_any_steps_gives_the_content(tmp_path_factory, content, steps
 def test_a_changed_blob_never_ends(store, changed):
     add(store, b"hello")
     store.path_of(HELLO).write_bytes(changed)
-    with store.open(HELLO) as file, pytest.raises(BundleDamagedError, match="not what its name"):
+    with store.open(HELLO) as file, pytest.raises(BundleDamagedError, match="not match its name"):
         file.read()
 
 

@@ -168,7 +168,7 @@ def test_a_file_that_somebody_put_there_meanwhile_stays(tmp_path):
     path = make_bundle(tmp_path / "backup")
     with BundleWriter.create(path, "restart") as writer:
         (path / "notes.txt").write_text("mine")
-        with pytest.raises(RefusedError, match="no bundle has"):
+        with pytest.raises(RefusedError, match="not belong to a bundle"):
             writer.finish(INFO)
     assert (path / "notes.txt").read_text() == "mine"
     (path / "notes.txt").unlink()

@@ -221,7 +221,7 @@ def test_a_foreign_file_in_a_bundle_stops_a_restart(tmp_path, make, name):
     (path / name).parent.mkdir(parents=True, exist_ok=True)
     (path / name).write_text("mine")
     before = snapshot(path)
-    with pytest.raises(RefusedError, match="no bundle has") as caught:
+    with pytest.raises(RefusedError, match="not belong to a bundle") as caught:
         BundleWriter.create(path, "restart")
     assert caught.value.reasons == (name,)
     assert snapshot(path) == before
@@ -312,7 +312,7 @@ def test_resuming_removes_what_is_no_longer_named(tmp_path):
 
 def test_resuming_with_another_source_is_refused(tmp_path):
     path = interrupted(tmp_path / "backup", "sqlite:///x")
-    with pytest.raises(RefusedError, match="was begun from sqlite:///x, not from sqlite:///y"):
+    with pytest.raises(RefusedError, match="was started from sqlite:///x, not from sqlite:///y"):
         BundleWriter.create(path, "resume", source="sqlite:///y")
     with BundleWriter.create(path, "resume", source="sqlite:///x") as writer:
         writer.finish(INFO)

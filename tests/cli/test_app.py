@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -8,6 +9,7 @@ import pytest
 
 import mlporter as api
 from mlporter.cli.app import VERBS
+from mlporter.cli.guidance import MEANT
 from tests.cli.examples import DIFFERENT
 
 BLOCKED = """
@@ -51,21 +53,42 @@ def test_verify_needs_no_mlflow_and_no_driver(mlporter, plain_sqlite):
     finished = without(["mlflow", "sqlalchemy", "pandas", *drivers], "verify", "backup", "-q")
 
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert finished.stdout == "Undamaged.\n"
+    assert finished.stdout == ""
 
 
 def test_what_is_no_verb(mlporter):
     finished = mlporter("nonsense")
 
     assert finished.code == 2
-    assert "No such command 'nonsense'" in finished.err
+    assert finished.err.endswith("no command 'nonsense'\nhint: mlporter --help\n")
 
 
-def test_no_verb(mlporter):
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [("exprot", "did you mean export?"), ("Diff", "did you mean diff?"), ("ls", "mlporter inspect"),
+     ("dump", "mlporter export"), ("restore", "mlporter import")],
+)  # fmt: skip
+def test_what_was_probably_meant(mlporter, typed, hint):
+    finished = mlporter(typed)
+
+    assert finished.code == 2
+    assert f"\nhint: {hint}" in finished.err
+    assert mlporter(typed, "--json").json["error"]["hint"].startswith(hint)
+
+
+def test_every_hint_names_a_command_that_there_is():
+    for hint in MEANT.values():
+        named = re.findall(r"mlporter ([a-z]+)", hint)
+        assert set(named) <= set(VERBS), hint
+
+
+def test_without_a_verb_there_are_examples_of_those_that_people_need(mlporter):
     finished = mlporter()
 
     assert (finished.code, finished.out) == (2, "")
-    assert finished.err == "mlporter: error: a verb is missing\nhint: mlporter --help\n"
+    verbs = re.findall(r"^  mlporter ([a-z]+) ", finished.err, re.MULTILINE)
+    assert verbs == ["inspect", "export", "import", "copy", "diff"]
+    assert max(map(len, finished.err.splitlines())) <= 80
 
 
 def test_version(mlporter):

@@ -13,17 +13,17 @@ def test_what_is_wrong_with_a_store_is_shown(mlporter, tmp_path):
     put(bad / "meta.yaml", "")
     shown = mlporter("inspect", str(store.root))
     assert shown.code == 0
-    assert "kind         filestore" in shown.out
-    assert "left out     2 things" in shown.out
+    assert "kind      filestore" in shown.out
+    assert "left out  2 things" in shown.out
     assert "Not readable (1)" in shown.out
     words = " ".join(shown.out.split())
-    assert f"! runs 1/{bad.name}/meta.yaml: unreadable: line 1: is empty" in words
-    assert "told: experiments .trash/2: renamed: another experiment has the name 'same'" in words
+    assert f"! run 1/{bad.name}/meta.yaml: unreadable: line 1: is empty" in words
+    assert "note: experiment .trash/2: another experiment has the name 'same'" in words
 
     exported = mlporter("export", str(store.root), str(tmp_path / "bundle"))
     assert exported.code == 3
-    assert "Could not be carried: 1 thing" in exported.err
-    assert "told: experiments .trash/2" in exported.err
+    assert "Left out: 1 thing" in exported.err
+    assert "note: experiment .trash/2" in exported.err
 
 
 def test_a_file_store_is_no_target(mlporter, tmp_path):

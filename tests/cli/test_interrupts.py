@@ -35,7 +35,7 @@ def test_an_interrupted_export_can_be_resumed(mlporter, monkeypatch, plain_sqlit
 
     assert finished.code == code
     assert finished.err == (
-        "mlporter: error: interrupted\nhint: the same command with --resume continues it\n"
+        "mlporter: error: interrupted\nhint: run the same command with --resume to continue\n"
     )
     assert mlporter("verify", "backup").code == 5
     assert mlporter("export", plain_sqlite.tracking_uri, "backup", "--resume").code == 0

@@ -104,6 +104,20 @@ def test_the_first_lines_are_read(plain_sqlite_template):
     assert done.stderr == ""
 
 
+def test_watching_ends_when_its_first_line_was_enough(plain_sqlite_template, mlflow_sqlite):
+    """And not at the next round, an hour later."""
+    words = f"sync {plain_sqlite_template.tracking_uri} sqlite:///{mlflow_sqlite} --watch 1h"
+    process = start(
+        ["-m", "mlporter", *words.split(), "--artifacts", "none"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert " new " in process.stdout.readline()
+    process.stdout.close()
+    assert (process.wait(60), process.stderr.read()) == (SIGPIPE, "")
+    process.stderr.close()
+
+
 OTHER_THREAD = """
 import sys, threading
 from mlporter.cli.terminal.signals import stopping_on_signals

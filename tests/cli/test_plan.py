@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlporter.catalogue import BY_NAME
-from mlporter.cli.render import plan as rendered
+from mlporter.cli.render import counts
+from mlporter.cli.render.plan import MOVABLE
 from mlporter.plan.policy import Conflict
 from mlporter.plan.units import ENTITIES, MATCHED, REIDENTIFIED, ROWWISE
 from tests.cli.examples import (
@@ -68,8 +69,8 @@ def test_how_a_target_that_follows_looks(mlporter, fake, golden, request, result
 def test_quiet_says_only_what_is_wrong(mlporter, fake):
     fake("copy", PLAN_IN_CONFLICT)
     finished = mlporter(*COPY, "-nq")
-    assert finished.out.startswith("Conflicts with what is there: 20\n")
-    assert finished.out.endswith("Would be refused (exit 4): 20 conflicts.\n")
+    assert finished.out.startswith("In conflict with the target: 19 things\n")
+    assert finished.out.endswith("Would be refused (exit 4): 19 things in conflict.\n")
 
     fake("copy", PLAN_IN_USE)
     assert mlporter(*COPY, "-n", "-q").out == ""
@@ -87,7 +88,7 @@ def test_an_import_with_nothing_to_do_says_so(mlporter, fake):
 def test_what_can_never_be_renamed_is_not_promised(mlporter, fake):
     webhook = Conflict("webhooks", "w1", "the target has another one under this id")
     fake("copy", replace(PLAN_IN_CONFLICT, conflicts=(webhook,)))
-    assert "rename carries what can be renamed beside" in mlporter(*COPY, "-n").out
+    assert "rename copies what can be renamed under" in mlporter(*COPY, "-n").out
 
     fake("copy", replace(PLAN_IN_CONFLICT, conflicts=(webhook,), on_conflict="rename"))
     finished = mlporter(*COPY, "-n")
@@ -115,11 +116,11 @@ def test_json_names_the_first_thousand(mlporter, fake):
 
 def test_every_kind_of_thing_has_a_line():
     known = {*ENTITIES, *MATCHED, *ROWWISE, "datasets"}
-    assert set(rendered.THINGS) == known
-    assert {*MATCHED, *ROWWISE} - {"workspaces"} == rendered.COUNTED_AS_THERE
+    assert set(counts.THINGS) == known
+    assert {*MATCHED, *ROWWISE} - {"workspaces"} == counts.COUNTED_AS_THERE
     renamed = {name for name in REIDENTIFIED if not BY_NAME[name].unique}
-    movable = renamed | {"model_versions"} | rendered.COUNTED_AS_THERE
-    assert movable.issuperset(rendered.MOVABLE)
+    movable = renamed | {"model_versions"} | counts.COUNTED_AS_THERE
+    assert movable.issuperset(MOVABLE)
 
 
 # --- Real ones ------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def test_a_dry_run_writes_nothing_at_all(mlporter, plain_sqlite):
     finished = mlporter("copy", plain_sqlite.tracking_uri, "sqlite:///new.db", *options, "-n")
 
     assert finished.code == 0, finished.err
-    assert "(holds nothing yet)" in finished.out
+    assert "(empty)" in finished.out
     assert finished.out.endswith("sqlite:///new.db --artifact-root files\n")
     assert sums(".") == before
     assert not Path("files").exists()
@@ -160,8 +161,8 @@ def test_a_conflict_is_planned_and_refused_alike(mlporter, in_use):
     refused = mlporter("copy", *in_use)
 
     assert (planned.code, refused.code) == (4, 4)
-    assert "! registered_model_aliases" in planned.out
-    assert "registered_model_aliases" in refused.err
+    assert "! alias plain-model/" in planned.out
+    assert "alias plain-model/" in refused.err
     assert "Next:" not in planned.out
     assert sums(".") == before
 

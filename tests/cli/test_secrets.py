@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.databases import execute, rows
 from tests.support.mlflow_session import sqlite_url
+from tests.support.rich_models import MODEL_NAME
 from tests.support.rich_rest import GATEWAY_SECRET, WEBHOOK_SECRET
 
 
@@ -116,7 +117,7 @@ _USERS = (
 _OTHERS = (
     # What each side has, and the other has otherwise.
     (
-        "UPDATE webhooks SET secret = '{planted}', url = 'https://{side}.example.com/hook'"
+        "UPDATE webhooks SET secret = '{planted}', url = 'https://u:{word}@{side}.example.com/'"
         " WHERE secret IS NOT NULL"
     ),
     "UPDATE secrets SET encrypted_value = x'{hex}', wrapped_dek = x'{hex}'",
@@ -130,6 +131,17 @@ _OTHERS = (
 )
 
 
+_RUN = "(SELECT min(run_uuid) FROM runs)"
+_EXPERIMENT = "(SELECT max(experiment_id) FROM experiments)"
+_URIS = (
+    "UPDATE runs SET artifact_uri = 's3://u:{word}@b/' || run_uuid WHERE run_uuid = {run}",
+    (
+        "UPDATE experiments SET artifact_location = 's3://u:{word}@b/1'"
+        " WHERE experiment_id = {experiment}"
+    ),
+)
+
+
 def planted_in(url, side):
     """Plant secrets that are other ones on each side; returns how they are spelt."""
     planted, hash_ = f"planted-secret-{side}", _HASH.format(side)
@@ -139,11 +151,14 @@ def planted_in(url, side):
         "planted": planted,
         "hex": planted.encode().hex(),
         "side": side,
+        "word": f"planted-word-{side}",
+        "run": _RUN,
+        "experiment": _EXPERIMENT,
     }
     guards = rows(url, "SELECT name FROM sqlite_master WHERE type = 'trigger'")
     execute(url, *(f'DROP TRIGGER "{name}"' for (name,) in guards))
-    execute(url, *(sql.format(**words) for sql in (*_USERS, *_OTHERS)))
-    return {*spellings(planted), *spellings(hash_)}
+    execute(url, *(sql.format(**words) for sql in (*_USERS, *_OTHERS, *_URIS)))
+    return {*spellings(planted), *spellings(hash_), *spellings(words["word"])}
 
 
 def test_no_secret_is_shown_by_any_verb_of_what_differs(
@@ -193,3 +208,51 @@ def test_no_secret_is_shown_by_any_verb_of_what_differs(
 
 
 _SHOWN = ("users", "webhooks", "secrets", "jobs", "others", "model_definitions", "roles")
+
+
+def test_no_secret_is_shown_or_kept_by_what_follows_promotes_and_mends(
+    mlporter, rich_sqlite, mlflow_sqlite, tmp_path, monkeypatch
+):
+    """Nor in what is remembered, in plan files and in receipts."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    left, right = rich_sqlite.tracking_uri, sqlite_url(tmp_path / "right.db")
+    (tmp_path / "right.db").write_bytes(rich_sqlite.database_path.read_bytes())
+    planted = planted_in(left, "left") | planted_in(right, "right")
+    fresh, root = sqlite_url(mlflow_sqlite), ("--artifacts", "none")
+    every, model = ("--include-secrets",), f"models:/{MODEL_NAME}"
+    Path("transfer.yaml").write_text(
+        f"kind: sync\nsource: {left}\ntarget: {right}\nartifacts: none\n"
+    )
+    to = ("--from", left, "--to", fresh, "--artifact-root", "files")
+    commands = [
+        ("sync", left, right, *root, *every, "-n", "--plan-out", "one.plan"),
+        ("sync", left, right, *root, *every, "--ours", "--plan-out", "two.plan"),
+        ("apply", "one.plan"),
+        ("apply", "two.plan", "-n"),
+        ("sync", left, right, *root, *every, "--ours", "--delete"),
+        ("run", "transfer.yaml"),
+        ("promote", f"{model}/1", *to, "-n"),
+        ("promote", f"{model}/1", *to),
+        ("promote", f"{model}/3", *to, "--alias", "champion"),
+        ("history", model, "--at", fresh),
+        ("relocate", right, "--map-uri", f"s3://u:planted-word-right@b={tmp_path}", "-n"),
+        ("doctor", left),
+        ("doctor", "postgresql://u:planted-secret-left@127.0.0.1:1/x"),
+        ("export", left, "with", *every),
+        ("unpack", "with", "unpacked"),
+    ]
+    commands = [(*words, *how) for words in commands for how in ((), ("--json", "-vv"))]
+
+    codes: dict[str, set[int]] = {}
+    said = []
+    for words in commands:
+        finished = mlporter(*words, "--log-file", "all.log")
+        codes.setdefault(words[0], set()).add(finished.code)
+        said += [(words, finished.out.encode()), (words, finished.err.encode())]
+    kept = [*tmp_path.glob("state/**/*"), *Path().glob("*.plan"), Path("all.log")]
+    kept += Path("files").rglob("*.json")
+    said += [((str(path),), path.read_bytes()) for path in kept if path.is_file()]
+
+    shown = [(words, secret) for words, text in said for secret in planted if secret in text]
+    assert shown == []
+    assert {2, 70}.isdisjoint(set().union(*codes.values())), codes

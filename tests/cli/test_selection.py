@@ -45,7 +45,7 @@ def test_options_reach_the_function(mlporter, fake, verb, function):
     [
         (("--version", "1"), "add --model NAME"),
         (("--only", "bread"), "there is no kind 'bread'"),
-        (("--since", "noon"), "no date or time"),
+        (("--since", "noon"), "not a date or time"),
         (("--since", "2026-01-02", "--until", "2026-01-01"), "ends before it begins"),
         (("--only", "webhooks", "--run", "a"), "--only leaves them out"),
     ],
@@ -89,4 +89,4 @@ def test_diff_compares_a_part(mlporter, rich_sqlite, tmp_path):
     narrow = mlporter("diff", tmp_path / "whole", url, "--only", "webhooks", "--json")
     assert narrow.code == 0
     assert narrow.json["tables"]["runs"]["same"] == 0
-    assert narrow.json["ignored"][-1] == "Whatever was not asked for: --only webhooks."
+    assert narrow.json["ignored"][-1] == "What was not asked for: --only webhooks."

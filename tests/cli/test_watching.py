@@ -32,7 +32,7 @@ def rounds(mlporter, monkeypatch, fake):
                 raise KeyboardInterrupt
 
         monkeypatch.setattr("mlporter.sync", once)
-        monkeypatch.setattr("mlporter.cli.watching.time.sleep", sleep)
+        monkeypatch.setattr("mlporter.cli.terminal.streams.time.sleep", sleep)
         done = mlporter("sync", "a.db", "sqlite:///b.db", "--watch", "5m", *options)
         return done, pauses
 
@@ -52,7 +52,7 @@ def test_a_bundle_is_the_base_of_the_first_round_alone(mlporter, monkeypatch, fa
         return COMPLETE
 
     monkeypatch.setattr("mlporter.sync", once)
-    monkeypatch.setattr("mlporter.cli.watching.time.sleep", lambda _: None)
+    monkeypatch.setattr("mlporter.cli.terminal.streams.time.sleep", lambda _: None)
     bundle = str(tmp_path / "bundle")
     mlporter("sync", "a.db", "sqlite:///b.db", "--watch", "5m", "--state", bundle)
 
@@ -81,7 +81,7 @@ def test_it_goes_on_when_somebody_does_not_answer(rounds, error):
 
 
 def test_it_ends_with_what_does_not_go_away(rounds):
-    done, pauses = rounds(COMPLETE, RefusedError("more would be deleted"))
+    done, pauses = rounds(COMPLETE, RefusedError("would delete more"))
 
     assert done.code == 4
     assert len(pauses) == 1

@@ -24,7 +24,7 @@ def said(can: Can) -> str:
     if not can.removes:
         words.append("a row cannot be removed: it stays, and is listed")
     if can.unsettable:
-        words.append(f"cannot be told {code(can.unsettable)}")
+        words.append(f"cannot set {code(can.unsettable)}")
     if can.made_up:
         words.append(f"makes up {code(can.made_up)} where the source has nothing")
     if can.fixed:
@@ -52,7 +52,7 @@ def table() -> str:
             there = f"new rows come, others stay as they are; {there}".removesuffix("; ")
         lines.append(f"| `{name}` | {said(DATABASE.of(name))} | {there} |\n")
     more = DATABRICKS.of("runs").unsettable - SERVER.of("runs").unsettable
-    lines.append(f"\nDatabricks cannot be told {code(more)} of runs either. ")
+    lines.append(f"\nDatabricks cannot set {code(more)} of runs either. ")
     lines.append(f"Tags that a server writes itself are not compared: {code(SERVER.left_tags)}, ")
     lines.append(f"and {code(DATABRICKS.left_tags - SERVER.left_tags)} on Databricks.\n")
     return "".join(lines)

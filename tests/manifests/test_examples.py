@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mlporter
+from mlporter.errors import UsageError
 from tests.support.databases import execute, rows
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.support.rich_registry import EXPERIMENT_NAME, MODEL_NAME
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.command_line import Finished
+    from tests.support.engines import S3
     from tests.support.plain_registry import PlainRegistry
     from tests.support.rich_registry import RichRegistry
     from tests.support.target_server import TargetServer
@@ -72,6 +74,31 @@ def test_a_backup_every_night(
     forgotten = run("nightly-backup")
     assert forgotten.code == 2
     assert "DATE is not set" in forgotten.err
+
+
+def test_snapshots_into_a_bucket_and_what_is_old_forgotten(
+    run: Callable[..., Finished],
+    plain_sqlite: PlainRegistry,
+    s3: S3,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, repository = plain_sqlite.tracking_uri, f"{s3.new_bucket()}/backups"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", source)
+    looked = run("backup-to-s3", "--dry-run", "--json", REPOSITORY=repository)
+    (said,) = looked.json["manifests"]
+    assert (looked.code, said["result"]["dry_run"], said["result"]["snapshot"]) == (0, True, None)
+    with pytest.raises(UsageError):  # nothing was made there
+        mlporter.snapshots(repository)
+    for _ in range(2):
+        assert run("backup-to-s3").code == 0
+    first, second = mlporter.snapshots(repository).snapshots
+    assert first.tags == ("nightly",)
+    assert (first.rows["runs"], second.added.contents) == (len(plain_sqlite.run_ids), 0)
+    assert mlporter.diff(source, f"{repository}@latest").identical
+    assert first.name in run("forget-old-backups", "--dry-run").out
+    assert len(mlporter.snapshots(repository).snapshots) == 2
+    assert run("forget-old-backups").code == 0
+    assert [one.name for one in mlporter.snapshots(repository).snapshots] == [second.name]
 
 
 def test_a_workspace_moves_and_goes_into_another(

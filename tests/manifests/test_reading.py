@@ -69,9 +69,9 @@ def test_a_variable_may_be_a_number_a_flag_or_a_word() -> None:
     values = {key: arguments[key] for key in ("workers", "retry_time", "undelete", "on_conflict")}
     assert values == {"workers": 8, "retry_time": 1.5, "undelete": True, "on_conflict": "skip"}
     assert said(text, N="x", T="-1", U="yes", C="skp") == [
-        "line 4: workers: a whole number is wanted",
+        "line 4: workers: expected a whole number",
         "line 5: retry_time: at least 0.0 is wanted",
-        "line 6: undelete: true or false is wanted",
+        "line 6: undelete: expected true or false",
         "line 7: on_conflict: is none of its values; the nearest is 'skip'",
     ]
 
@@ -121,7 +121,7 @@ def test_a_secret_is_refused_wherever_it_stands_and_not_repeated(text: str, line
         (COPY + "selection:\n  model: []\n", "line 5: selection.model: is empty"),
         (COPY + "stage: no\n", "line 4: stage: is a key of promote"),
         (COPY + "rename:\n- a=b\n- c\n", "line 6: rename: two texts with ="),
-        (COPY + "to_workspace: 007\n", "line 4: to_workspace: a text is wanted: put it in quotes"),
+        (COPY + "to_workspace: 007\n", "line 4: to_workspace: expected text: put it in quotes"),
         ("kind: copy\nsource: a.db\n", "line 1: target: is missing"),
         ("kind: cpy\nsource: a.db\n", "line 1: kind: is none that there is; the nearest is 'copy'"),
         ("source: a.db\n", "line 1: kind is missing"),
@@ -155,8 +155,8 @@ def test_set_goes_before_the_file_and_needs_no_variables_of_it() -> None:
     [
         ({"sorce": "x"}, "--set sorce: is no key of copy; the nearest is 'source'"),
         ({"source.x": "x"}, "--set source.x: source has no keys below it"),
-        ({"workers": "many"}, "--set workers: a whole number is wanted"),
-        ({"target": ["a", "b"]}, "--set target: a text is wanted"),
+        ({"workers": "many"}, "--set workers: expected a whole number"),
+        ({"target": ["a", "b"]}, "--set target: expected text"),
         ({"selection.modle": "x"}, "--set selection.modle: is no word of a selection"),
     ],
 )

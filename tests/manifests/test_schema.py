@@ -21,7 +21,7 @@ from mlporter.manifests.reading import parse_manifest
 from mlporter.manifests.schema import schema, schema_text
 
 FOLDER = Path(__file__).parents[2] / "manifests"
-NOT_IN_A_FILE = {"on_progress", "dry_run", "plan_out"}
+NOT_IN_A_FILE = {"on_progress", "dry_run", "plan_out", "names"}
 
 
 def test_the_file_is_what_the_models_say() -> None:
@@ -60,6 +60,8 @@ PROMOTE = {"kind": "promote", "model": "models:/m/1", "source": "a.db", "target"
         {**PROMOTE, "max_size": 500, "require_tag": "a=b", "alias": ["x", "y"]},
         {**PROMOTE, "max_size": "500MB", "model": ["models:/m/1", "models:/m/2"]},
         {"kind": "verify", "bundle": "b", "sample": 0.5},
+        {"kind": "backup", "source": "a.db", "repository": "s3://b/r", "tags": "nightly"},
+        {"kind": "forget", "repository": "r", "keep_within": "${DAYS:-30d}", "grace": 60},
         {"kind": "diff", "a": "x", "b": "y", "artifacts": "listing", "limit": 0},
     ],
 )
@@ -92,6 +94,9 @@ def test_what_the_schema_takes_is_read(said: dict[str, Any]) -> None:
         {**MOVE, "target": ""},
         {**MOVE, "target": 5},
         {"kind": "verify", "bundle": "b", "sample": 0},
+        {"kind": "backup", "source": "a.db", "repository": "r", "tags": []},
+        {"kind": "forget", "repository": "r", "keep_within": "a week"},
+        {"kind": "forget", "repository": "r", "keep_last": "${N:-7}", "names": "1a2b"},
     ],
 )
 def test_what_the_schema_refuses_is_refused(said: dict[str, Any]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -56,6 +57,16 @@ class Troubled:
         """All runs."""
         first = (self.parent, *self.children, self.grandchild, self.many, self.user_of_models)
         return (*first, *self.after, self.deleted, self.in_deleted, self.two_models)
+
+
+def to_text(registry: Troubled) -> str:
+    """What `from_text` reads."""
+    return repr(asdict(registry))
+
+
+def from_text(text: str) -> Troubled:
+    """What another worker made."""
+    return Troubled(**ast.literal_eval(text))
 
 
 def fill(server: TargetServer) -> Troubled:

@@ -82,7 +82,15 @@ def delete_models(rich: RichRegistry) -> None:
         client.delete_registered_model(model.name)
 
 
+def delete_traces(rich: RichRegistry) -> None:
+    """Delete every trace: there is no trash for them."""
+    client = rich.client()
+    for experiment in everything(client):
+        client.delete_traces(experiment, max_timestamp_millis=1 << 60, max_traces=1000)
+
+
 PURGES = [purge_runs, purge_experiments, purge_logged_models, delete_versions, delete_models]
+PURGES += [delete_traces]
 
 
 @pytest.mark.parametrize("purge", PURGES, ids=lambda purge: purge.__name__)

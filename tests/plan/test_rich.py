@@ -69,7 +69,7 @@ def test_a_conflict_is_refused_and_every_byte_stays(rich_sqlite, target, tmp_pat
         mlporter.copy(rich_sqlite.tracking_uri, target, artifact_root=root)
     assert caught.value.exit_code == ExitCode.REFUSED
     kinds = {reason.split()[0] for reason in caught.value.reasons}
-    assert kinds == {"runs", "trace_info"}
+    assert kinds == {"run", "trace"}
     assert dump(target) == before
     skipped = mlporter.copy(
         rich_sqlite.tracking_uri, target, artifact_root=root, on_conflict="skip"

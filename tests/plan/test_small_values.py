@@ -80,7 +80,9 @@ def test_of_what_is_disputed_the_older_value_stays(tmp_path):
 
 
 def test_nobody_else_reads_what_was_sent(tmp_path):
-    LastSent(tmp_path / "state").close()
+    state = LastSent(tmp_path / "state")
+    state.commit()
+    state.close()
     assert (tmp_path / "state" / "base.sqlite").stat().st_mode & 0o777 == 0o600
 
 

@@ -65,7 +65,7 @@ def look(source, target, entity, *, quick=False):
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "20")),
+    max_examples=max(20, int(os.environ.get("MLPORTER_EXAMPLES", "20"))),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )

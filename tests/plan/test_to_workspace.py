@@ -82,5 +82,5 @@ def test_a_name_that_mlflow_would_not_take_is_wrong_usage(name):
     if name != "team\n":  # which MLflow's pattern overlooks
         with pytest.raises(MlflowException):
             WorkspaceNameValidator.validate(name)
-    with pytest.raises(UsageError, match="no name for a workspace"):
+    with pytest.raises(UsageError, match="not a valid name for a workspace"):
         mlporter.copy("sqlite:///a.db", "sqlite:///b.db", to_workspace=name)

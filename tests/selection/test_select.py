@@ -150,7 +150,7 @@ def test_parents_may_be_left_outside_and_are_named(rich):
         assert (left.kind, left.id, left.reason) == ("run", runs.child_ids[0], "not-requested")
         assert left.expected
         assert runs.grandchild_id in left.detail
-        assert part.notes == ("Parent runs that were left where they are: 1.",)
+        assert part.notes == ("Parent runs that were left out: 1.",)
 
 
 def test_a_parent_that_is_nowhere_is_not_asked_for(rich):

@@ -137,7 +137,7 @@ def test_left_out_parents_are_listed_and_expected(rich_sqlite, tmp_path):
     assert result.exit_code == 0
     (left,) = [item for item in result.left_out.first if item.kind == "run"]
     assert left.id == runs.child_ids[0]
-    assert result.notes == ("Parent runs that were left where they are: 1.",)
+    assert result.notes == ("Parent runs that were left out: 1.",)
     listed = mlporter.show(str(tmp_path / "bundle"), "left_out").read_all().to_pylist()
     assert runs.child_ids[0] in {row["id"] for row in listed}
 

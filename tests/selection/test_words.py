@@ -36,7 +36,7 @@ def test_times(text, end, milliseconds):
     "text", ["", "yesterday", "2026-13-01", "2026-1-1", "12:00", "1e9", "2026"]
 )
 def test_what_is_no_time(text):
-    with pytest.raises(UsageError, match="no date or time"):
+    with pytest.raises(UsageError, match="not a date or time"):
         parse_time(text)
 
 

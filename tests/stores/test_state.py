@@ -40,6 +40,19 @@ def test_it_is_kept_by_commit_alone(tmp_path):
     state.close()
 
 
+def test_where_nothing_was_sent_nothing_stays(tmp_path):
+    folder = tmp_path / "sent" / "two-places"
+    state = LastSent(folder)
+    put(state)
+    state.close()
+    assert list(tmp_path.iterdir()) == []
+    state = LastSent(folder)
+    state.commit()
+    state.close()
+    LastSent(folder).close()
+    assert (folder / "base.sqlite").is_file()
+
+
 def test_one_at_a_time(tmp_path):
     state = LastSent(tmp_path)
 

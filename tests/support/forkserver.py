@@ -240,7 +240,7 @@ def main() -> None:
     import_all([*SLOW, *(m.name for m in ours if not m.name.endswith("__main__"))])
     warnings.showwarning = shown
     quick_disks.write_nothing_through()
-    quick_disks.let_sqlalchemy_write_nothing_through()
+    quick_disks.let_sqlite_write_nothing_through()
     forget("mlflow.server")
     gc.collect()
     gc.freeze()  # What is here for good need not be looked through by every fork.

@@ -28,6 +28,8 @@ from .mlflow_session import mlflow_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlflow.entities import TraceInfo
+
 Observation = dict[str, Any]
 """``kind/id`` → what MLflow shows of it; nothing but JSON in it, numbers that are floats as text
 (``repr``), so that NaN equals NaN and the last bit counts."""
@@ -54,6 +56,12 @@ def observe(tracking_uri: str, workspace: str | None = None) -> Observation:
             return _Observer().everything()
         with WorkspaceContext(workspace):
             return _Observer().everything()
+
+
+def observe_as_clients(tracking_uri: str) -> Observation:
+    """The part of it that MLflow's clients can ask a server for, too."""
+    with mlflow_at(tracking_uri):
+        return _Observer().what_servers_show()
 
 
 def differences(left: object, right: object, limit: int = 20) -> list[str]:
@@ -146,6 +154,17 @@ class _Observer:
         self._note("issue", self.store.search_issues(include_trace_count=True), "issue_id")
         return self.seen
 
+    def what_servers_show(self) -> Observation:
+        """What no store but a database's is needed for."""
+        experiments = self._experiments()
+        self._runs(experiments)
+        self._registry()
+        self._prompts()
+        self._logged_models(experiments)
+        for info in _all(lambda token: _traces_page(self.store, experiments, token)):
+            self.seen[f"trace/{info.trace_id}"] = self._trace(info)
+        return self.seen
+
     def _note(self, kind: str, entities: Iterable[object], *key: str) -> list[Any]:
         listed = list(entities)
         for entity in listed:
@@ -208,15 +227,19 @@ class _Observer:
     def _traces(self, experiments: list[str]) -> None:
         infos = _all(lambda token: _traces_page(self.store, experiments, token))
         for info in infos:
-            seen = plain(info.to_dict())
-            try:
-                trace = mlflow.get_trace(info.trace_id)
-            except MlflowException:
-                trace = None
-            spans = trace.data.to_dict()["spans"] if trace else []
-            seen.update(plain({"spans": spans}))
+            seen = self._trace(info)
             seen["linked"] = self._linked(info.trace_id)
             self.seen[f"trace/{info.trace_id}"] = seen
+
+    def _trace(self, info: TraceInfo) -> dict[str, Any]:
+        seen: dict[str, Any] = plain(info.to_dict())
+        try:
+            trace = mlflow.get_trace(info.trace_id)
+        except MlflowException:
+            trace = None
+        spans = trace.data.to_dict()["spans"] if trace else []
+        seen.update(plain({"spans": spans}))
+        return seen
 
     def _linked(self, trace_id: str) -> dict[str, list[str]]:
         kinds = (EntityAssociationType.RUN, EntityAssociationType.PROMPT_VERSION)

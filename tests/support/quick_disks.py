@@ -10,11 +10,16 @@ is said to be durable is another matter: tests of that see each call.
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import tempfile
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _IN_MEMORY = Path("/dev/shm")
 _WANTED = 4 << 30
@@ -49,19 +54,36 @@ def write_nothing_through() -> None:
     durable._libc = cache(lambda really=durable._libc: _Libc(really()))
 
 
-def let_sqlalchemy_write_nothing_through() -> None:
-    """The same for every SQLite database that SQLAlchemy opens, if it is there."""
-    if "sqlalchemy" not in sys.modules:
-        return
-    from sqlalchemy import Engine, event  # noqa: PLC0415 -- somebody has imported it
+def let_sqlite_write_nothing_through() -> None:
+    """The same for every SQLite database that SQLAlchemy or mlporter opens, if it is there."""
+    if "sqlalchemy" in sys.modules:
+        from sqlalchemy import Engine, event  # noqa: PLC0415 -- somebody has imported it
 
-    if not event.contains(Engine, "connect", _relax):
-        event.listen(Engine, "connect", _relax)
+        if not event.contains(Engine, "connect", _relax):
+            event.listen(Engine, "connect", _relax)
+    for name, function in _OPENERS.items():
+        module = sys.modules.get(name)
+        if module and not isinstance(getattr(module, function), partial):
+            setattr(module, function, partial(_relaxed, getattr(module, function)))
+
+
+_OPENERS = {
+    "mlporter.stores.database.engines.sqlite": "open_writer",
+    "mlporter.stores.state": "_connected",
+}
+"""What opens databases that are written, by module."""
 
 
 def _relax(connection: Any, _record: object) -> None:
     if "sqlite" in type(connection).__module__:
         connection.execute("PRAGMA synchronous = OFF")
+
+
+def _relaxed(really: Callable[..., Any], *arguments: object) -> Any:
+    connection = really(*arguments)
+    with suppress(sqlite3.Error):  # It is no database, which is for others to find.
+        connection.execute("PRAGMA synchronous = OFF")
+    return connection
 
 
 def _seem_to_sync(descriptor: Any) -> None:

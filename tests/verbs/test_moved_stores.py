@@ -67,7 +67,7 @@ def test_files_are_found_beside_a_moved_store(folder, plain_sqlite, whole, tmp_p
     assert result.exit_code == 0
     assert files_of(tmp_path / "bundle") == files_of(whole)
     [note] = result.notes
-    assert "not where they were recorded, and were found beside the store" in note
+    assert "not where they were recorded; they were found next to the store" in note
     assert "--map-uri" in note
 
 

@@ -181,7 +181,10 @@ def test_runs_of_a_database_without_a_folder_lose_nothing(numbers, tmp_path):
     result = mlporter.export(url, tmp_path / "bundle")
     assert (result.exit_code, named(result)) == (0, set())
     assert result.notes == (
-        "2 runs have no files: the artifact folder beside the store was never made, or it is gone.",
+        (
+            "2 runs have no files: the artifact folder next to the store was never created, or "
+            "is gone."
+        ),
     )
 
 

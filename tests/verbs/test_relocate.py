@@ -8,8 +8,8 @@ import pytest
 import mlporter
 from mlporter.errors import RefusedError, UnsupportedError
 from tests.execute.database.test_remap import places
-from tests.support.databases import rows
-from tests.support.mlflow_session import mlflow_at
+from tests.support.databases import execute, rows
+from tests.support.mlflow_session import mlflow_at, sqlite_url
 
 
 @pytest.fixture
@@ -82,3 +82,23 @@ def test_servers_of_databases_too(moved, target_url):
     with pytest.raises(RefusedError):
         mlporter.relocate(target_url, [f"{new}=/{'x' * 300}"], check=False)
     assert places(target_url) == sorted(changed)
+
+
+def test_files_that_stayed_in_a_bucket_are_named(plain_sqlite, mlflow_sqlite, s3):
+    old, new = s3.new_bucket(), s3.new_bucket()
+    url = sqlite_url(mlflow_sqlite)
+    mlporter.copy(plain_sqlite.tracking_uri, url, artifact_root=f"{old}/mlflow")
+    with pytest.raises(RefusedError, match="still at s3://"):
+        mlporter.relocate(url, [f"{old}={new}"])
+    assert any(uri.startswith(old) for uri in places(url))
+
+
+def test_a_run_that_never_had_files_is_not_left_behind(plain_sqlite, mlflow_sqlite, s3):
+    old, new = s3.new_bucket(), s3.new_bucket()
+    url = sqlite_url(mlflow_sqlite)
+    execute(
+        url,
+        "INSERT INTO runs (run_uuid, name, experiment_id, status, lifecycle_stage, artifact_uri)"
+        f" VALUES ('{'a' * 32}', 'x', 0, 'FINISHED', 'active', '{old}/a')",
+    )
+    assert mlporter.relocate(url, [f"{old}={new}"]).changed == 1

@@ -136,7 +136,7 @@ def test_the_other_side_s_variables_open_nothing(variables, cli, tmp_path):
     refused = cli("export", source.address, tmp_path / "b", "--source-env", "PROD_")
     assert refused.code == 6
     assert "401" in refused.err
-    assert "log-in was refused" in refused.err
+    assert "login was refused" in refused.err
     missing = cli("export", source.database, tmp_path / "c", "--source-env", "PROD_", "--json")
     assert missing.code == 3
     assert missing.json["files"]["files"] == 0

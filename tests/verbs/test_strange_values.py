@@ -100,7 +100,7 @@ def test_what_is_carried_in_their_place(registry, tmp_path):
     assert params["r1", "p"] == "l\\xff"
     assert not any("\xff" in key or "\\" in key for _, key in params)
     assert metrics == [("r1", 2, True)]
-    assert "carried as '\\xff\\xfeA'" in details["runs", "r2", "name"]
+    assert "copied as '\\xff\\xfeA'" in details["runs", "r2", "name"]
     assert "NULL" in details["runs", "r1", "start_time"]
     assert "left out" in details["metrics", "r1/m/0/1/high/0", "value"]
 

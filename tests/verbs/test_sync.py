@@ -171,7 +171,7 @@ def test_a_file_that_only_the_target_has_stays(two):
 
     done = two.sync(full=True, delete=True)
 
-    assert told(done, "keep") == [("runs", RUN, "only the target has it")]
+    assert told(done, "keep") == [("runs", RUN, "it is only in the target")]
     assert (two.there / "theirs.txt").exists()
 
 
@@ -182,7 +182,7 @@ def test_a_file_that_the_source_removed_goes_with_delete_alone(two):
     kept = two.sync(full=True)
     assert (two.there / "notes.txt").exists()
     assert [why for _, _, why in told(kept, "keep")] == [
-        "the source has it no more; --delete removes it"
+        "it is gone from the source; --delete removes it"
     ]
     assert two.sync(full=True, delete=True).exit_code is ExitCode.OK
     assert not (two.there / "notes.txt").exists()
@@ -249,7 +249,7 @@ def test_what_changed_at_the_source_follows_and_edits_at_the_target_stay(two):
 
     assert two.tags() == {"state": "newer", "note": "theirs"}
     assert told(done, "update") == [("runs", RUN, "")]
-    assert told(done, "keep") == [("runs", RUN, "only the target has it")]
+    assert told(done, "keep") == [("runs", RUN, "it is only in the target")]
     assert done.exit_code is ExitCode.OK
 
 
@@ -369,7 +369,7 @@ def test_what_both_sides_deleted_and_the_target_sets_again_is_the_targets(two, d
     done = two.sync(delete=delete)
 
     assert two.tags() == {"state": "new"}
-    assert [why for _, _, why in told(done, "keep")] == ["only the target has it"]
+    assert [why for _, _, why in told(done, "keep")] == ["it is only in the target"]
 
 
 # --- What moved, and what was removed -------------------------------------------------------------
@@ -518,7 +518,7 @@ def test_more_than_is_meant_is_not_deleted(two):
     execute(two.source, "DELETE FROM tags", "DELETE FROM runs WHERE run_uuid < 'a'")
     before = dump(two.target)
 
-    with pytest.raises(RefusedError, match="more would be deleted") as caught:
+    with pytest.raises(RefusedError, match="would delete more") as caught:
         two.sync(delete=True)
 
     assert caught.value.reasons == ("14 of 15 rows of runs",)
@@ -558,7 +558,7 @@ def test_a_version_that_the_source_deleted_is_kept_and_told_and_no_conflict(two,
     done = getattr(two, verb)()
     again = getattr(two, verb)()
 
-    why = "the source has it no more; --delete removes it"
+    why = "it is gone from the source; --delete removes it"
     for result in (done, again):
         assert result.exit_code is ExitCode.OK
         assert told(result, "keep") == [("model_versions", "default/churn/2", why)]
@@ -638,10 +638,10 @@ def test_what_was_purged_at_the_target_stays_away_and_ours_brings_it_back(two):
     assert rows(two.target, "SELECT run_uuid FROM runs") == [("b" * 32,)]
     assert rows(two.target, "SELECT * FROM registered_models") == []
     assert set(told(done, "keep")) == {
-        ("runs", RUN, "somebody removed it at the target"),
-        ("registered_models", "default/churn", "somebody removed it at the target"),
-        ("model_versions", "default/churn/1", "somebody removed it at the target"),
-        ("model_versions", "default/churn/2", "somebody removed its model at the target"),
+        ("runs", RUN, "it was removed at the target"),
+        ("registered_models", "default/churn", "it was removed at the target"),
+        ("model_versions", "default/churn/1", "it was removed at the target"),
+        ("model_versions", "default/churn/2", "its model was removed at the target"),
     }
     assert done.exit_code is ExitCode.OK
     back = two.sync(prefer="ours")
@@ -695,7 +695,7 @@ def test_what_only_the_target_has_is_no_conflict_of_a_plain_copy(two):
     done = plain(two)
 
     assert (done.exit_code, done.rows) == (ExitCode.OK, 0)
-    assert {why for _, _, why in told(done, "keep")} == {"only the target has it"}
+    assert {why for _, _, why in told(done, "keep")} == {"it is only in the target"}
     assert len(told(done, "keep")) == 3
     assert two.tags() == {"state": "new", "reviewed": "yes"}
 

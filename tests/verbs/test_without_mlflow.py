@@ -62,15 +62,16 @@ def without_mlflow(*lines: tuple[object, ...]) -> list[Told]:
 
 def test_bundles_are_read_and_held_against_each_other(rich_bundle: Path, tmp_path: Path):
     told = without_mlflow(
-        ("verify", rich_bundle),
-        ("inspect", rich_bundle),
+        ("verify", rich_bundle, "--html", tmp_path / "verify.html"),
+        ("inspect", rich_bundle, "--html", tmp_path / "inspect.html"),
         ("show", rich_bundle, "runs"),
-        ("diff", rich_bundle, rich_bundle),
+        ("diff", rich_bundle, rich_bundle, "--html", tmp_path / "diff.html"),
         ("unpack", rich_bundle, tmp_path / "plain"),
         ("doctor", rich_bundle),
     )
     assert [one.code for one in told] == [0] * len(told), told
     assert any((tmp_path / "plain").rglob("*"))
+    assert len(list(tmp_path.glob("*.html"))) == 3
 
 
 def test_databases_are_read_and_written(
@@ -127,6 +128,7 @@ def test_what_needs_it_says_so(rich_bundle: Path, rich_sqlite: RichRegistry, tmp
         ("diff", rich_bundle, server),
         ("promote", "rich-model", "--from", rich_bundle, "--to", server),
         ("history", "rich-model", "--at", server),
+        ("browse", rich_bundle),
         ("demo",),
     )
     for one in told:

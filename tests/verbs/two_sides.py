@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import AssessmentSource, Feedback
 
 import mlporter
+from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.compare.report import ONLY_RIGHT
@@ -190,6 +191,7 @@ def lost(
         cell
         for cell in {*last, *edited}
         if last.get(cell, _NO) != edited.get(cell, _NO)
+        and not _is_gone_on_both(cell, edited, now)
         and (cell not in edited or all(then.get(cell, _NO) != edited[cell] for then in sent))
     ]
     gone = [cell for cell in changed if edited.get(cell, _NO) != now.get(cell, _NO)]
@@ -198,6 +200,13 @@ def lost(
         for cell in gone
         if not names_of_cell(cell, last, edited, now) & named
     ]
+
+
+def _is_gone_on_both(cell: Cell, edited: dict[Cell, Any], now: dict[Cell, Any]) -> bool:
+    """Whether the target deleted a version, and what MLflow left of it went with its model."""
+    table, key, _ = cell
+    stage = (table, key, "current_stage")
+    return edited.get(stage) == DELETED_STAGE and stage not in now
 
 
 def names_of_cell(cell: Cell, *sides: dict[Cell, Any]) -> set[str]:
@@ -226,7 +235,7 @@ def is_settled(result: Result) -> bool:
 
 
 def is_of_the_target(difference: Difference) -> bool:
-    """Whether only the target has it, or has it from another time: both sides did the same.
+    """Whether it is only in the target, or has it from another time: both sides did the same.
 
     When a model or an experiment was made, which both sides made under one name, is each side's.
     """

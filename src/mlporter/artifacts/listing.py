@@ -108,14 +108,14 @@ class _Walk:
                 return self._subfolder(name, real, above)
             self._file(name, real, found)
         except FileNotFoundError:
-            self._problem(name, "missing", "a link to nothing, or removed while it was listed")
+            self._problem(name, "missing", "a broken link, or removed while it was being listed")
         except OSError as error:
             self._problem(name, "unreadable", f"cannot be read: {error.strerror or error}")
         return None
 
     def _subfolder(self, name: str, real: str, above: tuple[str, ...]) -> str | None:
         if real in above:
-            self._problem(name, "unsafe-path", "a link to a folder that it lies in")
+            self._problem(name, "unsafe-path", "a link to a folder that contains it")
             return None
         return real
 
@@ -136,7 +136,7 @@ def _why_not(entry: os.DirEntry[str], real: str) -> str:
     if entry.is_symlink():
         place = displayable(real)
         return f"a link that leads out of the artifact root, to {place} (--allow-root follows it)"
-    return "the system's or somebody's own, and no artifact (--allow-root takes it)"
+    return "the system's or a user's own file, not an artifact (--allow-root includes it)"
 
 
 def _why_unsafe(name: str) -> str:

@@ -283,17 +283,17 @@ class MovedArtifacts:
         )
         recorded, path = self._example
         yield (
-            f"The files of {counted} are not where they were recorded, and were found beside the "
-            f"store: of {redact(recorded)}, say, in {displayable(path)}. "
-            "--map-uri FROM=FOLDER takes them from elsewhere."
+            f"The files of {counted} are not where they were recorded; they were found next "
+            f"to the store: of {redact(recorded)}, say, in {displayable(path)}. "
+            "--map-uri FROM=FOLDER reads them from elsewhere."
         )
 
     def _found_none(self) -> Iterator[str]:
         count = len(self._without)
         if count:
             yield (
-                f"{count} {'run has' if count == 1 else 'runs have'} no files: the artifact folder "
-                "beside the store was never made, or it is gone."
+                f"{count} {'run has' if count == 1 else 'runs have'} no files: the artifact "
+                "folder next to the store was never created, or is gone."
             )
 
 

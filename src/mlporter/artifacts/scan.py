@@ -178,7 +178,7 @@ class _Looker:
     def _complete(self, owner: Owner, listing: Listing) -> Listing:
         unexplained = not listing.files and all(p.expected for p in listing.problems)
         if owner.expects_files and unexplained:
-            detail = "it has no files" if owner.uri else "it names no place for its files"
+            detail = "it has no files" if owner.uri else "it has no artifact location"
             return Listing((), (*listing.problems, Problem("", "missing", detail)))
         return listing
 
@@ -223,7 +223,7 @@ def _without_load_marks(listing: Listing) -> Listing:
     found = [file.path for file in listing.files if file.path in marks]
     if not found:
         return listing
-    detail = "MLflow writes it when it loads the model"
+    detail = "MLflow creates it when it loads the model"
     problems = tuple(Problem(path, "transient", detail, expected=True) for path in found)
     files = tuple(file for file in listing.files if file.path not in marks)
     return Listing(files, listing.problems + problems)

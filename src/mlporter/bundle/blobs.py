@@ -188,7 +188,7 @@ class BlobStore:
 
         Raises:
             BundleDamagedError: at once if it is missing, a link, or not of `size` bytes; with the
-                last read if its content is not what its name says.
+                last read if its content does not match its name.
         """
         raw = self.open_raw(sha256)
         found = os.fstat(raw.fileno()).st_size
@@ -258,7 +258,7 @@ class Checked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Buffer) -> int:
-        """Read, and refuse to end where the content is not what its name says."""
+        """Read, and refuse to end where the content does not match its name."""
         view = memoryview(buffer)
         with disk_errors(self._root, "read"):
             size: int = self._raw.readinto(view)  # type: ignore[attr-defined]
@@ -266,7 +266,7 @@ class Checked(io.RawIOBase):
         self._left -= size
         ended = self._left <= 0 or not size
         if ended and (self._left or self._hash.hexdigest() != self._sha256):
-            message = f"blob {self._sha256} is not what its name says"
+            message = f"blob {self._sha256} does not match its name"
             raise BundleDamagedError(message, subject=str(self._root))
         return size
 

@@ -103,7 +103,7 @@ class Journal:
             for line in lines:
                 entry = _parse(line)
                 if entry.get("source", source) != source:
-                    message = f"was begun from {entry['source']}, not from {source}"
+                    message = f"was started from {entry['source']}, not from {source}"
                     hint = "resume with the same source, or use --restart"
                     raise RefusedError(message, subject=str(self._path.parent.parent), hint=hint)
                 copied = entry.get("file", [])

@@ -55,13 +55,13 @@ def building_place(path: Path, mode: Mode) -> tuple[Path, Path | None]:
     check_only_ours(root)
     if root.is_mount():
         raise RefusedError(
-            "is where a disk is mounted: it cannot be replaced as a whole",
+            "is a mount point: it cannot be replaced as a whole",
             subject=str(root),
             hint="export to a new folder in it, or empty it first",
         )
     for place in (new, old_place(root)):
         if place.is_symlink():
-            raise RefusedError("is a link, and in the way", subject=str(place), hint="remove it")
+            raise RefusedError("is a link, and is in the way", subject=str(place), hint="remove it")
     if state_of(new) is State.FINISHED:
         remove_bundle(new)
     remove_bundle(old_place(root))
@@ -78,7 +78,7 @@ def check_built(new: Path) -> None:
     if report.problems:
         remove_bundle(new)
         raise BundleDamagedError(
-            "the new bundle does not read back as it was written; the old one was kept",
+            "the new bundle does not read back as written; the old one was kept",
             subject=str(new),
             hint="check the disk, then run the same command again",
             reasons=tuple(str(problem) for problem in report.problems[:10]),

@@ -50,7 +50,7 @@ def _package() -> Any:  # noqa: ANN401 -- it has no types
 def _key(path: str) -> Path:
     found = Path(path)
     if not found.is_file():
-        raise UsageError("there is no such key", subject=path)
+        raise UsageError("there is no such key file", subject=path)
     return found
 
 
@@ -58,7 +58,7 @@ def check_private_key(key: str) -> None:
     """Refuse a key that could not sign, before there is anything to sign.
 
     Raises:
-        UsageError: there is no such key, it is none, or the package is not installed.
+        UsageError: there is no such key file, it is none, or the package is not installed.
     """
     _signer(key)
 
@@ -87,7 +87,7 @@ def sign_folder(folder: Path, signature: Path, key: str) -> None:
         key: The file of a private key.
 
     Raises:
-        UsageError: there is no such key, it is none, or the package is not installed.
+        UsageError: there is no such key file, it is none, or the package is not installed.
     """
     _check_covered(folder, str(folder))
     _signer(key).sign(folder, signature)
@@ -104,7 +104,7 @@ def check_folder(folder: Path, signature: Path, key: str, subject: str) -> None:
 
     Raises:
         RefusedError: the signature is another key's, or files were changed, added or removed.
-        UsageError: there is no such key, it is none, or the package is not installed.
+        UsageError: there is no such key file, it is none, or the package is not installed.
     """
     package = _package()
     _check_covered(folder, subject)
@@ -118,9 +118,9 @@ def check_folder(folder: Path, signature: Path, key: str, subject: str) -> None:
         # The package raises whatever its parts raise: any of it means that nothing is proved.
         what = str(error).strip() or type(error).__name__
         raise RefusedError(
-            f"its signature does not hold: {what:.300}",
+            f"its signature is not valid: {what:.300}",
             subject=subject,
-            hint="it was changed after it was signed, or signed by somebody else",
+            hint="it was changed after it was signed, or was signed by someone else",
         ) from error
 
 
@@ -131,7 +131,7 @@ def _check_covered(folder: Path, subject: str) -> None:
         raise RefusedError(
             f"holds {found[0]}, which a signature in this format does not cover",
             subject=subject,
-            hint="remove it from the model, and sign it anew",
+            hint="remove it from the model, then sign it again",
         )
 
 
@@ -149,7 +149,7 @@ def sign_manifest(bundle: Path, key: str) -> None:
     """Sign a bundle's manifest, and so by its chain of hashes all of the bundle.
 
     Raises:
-        UsageError: there is no such key, it is none, or the package is not installed.
+        UsageError: there is no such key file, it is none, or the package is not installed.
     """
     with _alone(bundle) as folder:
         sign_folder(folder, bundle / SIGNATURE, key)

@@ -211,7 +211,7 @@ class BundleWriter:
     ) -> int:
         """Write a table's rows, sorted strictly by its key; returns how many.
 
-        A table that is not carried is written without rows, so that it is named. With `secrets`
+        A table that is not copied is written without rows, so that it is named. With `secrets`
         the rows may hold some: parts of a table that can are then readable by their owner only,
         and the manifest counts what is in them.
 

@@ -60,4 +60,4 @@ def found_note(revision: str, tables: Sequence[Table], known: Mapping[str, Table
     release = release_of(revision)
     named = f"{revision} (MLflow {release})" if release else revision
     what = f"Taken as it was found: {', '.join(new)}." if new else "It has no new table or column."
-    return f"The schema is at revision {named}, which this release does not know. {what}"
+    return f"The schema is at revision {named}, unknown to this release. {what}"

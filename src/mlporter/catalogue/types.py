@@ -19,7 +19,7 @@ class Kind(str, Enum):
     DERIVED = "derived"
     """Computed by MLflow from kept tables; rebuilt in the target, not carried."""
     TRANSIENT = "transient"
-    """Locks, leases, jobs, queues: true of one server at one moment; left out."""
+    """Locks, leases, jobs, queues: about one server at one moment; left out."""
     SECRET = "secret"  # noqa: S105 -- a word, not a password
     """Left out unless asked for."""
     USERS = "users"
@@ -27,7 +27,7 @@ class Kind(str, Enum):
     UNKNOWN = "unknown"
     """Another program's, found by reflection: left where it is, unless it is asked for."""
     NEWER = "newer"
-    """MLflow's own, of a revision that the catalogue does not know; carried as it was found."""
+    """MLflow's own, of a revision that the catalogue does not know; copied as it was found."""
     OWN = "own"
     """Ours, not MLflow's: `artifacts` and `left_out` of a bundle."""
 
@@ -161,6 +161,12 @@ class Table:
     def by_name(self) -> dict[str, Column]:
         """Columns by name."""
         return {c.name: c for c in self.columns}
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """Columns of which nothing is ever shown, or kept beside the rows."""
+        is_whole = self.kind is Kind.SECRET
+        return frozenset(c.name for c in self.columns if c.secret or is_whole)
 
     @cached_property
     def order(self) -> tuple[str, ...]:

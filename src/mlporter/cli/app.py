@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mlporter import stopping
+from mlporter.cli.guidance import first_steps, no_such_command
 from mlporter.cli.options import CONTEXT
 from mlporter.cli.session import Session
+from mlporter.cli.terminal.consoles import error_console, print_now
 from mlporter.cli.terminal.logs import calm_environment
 from mlporter.cli.terminal.signals import stopping_on_signals
 from mlporter.cli.terminal.streams import guarded_streams
@@ -39,6 +41,7 @@ VERBS = {
     "verify": "mlporter.cli.commands.reading.verify",
     "inspect": "mlporter.cli.commands.reading.inspect",
     "show": "mlporter.cli.commands.reading.show",
+    "browse": "mlporter.cli.commands.browse",
     "unpack": "mlporter.cli.commands.unpack",
     "relocate": "mlporter.cli.commands.relocate",
     "rebuild": "mlporter.cli.commands.rebuild",
@@ -69,9 +72,17 @@ class _Verbs(click.Group):
             raise TypeError(f"{VERBS[cmd_name]}.command is not a command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in VERBS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise no_such_command(name, VERBS)
+        return super().resolve_command(ctx, args)
+
 
 @click.group(
-    cls=_Verbs, context_settings=CONTEXT, epilog="Documentation of a verb: mlporter VERB --help"
+    cls=_Verbs, context_settings=CONTEXT, epilog="More on a command: mlporter COMMAND --help"
 )
 @click.version_option(package_name="mlporter", message="%(prog)s %(version)s")
 def mlporter() -> None:
@@ -79,9 +90,8 @@ def mlporter() -> None:
 
     A place (SOURCE, TARGET, ADDRESS) is a database (sqlite:///mlflow.db,
     postgresql://user@host/mlflow, mysql://user@host/mlflow), a tracking server
-    (https://host:5000, databricks://profile), a file store (mlruns/) or a bundle: a directory
-    that `export` wrote.
-    Sources are never changed.
+    (https://host:5000, databricks://profile), a file store (mlruns/), or a bundle: a directory
+    written by `export`. Sources are never changed.
     """
 
 
@@ -89,6 +99,9 @@ def run(argv: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit code."""
     arguments = list(argv)
     with guarded_streams(), Session(arguments) as session, stopping_on_signals():
+        if not arguments:
+            print_now(error_console(), first_steps())
+            return ExitCode.USAGE
         try:
             with mlporter.make_context("mlporter", arguments.copy(), obj=session) as context:
                 return int(mlporter.invoke(context))

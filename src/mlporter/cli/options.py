@@ -23,10 +23,14 @@ __all__ = [
     "auth_of_a_option",
     "auth_of_b_option",
     "auth_option",
+    "epoch_option",
+    "explain_option",
     "has_both_sides",
+    "html_option",
     "include_secrets_option",
     "map_uri_option",
     "output_options",
+    "plan_out_option",
     "registry_of_a_option",
     "registry_option",
     "require_signature_option",
@@ -45,33 +49,51 @@ __all__ = [
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 """Settings of every command."""
 
-NOTHING_LEFT_BEHIND = "the target is as it was before; the same command begins anew"
+NOTHING_LEFT_BEHIND = "the target is unchanged; run the same command to start over"
 """What an interrupted import or copy says: it is one transaction."""
 
-GOES_ON = "what the server took stays; the same command goes on where it was"
+GOES_ON = "what the server received stays; run the same command to continue"
 """The same into a server, which takes no transaction."""
 
-ROUNDS_STAY = "what rounds before did stays; the same command goes on"
+ROUNDS_STAY = "what earlier rounds did stays; run the same command to continue"
 """The same of `--watch`."""
 
 AnyCommand = TypeVar("AnyCommand", bound="Callable[..., int]")
 
 _TRACKING_URI = "MLFLOW_TRACKING_URI"
 _MOST_WORKERS = 64
+_NARROWEST = 40
+_EXPLAIN = "mlporter.explain"
+_EPOCH = "mlporter.epoch"
+
+
+plan_out_option = click.option(
+    "--plan-out",
+    metavar="FILE",
+    help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
+)
 
 
 def output_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options that every command takes; the command gets the `Session` first."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")
-    @click.option("-v", "--verbose", count=True, help="Log to stderr; -vv logs more.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+    @click.option(
+        "-v", "--verbose", count=True, help="Show everything, and log to stderr; -vv logs more."
+    )
+    @click.option(
+        "--width",
+        type=click.IntRange(min=_NARROWEST),
+        metavar="COLUMNS",
+        help="Width of lines.  [default: the terminal's, 120 at most]",
+    )
     @click.option(
         "--log-file",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Append a detailed log to this file.",
     )
-    @click.option("--no-progress", is_flag=True, help="Draw no progress bars.")
+    @click.option("--no-progress", is_flag=True, help="Show no progress bars.")
     @click.pass_obj
     @functools.wraps(command)
     def configured(
@@ -83,19 +105,49 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
         verbose: int,
         log_file: Path | None,
         no_progress: bool,
+        width: int | None,
         **options: object,
     ) -> int:
+        asked = click.get_current_context().meta
         settings = Settings(
             as_json=as_json,
             quiet=quiet,
             verbose=verbose,
             log_file=log_file,
             progress=not no_progress,
+            width=width,
+            explain=asked.get(_EXPLAIN, False),
+            epoch=asked.get(_EPOCH, False),
         )
         session.configure(settings)
         return command(session, *args, **options)
 
     return configured
+
+
+def _noted(key: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """A callback that notes a flag for `output_options`: no verb asks for it."""
+
+    def note(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        context.meta[key] = value
+
+    return note
+
+
+explain_option = click.option(
+    "--explain",
+    is_flag=True,
+    expose_value=False,
+    callback=_noted(_EXPLAIN),
+    help="Explain what is left out or not compared.",
+)
+epoch_option = click.option(
+    "--epoch",
+    is_flag=True,
+    expose_value=False,
+    callback=_noted(_EPOCH),
+    help="Show times as the numbers that MLflow stores, not as dates.",
+)
 
 
 def said_when_interrupted(target: str) -> str:
@@ -119,7 +171,7 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
         if len(values) == 2:  # noqa: PLR2004 -- both were given
             return values[0], values[1]
         if len(values) != 1:
-            raise click.UsageError(f"SOURCE and {second} are needed, nothing else.")
+            raise click.UsageError(f"Give SOURCE and {second}, and nothing else.")
         # Loaded when needed: `--help` does without.
         from mlporter.stores.addresses.locating import tracking_uri  # noqa: PLC0415
 
@@ -164,7 +216,7 @@ def artifacts_option(command: AnyCommand) -> AnyCommand:
         type=click.Choice(["copy", "reference", "none"]),
         default="copy",
         show_default=True,
-        help="Copy the files; or keep their URIs and copy nothing; or leave them out.",
+        help="Copy the files, keep only their URIs, or leave them out.",
     )(command)
 
 
@@ -182,7 +234,7 @@ def strict_artifacts_option(command: AnyCommand) -> AnyCommand:
     return click.option(
         "--strict-artifacts",
         is_flag=True,
-        help="Refuse to begin if files are missing or unreadable, and name them.",
+        help="Refuse to start if files are missing or unreadable, and name them.",
     )(command)
 
 
@@ -191,10 +243,13 @@ def include_secrets_option(command: AnyCommand) -> AnyCommand:
     return click.option(
         "--include-secrets",
         is_flag=True,
-        help="Carry secrets too, encrypted as they are, instead of listing them.",
+        help="Copy secrets too, encrypted as they are, instead of leaving them out.",
     )(command)
 
 
+html_option = click.option(
+    "--html", metavar="FILE", help="Write a report to this file, to open in a browser."
+)
 auth_option = click.option(
     "--auth",
     metavar="DATABASE",
@@ -250,7 +305,10 @@ def allow_root_option(command: AnyCommand) -> AnyCommand:
         "--allow-root",
         multiple=True,
         metavar="DIR",
-        help="Read files below DIR too, though it is no artifact root of the source. Repeatable.",
+        help=(
+            "Also read files below DIR, though it is not an artifact root of the source. "
+            "Repeatable."
+        ),
     )(command)
 
 
@@ -261,7 +319,7 @@ def workers_option(command: AnyCommand) -> AnyCommand:
         type=click.IntRange(1, _MOST_WORKERS),
         default=4,
         show_default=True,
-        help="How many files, or requests to a server, to have at a time.",
+        help="How many files, or requests to a server, at a time.",
     )(command)
 
 
@@ -273,7 +331,7 @@ def retry_time_option(command: AnyCommand) -> AnyCommand:
         default=120,
         show_default=True,
         metavar="SECONDS",
-        help="For how long to try again what fails at a tracking server.",
+        help="For how long to retry what fails at a tracking server.",
     )(command)
 
 

@@ -1,49 +1,53 @@
-"""Where results go: as text for people, or as one JSON object. Commands never print."""
+"""Where results go: as text for people (`json_output` is for programs). Commands never print."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
-from rich.console import Console
 from rich.text import Text
 
+from mlporter.cli.json_output import to_json
+from mlporter.cli.render.details import render_experiment, render_run
 from mlporter.cli.render.difference import render_diff, render_diff_verdict
 from mlporter.cli.render.inventory import render_checks, render_inventory
-from mlporter.cli.render.layout import print_block
+from mlporter.cli.render.layout import BRIEF, View, wrapped
+from mlporter.cli.render.left_out import render_left_out
 from mlporter.cli.render.manifests import render_manifest_head
 from mlporter.cli.render.plan import render_plan, render_refusal
-from mlporter.cli.render.promotion import render_promotion
+from mlporter.cli.render.plan_file import markdown_plan, render_plan_file
+from mlporter.cli.render.promotion import render_history, render_promotion
+from mlporter.cli.render.snapshots import render_backup, render_forgotten
 from mlporter.cli.render.text import visible
-from mlporter.cli.render.transfer import render_left_out, render_transfer
+from mlporter.cli.render.transfer import render_transfer
 from mlporter.cli.render.verification import render_verdict, render_verification
+from mlporter.cli.terminal.consoles import WIDEST, print_now, room_for_rows
 from mlporter.cli.terminal.failures import as_failure
-from mlporter.cli.terminal.streams import last_words
-from mlporter.redaction import hide_passwords
+from mlporter.cli.terminal.streams import last_words, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from mlporter.cli.render.rows import Rows
     from mlporter.cli.terminal.failures import Failure
     from mlporter.compare.report import DiffReport
+    from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
+    from mlporter.verbs.moving.backup import BackupResult
+    from mlporter.verbs.moving.forget import ForgetResult
     from mlporter.verbs.moving.promote import PromotionResult
     from mlporter.verbs.moving.run import ManifestResult
     from mlporter.verbs.reading.doctor import DoctorReport
+    from mlporter.verbs.reading.history import History
     from mlporter.verbs.reading.inspect import Inventory
+    from mlporter.verbs.reading.inspect_one import ExperimentDetails, RunDetails
     from mlporter.verbs.reading.verify import VerifyResult
 
-__all__ = ["ConsoleOutput", "JsonOutput", "Output", "RowFormat", "error_console", "result_console"]
+__all__ = ["ConsoleOutput", "Output", "RowFormat"]
 
 RowFormat = Literal["table", "csv", "json"]
-
-_NO_END_OF_ROOM = 1 << 12
-"""Columns of what is not a terminal: a pipe or a file cuts nothing off."""
 
 
 class Output(Protocol):
@@ -60,6 +64,18 @@ class Output(Protocol):
     def transferred(self, result: Result) -> None:
         """An export, import, copy or unpack ended."""
 
+    def promoted(self, result: PromotionResult) -> None:
+        """A promotion ended."""
+
+    def planned(self, plan: PlanFile, how: str) -> None:
+        """A plan file, for people: as a ``table``, ``json`` or ``markdown``."""
+
+    def backed_up(self, result: BackupResult) -> None:
+        """A backup ended."""
+
+    def forgot(self, result: ForgetResult) -> None:
+        """Snapshots were forgotten."""
+
     def compared(self, report: DiffReport) -> None:
         """Two places were compared."""
 
@@ -68,6 +84,12 @@ class Output(Protocol):
 
     def counted(self, inventory: Inventory) -> None:
         """What a place holds."""
+
+    def experiment(self, found: ExperimentDetails) -> None:
+        """What an experiment holds."""
+
+    def one_run(self, found: RunDetails) -> None:
+        """What a run holds."""
 
     def listed(self, rows: Rows, how: RowFormat) -> None:
         """Rows of a table."""
@@ -92,6 +114,9 @@ class Output(Protocol):
     def round_done(self, data: dict[str, Any], line: str) -> None:
         """How a round of `--watch` ended: a line, for programs and for people."""
 
+    def promotions(self, found: History) -> None:
+        """The promotions of a model."""
+
     def ran(self, one: ManifestResult, *, several: bool) -> None:
         """A manifest was carried out, maybe one of several."""
 
@@ -105,14 +130,18 @@ class ConsoleOutput:
     Args:
         results: For products.
         messages: For the rest.
-        quiet: Say nothing but what went wrong, and verdicts; products that are asked for as such
-            (`inspect`, `show`, `doctor`) stay whole.
+        quiet: Say nothing but what went wrong; products that are asked for as such (`inspect`,
+            `show`, `history`) stay whole.
+        view: How much people want to see.
     """
 
-    def __init__(self, results: Console, messages: Console, *, quiet: bool = False) -> None:
+    def __init__(
+        self, results: Console, messages: Console, *, quiet: bool = False, view: View = BRIEF
+    ) -> None:
         self._results = results
         self._messages = messages
         self._quiet = quiet
+        self._view = view
 
     @property
     def stream(self) -> TextIO:
@@ -127,26 +156,63 @@ class ConsoleOutput:
     def transferred(self, result: Result) -> None:
         """The final table; of a dry run the plan, which is what was asked for."""
         if result.dry_run:
-            blocks = render_refusal(result) if self._quiet else render_plan(result)
+            how = render_refusal if self._quiet else render_plan
+            blocks = how(result, self._view)
             self._print(self._results, blocks)
             return
-        blocks = render_left_out(result) if self._quiet else render_transfer(result)
+        how = render_left_out if self._quiet else render_transfer
+        blocks = how(result, self._view)
         if not self._quiet or result.exit_code:
             self._print(self._messages, blocks)
 
+    def planned(self, plan: PlanFile, how: str) -> None:
+        """Summaries, and what becomes of each thing."""
+        if how == "json":
+            write_bytes([to_json(plan.as_dict())])
+        elif how == "markdown":
+            write_bytes([markdown_plan(plan).encode("utf-8", "backslashreplace")])
+        else:
+            self._print(self._results, render_plan_file(plan))
+
+    def backed_up(self, result: BackupResult) -> None:
+        """The snapshot; of a dry run the plan, as for any transfer."""
+        if result.snapshot is None:
+            self.transferred(result.result)
+            return
+        blocks = render_left_out(result.result) if self._quiet else render_backup(result)
+        self._print(self._messages, blocks)
+
+    def forgot(self, result: ForgetResult) -> None:
+        """Which snapshots stay and which are gone."""
+        self._print(self._results, render_forgotten(result))
+
     def compared(self, report: DiffReport) -> None:
         """Differences, counts and the verdict."""
-        blocks = [render_diff_verdict(report)] if self._quiet else render_diff(report)
+        if self._quiet and report.identical:
+            return
+        is_terse = self._quiet
+        blocks = [render_diff_verdict(report)] if is_terse else render_diff(report, self._view)
         self._print(self._results, blocks)
 
     def verified(self, result: VerifyResult) -> None:
         """Findings and the verdict."""
-        blocks = [render_verdict(result)] if self._quiet else render_verification(result)
+        if self._quiet and not result.exit_code:
+            return
+        is_terse = self._quiet
+        blocks = [render_verdict(result)] if is_terse else render_verification(result, self._view)
         self._print(self._results, blocks)
 
     def counted(self, inventory: Inventory) -> None:
         """Experiments, models, and rows of each table."""
-        self._print(self._results, render_inventory(inventory))
+        self._print(self._results, render_inventory(inventory, self._view))
+
+    def experiment(self, found: ExperimentDetails) -> None:
+        """What it is, its tags and runs."""
+        self._print(self._results, render_experiment(found, self._view))
+
+    def one_run(self, found: RunDetails) -> None:
+        """Parameters, metrics, tags, files."""
+        self._print(self._results, render_run(found, self._view))
 
     def listed(self, rows: Rows, how: RowFormat) -> None:
         """Rows, as a table, CSV, or a JSON array."""
@@ -160,19 +226,19 @@ class ConsoleOutput:
         if rows.note and not self._quiet:
             self._print(self._messages, [Text(f"note: {rows.note}")])
         if how == "table":
-            width = self._results.width if self._results.width < _NO_END_OF_ROOM else None
-            self._print(self._results, render_rows(rows, width))
+            room = room_for_rows(self._results)
+            self._print(self._results, render_rows(rows, room, self._view), widest=None)
         else:
-            _write_bytes(csv_lines(rows) if how == "csv" else json_array(rows))
+            write_bytes(csv_lines(rows) if how == "csv" else json_array(rows))
 
     def checked(self, report: DoctorReport) -> None:
-        """A line for each check."""
-        self._print(self._results, render_checks(report))
+        """A line for each check; if quiet, for those that failed."""
+        self._print(self._results, render_checks(report, failed=self._quiet))
 
     def narrated(self, blocks: Iterable[RenderableType]) -> None:
         """The text, unless quiet."""
         if not self._quiet:
-            _print_now(self._results, blocks)
+            print_now(self._results, blocks)
 
     def told(
         self,
@@ -191,13 +257,21 @@ class ConsoleOutput:
         """The text."""
         self._print(self._messages, when_quiet if self._quiet else blocks)
 
-    def round_done(self, data: dict[str, Any], line: str) -> None:  # noqa: ARG002 -- as above
-        """The line."""
+    def round_done(self, data: dict[str, Any], line: str) -> None:
+        """The line; if quiet, that of a round in which something went wrong."""
+        if self._quiet and not data.get("exit_code"):
+            return
         self._print(self._results, [Text(visible(line))])
 
     def promoted(self, result: PromotionResult) -> None:
-        """Gates, what moved, and the way back."""
-        self._print(self._results, render_promotion(result))
+        """Gates, what moved, and the way back; nothing if quiet and all went well."""
+        if self._quiet and not result.exit_code and not result.dry_run:
+            return
+        self._print(self._results, render_promotion(result, self._view))
+
+    def promotions(self, found: History) -> None:
+        """A block for each."""
+        self._print(self._results, render_history(found, self._view))
 
     def ran(self, one: ManifestResult, *, several: bool) -> None:
         """As its verb would say it, below the name of the manifest."""
@@ -210,11 +284,19 @@ class ConsoleOutput:
 
     def failed(self, failure: Failure) -> None:
         """What is wrong with what, why, and what to do next."""
-        self._print(self._messages, _failure_lines(failure))
+        lines: Iterable[RenderableType] = _failure_lines(failure, self._view)
+        if self._messages.is_terminal or self._view.width:
+            lines = (
+                wrapped(line, hang=4 if line.plain.startswith("  -") else 6)
+                for line in _failure_lines(failure, self._view)
+            )
+        self._print(self._messages, lines)
 
-    def _print(self, console: Console, blocks: Iterable[RenderableType]) -> None:
+    def _print(
+        self, console: Console, blocks: Iterable[RenderableType], widest: int | None = WIDEST
+    ) -> None:
         with last_words():
-            _print_now(console, blocks)
+            print_now(console, blocks, self._view.width or widest)
 
 
 _SAYS: dict[str, Callable[[ConsoleOutput, Any], None]] = {
@@ -225,131 +307,24 @@ _SAYS: dict[str, Callable[[ConsoleOutput, Any], None]] = {
     "promote": ConsoleOutput.promoted,
     "diff": ConsoleOutput.compared,
     "verify": ConsoleOutput.verified,
+    "backup": ConsoleOutput.backed_up,
+    "forget": ConsoleOutput.forgot,
 }
 """How the result of each kind of manifest is said."""
 
 
-class JsonOutput:
-    """One JSON object on stdout, errors included."""
-
-    @property
-    def stream(self) -> TextIO:
-        """Stderr, as stdout is for the object."""
-        return sys.stderr
-
-    @property
-    def terse(self) -> bool:
-        """Programs don't read along."""
-        return True
-
-    def transferred(self, result: Result) -> None:
-        """`Result.as_dict`."""
-        self._object(result.as_dict())
-
-    def compared(self, report: DiffReport) -> None:
-        """`DiffReport.as_dict`."""
-        self._object({**report.as_dict(), "exit_code": int(report.exit_code)})
-
-    def verified(self, result: VerifyResult) -> None:
-        """`VerifyResult.as_dict`."""
-        self._object({**result.as_dict(), "exit_code": int(result.exit_code)})
-
-    def counted(self, inventory: Inventory) -> None:
-        """`Inventory.as_dict`."""
-        self._object(inventory.as_dict())
-
-    def listed(self, rows: Rows, how: RowFormat) -> None:  # noqa: ARG002
-        """An object with the rows as an array; the format asked for beside is moot."""
-        from mlporter.cli.render.rows import json_object  # noqa: PLC0415 -- it needs pyarrow
-
-        _write_bytes(json_object(rows))
-
-    def checked(self, report: DoctorReport) -> None:
-        """`DoctorReport.as_dict`."""
-        self._object({**report.as_dict(), "exit_code": int(report.exit_code)})
-
-    def narrated(self, blocks: Iterable[RenderableType]) -> None:
-        """Nothing: programs don't read along."""
-
-    def told(
-        self,
-        data: dict[str, Any],
-        blocks: Iterable[RenderableType],  # noqa: ARG002 -- it is for people
-    ) -> None:
-        """The object."""
-        self._object(data)
-
-    def finished(
-        self,
-        data: dict[str, Any],
-        blocks: Iterable[RenderableType],  # noqa: ARG002 -- it is for people
-        when_quiet: Iterable[RenderableType],  # noqa: ARG002
-    ) -> None:
-        """The object."""
-        self._object(data)
-
-    def round_done(self, data: dict[str, Any], line: str) -> None:
-        """The object in a line, so that programs can read on while it goes on."""
-        _write_bytes([to_json({"round": line, **data}, indent=None)])
-
-    def ran(self, one: ManifestResult, *, several: bool) -> None:
-        """Nothing: all of them are in the object at the end."""
-
-    def failed(self, failure: Failure) -> None:
-        """`Failure.as_dict`: all that is wrong, under the key ``error``."""
-        self._object(failure.as_dict())
-
-    def _object(self, data: dict[str, Any]) -> None:
-        _write_bytes([to_json(data)])
+_REASONS = 8
+"""How many of the reasons of a failure are shown."""
 
 
-def to_json(data: dict[str, Any], indent: int | None = 2) -> bytes:
-    """A JSON object for people and programs: indented, UTF-8, passwords in URLs hidden."""
-    text = json.dumps(_without_passwords(data), ensure_ascii=False, allow_nan=False, indent=indent)
-    # File names that are not UTF-8 reach us as lone surrogates; JSON has an escape for these.
-    return text.encode("utf-8", "backslashreplace") + b"\n"
-
-
-def _without_passwords(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
-    if isinstance(value, str):
-        return hide_passwords(value)
-    if isinstance(value, dict):
-        return {key: _without_passwords(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_passwords(item) for item in value]
-    return value
-
-
-def _failure_lines(failure: Failure) -> Iterator[RenderableType]:
+def _failure_lines(failure: Failure, view: View) -> Iterator[Text]:
     subject = f"{visible(failure.subject)}: " if failure.subject else ""
     message = "\n".join(visible(line) for line in failure.message.split("\n"))
     yield Text.assemble("mlporter: ", ("error: ", "bold red"), subject, message)
-    for reason in failure.reasons:
+    reasons = failure.reasons[: view.named(_REASONS)]
+    for reason in reasons:
         yield Text(f"  - {visible(reason)}")
+    if len(failure.reasons) > len(reasons):
+        yield Text(f"  …and {len(failure.reasons) - len(reasons):,} more (-v)")
     if failure.hint:
         yield Text.assemble(("hint: ", "bold"), visible(failure.hint))
-
-
-def _print_now(console: Console, blocks: Iterable[RenderableType]) -> None:
-    for block in blocks:
-        print_block(console, block)
-    console.file.flush()
-
-
-def _write_bytes(chunks: Iterable[bytes]) -> None:
-    with last_words():
-        sys.stdout.flush()
-        for chunk in chunks:
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-
-
-def result_console() -> Console:
-    """A console on stdout, as wide as its terminal."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _NO_END_OF_ROOM
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
-
-
-def error_console() -> Console:
-    """A console on stderr, as wide as its terminal."""
-    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)

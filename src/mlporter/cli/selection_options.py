@@ -17,6 +17,7 @@ from mlporter.cli.options import (
     has_both_sides,
     include_secrets_option,
     map_uri_option,
+    plan_out_option,
     registry_option,
     retry_time_option,
     strict_artifacts_option,
@@ -24,6 +25,7 @@ from mlporter.cli.options import (
     target_env_option,
     workers_option,
 )
+from mlporter.wording import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +86,7 @@ def include_table_option(command: AnyCommand) -> AnyCommand:
         "include_tables",
         multiple=True,
         metavar="NAME",
-        help="Take a table of another program in the same database, too. Repeatable.",
+        help="Include a table of another program in the same database. Repeatable.",
     )(command)
 
 
@@ -93,7 +95,7 @@ def orphans_option(command: AnyCommand) -> AnyCommand:
     return click.option(
         "--orphans",
         is_flag=True,
-        help="Carry local files too that no row points to; `mlporter inspect` lists them.",
+        help="Copy local files that no row points to, too; `mlporter inspect` lists them.",
     )(command)
 
 
@@ -123,7 +125,7 @@ _SELECTION: dict[str, dict[str, Any]] = {
     "experiment": {
         "multiple": True,
         "metavar": "NAME",
-        "help": "Experiments of this name or glob, and all that is in them. Repeatable.",
+        "help": "Experiments of this name or glob, and all they hold. Repeatable.",
     },
     "run": {"multiple": True, "metavar": "ID", "help": "The run of this id. Repeatable."},
     "model": {
@@ -134,10 +136,12 @@ _SELECTION: dict[str, dict[str, Any]] = {
     "version": {
         "multiple": True,
         "metavar": "VERSION",
-        "help": "Of the models only: a number, latest, @alias or a stage. Repeatable.",
+        "help": (
+            "Only these versions of the models: a number, latest, @alias or a stage. Repeatable."
+        ),
     },
-    "since": {"metavar": "TIME", "help": "Runs that started at this date or time, or later."},
-    "until": {"metavar": "TIME", "help": "Runs that started at this date or time, or earlier."},
+    "since": {"metavar": "TIME", "help": "Runs that started at this date or time or later."},
+    "until": {"metavar": "TIME", "help": "Runs that started at this date or time or earlier."},
     "filter": {"metavar": "TEXT", "help": "Runs that MLflow's search finds by this filter."},
     "workspace": {
         "multiple": True,
@@ -150,12 +154,9 @@ _SELECTION: dict[str, dict[str, Any]] = {
         "callback": _kinds,
         "help": "Nothing of other kinds, such as experiments,runs,models.",
     },
-    "no-parents": {"is_flag": True, "help": "Leave parent runs outside, and name them."},
+    "no-parents": {"is_flag": True, "help": "Leave out parent runs, and name them."},
 }
 """What each option of a selection is made of; the words are those of `mlporter.Selection`."""
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def seconds(
@@ -164,15 +165,10 @@ def seconds(
     """Seconds, from a number with a unit: ``30s``, ``5m``, ``1h``."""
     if value is None:
         return None
-    text = value.strip().lower()
-    unit = _UNITS.get(text[-1:])
     try:
-        seconds = float(text[:-1] if unit else text) * (unit or 1)
+        return seconds_of(value)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise click.BadParameter(f"{value!r} is no time such as 30s, 5m or 1h")
-    return seconds
+        raise click.BadParameter(f"{value!r} is no time such as 30s, 5m or 1h") from None
 
 
 def watch_option(command: AnyCommand) -> AnyCommand:
@@ -181,7 +177,7 @@ def watch_option(command: AnyCommand) -> AnyCommand:
         "--watch",
         metavar="INTERVAL",
         callback=seconds,
-        help="Do it again every INTERVAL (30s, 5m, 1h) until stopped, with a line a round.",
+        help="Repeat every INTERVAL (30s, 5m, 1h) until stopped; one line per round.",
     )(command)
 
 
@@ -194,23 +190,17 @@ def merge_options(command: AnyCommand) -> AnyCommand:
 
 _PLAN = (
     click.option(
-        "-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing."
+        "-n", "--dry-run", is_flag=True, help="Show what would be done, and write nothing."
     ),
-    click.option(
-        "--plan-out",
-        metavar="FILE",
-        help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
-    ),
+    plan_out_option,
 )
 
 _MEMORY = (
-    click.option(
-        "--force", is_flag=True, help="Let the source win, whoever changed what at the target."
-    ),
+    click.option("--force", is_flag=True, help="Let the source win, whoever changed the target."),
     click.option(
         "--state",
         metavar="DIR",
-        help="Remember what was sent in DIR, not in the user's folder; or an earlier bundle: what "
+        help="Remember in DIR, not in the user's folder, what was sent; or an earlier bundle: what "
         "is in it counts as sent.",
     ),
     click.option(
@@ -223,7 +213,7 @@ _MEMORY = (
 _OLDER_TARGET = click.option(
     "--drop-unknown",
     is_flag=True,
-    help="Leave out, and name, what the target's older MLflow has no table or column for.",
+    help="Leave out, and name, what the target's older MLflow cannot hold.",
 )
 
 _NAMES = (
@@ -232,16 +222,16 @@ _NAMES = (
         multiple=True,
         metavar="OLD=NEW",
         callback=has_both_sides("OLD=NEW"),
-        help="Carry experiments and models of this name under a new one. Repeatable.",
+        help="Give experiments and models of this name a new one. Repeatable.",
     ),
     click.option(
         "--rename-prefix",
         default="",
         metavar="TEXT",
-        help="Put TEXT before the names of experiments, as /Shared/ on Databricks.",
+        help="Put TEXT before the names of experiments, such as /Shared/ on Databricks.",
     ),
     click.option(
-        "--to-workspace", metavar="NAME", help="The workspace in the target that all goes to."
+        "--to-workspace", metavar="NAME", help="The workspace in the target to copy into."
     ),
 )
 
@@ -256,24 +246,26 @@ _SYNC = (
         "--max-delete",
         type=click.IntRange(min=0),
         metavar="N",
-        help="Refuse to delete more than N of a kind; without it, than 10 and than 20% of it.",
+        help="Refuse to delete more than N of a kind.  [default: 10, or 20% if that is more]",
     ),
     click.option(
         "--ours",
         "prefer",
         flag_value="ours",
-        help="Let the source win where the target was edited, or nobody knows who changed it.",
+        help=(
+            "Let the source win where the target was edited, or it is not known which side changed."
+        ),
     ),
     click.option(
         "--theirs",
         "prefer",
         flag_value="theirs",
-        help="Keep the target's where both sides changed, and call it no conflict.",
+        help="Keep the target's where both sides changed, instead of a conflict.",
     ),
     click.option(
         "--full",
         is_flag=True,
-        help="Read everything, and not only what seems to have changed.",
+        help="Read everything, not only what seems to have changed.",
     ),
     *_MEMORY,
     _OLDER_TARGET,
@@ -295,14 +287,16 @@ _MERGE = (
         type=click.Choice(["fail", "skip", "rename", "update"]),
         default="fail",
         show_default=True,
-        help="What the target has another one of: refuse all; or leave it out; or carry it under "
-        "another name or id; or change it, where the target still has what was last sent.",
+        help=(
+            "What is there and differs: refuse everything; leave it out; copy it under a new "
+            "name or id; or update what is unchanged there since it was sent."
+        ),
     ),
     *_MEMORY,
     click.option(
         "--undelete",
         is_flag=True,
-        help="Restore what the target has only marked as deleted, and the source has not.",
+        help="Restore what is marked as deleted in the target, but not in the source.",
     ),
     _OLDER_TARGET,
     *_NAMES,

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.output import ConsoleOutput, JsonOutput, error_console, result_console
+from mlporter.cli.json_output import JsonOutput
+from mlporter.cli.output import ConsoleOutput
+from mlporter.cli.render.layout import View
+from mlporter.cli.terminal.consoles import error_console, result_console
 from mlporter.cli.terminal.failures import as_failure, short_traceback, write_crash_report
 from mlporter.cli.terminal.logs import logging_to
 from mlporter.cli.terminal.progress import TerminalProgress
@@ -46,6 +49,15 @@ class Settings:
     verbose: int = 0
     log_file: Path | None = None
     progress: bool = True
+    width: int | None = None
+    explain: bool = False
+    epoch: bool = False
+
+    @property
+    def view(self) -> View:
+        """How much people want to see."""
+        is_full = self.verbose > 0
+        return View(is_full, self.explain or is_full, self.epoch, self.width)
 
 
 class Session:
@@ -83,6 +95,7 @@ class Session:
             UsageError: the log file cannot be written.
         """
         self._settings = settings
+        self._stderr = error_console(settings.width)
         self.output = JsonOutput() if settings.as_json else self._console_output()
         logs = logging_to(
             self._stderr, settings.log_file, verbose=settings.verbose, quiet=settings.quiet
@@ -125,7 +138,13 @@ class Session:
         return replace(failure, hint=failure.hint or f"please report it with {where}")
 
     def _console_output(self) -> ConsoleOutput:
-        return ConsoleOutput(result_console(), self._stderr, quiet=self._settings.quiet)
+        settings = self._settings
+        return ConsoleOutput(
+            result_console(settings.width),
+            self._stderr,
+            quiet=settings.quiet,
+            view=settings.view,
+        )
 
 
 _POOL = "ARROW_DEFAULT_MEMORY_POOL"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from mlporter.cli.render.text import human_seconds, plural
+from mlporter.cli.terminal.streams import pause
 from mlporter.errors import ExitCode, MlporterError, StateInUseError, UnreachableError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def watching(
         once: One round.
         interval: Seconds from the end of a round to the next.
         said: What is done, for people.
-        sleep: Waits; None for `time.sleep`.
+        sleep: Waits; None for `streams.pause`.
 
     Returns:
         The exit code of what cannot go on, such as a refusal.
@@ -58,7 +58,7 @@ def watching(
             _tell(session, said, line_of(result), result.as_dict())
             if result.exit_code is ExitCode.REFUSED:
                 return result.exit_code
-        (sleep or time.sleep)(pause_after(failed, interval))
+        (sleep or pause)(pause_after(failed, interval))
 
 
 def _tell(session: Session, said: str, line: str, data: dict[str, Any]) -> None:

@@ -98,6 +98,7 @@ class _Comparison:
         self._not_given = [0, 0]
         self._unproven: set[tuple[str, str, str]] = set()
         self._ignored: list[str] = []
+        self._briefly: dict[str, int] = {}
 
     def run(self) -> DiffReport:
         """Compare everything in scope."""
@@ -106,6 +107,7 @@ class _Comparison:
             (left.description, left.tables), (right.description, right.tables), self._options
         )
         self._ignored.extend(scope.ignored)
+        self._briefly.update(scope.briefly)
         tables = {pair.table.name: self._compare_table(pair) for pair in scope.pairs}
         self._note_unread(tables)
         if self._options.tables is None:
@@ -122,6 +124,7 @@ class _Comparison:
             differences=self._differences,
             truncated=different - len(self._differences),
             ignored=self._ignored,
+            not_compared=self._briefly,
             left_out_left=self._left_out[0],
             left_out_right=self._left_out[1],
             left_out_truncated=self._left_out_truncated,
@@ -189,8 +192,10 @@ class _Comparison:
         for side, surplus in (("A", left), ("B", right)):
             empty = [f"{table}.{name}" for name, rows in surplus.items() if not rows]
             if empty:
-                sentence = f"Columns that only {side} has, with nothing in them: "
+                sentence = f"Columns that only {side} has, all empty: "
                 self._ignored.append(f"{sentence}{', '.join(empty)}.")
+                brief = f"empty columns that only {side} has"
+                self._briefly[brief] = self._briefly.get(brief, 0) + len(empty)
 
     def _compare_fields(self, tables: dict[str, TableCounts]) -> None:
         """Fields of a newer MLflow, where both sides can have them: tables do not show them."""

@@ -103,6 +103,7 @@ class DiffReport:
         differences: The first ones, by table and key.
         truncated: How many more there are.
         ignored: Sentences on what was not compared, and why.
+        not_compared: The same in brief: what, and how many (0 where there is nothing to count).
         left_out_left: What A itself did not give, by rule or for want of it: the first ones.
         left_out_right: The same of B.
         left_out_truncated: How many more there are, of both.
@@ -119,6 +120,13 @@ class DiffReport:
     left_out_right: list[LeftOut] = field(default_factory=list)
     left_out_truncated: int = 0
     not_given: tuple[int, int] = (0, 0)
+    not_compared: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows_and_files(self) -> tuple[int, int]:
+        """How many rows were compared and the same, and how many files."""
+        files = self.tables.get("artifacts", TableCounts()).same
+        return sum(counts.same for counts in self.tables.values()) - files, files
 
     @property
     def identical(self) -> bool:
@@ -136,8 +144,9 @@ class DiffReport:
         Fields: ``identical``; ``left`` and ``right`` (address, kind, revision, consistency,
         artifacts, bundle_id, selection); ``tables`` (name to same, only_left, only_right, differs,
         unreadable); ``differences`` (table, sigil, key, columns, detail); ``truncated``;
-        ``ignored``; ``left_out`` (``left``, ``right``: kind, id, path, reason, detail, expected;
-        ``truncated``, ``not_given``: how many of each side were not expected).
+        ``ignored``; ``not_compared`` (what to how many); ``left_out`` (``left``, ``right``: kind,
+        id, path, reason, detail, expected; ``truncated``, ``not_given``: how many of each side were
+        not expected).
         Bytes are hex; NaN and infinities are strings; times are ISO 8601.
         """
         return {
@@ -148,6 +157,7 @@ class DiffReport:
             "differences": [difference.as_dict() for difference in self.differences],
             "truncated": self.truncated,
             "ignored": list(self.ignored),
+            "not_compared": dict(self.not_compared),
             "left_out": {
                 "left": [asdict(entry) for entry in self.left_out_left],
                 "right": [asdict(entry) for entry in self.left_out_right],

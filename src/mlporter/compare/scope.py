@@ -30,22 +30,40 @@ ANCHORED = frozenset({"model_versions"})
 """Tables whose places are compared by whose files they are: a version is what it points at."""
 
 _KIND_REASONS = {
-    Kind.TRANSIENT: "true of one server at one moment",
+    Kind.TRANSIENT: "about one server at one moment",
     Kind.SECRET: "secret",
     Kind.DERIVED: "computed by MLflow from other tables",
     Kind.OWN: "about a bundle, not about the registry",
 }
 
 
-_PLACES = "Places, where files are rather than what they are"
-_OWNERS = "By whose files they are, and not as text"
+_PLACES = "Locations of files, rather than the files"
+_OWNERS = "By whose files they are, not as text"
 
-_ALIKE = "Nothing and an empty text or list, 1 and 1.0, which are the same in MLflow's REST API"
+_ALIKE = "NULL and an empty text or list, 1 and 1.0, which are the same in MLflow's REST API"
 _HIDDEN = "What MLflow's REST API does not show"
 
-_NO_USERS = "Users and permissions, which a server does not show and a file store has not"
+_NO_USERS = "Users and permissions, which a server does not show and a file store does not have"
 
-_UNSETTABLE = "What a server fills in itself in a copy"
+_UNSETTABLE = "What a server sets itself in a copy"
+
+_BRIEFLY = {
+    _HIDDEN: "fields that a server does not show",
+    _UNSETTABLE: "fields that a server sets itself",
+    _PLACES: "file locations",
+    _NO_USERS: "tables of users",
+    "Secrets": "secrets",
+    **{
+        f"Tables that are {reason}": brief
+        for reason, brief in (
+            (_KIND_REASONS[Kind.DERIVED], "internal tables"),
+            (_KIND_REASONS[Kind.TRANSIENT], "internal tables"),
+            (_KIND_REASONS[Kind.SECRET], "secrets"),
+        )
+    },
+}
+"""What is not compared, in brief. What is compared in another way, or is no part of a registry, is
+not in it."""
 
 _Ignored = dict[str, dict[str, None]]
 """Reasons, and what they hold for, both in the order they came up."""
@@ -59,11 +77,13 @@ class Scope:
         pairs: Tables to compare, in the catalogue's order.
         files: Whether files are compared.
         ignored: Sentences on what is not compared, and why.
+        briefly: The same in brief: what, and how many; 0 where there is nothing to count.
     """
 
     pairs: tuple[Pair, ...]
     files: bool
     ignored: tuple[str, ...]
+    briefly: dict[str, int]
 
 
 def decide_scope(
@@ -108,7 +128,21 @@ def decide_scope(
     if options.tables is not None:
         sentences.append(f"All but what was asked for: {', '.join(options.tables)}.")
     files = _why_no_files(left[0], right[0], options)
-    return Scope(tuple(pairs), not files, (*sentences, *([files] if files else [])))
+    sentences += [files] if files else []
+    return Scope(tuple(pairs), not files, tuple(sentences), _briefly(ignored, options, files))
+
+
+def _briefly(ignored: _Ignored, options: CompareOptions, no_files: str) -> dict[str, int]:
+    """What is not compared, and how many of each; 0 where there is nothing to count."""
+    found: dict[str, int] = {}
+    for reason, names in ignored.items():
+        if brief := _BRIEFLY.get(reason):
+            found[brief] = found.get(brief, 0) + len(names)
+    if options.tables is not None:
+        found["tables that were not asked for"] = 0
+    if no_files:
+        found["files"] = 0
+    return found
 
 
 def _kinds(*tables: Table | None) -> set[Kind]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.types import Kind
 from mlporter.compare.report import ONLY_RIGHT
 from mlporter.compare.streams import Merge
 
@@ -75,9 +74,8 @@ def same_rows(  # noqa: PLR0913 -- two streams, and what a target does to values
 
 def without_secrets(table: Table, difference: Difference) -> Difference:
     """A difference as it may be shown: of secrets only that they differ."""
-    secret = {c.name for c in table.columns if c.secret or table.kind is Kind.SECRET}
     hidden = (HIDDEN, HIDDEN)
-    columns = {n: hidden if n in secret else both for n, both in difference.columns.items()}
+    columns = {n: hidden if n in table.secrets else both for n, both in difference.columns.items()}
     return replace(difference, columns=columns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from mlporter.execute.dangling import WithoutDangling
@@ -66,32 +67,38 @@ def _into_server(  # noqa: PLR0917 -- as above
     """Carry a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
     with needing_mlflow("a tracking server", str(place)):
+        from mlporter.execute.server.planning.same_answers import SameAnswers  # noqa: PLC0415
         from mlporter.execute.server.transfer import ServerTransfer  # noqa: PLC0415
 
     options.check_for_server()
-    seen = look_through(source, on_progress)
-    told = seen.others
-    if seen.dangling:
-        source = WithoutDangling(source, seen.dangling)
-        told += tuple(source.entries())
-    source = without_new_columns(source)
-    work = ServerTransfer(
-        source,
-        place,
-        options.policy,
-        options.workers,
-        options.retry_time,
-        options.uri_map,
-        on_progress,
-        copies=options.copies(source),
-        dry=options.dry_run,
-        memory=memory,
-        expected=options.expected,
-    )
-    try:
-        for item in told:
-            work.context.left_out.add(item)
-        work.run()
-        return work.result(verb, options.artifacts)
-    finally:
-        work.close()
+    with closing(SameAnswers(source, place, options, memory)) as answers:
+        if (known := answers.result(verb)) is not None:
+            return known
+        seen = look_through(source, on_progress)
+        told = seen.others
+        if seen.dangling:
+            source = WithoutDangling(source, seen.dangling)
+            told += tuple(source.entries())
+        work = ServerTransfer(
+            without_new_columns(source),
+            place,
+            options.policy,
+            options.workers,
+            options.retry_time,
+            options.uri_map,
+            on_progress,
+            copies=options.copies(source),
+            dry=options.dry_run,
+            memory=memory,
+            expected=options.expected,
+            answers=answers,
+        )
+        try:
+            for item in told:
+                work.context.left_out.add(item)
+            work.run()
+            result = work.result(verb, options.artifacts)
+            work.remember_answers(result)
+            return result
+        finally:
+            work.close()

@@ -1,19 +1,14 @@
-"""What was last sent between two places, opened for one transfer; and plan files."""
+"""What was last sent between two places, opened for one transfer."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from contextlib import ExitStack, contextmanager
-from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlporter.bundle.folder.state import State, state_of
-from mlporter.errors import RefusedError, StateInUseError, UnreachableError, UsageError
-from mlporter.plan.three_sides.actions import Action
+from mlporter.errors import StateInUseError, UnreachableError
 from mlporter.plan.three_sides.base import NoBase
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.stores.addresses.locating import locate
@@ -21,20 +16,13 @@ from mlporter.stores.opening import open_source
 from mlporter.stores.state import LastSent, folder_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator
 
-    from mlporter.execute.options import Expected, TransferOptions
-    from mlporter.plan.three_sides.actions import ActionBook
+    from mlporter.execute.options import TransferOptions
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["PLAN_FORMAT", "check_expected", "is_snapshot", "opened_memory", "read_plan"]
-__all__ += ["write_plan"]
-
-PLAN_FORMAT = "mlporter-plan"
-_VERSION = 1
-_SHOWN = 5
-"""How many actions are named that a plan file has, or has not."""
+__all__ = ["is_snapshot", "opened_memory"]
 
 
 @contextmanager
@@ -108,84 +96,3 @@ def _base(
             raise
         memory.notes.append(f"What was sent is not remembered: {error.message}.")
         return None
-
-
-# --- Plan files -----------------------------------------------------------------------------------
-
-
-def write_plan(path: str, header: Mapping[str, Any], book: ActionBook) -> None:
-    """Write a plan file: a line that says what is planned, and a line for each action.
-
-    Raises:
-        UnreachableError: it cannot be written.
-    """
-    head = {"format": PLAN_FORMAT, "format_version": _VERSION, **header, "digest": book.digest}
-    try:
-        with Path(path).open("wb") as file:
-            file.write(json.dumps(head, ensure_ascii=False).encode() + b"\n")
-            file.writelines(book.lines())
-    except OSError as error:
-        raise UnreachableError(f"cannot write: {error.strerror or error}", subject=path) from error
-
-
-def read_plan(path: str) -> dict[str, Any]:
-    """What is planned in a plan file.
-
-    Raises:
-        UsageError: it is no plan file.
-        RefusedError: of a version that this release does not read.
-        UnreachableError: it cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            line = file.readline(1 << 20)
-    except OSError as error:
-        raise UnreachableError(f"cannot read: {error.strerror or error}", subject=path) from error
-    try:
-        head = json.loads(line)
-    except ValueError:
-        head = None
-    if not isinstance(head, dict) or head.get("format") != PLAN_FORMAT:
-        raise UsageError("is no plan", subject=path, hint="--plan-out of copy or sync writes one")
-    if head.get("format_version") != _VERSION:
-        raise RefusedError(
-            f"is a plan of format version {head.get('format_version')}",
-            subject=path,
-            hint="make it anew with this release",
-        )
-    return head
-
-
-def check_expected(expected: Expected | None, book: ActionBook) -> None:
-    """Refuse what a plan file does not say.
-
-    Raises:
-        RefusedError: the actions are others; the first that only one of them has are named.
-    """
-    if expected is None or expected.digest == book.digest:
-        return
-    with Path(expected.path).open("rb") as file:
-        next(file, None)  # what is planned
-        planned = Counter(map(_digest, file))
-        would_be = Counter(map(_digest, book.lines()))
-        added = tuple(_beginning("now", book.lines(), would_be - planned))
-        file.seek(0)
-        next(file, None)
-        gone = tuple(_beginning("no more", file, planned - would_be))
-    raise RefusedError(
-        "the source or the target changed since the plan was made",
-        subject=expected.path,
-        hint="look at a new plan: the same command with --plan-out",
-        reasons=(*added, *gone),
-    )
-
-
-def _digest(line: bytes) -> bytes:
-    return sha256(line.rstrip(b"\n")).digest()
-
-
-def _beginning(word: str, lines: Iterable[bytes], wanted: Counter[bytes]) -> Iterator[str]:
-    """The first of some actions, in words."""
-    some = (json.loads(line) for line in lines if wanted[_digest(line)] > 0)
-    for action in islice(some, _SHOWN):
-        yield f"{word}: {action['action']} {Action.from_dict(action)}"

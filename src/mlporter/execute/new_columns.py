@@ -68,5 +68,5 @@ class WithoutNewColumns(Wrapped):
                 batches = self.inner.read(table.name, (name,))
                 values = sum(says_something(b.column(0), column, table.key) for b in batches)
                 if values:
-                    detail = f"{plural(values, 'value')}: not carried into a server"
+                    detail = f"{plural(values, 'value')}: not copied into a server"
                     yield LeftOut("column", table.name, name, "unsupported", detail)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.stores.rest.retrying import RETRY_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from mlporter.plan.policy import Policy
     from mlporter.selection import Selection
@@ -58,11 +58,8 @@ class TransferOptions:
     registry: Address | None = None
     allow_root: tuple[str, ...] = ()
     state: str | None = None
-    plan_out: str | None = None
     expected: Expected | None = None
     """The plan file that is carried out; other actions than its are refused."""
-    header: Mapping[str, object] = field(default_factory=dict)
-    """What a plan file says of all this."""
 
     def check(self, source: Source) -> None:
         """Refuse options that exclude each other, or leave out where files go."""
@@ -83,17 +80,17 @@ class TransferOptions:
         """Refuse what a server does not let itself be told."""
         if self.target_auth is not None:
             raise UsageError(
-                "users and permissions go into a database together with the rest",
+                "users and permissions are copied into a database together with the rest",
                 hint="name the server's database as the target, or leave --target-auth out",
             )
         if self.artifact_root is not None:
             raise UsageError(
-                "a server decides itself where it keeps files",
+                "a server decides by itself where it keeps files",
                 hint="leave --artifact-root out",
             )
         if self.artifacts == "reference":
             raise UsageError(
-                "a server gives its runs and models places of its own, and keeps no URIs",
+                "a server chooses where its runs and models keep files, and keeps no URIs",
                 hint="--artifacts copy or --artifacts none",
             )
 
@@ -155,6 +152,6 @@ def check_options(artifacts: str, workers: int) -> None:
         UsageError: an unknown way to treat artifacts, or no worker.
     """
     if artifacts not in get_args(ArtifactsMode):
-        raise UsageError(f"artifacts is one of copy, reference and none, not {artifacts!r}")
+        raise UsageError(f"artifacts must be copy, reference or none, not {artifacts!r}")
     if workers < 1:
         raise UsageError(f"workers is at least 1, not {workers}")

@@ -52,7 +52,7 @@ def check_orphans(artifacts: str, selection: Selection | None, *, orphans: bool)
         )
     if selection is not None and not selection.is_everything:
         raise UsageError(
-            "--orphans carries files that belong to nothing, and so to nothing that was asked for",
+            "--orphans copies files that belong to nothing, and so not to what was asked for",
             hint="leave it out, or export everything",
         )
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Remarks", "Seen", "look_through"]
 
-CARRIED = "the rows are carried, and refer to nothing, as they did"
+CARRIED = "the rows are copied, and refer to nothing, as they did"
 
 _MOST = 10_000
 """How many NUL characters are named; of the rest it is said how many they are."""
@@ -84,7 +84,7 @@ class Remarks:
                     continue
                 key = "/".join(str(batch[part][row].as_py()) for part in table.order)
                 what = "" if secret else f": {batch[name][row].as_py()[:80]!r}"
-                sentence = f"{name} holds a NUL character, carried as it is{what}"
+                sentence = f"{name} holds a NUL character, copied as it is{what}"
                 detail = f"{sentence}; PostgreSQL takes none"
                 self._nuls.append(LeftOut("value", f"{table.name}/{key}", name, "nul", detail))
 
@@ -106,7 +106,7 @@ class Remarks:
         """The texts with a NUL character."""
         yield from sorted(self._nuls, key=lambda item: (item.id, item.path))
         if self._more_nuls:
-            detail = f"{self._more_nuls} more values hold a NUL character, carried as they are"
+            detail = f"{self._more_nuls} more values hold a NUL character, copied as they are"
             yield LeftOut("value", "…", "", "nul", detail)
 
     def close(self) -> None:

@@ -115,9 +115,9 @@ class Result:
         dry_run: Whether this is a plan: what would be done, and nothing was.
         fresh: Whether the target held nothing but what MLflow puts into a new database.
         units: Where it did hold something: runs, logged models, traces, versions …, counted.
-        on_conflict: What was to be done with what the target has another one of.
+        on_conflict: What was to be done with what is different in the target.
         renamed: What gets another name or id in the target, and which.
-        conflicts: Of a plan: what the target has another one of. With any it would be refused.
+        conflicts: Of a plan: what is different in the target. With any it would be refused.
         misfits: Of a plan: values that the target cannot hold. Likewise.
         actions: What becomes of what the target has, unit by unit.
         unreadable: Of a plan with ``--strict-artifacts``: files that cannot be read. Likewise.

@@ -63,8 +63,10 @@ class Unreadable:
         return RefusedError(
             f"{self.count} artifact{'s are' if self.count > 1 else ' is'} missing or unreadable",
             subject=address,
-            hint="--map-uri says where files are found; without --strict-artifacts the rest is "
-            "carried, and what is missing is listed",
+            hint=(
+                "--map-uri says where files are found; without --strict-artifacts the rest is "
+                "copied, and what is missing is listed"
+            ),
             reasons=self.reasons,
         )
 

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["add_pydantic", "keys_of", "nearest"]
 
 _QUOTED = re.compile(r"'([^']*)'")
-_TEXT = "a text is wanted"
+_TEXT = "expected text"
 _SAID: Mapping[str, str] = {
-    "bool_type": "true or false is wanted",
-    "int_type": "a whole number is wanted",
-    "float_type": "a number is wanted",
-    "tuple_type": "a text or a list of texts is wanted",
-    "model_type": "keys and values below it are wanted",
-    "model_attributes_type": "keys and values below it are wanted",
+    "bool_type": "expected true or false",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "tuple_type": "expected a text or a list of texts",
+    "model_type": "expected keys and values below it",
+    "model_attributes_type": "expected keys and values below it",
     "too_short": "is empty",
     "string_too_short": "is empty",
     "missing": "is missing",
-    "string_pattern_mismatch": "two texts with = between them are wanted, such as OLD=NEW",
+    "string_pattern_mismatch": "expected two texts with = between them, such as OLD=NEW",
 }
 
 

@@ -19,6 +19,7 @@ from mlporter.execute.options import ArtifactsMode
 from mlporter.manifests.variables import Filled
 from mlporter.plan.policy import OnConflict
 from mlporter.selection import KINDS
+from mlporter.wording import seconds_of
 
 __all__ = [
     "AllowRoot",
@@ -28,8 +29,10 @@ __all__ = [
     "Compared",
     "Count",
     "DropUnknown",
+    "Duration",
     "Flag",
     "Force",
+    "Html",
     "IncludeSecrets",
     "IncludeTables",
     "Kinds",
@@ -40,6 +43,7 @@ __all__ = [
     "Registry",
     "Rename",
     "RenamePrefix",
+    "Repository",
     "RequireSignature",
     "RetryTime",
     "Selected",
@@ -89,6 +93,14 @@ def _as_size(value: object) -> object:
     return str(value) if is_number else value
 
 
+def _as_seconds(value: object) -> object:
+    """A length of time is written with its unit, too."""
+    try:
+        return seconds_of(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _is_kind(value: str) -> str:
     if value not in KINDS:
         expected = ", ".join(repr(kind) for kind in KINDS)
@@ -124,13 +136,22 @@ _Count = Annotated[int, Field(ge=0)]
 Count = Annotated[_Count, BeforeValidator(_as_number, json_schema_input_type=_Count)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[_Share, BeforeValidator(_as_number, json_schema_input_type=_Share)]
+_DurationText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[smhd]?$")]
+_Seconds = Annotated[float, Field(gt=0)]
+Duration = Annotated[
+    _Seconds, BeforeValidator(_as_seconds, json_schema_input_type=_DurationText | _Seconds)
+]
+"""Seconds, or a text such as `30d`."""
 Size = Annotated[Text, BeforeValidator(_as_size, json_schema_input_type=Text | int)]
 
-SourcePlace = Annotated[Text, Field(description="Where it is read: an address, a path or a name.")]
-TargetPlace = Annotated[Text, Field(description="Where it goes: a database or a server.")]
+Repository = Annotated[
+    Text, Field(description="The folder of the repository, or its place in object storage.")
+]
+SourcePlace = Annotated[Text, Field(description="Where to read: an address, a path or a name.")]
+TargetPlace = Annotated[Text, Field(description="Where to write: a database or a server.")]
 Artifacts = Annotated[
     ArtifactsMode,
-    Field(description="Copy the files, or keep their URIs and copy nothing, or leave them out."),
+    Field(description="Copy the files, keep only their URIs, or leave them out."),
 ]
 Compared = Annotated[
     ArtifactDepth,
@@ -139,8 +160,10 @@ Compared = Annotated[
 OnConflictWord = Annotated[
     OnConflict,
     Field(
-        description="What the target has another one of: refuse all; or leave it out; or carry it "
-        "under another name or id; or change it, where the target still has what was last sent."
+        description=(
+            "What is there and differs: refuse everything; leave it out; copy it under a new "
+            "name or id; or update what is unchanged there since it was sent."
+        )
     ),
 ]
 ArtifactRoot = Annotated[
@@ -156,16 +179,16 @@ AllowRoot = Annotated[
 ]
 Workers = Annotated[
     int,
-    Field(ge=1, le=64, description="How many files, or requests to a server, to have at a time."),
+    Field(ge=1, le=64, description="How many files, or requests to a server, at a time."),
     BeforeValidator(_as_number, json_schema_input_type=Annotated[int, Field(ge=1, le=64)]),
 ]
 RetryTime = Annotated[
     float,
-    Field(ge=0, description="For how many seconds to try again what fails at a server."),
+    Field(ge=0, description="For how many seconds to retry what fails at a server."),
     BeforeValidator(_as_number, json_schema_input_type=Annotated[float, Field(ge=0)]),
 ]
 IncludeSecrets = Annotated[
-    Flag, Field(description="Carry secrets too, encrypted as they are, instead of listing them.")
+    Flag, Field(description="Copy secrets too, encrypted as they are, instead of leaving them out.")
 ]
 IncludeTables = Annotated[
     Texts, Field(description="Tables of other programs in the same database that come, too.")
@@ -174,9 +197,9 @@ DropUnknown = Annotated[
     Flag, Field(description="Leave out, and name, what the target's older schema has no place for.")
 ]
 StrictArtifacts = Annotated[
-    Flag, Field(description="Refuse to begin if files are missing or unreadable, and name them.")
+    Flag, Field(description="Refuse to start if files are missing or unreadable, and name them.")
 ]
-Orphans = Annotated[Flag, Field(description="Carry local files too that no row points to.")]
+Orphans = Annotated[Flag, Field(description="Copy local files that no row points to, too.")]
 Auth = Annotated[Text, Field(description="The database of the source's users, if elsewhere.")]
 TargetAuth = Annotated[Text, Field(description="The database of the target's users, if elsewhere.")]
 Registry = Annotated[Text, Field(description="Where its registered models are, if elsewhere.")]
@@ -190,25 +213,27 @@ Rename = Annotated[
     Pairs, Field(description="`OLD=NEW`: other names for experiments and registered models.")
 ]
 RenamePrefix = Annotated[
-    str, Field(description="What goes before the names of experiments, such as `/Shared/`.")
+    str, Field(description="A prefix for the names of experiments, such as `/Shared/`.")
 ]
 ToWorkspace = Annotated[
-    Text, Field(description="The workspace in the target that all goes to; else they are kept.")
+    Text,
+    Field(
+        description="The workspace in the target to copy into; default: the same as in the source."
+    ),
 ]
 Undelete = Annotated[
     Flag,
-    Field(description="Restore what the target only marked as deleted, and the source did not."),
+    Field(description="Restore what is marked as deleted in the target, but not in the source."),
 ]
 State = Annotated[
     Text, Field(description="The folder that remembers what was sent; or an earlier bundle.")
 ]
-Force = Annotated[
-    Flag, Field(description="Let the source win, whoever changed what at the target.")
-]
+Force = Annotated[Flag, Field(description="Let the source win, whoever changed the target.")]
 Rebase = Annotated[
     Flag,
     Field(description="Forget what was sent: what differs now counts as edited at the target."),
 ]
+Html = Annotated[Text, Field(description="Write a report to this file, to open in a browser.")]
 Sign = Annotated[Text, Field(description="The file of a private key that signs what is written.")]
 RequireSignature = Annotated[
     Text, Field(description="The file of a public key: it must be signed with its private one.")
@@ -216,21 +241,21 @@ RequireSignature = Annotated[
 
 
 class SelectionFields(BaseModel):
-    """A part of a registry, with all that it stands on; names may be globs."""
+    """A part of a registry, with all that it depends on; names may be globs."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    experiment: Texts = Field(default=(), description="Experiments, and all that is in them.")
+    experiment: Texts = Field(default=(), description="Experiments, and all they hold.")
     run: Texts = Field(default=(), description="Runs, by id.")
     model: Texts = Field(default=(), description="Registered models and prompts.")
     version: Texts = Field(
         default=(), description="Of the models only: a number in quotes, latest, @alias or a stage."
     )
     since: Text | None = Field(
-        default=None, description="Runs that started at this date or time, or later."
+        default=None, description="Runs that started at this date or time or later."
     )
     until: Text | None = Field(
-        default=None, description="Runs that started at this date or time, or earlier."
+        default=None, description="Runs that started at this date or time or earlier."
     )
     filter: Text | None = Field(
         default=None, description="Runs that MLflow's search finds, such as `metrics.rmse < 0.1`."
@@ -241,7 +266,7 @@ class SelectionFields(BaseModel):
     )
     only: Kinds = Field(default=(), description="Nothing of other kinds.")
     no_parents: Flag = Field(
-        default=False, alias="no-parents", description="Leave parent runs outside, and name them."
+        default=False, alias="no-parents", description="Leave out parent runs, and name them."
     )
 
     def words(self) -> dict[str, Any]:
@@ -251,5 +276,5 @@ class SelectionFields(BaseModel):
 
 Selected = Annotated[
     SelectionFields,
-    Field(description="The part that is meant, with what it stands on; without it, everything."),
+    Field(description="The part to copy, with what it depends on; default: everything."),
 ]

@@ -55,7 +55,7 @@ class Export(Manifest):
     source_env: f.SourceEnv | None = None
     sign: f.Sign | None = None
     resume: f.Flag = Field(default=False, description="Continue an export that was interrupted.")
-    restart: f.Flag = Field(default=False, description="Begin anew, and replace what is there.")
+    restart: f.Flag = Field(default=False, description="Start over, and replace what is there.")
     workers: f.Workers = 4
     retry_time: f.RetryTime = 120.0
 
@@ -142,7 +142,7 @@ class Sync(Manifest):
         "is kept where both sides changed, and is no conflict.",
     )
     full: f.Flag = Field(
-        default=False, description="Read everything, and not only what seems to have changed."
+        default=False, description="Read everything, not only what seems to have changed."
     )
     rename: f.Rename = ()
     rename_prefix: f.RenamePrefix = ""
@@ -177,7 +177,7 @@ class Promote(Manifest):
     target: f.TargetPlace
     name: f.Text | None = Field(default=None, description="What the model is called there.")
     alias: f.Texts = Field(default=(), description="Aliases that name it then, last of all.")
-    stage: f.Text | None = Field(default=None, description="The stage that it goes to.")
+    stage: f.Text | None = Field(default=None, description="The stage to put it in.")
     archive_existing: f.Flag = Field(
         default=False, description="Archive what is in that stage now."
     )
@@ -195,10 +195,12 @@ class Promote(Manifest):
     )
     require_finished: f.Flag = Field(default=False, description="Gate: its run is FINISHED.")
     require_model_signature: f.Flag = Field(
-        default=False, description="Gate: it says what goes in and out."
+        default=False, description="Gate: it has a model signature."
     )
     flavor: f.Texts = Field(default=(), description="Gate: it has one of these flavors.")
-    no_pickle: f.Flag = Field(default=False, description="Gate: no file that Python unpickles.")
+    no_pickle: f.Flag = Field(
+        default=False, description="Gate: no file that Python would unpickle."
+    )
     max_size: f.Size | None = Field(
         default=None, description="Gate: not larger than this, such as `500MB`."
     )
@@ -208,8 +210,9 @@ class Promote(Manifest):
     )
     sign: f.Sign | None = None
     receipt: f.Text | None = Field(default=None, description="Where the receipt is written.")
-    with_parents: f.Flag = Field(default=False, description="Bring the parents of its run.")
-    model_only: f.Flag = Field(default=False, description="Leave the other files of its run.")
+    html: f.Html | None = None
+    with_parents: f.Flag = Field(default=False, description="Copy the parents of its run too.")
+    model_only: f.Flag = Field(default=False, description="Do not copy the other files of its run.")
     keep_version: f.Flag = Field(
         default=False, description="Keep its number; else it gets the next free one."
     )
@@ -233,11 +236,11 @@ class Diff(Manifest):
     b: f.Text = Field(description="The other one.")
     selection: f.Selected | None = None
     strict: f.Flag = Field(
-        default=False, description="Compare places, JSON texts and derived tables too."
+        default=False, description="Compare file locations, JSON as text and derived tables too."
     )
     artifacts: f.Compared = "content"
     limit: f.Count = Field(
-        default=1000, description="How many differences to name; all are counted."
+        default=1000, description="How many differences to list; all are counted."
     )
     uri_map: f.UriMap = ()
     allow_root: f.AllowRoot = ()
@@ -253,17 +256,18 @@ class Diff(Manifest):
     target_env: f.Text | None = Field(
         default=None, description="What the names of variables for B alone begin with."
     )
+    html: f.Html | None = None
     workers: f.Workers = 4
     retry_time: f.RetryTime = 120.0
 
 
 class Verify(Manifest):
-    """A bundle, checked for damage."""
+    """A bundle, a repository or a snapshot, checked for damage."""
 
     kind: Literal["verify"]
-    bundle: f.Text = Field(description="The directory of the bundle.")
+    bundle: f.Text = Field(description="The bundle, the repository, or a snapshot of it.")
     quick: f.Flag = Field(
-        default=False, description="Look at names and sizes only; read no file's content."
+        default=False, description="Check names and sizes only; read no file's content."
     )
     sample: f.Share | None = Field(
         default=None, description="Read only this share of the artifact files, such as 0.05."
@@ -277,17 +281,91 @@ class Verify(Manifest):
     source_env: f.Text | None = Field(
         default=None, description="What the names of variables for that place alone begin with."
     )
+    html: f.Html | None = None
     workers: f.Workers = 4
     retry_time: f.RetryTime = 120.0
 
 
-Kind: TypeAlias = Literal["export", "import", "copy", "sync", "promote", "diff", "verify"]
+class Backup(Manifest):
+    """A registry, or a part of it, as one more snapshot in a repository."""
+
+    kind: Literal["backup"]
+    source: f.SourcePlace
+    repository: f.Repository
+    tags: f.Texts = Field(
+        default=(), description="Words by which the snapshot can be chosen and kept."
+    )
+    selection: f.Selected | None = None
+    artifacts: f.Artifacts = "copy"
+    strict_artifacts: f.StrictArtifacts = False
+    full: f.Flag = Field(
+        default=False, description="Read all metric points, also of runs that look as they did."
+    )
+    reread: f.Flag = Field(
+        default=False, description="Read all files, also those that look unchanged."
+    )
+    append_only: f.Flag = Field(
+        default=False, description="For a new repository: nothing is ever removed from it."
+    )
+    encrypt: f.Texts = Field(
+        default=(), description="For a new repository: public keys that all is encrypted to."
+    )
+    metrics: f.Text | None = Field(
+        default=None, description="A file for Prometheus that says how it ended (`*.prom`)."
+    )
+    notify: f.Text | None = Field(
+        default=None, description="A URL called at the end; `{exit}` in it is the exit code."
+    )
+    uri_map: f.UriMap = ()
+    allow_root: f.AllowRoot = ()
+    orphans: f.Orphans = False
+    include_tables: f.IncludeTables = ()
+    include_secrets: f.IncludeSecrets = False
+    registry: f.Registry | None = None
+    auth: f.Auth | None = None
+    source_env: f.SourceEnv | None = None
+    workers: f.Workers = 4
+    retry_time: f.RetryTime = 120.0
+
+
+class Forget(Manifest):
+    """Snapshots of a repository that no rule keeps are removed."""
+
+    kind: Literal["forget"]
+    repository: f.Repository
+    keep_last: f.Count = Field(
+        default=0, description="Keep the last so many snapshots of each registry."
+    )
+    keep_hourly: f.Count = Field(
+        default=0, description="Keep the last one of each of the last so many hours that have any."
+    )
+    keep_daily: f.Count = Field(default=0, description="So of days (UTC).")
+    keep_weekly: f.Count = Field(default=0, description="So of weeks.")
+    keep_monthly: f.Count = Field(default=0, description="So of months.")
+    keep_yearly: f.Count = Field(default=0, description="So of years.")
+    keep_within: f.Duration | None = Field(
+        default=None, description="Keep what is younger than this: `30d`, `12h`, or seconds."
+    )
+    keep_tags: f.Texts = Field(default=(), description="Keep what has one of these tags.")
+    prune_unused: f.Flag = Field(
+        default=False, description="Free the space of what no snapshot needs, too."
+    )
+    grace: f.Duration = Field(
+        default=3600.0, description="Leave alone what was written so recently: `1h`, or seconds."
+    )
+
+
+Kind: TypeAlias = Literal[
+    "export", "import", "copy", "sync", "promote", "backup", "forget", "diff", "verify"
+]
 KINDS: dict[Kind, type[Manifest]] = {
     "export": Export,
     "import": Import,
     "copy": Copy,
     "sync": Sync,
     "promote": Promote,
+    "backup": Backup,
+    "forget": Forget,
     "diff": Diff,
     "verify": Verify,
 }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ReadManifest", "parse_manifest", "read_manifest"]
 
 _NO_PASSWORDS = (
-    "a password or another secret stands there: take it out, and give it by a variable "
+    "it contains a password or another secret: take it out, and give it by a variable "
     "(PGPASSWORD, MLFLOW_TRACKING_PASSWORD …) or the whole address as ${NAME}"
 )
 
@@ -81,7 +81,7 @@ def parse_manifest(
     overridden = {tuple(key.split(".")): _as_filled(value) for key, value in given.items()}
     if not isinstance(tree, dict):
         raise UsageError(
-            "is no manifest: keys with values are wanted, such as kind: copy", subject=file
+            "is not a manifest: expected keys with values, such as kind: copy", subject=file
         )
     _check_secrets(Faults(file, lines_of(text)), tree, text)
     faults = Faults(file, lines_of(text), frozenset(overridden))

@@ -39,7 +39,7 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A manifest of mlporter",
-        "description": "A transfer as a file; `mlporter run` carries it out.",
+        "description": "A transfer as a file, for `mlporter run`.",
         "type": "object",
         "required": ["kind"],
         "properties": {

@@ -39,7 +39,7 @@ class Can:
         made_up: Columns that it fills in where the source has nothing.
         fixed: Columns that make a thing what it is: with other values it is another thing.
         names: The unit that a row names (its kind, and columns): without it no row.
-        may_lack: Kinds of units by columns that name them: what is not carried cannot be named.
+        may_lack: Kinds of units by columns that name them: what is not copied cannot be named.
         grows: Columns that say how far a row has got, where it only ever goes on: one behind the
             source's has lost something, and one ahead of it has what only the target has.
         once: Why one that was deleted there cannot be made again, unless all that it is in is.
@@ -116,7 +116,7 @@ _ACTIVE = frozenset[object]({"active"})
 _SERVER: Mapping[str, Can] = {
     "experiments": Can(
         matched=frozenset({"name", "workspace"}),
-        takes_along="it holds runs that are the target's own",
+        takes_along="it holds runs of the target's own",
         first={"lifecycle_stage": _ACTIVE},
     ),
     "runs": Can(
@@ -139,7 +139,7 @@ _SERVER: Mapping[str, Can] = {
     "registered_model_aliases": _ALIASES,
     "model_versions": Can(
         may_lack={"run_id": "runs"},
-        once="a server gives no number of a version twice",
+        once="a server never reuses a version number",
         first={"current_stage": frozenset({None, "None"})},
     ),
 }

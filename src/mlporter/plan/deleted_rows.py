@@ -121,15 +121,21 @@ def undeletion(difference: Difference) -> Update:
     return Update(difference.table, key, values)
 
 
-def how_to_restore(entity: str, key: str) -> str:
-    """What somebody can do about a thing that the target has marked as deleted."""
+def how_to_restore(entity: str, key: str, option: str = "--undelete") -> str:
+    """What somebody can do about a thing that the target has marked as deleted.
+
+    Args:
+        entity: Its kind.
+        key: Its key there.
+        option: The option of the verb that does it, too.
+    """
     command = {
         "experiments": f"`mlflow experiments restore --experiment-id {key}`",
         "runs": f"`mlflow runs restore --run-id {key}`",
     }.get(entity)
     if command is None:
-        return "it is marked as deleted in the target: restore it with --undelete"
-    return f"it is marked as deleted in the target: restore it with {command}, or with --undelete"
+        return f"it is marked as deleted in the target: restore it with {option}"
+    return f"it is marked as deleted in the target: restore it with {command}, or with {option}"
 
 
 def marked(reader: Reader, entity: str, keys: set[str]) -> set[str]:
@@ -207,12 +213,12 @@ class Lost:
         owner = (owned.entity, key_text(row[name] for name in owned.columns))
         key = tuple(difference.key[name] for name in BY_NAME[table].key)
         if difference.sigil == ONLY_LEFT:
-            named = (self._names(table, *item) for item in row.items())
+            named = (self._names(table, *item, row) for item in row.items())
             needs = next((found for found in named if found is not None), None)
             return needs is not None and self._remember(table, _Loss(owner, needs, key_text(key)))
         if difference.sigil != DIFFER:
             return False
-        links = [self._forgotten(table, *item) for item in difference.columns.items()]
+        links = [self._forgotten(table, *item, row) for item in difference.columns.items()]
         if None in links or not links:
             return False
         for needs, change in (link for link in links if link is not None):
@@ -243,12 +249,12 @@ class Lost:
         return rows, list(dict.fromkeys(links))
 
     def _forgotten(
-        self, table: str, column: str, values: tuple[object, object]
+        self, table: str, column: str, values: tuple[object, object], row: Mapping[str, object]
     ) -> tuple[tuple[str, str], tuple[str, object]] | None:
         """What a column named that is lacking, and what would name it again; or None."""
         mine, theirs = values
         if theirs is None and (table, column) in _FORGOTTEN:
-            named = self._names(table, column, mine)
+            named = self._names(table, column, mine, row)
             return None if named is None else (named, (column, mine))
         # A version's place is compared as "run:ID/path", or as one of files of its own.
         kind, colon, rest = str(mine).partition(":")
@@ -259,10 +265,13 @@ class Lost:
         here = owner in self.lacking(entity) and theirs == OWN_FILES
         return ((entity, owner), (column, None)) if here else None
 
-    def _names(self, table: str, column: str, value: object) -> tuple[str, str] | None:
-        """The thing that a column names and that is lacking."""
+    def _names(
+        self, table: str, column: str, value: object, row: Mapping[str, object]
+    ) -> tuple[str, str] | None:
+        """The thing that a column of a row names and that is lacking."""
         for holder in _links(table):
-            if holder.column == column and value in self.lacking(holder.table):
+            holds = holder.where is None or row.get(holder.where[0]) == holder.where[1]
+            if holder.column == column and holds and value in self.lacking(holder.table):
                 return holder.table, str(value)
         if column == "experiment_id" and str(value) in self.lacking(EXPERIMENTS):
             return EXPERIMENTS, str(value)
@@ -272,13 +281,15 @@ class Lost:
 def _links(table: str) -> Iterator[IdColumn]:
     """The columns of a table that name things of other kinds than the row belongs to."""
     own = {table, OWNED[table].entity} if table in OWNED else {table}
-    yield from (c for c in id_columns(table) if c.table not in own and c.where is None)
+    yield from (c for c in id_columns(table) if c.table not in own)
 
 
 def asked(table: str) -> tuple[str, ...]:
     """The columns that say what a row belongs to and what it names."""
     owner = OWNED[table].columns if table in OWNED else ()
-    return tuple(dict.fromkeys((*owner, *(link.column for link in _links(table)))))
+    links = tuple(_links(table))
+    wheres = (link.where[0] for link in links if link.where is not None)
+    return tuple(dict.fromkeys((*owner, *(link.column for link in links), *wheres)))
 
 
 # --- Rows of nobody -------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def _nothing(table: Table, name: str, batch: pa.RecordBatch) -> Iterator[str]:
     values = batch.column(batch.schema.get_field_index(name))
     if values.null_count:
         for row in marked(values.is_null()):
-            yield f"{row_name(table, batch, row)}: {name} is NULL, which the target does not take"
+            yield f"{row_name(table, batch, row)}: {name} is NULL, which the target does not accept"
 
 
 class _Seen:
@@ -85,7 +85,7 @@ class _Seen:
                 counts[values] += 1
                 if None not in values and counts[values] > 1:
                     yield (
-                        f"{row_name(self._table, batch, row)}: another row has its "
+                        f"{row_name(self._table, batch, row)}: another row has the same "
                         f"{', '.join(columns)}, which must be unique"
                     )
 
@@ -102,7 +102,7 @@ class _Seen:
             again += [row + 1 for row in marked(pc.fill_null(same, fill_value=False))]
         self._last = tuple(array[rows - 1].as_py() for array in arrays)
         for row in again:
-            yield f"{row_name(self._table, batch, row)}: another row has its key"
+            yield f"{row_name(self._table, batch, row)}: another row has the same key"
 
 
 def _strictly(table: Table, batch: pa.RecordBatch) -> Iterator[str]:
@@ -145,8 +145,8 @@ def _too_long(
     lengths = pc.utf8_length(values)
     for row in marked(pc.greater(lengths, column.cap)):
         yield (
-            f"{row_name(table, batch, row)}: {column.name} has {lengths[row].as_py()} characters, "
-            f"the target takes {column.cap}"
+            f"{row_name(table, batch, row)}: {column.name} has {lengths[row].as_py()} "
+            f"characters, the target allows {column.cap}"
         )
 
 
@@ -163,6 +163,6 @@ def _with_nul(
 ) -> Iterator[str]:
     for row in marked(pc.match_substring(values, "\0")):
         yield (
-            f"{row_name(table, batch, row)}: {column.name} has a NUL character, which the target "
-            "does not take"
+            f"{row_name(table, batch, row)}: {column.name} has a NUL character, which the "
+            "target does not accept"
         )

@@ -12,9 +12,10 @@ from mlporter.errors import LeftOut, UsageError
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.three_sides.sides import Wish
 from mlporter.plan.units import Choice, Chosen, key_text
+from mlporter.wording import plural, thing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from mlporter.plan.deleted_rows import Leftover, Link, Update
     from mlporter.plan.three_sides.sides import Side
@@ -29,13 +30,15 @@ __all__ = [
     "Renamed",
     "UnitCount",
     "how_to_settle",
+    "said_of_conflicts",
+    "things_in_conflict",
 ]
 
 _WORKSPACE = re.compile(r"(?=.{2,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """As MLflow takes them (mlflow.store.workspace.abstract_store, WorkspaceNameValidator)."""
 
 OnConflict = Literal["fail", "skip", "rename", "update"]
-"""What to do with what the target has another one of: refuse the whole, leave it out and say so,
+"""What to do with what the target has otherwise: refuse the whole, leave it out and say so,
 carry it under another name or id, or change it where the target still has what was sent."""
 
 
@@ -48,7 +51,7 @@ class InStep:
         max_delete: Refuse to delete more than so many of a kind; None is `MOST_DELETED`.
         prefer: Whose wins where the target was edited: the source's (``ours``), or the target's
             (``theirs``) also where both changed; None keeps edits, and calls the rest a conflict.
-        full: Read everything, and not only what seems to have changed.
+        full: Read everything, not only what seems to have changed.
     """
 
     delete: bool = False
@@ -66,7 +69,7 @@ class Policy:
         renames: ``OLD=NEW`` pairs: names that experiments and registered models get.
         to_workspace: The workspace that everything goes to, or None to keep them.
         rename_prefix: What goes before the names of experiments that are not renamed.
-        undelete: Restore what the target has only marked as deleted, and the source has not.
+        undelete: Restore what is marked as deleted in the target, but not in the source.
         step: What `sync` wants besides; None of every other verb.
         rebase: What differs and nothing is remembered of counts as edited at the target.
         drop_unknown: Leave out, and name, what the target's older schema has no place for.
@@ -90,7 +93,7 @@ class Policy:
         """Refuse what makes no sense."""
         if self.on_conflict not in get_args(OnConflict):
             raise UsageError(
-                f"on_conflict is one of fail, skip, rename and update, not {self.on_conflict!r}"
+                f"on_conflict must be fail, skip, rename or update, not {self.on_conflict!r}"
             )
         for pair in self.renames:
             old, equals, new = pair.partition("=")
@@ -99,8 +102,11 @@ class Policy:
         workspace = self.to_workspace
         if workspace is not None and not _WORKSPACE.fullmatch(workspace):
             raise UsageError(
-                f"{workspace!r} is no name for a workspace",
-                hint="MLflow takes 2 to 63 small letters and digits, with hyphens between them",
+                f"{workspace!r} is not a valid name for a workspace",
+                hint=(
+                    "MLflow accepts 2 to 63 lower-case letters and digits, with hyphens between "
+                    "them"
+                ),
             )
 
         if self.force and self.on_conflict != "update":
@@ -127,6 +133,12 @@ class Policy:
         return self.on_conflict == "skip" or self.step is not None
 
     @property
+    def stays(self) -> str:
+        """What is said of what the target keeps."""
+        how = " (--on-conflict skip)" if self.on_conflict == "skip" else ""
+        return f"the target keeps its own{how}"
+
+    @property
     def wish(self) -> Wish:
         """What is done about what differs."""
         if not self.updates:
@@ -143,6 +155,16 @@ class Policy:
             deletes=self.step.delete,
             puts_back=not self.leaves_removed,
         )
+
+    @property
+    def restores(self) -> bool:
+        """Whether an experiment comes out of the target's trash that is not in the source's."""
+        return self.undelete or (self.step is not None and self.wish.edits == "ours") or self.force
+
+    @property
+    def way_to_restore(self) -> str:
+        """The option by which it would."""
+        return "--undelete" if self.step is None else "--ours"
 
     @property
     def leaves_removed(self) -> bool:
@@ -164,34 +186,41 @@ class Policy:
 
 def how_to_settle(on_conflict: OnConflict) -> str:
     """What to do about conflicts that a whole transfer is refused for."""
+    sync = "`mlporter sync` keeps edits at the target, and does the rest"
     if on_conflict == "update":
-        return (
-            "look closer with --dry-run; `mlporter sync` keeps what was edited at the target, and "
-            "goes on with the rest; --force lets the source win"
-        )
+        return f"--dry-run shows more; {sync}; --force lets the source win"
     return (
-        "look closer with --dry-run and mlporter diff; leave them out with --on-conflict skip, "
-        "carry them beside with --on-conflict rename, or let the target follow: --on-conflict "
-        "update changes what is still as it was sent, and `mlporter sync` keeps what was edited "
-        "at the target, too, and goes on with the rest"
+        "--dry-run and mlporter diff show more; --on-conflict skip leaves them out, rename copies "
+        f"them under new names, update changes what is unchanged since it was sent; {sync}"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Something of the source that the target has another one of."""
+    """Something of the source that the target has, and has otherwise."""
 
     kind: str
     id: str
     why: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.id!r}: {self.why}"
+        return f"{thing(self.kind, self.id)}: {self.why}"
 
     def left_out(self) -> LeftOut:
         """As it is said where the target keeps its own, and the rest goes on."""
         said = f"{self.why}; the target keeps its own"
         return LeftOut(self.kind, self.id, "", "conflict", said)
+
+
+def said_of_conflicts(conflicts: Iterable[Conflict]) -> str:
+    """How many things are in conflict, as a sentence."""
+    count = things_in_conflict(conflicts)
+    return f"{plural(count, 'thing')} {'is' if count == 1 else 'are'} in conflict with the target"
+
+
+def things_in_conflict(conflicts: Iterable[Conflict]) -> int:
+    """How many things are in conflict; one may be for several reasons."""
+    return len({(conflict.kind, conflict.id) for conflict in conflicts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,13 +282,15 @@ class Merge:
         gone: Those of them of which the source has no row any more, not even one marked as deleted.
         noted: The target's numbers of experiments, and the names they were sent with, by the
             source's numbers.
+        sent_users: Digests of users and permissions that the target has of the source's, to be
+            noted; None where none are carried.
     """
 
     ids: IdMap = field(default_factory=IdMap)
     choice: Choice = field(default_factory=Choice)
     new: dict[str, frozenset[str]] = field(default_factory=dict)
     skipped: dict[str, Chosen] = field(default_factory=dict)
-    skipped_rows: dict[str, int] = field(default_factory=dict)
+    skipped_rows: Counter[str] = field(default_factory=Counter)
     conflicts: list[Conflict] = field(default_factory=list)
     renamed: list[Renamed] = field(default_factory=list)
     units: list[UnitCount] = field(default_factory=list)
@@ -275,6 +306,7 @@ class Merge:
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     gone: frozenset[tuple[str, str]] = frozenset()
     noted: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    sent_users: dict[str, str] | None = None
 
     @property
     def changed(self) -> Counter[str]:

@@ -118,13 +118,13 @@ def _reason(
 
 _SENTENCES = {
     "derived": "MLflow computes it from other tables; the target's is rebuilt",
-    "transient": "locks, leases and jobs are true of one server at one moment",
+    "transient": "locks, leases and jobs belong to one server at one moment",
     "secret": "secrets are left out",
     "unknown": "the target has no such table",
-    "no-users": "the target has no users, or an older MLflow's: make it have them with "
+    "no-users": "the target has no users, or an older MLflow's: create them with "
     "`python -m mlflow.server.auth db upgrade --url DATABASE`, or name the database that has "
     "them with --target-auth",
-    "unmapped": "MLflow's users and another program's of the same name, or numbers without names",
+    "unmapped": "it mixes MLflow's users with another program's, or has numbers without names",
 }
 
 

@@ -117,7 +117,7 @@ def texts_note(tables: Sequence[Table], counts: Mapping[str, int], ids: IdMap) -
     if ids.is_identity or not named:
         return None
     return (
-        "Ids or names are others in the target. Where texts of new tables hold some, these stay as "
+        "Ids or names are different in the target. Texts in new tables that contain some stay as "
         f"they are, as nobody knows which do: {', '.join(named)}."
     )
 

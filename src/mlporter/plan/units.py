@@ -1,4 +1,4 @@
-"""What is carried as a whole: which rows of which tables make up one thing, such as a run.
+"""What is copied as a whole: which rows of which tables make up one thing, such as a run.
 
 `Choice` says which of them are carried.
 """

@@ -41,6 +41,10 @@ class Asked:
     workers: int = 4
     retry_time: float = 120.0
     dry_run: bool = False
+    plan: str = ""
+    """The digest of the plan file that is carried out."""
+    agreed: tuple[Pointers, ...] = ()
+    """What moves by that plan; if somebody moved it since, nothing else is moved either."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mlporter.promotion.checks.gates import judge
 from mlporter.promotion.checks.model_names import find_versions
 from mlporter.promotion.checks.signed_versions import check_signature
 from mlporter.promotion.finishing import Finishing, open_target, pointers_of, result_of
+from mlporter.promotion.planned import note_checks, note_finished, note_moves, take_over
 from mlporter.promotion.promoted_source import Move, PromotedSource
 from mlporter.promotion.target.same_registry import copy_in_place
 from mlporter.promotion.target.target_model import OF, RECEIPT, identity, read_target
@@ -32,6 +33,7 @@ from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result
+    from mlporter.plan.three_sides.actions import ActionBook
     from mlporter.progress import OnProgress
     from mlporter.promotion.asked import Asked, VersionResult
     from mlporter.promotion.checks.facts import VersionFacts
@@ -48,12 +50,19 @@ _TRIES = 5
 
 @dataclass
 class Promotion:
-    """Versions of one model on their way from one place to another."""
+    """Versions of one model on their way from one place to another.
+
+    Attributes:
+        book: Where every action is noted, for a plan file.
+        ahead: In a plan, how many new versions of the model come before these.
+    """
 
     origin: Address
     place: Address
     asked: Asked
     on_progress: OnProgress
+    book: ActionBook | None = None
+    ahead: int = 0
 
     def run(self) -> tuple[list[VersionResult], Result | None, list[LeftOut]]:
         """Carry it out, or plan it.
@@ -79,12 +88,16 @@ class Promotion:
                     check_signature(self.origin, source, one, asked.require_signature)
             moves, finished = self._moves(facts, there)
             done = [self._finished(one, number, there, gates) for one, number in finished]
+            if self.book is not None:
+                note_checks(self.book, {one.key: gates[str(one)] for one in facts})
+                note_finished(self.book, [(f.key[0], asked.name, n) for f, n in finished])
             if not moves:
                 return done, None, []
             if self.is_same:
                 return self._in_place(source, moves, there, gates, done)
             chosen = select(source, self._selection(moves))
             result, moves, sums = self._carry(chosen, moves, there)
+            self._note_moves(moves, there)
             if asked.dry_run or result.conflicts or result.misfits:
                 return [*done, *self._planned(moves, there, gates)], result, []
             finishing = Finishing(self.place, asked, self.on_progress, sums)
@@ -112,6 +125,7 @@ class Promotion:
     ) -> tuple[list[VersionResult], Result | None, list[LeftOut]]:
         """Within one registry: nothing is carried, the version gets another name."""
         if self.asked.dry_run:
+            self._note_moves(moves, there)
             return [*done, *self._planned(moves, there, gates)], None, []
         made = []
         for move in moves:
@@ -122,6 +136,12 @@ class Promotion:
             there = replace(there, row=there.row or {"last_updated_time": None})
         finishing = Finishing(self.place, self.asked, self.on_progress)
         return [*done, *finishing.run(source, made, gates)], None, finishing.left
+
+    def _note_moves(self, moves: list[Move], there: TargetModel) -> None:
+        """Note the versions that come, and what moves to them."""
+        if self.book is not None:
+            pointers = [(move, pointers_of(self.asked, there, move)) for move in moves]
+            note_moves(self.book, pointers, self._holders)
 
     @cached_property
     def is_same(self) -> bool:
@@ -162,23 +182,29 @@ class Promotion:
     def _target(self, workspace: str) -> TargetModel:
         with closing(self._read_target()) as target:
             model = read_target(target, workspace, self.asked.name)
+            aliases = {better.alias for better in self.asked.gates.better}
+            aliases |= {*self.asked.aliases} if self.book is not None else set()
             self._holders = {
-                better.alias: self._metrics(target, workspace, model, better.alias)
-                for better in self.asked.gates.better
+                alias: self._holder(target, workspace, model, alias) for alias in sorted(aliases)
             }
         return model
 
-    def _metrics(
+    def _holder(
         self, target: Source | NothingThere, workspace: str, model: TargetModel, alias: str
-    ) -> dict[str, float] | None:
+    ) -> VersionFacts | None:
+        """The version that an alias names in the target."""
         number = model.aliases.get(alias)
         if number is None or isinstance(target, NothingThere):
             return None
-        return dict(read_facts(target, (workspace, self.asked.name, number)).metrics)
+        return read_facts(target, (workspace, self.asked.name, number))
 
     def _judge(self, facts: list[VersionFacts]) -> dict[str, list[GateResult]]:
         """What the gates say of each version."""
-        return {str(one): judge(self.asked.gates, one, self._holders) for one in facts}
+        holders = {
+            alias: None if holder is None else holder.metrics
+            for alias, holder in self._holders.items()
+        }
+        return {str(one): judge(self.asked.gates, one, holders) for one in facts}
 
     def _check_name(self, facts: list[VersionFacts], there: TargetModel) -> None:
         """Refuse a name under which the target has copies of another model."""
@@ -197,7 +223,7 @@ class Promotion:
         asked, known = self.asked, {one.of: one for one in there.promoted()}
         moves: list[Move] = []
         finished: list[tuple[VersionFacts, int]] = []
-        following = there.next_number
+        following = there.next_number + self.ahead
         for one in facts:
             before = known.get(identity(one))
             if before is not None and before.is_finished and self._is_done(before.noted):
@@ -228,7 +254,7 @@ class Promotion:
         number = facts.key[2]
         if number in there.versions:
             raise ConflictError(
-                "has a version of that number, which is another one",
+                "already has a different version of that number",
                 subject=f"models:/{self.asked.name}/{number}",
                 hint="without --keep-version it gets the next free number",
             )
@@ -262,7 +288,7 @@ class Promotion:
     def _carry(
         self, chosen: Source, moves: list[Move], there: TargetModel
     ) -> tuple[Result, list[Move], dict[tuple[str, str, str], str]]:
-        """The version and what it stands on; with the numbers that the target gave, and sums."""
+        """The version and what it depends on; with the numbers that the target gave, and sums."""
         sums: dict[tuple[str, str, str], str] = {}
         for _ in range(_TRIES):
             promoted = PromotedSource(
@@ -272,7 +298,7 @@ class Promotion:
                 listed=self._listed(chosen),
                 model_only=self.asked.model_only,
             )
-            memory = Memory(subject=str(self.place))
+            memory = Memory(subject=str(self.place), lists=self.book is not None)
             try:
                 result = into_target(
                     "promote",
@@ -283,6 +309,8 @@ class Promotion:
                     on_progress=self.on_progress,
                     started=monotonic(),
                 )
+                if self.book is not None:
+                    take_over(self.book, memory.book, moves)
             finally:
                 memory.book.close()
             sums |= promoted.sums
@@ -316,7 +344,7 @@ class Promotion:
         raise UnreachableError(
             "not all of it came over; alias and stage did not move",
             subject=f"models:/{moves[0].name}",
-            hint="mend it, and run the same again: it goes on",
+            hint="fix it, and run the same command again to continue",
             reasons=tuple(reasons[:20]),
         )
 

@@ -63,6 +63,8 @@ class Finishing:
         asked = self.asked
         with closing(open_target(self.place, asked)) as target:
             now = read_target(target, moves[0].key[0], asked.name)
+            for one in asked.agreed:
+                one.check(now)
             revision = target.description.revision  # not always the source's
             for move in moves:
                 found = self._one(source, target, now, move, gates[str(move.facts)])
@@ -96,6 +98,7 @@ class Finishing:
             sums=sums,
             load_check=loads,
             signature="" if signed is None else signature_name(move),
+            plan=self.asked.plan,
         )
         stored = self._store(target, move, there, receipt.file_name, receipt.text())
         if signed is not None:

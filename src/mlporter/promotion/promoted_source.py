@@ -63,7 +63,7 @@ class Move:
 
 
 class PromotedSource(Wrapped):
-    """The versions of some moves and what they stand on, under their new names.
+    """The versions of some moves and what they depend on, under their new names.
 
     Args:
         inner: A selection of these versions.

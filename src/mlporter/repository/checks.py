@@ -132,7 +132,7 @@ class _Check:
         try:
             with self._storage.open(path) as file:
                 if hashlib.sha256(file.read()).hexdigest() != sha256:
-                    self._report.add(path, "sha256", "is not what the manifest says")
+                    self._report.add(path, "sha256", "does not match the manifest")
         except MlporterError as error:
             self._report.add(path, "unreadable", str(error))
 
@@ -208,7 +208,7 @@ class _Check:
         self._report.blobs += 1
         self._report.blobs_read += 1
         if digest.hexdigest() != name:
-            self._report.add(path, "sha256", "is not what its name says")
+            self._report.add(path, "sha256", "does not match its name")
             return
         if path.startswith("packs/"):
             file.seek(0)
@@ -217,7 +217,7 @@ class _Check:
     def _pack(self, path: str, name: str, file: BinaryIO) -> None:
         for member, content in read_members(file, path):
             if hashlib.sha256(content).hexdigest() != member.sha256:
-                self._report.add(path, "sha256", f"{member.sha256} is not what its name says")
+                self._report.add(path, "sha256", f"{member.sha256} does not match its name")
             found = self._repository.index.find(member.sha256)
             if found and found.pack == name and found.offset != member.offset:
                 self._report.add(path, "index", f"the index has {member.sha256} at another place")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlporter.bundle.storage.protocol import Storage
     from mlporter.repository.documents import Snapshot
 
-__all__ = ["Repository", "StoredParts", "choose", "is_repository", "put_index"]
+__all__ = ["Repository", "StoredParts", "check_empty", "choose", "is_repository", "put_index"]
 
 
 _ROWS_OF_A_PIECE = 50_000
@@ -47,6 +47,20 @@ next one finds them there."""
 def is_repository(storage: Storage) -> bool:
     """Whether a place is a repository."""
     return storage.size(REPOSITORY) is not None
+
+
+def check_empty(storage: Storage) -> None:
+    """Refuse a place for a new repository that holds something.
+
+    Raises:
+        RefusedError: it does.
+    """
+    if next(storage.walk(), None) is not None:
+        raise RefusedError(
+            "is no repository of backups, and not empty",
+            subject=storage.name,
+            hint="name a new or empty place",
+        )
 
 
 class StoredParts:
@@ -121,12 +135,7 @@ class Repository:
         Raises:
             RefusedError: something else is there.
         """
-        if next(storage.walk(), None) is not None:
-            raise RefusedError(
-                "is no repository of backups, and not empty",
-                subject=storage.name,
-                hint="name a new or empty place",
-            )
+        check_empty(storage)
         about = About(
             repository_id=str(uuid.uuid4()),
             created=utc_now(),
@@ -195,7 +204,7 @@ class Repository:
                 data = file.read()
             where = f"{self.storage.name}/{found.path}"
             if index_path(hashlib.sha256(data).hexdigest()) != found.path:
-                raise BundleDamagedError("is not what its name says", subject=where)
+                raise BundleDamagedError("does not match its name", subject=where)
             for batch in read_index(io.BytesIO(data), where):
                 self.index.add_batch(batch)
             self._pieces.add(found.path)

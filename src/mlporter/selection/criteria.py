@@ -150,7 +150,7 @@ def as_selection(asked: Asked) -> Selection | None:
         return asked
     if not isinstance(asked, Mapping):
         raise UsageError(
-            f"a selection is a Selection or a mapping, not {type(asked).__name__}",
+            f"a selection must be a Selection or a mapping, not {type(asked).__name__}",
             hint="such as {'models': ['churn*'], 'versions': ['latest']}",
         )
     given: dict[str, Any] = {}
@@ -217,7 +217,7 @@ def parse_time(text: str, *, end: bool = False) -> int:
         moment = datetime.fromisoformat(spelled)
     except ValueError:
         hint = "such as 2026-01-31 or 2026-01-31T12:00:00Z"
-        raise UsageError(f"{text!r} is no date or time in ISO 8601", hint=hint) from None
+        raise UsageError(f"{text!r} is not a date or time in ISO 8601", hint=hint) from None
     return _milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
 
 

@@ -1,4 +1,4 @@
-"""What the chosen things stand on, followed until nothing new comes up."""
+"""What the chosen things depend on, followed until nothing new comes up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MANY = 2_000
 
 
 class Reach:
-    """Chosen things by table, and everything that they stand on.
+    """Chosen things by table, and everything that they depend on.
 
     Memory grows with the ids of what is chosen, and with nothing else.
 
@@ -75,7 +75,7 @@ class Reach:
             self._pending[entity] = None
 
     def settle(self) -> None:
-        """Follow what was chosen to all that it stands on."""
+        """Follow what was chosen to all that it depends on."""
         while self._pending:
             entity, keys = self._pending.popitem()
             for group in self._shape.groups.get(entity, ()):

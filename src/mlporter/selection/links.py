@@ -45,7 +45,7 @@ PARENT_TAGS = frozenset({"mlflow.parentRunId", "mlflow.rootRunId"})
 
 NOT_FOLLOWED = frozenset(
     {
-        # Back-links: what stands on a thing, and not what it stands on.
+        # Back-links: what depends on a thing, and not what it depends on.
         ("registered_model_tags", "value", "_mlflow_experiment_ids"),
         ("logged_model_tags", "tag_value", "mlflow.modelVersions"),
         ("model_version_tags", "value", "mlflow.prompt.associatedRunIds"),
@@ -88,7 +88,7 @@ class End:
 
 @dataclass(frozen=True)
 class Link:
-    """What a row stands on: an end, or ids hidden in a string."""
+    """What a row depends on: an end, or ids hidden in a string."""
 
     end: End
     hidden: HiddenReference | None = None

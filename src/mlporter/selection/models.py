@@ -140,7 +140,7 @@ class Models:
         self._reach.add("model_versions", {version.key for version in chosen})
         if lacking := sorted(_name(key) for key in models - having):
             asked = ", ".join(self._criteria.versions)
-            notes.append(f"No version {asked}, and so left out: {_some(lacking)}.")
+            notes.append(f"No version {asked}, so left out: {_some(lacking)}.")
 
     def _aliases(self, models: set[Key]) -> Iterator[tuple[str, Key]]:
         """Aliases, with the keys of the versions that they name."""

@@ -46,9 +46,9 @@ class Missing:
         """
         if self.lines:
             raise RefusedError(
-                "does not hold what was asked for",
+                "does not have what was asked for",
                 subject=subject,
-                hint="`mlporter inspect` and `mlporter show` tell what is there",
+                hint="`mlporter inspect` and `mlporter show` say what is there",
                 reasons=tuple(self.lines),
             )
 

@@ -1,4 +1,4 @@
-"""Experiments, runs and the rest: which are asked for, before what they stand on."""
+"""Experiments, runs and the rest: which are asked for, before what they depend on."""
 
 from __future__ import annotations
 

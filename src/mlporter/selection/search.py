@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.stores.rows.run_filter import Clause
 
-__all__ = ["predicate", "runs_with"]
+__all__ = ["latest_points", "predicate", "runs_with"]
 
 _LATEST = "latest_metrics"
 _METRIC = ("run_uuid", "key", "value", "timestamp", "step", "is_nan")
@@ -83,16 +83,15 @@ def _with_metric(source: Source, clause: Clause) -> set[str]:
     """Not a number is unequal to everything; it is stored as 0."""
     fits = predicate(clause)
     found = set()
-    for batch in _latest(source, clause.key):
+    for batch in latest_points(source, Among("key", (clause.key,))):
         for row in batch.select(["run_uuid", "value", "is_nan"]).to_pylist():
             if clause.comparator == "!=" if row["is_nan"] else fits(row["value"]):
                 found.add(row["run_uuid"])
     return found
 
 
-def _latest(source: Source, key: str) -> Iterator[pa.RecordBatch]:
-    """The last point of a metric in each run: as the database says, or told from all points."""
-    among = Among("key", (key,))
+def latest_points(source: Source, among: Among | None) -> Iterator[pa.RecordBatch]:
+    """The last point of each metric in each run: as the database says, or told from all points."""
     if any(table.name == _LATEST for table in source.tables) and source.count(_LATEST):
         yield from source.read(_LATEST, _METRIC, among)
         return

@@ -39,7 +39,7 @@ _DELETABLE = {
 
 
 def select(source: Source, selection: Selection | None, *, partly: bool = False) -> Source:
-    """A source of what is asked for and of all that it stands on, around another source.
+    """A source of what is asked for and of all that it depends on, around another source.
 
     Args:
         source: Where it is chosen from; it must not be closed before.
@@ -90,7 +90,7 @@ def _parent(parent: str, child: str) -> LeftOut:
 
 def _parents_note(reach: Reach) -> Iterator[str]:
     if reach.outside:
-        yield f"Parent runs that were left where they are: {len(reach.outside)}."
+        yield f"Parent runs that were left out: {len(reach.outside)}."
 
 
 _STRANGE = frozenset({Kind.UNKNOWN, Kind.NEWER})
@@ -207,7 +207,7 @@ def _there(reach: Reach, entity: str, keys: set[Key]) -> set[Key]:
 
 
 def _deleted_notes(raw: Source, reach: Reach) -> Iterator[str]:
-    """What is deleted and comes all the same, since something selected stands on it."""
+    """What is deleted and comes all the same, since something selected depends on it."""
     for table, (column, mark) in _DELETABLE.items():
         chosen = reach.chosen.get(table)
         if not chosen or chosen.everything:
@@ -220,6 +220,6 @@ def _deleted_notes(raw: Source, reach: Reach) -> Iterator[str]:
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             yield (
-                f"Deleted, and carried since something selected stands on it: {table} "
+                f"Deleted, but copied because something selected depends on it: {table} "
                 f"{', '.join(names[:_SHOWN])}{more}."
             )

@@ -129,7 +129,7 @@ class Rule:
 
 @dataclass
 class SelectedSource:
-    """A `mlporter.stores.protocols.Source` of what was chosen, and of what that stands on.
+    """A `mlporter.stores.protocols.Source` of what was chosen, and of what that depends on.
 
     Attributes:
         inner: What it was chosen from.

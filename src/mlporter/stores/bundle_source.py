@@ -120,7 +120,7 @@ class BundleSource:
 
         Raises:
             KeyError: the bundle has no such table or column.
-            BundleDamagedError: a part is not what the manifest says.
+            BundleDamagedError: a part does not match the manifest.
             UnreachableError: a part cannot be read.
         """
         entry = self._tables[table]

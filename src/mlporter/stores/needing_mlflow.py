@@ -15,7 +15,7 @@ from mlporter.errors import NeedsMlflowError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["needing_mlflow"]
+__all__ = ["check_mlflow", "needing_mlflow"]
 
 _NAME = "mlflow"
 
@@ -51,8 +51,20 @@ def needing_mlflow(what: str, subject: str | None = None) -> Iterator[None]:
                 subject=subject,
                 hint="mlporter doctor shows what is installed; pip install --upgrade mlflow",
             ) from None
-        raise NeedsMlflowError(
-            f"{what} needs MLflow, which is not installed",
-            subject=subject,
-            hint="pip install mlflow",
-        ) from None
+        raise _not_installed(what, subject) from None
+
+
+def check_mlflow(what: str, subject: str | None = None) -> None:
+    """Refuse early what will need MLflow, without importing it.
+
+    Raises:
+        NeedsMlflowError: MLflow is not installed.
+    """
+    if not _is_installed():
+        raise _not_installed(what, subject)
+
+
+def _not_installed(what: str, subject: str | None) -> NeedsMlflowError:
+    return NeedsMlflowError(
+        f"{what} needs MLflow, which is not installed", subject=subject, hint="pip install mlflow"
+    )

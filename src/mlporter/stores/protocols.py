@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 USERS_NOT_SEEN = (
-    "Users and permissions were not seen: a server does not show them. If they have to come, name "
-    "their database with --auth."
+    "Users and permissions were not read: a server does not show them. To copy them, name their "
+    "database with --auth."
 )
 """What is said of a server's users."""
 

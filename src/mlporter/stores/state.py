@@ -57,6 +57,7 @@ _FORMAT = 1
 """Of the file, and of how values are digested: another one is as good as none."""
 
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS shapes (shape INTEGER PRIMARY KEY, columns TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS digests (
@@ -100,13 +101,15 @@ class LastSent:
         """
         self.folder = folder
         self._shapes: dict[tuple[str, ...], int] = {}
+        self._is_new = not (folder / "base.sqlite").exists()
+        self._made = [one for one in (folder, *folder.parents) if not one.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = FileLock(folder / "lock", thread_local=False)
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise StateInUseError(
-                "another mlporter is at work between these two places",
+                "another mlporter is running between these two places",
                 subject=str(folder),
                 hint="wait for it, or stop it",
             ) from error
@@ -120,16 +123,13 @@ class LastSent:
             with self._errors():
                 self._open(source, target)
         except UnreachableError:
-            self._lock.release()
+            self._leave()
             raise
 
     def _open(self, source: str, target: str) -> None:
-        path = self.folder / "base.sqlite"
-        _make_private(path)
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database = _connected(self.folder / "base.sqlite")
         try:
             self._database.executescript(_SCHEMA)
-            self._database.execute("BEGIN IMMEDIATE")
             about = dict(self._database.execute("SELECT name, value FROM about"))
         except sqlite3.Error:
             self._database.close()
@@ -148,8 +148,10 @@ class LastSent:
             raise UnreachableError(
                 f"cannot read what was last sent: {error}",
                 subject=str(self.folder),
-                hint="name another folder with --state, or remove this one: without it, what "
-                "differs is a conflict",
+                hint=(
+                    "name another folder with --state, or remove this one: without it, "
+                    "differences are conflicts"
+                ),
             ) from error
 
     def _say(self, name: str, value: str) -> None:
@@ -276,14 +278,30 @@ class LastSent:
             self._say("sent", "yes")
             self._database.execute("COMMIT")
             self._database.execute("BEGIN IMMEDIATE")
-        self.is_known = True
+        self.is_known, self._is_new = True, False
 
     def close(self) -> None:
         """Drop what was not committed, and let others have it."""
         with suppress(sqlite3.Error):
             self._database.execute("ROLLBACK")
         self._database.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let others have it; where nothing was kept and nothing was there, nothing stays."""
+        if self._is_new:
+            with suppress(OSError):
+                (self.folder / "base.sqlite").unlink(missing_ok=True)
+                # While it is held: whoever comes now makes another.
+                (self.folder / "lock").unlink(missing_ok=True)
+                for one in self._made:
+                    one.rmdir()
         self._lock.release()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    _make_private(path)
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 def _make_private(path: Path) -> None:

@@ -51,7 +51,7 @@ __all__ = ["rebuild"]
 _MOST = 1 << 20
 """Bytes of an ``MLmodel`` file that are read; MLflow's have a few thousand."""
 _CANNOT = (
-    "Files do not tell parameters, metrics, tags, users, names of experiments, runs and logged "
+    "Files do not contain parameters, metrics, tags, users, names of experiments, runs and logged "
     "models, aliases and stages: they are not there. Times are those of models and files."
 )
 
@@ -112,7 +112,7 @@ def rebuild(
             name,
             "",
             "unknown",
-            f"{plural(count, 'file is', 'files are')} of nothing that MLflow's layout tells",
+            f"{plural(count, 'file is', 'files are')} of nothing in MLflow's layout",
         )
         for name, count in sorted(tree.unknown.items())
     ]
@@ -147,7 +147,7 @@ def _root(text: str) -> str:
         raise UnreachableError("no such folder", subject=text)
     if is_file_store(path):
         raise UsageError(
-            "is a file store: its descriptions tell more than its artifacts",
+            "is a file store: its descriptions say more than its artifacts",
             subject=text,
             hint=f"mlporter copy {text} TARGET",
         )

@@ -17,6 +17,7 @@ from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.database.source import DatabaseSource
 from mlporter.stores.database.target import DatabaseTarget, open_database_target
+from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ __all__ = ["Relocated", "relocate"]
 
 _DATABASES = (AddressKind.SQLITE, AddressKind.POSTGRESQL, AddressKind.MYSQL)
 _SHOWN = 1000
+_DEAD = 3
+"""After so many places that cannot be reached, no more old ones are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def relocate(
     Args:
         database: Its address.
         uri_map: ``FROM=TO`` pairs; the longest FROM that a URI lies in wins.
-        dry_run: Say what would change, and write nothing.
+        dry_run: Show what would change, and write nothing.
         check: Look for the files in their new places first.
         workers: How many places are looked at at a time.
         source_env: What the names of the database's own variables begin with, such as ``DEV_``.
@@ -109,13 +112,13 @@ def relocate(
     place = locate(database, source_env)
     if place.kind not in _DATABASES:
         raise UnsupportedError(
-            "is no database, and only a database's URIs are changed in place",
+            "is not a database, and only a database's URIs can be changed in place",
             subject=str(place),
             hint="name it as sqlite:///name.db, postgresql://user@host/name or mysql://…",
         )
     pairs = UriMap.parse(uri_map)
     if not pairs.pairs:
-        raise UsageError("say what moved where", hint="--map-uri OLD=NEW")
+        raise UsageError("say what was moved where", hint="--map-uri OLD=NEW")
     source = DatabaseSource(place, uri_map=tuple(uri_map), workers=workers, older=False)
     try:
         revision = source.description.revision
@@ -129,9 +132,9 @@ def relocate(
         return Relocated(**{**_fields(result), "missing": missing, "misfits": long})
     if missing or long:
         raise RefusedError(
-            "files are not where their URIs would say, or a URI is too long",
+            "files are not where the new URIs would say, or a URI is too long",
             subject=str(place),
-            hint="copy the files first, mend --map-uri, or leave the look out with --no-check",
+            hint="copy the files first, correct --map-uri, or skip this check with --no-check",
             reasons=_first(missing + long),
         )
     if changes:
@@ -219,17 +222,47 @@ def _missing(
     for count, file in enumerate(files, 1):
         seen.add((file.owner_kind, file.owner_id))
         on_progress("looking for artifacts", count, None, "files")
+    away = {}
     for (kind, owner), old in olds.items():
         if (kind, owner) in seen or kind in _OF_VERSIONS:
             continue
-        if left := _left_behind(old, base):
+        if local_path(old, base) is None:
+            away[kind, owner] = old
+        elif left := _left_behind(old, base):
             found.setdefault((kind, owner), f"{kind} {owner}: {left}")
+    for (kind, owner), old in _left_in_stores(place, away).items():
+        found.setdefault((kind, owner), f"{kind} {owner}: its files are still at {redact(old)}")
     return tuple(found.values())
 
 
 def _first(reasons: tuple[str, ...]) -> tuple[str, ...]:
     more = len(reasons) - MAX_REASONS
     return (*reasons[:MAX_REASONS], *((f"and {more} more",) if more > 0 else ()))
+
+
+def _left_in_stores(place: Address, olds: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+    """Which owners have files in their old places, in object stores and behind servers.
+
+    A place that cannot be reached may be gone for good: after some of these, no more are asked.
+    """
+    if not olds:
+        return {}
+    gone = 0
+    found: dict[tuple[str, str], str] = {}
+
+    def report(item: LeftOut) -> None:
+        nonlocal gone
+        gone += item.reason == "unreachable"
+
+    source = DatabaseSource(place, workers=1, older=False)
+    try:
+        wanted = source.files(report, lambda *owner: owner in olds and gone < _DEAD)
+        for file in wanted:
+            owner = file.owner_kind, file.owner_id
+            found[owner] = olds[owner]
+    finally:
+        source.close()
+    return found
 
 
 def _left_behind(uri: str, base: Path | None) -> str:
@@ -270,21 +303,31 @@ def _write(place: Address, revision: str, pairs: UriMap, planned: list[_Change])
         raise
     source = DatabaseSource(place, older=False)
     try:
-        _check(source, changes, place)
+        _check(source, changes, place, hint=_COMMITTED)
     finally:
         source.close()
+
+
+_COMMITTED = (
+    "the new URIs were written; somebody else may have changed them since: `mlporter show` tells"
+)
 
 
 def _check_same(changes: list[_Change], planned: list[_Change], place: Address) -> None:
     if changes != planned:
         raise RefusedError(
-            "was changed while its files were looked for",
+            "was changed while its files were being checked",
             subject=str(place),
             hint="nothing was written; run it again",
         )
 
 
-def _check(source: DatabaseSource | DatabaseTarget, changes: list[_Change], place: Address) -> None:
+def _check(
+    source: DatabaseSource | DatabaseTarget,
+    changes: list[_Change],
+    place: Address,
+    hint: str = "nothing was kept: the URIs are as they were",
+) -> None:
     """Read back what was changed."""
     expected = {(c.table.name, c.key, c.column): c.new for c in changes}
     for table in {c.table.name: c.table for c in changes}.values():
@@ -294,9 +337,11 @@ def _check(source: DatabaseSource | DatabaseTarget, changes: list[_Change], plac
                 key = tuple(row[name] for name in table.key)
                 for column in columns:
                     if expected.pop((table.name, key, column), row[column]) != row[column]:
-                        raise ReadBackError("reads back otherwise", subject=f"{place} {key}")
+                        subject = f"{place} table {table.name} {key}"
+                        raise ReadBackError("reads back otherwise", subject=subject, hint=hint)
     if expected:
-        raise ReadBackError(f"{len(expected)} changed rows are gone", subject=str(place))
+        what = f"{plural(len(expected), 'changed value')} cannot be read back"
+        raise ReadBackError(what, subject=str(place), hint=hint)
 
 
 def _result(place: Address, changes: list[_Change], *, dry_run: bool, looked: bool) -> Relocated:

@@ -84,6 +84,7 @@ def test_what_was_looked_at_is_counted(pristine):
         "tables": len(ROWS) + 2,
         "parts": len(ROWS) + 2,
         "rows": sum(map(len, ROWS.values())) + len(FILES) + 2,
+        "own_rows": len(FILES) + 2,
         "files": len(FILES),
         "blobs": 4,
         "blobs_read": 4,

@@ -1,8 +1,16 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from mlporter.cli.render.text import human_bytes, human_seconds, plural, visible
+from mlporter.cli.render.text import (
+    cut_middle,
+    human_bytes,
+    human_seconds,
+    iso_time,
+    plural,
+    visible,
+)
 from mlporter.redaction import hide_passwords, redact
 
 
@@ -94,3 +102,39 @@ def test_no_password_of_a_url_is_shown(password, scheme):
 )
 def test_values_without_passwords_stay(text):
     assert hide_passwords(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "cut"),
+    [
+        ("short", 5, "short"),
+        ("fraud-detector-v2-final", 12, "fraud-…final"),
+        ("abcdef", 3, "a…f"),
+        ("abcdef", 2, "…"),
+        ("\u6a21" * 6, 7, "\u6a21…\u6a21"),
+    ],
+)
+def test_a_long_name_loses_its_middle(text, width, cut):
+    assert cut_middle(text, width) == cut
+    assert cell_len(cut_middle(text, width)) <= width
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("start_time", 1_700_000_000_000, "2023-11-14T22:13:20Z"),
+        ("timestamp", 1, "1970-01-01T00:00:00.001Z"),
+        ("last_updated_timestamp_ms", -1, "1969-12-31T23:59:59.999Z"),
+        ("start_time_unix_nano", 1_700_000_000_000_000_001, "2023-11-14T22:13:20.000000001Z"),
+        ("rmse (timestamp)", 0, "1970-01-01T00:00:00Z"),
+        ("execution_time_ms", 5, None),
+        ("params.start_time", 5, None),
+        ("metrics.time", 5, None),
+        ("version", 5, None),
+        ("start_time", "5", None),
+        ("start_time", 10**18, None),
+        ("start_time", True, None),
+    ],
+)
+def test_times(name, value, shown):
+    assert iso_time(name, value) == shown

@@ -45,7 +45,6 @@ def test_verbose():
         "ours-info",
         "ours-warning",
         "ours-error",
-        "theirs-info",
         "theirs-warning",
         "warned-of",
     }

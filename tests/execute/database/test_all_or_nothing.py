@@ -84,9 +84,11 @@ def test_values_that_postgresql_refuses_are_all_named_and_nothing_stays(
         reasons = "\n".join(caught.value.reasons)
         # All at once, each by name.
         assert len(caught.value.reasons) == 3
-        assert f"params '{run}/{'k' * 60}': key has 300 characters, the target takes 250" in reasons
+        assert (
+            f"params '{run}/{'k' * 60}': key has 300 characters, the target allows 250" in reasons
+        )
         assert f"tags '{run}/nul': value has a NUL character" in reasons
-        assert "experiments '1': name has 500 characters, the target takes 256" in reasons
+        assert "experiments '1': name has 500 characters, the target allows 256" in reasons
 
 
 def copy(source, target, **options):
@@ -284,7 +286,7 @@ def test_what_reads_back_differently_is_never_kept(rich_bundle, unchanged):
             " $$ BEGIN new.value := 'other'; RETURN new; END $$ LANGUAGE plpgsql",
             "CREATE TRIGGER meddle BEFORE INSERT ON params FOR EACH ROW EXECUTE FUNCTION meddle()",
         )
-    with pytest.raises(MlporterError, match="read back something else") as caught:
+    with pytest.raises(MlporterError, match="read back something other") as caught:
         mlporter.import_(str(rich_bundle), url, artifact_root=root)
     assert caught.value.exit_code == ExitCode.BUG
 

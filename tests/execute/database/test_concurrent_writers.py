@@ -225,7 +225,7 @@ def test_a_file_that_never_stops_changing_is_named_and_never_torn(changing, tmp_
         assert result.exit_code == 3
         lost = [item for item in result.left_out.first if not item.expected]
         assert [(item.path, item.reason, item.detail) for item in lost] == [
-            ("weights.bin", "unreadable", "somebody wrote to it while it was read")
+            ("weights.bin", "unreadable", "it was written to while it was being read")
         ]
     assert "weights.bin" not in {row["path"] for row in files_of(tmp_path / "bundle")}
     assert not list((tmp_path / "root").rglob("weights.bin"))

@@ -180,7 +180,7 @@ def test_names_that_are_one_name_there_are_refused(mlflow_sqlite, usual_mysql_ur
         return
     (reason,) = reasons(url, usual_mysql_url)
     first, second = sorted((one, other), key=str.encode)
-    assert f"registered_models 'default/{first}' and 'default/{second}' are one key" in reason
+    assert f"registered_models 'default/{first}' and 'default/{second}' are the same key" in reason
     assert "utf8mb4_general_ci" in reason
 
 
@@ -205,7 +205,7 @@ def test_all_clashes_are_named_together_and_only_they(mlflow_sqlite, usual_mysql
         " (6, 'Same', 'default')",
     )
     found = reasons(url, usual_mysql_url)
-    assert [reason.partition(" are one key")[0] for reason in found] == [
+    assert [reason.partition(" are the same key")[0] for reason in found] == [
         "experiments 'default/same' and 'default/Same'",
         "params 'r1/Alpha' and 'r1/alpha'",
         "metrics 'r1/Loss/1/1/1.0/False' and 'r1/loss/1/1/1.0/False'",
@@ -217,7 +217,7 @@ def test_a_name_that_is_one_with_what_is_there_is_refused(mlflow_sqlite, usual_m
     execute(usual_mysql_url, MODEL.format("churn"))
     execute(url, MODEL.format("Churn"))
     (reason,) = reasons(url, usual_mysql_url)
-    assert "'default/churn' (there already) and 'default/Churn' are one key" in reason
+    assert "'default/churn' (there already) and 'default/Churn' are the same key" in reason
 
 
 def test_a_database_with_a_binary_collation_takes_them(mlflow_sqlite, mlflow_mysql_url):
@@ -276,7 +276,7 @@ def test_mcp_versions_are_told_apart_by_case_where_the_target_does_it(
     )
     _mcp_versions(usual_mysql_url, "utf8mb4_general_ci")
     found = reasons(url, usual_mysql_url)
-    assert any("mcp_server_versions" in why and "are one key" in why for why in found), found
+    assert any("mcp_server_versions" in why and "are the same key" in why for why in found), found
     _mcp_versions(usual_mysql_url, "utf8mb4_bin")
     assert mlporter.copy(url, usual_mysql_url, artifacts="none").exit_code == 0
     assert mlporter.diff(url, usual_mysql_url).identical
@@ -323,7 +323,7 @@ def test_values_that_mysql_would_refuse_or_change_are_named_together(
     )
     found = reasons(url, usual_mysql_url)
     wanted = [
-        "experiments '1': name has 257 characters, the target takes 256",
+        "experiments '1': name has 257 characters, the target allows 256",
         "experiment_tags '0/duck': value has characters that the target's utf8mb3",
         "evaluation_dataset_records 'nan': inputs is not JSON",
         "model_version_tags 'default/m/1/prompt': value has 65536 bytes, the target's text takes",

@@ -17,6 +17,7 @@ from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.cli.app import run
 from mlporter.errors import RevisionError
 from tests.support.databases import execute, rows, tree
+from tests.support.engines import build_once
 from tests.support.here import NEWEST
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.support.old_databases import OLD, copy_old
@@ -44,12 +45,12 @@ def old(version, tmp_path):
 
 
 @pytest.fixture
-def upgraded(old, tmp_path):
+def upgraded(version, shared_folder, tmp_path):
     """A copy that MLflow upgraded."""
+    build = lambda folder: upgrade(sqlite_url(copy_old(version, folder)))  # noqa: E731
+    made = build_once(shared_folder / f"upgraded-{version}", build)
     (tmp_path / "upgraded").mkdir()
-    path = Path(shutil.copy(old, tmp_path / "upgraded"))
-    upgrade(sqlite_url(path))
-    return path
+    return Path(shutil.copy(made / "mlflow.db", tmp_path / "upgraded"))
 
 
 def test_every_old_database_is_tested():

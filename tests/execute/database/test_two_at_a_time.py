@@ -34,7 +34,7 @@ def the_second_is_refused(bundle, url, tmp_path, words, step="writing runs"):
     assert monotonic() - began < 45
     assert returned == 4, said
     assert words in said
-    assert "hint: wait until it has ended" in said
+    assert "hint: wait until it ends" in said
     assert not (tmp_path / "second").exists()
     returned, said = go_on(first)
     assert returned == 0, said
@@ -51,7 +51,7 @@ def the_second_is_refused(bundle, url, tmp_path, words, step="writing runs"):
 @pytest.mark.parametrize(
     ("target_url", "words"),
     [
-        ("sqlite", "another process is writing into this database"),
+        ("sqlite", "another process is writing to this database"),
         ("postgresql", "another import into this database is running"),
     ],
     indirect=["target_url"],
@@ -108,7 +108,7 @@ def test_a_database_that_appears_meanwhile_is_not_replaced(bundle, plain_sqlite,
     before = path.read_bytes()
     returned, said = go_on(first)
     assert returned == 4, said
-    assert "was created by somebody else meanwhile" in said
+    assert "was created by another process in the meantime" in said
     assert path.read_bytes() == before
     assert not root.exists()
     assert not [p for p in tmp_path.iterdir() if "mlporter-" in p.name]
@@ -124,7 +124,7 @@ def test_the_second_of_two_exports_into_one_directory_is_told_who_is_there(plain
         returned, said = go_on(mlporter_process("export", plain_sqlite.tracking_uri, folder, *more))
         assert returned == 7, said
         assert f"process {first.pid} on " in said
-        assert "hint: wait until it has finished" in said
+        assert "hint: wait until it finishes" in said
     returned, said = go_on(first)
     assert returned == 0, said
     assert mlporter.verify(str(folder), against=plain_sqlite.tracking_uri).exit_code == 0

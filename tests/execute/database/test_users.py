@@ -264,7 +264,7 @@ def test_an_interrupted_copy_leaves_neither_database_changed(apart, in_use, tmp_
 @SQLITE
 def test_what_is_no_database_of_users_is_refused(apart, target_url):
     registry, auth = apart
-    with pytest.raises(mlporter.errors.RefusedError, match="no database of MLflow's users"):
+    with pytest.raises(mlporter.errors.RefusedError, match="not a database of MLflow's users"):
         mlporter.copy(registry, target_url, auth=registry, artifacts="none")
     with pytest.raises(UsageError, match="the target itself"):
         mlporter.copy(registry, target_url, auth=auth, target_auth=target_url, artifacts="none")
@@ -333,6 +333,38 @@ def test_older_permissions_read_as_mlflow_upgrades_them(mlflow_sqlite, tmp_path,
 
 
 @SQLITE
+def test_a_right_that_was_taken_away_is_not_given_again_in_silence(old, in_use):
+    wanted = {"artifacts": "none", "include_secrets": True}
+    mlporter.sync(old, in_use, **wanted)
+    with authentication(in_use) as store:
+        store.delete_registered_model_permission("m", "bob")
+        store.delete_user("ann")
+    there = may(in_use)
+    plan = mlporter.sync(old, in_use, **wanted, dry_run=True)
+    done = mlporter.sync(old, in_use, **wanted)
+    assert may(in_use) == there
+    kept = {(a.unit, a.why) for a in done.actions.first if a.kind.value == "keep"}
+    assert {unit for unit, _ in kept} >= {"users", "role_permissions", "user_role_assignments"}
+    assert all("was removed at the target" in why for _, why in kept)
+    assert plan.actions == done.actions
+
+    again = mlporter.copy(old, in_use, **wanted)
+    told = {(a.unit, a.id) for a in again.actions.first if "put back" in a.why}
+    assert ("users", "ann") in told
+    assert may(in_use) == ALL
+
+
+@SQLITE
+def test_what_users_differ_in_does_not_hold_up_a_sync(old, in_use):
+    execute(in_use, "UPDATE users SET is_admin = 1 WHERE username = 'zoe'")
+    execute(old, "UPDATE users SET username = 'zoe' WHERE username = 'ann'")
+    done = mlporter.sync(old, in_use, artifacts="none")
+    assert done.exit_code == ExitCode.INCOMPLETE
+    assert ("users", "conflict") in left(done)
+    assert rows(in_use, "SELECT count(*) FROM experiments WHERE name = 'shared'") == [(1,)]
+
+
+@SQLITE
 def test_roles_are_not_written_where_mlflow_has_none(old, target_url, tmp_path):
     older = sqlite_url(tmp_path / "older_auth.db")
     migrate(older, "2ed73881770d")
@@ -344,7 +376,7 @@ def test_roles_are_not_written_where_mlflow_has_none(old, target_url, tmp_path):
 
 
 def decided(mine, there, **wish):
-    wish = {"workspace": str, "resource": lambda *known: known[2], "skip": False, **wish}
+    wish = {"workspace": str, "resource": lambda *known: known[2], "stays": "", **wish}
     return decide_users(mine, there, **wish)
 
 
@@ -356,7 +388,7 @@ def test_another_permission_on_the_same_thing_is_a_conflict():
     assert [c.why for c in decided(mine, there).conflicts] == [
         "permission is 'MANAGE' at the source and 'READ' at the target"
     ]
-    assert decided(mine, there, skip=True).skipped == {"role_permissions": 1}
+    assert decided(mine, there, stays="it stays").skipped == {"role_permissions": 1}
 
 
 def test_what_refers_to_nobody_is_left_out():

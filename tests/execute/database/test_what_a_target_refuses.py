@@ -42,7 +42,7 @@ def names_twice(path):
         "enable_comment, input_type, input_config, created_by, created_time, last_update_time, "
         "is_default FROM label_schemas LIMIT 1",
     )
-    return "label_schemas", "another row has its experiment_id, name"
+    return "label_schemas", "another row has the same experiment_id, name"
 
 
 @pytest.mark.parametrize("fresh", [True, False])

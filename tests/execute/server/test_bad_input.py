@@ -42,7 +42,7 @@ PLACES = {
     "401": ("http", Answer(401, b"You are not authenticated", kind="text/html"), "HTTP 401"),
     "403": ("http", as_json(DENIED, 403), "HTTP 403: Permission denied"),
     "another web server": ("http", Answer(404, b"<title>Shop</title>", kind="text/html"), "404"),
-    "a log-in page": ("http", LOGIN, "an HTML page and not with JSON: Log in"),
+    "a login page": ("http", LOGIN, "an HTML page and not with JSON: Log in"),
     "an error page": ("http", HTML, "HTTP 502: Bad gateway"),
     "hangs up": ("http", Answer(hang_up=True), "the connection failed"),
     "half a body": ("http", Answer(200, b'{"a"', length=99), "connection failed"),

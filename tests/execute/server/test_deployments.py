@@ -26,7 +26,7 @@ EXPECTED = {number: [factor * x for x in EXAMPLE_INPUT] for number, factor in PL
 
 
 def test_a_server_on_postgresql(plain_sqlite, mlflow_postgres_url, tmp_path):
-    """Several workers send at once; a bundle is carried as a registry is."""
+    """Several workers send at once; a bundle is copied as a registry is."""
     mlporter.export(plain_sqlite.tracking_uri, str(tmp_path / "bundle"))
     with mlflow_server(mlflow_postgres_url, tmp_path / "files") as address:
         assert mlporter.import_(str(tmp_path / "bundle"), address, workers=8).exit_code == 0

@@ -124,6 +124,34 @@ def test_what_both_changed_is_a_conflict_and_the_rest_goes_on(plain_sqlite, serv
     assert server.client().get_run(copy).data.tags["team"] == "here"
 
 
+def test_an_experiment_in_the_trash_of_the_server_is_a_conflict_that_says_the_way_out(
+    plain_sqlite, server
+):
+    sync(plain_sqlite, server)
+    there = server.client()
+    number = there.get_experiment_by_name(plain_sqlite.experiment_name).experiment_id
+    stages = "SELECT run_uuid, lifecycle_stage FROM runs ORDER BY run_uuid"
+    before = server.rows(stages)
+    there.delete_experiment(number)
+
+    result = sync(plain_sqlite, server)
+    assert result.exit_code == 3
+    (left,) = [item for item in result.left_out.first if not item.expected]
+    assert (left.kind, left.id, left.reason) == (
+        "experiments", plain_sqlite.experiment_name, "conflict",
+    )  # fmt: skip
+    assert f"mlflow experiments restore --experiment-id {number}" in left.detail
+    assert "--ours" in left.detail
+    assert there.get_experiment(number).lifecycle_stage == "deleted"
+
+    plan = sync(plain_sqlite, server, prefer="ours", dry_run=True)
+    done = sync(plain_sqlite, server, prefer="ours")
+    assert (done.exit_code, done.actions, done.tables) == (0, plan.actions, plan.tables)
+    assert there.get_experiment(number).lifecycle_stage == "active"
+    assert server.rows(stages) == before
+    assert sync(plain_sqlite, server).rows == 0
+
+
 def test_deleting_needs_to_be_asked_for_and_goes_as_mlflow_deletes(plain_sqlite, server):
     client, name, run = plain_sqlite.client(), plain_sqlite.model_name, plain_sqlite.run_ids[0]
     client.set_tag(run, "gone", "soon")
@@ -332,7 +360,8 @@ def test_whatever_people_do_on_both_sides(mlflow_sqlite_template, tmp_path, serv
 
         result = mlporter.sync(source, server.address, **wishes)
 
-        assert result.actions.digest == plan.actions.digest
+        assert result.actions == plan.actions
+        assert result.tables == plan.tables
         after = facts(there)
         own |= {key for key in people if key not in before}
         stays = {key: value for key, value in people.items() if is_held(key, value, own)}

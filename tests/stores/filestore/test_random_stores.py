@@ -168,4 +168,4 @@ def check(written, result, bundle):
 def lines_of(entry):
     """How many lines of a metric file an entry names."""
     more = re.search(r"; and (\d+) more lines?$", entry["detail"])
-    return entry["detail"].count(" is no point") + (int(more[1]) if more else 0)
+    return entry["detail"].count(" is not a point") + (int(more[1]) if more else 0)

@@ -36,7 +36,7 @@ def rows(source, table, *columns):
 
 
 def lost(source):
-    """What is not carried: kind, id and path."""
+    """What is not copied: kind, id and path."""
     return [(e.kind, e.id, e.path) for e in source.losses() if not e.expected]
 
 
@@ -281,7 +281,7 @@ def test_fields_of_other_types_than_mlflow_writes(store):
         ]
         (entry,) = source.losses()
         assert "status '99' is not known" in entry.detail
-        assert "start_time is no whole number: 'soon'" in entry.detail
+        assert "start_time is not a whole number: 'soon'" in entry.detail
 
 
 def test_the_registry(store):

@@ -88,7 +88,7 @@ def test_a_server_that_asks_for_too_long_a_wait_is_given_up_at_once(faulty: Faul
         (LOGIN, UnreachableError, "answered with an HTML page and not with JSON: Log in"),
         (Answer(200, b"[1]"), UnreachableError, "and not with JSON"),
     ],
-    ids=["404", "400", "no such endpoint", "401", "403", "log-in page", "a list"],
+    ids=["404", "400", "no such endpoint", "401", "403", "login page", "a list"],
 )  # fmt: skip
 def test_what_will_not_pass_fails_at_once(
     faulty: FaultyServer, client: Client, answer: Answer, kind: type[Exception], says: str
@@ -187,7 +187,7 @@ def test_pages(faulty: FaultyServer, client: Client):
 
 def test_pages_that_do_not_end(faulty: FaultyServer, client: Client):
     faulty.says(PATH, as_json({"runs": [{"n": 1}], "next_page_token": "a"}))
-    with pytest.raises(UnreachableError, match="do not end"):
+    with pytest.raises(UnreachableError, match="never end"):
         list(client.pages(PATH, {}, "runs"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -55,17 +56,19 @@ def quoted(text):
     return text.replace("'", "''")
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "bundle"])
-def source(request, tmp_path):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "bundle"])
+def source(request, mlflow_sqlite_template, tmp_path_factory):
+    """Nothing here changes it."""
+    folder = tmp_path_factory.mktemp("source")
     if request.param == "postgresql":
-        url = request.getfixturevalue("mlflow_postgres_url")
+        url = request.getfixturevalue("postgres").new_mlflow_database()
     else:
-        url = sqlite_url(request.getfixturevalue("mlflow_sqlite"))
+        url = sqlite_url(Path(shutil.copy(mlflow_sqlite_template, folder / "mlflow.db")))
     fill(url)
     if request.param == "bundle":
-        mlporter.export(url, str(tmp_path / "bundle"), artifacts="none")
-        shutil.rmtree(tmp_path / "empty")
-        url = str(tmp_path / "bundle")
+        mlporter.export(url, str(folder / "bundle"), artifacts="none")
+        (folder / "mlflow.db").unlink()
+        url = str(folder / "bundle")
     with closing(open_source(url)) as opened:
         yield opened
 

@@ -58,7 +58,7 @@ def test_the_judge_on_postgresql(served_postgres: Served):
 def test_users_are_said_not_to_be_seen(served: Served):
     source = open_source(served.address)
     try:
-        assert [note for note in source.notes if "Users and permissions were not seen" in note]
+        assert [note for note in source.notes if "Users and permissions were not read" in note]
         assert "users" not in {table.name for table in source.tables}
     finally:
         source.close()

@@ -99,7 +99,7 @@ class StableFile(io.FileIO):
 
     def _check(self) -> None:
         if self._state() != self._before:
-            raise ChangedWhileReadError(errno.EBUSY, "somebody wrote to it while it was read")
+            raise ChangedWhileReadError(errno.EBUSY, "it was written to while it was being read")
 
     def _state(self) -> tuple[int, int]:
         found = os.fstat(self.fileno())

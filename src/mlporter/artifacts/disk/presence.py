@@ -49,7 +49,7 @@ def cannot_look(path: Path | str, error: OSError) -> UnreachableError:
     return kind(
         f"cannot be looked at: {reason}",
         subject=displayable(os.fspath(path)),
-        hint="ask for the right to read it, or run this as somebody who has it" if denied else None,
+        hint="ask for permission to read it, or run this as a user who has it" if denied else None,
     )
 
 

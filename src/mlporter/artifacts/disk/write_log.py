@@ -181,9 +181,7 @@ def _remove_remote(
     uri: str, paths: list[str], open_place: Callable[[str], Taker] | None
 ) -> list[NotRemoved]:
     if open_place is None:
-        return [
-            NotRemoved(f"{uri}/{path}", "nothing was given to remove it with") for path in paths
-        ]
+        return [NotRemoved(f"{uri}/{path}", "there is no way to remove it") for path in paths]
     why = "the artifact store did not remove it"
     staying: Sequence[str] = paths
     try:

@@ -177,7 +177,7 @@ def _outside(uri: str) -> OutsideError:
         host, _, path = shown.partition("://")[2].partition("/")
         to = f"https://{host}{PROXY}/{path}".rstrip("/")
     return OutsideError(
-        "lies on a host that nobody but the row names, and that is not asked",
+        "is on a host that only this row names, so it is not contacted",
         subject=redact(uri),
         hint=f"--map-uri {_quoted(f'{shown}={to}')} takes its files",
         is_there=False,

@@ -77,7 +77,7 @@ def normalise_root(root: str, cwd: Path | None = None) -> str:
         return root
     host = parts.hostname if parts.scheme == "file" else None
     if host and host != "." and not host.startswith(("localhost", "127.0.0.1")):
-        raise UsageError("a file: URI of another host cannot be an artifact root", subject=root)
+        raise UsageError("a file: URI on another host cannot be an artifact root", subject=root)
     path = unquote(parts.path if parts.scheme == "file" else root)
     if path.startswith("/"):
         return root
@@ -89,7 +89,7 @@ def normalise_root(root: str, cwd: Path | None = None) -> str:
 
 def _check_remote(root: str, parts: SplitResult) -> None:
     if parts.scheme in _NO_FILES:
-        raise UsageError("an artifact root is a place of files", subject=redact(root))
+        raise UsageError("an artifact root must be a location of files", subject=redact(root))
     if parts.scheme in _BUCKETS and not parts.netloc:
         raise UsageError(
             "the artifact root names no bucket",

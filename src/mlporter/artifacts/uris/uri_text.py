@@ -191,7 +191,7 @@ def join(root_uri: str, *parts: str) -> str:
         path = _append(path, part)
     parsed = urlparse(root_uri)
     if ".." in _decoded(parsed.query):
-        raise UsageError("its query string has ..", subject=redact(root_uri))
+        raise UsageError("its query string contains ..", subject=redact(root_uri))
     if not parsed.scheme:
         return _append(root_uri, path)
     prefix = ""
@@ -295,7 +295,7 @@ def _split_pair(text: str) -> tuple[str, str]:
         raise UsageError(f"--map-uri needs FROM=TO, and one side of {redact(text)!r} is empty")
     for side in (source, target):
         if scheme_of(side) in ("runs", "models"):
-            raise UsageError(f"--map-uri maps places of files, and {redact(side)!r} is none")
+            raise UsageError(f"--map-uri maps file locations, and {redact(side)!r} is none")
     if target == "~" or target.startswith("~/"):
         target = uri_of_path(Path(target).expanduser())
     elif scheme_of(target) == "" and not target.startswith("/") and not is_windows_path(target):

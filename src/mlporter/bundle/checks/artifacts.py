@@ -152,7 +152,7 @@ class ArtifactCheck:
         packed = "(SELECT * FROM places WHERE pack <> '')"
         self._check_total(packed, (totals.packed, totals.packed_bytes))
         if (self._report.files, self._bytes) != (totals.files, totals.bytes):
-            detail = "artifacts: files or bytes are not those of the table"
+            detail = "artifacts: files or bytes do not match the table"
             self._report.add(MANIFEST, "totals", detail)
 
     def _check_places(self) -> None:
@@ -218,12 +218,12 @@ class ArtifactCheck:
             return
         self._report.blobs_read += 1
         if found != sha256:
-            self._report.add(path, "sha256", "is not what its name says")
+            self._report.add(path, "sha256", "does not match its name")
 
     def _check_total(self, table: str, expected: tuple[int, int]) -> None:
         # `table` is one of those made above.
         query = f"SELECT count(*), coalesce(sum(size), 0) FROM {table}"  # noqa: S608
         if self._scratch.one(query) != expected:
             what = "packs" if "pack" in table else "blobs"
-            detail = f"artifacts: {what}, or bytes in them, are not as many as there are"
+            detail = f"artifacts: the number of {what}, or of their bytes, does not match"
             self._report.add(MANIFEST, "totals", detail)

@@ -48,13 +48,13 @@ def check_names(
         if entry.kind == "link":
             report.add(entry.path, "symlink", "is a symbolic link")
         elif entry.kind == "other":
-            report.add(entry.path, "unexpected", "is no regular file")
+            report.add(entry.path, "unexpected", "is not a regular file")
         elif entry.kind == "file" and BLOB_PATH.fullmatch(entry.path):
             saw_blob(entry.path.rpartition("/")[2], entry.size)
         elif saw_pack and entry.kind == "file" and (pack := PACK_PATH.fullmatch(entry.path)):
             saw_pack(pack[2], entry.size)
         elif entry.kind == "file" and entry.path not in {*expected, SIGNATURE}:
-            report.add(entry.path, "unexpected", "is no file of this bundle")
+            report.add(entry.path, "unexpected", "is not a file of this bundle")
         missing.discard(entry.path)
     for path in sorted(missing):
         report.add(path, "missing", "is not there")
@@ -85,7 +85,7 @@ def _check_summary(root: Path, summary: SummaryEntry, report: VerifyReport) -> N
         with open_inside(root, path) as file, disk_errors(root / path, "read"):
             check_size(root, path, file, summary.bytes)
             if hash_stream(file) != summary.sha256:
-                report.add(path, "sha256", "is not what the manifest says")
+                report.add(path, "sha256", "does not match the manifest")
     except BundleDamagedError as error:
         report.add(path, "size", error.message)
     except UnreachableError as error:
@@ -114,5 +114,5 @@ def _differences(found: bytes, expected: bytes) -> list[str]:
     foreign = sorted(set(lines) - set(right))
     return [
         *(f"lacks the line {line!r}" for line in lacking),
-        *(f"has the line {line[:200]!r}" for line in foreign),
-    ] or ["has its lines in another order, or other line ends"]
+        *(f"has an unexpected line {line[:200]!r}" for line in foreign),
+    ] or ["has its lines in a different order, or different line endings"]

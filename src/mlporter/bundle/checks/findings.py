@@ -44,6 +44,7 @@ class VerifyReport:
     names the first. Of a repository ``snapshots`` were looked at, and ``unreferenced`` objects
     belong to none of them, as a backup that was killed or a snapshot that was forgotten leaves
     them: no damage either.
+    ``own_rows`` are those of ``rows`` that are about the bundle, and not of the registry.
     """
 
     address: str
@@ -55,6 +56,7 @@ class VerifyReport:
     tables: int = 0
     parts: int = 0
     rows: int = 0
+    own_rows: int = 0
     files: int = 0
     blobs: int = 0
     blobs_read: int = 0
@@ -86,6 +88,7 @@ class VerifyReport:
                 "tables": self.tables,
                 "parts": self.parts,
                 "rows": self.rows,
+                "own_rows": self.own_rows,
                 "files": self.files,
                 "blobs": self.blobs,
                 "blobs_read": self.blobs_read,

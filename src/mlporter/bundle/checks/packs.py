@@ -57,7 +57,7 @@ def _check_pack(
     while file.read(CHUNK):
         pass
     if watched.sha256 != pack:
-        report.add(path, "sha256", "is not what its name says")
+        report.add(path, "sha256", "does not match its name")
         return
     for problem in problems:
         report.add(path, "content", problem)
@@ -66,7 +66,7 @@ def _check_pack(
 def _members(file: BinaryIO, path: str, problems: list[str]) -> Iterator[Member]:
     for member, content in read_members(file, path):
         if hashlib.sha256(content).hexdigest() != member.sha256:
-            problems.append(f"{member.sha256} is not what its name says")
+            problems.append(f"{member.sha256} does not match its name")
         yield member
 
 
@@ -86,7 +86,7 @@ def check_places(root: Path, places: Iterable[_Place], report: VerifyReport) -> 
                 report.read(len(content))
                 report.blobs_read += 1
                 if hashlib.sha256(content).hexdigest() != sha256:
-                    report.add(path, "sha256", f"{sha256} is not what its name says")
+                    report.add(path, "sha256", f"{sha256} does not match its name")
 
 
 class _Problems:

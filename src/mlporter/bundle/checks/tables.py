@@ -153,7 +153,7 @@ class _TableCheck:
                 found = hash_stream(file, self._report.read)
                 file.seek(0)
             if found != part.sha256:
-                raise BundleDamagedError("does not have the SHA-256 that the manifest gives it")
+                raise BundleDamagedError("does not have the SHA-256 in the manifest")
             yield from decode_part(self._root, self._table, part, file)
 
     def _take(self, part: PartEntry, batch: pa.RecordBatch, *, ordered: bool) -> bool:
@@ -161,9 +161,11 @@ class _TableCheck:
         wrong = self._order.first_wrong(batch)
         if wrong is not None and ordered:
             key = {name: batch.column(name)[wrong].as_py() for name in self._table.key}
-            detail = f"a row is not above the row before it, by its key: {str(key)[:300]}"
+            detail = f"a row does not follow the row before it by key: {str(key)[:300]}"
             self._report.add(part.path, "order", detail)
         self._report.rows += batch.num_rows
+        if self._table.kind is Kind.OWN:
+            self._report.own_rows += batch.num_rows
         self._references.take(self._table.name, batch)
         if self._table.name == ARTIFACTS.name:
             self._artifacts.take(part.path, batch)
@@ -185,7 +187,7 @@ class _TableCheck:
         totals = manifest.left_out
         found = (sum(self._reasons.values()), self._expected, self._reasons)
         if found != (totals.total, totals.expected, dict(totals.by_reason)):
-            detail = "left_out: the totals are not those of the table"
+            detail = "left_out: the totals do not match the table"
             self._report.add(MANIFEST, "totals", detail)
 
 

@@ -152,7 +152,7 @@ class ContentPool:
 
         Raises:
             BundleDamagedError: at once if it is missing or not of `size` bytes; with the last read
-                if it is not what its name says.
+                if it does not match its name.
             UnreachableError: it cannot be read.
         """
         found = self._find(sha256)
@@ -161,7 +161,7 @@ class ContentPool:
         if found.pack:
             content = self._packed(found)
             if hashlib.sha256(content).hexdigest() != sha256:
-                raise self._damaged(sha256, "is not what its name says")
+                raise self._damaged(sha256, "does not match its name")
             return io.BytesIO(content)
         raw = self._storage.open(blob_path(sha256))
         checked = Checked(raw, sha256, found.size, Path(self._storage.name))

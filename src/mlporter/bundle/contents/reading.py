@@ -43,7 +43,7 @@ class PackedContents:
 
         Raises:
             BundleDamagedError: at once if it is missing or not of `size` bytes; with the last read
-                if it is not what its name says.
+                if it does not match its name.
             UnreachableError: it cannot be read.
         """
         with self._lock:

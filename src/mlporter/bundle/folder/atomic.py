@@ -66,7 +66,7 @@ class _DiskErrors:
         why = error.strerror or str(error)
         subject = str(self._path)
         if error.errno in _FULL:
-            hint = "free some space, then run the same command with --resume"
+            hint = "free up some space, then run the same command with --resume"
             message = f"cannot {self._doing}: {why}"
             raise UnreachableError(message, subject=subject, hint=hint) from error
         kind_of_ours = AccessDeniedError if error.errno in _DENIED else UnreachableError

@@ -51,7 +51,7 @@ def open_inside(root: Path, path: str, *, folder_is_real: bool = False) -> Binar
 
     Raises:
         BundleDamagedError: it is missing, or it or a folder on the way is a symbolic link, or it
-            is no regular file.
+            is not a regular file.
         UnreachableError: it cannot be read.
     """
     folder, _, name = path.rpartition("/")

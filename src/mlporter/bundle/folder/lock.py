@@ -107,4 +107,4 @@ def _in_use(root: Path) -> BundleInUseError:
         owner = json.loads(read_inside(root, OWNER, 10_000))
         who = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
     message = f"{who} is writing this bundle"
-    return BundleInUseError(message, subject=str(root), hint="wait until it has finished")
+    return BundleInUseError(message, subject=str(root), hint="wait until it finishes")

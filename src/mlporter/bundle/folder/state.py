@@ -83,7 +83,7 @@ def check_finished(root: Path) -> None:
     if not root.exists():
         raise UnreachableError("no such directory", subject=str(root))
     if not root.is_dir():
-        raise UsageError("is not a bundle: a bundle is a directory", subject=str(root))
+        raise UsageError("is not a bundle, which is a directory", subject=str(root))
     with disk_errors(root, "list"):
         names = {entry.name for entry in root.iterdir()}
     if MANIFEST in names:
@@ -112,7 +112,7 @@ def check_only_ours(root: Path) -> None:
     if foreign:
         more = [f"and {len(foreign) - _SHOWN} more"] if len(foreign) > _SHOWN else []
         raise RefusedError(
-            "files are in it that no bundle has",
+            "it contains files that do not belong to a bundle",
             subject=str(root),
             reasons=(*foreign[:_SHOWN], *more),
             hint="move them away, or choose another directory",
@@ -132,7 +132,7 @@ def refuse_used(root: Path, mode: Mode) -> None:
     refusals = {
         ("new", State.UNFINISHED): (
             "holds an unfinished bundle",
-            "continue it with --resume, or begin again with --restart",
+            "continue it with --resume, or start over with --restart",
         ),
         ("new", State.FINISHED): (
             "already holds a bundle",

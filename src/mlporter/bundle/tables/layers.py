@@ -112,7 +112,7 @@ class LayeredTables:
         """The rows of a table by its key, in batches of bounded size; all columns, or some.
 
         Raises:
-            BundleDamagedError: a part is not what the manifest says.
+            BundleDamagedError: a part does not match the manifest.
             UnreachableError: a part cannot be read.
         """
         entry = self._entries[table.name]

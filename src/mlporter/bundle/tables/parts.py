@@ -197,7 +197,7 @@ class _OpenPart:
 
     def _flush(self) -> None:
         if self._group_bytes > MAX_GROUP_BYTES:
-            raise UnsupportedError("a row is longer than the 1 GiB that a bundle holds")
+            raise UnsupportedError("a row is longer than the 1 GiB that a bundle can hold")
         if self._group:
             table = pa.Table.from_batches(self._group).combine_chunks()
             self._group = []  # it was copied

@@ -82,7 +82,7 @@ def read_part(
     """The rows of one part, with the schema of `table` or those `columns` of it.
 
     Raises:
-        BundleDamagedError: its size, hash, schema or number of rows is not what the manifest says,
+        BundleDamagedError: its size, hash, schema or number of rows does not match the manifest,
             or it holds more than the format allows.
         UnreachableError: it cannot be read.
     """
@@ -92,7 +92,7 @@ def read_part(
             found = hash_stream(file)
             file.seek(0)
         if found != part.sha256:
-            raise _damaged(root, part, "does not have the SHA-256 that the manifest gives it")
+            raise _damaged(root, part, "does not have the SHA-256 in the manifest")
         yield from decode_part(root, table, part, file, columns)
 
 

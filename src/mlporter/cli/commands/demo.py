@@ -116,7 +116,8 @@ def command(
     code = ExitCode.OK if story.equal else ExitCode.DIFFERENT
     kept = directory is not None or to is not None
     data = {**asdict(story), "equal": story.equal, "exit_code": int(code)}
-    session.output.told(data, _ending(story, target, kept=kept))
+    is_quiet = session.output.terse and story.equal
+    session.output.told(data, () if is_quiet else _ending(story, target, kept=kept))
     return code
 
 

@@ -11,6 +11,7 @@ from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
     artifact_root_option,
+    explain_option,
     output_options,
     retry_time_option,
     said_when_interrupted,
@@ -26,7 +27,7 @@ __all__ = ["command"]
 
 
 @click.command(
-    "rebuild", context_settings=CONTEXT, short_help="Make a registry out of artifacts alone."
+    "rebuild", context_settings=CONTEXT, short_help="Rebuild a registry from artifacts alone."
 )
 @click.argument("folder")
 @click.argument("target")
@@ -43,6 +44,7 @@ __all__ = ["command"]
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
 @workers_option
 @retry_time_option
+@explain_option
 @output_options
 def command(
     session: Session,

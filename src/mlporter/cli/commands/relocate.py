@@ -30,8 +30,10 @@ __all__ = ["command"]
 @click.argument("database")
 @source_env_option("DATABASE")
 @map_uri_option
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would change, and write nothing.")
-@click.option("--no-check", is_flag=True, help="Do not look for the files in their new places.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would change, and write nothing.")
+@click.option(
+    "--no-check", is_flag=True, help="Do not check that the files are in their new places."
+)
 @workers_option
 @output_options
 def command(
@@ -59,7 +61,8 @@ def command(
             source_env=source_env,
             on_progress=on_progress,
         )
-    session.output.told(result.as_dict(), _lines(result))
+    is_quiet = session.output.terse and not result.exit_code and not dry_run
+    session.output.told(result.as_dict(), () if is_quiet else _lines(result))
     return result.exit_code
 
 

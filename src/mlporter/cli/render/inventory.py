@@ -4,65 +4,74 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
-from mlporter.cli.render.layout import bullets, columns, facts, heading, number
-from mlporter.cli.render.text import human_bytes, human_count, plural
-from mlporter.cli.render.transfer import name_left_out, render_told
+from mlporter.cli.render.counts import rows_and_files
+from mlporter.cli.render.layout import BRIEF, bullets, columns, facts, heading, number
+from mlporter.cli.render.left_out import name_left_out, remarks, render_remarks
+from mlporter.cli.render.text import cut_middle, human_bytes, plural, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from mlporter.cli.render.layout import Cell, Side
+    from mlporter.cli.render.layout import View
     from mlporter.execute.orphans import Orphans
     from mlporter.verbs.reading.doctor import DoctorReport
-    from mlporter.verbs.reading.inspect import ExperimentInfo, Inventory, ModelInfo
+    from mlporter.verbs.reading.inspect import ExperimentInfo, Inventory, ModelInfo, VersionInfo
 
 __all__ = ["render_checks", "render_inventory"]
 
-_ORPHANS_SHOWN = 20
-_LOSSES_SHOWN = 20
+_NAMED = 8
+_BRANCHES = 40
+_VERSIONS = 8
+"""How many versions of a model are named."""
+_LONGEST_NAME = 40
+_STAGES = {"Production": "green", "Archived": "dim"}
+
+_NOT_COUNTED = {"derived", "transient", "secret"}
+"""Kinds of tables that a transfer does not carry as they are."""
 
 _KINDS = {
-    "derived": "derived: rebuilt, not carried",
-    "transient": "transient: not carried",
+    "derived": "computed by MLflow: rebuilt, not copied",
+    "transient": "temporary: not copied",
     "secret": "secret: left out",
     "unknown": "not in the catalogue",
     "newer": "MLflow's, and newer than the catalogue",
 }
 
 
-def render_inventory(inventory: Inventory) -> Iterator[RenderableType]:
-    """What and where it is; experiments, models and prompts; the rows of every table."""
+def render_inventory(inventory: Inventory, view: View = BRIEF) -> Iterator[RenderableType]:
+    """What and where it is; experiments, models and prompts as a tree; the rows of every table."""
     yield heading(inventory.address)
-    yield facts(_facts(inventory))
-    several = len(inventory.workspaces) > 1
-    yield from _experiments(inventory.experiments, several=several)
-    models = [model for model in inventory.models if not model.is_prompt]
-    yield from _models("Registered models", models, several=several)
-    prompts = [model for model in inventory.models if model.is_prompt]
-    yield from _models("Prompts", prompts, several=several)
-    yield from _orphans(inventory.orphans)
-    yield from _losses(inventory)
-    yield from _rows(inventory)
+    yield facts(_facts(inventory, view))
+    yield Text()
+    yield from _trees(inventory, view)
+    yield from _orphans(inventory.orphans, view)
+    yield from _losses(inventory, view)
+    if view.full:
+        yield from _rows(inventory)
 
 
-def _losses(inventory: Inventory) -> Iterator[RenderableType]:
+def _losses(inventory: Inventory, view: View) -> Iterator[RenderableType]:
     lost = [entry for entry in inventory.losses if not entry.expected]
     if lost:
         yield Text()
         yield heading(f"Not readable ({len(lost):,})")
-        yield bullets((("!", name_left_out(entry)) for entry in lost[:_LOSSES_SHOWN]), style="red")
-    if len(lost) > _LOSSES_SHOWN:
-        yield Text(f"  …and {len(lost) - _LOSSES_SHOWN:,} more: --json names the first thousand")
-    yield from render_told([entry for entry in inventory.losses if entry.expected])
+        named = lost[: view.named(_NAMED)]
+        yield bullets((("!", name_left_out(entry)) for entry in named), style="red")
+        if len(lost) > len(named):
+            more = len(lost) - len(named)
+            yield Text(f"  …and {more:,} more (-v): --json names the first thousand")
+    yield from render_remarks(list(remarks(inventory.losses, view)), view)
 
 
-def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
+def _facts(inventory: Inventory, view: View) -> Iterator[tuple[str, str]]:
     yield "kind", inventory.kind
-    if inventory.bundle_id:
+    if inventory.bundle_id and view.full:
         yield "bundle id", inventory.bundle_id
     if inventory.created:
         yield "created", str(inventory.created)
@@ -74,73 +83,128 @@ def _facts(inventory: Inventory) -> Iterator[tuple[str, str]]:
     if inventory.as_found:
         yield "note", inventory.as_found
     yield from (("note", note) for note in inventory.notes)
-    yield "consistency", inventory.consistency
-    if inventory.workspaces:
+    if view.full:
+        yield "consistency", inventory.consistency
+    if len(inventory.workspaces) > 1 or view.full:
         yield "workspaces", ", ".join(inventory.workspaces)
-    if inventory.artifacts is not None:
-        files = inventory.artifacts
-        size = human_bytes(files.bytes)
-        yield "files", f"{human_count(files.files)}, {size} (artifacts: {files.mode})"
+    yield "holds", _counted(inventory)
     if inventory.orphans.files:
         orphans = inventory.orphans
         size = human_bytes(orphans.bytes)
         folders = plural(orphans.folders, "folder")
         yield "orphans", f"{plural(orphans.files, 'file')} in {folders}, {size}: no row has them"
-    if inventory.left_out:
+    if inventory.left_out and (view.explain or inventory.artifacts is None):
         yield "left out", plural(inventory.left_out, "thing")
 
 
+def _counted(inventory: Inventory) -> str:
+    """Rows, as a transfer counts them, and files where they are counted."""
+    strange = {"unknown"} if inventory.kind != "bundle" else set()
+    left = _NOT_COUNTED | strange
+    rows = sum(table.rows for table in inventory.tables if table.kind not in left)
+    files = inventory.artifacts
+    if files is None:
+        return plural(rows, "row")
+    mode = "" if files.mode == "copy" else f" (--artifacts {files.mode})"
+    return f"{rows_and_files(rows, files.files)}, {human_bytes(files.bytes)}{mode}"
+
+
+# --- Experiments and models, as a tree -----------------------------------------------------------
+
+
+def _trees(inventory: Inventory, view: View) -> Iterator[RenderableType]:
+    several = len(inventory.workspaces) > 1
+    yield _experiments(inventory.experiments, view, several=several)
+    for title, are_prompts in (("Registered models", False), ("Prompts", True)):
+        models = [model for model in inventory.models if model.is_prompt is are_prompts]
+        if models:
+            yield _models(title, models, view, several=several)
+
+
 def _experiments(
-    experiments: tuple[ExperimentInfo, ...], *, several: bool
-) -> Iterator[RenderableType]:
-    yield Text()
-    yield heading(f"Experiments ({len(experiments):,})")
-    names: list[tuple[str, Side]] = [("workspace", "left")] if several else []
-    names += [("id", "right"), ("name", "left"), ("stage", "left"), ("runs", "right")]
-    names += [("deleted", "right"), ("models", "right"), ("traces", "right")]
-    rows: list[list[Cell]] = [
-        [
-            *([e.workspace] if several else []),
-            str(e.id),
-            e.name,
-            e.lifecycle_stage,
-            *map(number, (e.runs, e.deleted_runs, e.logged_models, e.traces)),
-        ]
-        for e in experiments
-    ]
-    if rows:
-        yield columns(names, rows)
+    experiments: Sequence[ExperimentInfo], view: View, *, several: bool
+) -> RenderableType:
+    tree = _tree(f"Experiments ({len(experiments):,})")
+    shown = experiments[: view.named(_BRANCHES)]
+    for one in shown:
+        where = f"{one.workspace}/" if several else ""
+        name = Text.assemble(where, (cut_middle(visible(one.name), _LONGEST_NAME), "bold"))
+        name.append(f"  id {one.id}", style="dim")
+        if one.lifecycle_stage != "active":
+            name.append(f"  {one.lifecycle_stage}", style="yellow")
+        name.append(f"  {_in_experiment(one)}")
+        tree.add(name)
+    _add_more(tree, len(experiments) - len(shown))
+    return tree
 
 
-def _models(title: str, models: list[ModelInfo], *, several: bool) -> Iterator[RenderableType]:
-    if not models:
-        return
-    yield Text()
-    yield heading(f"{title} ({len(models):,})")
-    names: list[tuple[str, Side]] = [("workspace", "left")] if several else []
-    names += [("name", "left"), ("version", "right"), ("stage", "left"), ("aliases", "left")]
-    names += [("status", "left"), ("run", "left")]
-    yield columns(names, (row for model in models for row in _versions(model, several=several)))
+def _in_experiment(one: ExperimentInfo) -> str:
+    counts = [plural(one.runs, "run")] if one.runs else []
+    counts += [plural(one.deleted_runs, "deleted run")] if one.deleted_runs else []
+    counts += [plural(one.logged_models, "logged model")] if one.logged_models else []
+    counts += [plural(one.traces, "trace")] if one.traces else []
+    return ", ".join(counts) or "empty"
 
 
-def _versions(model: ModelInfo, *, several: bool) -> Iterator[tuple[str | Text, ...]]:
-    first = ([model.workspace] if several else []) + [model.name]
-    if not model.versions:
-        yield (*first, Text("-", style="dim"), "", "", "", "")
-    for version in model.versions:
-        stage = "" if version.stage in {None, "None"} else version.stage
-        aliases = ", ".join(version.aliases)
-        status, run = version.status or "", version.run_id or ""
-        yield (*first, str(version.version), stage, aliases, status, run)
-        first = [""] * len(first)
+def _models(
+    title: str, models: Sequence[ModelInfo], view: View, *, several: bool
+) -> RenderableType:
+    tree = _tree(f"{title} ({len(models):,})")
+    shown = models[: view.named(_BRANCHES)]
+    for model in shown:
+        where = f"{model.workspace}/" if several else ""
+        name = Text.assemble(where, (cut_middle(visible(model.name), _LONGEST_NAME), "bold"))
+        name.append(f"  {plural(len(model.versions), 'version')}")
+        branch = tree.add(name)
+        named = _told_apart(model.versions, view.named(_VERSIONS))
+        for version in named:
+            branch.add(_version(version, view))
+        _add_more(branch, len(model.versions) - len(named))
+    _add_more(tree, len(models) - len(shown))
+    return tree
 
 
-def _orphans(orphans: Orphans) -> Iterator[RenderableType]:
+def _told_apart(versions: Sequence[VersionInfo], count: int) -> list[VersionInfo]:
+    """Those with a stage or an alias, and the newest."""
+    if len(versions) <= count:
+        return list(versions)
+    important = [one for one in versions if one.aliases or one.stage != "None"][-count:]
+    newest = [one for one in versions if one not in important][len(important) - count :]
+    chosen = {one.version for one in (*important, *(newest if len(important) < count else ()))}
+    return [one for one in versions if one.version in chosen]
+
+
+def _version(one: VersionInfo, view: View) -> Text:
+    line = Text(str(one.version))
+    if one.stage not in {None, "None"}:
+        line.append(f"  {one.stage}", style=_STAGES.get(one.stage, "yellow"))
+    for alias in one.aliases:
+        line.append(f"  @{visible(alias)}", style="cyan")
+    if one.status not in {"READY", ""}:
+        line.append(f"  {one.status}", style="red")
+    if view.full and one.run_id:
+        line.append(f"  run {one.run_id}", style="dim")
+    return line
+
+
+def _tree(title: str) -> Tree:
+    return Tree(heading(title), guide_style="dim")
+
+
+def _add_more(tree: Tree, count: int) -> None:
+    if count > 0:
+        tree.add(Text(f"…and {count:,} more (-v)", style="dim"))
+
+
+# --- Files and rows ------------------------------------------------------------------------------
+
+
+def _orphans(orphans: Orphans, view: View) -> Iterator[RenderableType]:
     if not orphans.files:
         return
     yield Text()
     yield heading(f"Files that no row points to ({orphans.files:,})")
-    shown = orphans.first[:_ORPHANS_SHOWN]
+    shown = orphans.first[: view.named(_NAMED)]
     rows = [(found.folder, number(found.files), human_bytes(found.bytes)) for found in shown]
     yield columns([("folder", "left"), ("files", "right"), ("size", "right")], rows)
     if orphans.folders > len(shown):
@@ -151,7 +215,7 @@ def _orphans(orphans: Orphans) -> Iterator[RenderableType]:
 def _rows(inventory: Inventory) -> Iterator[RenderableType]:
     shown = [table for table in inventory.tables if table.rows]
     yield Text()
-    yield heading(f"Rows ({sum(table.rows for table in shown):,})")
+    yield heading("Rows by table")
     rows = [(t.name, number(t.rows), Text(_KINDS.get(t.kind, ""), style="dim")) for t in shown]
     if rows:
         yield columns([("table", "left"), ("rows", "right"), ("", "left")], rows)
@@ -160,12 +224,21 @@ def _rows(inventory: Inventory) -> Iterator[RenderableType]:
         yield Text(f"  {plural(empty, 'other table')} empty", style="dim")
 
 
-def render_checks(report: DoctorReport) -> Iterator[RenderableType]:
-    """A line for each check, and what to do about those that failed."""
+def render_checks(report: DoctorReport, *, failed: bool = False) -> Iterator[RenderableType]:
+    """A line for each check, or for each that failed, and what to do about those."""
     good, bad = Text("ok", style="green"), Text("!!", style="bold red")
-    rows = [(good if check.ok else bad, check.name, check.value) for check in report.checks]
-    yield columns([("", "left"), ("check", "left"), ("found", "left")], rows, indent=0)
-    failed = [check for check in report.checks if not check.ok]
-    if failed:
+    shown = [check for check in report.checks if not (failed and check.ok)]
+    rows = [(good if check.ok else bad, check.name, check.value) for check in shown]
+    if rows:
+        # What is found may be a sentence, which wraps; a name would lose its middle.
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold dim")
+        for head in ("", "check"):
+            table.add_column(head, no_wrap=True)
+        table.add_column("found", overflow="fold")
+        for mark, name, found in rows:
+            table.add_row(mark, Text(visible(name)), Text(visible(found)))
+        yield table
+    hints = [(check.name, check.hint or "") for check in shown if not check.ok]
+    if hints:
         yield Text()
-        yield facts((check.name, check.hint or "") for check in failed)
+        yield facts(hints)

@@ -2,74 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from mlporter.cli.render.actions import render_actions
-from mlporter.cli.render.layout import bullets, facts, heading, number
+from mlporter.cli.render.counts import render_counts
+from mlporter.cli.render.layout import BRIEF, bullets, facts, heading
+from mlporter.cli.render.left_out import first_of_each, render_left_out, render_notes
 from mlporter.cli.render.text import plural
-from mlporter.cli.render.transfer import (
-    numbered,
-    render_files,
-    render_left_out,
-    render_next,
-    render_notes,
-    render_renamed,
-)
+from mlporter.cli.render.transfer import render_next, render_renamed
 from mlporter.errors import ExitCode
-from mlporter.execute.result import TableResult
+from mlporter.wording import thing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.console import RenderableType
 
-    from mlporter.cli.render.layout import Cell
+    from mlporter.cli.render.layout import View
     from mlporter.execute.result import Result
     from mlporter.plan.policy import Conflict
 
-__all__ = ["COUNTED_AS_THERE", "MOVABLE", "THINGS", "render_plan", "render_refusal"]
-
-THINGS = (
-    "workspaces",
-    "experiments",
-    "experiment_tags",
-    "datasets",
-    "runs",
-    "logged_models",
-    "registered_models",
-    "registered_model_tags",
-    "model_versions",
-    "registered_model_aliases",
-    "trace_info",
-    "issues",
-    "evaluation_datasets",
-    "scorers",
-    "label_schemas",
-    "review_queues",
-    "entity_associations",
-    "model_definitions",
-    "secrets",
-    "endpoints",
-    "guardrails",
-    "budget_policies",
-    "webhooks",
-    "mcp_servers",
-    "skills",
-)
-"""Tables with a row for each thing that people know by name or id; the others hold its parts."""
-
-COUNTED_AS_THERE = {
-    "experiments",
-    "experiment_tags",
-    "registered_models",
-    "registered_model_tags",
-    "registered_model_aliases",
-    "entity_associations",
-}
-"""Of these, what is in conflict is in the target, and counted as already there."""
+__all__ = ["MOVABLE", "render_plan", "render_refusal"]
 
 MOVABLE = {
     "experiments",
@@ -84,33 +39,31 @@ MOVABLE = {
 }
 """What ``--on-conflict rename`` can always carry: under another name or id, or with its owner."""
 
-_NAMED = 15
-"""How many things of a list are named."""
 
-
-def render_plan(result: Result) -> Iterator[RenderableType]:
+def render_plan(result: Result, view: View = BRIEF) -> Iterator[RenderableType]:
     """What would be written where; conflicts and other reasons; the verdict and the command."""
     yield heading("Dry run: nothing was written.")
-    state = "holds nothing yet" if result.fresh else "in use"
+    state = "empty" if result.fresh else "in use"
     yield facts([(result.verb, result.source), ("to", f"{result.target}  ({state})")])
     yield Text()
-    yield from _counts(result)
-    yield from render_renamed(result)
-    yield from render_actions(result)
-    yield from _reasons(result)
-    yield from render_left_out(result)
-    yield from render_notes(result)
+    yield from render_counts(result, view)
+    yield from render_renamed(result, view)
+    yield from render_actions(result, view)
+    yield from _reasons(result, view)
+    yield from render_left_out(result, view)
+    yield from render_notes(result, view)
     yield Text()
     yield _verdict(result)
     if not _is_there(result):
         yield from render_next(result)
 
 
-def render_refusal(result: Result) -> Iterator[RenderableType]:
+def render_refusal(result: Result, view: View = BRIEF) -> Iterator[RenderableType]:
     """What is wrong, and the verdict; nothing if nothing is."""
     if result.exit_code is ExitCode.OK:
         return
-    blocks = [*_reasons(result), *(render_left_out(result) if result.left_out.unexpected else ())]
+    left_out = render_left_out(result, view) if result.left_out.unexpected else ()
+    blocks = [*_reasons(result, view), *left_out]
     yield from blocks[1:]  # without the line between it and what comes before
     yield _verdict(result)
 
@@ -118,16 +71,24 @@ def render_refusal(result: Result) -> Iterator[RenderableType]:
 def _verdict(result: Result) -> Text:
     code = f"(exit {int(result.exit_code)})"
     if result.exit_code is ExitCode.REFUSED:
-        what = [plural(len(result.conflicts), "conflict")] if result.conflicts else []
+        what = [f"{_in_conflict(result)} in conflict"] if result.conflicts else []
         what += [_misfits(result)] if result.misfits else []
         what += ["artifacts that cannot be read"] if result.unreadable else []
         return Text(f"Would be refused {code}: {', '.join(what)}.", style="bold red")
     if result.exit_code is ExitCode.INCOMPLETE:
         rest = plural(result.left_out.unexpected, "thing")
-        return Text(f"Would be done, but for {rest} left out {code}.", style="yellow")
+        return Text(f"Would be done, except for {rest} left out {code}.", style="yellow")
     if _is_there(result):
         return Text(f"Nothing to do: all of it is already there {code}.", style="green")
     return Text(f"Would be done {code}.", style="green")
+
+
+def _in_conflict(result: Result) -> str:
+    """Things; one may be in conflict for several reasons."""
+    # Loaded when needed: it brings pyarrow, which `--help` does without.
+    from mlporter.plan.policy import things_in_conflict  # noqa: PLC0415
+
+    return plural(things_in_conflict(result.conflicts), "thing")
 
 
 def _is_there(result: Result) -> bool:
@@ -138,87 +99,45 @@ def _misfits(result: Result) -> str:
     return plural(len(result.misfits), "value that does not fit", "values that do not fit")
 
 
-# --- Counts -------------------------------------------------------------------------------------
-
-
-def _counts(result: Result) -> Iterator[RenderableType]:
-    in_conflict = _in_conflict(result.conflicts)
-    rows: list[list[Cell]] = []
-    # A server is not asked further once something is in conflict.
-    uncounted = in_conflict.keys() - {table.table for table in result.tables}
-    tables = (*result.tables, *(TableResult(kind, 0) for kind in uncounted))
-    for table in sorted((t for t in tables if t.table in THINGS), key=_place):
-        counts = _numbers(table, in_conflict[table.table])
-        if any(counts):
-            rows.append([table.table, *map(number, counts)])
-    if not result.conflicts:
-        rows.append([Text("all rows", style="bold"), *_all_rows(result)])
-        if result.files.mode == "copy":
-            there = result.files.already_there
-            files = (result.files.files - there, 0, there, 0, 0)
-            rows.append([Text("files", style="bold"), *map(number, files)])
-    names = ["new", "would change", "already there", "skipped", "in conflict"]
-    if not result.conflicts:
-        names.pop()
-    changes = any(table.changed for table in result.tables)
-    yield from numbered(names, rows, changes=changes)
-    if not result.conflicts:
-        yield from render_files(result.files)
-
-
-def _place(table: TableResult) -> int:
-    return THINGS.index(table.table)
-
-
-def _in_conflict(conflicts: tuple[Conflict, ...]) -> Counter[str]:
-    """Things by kind; one may be in conflict for several reasons."""
-    return Counter(kind for kind, _ in {(conflict.kind, conflict.id) for conflict in conflicts})
-
-
-def _numbers(table: TableResult, conflicts: int) -> tuple[int, ...]:
-    """New, would change, already there, skipped, in conflict; each thing is counted once."""
-    new, there = table.carried, table.already_there
-    if table.table in COUNTED_AS_THERE:
-        there = max(there - conflicts, 0)
-    else:
-        new = max(new - conflicts, 0)
-    return new, table.changed, there, table.skipped, conflicts
-
-
-def _all_rows(result: Result) -> Iterator[Cell]:
-    for name in ("carried", "changed", "already_there", "skipped"):
-        yield number(sum(getattr(table, name) for table in result.tables))
-
-
 # --- Why it would be refused --------------------------------------------------------------------
 
 
-def _reasons(result: Result) -> Iterator[RenderableType]:
+def _reasons(result: Result, view: View) -> Iterator[RenderableType]:
     if result.conflicts:
         yield Text()
-        yield heading(f"Conflicts with what is there: {len(result.conflicts):,}")
-        yield from _first(tuple(map(_conflict, result.conflicts)), "--json names the first 1,000")
+        yield heading(f"In conflict with the target: {_in_conflict(result)}")
+        named = ((f"{one.kind}:{one.why}", _conflict(one)) for one in result.conflicts)
+        yield from _first(named, len(result.conflicts), "-v names more", view)
         yield from _ways_out(result)
     if result.misfits:
         yield Text()
         yield heading(f"Values that do not fit into the target: {len(result.misfits):,}")
-        yield from _first(result.misfits, "--json names them")
-        yield Text("  Shorten or mend them in the source, or choose another target.")
+        yield from _first(_each(result.misfits), len(result.misfits), "--json names them", view)
+        yield Text("  Shorten or fix them in the source, or choose another target.")
     if result.unreadable:
         yield Text()
         yield heading("Artifacts that are missing or cannot be read (--strict-artifacts)")
-        yield from _first(result.unreadable, "--json names the first 100")
+        names, count = _each(result.unreadable), len(result.unreadable)
+        yield from _first(names, count, "--json names the first 100", view)
         yield Text("  --map-uri says where files are found.")
 
 
 def _conflict(conflict: Conflict) -> str:
-    return f"{conflict.kind} {conflict.id}: {conflict.why}"
+    return f"{thing(conflict.kind, conflict.id)}: {conflict.why}"
 
 
-def _first(reasons: tuple[str, ...], where: str) -> Iterator[RenderableType]:
-    yield bullets((("!", reason) for reason in reasons[:_NAMED]), style="red")
-    if len(reasons) > _NAMED:
-        yield Text(f"  …and {len(reasons) - _NAMED:,} more; {where}")
+def _each(reasons: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Reasons that are each of a kind of their own."""
+    return ((reason, reason) for reason in reasons)
+
+
+def _first(
+    reasons: Iterable[tuple[str, str]], count: int, where: str, view: View
+) -> Iterator[RenderableType]:
+    named = first_of_each(reasons, view)
+    yield bullets((("!", line) for line in named), style="red")
+    if count > len(named):
+        yield Text(f"  …and {count - len(named):,} more; {where}")
 
 
 def _ways_out(result: Result) -> Iterator[RenderableType]:
@@ -226,11 +145,11 @@ def _ways_out(result: Result) -> Iterator[RenderableType]:
     ways = [("--on-conflict skip", "leaves them out; the target keeps its own (exit 3)")]
     if result.on_conflict == "fail":
         which = "them" if kinds <= MOVABLE else "what can be renamed"
-        ways.append(("--on-conflict rename", f"carries {which} beside the target's"))
-        ways.append(("--on-conflict update", "changes what the target still has as it was sent"))
+        ways.append(("--on-conflict rename", f"copies {which} under another name or id"))
+        ways.append(("--on-conflict update", "changes what is unchanged since it was sent"))
     if result.on_conflict in {"fail", "update"} and result.verb == "copy":
-        ways.append(("mlporter sync", "keeps what was edited at the target, and does the rest"))
+        ways.append(("mlporter sync", "keeps edits at the target, and does the rest"))
     if result.on_conflict == "update":
-        ways.append(("--force", "lets the source win, whoever changed what at the target"))
+        ways.append(("--force", "lets the source win, whoever changed the target"))
     yield Text()
     yield bullets(ways, style="bold")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mlporter.cli.render.layout import bullets, columns, facts, heading
+from mlporter.cli.render.layout import BRIEF, bullets, columns, facts, heading
 from mlporter.cli.render.text import human_bytes, plural, visible
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from mlporter.cli.render.layout import View
     from mlporter.promotion.asked import VersionResult
     from mlporter.verbs.moving.promote import PromotionResult
     from mlporter.verbs.reading.history import History, PromotedVersion
@@ -27,10 +29,10 @@ _HEADS = {
     "undone": "Undone",
     "already undone": "Already undone",
 }
-_SHOWN = 15
+_SHOWN = 8
 
 
-def render_promotion(result: PromotionResult) -> Iterator[RenderableType]:
+def render_promotion(result: PromotionResult, view: View = BRIEF) -> Iterator[RenderableType]:
     """Each version: gates, what was proved, what moved, and how to go back."""
     for at, one in enumerate(result.versions):
         if at:
@@ -41,16 +43,22 @@ def render_promotion(result: PromotionResult) -> Iterator[RenderableType]:
         if refused:
             yield Text()
             yield Text("Would be refused:", style="bold red")
-            yield bullets((("!", line) for line in refused[:_SHOWN]), style="red")
+            named = refused[: view.named(_SHOWN)]
+            yield bullets((("!", line) for line in named), style="red")
+            if len(refused) > len(named):
+                yield Text(f"  …and {len(refused) - len(named):,} more (-v)")
     if result.left_out:
         yield Text()
         yield Text("Left out:", style="bold yellow")
         yield bullets(
             (("!", f"{one.path}: {one.detail}") for one in result.left_out), style="yellow"
         )
+    if result.next_command:
+        yield Text()
+        yield Text.assemble(("Next: ", "bold"), visible(result.next_command))
     if result.receipts and not result.undone:
         yield Text()
-        yield Text(f"The way back: mlporter promote --undo {visible(result.receipts[-1])}")
+        yield Text(f"To undo: mlporter promote --undo {visible(result.receipts[-1])}")
 
 
 def _version(result: PromotionResult, one: VersionResult) -> Iterator[RenderableType]:
@@ -89,21 +97,21 @@ def _named(number: int | None) -> str:
     return "nothing" if number is None else f"version {number}"
 
 
-def render_history(found: History) -> Iterator[RenderableType]:
+def render_history(found: History, view: View = BRIEF) -> Iterator[RenderableType]:
     """A block for each promotion."""
     yield heading(f"Promotions of {found.model} at {found.address}")
     if not found.versions:
-        yield Text("  None is noted.")
+        yield Text("  None.")
     for one in found.versions:
         yield Text(f"Version {one.version}")
-        yield facts(_of_promotion(one))
+        yield facts(_of_promotion(one, view))
     if found.unfinished:
         numbers = ", ".join(map(str, found.unfinished))
-        yield Text(f"  Not finished: version {numbers}; the same promotion again goes on.")
+        yield Text(f"  Not finished: version {numbers}; promote again to continue.")
 
 
-def _of_promotion(one: PromotedVersion) -> Iterator[tuple[str, str]]:
-    yield "when", one.at.partition(".")[0].replace("T", " ")
+def _of_promotion(one: PromotedVersion, view: View) -> Iterator[tuple[str, str]]:
+    yield "when", _time(one.at, view)
     yield "by", one.by
     yield "from", f"models:/{one.of} at {one.source}"
     yield "gates", f"{one.gates} passed"
@@ -111,7 +119,18 @@ def _of_promotion(one: PromotedVersion) -> Iterator[tuple[str, str]]:
     if moved:
         yield "moved", ", ".join(moved)
     if one.undone:
-        yield "undone", one.undone.partition(".")[0].replace("T", " ")
+        yield "undone", _time(one.undone, view)
     yield "files", f"sha256 {one.digest}"
     if one.receipt:
         yield "receipt", one.receipt
+
+
+def _time(text: str, view: View) -> str:
+    """A time of a receipt, to the second."""
+    try:
+        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return text
+    if view.epoch:
+        return str(int(when.timestamp() * 1000))
+    return f"{when.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S}Z"

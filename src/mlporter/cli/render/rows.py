@@ -13,8 +13,8 @@ import pyarrow.csv as pa_csv
 from rich.cells import cell_len
 from rich.text import Text
 
-from mlporter.cli.render.layout import columns
-from mlporter.cli.render.text import plural, visible
+from mlporter.cli.render.layout import BRIEF, View, columns
+from mlporter.cli.render.text import cut_middle, iso_time, plural, visible
 from mlporter.compare.report import json_safe
 from mlporter.redaction import hide_passwords
 from mlporter.verbs.reading.registry import NOTE
@@ -156,23 +156,27 @@ def _json_row(row: dict[str, Any]) -> bytes:
     return json.dumps(safe, ensure_ascii=False, allow_nan=False).encode()
 
 
-def render_rows(rows: Rows, width: int | None) -> Iterator[RenderableType]:
+def render_rows(rows: Rows, width: int | None, view: View = BRIEF) -> Iterator[RenderableType]:
     """Rows as a table.
 
     Args:
         rows: What to show. They are held in memory, so there should be a limit.
         width: Columns of the terminal, or None where there is no end of room: then every column
             is shown. Else those that fit; times, places and columns without any value give way.
+        view: Whether times are shown as dates.
     """
     asked = rows.limit
     one_more = replace(rows, limit=None if asked is None else asked + 1)
     table = pa.Table.from_batches(list(one_more.batches()), rows.reader.schema)
     more = asked is not None and table.num_rows > asked
     table = table.slice(0, asked)
-    cells = {name: [_cell(v) for v in table[name].to_pylist()] for name in table.column_names}
+    cells = {
+        name: [_cell(name, value, view) for value in table[name].to_pylist()]
+        for name in table.column_names
+    }
     widths = _widths(cells, width)
     body = zip(*([_cut(c, widths[name]) for c in cells[name]] for name in widths), strict=True)
-    sides = {field.name: _side(field.type) for field in table.schema}
+    sides = {field.name: _side(field) for field in table.schema}
     yield columns([(name, sides[name]) for name in widths], body, indent=0)
     yield from _footer(table.num_rows, [name for name in cells if name not in widths], more=more)
 
@@ -215,19 +219,19 @@ def _importance(name: str, values: list[Text]) -> int:
     return int(name.endswith(_LESS_ASKED_FOR))
 
 
-def _cell(value: object) -> Text:
+def _cell(name: str, value: object, view: View) -> Text:
     if value is None:
         return Text("")
     if value == "":
         return Text('""', style="dim")
-    return Text(visible(str(json_safe(value))))
+    time = None if view.epoch else iso_time(name, value)
+    return Text(time or visible(str(json_safe(value))))
 
 
 def _cut(cell: Text, width: int) -> Text:
-    cell.truncate(width, overflow="ellipsis")
-    return cell
+    return Text(cut_middle(cell.plain, width), style=cell.style)
 
 
-def _side(type_: pa.DataType) -> Side:
-    numeric = pa.types.is_integer(type_) or pa.types.is_floating(type_)
+def _side(field: pa.Field) -> Side:
+    numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
     return "right" if numeric else "left"

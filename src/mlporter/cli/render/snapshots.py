@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mlporter.cli.render.layout import columns, heading
+from mlporter.cli.render.left_out import render_left_out
 from mlporter.cli.render.text import human_bytes, human_count, plural, visible
-from mlporter.cli.render.transfer import render_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,8 @@ _COUNTED = (
 def render_backup(result: BackupResult) -> Iterator[RenderableType]:
     """What was backed up, how much of it was new, and what could not be."""
     snapshot = result.snapshot
+    if snapshot is None:
+        return
     yield heading(f"Snapshot {snapshot.name} of {snapshot.source}")
     yield Text(f"  {_contents(snapshot)}")
     whole = human_bytes(snapshot.file_bytes)

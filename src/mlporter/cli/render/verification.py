@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from mlporter.cli.render.counts import rows_and_files
 from mlporter.cli.render.difference import render_diff
-from mlporter.cli.render.layout import bullets, facts, heading
-from mlporter.cli.render.text import human_bytes, human_count, plural
+from mlporter.cli.render.layout import BRIEF, bullets, facts, heading
+from mlporter.cli.render.text import human_bytes, human_count, plural, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.bundle.checks.findings import VerifyReport
+    from mlporter.cli.render.layout import View
     from mlporter.verbs.reading.verify import VerifyResult
 
 __all__ = ["render_verdict", "render_verification"]
 
-_NAMED = 50
+_NAMED = 8
 _MODES = {
     "full": "every byte, every row, every reference",
     "sample": "all tables, and a sample of the files",
@@ -28,42 +30,62 @@ _MODES = {
 }
 
 
-def render_verification(result: VerifyResult) -> Iterator[RenderableType]:
+def render_verification(result: VerifyResult, view: View = BRIEF) -> Iterator[RenderableType]:
     """What was checked, every finding, the comparison if there was one, and the verdict."""
     check = result.check
-    yield heading(f"Verified {check.address}")
-    yield facts(_checked(check))
-    if check.problems:
-        yield Text()
-        found = ((problem.path, problem.what, problem.detail) for problem in check.problems)
-        yield bullets(
-            (("!", f"{path}: {what}: {detail}") for path, what, detail in list(found)[:_NAMED]),
-            style="red",
-        )
-        more = _problems(check) - min(_NAMED, len(check.problems))
-        if more:
-            yield Text(f"  …and {more:,} more (--json names the first ten thousand)")
-    if check.told:
-        yield Text()
-        count = plural(check.told, "reference")
-        yield Text(f"Refers to nothing, as it did at the source: {count}")
-        yield bullets(("-", line) for line in check.told_first[:_NAMED])
-        if check.told > _NAMED:
-            yield Text(f"  …and {check.told - _NAMED:,} more (`mlporter show` of left_out has all)")
-    if result.diff is not None:
-        yield Text()
-        yield from render_diff(result.diff)
+    yield heading(f"Verified {check.address}: {_MODES[check.mode]}")
+    yield from [facts(_checked(check))] if view.full else _counted(check)
+    yield from _problems(check, view)
+    yield from _dangling(check, view)
     yield Text()
+    if result.diff is not None:
+        yield from render_diff(result.diff, view)
     yield render_verdict(result)
 
 
+def _counted(check: VerifyReport) -> Iterator[RenderableType]:
+    if check.rows:
+        read = f", {human_bytes(check.bytes_read)} read"
+        if check.blobs_read != check.blobs:
+            some = f"{check.blobs_read:,} of {check.blobs:,} different ones"
+            read = f"; {some}, {human_bytes(check.bytes_read)} read"
+        counted = rows_and_files(check.rows - check.own_rows, check.files)
+        yield Text(f"  {counted}{read}", style="dim")
+
+
+def _problems(check: VerifyReport, view: View) -> Iterator[RenderableType]:
+    if not check.problems:
+        return
+    yield Text()
+    first = check.problems[: view.named(_NAMED)]
+    yield bullets((("!", f"{one.path}: {one.what}: {one.detail}") for one in first), style="red")
+    more = _count(check) - len(first)
+    if more:
+        yield Text(f"  …and {more:,} more (-v; --json names the first ten thousand)")
+
+
+def _dangling(check: VerifyReport, view: View) -> Iterator[RenderableType]:
+    """References without a row: as they were at the source."""
+    if not check.told:
+        return
+    yield Text()
+    count = plural(check.told, "reference")
+    yield Text(f"Refers to nothing, as at the source: {count}")
+    first = check.told_first[: view.named(_NAMED)]
+    yield bullets(("-", line) for line in first)
+    if check.told > len(first):
+        more = check.told - len(first)
+        yield Text(f"  …and {more:,} more: mlporter show {visible(check.address)} left_out")
+
+
 def _checked(check: VerifyReport) -> Iterator[tuple[str, str]]:
-    yield "looked at", _MODES[check.mode]
     if check.bundle_id:
         yield "bundle id", check.bundle_id
     if check.rows:
-        rows = plural(check.rows, "row")
-        yield "tables", f"{human_count(check.tables)}: {rows} in {plural(check.parts, 'part')}"
+        parts = plural(check.parts, "part")
+        yield "rows", human_count(check.rows - check.own_rows)
+        yield "of its own", f"{plural(check.own_rows, 'row')} on files and what was left out"
+        yield "tables", f"{human_count(check.tables)} in {parts}"
     if check.blobs:
         read = "all" if check.blobs_read == check.blobs else human_count(check.blobs_read)
         what = plural(check.blobs, "content" if check.packs else "blob")
@@ -75,7 +97,7 @@ def _checked(check: VerifyReport) -> Iterator[tuple[str, str]]:
 
 def render_verdict(result: VerifyResult) -> Text:
     """The last line."""
-    count = _problems(result.check)
+    count = _count(result.check)
     if count:
         return Text(f"Damaged: {plural(count, 'problem')}.", style="bold red")
     if result.diff is not None and not result.diff.identical:
@@ -85,5 +107,5 @@ def render_verdict(result: VerifyResult) -> Text:
     return Text("Undamaged.", style="green")
 
 
-def _problems(check: VerifyReport) -> int:
+def _count(check: VerifyReport) -> int:
     return len(check.problems) + check.more

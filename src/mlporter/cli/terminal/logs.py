@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["calm_environment", "logging_to"]
 
+_EVERYBODY = 2
+"""How many ``-v`` let everybody speak."""
 _FILE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 _CALM = {
@@ -67,12 +69,17 @@ def _of_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] == "mlporter"
 
 
+def _not_chatter(record: logging.LogRecord) -> bool:
+    """Steps of libraries (Alembic has many) say nothing to people."""
+    return _of_ours(record) or record.levelno >= logging.WARNING
+
+
 def _console_handler(console: Console, verbose: int, *, quiet: bool) -> logging.Handler:
     level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[verbose]
     handler = _ConsoleHandler(console, level)
     handler.setFormatter(_RedactingFormatter("%(name)s: %(message)s"))
-    if not verbose:
-        handler.addFilter(_of_ours)
+    if verbose < _EVERYBODY:
+        handler.addFilter(_of_ours if not verbose else _not_chatter)
     return handler
 
 
@@ -94,8 +101,8 @@ def logging_to(
     """Send log lines where the options say, and leave logging as it was found.
 
     Args:
-        console: For people: ours from WARNING on; with ``-v`` everybody's from INFO on; ``-vv``
-            everything.
+        console: For people: ours from WARNING on; with ``-v`` ours from INFO on and everybody's
+            from WARNING on; with ``-vv`` everything.
         log_file: Appended to: everybody's lines from INFO on and ours from DEBUG on.
         verbose: How many ``-v``; more than two mean two.
         quiet: Only errors go to the console.

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import TextIO
 
     from _typeshed import ReadableBuffer
 
-__all__ = ["ReaderGone", "guarded_streams", "last_words", "reader_has_gone"]
+__all__ = ["ReaderGone", "guarded_streams", "last_words", "pause", "reader_has_gone"]
+__all__ += ["write_bytes"]
+
+_A_DAY = 86_400
 
 
 class ReaderGone(KeyboardInterrupt):
@@ -63,6 +68,23 @@ class _Pipe(io.FileIO):
         return memoryview(data).nbytes
 
 
+def pause(seconds: float) -> None:
+    """Wait; who reads what the command says may go away meanwhile, and then it ends at once.
+
+    Raises:
+        ReaderGone: so it was.
+    """
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _Pipe) or not hasattr(select, "poll"):
+        time.sleep(seconds)
+        return
+    reader = select.poll()
+    reader.register(raw.fileno(), 0)  # what is said without being asked: errors
+    if reader.poll(min(seconds, _A_DAY) * 1000):
+        _gone.set()
+        raise ReaderGone
+
+
 def _main_thread() -> int:
     found = threading.main_thread().ident
     if found is None:
@@ -92,6 +114,15 @@ def last_words() -> Iterator[None]:
     """The last that a command writes: it ends as it would if somebody read all of it."""
     with suppress(ReaderGone):
         yield
+
+
+def write_bytes(chunks: Iterable[bytes]) -> None:
+    """Write bytes to stdout as the last that a command writes."""
+    with last_words():
+        sys.stdout.flush()
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
 
 def _is_pipe(stream: TextIO) -> bool:

@@ -340,13 +340,13 @@ class ChangedFiles:
     def _replace(self, one: FileChange) -> str:
         place: Changeable = self.files.open(self._roots[one.owner])
         if one.there > _OTHER_SIZE and content_of(_hash(place, one.path)) != one.there:
-            return "somebody changed it at the target while this was at work"
+            return "it was edited at the target while this was running"
         if one.file is None:
             return "it could not be removed" if place.remove([one.path]) else ""
         with open_guarded(self.source, one.file) as stream:
             written = place.replace(one.path, stream)
         if content_of(written.sha256) != one.content:
-            return "it changed while it was read; what is there now is told the next time"
+            return "it changed while it was being read; the next run sees what is there now"
         return ""
 
 

@@ -24,7 +24,7 @@ _AT_ONCE = 500
 
 
 def categories_of(text: str | None) -> dict[str, str]:
-    """Categories by what MLflow tells them apart by; of two that are alike, the last one.
+    """Categories by what MLflow distinguishes them by; of two that are alike, the last one.
 
     >>> [*categories_of('["Slow ", "slow"]').values()]
     ['slow']

@@ -26,7 +26,7 @@ from mlporter.execute.database.target_files import Bound
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
-from mlporter.plan.policy import how_to_settle
+from mlporter.plan.policy import how_to_settle, said_of_conflicts
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -105,9 +105,9 @@ class Load:
             else:
                 return
             raise RefusedError(
-                "had a value that did not fit, and has it no more",
+                "had a value that did not fit, and no longer has it",
                 subject=self.work.source.description.address,
-                hint="it changed while it was read; nothing was written: run this again",
+                hint="it changed while it was being read; nothing was written: run this again",
             )
 
     def _run(self, remember: Callable[[], None]) -> None:
@@ -298,9 +298,8 @@ def check(work: Prepared, misfits: tuple[str, ...]) -> None:
     reasons = (*named, *misfits[:MAX_REASONS], *unreadable.reasons)
     if conflicts:
         more = f" (the first {MAX_REASONS} are named)" if len(conflicts) > MAX_REASONS else ""
-        count = "1 thing is" if len(conflicts) == 1 else f"{len(conflicts)} things are"
         raise ConflictError(
-            f"{count} in conflict with what is there{more}",
+            f"{said_of_conflicts(conflicts)}{more}",
             subject=str(work.target.address),
             hint=how_to_settle(work.policy.on_conflict),
             reasons=reasons,
@@ -309,7 +308,7 @@ def check(work: Prepared, misfits: tuple[str, ...]) -> None:
         raise RefusedError(
             "the target cannot hold some values as they are",
             subject=str(work.target.address),
-            hint="shorten or mend them in the source, or import into SQLite",
+            hint="shorten or fix them in the source, or import into SQLite",
             reasons=reasons,
         )
     if unreadable.count:

@@ -24,6 +24,7 @@ from mlporter.plan.merge.snapshot import recall_snapshot
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
+from mlporter.plan.three_sides.memory import Memory
 from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.progress import silent
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.policy import Merge, Policy
-    from mlporter.plan.three_sides.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.database.mysql.limits import Limits
@@ -47,9 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Target", "plan_rows", "prepare"]
 
-_SENT_AGAIN = (
-    "The target holds nothing any more of what was sent to it: all is sent again, as to a new one."
-)
+_SENT_AGAIN = "Nothing of what was sent before is left in the target: everything is sent again."
 _LARGEST_INT32 = 2**31 - 1
 _LARGEST_INT64 = 2**63 - 1
 _WORTH_KEEPING = 20_000
@@ -224,7 +222,7 @@ class Prepared:
         results = []
         for table in self.plan.tables:
             new = self.source.count(table.name)
-            left = self.merge.skipped_rows.get(table.name, 0)
+            left = self.merge.skipped_rows[table.name]
             if skipped.drops(table.name):
                 left += skipped.count(table.name)
             changed = all_changed[table.name]
@@ -259,7 +257,7 @@ def prepare(
         raise RefusedError(
             f"its tables are not those of schema revision {source.description.revision}",
             subject=source.description.address,
-            hint="it was edited, or made by something else than mlporter",
+            hint="it was edited, or not made by mlporter",
             reasons=reasons[:MAX_REASONS],
         )
     counts = {table.name: source.count(table.name) for table in source.tables}
@@ -301,7 +299,9 @@ def prepare(
         rewrite = Rewrite(whole, artifact_root, **there)
     merge.updates += _mended(source, target, merge, rewrite)
     carried = _mapped(source, merge, merge.choice)
-    users = merge_users(source, target, plan.tables, merge, policy)
+    users = merge_users(
+        source, target, plan.tables, merge, policy=policy, memory=memory or Memory()
+    )
     if users is not None:
         carried = users.instead(carried)
     _check_empty(carried, target, plan)
@@ -326,7 +326,7 @@ def _held(source: Source, target: Target, plan: Plan, policy: Policy) -> tuple[P
         f"its schema is at revision {described(there)}, and cannot hold all of the source's, which "
         f"is at {described(mine)}",
         subject=str(target.address),
-        hint=f"{target.how_to_hold(mine)}; or leave it out and have it named: --drop-unknown",
+        hint=f"{target.how_to_hold(mine)}; or leave it out, named in the result: --drop-unknown",
         reasons=tuple(_named(item) for item in unheld[:MAX_REASONS]),
     )
 

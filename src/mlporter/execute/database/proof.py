@@ -105,7 +105,7 @@ class Proof:
             left += [f"{one.table} {one.key}" for one in merge.removals]
             if left or any(merge.new.values()):
                 raise ReadBackError(
-                    "was planned again when all was written, and something is left to do",
+                    "was planned again after writing, and something is still to be done",
                     subject=str(self.target.address),
                     hint="nothing was kept; please report this",
                     reasons=tuple(dict.fromkeys(left))[:_NAMED],

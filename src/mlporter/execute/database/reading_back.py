@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.catalogue.types import Kind
-from mlporter.compare.written_rows import same_rows
+from mlporter.compare.written_rows import HIDDEN, same_rows
 from mlporter.errors import BundleDamagedError, ReadBackError
 from mlporter.plan.units import OWNED, is_among, key_array
 from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
@@ -78,7 +78,7 @@ class ReadingBack:
             difference = self._difference(table, sent(), self._written(table))
         if difference is not None:
             raise ReadBackError(
-                f"read back something else than was written: {difference}",
+                f"read back something other than was written: {difference}",
                 subject=f"{self.target.address} table {table.name}",
                 hint="nothing was kept; please report this with the row's values",
             )
@@ -140,14 +140,23 @@ class ReadingBack:
                     found[key] = row
         for key, values in wanted.items():
             row = found.get(key, {})
-            if any(row.get(name, _MISSING) != value for name, value in values.items()):
+            if not all(_is_same(row.get(name, _MISSING), value) for name, value in values.items()):
                 raise ReadBackError(
-                    f"reads back otherwise than {values}",
+                    f"reads back differently from {_shown(table, values)}",
                     subject=f"{self.target.address} table {table.name} {key}",
                 )
 
 
 _MISSING = object()
+
+
+def _is_same(found: object, sent: object) -> bool:
+    both_nan = found != found and sent != sent  # noqa: PLR0124 -- so says NaN
+    return found == sent or both_nan
+
+
+def _shown(table: Table, values: dict[str, object]) -> dict[str, object]:
+    return {name: HIDDEN if name in table.secrets else value for name, value in values.items()}
 
 
 def _of_keys(table: Table, keys: list[tuple[object, ...]]) -> Among:

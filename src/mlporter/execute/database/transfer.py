@@ -18,7 +18,7 @@ from mlporter.execute.database.proof import Proof
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import TargetFiles
 from mlporter.execute.left_out import LeftOutCollector, left_out_of
-from mlporter.execute.memory import check_expected
+from mlporter.execute.plan_files import check_expected
 from mlporter.execute.remarks import look_through
 from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.execute.unreadable_files import find_unreadable

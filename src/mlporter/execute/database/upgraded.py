@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         Source,
     )
 
-__all__ = ["as_new_as", "in_todays_shape"]
+__all__ = ["SchemaRows", "as_new_as", "in_todays_shape"]
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def as_new_as(
         return
     note = (
         f"The target is newer: MLflow upgraded a copy of the source's rows from "
-        f"{described(mine)} to {described(there)}, and that was carried."
+        f"{described(mine)} to {described(there)}, and that was copied."
     )
     with _upgraded(source, options.workers, on_progress, note) as rows:
         yield rows
@@ -112,7 +112,7 @@ def _upgraded(
             dry_run=False,
             retry_time=RETRY_TIME,
         )
-        work = DatabaseTransfer("copy", _Rows(source), scratch, plain, on_progress, Memory())
+        work = DatabaseTransfer("copy", SchemaRows(source), scratch, plain, on_progress, Memory())
         done = work.run(monotonic())
         upgraded = DatabaseSource(scratch, upgraded=True)
         try:
@@ -125,7 +125,7 @@ _ASIDE = frozenset({Kind.USERS, Kind.UNKNOWN})
 """Tables that no schema of a registry has."""
 
 
-class _Rows(Wrapped):
+class SchemaRows(Wrapped):
     """A source without what is no part of MLflow's schema."""
 
     @property

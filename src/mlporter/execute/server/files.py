@@ -128,6 +128,11 @@ class Files:
                 for file in files:
                     pool.do(partial(self._one, owner, file))
 
+    @property
+    def are_settled(self) -> bool:
+        """Whether no file would be looked at again as long as no row changes."""
+        return self._planned.are_settled
+
     def remember(self) -> None:
         """Remember what is on the server now."""
         self._planned.planner.remember()

@@ -87,7 +87,7 @@ class OwnedFiles:
         return ServerOwner(kind, id_, root, self._places_of(workspace), id_ in self._context.fresh)
 
     def _root(self, kind: str, owner: str) -> tuple[str, str] | None:
-        """Where the files of an owner go, and in which workspace; None if it is not carried."""
+        """Where the files of an owner go, and in which workspace; None if it is not copied."""
         context = self._context
         if kind == "model_version":
             return self._version_root(owner)

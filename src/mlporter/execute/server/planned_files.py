@@ -88,6 +88,17 @@ class PlannedFiles:
         for item in self.planner.left_out:
             self._context.left_out.add(item)
 
+    @property
+    def are_settled(self) -> bool:
+        """Whether no owner's files would be looked at again as long as no row changes."""
+        settled = self._find_settled(frozenset())
+        return not any(
+            (kind, id_) not in settled and (kind != "model_version" or self._is_there(kind, id_))
+            for kind, owners in FILE_OWNERS.items()
+            if self._context.has(owners.table)
+            for id_ in self._ids_of(kind)
+        )
+
     def is_planned(self, kind: str, id_: str) -> bool:
         """Whether files of an owner are looked at here, or need no look."""
         return (kind, id_) in self._planned or (kind, id_) in self._settled
@@ -139,15 +150,20 @@ class PlannedFiles:
 
     def _at_rest(self, kind: str) -> Iterable[str]:
         """Owners that are not at work any more."""
+        owners = FILE_OWNERS[kind]
+        if not owners.status:
+            return self._ids_of(kind)
+        rows = rows_of(self._context.source, owners.table, (owners.key, owners.status))
+        return (id_ for id_, status in rows if status not in owners.at_work)
+
+    def _ids_of(self, kind: str) -> Iterable[str]:
+        """All owners of a kind."""
         owners, source = FILE_OWNERS[kind], self._context.source
         if kind == "model_version":
             columns = ("workspace", "name", "version")
             rows = rows_of(source, owners.table, columns)
             return (f"{workspace or 'default'}/{name}/{number}" for workspace, name, number in rows)
-        if not owners.status:
-            return (id_ for (id_,) in rows_of(source, owners.table, (owners.key,)))
-        rows = rows_of(source, owners.table, (owners.key, owners.status))
-        return (id_ for id_, status in rows if status not in owners.at_work)
+        return (id_ for (id_,) in rows_of(source, owners.table, (owners.key,)))
 
     # --- File by file -----------------------------------------------------------------------------
 

@@ -8,10 +8,9 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.catalogue.rest_limits import UNSETTABLE
-from mlporter.errors import ConflictError, RefusedError
+from mlporter.errors import ConflictError
 from mlporter.execute.left_out import left_out_of
-from mlporter.execute.memory import check_expected
+from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.execute.server.files import Files
 from mlporter.execute.server.genai.evaluation import (
@@ -26,12 +25,14 @@ from mlporter.execute.server.planning.changes import Changes
 from mlporter.execute.server.planning.left_out_tables import note_left_out_tables
 from mlporter.execute.server.planning.matching import Matching
 from mlporter.execute.server.planning.rehearsal import Rehearsal
+from mlporter.execute.server.planning.workspaces import make_workspaces
 from mlporter.execute.server.registry.mcp import write_mcp
 from mlporter.execute.server.registry.registered_models import Registry
 from mlporter.execute.server.registry.skills import write_skills
 from mlporter.execute.server.registry.webhooks import write_webhooks
 from mlporter.execute.server.removing import remove_rows, remove_units
 from mlporter.execute.server.shared.context import ServerContext
+from mlporter.execute.server.shared.outcome import notes_of, tables_of
 from mlporter.execute.server.snapshot import recall_names
 from mlporter.execute.server.tracking.creating import (
     make_experiments,
@@ -46,11 +47,10 @@ from mlporter.execute.server.tracking.run_contents import write_contents, write_
 from mlporter.execute.server.tracking.unchanged_runs import find_unchanged_runs, remember_looks
 from mlporter.execute.server.unknown_fields import SentFields
 from mlporter.plan.misfits import MAX_REASONS
-from mlporter.plan.policy import how_to_settle
+from mlporter.plan.policy import how_to_settle, said_of_conflicts
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.plan.three_sides.memory import Memory
 from mlporter.progress import silent
-from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.server.source import ServerSource
 from mlporter.stores.server.target_places import ServerPlaces
 from mlporter.stores.server.writing.writer import Writer
@@ -58,16 +58,15 @@ from mlporter.stores.server.writing.writer import Writer
 if TYPE_CHECKING:
     from mlporter.execute.options import Expected
     from mlporter.execute.result import TableResult
+    from mlporter.execute.server.planning.same_answers import SameAnswers
     from mlporter.plan.policy import Conflict, Policy
-    from mlporter.plan.three_sides.row import RowPlan
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
+    from mlporter.stores.rest.answer_log import AnswerLog
     from mlporter.stores.server.capabilities import Capabilities
 
 __all__ = ["ServerTransfer"]
-
-_DEFAULT = "default"
 
 
 @dataclass
@@ -80,6 +79,7 @@ class ServerTransfer:
         copies: Whether files are copied.
         dry: Plan only: the same steps, but nothing is sent.
         can: What the server can do, where that is known already.
+        answers: What both servers answered, as far as that was looked at, and where it goes.
     """
 
     source: Source
@@ -94,7 +94,10 @@ class ServerTransfer:
     memory: Memory = field(default_factory=Memory)
     expected: Expected | None = None
     can: Capabilities | None = None
+    answers: SameAnswers | None = None
     started: float = field(default_factory=monotonic)
+    _again: ServerTransfer | None = field(default=None, init=False)
+    _last: ServerTransfer | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Plan, write, and read back."""
@@ -106,7 +109,7 @@ class ServerTransfer:
     def _carry(self) -> None:
         context, matching = self.context, self.matching
         note_left_out_tables(context)
-        self._check_workspaces()
+        make_workspaces(self.context, self.place, self.server.can.workspaces)
         recall_names(self.memory)
         matching.run()
         find_unchanged_runs(context, self.memory.base)
@@ -129,7 +132,7 @@ class ServerTransfer:
             self._prove()
         else:
             self._fields(context).run()
-            self._remember(context, self.changes.plan)
+            self._remember(self)
 
     def _plan_files(self, registry: Registry) -> list[Conflict]:
         """Plan what becomes of files that both sides have; what is in conflict."""
@@ -147,7 +150,9 @@ class ServerTransfer:
         """Read the server again, and plan once more: whatever would be written is not as sent."""
         self.on_progress("reading back", 0, None)
         memory = replace(self.memory, book=ActionBook())
-        again = replace(self, dry=True, on_progress=silent, can=self.server.can, memory=memory)
+        again = replace(
+            self, dry=True, on_progress=silent, can=self.server.can, memory=memory, answers=None
+        )
         try:
             again.context.refused.update(self.context.refused)
             again.context.remote, again.context.unread = self.context.remote, self.context.unread
@@ -158,22 +163,48 @@ class ServerTransfer:
             refused = self.files.refused
             self._tell("artifacts", again.files.result.stored_files - refused, again.context)
             self._fields(again.context).run()
-            self._remember(again.context, again.changes.plan)
+            self._remember(again)
         finally:
-            memory.book.close()
-            again.close()
+            self._again = again
 
-    def _remember(self, read: ServerContext, differing: RowPlan) -> None:
-        """Remember what the server has now, as it was read last."""
-        write_receipts(self.context, read)
-        remember_looks(self.context, read, self.memory.base)
+    def _remember(self, last: ServerTransfer) -> None:
+        """Remember what the server has now, as it was read last.
+
+        Args:
+            last: What read and compared it: this one, if nothing was written.
+        """
+        write_receipts(self.context, last.context)
+        is_all_known = remember_looks(self.context, last.context, self.memory.base)
         if self.copies:
             self.files.remember()
-        self.changes.remember(differing)
+        if self.answers is not None:
+            self.answers.forget()
+        self.changes.remember(last.changes.plan)
+        if is_all_known and (not self.copies or self.files.are_settled):
+            self._last = last
+
+    def remember_answers(self, result: Result) -> None:
+        """Remember what both sides answered, where nothing was left to do at the end.
+
+        Args:
+            result: What came of it.
+        """
+        last = self._last
+        if last is None or self.answers is None or not last.server.client.answers.is_steady:
+            return
+        ended = replace(
+            result,
+            tables=last.tables(),
+            files=FilesResult(result.files.mode),
+            notes=(*self.source.notes, *notes_of(last.context), *self.memory.notes),
+            fresh=not last.context.back.experiments,
+        )
+        digests = self.server.at_opening | last.server.client.answers.digests
+        self.answers.remember(ended, last.memory.book, digests)
 
     def rehearse(self) -> None:
         """Plan, without a look at conflicts."""
-        self._check_workspaces()
+        make_workspaces(self.context, self.place, self.server.can.workspaces)
         self.matching.run()
         registry = Registry(self.context, self.matching)
         registry.plan()
@@ -184,7 +215,7 @@ class ServerTransfer:
     def _tell(self, table: str, rows: int, again: ServerContext) -> None:
         if rows > 0:
             named = "; ".join(again.named[table])
-            detail = f"{rows} read back otherwise than they were sent, or not at all: {named}"
+            detail = f"{rows} read back differently from what was sent, or not at all: {named}"
             self.context.leave("table", table, "", "not-as-sent", detail)
 
     def _write(self, registry: Registry) -> None:
@@ -231,55 +262,28 @@ class ServerTransfer:
 
     def _refuse(self) -> None:
         conflicts = self.matching.conflicts
-        count = "1 thing is" if len(conflicts) == 1 else f"{len(conflicts)} things are"
         raise ConflictError(
-            f"{count} in conflict with what is there",
+            said_of_conflicts(conflicts),
             subject=str(self.place),
             hint=how_to_settle(self.policy.on_conflict),
             reasons=tuple(str(conflict) for conflict in conflicts[:MAX_REASONS]),
         )
-
-    # --- Workspaces -------------------------------------------------------------------------------
-
-    def _check_workspaces(self) -> None:
-        """Make the workspaces that are needed, where the server has any.
-
-        Raises:
-            RefusedError: it has none, and some are needed.
-        """
-        context, there = self.context, self.server.can.workspaces
-        used = {name or _DEFAULT for name in _workspaces(self.source)}
-        to = self.policy.to_workspace
-        if to is not None:
-            context.ids.workspaces.update({name: to for name in used if name != to})
-            context.back.workspaces.update(zip([to], used - {to}, strict=False))
-            used = {to}
-        if there:
-            texts = dict(rows_of(self.source, "workspaces", ("name", "description")))
-            for name in sorted(used - set(there)):
-                self.writer_of(_DEFAULT).create_workspace(name, texts.get(name))
-        elif used - {_DEFAULT}:
-            raise RefusedError(
-                f"has no workspaces, and these are needed: {', '.join(sorted(used))}",
-                subject=str(self.place),
-                hint="start it with --enable-workspaces, or bring one with --workspace NAME "
-                "--to-workspace default",
-            )
 
     # --- What it works with -----------------------------------------------------------------------
 
     @cached_property
     def server(self) -> ServerSource:
         """The server as it was."""
-        return self._opened(self.can)
+        return self._opened(self.can, None if self.answers is None else self.answers.answers)
 
-    def _opened(self, can: Capabilities | None) -> ServerSource:
+    def _opened(self, can: Capabilities | None, answers: AnswerLog | None = None) -> ServerSource:
         return ServerSource(
             self.place,
             uri_map=self.uri_map,
             workers=self.workers,
             retry_time=self.retry_time,
             can=can,
+            answers=answers,
         )
 
     def _fields(self, seen: ServerContext) -> SentFields:
@@ -336,6 +340,9 @@ class ServerTransfer:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._again is not None:
+            self._again.memory.book.close()
+            self._again.close()
         if "along" in self.context.__dict__:
             self.context.along.close()
         if "server" in self.__dict__:
@@ -357,7 +364,7 @@ class ServerTransfer:
             tables=self.tables(),
             files=self.files_result(artifacts),
             left_out=self.context.left_out.summary(),
-            notes=(*self.source.notes, *self.notes(), *self.memory.notes),
+            notes=(*self.source.notes, *notes_of(self.context), *self.memory.notes),
             seconds=monotonic() - self.started,
             dry_run=self.dry,
             fresh=not self.context.back.experiments,
@@ -369,27 +376,7 @@ class ServerTransfer:
 
     def tables(self) -> tuple[TableResult, ...]:
         """Rows by table."""
-        found = self.context.tallies
-        return tuple(found[t.name].of(t.name) for t in self.source.tables if t.name in found)
-
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of servers as targets."""
-        told = ", ".join(
-            f"{table}.{column}"
-            for table, columns in UNSETTABLE.items()
-            if self.context.tallies[table].written
-            for column in sorted(columns)
-        )
-        found = []
-        if told:
-            found.append(
-                f"A server gives runs and logged models ids of its own, and fills in: {told}."
-            )
-        if self.context.is_databricks and self.context.tallies["runs"].written:
-            found.append(
-                "Databricks names whoever makes a run as its user: you, and not who ran it."
-            )
-        return tuple(found)
+        return tables_of(self.source, self.context)
 
     def files_result(self, mode: str) -> FilesResult:
         """Files."""
@@ -405,8 +392,3 @@ def _in_turn(on_progress: OnProgress) -> OnProgress:
             on_progress(step, done, total, unit)
 
     return tell
-
-
-def _workspaces(source: Source) -> set[str]:
-    found = {name for (name,) in rows_of(source, "experiments", ("workspace",))}
-    return found | {name for (name,) in rows_of(source, "registered_models", ("workspace",))}

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FieldsAlong", "SentFields"]
 
-_NONE = "the target's answers have no such field"
+_NONE = "the target's answers do not have such a field"
 _NO_WAY = "this release knows no request that sets it"
-_KEPT = "the target has another value, which is kept"
-_LOST = "it was sent, and the target did not take it"
+_KEPT = "the target has a different value, which is kept"
+_LOST = "it was sent, and the target did not keep it"
 
 _Missing = tuple[str, str, str, str, bool]
 """A `FieldRow` that the server lacks, and whether it has another value."""

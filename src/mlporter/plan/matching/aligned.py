@@ -48,7 +48,7 @@ def aligned(left: Source, right: Source) -> tuple[Source, list[str]]:
 def _numbers(numbers: dict[int, int]) -> str:
     pairs = ", ".join(f"{old} is {new}" for old, new in sorted(numbers.items())[:5])
     more = f", and {len(numbers) - 5} more" if len(numbers) > 5 else ""  # noqa: PLR2004
-    return f"Ids of experiments, which have the same names: in B {pairs}{more}."
+    return f"Ids of experiments of the same name: in B {pairs}{more}."
 
 
 def same_experiments(left: Iterable[Experiment], right: Iterable[Experiment]) -> dict[int, int]:

@@ -141,7 +141,7 @@ class Matching:
             self._memory.book.create(kind, sorted(new), self._put_back.get(kind, ()))
 
     def _tell_removed(self, kind: str, name: str) -> None:
-        why = "somebody removed it at the target"
+        why = "it was removed at the target"
         self._memory.book.add(Action(ActionKind.KEEP, kind, name, why=why))
 
     def names(self) -> list[Update]:
@@ -186,7 +186,7 @@ class Matching:
             back = {m.number: number for number, m in self._matches.items()}
             for key in states.differ:
                 experiment, _, tag = key.partition("\x1f")
-                why = f"the target has another value of its tag {tag!r}"
+                why = f"its tag is different in the target: {tag!r}"
                 found.setdefault(back[int(experiment)], []).append(why)
         return found
 

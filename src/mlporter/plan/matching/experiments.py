@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Experiments", "NameChoice", "by_number", "by_tag"]
 
 _Why = TypeVar("_Why")
-_TAKEN = "the target has another of that name"
+_TAKEN = "the target has a different one of that name"
 
 Known = dict[int, str]
 """What the target calls experiments (the source's ids) that it has under another name."""

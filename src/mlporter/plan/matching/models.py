@@ -97,7 +97,7 @@ class Models:
         if self._policy.updates:
             return {}  # that is decided column by column
         return {
-            key: "the target describes it otherwise"
+            key: "its description is different in the target"
             for key, text in mine.items()
             if text and there.get(self._mapped(key), text) != text
         }

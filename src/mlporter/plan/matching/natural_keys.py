@@ -152,7 +152,7 @@ def _changing(changed: Mapping[str, str]) -> Callable[[str], str]:
 def _said(
     reader: Reader, known: _Known, changes: Mapping[str, Callable[..., object]]
 ) -> Iterator[tuple[str, Said, Said]]:
-    """Ids, what they are known by, and what tells them apart from others known by the same."""
+    """Ids, what they are known by, and what distinguishes them from others known by the same."""
     below = _below(reader, known)
     columns = (known.column, *known.said, *known.more)
     for id_, *values in rows_of(reader, known.table, columns):

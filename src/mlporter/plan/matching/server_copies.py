@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from mlporter.plan.matching.names import Match
+    from mlporter.plan.policy import Policy
     from mlporter.plan.side_reader import Reader
 
     Ids = dict[str, dict[str, str]]
@@ -106,23 +107,22 @@ def datasets_there(left: Reader, right: Reader, home: Home) -> dict[str, str]:
 # --- What is in the way ---------------------------------------------------------------------------
 
 
-def why_not(
-    matches: Mapping[int, Match], ours: Collection[int], *, undelete: bool
-) -> dict[int, str]:
+def why_not(matches: Mapping[int, Match], ours: Collection[int], policy: Policy) -> dict[int, str]:
     """Why experiments cannot be put into those of their names.
 
     Args:
         matches: Which is matched with which.
         ours: Experiments of the server that are copies.
-        undelete: Whether what is in its trash is restored.
+        policy: Whether what is in its trash is restored.
     """
     found = {}
     for number, match in matches.items():
         if match.there is None or match.there.stage == match.source.stage:
             continue
         if match.there.stage == "deleted":
-            if not undelete:
-                how = how_to_restore(EXPERIMENTS, str(match.there.number))
+            if not policy.restores:
+                number_there = str(match.there.number)
+                how = how_to_restore(EXPERIMENTS, number_there, policy.way_to_restore)
                 found[number] = f"{how}, or choose another name with --rename"
         elif match.there.number not in ours:
             found[number] = "it is active on the server, and deleted here"
@@ -149,5 +149,5 @@ def other_tags(
     found = {}
     for number, key, value in rows_of(source, "experiment_tags", columns):
         if there.get((number, key), value) != value and not key.startswith(source_tags.OURS):
-            found[number] = f"the server has another value of its tag {key!r}"
+            found[number] = f"its tag is different on the server: {key!r}"
     return found

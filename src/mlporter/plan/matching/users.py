@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,23 +19,30 @@ from mlporter.catalogue.tables.users import PERSONAL, RESOURCES
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
 from mlporter.plan.policy import Conflict
+from mlporter.plan.three_sides.actions import Action, ActionKind
+from mlporter.plan.units import key_text
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.version_locations import rows_of
+from mlporter.wording import both_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.plan.policy import Merge, Policy
     from mlporter.plan.side_reader import Reader
+    from mlporter.plan.three_sides.memory import Memory
     from mlporter.stores.protocols import Among, Source
 
     Row = dict[str, Any]
     Rows = Mapping[str, list[Row]]
 
-__all__ = ["Decided", "UserTables", "decide_users", "merge_users"]
+__all__ = ["SENT_USERS", "Decided", "UserTables", "decide_users", "merge_users"]
 __all__ += ["with_followed_permissions"]
+
+SENT_USERS = "users"
+"""Under what it is noted which users and permissions were sent."""
 
 _PERSONAL = re.compile(PERSONAL.format("(.*)"), re.DOTALL)
 _SECRET = {column.name for table in USER_TABLES for column in table.columns if column.secret}
@@ -50,12 +58,18 @@ class Decided:
         skipped: How many rows of each table are left out.
         left_out: Which, and why.
         conflicts: What the target has otherwise.
+        kept_away: What was sent once, and somebody took away at the target: table and name.
+        put_back: The same, where it is made again.
+        sent: What the target has of the source's from now on: digests of tables and keys.
     """
 
     new: dict[str, list[Row]] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     left_out: list[LeftOut] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
+    kept_away: list[tuple[str, str]] = field(default_factory=list)
+    put_back: list[tuple[str, str]] = field(default_factory=list)
+    sent: set[str] = field(default_factory=set)
 
     def leave(self, table: str, id_: str, reason: str, why: str) -> None:
         """One row less."""
@@ -69,7 +83,9 @@ def decide_users(
     *,
     workspace: Callable[[str], str],
     resource: Callable[[str, str, str], str | None],
-    skip: bool,
+    stays: str = "",
+    sent: Collection[str] = (),
+    leaves_removed: bool = False,
 ) -> Decided:
     """Decide row by row.
 
@@ -78,7 +94,10 @@ def decide_users(
         there: The target's.
         workspace: The target's name of a workspace of the source.
         resource: By workspace (the source's), type and pattern: the target's pattern, or None.
-        skip: What the target has otherwise is left out, and is no conflict.
+        stays: What is said of what the target has otherwise, and is left out; "" where that is a
+            conflict.
+        sent: What was sent before; see `Decided.sent`.
+        leaves_removed: What was sent, and somebody took away at the target, stays away.
     """
     decided, known = Decided(), _Known()
     for table in (table.name for table in USER_TABLES):
@@ -90,17 +109,29 @@ def decide_users(
             if mapped is None:
                 decided.leave(table, _name(table, row), "unmapped", _UNMAPPED)
                 continue
-            other = found.get(_key(table, mapped))
+            other, digest = found.get(_key(table, mapped)), _digest(table, mapped)
             if other is not None:
                 if what := _difference(mapped, other):
-                    _differs(decided, table, _name(table, row), what, skip=skip)
+                    _differs(decided, table, _name(table, row), what, stays)
+            elif digest in sent and leaves_removed:
+                decided.skipped[table] += 1
+                decided.kept_away.append((table, _name(table, row)))
             elif why := known.why_not(table, mapped):
                 decided.leave(table, _name(table, row), "secret", why)
+                continue
             else:
+                if digest in sent:
+                    decided.put_back.append((table, _name(table, row)))
                 found[_key(table, mapped)] = mapped
                 known.add(table, [_key(table, mapped)])
                 decided.new[table].append(mapped)
+            decided.sent.add(digest)
     return decided
+
+
+def _digest(table: str, row: Row) -> str:
+    """What is remembered of a row: that it was sent, and neither whose nor what it is."""
+    return sha256(key_text((table, *_key(table, row))).encode()).hexdigest()[:32]
 
 
 def _mapped(
@@ -119,12 +150,13 @@ def _mapped(
 
 
 _UNMAPPED = (
-    "what it is for is not carried under this id or name, which may be something else in the target"
+    "what it is for is not copied under this id or name, which may be something else in the target"
 )
 
 
+_REMOVED = "it was removed at the target"
 _NOT_MADE = (
-    "the target has no such user, and none is made without a password; --include-secrets carries "
+    "the target has no such user, and none is created without a password; --include-secrets copies "
     "passwords"
 )
 
@@ -147,16 +179,15 @@ class _Known:
         personal = _PERSONAL.fullmatch(role)
         for user in (row.get("username"), personal and personal[1]):
             if user and (user,) not in self.keys["users"]:
-                return f"user {user!r} is not carried, and the target has none of this name"
+                return f"user {user!r} is not copied, and the target has none of this name"
         if table != "roles" and (row["workspace"], role) not in self.keys["roles"]:
-            return f"role {role!r} is not carried, and the target has none of this name"
+            return f"role {role!r} is not copied, and the target has none of this name"
         return ""
 
 
-def _differs(decided: Decided, table: str, id_: str, what: str, *, skip: bool) -> None:
-    if skip:
-        why = f"{what}; the target keeps its own (--on-conflict skip)"
-        decided.leave(table, id_, "conflict", why)
+def _differs(decided: Decided, table: str, id_: str, what: str, stays: str) -> None:
+    if stays:
+        decided.leave(table, id_, "conflict", f"{what}; {stays}")
     else:
         decided.conflicts.append(Conflict(table, id_, what))
 
@@ -164,7 +195,7 @@ def _differs(decided: Decided, table: str, id_: str, what: str, *, skip: bool) -
 def _difference(mine: Row, there: Row) -> str:
     """What differs, but for passwords: those of the target stay."""
     return ", ".join(
-        f"{name} is {value!r} at the source and {there.get(name)!r} at the target"
+        both_values(name, value, there.get(name))
         for name, value in mine.items()
         if name not in _SECRET and (value or None) != (there.get(name) or None)
     )
@@ -185,7 +216,13 @@ def _name(table: str, row: Row) -> str:
 
 
 def merge_users(
-    source: Source, target: Reader, tables: Iterable[Table], merge: Merge, policy: Policy
+    source: Source,
+    target: Reader,
+    tables: Iterable[Table],
+    merge: Merge,
+    *,
+    policy: Policy,
+    memory: Memory,
 ) -> UserTables | None:
     """Decide, note it in `merge`, and return the rows; None where no users are carried.
 
@@ -195,6 +232,7 @@ def merge_users(
         tables: The tables that are carried.
         merge: What else is decided already: what is called otherwise in the target.
         policy: What to do about conflicts.
+        memory: What was last sent, and where actions go.
     """
     carried = {table.name: table.kind for table in tables}
     names = [name for name, kind in carried.items() if kind is Kind.USERS]
@@ -205,12 +243,19 @@ def merge_users(
         {name: _rows(target, name) for name in names},
         workspace=merge.ids.workspace,
         resource=_Resources(source, target, frozenset(carried), merge.ids).pattern,
-        skip=policy.on_conflict == "skip",
+        stays=policy.stays if policy.leaves_out else "",
+        sent=memory.base.noted(SENT_USERS),
+        leaves_removed=policy.leaves_removed,
     )
+    for name, what in decided.kept_away:
+        memory.book.add(Action(ActionKind.KEEP, name, what, why=_REMOVED))
+    for name, what in decided.put_back:
+        memory.book.create(name, [what], [what])
+    merge.sent_users = dict.fromkeys(decided.sent, "")
     merge.conflicts += decided.conflicts
     merge.left_out += decided.left_out
     for name, count in decided.skipped.items():
-        merge.skipped_rows[name] = merge.skipped_rows.get(name, 0) + count
+        merge.skipped_rows[name] += count
     return UserTables({name: decided.new[name] for name in names})
 
 

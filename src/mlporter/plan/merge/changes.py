@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
-from mlporter.compare.report import ONLY_LEFT
+from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT
 from mlporter.compare.shape import pair_up
 from mlporter.compare.streams import compare_streams
 from mlporter.plan.deleted_rows import DELETED_TIME, Update
@@ -27,7 +27,7 @@ from mlporter.stores.rows.version_locations import rows_of
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from mlporter.catalogue.types import Table
     from mlporter.compare.shape import Pair
@@ -123,7 +123,7 @@ class Changes:
         planner = self.planner
         if not here:
             change = (Change("metrics", there, None),)
-            why = "only the target has it"
+            why = "it is only in the target"
             planner.book.add(Action(ActionKind.KEEP, "runs", run, change, why))
             return
         outcome = decide(state, planner.wish, is_newer=planner.facts.is_newer("runs", run))
@@ -162,13 +162,20 @@ class Changes:
     def _matched_pair(self, table: str) -> Pair | None:
         return matched_pair(table, *self.comparison.entries(table))
 
-    def of_rows(self, table: str, ids: IdMap, is_matched: Callable[[str], bool]) -> None:
+    def of_rows(
+        self,
+        table: str,
+        ids: IdMap,
+        is_matched: Callable[[str], bool],
+        sigils: Collection[str] = (ONLY_LEFT, ONLY_RIGHT, DIFFER),
+    ) -> None:
         """Plan what becomes of rows below what is matched by name: tags, aliases.
 
         Args:
             table: Which.
             ids: What is called otherwise in the target.
             is_matched: Whether both sides have what such a row belongs to, by the target's key.
+            sigils: Which differences are looked at.
         """
         readers = MappedReader(self.source, ids), MappedReader(self.target, IdMap())
         sides = self.comparison.sides(table, *readers)
@@ -176,7 +183,8 @@ class Changes:
             return
 
         def sift(found: Found) -> Found:
-            owned = [one for one in found if is_matched(owner_of(sides.pair.table, one.key)[1])]
+            some = (one for one in found if one.sigil in sigils)
+            owned = [one for one in some if is_matched(owner_of(sides.pair.table, one.key)[1])]
             return [one for one in owned if is_of_a_registry(one)]
 
         self.planner.take(sides, sift)

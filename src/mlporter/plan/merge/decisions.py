@@ -36,6 +36,7 @@ class Candidates:
         target: What the target has, of those keys; its unique names are all there.
         experiments: The target's id of an experiment of the source.
         taken: What must be unique, as the target would have it, by the source's key.
+        originals: Of copies that the target has from an earlier import, what they are copies of.
     """
 
     entity: str
@@ -44,6 +45,7 @@ class Candidates:
     target: Side
     experiments: Callable[[int], int]
     taken: Mapping[str, str]
+    originals: Mapping[str, str] = field(default_factory=dict)
 
     def moved(self, key: str) -> bool:
         """Whether the target has a unit in another experiment than it would go to."""
@@ -54,6 +56,15 @@ class Candidates:
         """The unit of the target that has another id, and what must be unique in common."""
         name = self.taken.get(key)
         return self.target.unique.get(name) if name is not None else None
+
+    def may_be_copied(self, key: str) -> bool:
+        """Whether a unit whose id is taken can go beside it, under another id.
+
+        Not where its name is taken as well, by anything but the copy that an earlier import made.
+        """
+        twin = self.twin(key)
+        is_free = twin is None or self.originals.get(twin) == key
+        return is_free and self.entity in REIDENTIFIED and self.keys[key] in self.target.units
 
     def to_compare(self) -> dict[str, str]:
         """Units that both sides have under one id, in the same experiment; and twins."""
@@ -77,7 +88,7 @@ class Candidates:
 
 @dataclass
 class Decision:
-    """What becomes of the units of a kind, by the source's keys; the rest is carried.
+    """What becomes of the units of a kind, by the source's keys; the rest is copied.
 
     ``twins`` are there as well, under the id that they are mapped to; ``copied`` get a new id.
     ``restored`` are there, and were marked as deleted. Of those ``skipped``, it is said why.
@@ -124,21 +135,24 @@ def decide_units(
             why = f"the target has {twin!r} of the same name" if key in unequal else None
         else:
             continue
-        if twin is not None and (why is None or policy.on_conflict == "skip"):
+        if twin is not None and (why is None or policy.leaves_out):
             decision.twins[key] = twin
         if why is None:
             decision.there.add(key)
-        elif policy.on_conflict == "skip":
+        elif policy.leaves_out:
             decision.skipped[key] = why
-        elif (
-            policy.on_conflict == "rename"
-            and candidates.entity in REIDENTIFIED
-            and (new in candidates.target.units)
-        ):
+        elif policy.on_conflict == "rename" and candidates.may_be_copied(key):
             decision.copied.add(key)
         else:
-            decision.conflicts.append(Conflict(candidates.entity, key.replace("\x1f", "/"), why))
+            rest = _why_no_copy(candidates, key) if policy.on_conflict == "rename" else ""
+            name = key.replace("\x1f", "/")
+            decision.conflicts.append(Conflict(candidates.entity, name, why + rest))
     return decision
+
+
+def _why_no_copy(candidates: Candidates, key: str) -> str:
+    is_taken = candidates.twin(key) is not None
+    return "; a copy beside it would have the same name" if is_taken else ""
 
 
 def _why(candidates: Candidates, key: str, unequal: Mapping[str, str]) -> str | None:
@@ -146,7 +160,7 @@ def _why(candidates: Candidates, key: str, unequal: Mapping[str, str]) -> str | 
         mine = candidates.source.units[key]
         there = candidates.target.units[candidates.keys[key]]
         goes = None if mine is None else candidates.experiments(mine)
-        return f"the target has it in experiment {there}, and here it would go to {goes}"
+        return f"it is in experiment {there} in the target, and would go to {goes}"
     if key in unequal:
-        return f"the target has another one; {unequal[key]}"
+        return unequal[key]
     return None

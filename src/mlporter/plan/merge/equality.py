@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.rest_limits import HIDDEN_COLUMNS, HIDDEN_TABLES
 from mlporter.catalogue.types import Kind
+from mlporter.compare.differences import Differences
 from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT
 from mlporter.compare.scope import ANCHORED
 from mlporter.compare.shape import blank_places, pair_up
@@ -30,6 +31,7 @@ from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.units import OWNED, Choice, Chosen, key_text, tables_of
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.rest_view import rest_batch
+from mlporter.wording import both_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -203,25 +205,25 @@ class Comparison:
         pair = self._pair(table)
         if pair is None or pair.left is None or pair.right is None:
             return Unequal({}, {})
-        differing: list[Difference] = []
-        self._compare(pair, mine, theirs, differing.append)
-        differing = self.sift(mine, table, differing)
-        if not differing:
-            return Unequal({}, {})
         found: dict[str, str] = {}
         deleted: dict[str, Update] = {}
         added: set[str] = set()
-        owner = self._owner_of(mine, theirs, table, differing)
-        for difference in differing:
-            key = owner(difference.key)
-            if table == entity and is_undeletion(difference):
-                deleted[key] = undeletion(difference)
-                continue
-            if difference.sigil == ONLY_RIGHT and table != entity:
-                added.add(key)
-                continue
-            shown = without_secrets(self._tables[table], difference)
-            found.setdefault(key, _what(shown, entity))
+        with Differences() as all_found:
+            self._compare(pair, mine, theirs, all_found.append)
+            for piece in all_found.pieces():
+                differing = self.sift(mine, table, piece)
+                if not differing:
+                    continue
+                owner = self._owner_of(mine, theirs, table, differing)
+                for difference in differing:
+                    key = owner(difference.key)
+                    if table == entity and is_undeletion(difference):
+                        deleted[key] = undeletion(difference)
+                    elif difference.sigil == ONLY_RIGHT and table != entity:
+                        added.add(key)
+                    elif key not in found:
+                        shown = without_secrets(self._tables[table], difference)
+                        found[key] = _what(shown, entity)
         return Unequal(found, deleted, frozenset(added - found.keys()))
 
     def _pair(self, table: str) -> Pair | None:
@@ -392,9 +394,7 @@ def _what(difference: Difference, kind: str) -> str:
         where = where and f"{difference.table}{_row_of(difference)}: "
         first = list(difference.columns.items())[:_COLUMNS_NAMED]
         said = [
-            f"{name} is another secret"
-            if mine == HIDDEN
-            else f"{name} is {mine!r} at the source and {theirs!r} at the target"
+            f"{name} is a different secret" if mine == HIDDEN else both_values(name, mine, theirs)
             for name, (mine, theirs) in first
         ]
         more = len(difference.columns) - len(first)

@@ -18,8 +18,6 @@ from mlporter.plan.units import KEY_OF, key_text
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mlporter.plan.merge.units import Units
 
 __all__ = ["Following"]
@@ -37,25 +35,12 @@ class Following(Step):
 
     def match(self) -> None:
         """Plan what becomes of experiments and models that both sides have, and rows below them."""
-        ids, both = self.merge.ids, self._is_matched
+        ids, both = self.merge.ids, self.is_matched
         self.changes.of_matched("experiments", ids, both("experiments"))
         self.changes.of_matched("registered_models", ids, both("registered_models"))
         for table, kind in BELOW.items():
             if self.comparison.is_on_both(table):
                 self.changes.of_rows(table, ids, both(kind))
-
-    def _is_matched(self, kind: str) -> Callable[[str], bool]:
-        """Whether both sides have one of a kind, by the target's key."""
-        if kind == "experiments":
-            new, gone = self.matching.new_experiments, self.matching.removed_experiments
-            numbers = {e.number for e in experiments_of(self.source)} - gone
-            mine = {str(self.merge.ids.experiment(number)) for number in numbers}
-        else:
-            new = self.matching.new_models
-            ids = self.merge.ids
-            pairs = models_of(self.source).keys() - self.matching.removed_models
-            mine = {key_text((ids.workspace(w), ids.model(w, name))) for w, name in pairs}
-        return lambda key: key in mine and key not in new
 
     def take(self) -> None:
         """Let the merge do what was planned row by row."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from mlporter.catalogue.types import Kind
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
+from mlporter.plan.matching.users import SENT_USERS
 from mlporter.plan.merge.changes import matched_pair
 from mlporter.plan.merge.equality import Comparison
 from mlporter.plan.side_reader import Nothing
@@ -77,6 +78,8 @@ def remember_sent(
             forget_emptied(base, table.name, emptied, disputed)
     _forget(base, merge)
     base.note(_PRINTS, {} if merge.forgotten else prints)
+    if merge.sent_users is not None:
+        base.note(SENT_USERS, merge.sent_users)
     numbers, names = merge.noted
     base.note(EXPERIMENTS, base.noted(EXPERIMENTS) | numbers)
     base.note("experiment_names", base.noted("experiment_names") | names)

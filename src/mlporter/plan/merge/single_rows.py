@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mlporter.catalogue import BY_NAME
+from mlporter.compare.report import ONLY_LEFT
 from mlporter.errors import LeftOut
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.merge.equality import RowStates
 from mlporter.plan.merge.step import Step
 from mlporter.plan.policy import Conflict
-from mlporter.plan.units import Chosen, key_text
+from mlporter.plan.units import ROWWISE, Chosen, key_text
 from mlporter.stores.rows.version_locations import rows_of
 
 __all__ = ["BELOW", "SingleRows"]
@@ -50,21 +51,46 @@ class SingleRows(Step):
             kept = self.changes.planner.plan.kept[table]
             self.rows[table] |= {key_text(key) for key, row in kept.items() if row is None}
             return
+        if table in ROWWISE:
+            self._taken_away(table)
         if not states.differ:
             return
         # What only a newer MLflow knows is never changed; `sync` goes on without it.
         is_told = self.policy.step is not None and table not in BY_NAME
         stays = self.policy.on_conflict == "skip" or is_told
         if stays:
-            self.merge.skipped_rows[table] = len(states.differ)
+            self.merge.skipped_rows[table] += len(states.differ)
         for key, what in sorted(states.differ.items()):
             name = key.replace("\x1f", "/")
             if stays:
-                how = "sync changes no row of a new table" if is_told else "--on-conflict skip"
-                why = f"{what}; the target keeps its own ({how})"
+                how = " (sync does not change rows of a new table)" if is_told else ""
+                why = f"{what}; {self.policy.stays}{how}"
                 self.merge.left_out.append(LeftOut(table, name, "", "conflict", why))
             else:
                 self.merge.conflicts.append(Conflict(table, name, what))
+
+    def _taken_away(self, table: str) -> None:
+        """What of these was sent and somebody took away at the target: no more comes silently.
+
+        An alias or a link is made again, and told, or stays away (`sync`); a tag is in conflict,
+        like any other that was edited.
+        """
+        plan = self.changes.planner.plan
+        before = len(plan.conflicts)
+        matched = self.is_matched(BELOW[table]) if table in BELOW else lambda _: True
+        self.changes.of_rows(table, self.merge.ids, matched, {ONLY_LEFT})
+        kept = {key_text(key) for key, row in plan.kept[table].items() if row is None}
+        self.rows[table] |= kept
+        self.merge.skipped_rows[table] += len(kept) if self.policy.leaves_out else 0
+        if self.policy.updates:
+            return  # conflicts are taken with all others
+        for kind, name, why in plan.conflicts[before:]:
+            if self.policy.on_conflict == "skip":
+                said = f"{why}; {self.policy.stays}"
+                self.merge.left_out.append(LeftOut(kind, name, "", "conflict", said))
+            else:
+                self.merge.conflicts.append(Conflict(kind, name, why))
+        del plan.conflicts[before:]
 
     def _rows_below_removed(self, table: str) -> frozenset[str]:
         """Rows (the target's keys) below experiments and models that the target removed."""
@@ -93,4 +119,4 @@ class SingleRows(Step):
         for table in ("datasets", *BELOW):
             if table in self.tables and (rows := self._rows_below_removed(table)):
                 self.rows[table] = self.rows.get(table, frozenset()) | rows
-                self.merge.skipped_rows[table] = len(rows)
+                self.merge.skipped_rows[table] += len(rows)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.merge.changes import changed_later
-from mlporter.plan.side_reader import unit_keys
+from mlporter.plan.side_reader import experiments_of, models_of, unit_keys
+from mlporter.plan.units import key_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Self
 
@@ -63,6 +64,19 @@ class Step:
     def of(cls, other: Step, **more: Any) -> Self:  # noqa: ANN401 -- fields of the step
         """A step of the same merge."""
         return cls(**{one.name: getattr(other, one.name) for one in fields(Step)}, **more)
+
+    def is_matched(self, kind: str) -> Callable[[str], bool]:
+        """Whether both sides have one of a kind, by the target's key."""
+        if kind == "experiments":
+            new, gone = self.matching.new_experiments, self.matching.removed_experiments
+            numbers = {e.number for e in experiments_of(self.source)} - gone
+            mine = {str(self.merge.ids.experiment(number)) for number in numbers}
+        else:
+            new = self.matching.new_models
+            ids = self.merge.ids
+            pairs = models_of(self.source).keys() - self.matching.removed_models
+            mine = {key_text((ids.workspace(w), ids.model(w, name))) for w, name in pairs}
+        return lambda key: key in mine and key not in new
 
 
 class DatabaseFacts:

@@ -89,6 +89,7 @@ class Units(Step):
             target=self._there(entity, keys),
             experiments=ids.experiment,
             taken=self._twins(entity),
+            originals=self.comparison.back.of(entity),
         )
         found = self.comparison.unequal(entity, candidates.to_compare(), ids)
         unequal = dict(found.why)
@@ -283,7 +284,7 @@ class Units(Step):
         unequal = self.comparison.unequal(entity, again.to_compare(), plain)
         second = decide_units(again, unequal.why, Policy(), unequal.deleted)
         for conflict in second.conflicts:
-            why = f"the copy that an earlier import made of it, {new[conflict.id]}, differs"
+            why = f"the copy that an earlier import made of it, {new[conflict.id]}, is different"
             decision.conflicts.append(Conflict(conflict.kind, conflict.id, why))
         decision.there |= second.there
         made = sorted(set(new) - second.there)
@@ -318,7 +319,7 @@ class Units(Step):
         count = UnitCount(entity, len(new), len(decision.there) + same, left, len(restored))
         merge.units.append(count)
         for key, why in sorted(decision.skipped.items()):
-            what = f"{why}; the target keeps its own (--on-conflict skip)"
+            what = f"{why}; {self.policy.stays}"
             merge.left_out.append(LeftOut(entity, key.replace("\x1f", "/"), "", "conflict", what))
 
     def note_children(self) -> None:
@@ -328,5 +329,6 @@ class Units(Step):
             count = sum(parent in new for parent in taken.values())
             if count:
                 self.merge.notes.append(
-                    f"New ids for {plural(count, 'row')} of {table}, whose own are taken there."
+                    f"New ids for {plural(count, 'row')} of {table}: theirs are taken in the "
+                    "target."
                 )

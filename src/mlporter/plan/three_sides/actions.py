@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 __all__ = ["FOLLOW", "NAMED", "NOT_KNOWN", "Action", "ActionBook", "ActionKind", "Change"]
-__all__ += ["kind_of_update"]
+__all__ += ["kind_of_update", "sum_of"]
 
 NAMED = 1000
 """How many actions of a plan a result names; the book, and a plan file, hold all."""
@@ -47,10 +47,12 @@ class ActionKind(str, Enum):
     """An alias, a stage, a lifecycle or a name."""
     DELETE = "delete"
     KEEP = "keep"
-    """Somebody edited it at the target, or only the target has it: it stays as it is there."""
+    """Somebody edited it at the target, or it is only in the target: it stays as it is there."""
     CONFLICT = "conflict"
     LEAVE_OUT = "leave out"
     """The target did not take it as it is; it is tried again."""
+    CHECK = "check"
+    """A gate of a promotion: what it wants, and what was found."""
 
 
 _MOVES = frozenset(
@@ -157,6 +159,11 @@ def kind_of_update(table: str, columns: frozenset[str]) -> ActionKind:
     return ActionKind.MOVE if is_move else ActionKind.UPDATE
 
 
+def sum_of(line: bytes) -> int:
+    """What a line adds to the digest of a plan."""
+    return int.from_bytes(sha256(line).digest(), "big")
+
+
 @dataclass
 class ActionBook:
     """All actions of a plan, as JSON lines in a file without a name; counts and the first of them.
@@ -184,12 +191,12 @@ class ActionBook:
                 self._lines = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 -- `close`
             self._lines.write(line + b"\n")
             # A sum does not depend on the order, in which threads have no say.
-            self._sum += int.from_bytes(sha256(line).digest(), "big")
+            self._sum += sum_of(line)
 
     def create(self, unit: str, ids: Iterable[str], put_back: Collection[str] = ()) -> None:
         """Note what is made anew; some of it is `put_back`: it was sent before, and removed."""
         for id_ in ids:
-            why = "somebody removed it at the target, and it is put back" if id_ in put_back else ""
+            why = "it was removed at the target, and is put back" if id_ in put_back else ""
             self.add(Action(ActionKind.CREATE, unit, id_.replace("\x1f", "/"), why=why))
 
     @property

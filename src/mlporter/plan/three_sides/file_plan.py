@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["FileChange", "FilePlanner", "OwnerSides"]
 
 _REMOVED = {
-    True: "the source has it no more; --delete removes it",
-    False: "the source has it no more, and files are not removed from a server",
+    True: "it is gone from the source; --delete removes it",
+    False: "it is gone from the source, and files are not removed from a server",
 }
 
 
@@ -250,7 +250,7 @@ class FilePlanner:
         why = state.value
         if one.source is None:
             is_gone = state is State.SOURCE_CHANGED
-            why = _REMOVED[self.removes] if is_gone else "only the target has it"
+            why = _REMOVED[self.removes] if is_gone else "it is only in the target"
         if outcome is Outcome.KEEP:
             self._tell(ActionKind.KEEP, owner, one, why)
             return
@@ -329,6 +329,6 @@ class FilePlanner:
         open_ |= {group_of(owner) for owner in {*self.unsettled, *pending}}
         self.base.note(FILES, dict.fromkeys(open_, ""))
         for owner, files in self._agreed.items():
-            # Of what nobody knows who changed it, nobody knows it the next time either.
+            # Of what it is not known which side changed, nobody knows it the next time either.
             if owner not in self._unknown:
                 keep_sent(self.base, owner, files, self._older.get(owner, {}))

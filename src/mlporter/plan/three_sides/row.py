@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import source_tags as marks
 from mlporter.compare.shape import Shaper
+from mlporter.compare.written_rows import HIDDEN
 from mlporter.plan.capabilities import OWN_TAGS
 from mlporter.plan.three_sides.actions import NOT_KNOWN, Change
 from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.keys import owner_columns
 from mlporter.plan.three_sides.sides import ABSENT
 from mlporter.plan.three_sides.small_values import sent_value
+from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -119,7 +121,6 @@ class Row:
 
 _VALUES = ("value", "param_value", "tag_value")
 """Columns that hold what a row says."""
-_HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -195,14 +196,16 @@ class SidedRow:
 
     def _told(self, column: str, value: object) -> object:
         """A value as it may be told: of what is secret, only that there is some."""
-        is_secret = column in self.table.by_name and self.table.by_name[column].secret
-        return _HIDDEN if is_secret and value is not None else value
+        if column in self.table.secrets:
+            return value if value is None else HIDDEN
+        return hide_passwords(value) if isinstance(value, str) else value
 
     def sent(self, column: str) -> object:
         """What was last sent of a column, or `NOT_KNOWN`."""
         if self.base is None:
             return None if self.is_known else NOT_KNOWN
-        return sent_value(self.table, column, self.base, self.kept())
+        value = sent_value(self.table, column, self.base, self.kept())
+        return value if value is NOT_KNOWN else self._told(column, value)
 
     def one_sided(self) -> tuple[Change]:
         """Of a row that only one side has: what the target has, and what it gets, or would."""

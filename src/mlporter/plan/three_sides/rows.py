@@ -12,7 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
+from mlporter.compare.differences import Differences
 from mlporter.compare.streams import compare_streams
+from mlporter.compare.written_rows import HIDDEN
 from mlporter.plan.capabilities import DATABASE, NOTHING_KNOWN
 from mlporter.plan.deleted_rows import DELETED_TIME, LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
@@ -31,6 +33,7 @@ from mlporter.plan.three_sides.row import (
 from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, decide, state_of
 from mlporter.plan.units import OF_MODELS, ROWWISE
 from mlporter.stores.protocols import Among
+from mlporter.wording import both_values, shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_TAKEN", "Found", "RowPlanner"]
 
-NOT_TAKEN = "the target did not take it before; it is tried again"
+NOT_TAKEN = "the target refused it before; it is tried again"
 """Why something is left out that is not there for another reason."""
 
 Found = list["Difference"]
@@ -92,11 +95,12 @@ class RowPlanner:
             sides: The table.
             sift: Gives those of some differences that are any.
         """
-        pending: Found = []
-        compare_streams(sides.pair.table, sides.of_source(), sides.of_target(), pending.append)
-        pending = sift(pending)
-        for start in range(0, len(pending), _AT_ONCE):
-            self._decide(sides, pending[start : start + _AT_ONCE])
+        with Differences() as found:
+            compare_streams(sides.pair.table, sides.of_source(), sides.of_target(), found.append)
+            for piece in found.pieces():
+                pending = sift(piece)
+                for start in range(0, len(pending), _AT_ONCE):
+                    self._decide(sides, pending[start : start + _AT_ONCE])
 
     # --- One chunk of differences ----------------------------------------------------------------
 
@@ -180,9 +184,9 @@ class RowPlanner:
             return
         why = {
             State.SOURCE_CHANGED: "it is new at the source",
-            State.TARGET_EDITED: "somebody removed it at the target",
-            State.BOTH_CHANGED: "somebody removed it at the target, and the source changed it",
-            State.UNKNOWN: "the target does not have it",
+            State.TARGET_EDITED: "it was removed at the target",
+            State.BOTH_CHANGED: "it was removed at the target, and changed at the source",
+            State.UNKNOWN: "it is not in the target",
         }[state]
         self._stays(row, outcome, change, why, None)
 
@@ -217,11 +221,11 @@ class RowPlanner:
             is_nobodys = state is State.UNKNOWN and self.can.in_steps
             if not row.is_servers_own and not is_nobodys:
                 self.book.add(
-                    Action(ActionKind.KEEP, row.unit, row.name, change, "only the target has it")
+                    Action(ActionKind.KEEP, row.unit, row.name, change, "it is only in the target")
                 )
             return
         if state is State.SOURCE_CHANGED and row.is_unit and not self.wish.deletes:
-            why = "the source has it no more; --delete removes it"
+            why = "it is gone from the source; --delete removes it"
             self._stays(row, Outcome.KEEP, change, why, row.theirs)
             return
         outcome = decide(state, self.wish)
@@ -235,9 +239,9 @@ class RowPlanner:
             self.plan.touched.add(row.owner)
             return
         why = (
-            "the source has it no more"
+            "it is gone from the source"
             if state is State.SOURCE_CHANGED
-            else "the source has it no more, and somebody changed it at the target"
+            else "it is gone from the source, and was edited at the target"
         )
         self._stays(row, outcome, change, why, row.theirs)
 
@@ -260,7 +264,7 @@ class RowPlanner:
             some = {name: states[name] for name in sorted(others)}
             keeps = all(decide(state, self.wish) is Outcome.KEEP for state in some.values())
             outcome = Outcome.KEEP if keeps else Outcome.CONFLICT
-            self._columns_stay(row, outcome, some, "it is another one of that name")
+            self._columns_stay(row, outcome, some, "it is a different one of that name")
             return
         by_outcome: dict[Outcome, dict[str, State]] = defaultdict(dict)
         for name, outcome in self._outcomes(row, states, theirs).items():
@@ -371,7 +375,7 @@ class RowPlanner:
 
 
 _EDITED = frozenset({State.TARGET_EDITED, State.BOTH_CHANGED})
-_PUT_BACK = "somebody removed it at the target, and it is put back"
+_PUT_BACK = "it was removed at the target, and is put back"
 
 
 def _are_deleted(mine: Row, theirs: Row) -> bool:
@@ -395,11 +399,7 @@ def _over(states: set[State]) -> str:
 
 
 def _on_all_sides(change: Change) -> str:
-    last = f" ({_short(change.sent)} was last sent)" if change.is_third else ""
-    at_target = f"{_short(change.old)} at the target{last}"
-    return f"{change.field} is {_short(change.new)} at the source and {at_target}"
-
-
-def _short(value: object) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 -- one line of a terminal
+    if change.old == change.new == HIDDEN:
+        return f"{change.field} is a different secret"
+    last = f" ({shown_value(change.field, change.sent)} was last sent)" if change.is_third else ""
+    return both_values(change.field, change.new, change.old) + last

@@ -22,7 +22,7 @@ class State(Enum):
     SOURCE_CHANGED = "changed at the source"
     TARGET_EDITED = "edited at the target"
     BOTH_CHANGED = "changed at the source, and edited at the target"
-    UNKNOWN = "different, and nobody knows who changed it"
+    UNKNOWN = "different, and it is not known which side changed"
 
 
 def state_of(source: Digest, target: Digest, base: Digest | None) -> State:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from mlporter.catalogue.types import Kind
 from mlporter.plan.three_sides.actions import NOT_KNOWN
 from mlporter.plan.three_sides.digests import value_digest
+from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,8 +40,8 @@ def kept_columns(table: Table) -> tuple[str, ...]:
     return tuple(
         column.name
         for column in table.columns
-        if not (column.secret or column.generated or column.name in places)
-        and column.name not in table.key
+        if not (column.generated or column.name in places)
+        and column.name not in {*table.key, *table.secrets}
     )
 
 
@@ -75,12 +76,14 @@ def kept_values(
 
 
 def _small(row: Mapping[str, object]) -> dict[str, object]:
-    return {
-        name: value
-        for name, value in row.items()
-        if value is not None
-        and (isinstance(value, int | float) or (isinstance(value, str) and len(value) <= LONGEST))
-    }
+    return {name: value for name, value in row.items() if _is_small(value)}
+
+
+def _is_small(value: object) -> bool:
+    """Whether a value is kept: a number, or a short text without the password of an address."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST and hide_passwords(value) == value
+    return isinstance(value, int | float)
 
 
 def sent_value(

@@ -139,7 +139,7 @@ class Vanished:
             return  # what is in the trash already stays there
         wish, book = self.planner.wish, self.planner.book
         if not wish.deletes:
-            why = "the source has it no more; --delete removes it"
+            why = "it is gone from the source; --delete removes it"
             book.add(Action(ActionKind.KEEP, kind, name, why=why))
             return
         state = State.BOTH_CHANGED if is_edited else State.SOURCE_CHANGED
@@ -153,8 +153,8 @@ class Vanished:
             self.doomed.append((kind, key))
             self._delete(kind, row)
             return
-        what = "something of the target's own needs it" if is_used else "somebody changed it there"
-        why = f"the source has it no more, and {what}"
+        what = "something else in the target depends on it" if is_used else "it was edited there"
+        why = f"it is gone from the source, and {what}"
         is_conflict = outcome is Outcome.CONFLICT
         book.add(
             Action(ActionKind.CONFLICT if is_conflict else ActionKind.KEEP, kind, name, why=why)
@@ -337,8 +337,8 @@ def check_how_many(
             too_many.append(f"{count} of {plural(there(kind), 'row')} of {kind}")
     if too_many:
         raise RefusedError(
-            "more would be deleted than seems to be meant",
+            "this would delete more than seems intended",
             subject=subject,
-            hint="look at it with --dry-run; --max-delete N allows more of each kind",
+            hint="check with --dry-run; --max-delete N allows more of each kind",
             reasons=tuple(too_many),
         )

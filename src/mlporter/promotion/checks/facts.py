@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import ArtifactFile, Source
 
-__all__ = ["ModelFile", "VersionFacts", "read_facts"]
+__all__ = ["MLMODEL", "ModelFile", "VersionFacts", "read_facts", "read_mlmodel"]
 
 _PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth")
 """Files that Python unpickles when a model is loaded."""
-_MLMODEL = "MLmodel"
+MLMODEL = "MLmodel"
+"""The file of a model that says what it is."""
 _PARAM = ("param_key", "param_value")
 _MOST = 1 << 20
 
@@ -126,7 +127,7 @@ def read_facts(source: Source, key: VersionKey) -> VersionFacts:
         owner = FileOwner("model_version", version_owner_id(key), "")
     if owner is None and location.reason != "prompt":
         raise RefusedError(
-            f"its files are not to be found: {row['storage_location'] or row['source']}",
+            f"its files cannot be found: {row['storage_location'] or row['source']}",
             subject=f"models:/{key[1]}/{key[2]}",
             hint="a version without a model cannot be promoted",
         )
@@ -224,13 +225,17 @@ def _files(source: Source, owner: FileOwner, problems: list[str]) -> Iterator[Mo
 
 
 def _mlmodel(source: Source, files: tuple[ModelFile, ...]) -> Mapping[str, Any]:
-    """What MLmodel says, where it can be read: it is as untrusted as any other file."""
-    for one in files:
-        if one.path == _MLMODEL and one.size <= _MOST:
-            try:
-                with source.open_file(one.file) as stream:
-                    found = load_yaml(stream.read(), _MLMODEL)
-            except (OSError, BundleDamagedError):
-                return {}
-            return found if isinstance(found, dict) else {}
-    return {}
+    file = next((one.file for one in files if one.path == MLMODEL), None)
+    return {} if file is None else read_mlmodel(source, file)
+
+
+def read_mlmodel(source: Source, file: ArtifactFile) -> Mapping[str, Any]:
+    """What a file MLmodel says, where it can be read: it is as untrusted as any other file."""
+    if file.size > _MOST:
+        return {}
+    try:
+        with source.open_file(file) as stream:
+            found = load_yaml(stream.read(), MLMODEL)
+    except (OSError, BundleDamagedError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -72,11 +72,11 @@ class Requirement:
         found = _REQUIREMENT.fullmatch(text)
         hint = "such as metrics.rmse < 0.2, params.depth = 3, tags.team = 'fraud'"
         if found is None:
-            raise UsageError(f"{text!r} is no requirement", hint=hint)
+            raise UsageError(f"{text!r} is not a requirement", hint=hint)
         kind = found["kind"].rstrip("s")
         value = found["value"].strip("'\"")
         if kind == "metric" and _number(value) is None:
-            raise UsageError(f"{text!r}: a metric is held against a number", hint=hint)
+            raise UsageError(f"{text!r}: a metric is compared with a number", hint=hint)
         if kind != "metric" and found["how"] not in {"=", "==", "!="}:
             raise UsageError(f"{text!r}: {kind}s are texts: = or !=", hint=hint)
         return cls(kind, found["name"].strip('`"'), found["how"], value)
@@ -100,7 +100,7 @@ class Better:
         found = _BETTER.fullmatch(text)
         if found is None:
             raise UsageError(
-                f"{text!r} says not what is to be better",
+                f"{text!r} does not say what must be better",
                 hint="ALIAS:metrics.NAME:min or ALIAS:metrics.NAME:max",
             )
         return cls(found["alias"].removeprefix("@"), found["name"], found["way"])
@@ -176,11 +176,11 @@ def parse_size(text: str) -> int:
     """Bytes: ``500MB`` is 500 000 000, ``500MiB`` 524 288 000.
 
     Raises:
-        UsageError: it is no size.
+        UsageError: it is not a size.
     """
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"{text!r} is no size", hint="such as 500MB, 2GiB or 1048576")
+        raise UsageError(f"{text!r} is not a size", hint="such as 500MB, 2GiB or 1048576")
     base = 1024 if found["binary"] else 1000
     return int(float(found["number"]) * base ** _UNITS[found["unit"]])
 

@@ -90,7 +90,7 @@ def check_load(  # noqa: PLR0913 -- both sides
         return "loads; it has no input example to predict"
     if here.get("predicts") != there["predicts"]:
         raise RefusedError(
-            "predicts otherwise in the target than in the source; alias and stage did not move",
+            "predicts differently in the target than in the source; alias and stage did not move",
             subject=subject,
             reasons=(
                 f"source: {here.get('predicts')!s:.300}",

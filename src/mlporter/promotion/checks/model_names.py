@@ -108,7 +108,7 @@ def check_alias(alias: str) -> None:
     """
     reserved = alias.lower() == "latest" or _NUMBER.fullmatch(alias)
     if reserved or not _ALIAS.fullmatch(alias):
-        why = "is reserved by MLflow" if reserved else "is no name that MLflow takes"
+        why = "is reserved by MLflow" if reserved else "is not a name that MLflow accepts"
         raise UsageError(
             f"alias {alias!r} {why}", hint="letters, digits, - and _; neither latest nor v1, v2 …"
         )

@@ -94,7 +94,7 @@ def prove_files(mine: Mapping[str, str], theirs: Mapping[str, str], subject: str
         for path, digest in sorted(mine.items())
         if theirs.get(path) != digest
     ]
-    wrong += [f"{path}: only the target has it" for path in sorted(theirs.keys() - mine.keys())]
+    wrong += [f"{path}: it is only in the target" for path in sorted(theirs.keys() - mine.keys())]
     if wrong:
         raise ReadBackError(
             "the model's files in the target are not the source's; alias and stage did not move",

@@ -32,7 +32,7 @@ def sign_version(source: Source, facts: VersionFacts, key: str) -> str:
     """Sign the files of a version; the signature, as text.
 
     Raises:
-        UsageError: there is no such key, or no package that signs.
+        UsageError: there is no such key file, or no package that signs.
     """
     with tempfile.TemporaryDirectory(prefix="mlporter-sign-") as scratch:
         signature = Path(scratch, MODEL_SIGNATURE)

@@ -65,6 +65,7 @@ class Receipt:
         sums: Mapping[str, str],
         load_check: str,
         signature: str,
+        plan: str = "",
     ) -> Receipt:
         """The receipt of a version that is in the target, and proved."""
         facts = move.facts
@@ -99,6 +100,7 @@ class Receipt:
                 "gates": [gate.as_dict() for gate in gates],
                 "load_check": load_check,
                 "signature": signature,
+                **({"plan": plan} if plan else {}),
                 "moved": former(pointers),
             }
         )
@@ -162,16 +164,16 @@ class Receipt:
             name: The file, for errors.
 
         Raises:
-            UsageError: it is no receipt, or a damaged one.
+            UsageError: it is not a receipt, or a damaged one.
             RefusedError: of a version that this release does not read.
         """
         try:
             found = load_yaml(data, name)
         except BundleDamagedError as error:
-            raise UsageError(f"is no receipt: {error.message}", subject=name) from error
+            raise UsageError(f"is not a receipt: {error.message}", subject=name) from error
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise UsageError(
-                "is no receipt", subject=name, hint="`mlporter promote` writes one each time"
+                "is not a receipt", subject=name, hint="`mlporter promote` writes one each time"
             )
         if found.get("format_version") != _VERSION:
             raise RefusedError(

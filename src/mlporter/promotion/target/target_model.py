@@ -181,9 +181,9 @@ class Pointers:
                 reasons.append(f"version {number} is in stage {there}, and not in {before}")
         if reasons:
             raise RefusedError(
-                "somebody changed it meanwhile",
+                "it was changed in the meantime",
                 subject=f"models:/{self.name}",
-                hint="look at it, and decide anew",
+                hint="look at it, and decide again",
                 reasons=tuple(reasons),
             )
 

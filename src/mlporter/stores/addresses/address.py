@@ -189,7 +189,7 @@ def _parsed(text: str) -> Address:  # noqa: C901, PLR0911 -- one for each kind
     remember_password(text)
     if needs_encoding(text):
         raise UsageError(
-            "the password in the address has signs that end it",
+            "the password in the address contains characters that would end it",
             subject=redact_address(text),
             hint="percent-encode them: @ is %40, : is %3A, / is %2F, # is %23, ? is %3F, % is %25, "
             "a space is %20",
@@ -203,7 +203,7 @@ def _parsed(text: str) -> Address:  # noqa: C901, PLR0911 -- one for each kind
         return _directory(text)
     if not _SCHEME.fullmatch(scheme):
         raise UsageError(
-            f"{scheme!r} is no scheme of an address", subject=redact_address(text), hint=_KNOWN
+            f"{scheme!r} is not a scheme of an address", subject=redact_address(text), hint=_KNOWN
         )
     dialect = scheme.partition("+")[0].lower()
     if dialect in {"http", "https"}:
@@ -217,7 +217,7 @@ def _parsed(text: str) -> Address:  # noqa: C901, PLR0911 -- one for each kind
     if dialect in REMOTE:
         return Address(AddressKind.REPOSITORY, text.rstrip("/"))
     raise UnsupportedError(
-        f"mlporter does not know places of the kind {scheme!r}",
+        f"mlporter does not know this kind of place: {scheme!r}",
         subject=redact(text),
         hint=_hint_for(dialect, text),
     )
@@ -281,7 +281,7 @@ def _server(text: str) -> Address:
         _ = parts.port
     except ValueError:
         raise UsageError(
-            "its port is no number up to 65535", subject=redact_address(text), hint=hint
+            "its port is not a number up to 65535", subject=redact_address(text), hint=hint
         ) from None
     return Address(AddressKind.SERVER, text)
 
@@ -306,7 +306,7 @@ def _directory(text: str) -> Address:
         return _file_uri(text)
     if text == "databricks-uc":
         raise UnsupportedError(
-            "this release does not read that kind of place",
+            "this release cannot read that kind of place",
             subject=redact(text),
             hint=f"it knows {_KINDS}",
         )
@@ -331,7 +331,7 @@ def _sqlite(text: str, rest: str) -> Address:
         )
     name = rest[1:].partition("?")[0]
     if name in {"", ":memory:"}:
-        raise UsageError("an in-memory database holds nothing to move", subject=text)
+        raise UsageError("an in-memory database has nothing to move", subject=text)
     return Address(AddressKind.SQLITE, text, _file(name))
 
 

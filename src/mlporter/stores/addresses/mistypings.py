@@ -41,7 +41,7 @@ def mistyped(text: str) -> tuple[str, str] | None:
     >>> mistyped("localhost:5000")
     ('has no scheme', 'http://localhost:5000')
     >>> mistyped("sqlite:mlflow.db")
-    ('lacks slashes behind the scheme', 'sqlite:///mlflow.db')
+    ('needs slashes after the scheme', 'sqlite:///mlflow.db')
 
     Raises:
         UnreachableError: it may not be looked at.
@@ -60,9 +60,9 @@ def mistyped(text: str) -> tuple[str, str] | None:
 def _of_nothing(text: str, path: Path) -> tuple[str, str] | None:
     """The same where no file and no folder has that name."""
     if found := _ONE_SLASH.fullmatch(text):
-        return "lacks slashes behind the scheme", _with_slashes(text, found[1].lower(), found[2])
+        return "needs slashes after the scheme", _with_slashes(text, found[1].lower(), found[2])
     if text.startswith(_INSIDE):
-        return "is something in a registry, and no registry", _INSIDE_HINT
+        return "is something inside a registry, not a registry", _INSIDE_HINT
     if path.suffix.lower() in _SQLITE_NAMES:
         return "is no folder", _sqlite_hint(text)
     if _HOST_AND_PORT.fullmatch(text) or _USER_AND_HOST.fullmatch(text):

@@ -79,12 +79,12 @@ def _read(file: Path) -> Iterator[tuple[str, NamedPlace]]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"cannot be read: {reason}", subject=str(file)) from error
     content = _parsed(text, file)
     places = content.pop("places", {})
     if content or not isinstance(places, dict):
-        raise _wrong(file, f"{next(iter(content), 'places')!r} is nothing that it can say")
+        raise _wrong(file, f"{next(iter(content), 'places')!r} is not a setting")
     for name, said in places.items():
         yield name, _place(name, said, file)
 
@@ -104,9 +104,11 @@ def _parsed(text: str, file: Path) -> dict[str, Any]:
 
 def _place(name: str, said: object, file: Path) -> NamedPlace:
     if not is_name(name):
-        raise _wrong(file, f"{name!r} is no name for a place: a name is a word, with no dots or /")
+        raise _wrong(
+            file, f"{name!r} is not a name for a place: a name is a word, without dots or /"
+        )
     if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
-        raise _wrong(file, f"places.{name} is no table of texts")
+        raise _wrong(file, f"places.{name} is not a table of texts")
     for key in said:
         if key not in _KEYS:
             raise _wrong(file, f"places.{name} has {key!r}, and can have: {', '.join(_KEYS)}")

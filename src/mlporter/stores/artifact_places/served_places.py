@@ -86,7 +86,7 @@ class ServedPlace(ABC):
 
     def put(self, path: str, stream: BinaryIO) -> Written:  # noqa: ARG002 -- as `Place`
         """Nothing is ever written into a source."""
-        raise RefusedError("a source is not written to", subject=self.uri)
+        raise RefusedError("a source is never written to", subject=self.uri)
 
     def _asked(self, path: str, query: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
         """The list of files in an answer; none where the server says that nothing is there."""

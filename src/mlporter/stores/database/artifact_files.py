@@ -182,7 +182,7 @@ class DatabaseFiles(StoreFiles):
         return found
 
     def _note_unseen(self, label: str, error: UnreachableError) -> None:
-        detail = f"nobody can say whether files that no row points to lie there: {error}"
+        detail = f"it is not known whether files that no row points to are there: {error}"
         name = label.rstrip("/") or "."
         self._unseen[str(error)] = LeftOut("orphan", name, "", "unreachable", detail)
 

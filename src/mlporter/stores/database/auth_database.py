@@ -48,7 +48,7 @@ class AuthDatabase:
         actual = actual_tables(connection)
         if not has_users(actual):
             raise RefusedError(
-                "is no database of MLflow's users",
+                "is not a database of MLflow's users",
                 subject=str(address),
                 hint="name the `database_uri` of the server's basic_auth.ini; where there is none "
                 "yet, `python -m mlflow.server.auth db upgrade --url DATABASE` makes its tables",
@@ -93,9 +93,9 @@ class AuthDatabase:
             self._connection.execute("COMMIT")
         except MlporterError as error:
             raise UnreachableError(
-                f"the registry was committed, its users were not: {error.message}",
+                f"the registry was committed, but its users were not: {error.message}",
                 subject=str(self.address),
-                hint="run the same command again: it brings what is missing",
+                hint="run the same command again to copy what is missing",
             ) from error
         finally:
             self.close()
@@ -201,7 +201,7 @@ def check_writable(auth: AuthDatabase) -> AuthDatabase:
     """
     if not auth.rows.is_writable:
         raise RevisionError(
-            "its users are those of an older MLflow, without today's roles",
+            "its users are from an older MLflow, without today's roles",
             subject=str(auth.address),
             hint="python -m mlflow.server.auth db upgrade --url DATABASE brings them up to date",
         )

@@ -19,12 +19,14 @@ from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueRe
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history import Relation, as_newer, losses
 from mlporter.stores.database.history.shape import check_whole, is_old, shape_for
+from mlporter.stores.database.history.strangers import check_open, strangers
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.schema.foreign_keys import foreign_keys
 from mlporter.stores.database.schema.newer import lacking, mlflows_own
 from mlporter.stores.database.schema.reflection import (
     actual_tables,
     as_catalogue,
+    closed_tables,
     declared_columns,
 )
 from mlporter.stores.database.schema.revision import (
@@ -66,13 +68,14 @@ class DatabaseReader:
     does MySQL's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a reader may be asked for
         self,
         address: Address,
         connections: Callable[[], Connection],
         *,
         older: bool = False,
         exactly: str = "",
+        still: bool = False,
         upgraded: bool = False,
     ) -> None:
         """Look what is there.
@@ -82,6 +85,7 @@ class DatabaseReader:
             connections: Opens another connection.
             older: Read a schema that is older than the catalogue's as if it had been upgraded.
             exactly: A revision that is read as it is, though it is older.
+            still: Whether all connections see one snapshot, so that rows are counted once.
             upgraded: Read it as if it had been upgraded, though the installed MLflow makes it so.
 
         Raises:
@@ -93,10 +97,16 @@ class DatabaseReader:
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()
+        self._still = still
+        self._counts: dict[str, int] = {}
         try:
             with self.borrowed() as connection:
-                self.actual = actual_tables(connection)
-                self.stored_revision = read_revision(connection, self.actual, address)
+                found = actual_tables(connection)
+                self.stored_revision = read_revision(connection, found, address)
+                closed, hidden = closed_tables(connection)
+                check_open(hidden, address)
+                self._strangers = strangers(found, self.stored_revision, closed)
+                self.actual = {n: found[n] for n in found if n not in self._strangers}
                 self.users = UserRows(self.actual, connection) if has_users(self.actual) else None
                 is_newer = is_newer_revision(self.stored_revision)
                 keys = foreign_keys(connection) if is_newer else ()
@@ -166,8 +176,13 @@ class DatabaseReader:
             return 0
         rows = relation.rows if relation is not None else quoted(table)
         with self.borrowed() as connection:
-            found = int(connection.scalar(f"SELECT count(*) FROM {rows}"))
+            found = self._counted(connection, rows)
             return found - self._careful.rows_left_out(connection, self._asked(table, ()))
+
+    def _counted(self, connection: Connection, rows: str) -> int:
+        if not self._still or rows not in self._counts:
+            self._counts[rows] = int(connection.scalar(f"SELECT count(*) FROM {rows}"))
+        return self._counts[rows]
 
     def points_by_run(self) -> Iterator[pa.RecordBatch]:
         """How many metric points each run has that has any: the index says it."""
@@ -218,13 +233,17 @@ class DatabaseReader:
         return Asked(entry.only(there), columns, where, relation.sql)
 
     def losses(self) -> Iterator[LeftOut]:
-        """What could not be carried as it is stored.
+        """What could not be copied as it is stored.
 
         That is what the newest schema has no room for of an older one's values, lost users, and
         values that did not fit, of all that was read.
         """
         yield from losses(self._relations, self._raw)
         yield from self._careful.entries()
+        for name, one in sorted(self._strangers.items()):
+            with self.borrowed() as connection:
+                count = f"SELECT count(*) FROM {quoted(name)}"
+                yield one.loss(0 if one.closed else int(connection.scalar(count)))
         if is_newer_revision(self.revision):
             yield from outside_places(self)
         if self.users is not None:
@@ -299,7 +318,12 @@ class DatabaseSource:
         self._snapshot = snapshot_of(address, part=part)
         try:
             self._reader = DatabaseReader(
-                address, self._snapshot.connect, older=older, exactly=exactly, upgraded=upgraded
+                address,
+                self._snapshot.connect,
+                older=older,
+                exactly=exactly,
+                upgraded=upgraded,
+                still=True,
             )
         except BaseException:
             self._snapshot.close()

@@ -165,13 +165,17 @@ class DatabaseTarget:
         self, table: Table, key: tuple[object, ...], values: Iterable[tuple[str, object]]
     ) -> None:
         """Change some columns of the row with this key."""
-        changes = ", ".join(f"{quoted(name)} = {literal_of(value)}" for name, value in values)
-        where = where_key(table.key, key)
+        engine = self._connection.dialect.name
+        changes = ", ".join(
+            f"{quoted(name)} = {literal_of(value, engine)}" for name, value in values
+        )
+        where = where_key(table.key, key, engine)
         self._connection.execute(f"UPDATE {quoted(table.name)} SET {changes} WHERE {where}")
 
     def remove(self, table: str, columns: tuple[str, ...], key: tuple[object, ...]) -> None:
         """Delete the rows in which these columns hold these values."""
-        self._connection.execute(f"DELETE FROM {quoted(table)} WHERE {where_key(columns, key)}")
+        where = where_key(columns, key, self._connection.dialect.name)
+        self._connection.execute(f"DELETE FROM {quoted(table)} WHERE {where}")
 
     def finish(self) -> None:
         """Make the next experiment get a free id."""
@@ -397,5 +401,5 @@ def _check_alone(address: Address, *, alone: bool) -> None:
         raise RefusedError(
             "another import into this database is running",
             subject=str(address),
-            hint="wait until it has ended",
+            hint="wait until it ends",
         )

@@ -81,7 +81,7 @@ def _time(meta: Meta, name: str) -> int:
         return number or 0
     found = milliseconds(str(meta.fields[name]))
     if found is None:
-        meta.spot.lost(f"{name} {str(meta.fields[name])[:80]!r} is no time; carried as 0")
+        meta.spot.lost(f"{name} {str(meta.fields[name])[:80]!r} is not a time; copied as 0")
     return found or 0
 
 
@@ -103,7 +103,7 @@ def _value(kind: str, found: Mapping[str, Any], spot: Spot) -> object:
     try:
         return json.loads(str(packed.get("value")))
     except ValueError:
-        spot.lost("serialized_value is no JSON; carried as text")
+        spot.lost("serialized_value is not JSON; copied as text")
         return packed.get("value")
 
 

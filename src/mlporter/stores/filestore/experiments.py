@@ -1,4 +1,4 @@
-"""Experiments: which folders are some, live and in the trash, and what each is carried as.
+"""Experiments: which folders are some, live and in the trash, and what each is copied as.
 
 MLflow's database has each id and each name once. In a file store both may come twice, as what is
 in the trash is looked at by nobody; then one of them gets another id or name here, and it is told.
@@ -28,7 +28,7 @@ _ACTIVE, _DELETED = "active", "deleted"
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment's folder, and what it is carried as.
+    """An experiment's folder, and what it is copied as.
 
     Attributes:
         path: The folder.
@@ -109,7 +109,7 @@ def _described(
         meta.spot.lost("neither the folder nor the description has an experiment's id")
         return None
     if number is not None and written not in {None, number}:
-        meta.spot.told(f"says experiment_id {written}; the folder's is carried", "renamed")
+        meta.spot.told(f"says experiment_id {written}; the folder's is used", "renamed")
     chosen = number if number is not None else written
     if chosen is None:
         return None
@@ -131,7 +131,7 @@ def _say_what_it_is(path: str, spot: Spot) -> None:
     if is_file_store(path):
         spot.told("is a file store of its own, not read: name it as the address", "nested")
     else:
-        spot.told("is no experiment: a folder without a number and a description", "foreign")
+        spot.told("is not an experiment: a folder without a number and a description", "foreign")
 
 
 def settle(experiments: Iterable[Experiment], notes: Notes) -> list[Experiment]:
@@ -149,12 +149,12 @@ def settle(experiments: Iterable[Experiment], notes: Notes) -> list[Experiment]:
         if number in numbers_seen:
             free += 1
             number = free
-            spot.told(f"another experiment has the id {one.number}: carried as {number}", "renamed")
+            spot.told(f"another experiment has the id {one.number}: copied as {number}", "renamed")
         if name in names_seen:
             name = _free_name(name, number, names)
             names.add(name)
             spot.told(
-                f"another experiment has the name {one.name!r}: carried as {name!r}", "renamed"
+                f"another experiment has the name {one.name!r}: copied as {name!r}", "renamed"
             )
         numbers_seen.add(number)
         names_seen.add(name)

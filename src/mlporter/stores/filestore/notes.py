@@ -67,7 +67,7 @@ class Spot(NamedTuple):
         return Spot(self.notes, table, owner, self.path)
 
     def lost(self, detail: str, reason: str = "unreadable") -> None:
-        """Say that something is not carried."""
+        """Say that something is not copied."""
         self._add(reason, detail, expected=False)
 
     def told(self, detail: str, reason: str) -> None:

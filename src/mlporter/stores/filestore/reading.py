@@ -123,7 +123,7 @@ class Reading:
         entries = {entry.name for entry in self._tree.entries(path, spot)}
         if META in entries or entries & _OF_RUNS or _is_id(path.rpartition("/")[2]):
             return True
-        kind, reason = "is no run: it has no description", "foreign"
+        kind, reason = "is not a run: it has no description", "foreign"
         if TRASH in entries or is_file_store(path):
             kind, reason = "is a file store of its own: name it as the address", "nested"
         spot.told(kind, reason)
@@ -168,7 +168,7 @@ class Reading:
             if id_ in taken:
                 id_ = sha256(self._tree.relative(folder.path).encode()).hexdigest()[:32]
                 spot = Spot(self.notes, "runs", run, self._tree.relative(folder.path))
-                spot.told(f"another run has the id {run}: carried as {id_}", "renamed")
+                spot.told(f"another run has the id {run}: copied as {id_}", "renamed")
             taken.add(id_)
             named = RunFolder(folder.path, folder.experiment, folder.trashed, id_)
             self._take(read_runs(self._tree, [named], self._datasets))
@@ -259,7 +259,7 @@ class Rows:
         """Whether this is the first of its id; it is told if not."""
         key = (table, id_)
         if key in self._claimed:
-            spot.of(table, id_).lost(f"there is another {id_}, which is carried", "duplicate")
+            spot.of(table, id_).lost(f"there is another {id_}, which is copied", "duplicate")
             return False
         self._claimed.add(key)
         return True

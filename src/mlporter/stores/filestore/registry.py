@@ -33,7 +33,7 @@ def _model(tree: Tree, entry: Entry, spot: Spot, rows: Rows) -> None:
     entries = {one.name: one for one in tree.entries(entry.path, spot)}
     versions = [one for name, one in entries.items() if name.startswith(_VERSION) and one.is_dir]
     if META not in entries and not versions:
-        spot.told(f"is no registered model: it has no {META}", "foreign")
+        spot.told(f"is not a registered model: it has no {META}", "foreign")
         return
     meta = read_meta(tree, f"{entry.path}/{META}", spot.at(META))
     folder = valid_name(entry.name, spot)
@@ -61,7 +61,7 @@ def _aliases(tree: Tree, path: str, name: str, spot: Spot, rows: Rows) -> None:
             continue
         version = whole(text_of(data, here).strip())
         if version is None:
-            here.lost(f"line 1: {data[:80]!r} is no version")
+            here.lost(f"line 1: {data[:80]!r} is not a version")
             continue
         row = {**_WORKSPACE, "name": name, "alias": alias, "version": version}
         rows.add("registered_model_aliases", row)

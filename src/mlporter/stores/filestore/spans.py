@@ -108,7 +108,7 @@ def _bytes_of(text: str, size: int) -> bytes:
         return int(digits, 16).to_bytes(size, "big")
     found = base64.b64decode(text, validate=True)
     if len(found) > size:
-        raise ValueError(f"{text[:80]!r} is no id of {size} bytes")
+        raise ValueError(f"{text[:80]!r} is not an id of {size} bytes")
     return found.rjust(size, b"\0")
 
 

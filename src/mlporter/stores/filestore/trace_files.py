@@ -26,10 +26,10 @@ _LOCATION = "mlflow.trace.spansLocation"
 
 
 def read_trace(tree: Tree, path: str, experiment: int, spot: Spot, rows: Rows) -> str | None:
-    """Read one trace's folder; returns the trace's id, or None if it is not carried."""
+    """Read one trace's folder; returns the trace's id, or None if it is not copied."""
     names = {entry.name for entry in tree.entries(path, spot)}
     if _INFO not in names:
-        spot.lost(f"has no {_INFO}: a trace that nobody can tell anything of", "missing")
+        spot.lost(f"has no {_INFO}: a trace of which nothing is known", "missing")
         return None
     meta = read_meta(tree, f"{path}/{_INFO}", spot.at(_INFO))
     if meta is None:
@@ -102,6 +102,6 @@ def _time(meta: Meta) -> int:
         return written
     found = milliseconds(written) if isinstance(written, str) else None
     if found is None:
-        meta.spot.lost(f"request_time {str(written)[:80]!r} is no time; carried as 0")
+        meta.spot.lost(f"request_time {str(written)[:80]!r} is not a time; copied as 0")
         return 0
     return found

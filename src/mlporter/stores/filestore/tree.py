@@ -47,7 +47,7 @@ def valid_name(name: str, spot: Spot) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        spot.lost("the name is not UTF-8; these bytes are carried as \\udc..", "not-utf8")
+        spot.lost("the name is not UTF-8; these bytes are copied as \\udc..", "not-utf8")
         return displayable(name)
     return name
 

@@ -28,7 +28,7 @@ def text_of(data: bytes, spot: Spot) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        spot.lost(f"line {line}: not UTF-8; these bytes are carried as \\x..", "not-utf8")
+        spot.lost(f"line {line}: not UTF-8; these bytes are copied as \\x..", "not-utf8")
         return data.decode(errors="backslashreplace")
 
 
@@ -85,7 +85,7 @@ class Meta:
         try:
             value.encode()
         except UnicodeEncodeError:
-            self.spot.lost(f"{name} is not UTF-8; it is carried with \\ud8..", "not-utf8")
+            self.spot.lost(f"{name} is not UTF-8; it is copied with \\ud8..", "not-utf8")
             return value.encode(errors="backslashreplace").decode()
         return value
 
@@ -107,7 +107,7 @@ class Meta:
             return None
         found = whole(value)
         if found is None:
-            self.spot.lost(f"{name} is no whole number: {str(value)[:80]!r}")
+            self.spot.lost(f"{name} is not a whole number: {str(value)[:80]!r}")
         return found
 
     def mapping(self, name: str) -> Meta:

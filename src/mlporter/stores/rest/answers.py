@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import requests
 
 __all__ = ["ApiError", "LostAnswerError", "MissingEndpointError", "TransientError", "json_of"]
-__all__ += ["REFUSED", "DeniedError", "check", "reason_of", "refusal"]
+__all__ += ["REFUSED", "RETRIED", "DeniedError", "check", "parsed", "reason_of", "refusal"]
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 """Status codes that may be another one next time."""
@@ -135,22 +135,28 @@ def json_of(response: requests.Response, subject: str) -> dict[str, Any]:
 
     Raises:
         TransientError: it is cut short.
-        UnreachableError: it is no JSON: a log-in page, another web server.
+        UnreachableError: it is no JSON: a login page, another web server.
     """
     body = response.content
+    value = parsed(body)
+    if value is not None:
+        return value
+    if body.lstrip()[:1] == b"{":
+        raise TransientError(
+            "its answer is incomplete", subject=subject, done=True, hint="a proxy may truncate it"
+        )
+    raise not_mlflow(response, subject)
+
+
+def parsed(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that a body is; an empty one for an empty body; None if it is none."""
     if not body.strip():
         return {}
     try:
         value = json.loads(body)
     except ValueError:
-        if body.lstrip()[:1] == b"{":
-            raise TransientError(
-                "its answer is cut short", subject=subject, done=True, hint="a proxy may cut it"
-            ) from None
-        raise not_mlflow(response, subject) from None
-    if not isinstance(value, dict):
-        raise not_mlflow(response, subject)
-    return value
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def not_mlflow(response: requests.Response, subject: str) -> UnreachableError:

@@ -5,6 +5,7 @@ No store classes of MLflow: what a newer server says and an older MLflow does no
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -18,7 +19,8 @@ from mlporter import stopping
 from mlporter.errors import UnreachableError
 from mlporter.stores.addresses.environment import PROCESS, Environment
 from mlporter.stores.rest.access import access_to, stranger_at
-from mlporter.stores.rest.answers import check, json_of
+from mlporter.stores.rest.answer_log import Question, only_reads
+from mlporter.stores.rest.answers import RETRIED, check, json_of, parsed
 from mlporter.stores.rest.retrying import RETRY_TIME, persist
 from mlporter.stores.rest.streams import Download, Form, Sized
 from mlporter.stores.rest.transport import Transport, way_error
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
+
+    from mlporter.stores.rest.answer_log import AnswerLog
 
 __all__ = ["RETRY_TIME", "Client", "Json", "quoted_path"]
 
@@ -53,6 +57,7 @@ class Client:
         environment: The variables that its side sees.
         retry_time: Seconds after which something that keeps failing is given up.
         has_settings: Whether the credentials in MLflow's settings are meant for this server.
+        answers: Where what it answers is noted; answers that are there already are not asked for.
 
     Raises (from all methods that send):
         UnreachableError: no way to the server, or it answers nothing that MLflow would.
@@ -67,9 +72,10 @@ class Client:
         environment: Environment = PROCESS,
         retry_time: float = RETRY_TIME,
         has_settings: bool = True,
+        answers: AnswerLog | None = None,
     ) -> None:
         reach = access_to if has_settings else stranger_at
-        self._transport = Transport(reach(address, environment), retry_time)
+        self._transport = Transport(reach(address, environment), retry_time, answers)
         self.workspace: str | None = None
 
     @property
@@ -96,6 +102,11 @@ class Client:
     def databricks(self) -> bool:
         """Whether Databricks is behind it, whose rules are stricter."""
         return self._transport.access.databricks
+
+    @property
+    def answers(self) -> AnswerLog:
+        """What it answered so far."""
+        return self._transport.answers
 
     def within(self, workspace: str | None) -> Client:
         """The same server and connections, in a workspace; None for a server without."""
@@ -164,7 +175,7 @@ class Client:
                 return
             if token == asked.get("page_token"):
                 raise UnreachableError(
-                    "its pages do not end: two have the same token", subject=self._named(path)
+                    "its pages never end: two have the same token", subject=self._named(path)
                 )
             asked["page_token"] = token
 
@@ -189,6 +200,7 @@ class Client:
 
         def ask() -> bool | None:
             with self._answer("OPTIONS", path) as response:
+                self._note(Question.of("OPTIONS", path, self.workspace), response)
                 if response.status_code == requests.codes.not_found:
                     return False
                 return True if response.ok else None
@@ -201,6 +213,7 @@ class Client:
 
         def ask() -> str:
             with self._answer("GET", path) as response:
+                self._note(Question.of("GET", path, self.workspace), response)
                 check(response, subject)
                 return response.text
 
@@ -216,13 +229,42 @@ class Client:
         again: bool = True,
     ) -> Json:
         subject = self._named(path)
+        question = None
+        if only_reads(method, path):
+            question = Question.of(method, path, self.workspace, query, body)
+            ahead = self.answers.take(question)
+            if ahead is not None and (known := parsed(ahead)) is not None:
+                return known
 
         def ask() -> Json:
             with self._answer(method, path, params=query, json=body) as response:
+                if question is not None:
+                    self._note(question, response)
                 check(response, subject)
                 return json_of(response, subject)
 
         return self._persist(ask, again=again)
+
+    # ---------------------------------------------------------------------------------- answers
+
+    def _note(self, question: Question, response: requests.Response) -> None:
+        if response.status_code not in RETRIED:
+            self.answers.note(question, response.status_code, response.content)
+
+    def ask_ahead(self, question: Question) -> None:
+        """Have the answer to a question there for whoever puts it next."""
+        if question.workspace != self.workspace:
+            self.within(question.workspace).ask_ahead(question)
+            return
+        query, body = json.loads(question.query), json.loads(question.body)
+
+        def ask() -> None:
+            with self._answer(question.method, question.path, params=query, json=body) as response:
+                if response.status_code in RETRIED:
+                    check(response, self._named(question.path))
+                self.answers.put_ahead(question, response.status_code, response.content)
+
+        self._persist(ask, again=True)
 
     # ------------------------------------------------------------------------------------ bytes
 
@@ -233,10 +275,12 @@ class Client:
 
         A file must not change meanwhile: of a second answer, what was already read is skipped.
         """
+        question = Question.of("GET", path, self.workspace, query)
         return Download(
             partial(self._answer, "GET", path, params=query, stream=True),
             partial(self._persist, again=True),
             self._named(path),
+            partial(self.answers.note_digest, question) if question.is_told else None,
         )
 
     def upload(
@@ -325,6 +369,8 @@ class Client:
     ) -> Iterator[requests.Response]:
         """Send a request once; what goes wrong on the way is a `TransientError`, or final."""
         transport = self._transport
+        if not only_reads(method, path):
+            transport.answers.forget()
         sent = {**transport.access.headers(), **(headers or {})}
         if self.workspace is not None and "/mlflow/workspaces" not in path:
             sent[WORKSPACE_HEADER] = self.workspace

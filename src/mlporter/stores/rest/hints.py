@@ -26,9 +26,9 @@ def log_in_hint(response: requests.Response) -> str:
     """What to do where a server does not know who asks."""
     sides = "a side has its own as DEV_MLFLOW_TRACKING_TOKEN with --source-env DEV_ (--target-env)"
     if response.status_code == 407:  # noqa: PLR2004 -- a proxy's
-        return "the proxy on the way wants a log-in: user:pass@ in HTTP_PROXY or HTTPS_PROXY"
+        return "the proxy requires a login: user:pass@ in HTTP_PROXY or HTTPS_PROXY"
     if "Authorization" in response.request.headers:
-        return f"the log-in was refused: check user and password, or the token; {sides}"
+        return f"the login was refused: check user and password, or the token; {sides}"
     return (
         "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; or "
         f"write user:pass@ before the host; {sides}"
@@ -38,10 +38,10 @@ def log_in_hint(response: requests.Response) -> str:
 def is_of_others(response: requests.Response) -> str | None:
     """What to do about a 403 that is not MLflow's word on one thing; None if it is."""
     if "AirTunes" in response.headers.get("Server", ""):
-        return "macOS itself has this port (AirPlay): start MLflow on another one, or switch it off"
+        return "macOS itself has this port (AirPlay): start MLflow on another port, or turn it off"
     if _HOST_REFUSED.search(response.text):
         host = urlsplit(str(response.url)).netloc
-        return f"the server does not go by this name: start it with --allowed-hosts {host}"
+        return f"the server does not accept this host name: start it with --allowed-hosts {host}"
     return None
 
 
@@ -65,7 +65,7 @@ def _redirected(location: str, url: str) -> str:
         return "it is reached by TLS only: begin the address with https://"
     where = f"{there.scheme}://{there.hostname}{there.path}" if there.hostname else there.path
     return (
-        f"it leads to {where}: name the address behind it; if that is a log-in page, set "
+        f"it leads to {where}: name the address behind it; if that is a login page, set "
         "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     )
 
@@ -76,7 +76,7 @@ def page_hint(response: requests.Response) -> str:
         return _redirected(str(response.url), str(response.history[0].url))
     return (
         "check that the address is an MLflow server's, with its path prefix if it has one "
-        "(https://host/mlflow); a proxy may show its log-in page"
+        "(https://host/mlflow); a proxy may show its login page"
     )
 
 

@@ -78,11 +78,11 @@ def _pause(state: tenacity.RetryCallState) -> float:
 def _given_up(error: TransientError, *, again: bool) -> UnreachableError:
     if error.done and not again:
         return LostAnswerError(
-            f"it may have been carried out or not: {error.message}",
+            f"it may or may not have been done: {error.message}",
             subject=error.subject,
             hint="run the same command again: it finds what was done",
         )
     if error.failure is not None:
         return error.failure
-    hint = error.hint or "run it again when the server is well, or give it more --retry-time"
+    hint = error.hint or "run it again when the server has recovered, or raise --retry-time"
     return UnreachableError(error.message, subject=error.subject, hint=hint)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import requests
 from urllib3.exceptions import HTTPError
 
+from mlporter.stores.rest.answer_log import Hashing
 from mlporter.stores.rest.answers import check
 from mlporter.stores.rest.transport import way_error
 
@@ -30,6 +31,7 @@ class Download:
         ask: Sends the request, once.
         persist: Runs something until it works.
         subject: Server and path, for errors.
+        on_end: Told the digest of all of it.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class Download:
         ask: Callable[[], AbstractContextManager[requests.Response]],
         persist: Callable[[Callable[[], Any]], Any],
         subject: str,
+        on_end: Callable[[str], None] | None = None,
     ) -> None:
         self._ask, self._persist, self._subject = ask, persist, subject
+        self._on_end, self._digest = on_end, Hashing(requests.codes.ok)
         self._now: AbstractContextManager[requests.Response] | None = None
         self._parts: Iterator[bytes] = iter(())
         self._done = 0
@@ -70,6 +74,10 @@ class Download:
     def _next(self) -> bytes:
         part: bytes = self._persist(self._part)
         self._done += len(part)
+        if self._on_end is not None:
+            self._digest.update(part)
+            if not part:
+                self._on_end(self._digest.text)
         return part
 
     def _part(self) -> bytes:

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from mlporter.errors import UnreachableError
 from mlporter.redaction import remember_password
 from mlporter.stopping import when_stopped
+from mlporter.stores.rest.answer_log import AnswerLog
 from mlporter.stores.rest.answers import TransientError, shortened
 from mlporter.stores.rest.hints import speaks_tls, tls_hint
 from mlporter.stores.rest.prompt_adapter import PromptAdapter, cut_all
@@ -36,6 +37,7 @@ class Transport:
 
     access: Access
     retry_time: float
+    given_answers: AnswerLog | None = None
     free: list[requests.Session] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
     closed: Event = field(default_factory=Event)
@@ -43,6 +45,7 @@ class Transport:
     beside: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
+        self.answers = AnswerLog() if self.given_answers is None else self.given_answers
         when_stopped(self)
 
     @contextmanager
@@ -87,6 +90,8 @@ class Transport:
     def close(self) -> None:
         """Close all connections; whoever waits to try again gives up."""
         self.closed.set()
+        if self.given_answers is None:
+            self.answers.close()
         with self.lock:
             while self.free:
                 self.free.pop().close()
@@ -134,7 +139,7 @@ def _lasting(error: Exception, text: str, url: str) -> tuple[str, str | None] | 
     if isinstance(error, requests.exceptions.SSLError):
         return f"TLS failed: {text}", tls_hint(url, text)
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return f"is no usable web address: {text}", None
+        return f"is not a usable web address: {text}", None
     return _at_first(error, text, url) if url else None
 
 
@@ -142,7 +147,7 @@ def _at_first(error: Exception, text: str, url: str) -> tuple[str, str | None] |
     """The same of a server that was never reached."""
     if isinstance(error, requests.exceptions.ProxyError):
         hint = "check HTTP_PROXY and HTTPS_PROXY; NO_PROXY names hosts that need none"
-        return f"the proxy on the way failed: {text}", hint
+        return f"the proxy failed: {text}", hint
     if _is_connecting(error):
         return f"cannot be reached: {text}", "check the address, and that the server is running"
     if not isinstance(error, requests.Timeout) and speaks_tls(url):

@@ -166,7 +166,7 @@ def said_of(source: object) -> tuple[str, ...]:
     named = [f"{shape} ({count:,})" for (_, shape), count in sorted(_counts(source).items())]
     if not named:
         return ()
-    sentence = "Fields of a newer MLflow, which this release does not know"
+    sentence = "Fields of a newer MLflow, unknown to this release"
     return (f"{sentence}: {', '.join(named)}.",)
 
 

@@ -48,7 +48,9 @@ class TableReader(Protocol):
         """Rows of a table by key."""
 
 
-def rows_of(source: TableReader, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+def rows_of(
+    source: TableReader, table: str, columns: tuple[str, ...], among: Among | None = None
+) -> Iterator[tuple[Any, ...]]:
     """Rows as tuples of some columns; a table or column that is not here gives none, or None."""
     entry = next((entry for entry in source.tables if entry.name == table), None)
     if entry is None:
@@ -56,7 +58,8 @@ def rows_of(source: TableReader, table: str, columns: tuple[str, ...]) -> Iterat
     present = tuple(name for name in columns if name in entry.by_name)
     if not present:
         return
-    for batch in source.read(table, present):
+    asked = (table, present) if among is None else (table, present, among)
+    for batch in source.read(*asked):
         values = {name: batch.column(i).to_pylist() for i, name in enumerate(present)}
         absent = [None] * batch.num_rows
         yield from zip(*(values.get(name, absent) for name in columns), strict=True)

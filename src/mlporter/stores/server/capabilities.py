@@ -183,7 +183,7 @@ def refuse_others(client: Client, found: Capabilities) -> None:
     """
     if found.has["runs"] is False:
         raise UnreachableError(
-            "is no MLflow tracking server",
+            "is not an MLflow tracking server",
             subject=client.subject,
             hint="name the address that MLFLOW_TRACKING_URI has",
         )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report
+    from mlporter.stores.rest.answer_log import AnswerLog
 
 __all__ = ["ServerSource"]
 
@@ -51,6 +52,8 @@ class ServerSource:
         retry_time: See `Client`.
         on_progress: Told how far fetching is.
         can: What it can do, where that is known already.
+        allowed: Folders of this machine that files may be read from.
+        answers: Where its answers are noted; what is there already is not asked for.
 
     Raises (when opened):
         UnreachableError: no way to it, or it is no MLflow server.
@@ -67,8 +70,14 @@ class ServerSource:
         on_progress: OnProgress = silent,
         can: Capabilities | None = None,
         allowed: tuple[Path, ...] = (),
+        answers: AnswerLog | None = None,
     ) -> None:
-        self._client = Client(address.text, environment=address.environment, retry_time=retry_time)
+        self._client = Client(
+            address.text,
+            environment=address.environment,
+            retry_time=retry_time,
+            answers=answers,
+        )
         try:
             self.can = can.renewed(self._client) if can else find_capabilities(self._client)
             refuse_others(self._client, self.can)
@@ -77,6 +86,7 @@ class ServerSource:
         except BaseException:
             self._client.close()
             raise
+        self.at_opening = dict(self._client.answers.digests)
         self._said: tuple[str, ...] | None = None
         self._filling = Fetcher(self._client, self.can, self._scratch, workers, on_progress)
         self._files = server_files(self, self._client, uri_map, workers, allowed)
@@ -95,6 +105,11 @@ class ServerSource:
     def tables(self) -> tuple[Table, ...]:
         """The catalogue's at its revision, whatever the server's age."""
         return self._scratch.reader.tables
+
+    @property
+    def client(self) -> Client:
+        """What sends requests about no workspace in particular."""
+        return self._client
 
     def client_in(self, workspace: str) -> Client:
         """What sends requests about a workspace."""

@@ -50,14 +50,17 @@ def without_foreign(source: Source, include: tuple[str, ...]) -> Source:
 def _check_asked(name: str, foreign: set[str], address: str) -> None:
     if name in AUTH_TABLES:
         raise UsageError(
-            f"table {name} is called as one of MLflow's users and permissions, which come by name "
-            "and without --include-table",
+            f"table {name} has the name of one of MLflow's tables of users and permissions, "
+            "which are copied by name and without --include-table",
             subject=address,
             hint="rename the table, if it is another program's",
         )
     if name in BY_NAME:
         raise UsageError(
-            f"table {name} is MLflow's own, and comes without --include-table", subject=address
+            f"table {name} has the name of one of MLflow's own, which are copied without "
+            "--include-table",
+            subject=address,
+            hint="rename the table, if it is another program's",
         )
     if name not in foreign:
         near = get_close_matches(name, foreign) or sorted(foreign)[:5]
@@ -86,14 +89,14 @@ class WithoutForeign(Wrapped):
         unsure = self.inner.description.unsure
         for name in sorted(self.left):
             rows = self.inner.count(name)
-            said = "no table of MLflow's; --include-table carries it"
+            said = "not a table of MLflow's; --include-table copies it"
             if unsure:
                 said = (
-                    "no foreign key ties it to MLflow's tables, and nobody can say whether it is "
-                    "MLflow's; --include-table carries it"
+                    "no foreign key links it to MLflow's tables, and it is not known whether it "
+                    "is MLflow's; --include-table copies it"
                 )
             if name in AUTH_TABLES:
-                said = "no table of MLflow's, though it is called as one"
+                said = "not a table of MLflow's, though it has the name of one"
             yield LeftOut(
                 "table",
                 name,

@@ -23,7 +23,7 @@ from mlporter.progress import OnProgress, silent
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
-from mlporter.repository.repository import Repository, is_repository
+from mlporter.repository.repository import Repository, check_empty, is_repository
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.same_place import identity_text
@@ -31,6 +31,7 @@ from mlporter.stores.opening import open_source
 from mlporter.stores.repository_places import identity_of, repository_storage
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.monitoring import monitored
+from mlporter.verbs.moving.counted_export import counted_export
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ __all__ = ["BackupResult", "backup"]
 
 @dataclass(frozen=True)
 class BackupResult:
-    """A backup that was made: what was carried, and the snapshot that now holds it."""
+    """A backup: what was carried, and the snapshot that now holds it; None after a dry run."""
 
     result: Result
-    snapshot: Snapshot
+    snapshot: Snapshot | None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -61,7 +62,8 @@ class BackupResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
-        return {**self.result.as_dict(), "snapshot": self.snapshot.model_dump(mode="json")}
+        made = self.snapshot.model_dump(mode="json") if self.snapshot else None
+        return {**self.result.as_dict(), "snapshot": made}
 
 
 def backup(
@@ -88,6 +90,7 @@ def backup(
     encrypt: Sequence[str] = (),
     metrics: str | PathLike[str] | None = None,
     notify: str | None = None,
+    dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> BackupResult:
     """Add a snapshot of a registry, or of a part of it, to a repository.
@@ -109,7 +112,7 @@ def backup(
         auth: Address of the database of its users, if they have one of their own.
         registry: Where its registered models are, if they are in another place.
         strict_artifacts: Refuse, before anything is written, if files are missing or unreadable.
-        orphans: Carry local files too that no row points to.
+        orphans: Copy local files that no row points to, too.
         include_tables: Tables of other programs in the same database that are to come, too.
         source_env: What the names of the source's own variables begin with, such as ``DEV_``.
         selection: What to back up, with all that it depends on; None is everything.
@@ -120,6 +123,7 @@ def backup(
             encrypted. The file of the private key is named by the variable MLPORTER_IDENTITY.
         metrics: A file for Prometheus (textfile collector) that says how it ended.
         notify: A URL that is called at the end; ``{exit}`` in it becomes the exit code.
+        dry_run: Count and list what a snapshot would hold, and write nothing: no metrics either.
         on_progress: Told how far it is.
 
     Raises:
@@ -133,7 +137,8 @@ def backup(
     check_orphans(artifacts, chosen, orphans=orphans)
     place, origin = locate(repository), locate(source, source_env)
     labels = {"source": str(origin), "repository": str(place)}
-    with monitored(labels, metrics, notify) as run:
+    told = (None, None) if dry_run else (metrics, notify)
+    with monitored(labels, *told) as run:
         began, started = datetime.now(timezone.utc), monotonic()
         opened = open_source(
             origin,
@@ -156,6 +161,17 @@ def backup(
                 lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
                 if lost.count:
                     raise lost.refusal(opened.description.address)
+            if dry_run:
+                _check_place(place, tuple(encrypt))
+                planned = counted_export(
+                    "backup",
+                    opened,
+                    str(place),
+                    artifacts=artifacts,
+                    include_secrets=include_secrets,
+                    on_progress=on_progress,
+                )
+                return BackupResult(planned, None)
             kept = _repository(place, append_only=append_only, encrypt=tuple(encrypt))
             stack.callback(kept.close)
             which = _place(origin, opened, artifacts)
@@ -237,6 +253,19 @@ def _repository(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) 
             hint="leave --encrypt out, or name a new place",
         )
     return found
+
+
+def _check_place(place: Address, encrypt: tuple[str, ...]) -> None:
+    """Refuse a place into which no backup could go; nothing is made there.
+
+    Raises:
+        RefusedError: it holds something else, or was made for other keys.
+    """
+    storage = repository_storage(place)
+    if is_repository(storage):
+        _repository(place, append_only=False, encrypt=encrypt).close()
+    else:
+        check_empty(storage)
 
 
 def _place(origin: Address, source: Source, artifacts: str) -> str:

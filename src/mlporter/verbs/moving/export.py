@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.signing import check_private_key, sign_manifest
-from mlporter.bundle.writer import BundleWriter, Mode
+from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.options import ArtifactsMode, check_options
@@ -19,21 +19,20 @@ from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.opening import bundle_address, open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.verbs.moving.planned_export import plan_export
+from mlporter.verbs.moving.planned_export import check_planned, mode_of, plan_export
+from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from mlporter.execute.result import Result
     from mlporter.selection import Asked
-    from mlporter.stores.addresses.address import Place
+    from mlporter.stores.addresses.address import Address, Place
+    from mlporter.stores.protocols import Source
 
-__all__ = ["export"]
-
-_METRICS = "metrics"
-_LATEST = "latest_metrics"
+__all__ = ["export", "run_export"]
 
 
 def export(
@@ -56,6 +55,7 @@ def export(
     source_env: str | None = None,
     selection: Asked = None,
     sign: str | PathLike[str] | None = None,
+    plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
@@ -87,6 +87,7 @@ def export(
             as ``{"models": ["churn*"]}``; None is everything.
         sign: The file of a private key: the bundle's manifest is signed with it, in the OpenSSF
             model-signing format.
+        plan_out: Write the plan to this file, for `apply`, and nothing else.
         dry_run: Count and list what would be exported, and write nothing.
         on_progress: Told how far it is.
 
@@ -96,68 +97,114 @@ def export(
         UnreachableError: the source cannot be reached, or the disk is full.
         BundleInUseError: another process writes into that directory.
     """
-    selection = as_selection(selection)
-    check_options(artifacts, workers)
-    check_strict(artifacts, strict_artifacts=strict_artifacts)
-    check_orphans(artifacts, selection, orphans=orphans)
-    if uri_map and artifacts == "reference":
+    arguments = {
+        "artifacts": artifacts,
+        "uri_map": uri_map,
+        "allow_root": allow_root,
+        "workers": workers,
+        "retry_time": retry_time,
+        "resume": resume,
+        "restart": restart,
+        "include_secrets": include_secrets,
+        "auth": auth,
+        "registry": registry,
+        "strict_artifacts": strict_artifacts,
+        "orphans": orphans,
+        "include_tables": include_tables,
+        "source_env": source_env,
+        "selection": selection,
+        "sign": sign,
+        "plan_out": plan_out,
+        "dry_run": dry_run,
+    }
+    return run_export(Request("export", source, bundle, arguments), on_progress)
+
+
+def run_export(request: Request, on_progress: OnProgress) -> Result:
+    """Look at what `export` is asked, and carry it out unless a plan is all.
+
+    Raises:
+        MlporterError: as `export` says.
+    """
+    given = request.arguments
+    place = _checked_place(request)
+    started = monotonic()
+    origin = locate(request.source, given["source_env"])
+    opened = _opened(origin, given, on_progress)
+    try:
+        opened = select(opened, as_selection(given["selection"]))
+        if given["strict_artifacts"]:
+            lost = find_unreadable(opened, workers=given["workers"], on_progress=on_progress)
+            if lost.count:
+                raise lost.refusal(opened.description.address)
+        if request.only_plans:
+            return plan_export(request, opened, origin, place, on_progress)
+        check_planned(request, opened, place)
+        with BundleWriter.create(
+            bundle_address(place), mode_of(given), source=opened.description.address
+        ) as writer:
+            work = BundleTransfer(
+                opened,
+                writer,
+                given["artifacts"],
+                given["workers"],
+                given["include_secrets"],
+                on_progress,
+            )
+            work.run()
+    finally:
+        opened.close()
+    if given["sign"] is not None:
+        sign_manifest(Path(bundle_address(place)), str(given["sign"]))
+    following = command_line("verify", [place.typed or str(place)], ())
+    return work.result("export", str(place), following, monotonic() - started)
+
+
+def _checked_place(request: Request) -> Address:
+    """The directory, if what is asked for makes sense.
+
+    Raises:
+        UsageError: it does not.
+    """
+    given, place = request.arguments, locate(request.target)
+    check_options(given["artifacts"], given["workers"])
+    check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
+    selection = as_selection(given["selection"])
+    check_orphans(given["artifacts"], selection, orphans=given["orphans"])
+    if given["uri_map"] and given["artifacts"] == "reference":
         raise UsageError(
             "a bundle keeps the artifact URIs as they are, and --map-uri would change nothing",
             hint="give --map-uri to the import of the bundle",
         )
-    place = locate(bundle)
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
-            "is a file store, into which nothing is written",
+            "is a file store, which is never written to",
             subject=str(place),
             hint="name a new directory for the bundle",
         )
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError("a bundle is a directory", subject=str(place))
-    if resume and restart:
+    if given["resume"] and given["restart"]:
         raise UsageError("resume and restart exclude each other")
-    if sign is not None:
-        check_private_key(str(sign))
-    started = monotonic()
-    mode: Mode = "resume" if resume else "restart" if restart else "new"
-    origin = locate(source, source_env)
-    opened = open_source(
+    if given["sign"] is not None:
+        check_private_key(str(given["sign"]))
+    return place
+
+
+def _opened(origin: Address, given: Mapping[str, Any], on_progress: OnProgress) -> Source:
+    selection, auth, registry = (given[name] for name in ("selection", "auth", "registry"))
+    part = as_selection(selection)
+    return open_source(
         origin,
-        uri_map=tuple(uri_map),
-        allow_root=allow_root,
-        workers=workers,
-        include_secrets=include_secrets,
-        retry_time=retry_time,
-        part=selection is not None and not selection.is_everything,
-        orphans=orphans,
+        uri_map=tuple(given["uri_map"]),
+        allow_root=given["allow_root"],
+        workers=given["workers"],
+        include_secrets=given["include_secrets"],
+        retry_time=given["retry_time"],
+        part=part is not None and not part.is_everything,
+        orphans=given["orphans"],
         auth=None if auth is None else locate_users(auth, origin),
         registry=None if registry is None else locate_users(registry, origin),
-        include_tables=tuple(include_tables),
+        include_tables=tuple(given["include_tables"]),
         on_progress=on_progress,
     )
-    try:
-        opened = select(opened, selection)
-        if strict_artifacts:
-            lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
-            if lost.count:
-                raise lost.refusal(opened.description.address)
-        if dry_run:
-            return plan_export(
-                opened,
-                place,
-                mode,
-                artifacts=artifacts,
-                include_secrets=include_secrets,
-                on_progress=on_progress,
-            )
-        with BundleWriter.create(
-            bundle_address(place), mode, source=opened.description.address
-        ) as writer:
-            work = BundleTransfer(opened, writer, artifacts, workers, include_secrets, on_progress)
-            work.run()
-    finally:
-        opened.close()
-    if sign is not None:
-        sign_manifest(Path(bundle_address(place)), str(sign))
-    following = command_line("verify", [place.typed or str(place)], ())
-    return work.result("export", str(place), following, monotonic() - started)

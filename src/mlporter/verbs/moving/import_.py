@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
+from mlporter.verbs.moving.transfer import run_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,10 +78,10 @@ def import_(
         target_env: What the names of the target's own variables begin with, such as ``PROD_``.
         selection: What to carry, with all that it depends on: a `Selection`, or a mapping such as
             ``{"models": ["churn*"]}``; None is everything.
-        on_conflict: What to do with what the target has another one of: ``fail`` refuses the
+        on_conflict: What to do with what is different in the target: ``fail`` refuses the
             whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
             or id, ``update`` changes it where the target still has what was last sent.
-        undelete: Restore what the target has only marked as deleted, and the source has not. What
+        undelete: Restore what is marked as deleted in the target, but not in the source. What
             it purged (``mlflow gc``) is carried anew, and needs no such wish.
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         rename_prefix: What goes before the names of experiments: a folder, on Databricks.
@@ -126,7 +127,7 @@ def import_(
         "require_signature": None if require_signature is None else str(require_signature),
         "dry_run": dry_run,
     }
-    return Request("import", bundle, target, arguments).run(on_progress)
+    return run_transfer(Request("import", bundle, target, arguments), on_progress)
 
 
 def copy(
@@ -201,4 +202,4 @@ def copy(
         "plan_out": plan_out,
         "dry_run": dry_run,
     }
-    return Request("copy", source, target, arguments).run(on_progress)
+    return run_transfer(Request("copy", source, target, arguments), on_progress)

@@ -77,7 +77,7 @@ def check_outside(bundle: Address, place: str | Path | None, what: str) -> None:
         return
     if path.resolve().is_relative_to(bundle.path.resolve()):
         raise UsageError(
-            f"{what} lies in the bundle, which would be damaged by it",
+            f"{what} is inside the bundle, which that would damage",
             subject=str(path),
             hint="choose another directory",
         )

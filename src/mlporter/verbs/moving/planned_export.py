@@ -3,69 +3,110 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.state import State, refuse_used, state_of
 from mlporter.bundle.replacing import new_place
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
-from mlporter.execute.result import FilesResult, Result, TableResult
+from mlporter.execute.plan_files import check_expected, write_plan
+from mlporter.execute.result import ActionsResult
+from mlporter.plan.merge.resolve import resolve_fresh
+from mlporter.plan.policy import Policy
 from mlporter.plan.table_plan import plan_transfer
+from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
+from mlporter.plan.three_sides.memory import Memory
 from mlporter.stores.opening import bundle_address
+from mlporter.verbs.moving.counted_export import counted_export
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mlporter.bundle.writer import Mode
-    from mlporter.execute.options import ArtifactsMode
+    from mlporter.execute.result import Result
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
+    from mlporter.verbs.moving.request import Request
 
-__all__ = ["plan_export"]
+__all__ = ["check_planned", "mode_of", "plan_export"]
+
+_LARGEST = (1 << 63) - 1
+"""A bundle holds any number of an experiment."""
+
+
+def mode_of(given: Mapping[str, Any]) -> Mode:
+    """What is done where the directory is used."""
+    return "resume" if given["resume"] else "restart" if given["restart"] else "new"
 
 
 def plan_export(
-    source: Source,
-    place: Address,
-    mode: Mode,
-    *,
-    artifacts: ArtifactsMode,
-    include_secrets: bool,
-    on_progress: OnProgress,
+    request: Request, source: Source, origin: Address, place: Address, on_progress: OnProgress
 ) -> Result:
-    """Count rows and list files; no file is read.
+    """Say what an export would do: rows are counted and files listed, but none is read.
 
     Args:
+        request: What is asked for; maybe that the plan is written to a file, or held against one.
         source: What would be exported.
+        origin: Where that is.
         place: The directory.
-        mode: What would be done where it is used.
-        artifacts: What would become of files.
-        include_secrets: Whether secrets would come.
         on_progress: Told how far it is.
 
     Raises:
-        RefusedError: the directory is used otherwise.
+        RefusedError: the directory is used otherwise; or the plan is not that of the file.
     """
-    refuse_used(_written_place(Path(bundle_address(place)), mode), mode)
-    counts = {table.name: source.count(table.name) for table in source.tables}
-    plan = plan_transfer(source.tables, counts, include_secrets=include_secrets)
-    left_out = LeftOutCollector()
-    for item in (*plan.left_out, *left_out_of(source)):
-        left_out.add(item)
-    files = size = 0
-    if artifacts == "copy":
-        for file in source.files(left_out.add):
-            files, size = files + 1, size + file.size
-            on_progress("listing artifacts", files, None)
-    skipped = (TableResult(name, 0, skipped=rows) for name, rows in plan.skipped.items())
-    return Result(
-        verb="export",
-        source=source.description.address,
-        target=str(place),
-        tables=(*(TableResult(table.name, counts[table.name]) for table in plan.tables), *skipped),
-        files=FilesResult(artifacts, files, size),
-        left_out=left_out.summary(),
-        notes=source.notes,
-        dry_run=True,
+    path, mode = Path(bundle_address(place)), mode_of(request.arguments)
+    refuse_used(_written_place(path, mode), mode)
+    with _actions(request, source, path) as book:
+        check_expected(request.expected, book)
+        result = _counted(request.arguments, source, place, on_progress)
+        if request.plan_out is not None:
+            write_plan(request.plan_out, request.header(origin, place), book, [result])
+        actions = ActionsResult.of(book)
+    return replace(result, actions=actions, next_command=request.next_command)
+
+
+def check_planned(request: Request, source: Source, place: Address) -> None:
+    """Refuse an export that is not the one of the plan file that is carried out.
+
+    Raises:
+        RefusedError: it is another.
+    """
+    if request.expected is not None:
+        with _actions(request, source, Path(bundle_address(place))) as book:
+            check_expected(request.expected, book)
+
+
+@contextmanager
+def _actions(request: Request, source: Source, path: Path) -> Iterator[ActionBook]:
+    """What would be done: all is new there, as in a registry that holds nothing."""
+    memory = Memory(lists=request.lists)
+    try:
+        if request.lists:
+            if mode_of(request.arguments) == "restart" and state_of(path) is State.FINISHED:
+                why = "another one takes its place"
+                replaced = load_manifest(path).bundle_id
+                memory.book.add(Action(ActionKind.DELETE, "bundle", replaced, why=why))
+            secrets = request.arguments["include_secrets"]
+            tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
+            resolve_fresh(source, tables, Policy(), _LARGEST, memory)
+        yield memory.book
+    finally:
+        memory.book.close()
+
+
+def _counted(
+    given: Mapping[str, Any], source: Source, place: Address, on_progress: OnProgress
+) -> Result:
+    return counted_export(
+        "export",
+        source,
+        str(place),
+        artifacts=given["artifacts"],
+        include_secrets=given["include_secrets"],
+        on_progress=on_progress,
     )
 
 

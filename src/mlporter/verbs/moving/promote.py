@@ -1,26 +1,26 @@
-"""`promote`: one model version from one registry to another; and `undo_promotion`, its way back."""
+"""`promote`: one model version from one registry to another."""
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
+from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError, UnreachableError
+from mlporter.execute.plan_files import check_expected, write_plan
+from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.progress import OnProgress, silent
-from mlporter.promotion.asked import Asked, VersionResult
 from mlporter.promotion.carry import Promotion, refuse_closed
-from mlporter.promotion.checks.gates import Gates, parse_tag
-from mlporter.promotion.checks.model_names import ModelName, check_alias, check_stage
-from mlporter.promotion.target.pointers import move_pointers
-from mlporter.promotion.target.receipt import Receipt, now_text
-from mlporter.promotion.target.target_model import former, read_target
-from mlporter.stores.addresses.address import Address, AddressKind, place_text
+from mlporter.promotion.target.target_model import former
+from mlporter.reports.report_file import check_report_file
+from mlporter.stores.addresses.address import Address
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.addresses.same_place import is_same_place
-from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.moving.promotion_request import asked_of
+from mlporter.verbs.moving.request import Request
+from mlporter.verbs.reports import write_promotion, write_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from mlporter.errors import LeftOut
     from mlporter.execute.result import Result
-    from mlporter.stores.addresses.address import Place
+    from mlporter.promotion.asked import Asked, VersionResult
+    from mlporter.stores.addresses.address import Address, Place
 
-__all__ = ["PromotionResult", "promote", "undo_promotion"]
+    _Done = tuple[list[VersionResult], Result | None, list[LeftOut]]
 
-_TARGETS = (AddressKind.SERVER, AddressKind.SQLITE, AddressKind.POSTGRESQL, AddressKind.MYSQL)
+__all__ = ["PromotionResult", "promote", "run_promotion"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class PromotionResult:
         left_out: What was not done beside the promotion itself: a receipt that could not be kept.
         dry_run: Whether this is a plan.
         undone: Whether this is a way back.
+        next_command: Of a plan in a file, what carries it out.
     """
 
     source: str
@@ -58,6 +60,7 @@ class PromotionResult:
     left_out: tuple[LeftOut, ...] = ()
     dry_run: bool = False
     undone: bool = False
+    next_command: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -82,6 +85,7 @@ class PromotionResult:
                 {"kind": one.kind, "id": one.id, "path": one.path, "detail": one.detail}
                 for one in self.left_out
             ],
+            "next_command": self.next_command,
             "exit_code": int(self.exit_code),
         }
 
@@ -135,12 +139,14 @@ def promote(
     source_env: str | None = None,
     target_env: str | None = None,
     receipt: str | PathLike[str] | None = None,
+    html: str | PathLike[str] | None = None,
     workers: int = 4,
     retry_time: float = RETRY_TIME,
+    plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> PromotionResult:
-    """Bring a model version, its run and what it stands on into another registry.
+    """Bring a model version, its run and what it depends on into another registry.
 
     Gates are judged before anything is written. Then the version is carried, its files are read
     back and held against the source's, and only then its stage and aliases move: so nobody loads
@@ -154,7 +160,7 @@ def promote(
         target: A database or a server.
         name: What the registered model is called in the target; None for the same.
         alias: Aliases that name the version in the target, last of all.
-        stage: The stage that it goes to.
+        stage: The stage to put it in.
         archive_existing: Versions that are in that stage go to Archived.
         tag: ``KEY=VALUE`` tags that the version gets in the target.
         description: The version's description in the target; None for its own.
@@ -172,7 +178,7 @@ def promote(
             OpenSSF model-signing format.
         require_signature: The file of a public key: the model must be signed with its private one,
             and unchanged since.
-        with_parents: Bring the parents of its run.
+        with_parents: Copy the parents of its run too.
         model_only: Leave the run's files that are not the model's.
         keep_version: Keep the version's number; else it gets the next free one.
         reference: The target points at the source's files; nothing is copied.
@@ -182,71 +188,160 @@ def promote(
         source_env: What the names of the source's own variables begin with.
         target_env: Likewise of the target.
         receipt: The file of the receipt; None for one in the current folder.
+        html: Write a report to this file, too, also of a plan, and where a gate is closed.
         workers: Files and requests at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
+        plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Judge and plan only.
         on_progress: Told how far it is.
 
     Raises:
         UsageError: it makes no sense.
-        RefusedError: there is no such version, a gate is closed, or the target has another one;
+        RefusedError: there is no such version, a gate is closed, or it is different in the target;
             alias and stage did not move.
         ReadBackError: the files in the target are not the source's; neither did they.
         UnreachableError: a side cannot be reached.
     """
-    models = [ModelName.parse(text) for text in ([model] if isinstance(model, str) else model)]
-    origin, place = locate(source, source_env), locate(target, target_env)
-    stage = None if stage is None else check_stage(stage)
-    _check(models, origin, place, name=name, aliases=alias, stage=stage, archive=archive_existing)
-    needs_root = place.kind is not AddressKind.SERVER and not is_same_place(origin, place)
-    if needs_root and not reference and artifact_root is None:
-        raise UsageError(
-            "say where the target keeps artifact files",
-            subject=str(place),
-            hint="--artifact-root /srv/mlartifacts or s3://bucket/mlflow; or --reference to point "
-            "at the source's",
-        )
-    gates = Gates.parse(
-        require_tag=tuple(require_tag),
-        require=tuple(require),
-        better_than=tuple(better_than),
-        finished=require_finished,
-        signature=require_model_signature,
-        flavors=tuple(flavor),
-        no_pickle=no_pickle,
-        max_size=max_size,
-    )
-    asked = [
-        Asked(
-            one,
-            name or one.model,
-            gates,
-            tuple(alias),
-            stage,
-            archive=archive_existing,
-            tags=tuple(map(parse_tag, tag)),
-            description=description,
-            with_parents=with_parents,
-            model_only=model_only,
-            keep_version=keep_version,
-            reference=reference,
-            load_check=load_check,
-            sign=None if sign is None else str(sign),
-            require_signature=None if require_signature is None else str(require_signature),
-            artifact_root=None if artifact_root is None else place_text(artifact_root),
-            uri_map=tuple(uri_map),
-            allow_root=tuple(map(place_text, allow_root)),
-            workers=workers,
-            retry_time=retry_time,
-            dry_run=dry_run,
-        )
-        for one in models
-    ]
+    arguments = {
+        "model": model if isinstance(model, str) else list(model),
+        "name": name,
+        "alias": alias,
+        "stage": stage,
+        "archive_existing": archive_existing,
+        "tag": tag,
+        "description": description,
+        "require_tag": require_tag,
+        "require": require,
+        "better_than": better_than,
+        "require_finished": require_finished,
+        "require_model_signature": require_model_signature,
+        "flavor": flavor,
+        "no_pickle": no_pickle,
+        "max_size": max_size,
+        "load_check": load_check,
+        "sign": sign,
+        "require_signature": require_signature,
+        "with_parents": with_parents,
+        "model_only": model_only,
+        "keep_version": keep_version,
+        "reference": reference,
+        "artifact_root": artifact_root,
+        "uri_map": uri_map,
+        "allow_root": allow_root,
+        "source_env": source_env,
+        "target_env": target_env,
+        "receipt": receipt,
+        "html": None if html is None else str(html),
+        "workers": workers,
+        "retry_time": retry_time,
+        "plan_out": plan_out,
+        "dry_run": dry_run,
+    }
+    return run_promotion(Request("promote", source, target, arguments), on_progress)
+
+
+def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
+    """Plan what `promote` is asked, and carry it out unless a plan is all.
+
+    Raises:
+        MlporterError: as `promote` says.
+    """
+    given = request.arguments
+    origin = locate(request.source, given["source_env"])
+    place = locate(request.target, given["target_env"])
+    asked = asked_of(request, origin, place)
+    page = check_report_file(given.get("html"))  # which a plan of an earlier release does not have
+    try:
+        result = _promoted(request, origin, place, asked, on_progress)
+    except MlporterError as error:
+        if page is not None and not isinstance(error, InterruptedByUserError):
+            write_refusal(origin, place, asked, error, page)
+        raise
+    if page is not None:
+        write_promotion(origin, place, asked, result, page)
+    return result
+
+
+def _promoted(
+    request: Request,
+    origin: Address,
+    place: Address,
+    asked: list[Asked],
+    on_progress: OnProgress,
+) -> PromotionResult:
+    """Plan, and carry out unless a plan is all.
+
+    Raises:
+        MlporterError: as `promote` says.
+    """
+    if request.lists:
+        planned = _planned(request, origin, place, asked, on_progress)
+        if request.only_plans:
+            return planned
+        agreed = tuple(one.pointers for one in planned.versions if one.status == "planned")
+        digest = "" if request.expected is None else request.expected.digest
+        asked = [
+            replace(one, plan=digest, agreed=tuple(way for way in agreed if way.name == one.name))
+            for one in asked
+        ]
     if len(asked) > 1:
         # Of several, none is carried if a gate of one is closed.
         each = [Promotion(origin, place, one, on_progress) for one in asked]
-        refuse_closed([line for one in each for line in one.closed()], ", ".join(map(str, models)))
-    done = [Promotion(origin, place, one, on_progress).run() for one in asked]
+        subject = ", ".join(str(one.model) for one in asked)
+        refuse_closed([line for one in each for line in one.closed()], subject)
+    done = _each(origin, place, asked, on_progress)
+    return _result(origin, place, done, request.arguments["receipt"], dry_run=request.only_plans)
+
+
+def _planned(
+    request: Request,
+    origin: Address,
+    place: Address,
+    asked: Sequence[Asked],
+    on_progress: OnProgress,
+) -> PromotionResult:
+    """All of it as a plan, which is written to a file, or held against the one carried out.
+
+    Raises:
+        RefusedError: it is another plan, or a gate is closed.
+    """
+    with closing(ActionBook()) as book:
+        dry = [replace(one, dry_run=True) for one in asked]
+        done = _each(origin, place, dry, on_progress, book)
+        result = _result(origin, place, done, None, dry_run=True)
+        check_expected(request.expected, book)
+        if request.plan_out is not None:
+            header = request.header(origin, place)
+            write_plan(request.plan_out, header, book, result.transfers)
+    is_refused = result.exit_code is ExitCode.REFUSED
+    return replace(result, next_command="" if is_refused else request.next_command)
+
+
+def _each(
+    origin: Address,
+    place: Address,
+    asked: Sequence[Asked],
+    on_progress: OnProgress,
+    book: ActionBook | None = None,
+) -> list[_Done]:
+    """One after the other; in a plan, what is new by one stands before what is new by the next."""
+    done: list[_Done] = []
+    planned: Counter[str] = Counter()
+    for one in asked:
+        work = Promotion(origin, place, one, on_progress, book, planned[one.name])
+        done.append(work.run())
+        planned[one.name] += sum(version.status == "planned" for version in done[-1][0])
+    return done
+
+
+def _result(
+    origin: Address,
+    place: Address,
+    done: Sequence[_Done],
+    receipt: str | PathLike[str] | None,
+    *,
+    dry_run: bool,
+) -> PromotionResult:
     results = [version for versions, _, _ in done for version in versions]
     return PromotionResult(
         str(origin),
@@ -257,45 +352,6 @@ def promote(
         tuple(item for _, _, left in done for item in left),
         dry_run,
     )
-
-
-def _check(
-    models: Sequence[ModelName],
-    origin: Address,
-    place: Address,
-    *,
-    name: str | None,
-    aliases: Sequence[str],
-    stage: str | None,
-    archive: bool,
-) -> None:
-    """Refuse what makes no sense.
-
-    Raises:
-        UsageError: it does not.
-    """
-    if not models:
-        raise UsageError("no model is named", hint="models:/NAME/3, say")
-    for alias in aliases:
-        check_alias(alias)
-    if place.kind not in _TARGETS:
-        raise UsageError("the target of a promotion is a database or a server", subject=str(place))
-    if archive and stage is None:
-        raise UsageError("--archive-existing needs --stage", hint="name the stage")
-    if name is not None and len({one.model for one in models}) > 1:
-        raise UsageError("--as gives one name, and several models are named")
-    is_many = len(models) > 1 and len({one.model for one in models}) == 1
-    if (aliases or stage) and (is_many or any(not one.version for one in models)):
-        raise UsageError(
-            f"several versions of {models[0].model!r} cannot share an alias or a stage",
-            hint=f"name one: models:/{models[0].model}/latest",
-        )
-    if is_same_place(origin, place) and any(name in {None, one.model} for one in models):
-        raise UsageError(
-            "source and target are the same registry",
-            subject=str(place),
-            hint="--as gives the version another model's name there",
-        )
 
 
 def _write_receipts(
@@ -318,73 +374,3 @@ def _write_receipts(
             ) from error
         written.append(path)
     return tuple(written)
-
-
-def undo_promotion(
-    receipt: str | PathLike[str],
-    *,
-    target: Place | None = None,
-    target_env: str | None = None,
-    retry_time: float = RETRY_TIME,
-    dry_run: bool = False,
-    on_progress: OnProgress = silent,
-) -> PromotionResult:
-    """Put alias and stages back where they were before a promotion. The version stays.
-
-    Args:
-        receipt: The promotion's receipt.
-        target: The target, where the receipt does not say how it is reached.
-        target_env: What the names of its own variables begin with.
-        retry_time: Seconds after which a server that keeps failing is given up.
-        dry_run: Look only.
-        on_progress: Told how far it is.
-
-    Raises:
-        UsageError: it is no receipt.
-        RefusedError: somebody moved alias or stage since; nothing was moved.
-    """
-    path = str(receipt)
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UnreachableError(f"cannot read: {error.strerror or error}", subject=path) from error
-    found = Receipt.parse(data, path)
-    said = str(found.data["target"]["address"])
-    place = locate(said if target is None else target, target_env)
-    way_back = found.pointers().reversed({})
-    on_progress("looking at the target", 0, None)
-    with closing(open_source(place, retry_time=retry_time, part=True)) as there:
-        model = read_target(there, way_back.workspace, way_back.name)
-        revision = there.description.revision
-    noted = next((one for one in model.promoted() if one.number == way_back.number), None)
-    if noted is None:
-        raise RefusedError(
-            f"has no version {way_back.number} that was promoted",
-            subject=f"models:/{way_back.name}",
-        )
-    status = "already undone" if noted.noted.get("undone") else "undone"
-    if status == "undone":
-        way_back.check(model)
-        note = {**noted.noted, "undone": now_text()}
-        if not dry_run:
-            move_pointers(
-                place,
-                revision,
-                [(found.pointers().reversed(note), None)],
-                restore_times=True,
-                retry_time=retry_time,
-            )
-    source = found.data["source"]
-    result = VersionResult(
-        f"models:/{source['model']}/{source['version']}",
-        f"models:/{way_back.name}/{way_back.number}",
-        (),
-        status,
-        way_back,
-        int(found.data["files"]["count"]),
-        int(found.data["files"]["bytes"]),
-        receipt=None,
-    )
-    return PromotionResult(
-        str(source["address"]), str(place), (result,), dry_run=dry_run, undone=True
-    )

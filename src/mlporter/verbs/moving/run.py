@@ -10,7 +10,9 @@ from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError, Usa
 from mlporter.manifests.reading import ReadManifest, read_manifest
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
+from mlporter.verbs.moving.backup import BackupResult, backup
 from mlporter.verbs.moving.export import export
+from mlporter.verbs.moving.forget import ForgetResult, forget
 from mlporter.verbs.moving.import_ import copy, import_
 from mlporter.verbs.moving.promote import PromotionResult, promote
 from mlporter.verbs.moving.sync import sync
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ManifestResult", "RunResult", "run"]
 
-AnyResult: TypeAlias = "Result | PromotionResult | DiffReport | VerifyResult"
+AnyResult: TypeAlias = (
+    "Result | PromotionResult | BackupResult | ForgetResult | DiffReport | VerifyResult"
+)
 
 _VERBS: dict[str, Callable[..., Any]] = {
     "export": export,
@@ -34,14 +38,13 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "copy": copy,
     "sync": sync,
     "promote": promote,
+    "backup": backup,
+    "forget": forget,
     "diff": diff,
     "verify": verify,
 }
-_PLANNED = ("import", "copy", "sync")
-"""Kinds that write a plan file."""
-
 _ONLY_READ = ("diff", "verify")
-"""Kinds that need no dry run."""
+"""Kinds that need no dry run, and have no plan."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def run(
     """
     given = [manifest] if isinstance(manifest, (str, os.PathLike)) else list(manifest)
     if not given:
-        raise UsageError("no manifest is named", hint="mlporter run manifests/copy.yaml, say")
+        raise UsageError("no manifest was given", hint="mlporter run manifests/copy.yaml, say")
     read = [read_manifest(os.fspath(file), set_ or {}) for file in given]
     if plan_out is not None:
         _check_plan(read)
@@ -174,11 +177,11 @@ def _check_plan(read: Sequence[ReadManifest]) -> None:
             "a plan file holds the plan of one manifest", hint="run them one by one, or --dry-run"
         )
     (one,) = read
-    if one.kind not in _PLANNED:
+    if one.kind in _ONLY_READ:
         raise UsageError(
-            f"a manifest of kind {one.kind} has no plan file; those of {', '.join(_PLANNED)} have",
+            f"{one.kind} only reads, and there is nothing to plan",
             subject=one.file,
-            hint="--dry-run says what would be done",
+            hint="run it without --plan-out",
         )
 
 

@@ -1,24 +1,23 @@
-"""`sync` and `apply`: two registries that stay in step, and a plan that was looked at first."""
+"""`sync`: two registries that stay in step."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from mlporter.execute.memory import read_plan
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
+from mlporter.verbs.moving.transfer import run_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from os import PathLike
 
     from mlporter.execute.options import ArtifactsMode
     from mlporter.execute.result import Result
     from mlporter.selection import Asked
     from mlporter.stores.addresses.address import Place
 
-__all__ = ["apply", "sync"]
+__all__ = ["sync"]
 
 
 def sync(
@@ -59,13 +58,13 @@ def sync(
     """Let a target follow a source: what is new, what changed, what moved.
 
     What was last sent is remembered, so that it is known who changed what. What was edited at the
-    target only stays as it is there, and is told. What changed on both sides is a conflict: it
+    target only stays as it is there, and is listed. What changed on both sides is a conflict: it
     stays, is named, and makes the exit code 3; the rest goes on.
 
     `delete` deletes what the source has no more, and that is still as it was sent: runs and
     experiments go to MLflow's trash; versions, aliases and the rest are deleted as MLflow does.
-    Without it they are kept and told. `max_delete` is the most that may be deleted of a kind; None
-    is a fifth of what the target has of it, and ten in any case. More is refused.
+    Without it they are kept and listed. `max_delete` is the most that may be deleted of a kind;
+    None is a fifth of what the target has of it, and ten in any case. More is refused.
 
     `prefer` says who wins where the target was edited: ``ours`` puts back what was edited there,
     and lets the source win where both changed; ``theirs`` keeps the target's there. `force` lets
@@ -79,7 +78,7 @@ def sync(
     are those of `copy`.
 
     Raises:
-        RefusedError: more would be deleted than seems to be meant, or as `copy`; nothing was
+        RefusedError: this would delete more than seems intended, or as `copy`; nothing was
             written.
         StateInUseError: another process is at work between these places.
         UnreachableError: a side cannot be reached, or what was sent cannot be remembered.
@@ -115,26 +114,4 @@ def sync(
         "plan_out": plan_out,
         "dry_run": dry_run,
     }
-    return Request("sync", source, target, arguments).run(on_progress)
-
-
-def apply(
-    plan: str | PathLike[str], *, dry_run: bool = False, on_progress: OnProgress = silent
-) -> Result:
-    """Carry out a plan that `import_`, `copy` or `sync` wrote to a file: exactly that.
-
-    It is planned anew, and refused if that gives another plan: the world changed since.
-
-    Args:
-        plan: The file.
-        dry_run: Only look whether the plan still holds.
-        on_progress: Told how far it is.
-
-    Raises:
-        UsageError: it is no plan, or was made with a password in an address.
-        RefusedError: the source or the target changed since; nothing was written.
-    """
-    path = str(plan)
-    request = Request.of_plan(read_plan(path), path)
-    request.arguments["dry_run"] = dry_run
-    return request.run(on_progress)
+    return run_transfer(Request("sync", source, target, arguments), on_progress)

@@ -3,42 +3,121 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.signing import check_manifest
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.into_target import into_target
-from mlporter.execute.memory import opened_memory, write_plan
+from mlporter.execute.memory import opened_memory
 from mlporter.execute.options import TransferOptions, check_options
 from mlporter.execute.orphans import check_orphans
+from mlporter.execute.plan_files import write_plan
 from mlporter.execute.unreadable_files import check_strict
-from mlporter.selection import select
-from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.plan.policy import InStep, Policy
+from mlporter.selection import as_selection, select
+from mlporter.stores.addresses.address import Address, AddressKind, place_text
+from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.addresses.named_places import names_hint
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import bundle_address, open_source
 from mlporter.verbs.moving.overlap import check_apart, check_outside
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result
     from mlporter.progress import OnProgress
+    from mlporter.verbs.moving.request import Request
 
-__all__ = ["transfer"]
+__all__ = ["run_transfer"]
 
 
-def transfer(
-    verb: str, origin: Address, place: Address, options: TransferOptions, on_progress: OnProgress
-) -> Result:
-    """Carry a registry into a database or a server.
+def run_transfer(request: Request, on_progress: OnProgress) -> Result:
+    """Plan what `import_`, `copy` or `sync` is asked, and carry it out unless a plan is all.
 
-    Args:
-        verb: ``import``, ``copy`` or ``sync``.
-        origin: The source.
-        place: The target.
-        options: What the caller asked for.
-        on_progress: Told how far it is.
+    Raises:
+        MlporterError: as `import_` and `copy` say.
     """
+    given = request.arguments
+    origin = locate(request.source, given.get("source_env"))
+    place = locate(request.target, given.get("target_env"))
+    if request.verb == "import" and origin.kind is not AddressKind.BUNDLE:
+        raise UsageError("import reads a bundle", subject=str(origin), hint="use mlporter copy")
+    if given.get("require_signature") is not None:
+        check_manifest(Path(bundle_address(origin)), given["require_signature"])
+    options = _options(request, origin, place)
+    result = _transfer(request, origin, place, options, on_progress)
+    if result.conflicts or result.misfits or result.unreadable:
+        return result
+    following = request.next_command or _following((origin, place), options, result)
+    return replace(result, next_command=following)
+
+
+def _options(request: Request, origin: Address, place: Address) -> TransferOptions:
+    given = request.arguments
+
+    def users(name: str, side: Address) -> Address | None:
+        return None if given.get(name) is None else locate_users(given[name], side)
+
+    def text(name: str) -> str | None:
+        return None if given.get(name) is None else place_text(given[name])
+
+    return TransferOptions(
+        text("artifact_root"),
+        given["artifacts"],
+        tuple(given["uri_map"]),
+        given["workers"],
+        _policy(request),
+        as_selection(given["selection"]),
+        include_secrets=given["include_secrets"],
+        strict_artifacts=given["strict_artifacts"],
+        dry_run=request.only_plans,
+        retry_time=given["retry_time"],
+        orphans=given.get("orphans", False),
+        auth=users("auth", origin),
+        registry=users("registry", origin),
+        target_auth=users("target_auth", place),
+        include_tables=tuple(given["include_tables"]),
+        source_env=given.get("source_env"),
+        target_env=given.get("target_env"),
+        allow_root=tuple(map(place_text, given.get("allow_root", ()))),
+        state=text("state"),
+        expected=request.expected,
+    )
+
+
+def _policy(request: Request) -> Policy:
+    given = request.arguments
+    is_sync = request.verb == "sync"
+    return Policy(
+        "update" if is_sync else given["on_conflict"],
+        tuple(given["rename"]),
+        given["to_workspace"],
+        given["rename_prefix"],
+        undelete=given.get("undelete", False),
+        step=InStep(
+            delete=given["delete"],
+            max_delete=given["max_delete"],
+            prefer=given["prefer"],
+            full=given["full"],
+        )
+        if is_sync
+        else None,
+        force=given["force"],
+        rebase=given["rebase"],
+        drop_unknown=given.get("drop_unknown", False),
+    )
+
+
+def _transfer(
+    request: Request,
+    origin: Address,
+    place: Address,
+    options: TransferOptions,
+    on_progress: OnProgress,
+) -> Result:
+    """Carry a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
     check_orphans(options.artifacts, options.selection, orphans=options.orphans)
@@ -71,13 +150,20 @@ def transfer(
         if place.kind is not AddressKind.SERVER:
             options.check(chosen)
         with opened_memory(origin, place, options) as memory:
-            memory.whole, memory.lists = opened, bool(options.plan_out or options.expected)
+            memory.whole, memory.lists = opened, request.lists
             result = into_target(
-                verb, chosen, place, options, memory, on_progress=on_progress, started=started
+                request.verb,
+                chosen,
+                place,
+                options,
+                memory,
+                on_progress=on_progress,
+                started=started,
             )
-            if options.plan_out is not None:
-                write_plan(options.plan_out, options.header, memory.book)
-        return _with_next_command(result, (origin, place), options)
+            if request.plan_out is not None:
+                header = request.header(origin, place)
+                write_plan(request.plan_out, header, memory.book, [result])
+        return result
     finally:
         opened.close()
 
@@ -88,22 +174,7 @@ def _reads_a_part(options: TransferOptions) -> bool:
     return some or options.policy.is_quick
 
 
-def _with_next_command(
-    result: Result, places: tuple[Address, Address], options: TransferOptions
-) -> Result:
-    if result.conflicts or result.misfits or result.unreadable:
-        return result
-    if options.plan_out is not None:
-        return replace(result, next_command=command_line("apply", [options.plan_out], []))
-    if options.expected is not None and options.dry_run:
-        return replace(result, next_command=command_line("apply", [options.expected.path], []))
-    following = _following(result.verb, places, options, renamed=bool(result.renamed))
-    return replace(result, next_command=following)
-
-
-def _following(
-    verb: str, places: tuple[Address, Address], options: TransferOptions, *, renamed: bool
-) -> str:
+def _following(places: tuple[Address, Address], options: TransferOptions, result: Result) -> str:
     """What to run now: what was planned, or else what shows that it was done.
 
     `diff` would not find what has another name now.
@@ -111,8 +182,8 @@ def _following(
     part = options.selection.options() if options.selection else ""
     typed = [place.as_typed for place in places]
     if options.dry_run:
-        return command_line(verb, typed, options.words(), part)
-    if renamed:
+        return command_line(result.verb, typed, options.words(), part)
+    if result.renamed:
         return command_line("inspect", typed[1:], [("source-env", options.target_env or "")])
     named = [option for option in options.words() if option[0] == "registry"]
     return command_line("diff", typed, [*named, *options.sides()], part)
@@ -121,7 +192,7 @@ def _following(
 def _check_target(place: Address) -> None:
     if place.kind is AddressKind.FILESTORE:
         raise UnsupportedError(
-            "is a file store, which MLflow is leaving behind and mlporter does not write",
+            "is a file store: MLflow is phasing these out, and mlporter does not write them",
             subject=str(place),
             hint="the target is a database: sqlite:///name.db, say",
         )

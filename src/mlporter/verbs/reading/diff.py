@@ -15,6 +15,9 @@ from mlporter.errors import UsageError
 from mlporter.plan.matching.aligned import aligned
 from mlporter.plan.matching.counterparts import WithoutSourceTags, has_source_tags
 from mlporter.progress import OnProgress, silent
+from mlporter.reports.reading.sides import read_beside
+from mlporter.reports.report_file import check_report_file
+from mlporter.reports.things import Beside
 from mlporter.selection import Selection, as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
@@ -22,16 +25,18 @@ from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
+from mlporter.verbs.reports import write_difference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
 
     from mlporter.compare.report import DiffReport
     from mlporter.selection import Asked
     from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
 
-__all__ = ["diff"]
+__all__ = ["diff", "diff_places"]
 
 FilesCompared = Literal["content", "listing", "none"]
 """How files are compared: byte by byte (by SHA-256), by path and size, or not at all."""
@@ -55,6 +60,7 @@ def diff(
     source_env: str | None = None,
     target_env: str | None = None,
     selection: Asked = None,
+    html: str | PathLike[str] | None = None,
     on_progress: OnProgress = silent,
 ) -> DiffReport:
     """Compare two places, field by field and file by file. Neither is changed.
@@ -79,11 +85,60 @@ def diff(
         source_env: What the names of the variables of `a` alone begin with, such as ``DEV_``.
         target_env: The same of `b`.
         selection: Compare only this part of both, of what each of them has of it.
+        html: Write a report to this file, too.
         on_progress: Told how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
+    page = check_report_file(html)
+    compared = diff_places(
+        a,
+        b,
+        strict=strict,
+        artifacts=artifacts,
+        limit=limit,
+        uri_map=uri_map,
+        allow_root=allow_root,
+        workers=workers,
+        retry_time=retry_time,
+        auth=auth,
+        target_auth=target_auth,
+        registry=registry,
+        include_tables=include_tables,
+        source_env=source_env,
+        target_env=target_env,
+        selection=selection,
+        for_report=page is not None,
+        on_progress=on_progress,
+    )
+    if page is not None:
+        write_difference(*compared, page)
+    return compared[0]
+
+
+def diff_places(
+    a: Place,
+    b: Place,
+    *,
+    strict: bool = False,
+    artifacts: FilesCompared = "content",
+    limit: int = 1000,
+    uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
+    workers: int = 4,
+    retry_time: float = RETRY_TIME,
+    auth: Place | None = None,
+    target_auth: Place | None = None,
+    registry: Place | None = None,
+    include_tables: Sequence[str] = (),
+    source_env: str | None = None,
+    target_env: str | None = None,
+    selection: Asked = None,
+    for_report: bool = False,
+    on_progress: OnProgress = silent,
+) -> tuple[DiffReport, Beside]:
+    """As `diff`; with what a report shows beside it, if it is `for_report`."""
     one_place, other_place = locate(a, source_env), locate(b, target_env)
     selection = as_selection(selection)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
@@ -105,7 +160,9 @@ def diff(
         right = stack.enter_context(closing(opened(other_place, auth=theirs)))
         left, right, foreign = _without_foreign(left, right, tuple(include_tables))
         one, other, limits = _alike(left, right, selection)
-        limits += foreign
+        briefly = {"what was not asked for": 0} if limits else {}
+        briefly |= {"tables of other programs": len(foreign)} if foreign else {}
+        limits += [f"Tables that are not MLflow's: {', '.join(foreign)}."] if foreign else []
         if not strict:
             copied = has_source_tags(one) or has_source_tags(other)
             one, said = aligned(one, other)
@@ -117,13 +174,19 @@ def diff(
                 limits.append(f"Tags {source_tags.OURS}*, and what a server sets: {set_there}.")
             one, other = _as_rest_shows(one, other, stack)
         report = diff_sources(one, other, options, on_progress)
-        return replace(report, ignored=[*report.ignored, *limits])
+        beside = read_beside(report, one, other) if for_report else Beside()
+        report = replace(
+            report,
+            ignored=[*report.ignored, *limits],
+            not_compared={**report.not_compared, **briefly},
+        )
+        return report, beside
 
 
 def _without_foreign(
     left: Source, right: Source, include: tuple[str, ...]
 ) -> tuple[Source, Source, list[str]]:
-    """Both sources without other programs' tables, but for some, and a sentence that says so."""
+    """Both sources without other programs' tables, but for some, and the names of these."""
     tables = (*left.tables, *right.tables)
     # One side may know, by its MLflow, that a table is MLflow's.
     names = {t.name for t in tables if is_foreign(t)} - {
@@ -135,7 +198,7 @@ def _without_foreign(
     if not names:
         return left, right, []
     one, other = (WithoutForeign(source, frozenset(names)) for source in (left, right))
-    return one, other, [f"Tables that are not MLflow's: {', '.join(sorted(names))}."]
+    return one, other, sorted(names)
 
 
 def _as_rest_shows(left: Source, right: Source, stack: ExitStack) -> tuple[Source, Source]:
@@ -164,13 +227,13 @@ def _alike(
     if selection is not None and not selection.is_everything:
         selection = _by_name(left, selection)
         chosen = [select(source, selection, partly=True) for source in (left, right)]
-        return chosen[0], chosen[1], [f"Whatever was not asked for: {selection.options()}."]
+        return chosen[0], chosen[1], [f"What was not asked for: {selection.options()}."]
     one, other = left.description.selection, right.description.selection
     recorded = _recorded(one or other or {}) if bool(one) != bool(other) else None
     if recorded is None:
         return left, right, []
     whose = "A" if one else "B"
-    limits = [f"What is not in the part that {whose} is: {recorded.options()}."]
+    limits = [f"What is not in the part that {whose} holds: {recorded.options()}."]
     if one:
         return left, select(right, recorded, partly=True), limits
     return select(left, recorded, partly=True), right, limits

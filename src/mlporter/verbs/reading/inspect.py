@@ -11,6 +11,7 @@ from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.execute.orphans import Orphans, find_orphans
 from mlporter.execute.result import LEFT_OUT_SHOWN
 from mlporter.progress import OnProgress, silent
+from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.bundle_source import BundleSource
 from mlporter.stores.opening import open_source
@@ -18,9 +19,11 @@ from mlporter.stores.protocols import USERS_NOT_SEEN, TellsOutside, Wrapped
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.unknown_fields import said_of
 from mlporter.stores.rows.version_locations import rows_of
+from mlporter.verbs.reports import write_inspection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from os import PathLike
 
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.errors import LeftOut
@@ -140,6 +143,7 @@ def inspect(
     allow_root: Sequence[Place] = (),
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
+    html: str | PathLike[str] | None = None,
     on_progress: OnProgress = silent,
 ) -> Inventory:
     """Count what is in a bundle or a database; nothing is changed.
@@ -152,11 +156,13 @@ def inspect(
             none there.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the place's own variables begin with, such as ``DEV_``.
+        html: Write a report to this file, too; all artifact files are listed for it.
         on_progress: Told how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
     """
+    report = check_report_file(html)
     place = locate(address, source_env)
     source = open_source(
         place,
@@ -168,7 +174,10 @@ def inspect(
         on_progress=on_progress,
     )
     try:
-        return _inventory(source, on_progress)
+        inventory = _inventory(source, on_progress)
+        if report is not None:
+            write_inspection(inventory, source, report, on_progress)
+        return inventory
     finally:
         source.close()
 

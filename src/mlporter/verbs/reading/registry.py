@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS
 from mlporter.errors import UsageError
+from mlporter.selection.rows.found_rows import Query, find_rows
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.unknown_fields import unknown_fields
+from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,39 +65,102 @@ class Registry:
         self._check(table)
         return self._source.count(table)
 
-    def read(self, table: str, columns: tuple[str, ...] | None = None) -> pa.RecordBatchReader:
-        """A table as a stream of Arrow batches, sorted by its key.
+    def read(
+        self,
+        table: str,
+        columns: tuple[str, ...] | None = None,
+        *,
+        where: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        wide: bool = False,
+    ) -> pa.RecordBatchReader:
+        """A table as a stream of Arrow batches, sorted by its key unless asked otherwise.
 
         The schema is `mlporter.catalogue`'s: times are int64 milliseconds since the epoch, unless
         a column's name says otherwise. Secret columns are null.
 
+        Args:
+            table: Its name.
+            columns: Only these, in this order.
+            where: Only rows that meet it, such as ``status = 'FAILED'``; of runs in MLflow's search
+                syntax, such as ``metrics.rmse < 0.1``.
+            sort: A column; with ``-`` before it, the greatest first.
+            limit: How many rows; None is all.
+            wide: Of runs: with parameters, last metrics and tags as columns, such as ``params.lr``.
+
         Raises:
-            UsageError: there is no such table or column.
+            UsageError: there is no such table or column, or the condition makes no sense.
         """
         self._check(table)
-        schema = self._schema(table)
-        if columns is not None:
-            unknown = [name for name in columns if name not in schema.names]
-            if unknown:
-                raise UsageError(
-                    f"table {table} has no column {unknown[0]}",
-                    subject=self.description.address,
-                    hint=f"it has: {', '.join(schema.names)}",
-                )
-            schema = pa.schema([schema.field(name) for name in columns])
-        return pa.RecordBatchReader.from_batches(schema, self._source.read(table, columns))
+        query = Query(table, columns, where, sort, limit, wide)
+        try:
+            return find_rows(self._source, self._schema(table), query)
+        except UsageError as error:
+            if error.subject is None:
+                error.subject = f"{self.description.address}, table {table}"
+            raise
 
-    def to_pandas(self, table: str) -> pd.DataFrame:
-        """A whole table as a pandas data frame; integers with gaps stay integers (``Int64``)."""
-        import pandas as pd  # noqa: PLC0415 -- half a second, and only needed here
+    def to_pandas(
+        self,
+        table: str,
+        columns: tuple[str, ...] | None = None,
+        *,
+        where: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """A table as a pandas data frame; integers with gaps stay integers (``Int64``).
 
-        kinds = {
-            pa.int32(): pd.Int32Dtype(),
-            pa.int64(): pd.Int64Dtype(),
-            pa.bool_(): pd.BooleanDtype(),
-        }
-        frame: pd.DataFrame = self.read(table).read_all().to_pandas(types_mapper=kinds.get)
-        return frame
+        Arguments are those of `read`.
+        """
+        return _frame(self.read(table, columns, where=where, sort=sort, limit=limit))
+
+    def runs(
+        self,
+        columns: tuple[str, ...] | None = None,
+        *,
+        where: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Runs as a pandas data frame with ``params.…``, ``metrics.…`` and ``tags.…`` as columns.
+
+        Arguments are those of `read`.
+        """
+        reader = self.read("runs", columns, where=where, sort=sort, limit=limit, wide=True)
+        return _frame(reader)
+
+    def to_polars(
+        self,
+        table: str,
+        columns: tuple[str, ...] | None = None,
+        *,
+        where: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        wide: bool = False,
+    ) -> Any:  # noqa: ANN401 -- polars need not be installed
+        """A table as a polars data frame; arguments are those of `read`.
+
+        Raises:
+            UsageError: polars is not installed.
+        """
+        try:
+            import polars as pl  # noqa: PLC0415 -- optional
+        except ImportError:
+            raise UsageError("polars is not installed", hint="pip install polars") from None
+        reader = self.read(table, columns, where=where, sort=sort, limit=limit, wide=wide)
+        return pl.from_arrow(reader.read_all())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the tables that have rows."""
+        counts = [(name, self.count(name)) for name in self.tables if name != "secrets"]
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{count:,}</td></tr>" for name, count in counts if count
+        )
+        head = f"<caption>{escape(self.description.address)}</caption>"
+        return f"<table>{head}<tr><th>table</th><th>rows</th></tr>{rows}</table>"
 
     def close(self) -> None:
         """End the snapshot."""
@@ -117,11 +184,27 @@ class Registry:
 
     def _check(self, table: str) -> None:
         if table not in self._names:
+            address = self.description.address
+            near = get_close_matches(table, self._names)
             raise UsageError(
                 f"there is no table {table!r}",
-                subject=self.description.address,
-                hint=f"the tables are: {', '.join(self._names)}",
+                subject=address,
+                hint=f"there is {', '.join(near)}"
+                if near
+                else f"{command_line('inspect', [address], [])} counts all that there are",
             )
+
+
+def _frame(reader: pa.RecordBatchReader) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 -- half a second, and only needed here
+
+    kinds = {
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }
+    frame: pd.DataFrame = reader.read_all().to_pandas(types_mapper=kinds.get)
+    return frame
 
 
 def _own_tables(source: Source) -> tuple[str, ...]:
@@ -149,6 +232,10 @@ def show(
     table: str,
     *,
     columns: tuple[str, ...] | None = None,
+    where: str | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+    wide: bool = False,
     auth: Place | None = None,
     registry: Place | None = None,
     retry_time: float = RETRY_TIME,
@@ -160,6 +247,10 @@ def show(
         address: A bundle or a database.
         table: A table's name.
         columns: Only these, in this order.
+        where: Only rows that meet it, as `Registry.read` takes it.
+        sort: A column; with ``-`` before it, the greatest first.
+        limit: How many rows; None is all.
+        wide: Of runs: with parameters, last metrics and tags as columns.
         auth: Address of the database of its users, if they have one of their own.
         registry: Where its registered models are, if they are in another place.
         retry_time: Seconds after which a server that keeps failing is given up.
@@ -172,7 +263,7 @@ def show(
         address, auth=auth, registry=registry, retry_time=retry_time, source_env=source_env
     )
     try:
-        reader = opened.read(table, columns)
+        reader = opened.read(table, columns, where=where, sort=sort, limit=limit, wide=wide)
     except BaseException:
         opened.close()
         raise

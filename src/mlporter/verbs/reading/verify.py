@@ -13,6 +13,7 @@ from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, silent
+from mlporter.reports.report_file import check_report_file
 from mlporter.repository.checks import verify_repository
 from mlporter.repository.repository import Repository, choose
 from mlporter.stores.addresses.address import AddressKind
@@ -20,12 +21,14 @@ from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
 from mlporter.stores.repository_places import identity_of, storage_of
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.reports import write_verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from os import PathLike
 
     from mlporter.compare.report import DiffReport
+    from mlporter.reports.things import Beside
     from mlporter.stores.addresses.address import Address, Place
 
 __all__ = ["VerifyResult", "verify"]
@@ -72,6 +75,7 @@ def verify(
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
     require_signature: str | PathLike[str] | None = None,
+    html: str | PathLike[str] | None = None,
     on_progress: OnProgress = silent,
 ) -> VerifyResult:
     """Check a bundle: structure and every sum, or less with `quick` and `sample`.
@@ -89,22 +93,25 @@ def verify(
         source_env: What the names of the variables of `against` alone begin with.
         require_signature: The file of a public key: the manifest must be signed with its private
             one.
+        html: Write a report to this file, too.
         on_progress: Told how far it is.
 
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
     """
+    page = check_report_file(html)
     place = locate(bundle)
     if against is not None:
         locate(against, source_env)
+    besides: list[Beside] = []
 
     def compare() -> DiffReport:
-        from mlporter.verbs.reading.diff import diff  # noqa: PLC0415 -- most are checked alone
+        from mlporter.verbs.reading.diff import diff_places  # noqa: PLC0415 -- most are checked alone
 
         if against is None:
             raise UsageError("name the place to compare with")
         is_bundle = place.kind is AddressKind.BUNDLE
-        return diff(
+        report, beside = diff_places(
             bundle,
             against,
             uri_map=uri_map,
@@ -113,17 +120,38 @@ def verify(
             retry_time=retry_time,
             target_env=source_env,
             include_tables=_foreign(bundle_address(place)) if is_bundle else (),
+            for_report=page is not None,
             on_progress=on_progress,
         )
+        besides.append(beside)
+        return report
+
+    def told(result: VerifyResult) -> VerifyResult:
+        if page is not None:
+            write_verification(result.check, result.diff, next(iter(besides), None), page)
+        return result
 
     if place.kind in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT}:
         mode = mode_of(quick, sample)
-        return _verify_repository(place, mode, sample, against, compare, on_progress)
+        return told(_verify_repository(place, mode, sample, against, compare, on_progress))
     if place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             "verify checks a bundle", subject=str(place), hint="use mlporter diff for two places"
         )
-    mode = mode_of(quick, sample)
+    key = None if require_signature is None else str(require_signature)
+    check = _checked(place, mode_of(quick, sample), sample, key, on_progress)
+    compared = compare() if against is not None and not check.exit_code else None
+    return told(VerifyResult(check, compared))
+
+
+def _checked(
+    place: Address,
+    mode: VerifyMode,
+    sample: float | None,
+    require_signature: str | None,
+    on_progress: OnProgress,
+) -> VerifyReport:
+    """A bundle by itself."""
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
@@ -137,11 +165,10 @@ def verify(
         )
     if require_signature is not None:
         try:
-            check_manifest(Path(bundle_address(place)), str(require_signature))
+            check_manifest(Path(bundle_address(place)), require_signature)
         except RefusedError as error:
             check.add(SIGNATURE, "signature", error.message)
-    compared = compare() if against is not None and not check.exit_code else None
-    return VerifyResult(check, compared)
+    return check
 
 
 def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 -- as `verify` has it

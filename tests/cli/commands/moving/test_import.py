@@ -66,7 +66,7 @@ def test_what_is_missing_is_not_looked_for_in_the_target(mlporter, fake):
     finished = mlporter("import", "backup", "sqlite:///t.db")
 
     assert finished.code == 3
-    assert "…and 5 more: --json names the first thousand" in finished.err
+    assert "…and 17 more: -v names more" in finished.err
 
 
 def test_no_target_comes_from_the_environment(mlporter, monkeypatch):

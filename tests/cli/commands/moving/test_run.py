@@ -95,17 +95,23 @@ def test_a_dry_run_writes_nothing_and_looks_at_all(mlporter, write, plain_sqlite
     assert (said["dry_run"], said["not_run"]) == (True, [])
 
 
-def test_a_plan_is_written_of_one_transfer_only(mlporter, write, plain_sqlite):
+def test_a_plan_is_written_of_one_manifest_that_moves_something(mlporter, write, plain_sqlite):
     source = plain_sqlite.tracking_uri
     copy = write("copy", kind="copy", source=source, target="sqlite:///new.db", artifact_root="f")
     export = write("export", kind="export", source=source, bundle="backup")
     assert mlporter("run", copy, export, "--plan-out", "plan.json").code == 2
-    assert mlporter("run", export, "--plan-out", "plan.json").code == 2
+    for kind, said in (("diff", {"a": source, "b": "backup"}), ("verify", {"bundle": "backup"})):
+        refused = mlporter("run", write(kind, kind=kind, **said), "--plan-out", "plan.json")
+        assert (refused.code, f"{kind} only reads" in refused.err) == (2, True)
     assert not Path("plan.json").exists()
     assert mlporter("run", copy, "--plan-out", "plan.json").code == 0
     assert not Path("new.db").exists()
     assert mlporter("apply", "plan.json").code == 0
     assert api.diff(source, "sqlite:///new.db").identical
+    assert mlporter("run", export, "--plan-out", "plan.json").code == 0
+    assert not Path("backup").exists()
+    assert mlporter("apply", "plan.json").code == 0
+    assert api.diff(source, "backup").identical
 
 
 def test_set_is_for_all_and_repeated_for_a_list(mlporter, write, fake):

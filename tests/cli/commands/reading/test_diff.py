@@ -1,5 +1,9 @@
 import sqlite3
+from dataclasses import replace
 
+import pytest
+
+from mlporter.compare.report import Difference
 from tests.cli.examples import DIFFERENT, IDENTICAL
 
 
@@ -21,10 +25,42 @@ def test_no_difference(mlporter, fake, golden):
     golden("diff-identical", finished.out)
 
 
-def test_quiet_is_the_verdict_alone(mlporter, fake):
+def test_quiet_says_only_that_something_differs(mlporter, fake):
     fake("diff", DIFFERENT)
+    assert mlporter("diff", "a", "b", "-q").out == "Different: 3 rows and 1 file.\n"
 
-    assert mlporter("diff", "a", "b", "-q").out == "Different: 4 rows or files.\n"
+    fake("diff", IDENTICAL)
+    assert mlporter("diff", "a", "b", "-q").out == ""
+
+
+@pytest.mark.parametrize("option", ["--explain", "-v"])
+def test_what_is_not_compared_is_explained(mlporter, fake, option):
+    fake("diff", IDENTICAL)
+
+    out = mlporter("diff", "a", "b", option).out
+
+    assert "  - What a server does not show: runs.a, runs.b.\n" in out
+    assert "Not compared: " not in out
+
+
+def test_values_that_do_not_fit_are_below_each_other(mlporter, fake):
+    values = {"description": ("x " * 40, "y " * 40), "version": (1, 2)}
+    one = Difference("model_versions", "*", {"name": "m", "version": 2}, values)
+    fake("diff", replace(DIFFERENT, differences=[one]))
+
+    out = mlporter("diff", "a", "b", "--width", "100").out
+
+    assert '* model_versions  m/2\n    description\n      A  "x x' in out
+    assert '\n      B  "y y' in out
+    assert "    version: 1 → 2\n" in out
+
+
+def test_times_are_dates_unless_numbers_are_asked_for(mlporter, fake):
+    one = Difference("runs", "*", {"run_uuid": "r"}, {"end_time": (1_700_000_000_123, None)})
+    fake("diff", replace(DIFFERENT, differences=[one]))
+
+    assert "end_time: 2023-11-14T22:13:20.123Z → NULL" in mlporter("diff", "a", "b").out
+    assert "end_time: 1700000000123 → NULL" in mlporter("diff", "a", "b", "--epoch").out
 
 
 def test_passwords_in_values_are_hidden_and_escape_codes_shown(mlporter, fake):

@@ -97,14 +97,15 @@ def test_with_json_there_is_one_object(shown):
 def test_columns_reach_the_function(mlporter, monkeypatch):
     asked = []
 
-    def show(address, table, *, columns, registry, auth, retry_time, source_env):
+    def show(address, table, *, columns, registry, auth, retry_time, source_env, **asked_for):
+        assert asked_for == {"where": "a = 1", "sort": "-value", "limit": 101, "wide": False}
         asked.append((columns, registry, auth, source_env))
         return pa.RecordBatchReader.from_batches(TABLE.schema, [])
 
     monkeypatch.setattr(api, "show", show, raising=False)
 
     words = ("--columns", "key, value", "--auth", "sqlite:///a.db", "--registry", "sqlite:///r.db")
-    words += ("--source-env", "DEV_")
+    words += ("--source-env", "DEV_", "--where", "a = 1", "--sort", "-value")
     assert mlporter("show", "backup", "metrics", *words).code == 0
     assert asked == [(("key", "value"), "sqlite:///r.db", "sqlite:///a.db", "DEV_")]
     assert mlporter("show", "backup", "metrics", "--columns", "key,").code == 2
@@ -137,3 +138,19 @@ def test_passwords_in_the_uris_of_rows_are_hidden(mlporter, plain_sqlite, how):
         assert ":***@" in done.out
     whole = mlporter("show", plain_sqlite.tracking_uri, "runs", "--json")
     assert "s3cret-w" not in whole.out
+
+
+def test_times_are_dates_for_people_and_numbers_for_programs(shown):
+    table = TABLE.select(["run_uuid", "creation_time"])
+
+    assert "2026-11-21T10:53:53.566Z" in shown(table=table).out
+    assert "1795258433566" in shown("--epoch", table=table).out
+    assert "1795258433566" in shown("--format", "csv", table=table).out
+
+
+def test_wide_runs_of_a_real_registry(mlporter, rich_sqlite_template):
+    words = ("show", rich_sqlite_template.tracking_uri, "runs", "--wide", "--json")
+    rows = mlporter(*words).json["rows"]
+    # Which runs come first is chance, as their ids are: so this looks at all of them.
+    assert any(name.startswith("params.") for name in rows[0])
+    assert len(mlporter(*words, "--limit", 3).json["rows"]) == 3

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
@@ -73,6 +74,36 @@ def test_an_interrupt_cancels_and_waits_for_the_end():
     with pytest.raises(KeyboardInterrupt):
         interruptible(call, cancelled.set)
     assert ended == [True]
+
+
+def test_an_interrupt_that_wakes_nobody_is_seen_all_the_same():
+    """It came when the main thread had not begun to wait: as if another thread had got it."""
+    cancelled, ended = threading.Event(), []
+
+    def call():
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        ended.append(cancelled.wait(60))
+
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(call, cancelled.set)
+    assert ended == [True]
+
+
+def test_calls_one_after_the_other_start_one_thread():
+    made = {interruptible(threading.get_ident, lambda: None) for _ in range(50)}
+    assert len(made) == 1
+    assert threading.get_ident() not in made
+
+
+def test_nothing_holds_on_to_a_call_that_has_ended():
+    class Rows(list):
+        """Of the last call."""
+
+    given = Rows()
+    kept = weakref.ref(given)
+    interruptible(lambda given=given: len(given), lambda: None)
+    del given
+    assert kept() is None
 
 
 def test_an_interrupt_is_never_lost_because_the_call_succeeded():

@@ -74,8 +74,8 @@ def test_a_wrong_line_is_named_and_the_others_are_read():
         "unreadable",
         False,
     )
-    assert "line 2: 'rubbish' is no point" in entry.detail
-    assert "line 4: '3 x 2' is no point" in entry.detail
+    assert "line 2: 'rubbish' is not a point" in entry.detail
+    assert "line 4: '3 x 2' is not a point" in entry.detail
 
 
 def test_many_wrong_lines_are_counted():

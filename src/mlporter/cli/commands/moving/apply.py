@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options
+from mlporter.cli.options import CONTEXT, epoch_option, explain_option, output_options
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -17,15 +17,21 @@ __all__ = ["command"]
 
 @click.command("apply", context_settings=CONTEXT, short_help="Carry out a plan.")
 @click.argument("plan")
-@click.option("-n", "--dry-run", is_flag=True, help="Only look whether the plan still holds.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only check whether the plan still holds.")
+@epoch_option
+@explain_option
 @output_options
 def command(session: Session, /, *, plan: str, dry_run: bool) -> int:
-    """Carry out PLAN, a file that --plan-out of `copy`, `import` or `sync` wrote.
+    """Carry out PLAN, a file that --plan-out wrote; `mlporter show PLAN` shows it.
 
-    Exactly that is done. If the source or the target changed since, so that something else would
-    be done, it is refused (exit code 4), and nothing is written.
+    Exactly that is done. If the source or the target has changed, so that something else would be
+    done, it is refused (exit code 4), and nothing is written. Gates of a
+    promotion are checked again.
     """
     with session.working() as on_progress:
         result = mlporter.apply(plan, dry_run=dry_run, on_progress=on_progress)
-    session.output.transferred(result)
-    return result.exit_code
+    if isinstance(result, mlporter.PromotionResult):
+        session.output.promoted(result)
+    else:
+        session.output.transferred(result)
+    return int(result.exit_code)

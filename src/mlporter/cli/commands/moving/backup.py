@@ -8,8 +8,6 @@ import click
 
 import mlporter
 from mlporter.cli.options import CONTEXT, output_options, source_and
-from mlporter.cli.render.snapshots import render_backup
-from mlporter.cli.render.transfer import render_left_out
 from mlporter.cli.selection_options import transfer_options
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ __all__ = ["command"]
 @click.option(
     "--notify", metavar="URL", help="Call this URL at the end; {exit} in it is the exit code."
 )
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @transfer_options(to_bundle=True)
 @output_options
 def command(session: Session, /, *, source: str, repository: str, **options: Any) -> int:
@@ -49,6 +48,5 @@ def command(session: Session, /, *, source: str, repository: str, **options: Any
     session.when_interrupted = "the same command goes on with what was stored"
     with session.working() as on_progress:
         result = mlporter.backup(source, repository, **options, on_progress=on_progress)
-    left_out = render_left_out(result.result)
-    session.output.finished(result.as_dict(), render_backup(result), left_out)
+    session.output.backed_up(result)
     return result.exit_code

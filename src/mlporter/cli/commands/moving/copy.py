@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, said_when_interrupted, source_and
+from mlporter.cli.options import (
+    CONTEXT,
+    epoch_option,
+    explain_option,
+    output_options,
+    said_when_interrupted,
+    source_and,
+)
 from mlporter.cli.selection_options import merge_options, transfer_options
 
 if TYPE_CHECKING:
@@ -19,16 +26,18 @@ __all__ = ["command"]
 @click.command("copy", context_settings=CONTEXT, short_help="Copy a registry into another.")
 @source_and("TARGET")
 @transfer_options(merge_options)
+@epoch_option
+@explain_option
 @output_options
 def command(session: Session, /, *, source: str, target: str, **options: Any) -> int:
     """Copy SOURCE, all of it or a part, into TARGET: a database or a server.
 
-    TARGET may be in use: what is new goes beside what it has, and nothing there is deleted. What it
-    has otherwise than SOURCE is a conflict: everything is refused before anything is written (exit
-    code 4), unless --on-conflict says what to do. `mlporter sync` lets a target follow.
+    TARGET may be in use: new things are added to it, and nothing there is deleted. A thing that
+    differs there is a conflict: everything is refused before anything is written (exit code 4),
+    unless --on-conflict says what to do. `mlporter sync` keeps a target in step.
 
-    As an export and an import in one, without a bundle in between. Without SOURCE,
-    MLFLOW_TRACKING_URI says where to read; TARGET is always named.
+    Like an export and an import in one, without a bundle. Without SOURCE, MLFLOW_TRACKING_URI
+    says where to read; TARGET must always be given.
     """
     session.when_interrupted = said_when_interrupted(target)
     with session.working() as on_progress:

@@ -8,7 +8,6 @@ import click
 
 import mlporter
 from mlporter.cli.options import CONTEXT, AnyCommand, output_options
-from mlporter.cli.render.snapshots import render_forgotten
 from mlporter.cli.selection_options import seconds
 
 if TYPE_CHECKING:
@@ -62,5 +61,5 @@ def command(session: Session, /, *, repository: str, names: tuple[str, ...], **o
     """
     with session.working() as on_progress:
         result = mlporter.forget(repository, *names, **options, on_progress=on_progress)
-    session.output.told(result.as_dict(), render_forgotten(result))
+    session.output.forgot(result)
     return result.exit_code

@@ -9,6 +9,8 @@ import click
 import mlporter
 from mlporter.cli.options import (
     CONTEXT,
+    epoch_option,
+    explain_option,
     output_options,
     require_signature_option,
     said_when_interrupted,
@@ -26,18 +28,20 @@ __all__ = ["command"]
 @click.argument("target")
 @transfer_options(merge_options, from_bundle=True)
 @require_signature_option("BUNDLE")
+@epoch_option
+@explain_option
 @output_options
 def command(session: Session, /, *, bundle: str, target: str, **options: Any) -> int:
     """Import BUNDLE, all of it or a part, into TARGET: a database or a server.
 
-    TARGET may be in use: what is new goes beside what it has, and nothing there is deleted. What it
-    has otherwise than BUNDLE is a conflict: everything is refused before anything is written (exit
-    code 4), unless --on-conflict says what to do. `mlporter sync` lets a target follow.
+    TARGET may be in use: new things are added to it, and nothing there is deleted. A thing that
+    differs there is a conflict: everything is refused before anything is written (exit code 4),
+    unless --on-conflict says what to do. `mlporter sync` keeps a target in step.
 
-    In a database ids, times, version numbers, stages and aliases are kept; artifact URIs are
-    rewritten to the artifact root. All or nothing: an import that fails or is interrupted leaves
-    neither rows nor files behind. A server gives runs and logged models ids of its own, and takes
-    no transaction: what is new is sent, and the same command run again goes on.
+    In a database, ids, times, version numbers, stages and aliases are kept; artifact URIs are
+    rewritten to the artifact root. It is all or nothing: an import that fails or is interrupted
+    leaves neither rows nor files behind. A server gives runs and logged models new ids, and has no
+    transactions: run the same command again to continue.
     """
     session.when_interrupted = said_when_interrupted(target)
     with session.working() as on_progress:

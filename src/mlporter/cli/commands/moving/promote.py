@@ -11,8 +11,10 @@ from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
     artifact_root_option,
+    html_option,
     map_uri_option,
     output_options,
+    plan_out_option,
     require_signature_option,
     retry_time_option,
     sign_option,
@@ -20,28 +22,29 @@ from mlporter.cli.options import (
     target_env_option,
     workers_option,
 )
-from mlporter.cli.render.promotion import render_promotion
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
 
 __all__ = ["command"]
 
-_STOPPED = "alias and stage did not move; the same command goes on where it was"
+_STOPPED = "alias and stage have not moved; run the same command again to continue"
 
 
 @click.command("promote", context_settings=CONTEXT, short_help="Promote a model version.")
 @click.argument("model", nargs=-1, metavar="[MODEL]...")
 @click.option("--from", "source", metavar="SOURCE", help="Where the model is.")
-@click.option("--to", "target", metavar="TARGET", help="Where it goes: a database or a server.")
+@click.option("--to", "target", metavar="TARGET", help="Where to write: a database or a server.")
 @source_env_option("SOURCE")
 @target_env_option("TARGET")
-@click.option("--as", "name", metavar="NAME", help="What the model is called in TARGET.")
-@click.option("--alias", multiple=True, help="An alias that names it then. Repeatable.")
-@click.option("--stage", metavar="STAGE", help="The stage that it goes to.")
+@click.option("--as", "name", metavar="NAME", help="The model's name in TARGET.")
+@click.option("--alias", multiple=True, help="An alias to point at it afterwards. Repeatable.")
+@click.option("--stage", metavar="STAGE", help="The stage to put it in.")
 @click.option("--archive-existing", is_flag=True, help="Archive what is in that stage now.")
-@click.option("--tag", multiple=True, metavar="KEY=VALUE", help="Tag it there. Repeatable.")
-@click.option("--description", metavar="TEXT", help="Describe it there; else as in SOURCE.")
+@click.option(
+    "--tag", multiple=True, metavar="KEY=VALUE", help="Set a tag on it there. Repeatable."
+)
+@click.option("--description", metavar="TEXT", help="Its description there; default: as in SOURCE.")
 @click.option(
     "--require-tag",
     multiple=True,
@@ -61,23 +64,27 @@ _STOPPED = "alias and stage did not move; the same command goes on where it was"
     help="Gate: better than what ALIAS names in TARGET: champion:metrics.rmse:min. Repeatable.",
 )
 @click.option("--require-finished", is_flag=True, help="Gate: its run is FINISHED.")
-@click.option("--require-model-signature", is_flag=True, help="Gate: it says what goes in and out.")
+@click.option("--require-model-signature", is_flag=True, help="Gate: it has a model signature.")
 @click.option("--flavor", multiple=True, help="Gate: it has this flavor, or another. Repeatable.")
-@click.option("--no-pickle", is_flag=True, help="Gate: no file that Python unpickles.")
-@click.option("--max-size", metavar="SIZE", help="Gate: not larger than this, such as 500MB.")
+@click.option("--no-pickle", is_flag=True, help="Gate: no file that Python would unpickle.")
+@click.option("--max-size", metavar="SIZE", help="Gate: no larger than this, such as 500MB.")
 @click.option("--load-check", is_flag=True, help="Load it in TARGET, and compare predictions.")
 @sign_option("the model in TARGET")
 @require_signature_option("Gate: it")
-@click.option("--with-parents", is_flag=True, help="Bring the parents of its run.")
-@click.option("--model-only", is_flag=True, help="Leave the other files of its run.")
-@click.option("--keep-version", is_flag=True, help="Keep its number; else the next free one.")
-@click.option("--reference", is_flag=True, help="Point at the files of SOURCE; copy none.")
+@click.option("--with-parents", is_flag=True, help="Copy the parents of its run too.")
+@click.option("--model-only", is_flag=True, help="Do not copy the other files of its run.")
+@click.option(
+    "--keep-version", is_flag=True, help="Keep its version number; default: the next free one."
+)
+@click.option("--reference", is_flag=True, help="Refer to the files of SOURCE; copy none.")
 @artifact_root_option
 @map_uri_option
 @allow_root_option
 @click.option("--receipt", metavar="FILE", help="Where the receipt is written.")
-@click.option("--undo", metavar="RECEIPT", help="Put alias and stages back as they were.")
-@click.option("-n", "--dry-run", is_flag=True, help="Judge the gates, and plan; write nothing.")
+@html_option
+@plan_out_option
+@click.option("--undo", metavar="RECEIPT", help="Put aliases and stages back as they were.")
+@click.option("-n", "--dry-run", is_flag=True, help="Check the gates and plan; write nothing.")
 @workers_option
 @retry_time_option
 @output_options
@@ -94,16 +101,20 @@ def command(
     """Bring a model version from one registry to another.
 
     MODEL is models:/NAME/3, models:/NAME@ALIAS, models:/NAME/Production, models:/NAME/latest, or
-    models:/NAME for all versions. Its run, logged model and artifacts come along. Every gate is
-    judged before anything is written (exit code 4 if one is closed). The files are read back and
-    held against the source's; stage and alias move last of all.
+    models:/NAME for all versions. Its run, logged model and artifacts are copied with it. Every
+    gate is checked before anything is written (exit code 4 if one is closed). The files are read
+    back and compared with the source's; stage and alias move last.
 
-    A receipt says what was done. `--undo RECEIPT` puts alias and stages back, unless somebody
+    A receipt records what was done. `--undo RECEIPT` puts alias and stages back, unless someone
     changed them since; the version stays.
     """
     if undo is not None:
         if model or source:
             raise click.UsageError("--undo takes a receipt, and neither MODEL nor --from.")
+        if options["html"] is not None:
+            raise click.UsageError("--html is about a promotion, and not about --undo.")
+        if options["plan_out"] is not None:
+            raise click.UsageError("--undo has no plan file; --dry-run says what it would do.")
         with session.working() as on_progress:
             result = mlporter.undo_promotion(
                 undo,
@@ -119,6 +130,5 @@ def command(
         session.when_interrupted = _STOPPED
         with session.working() as on_progress:
             result = mlporter.promote(model, source, target, **options, on_progress=on_progress)
-    is_quiet = session.output.terse and not result.exit_code and not result.dry_run
-    session.output.told(result.as_dict(), () if is_quiet else render_promotion(result))
+    session.output.promoted(result)
     return int(result.exit_code)

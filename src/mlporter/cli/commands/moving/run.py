@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, has_both_sides, output_options
+from mlporter.cli.options import (
+    CONTEXT,
+    epoch_option,
+    explain_option,
+    has_both_sides,
+    output_options,
+    plan_out_option,
+)
 from mlporter.cli.render.manifests import render_not_run
 
 if TYPE_CHECKING:
@@ -17,27 +24,25 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _STOPPED = (
-    "what earlier manifests did stays; of the last one a database holds nothing, a server goes on "
-    "where the same command is run again, and an export with resume: true"
+    "what earlier manifests did stays; run the same command to continue, an export with "
+    "resume: true"
 )
 
 
 @click.command("run", context_settings=CONTEXT, short_help="Carry out manifests.")
 @click.argument("manifest", nargs=-1, required=True, metavar="MANIFEST...")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.option(
-    "--plan-out",
-    metavar="FILE",
-    help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
-)
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
+@plan_out_option
 @click.option(
     "--set",
     "given",
     multiple=True,
     metavar="KEY=VALUE",
     callback=has_both_sides("KEY=VALUE"),
-    help="In place of what the files say; selection.model=churn, say. Repeat it for a list.",
+    help="Override a value of the files, such as selection.model=churn. Repeat for a list.",
 )
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,
@@ -50,12 +55,12 @@ def command(
 ) -> int:
     """Carry out what each MANIFEST says: a transfer as a YAML file.
 
-    A manifest has a kind (export, import, copy, sync, promote, diff, verify) and the arguments of
-    that verb. ${NAME} and ${NAME:-default} in it come from the environment.
+    A manifest has a kind (export, import, copy, sync, promote, backup, forget, diff, verify) and
+    the arguments of that verb. ${NAME} and ${NAME:-default} in it come from the environment.
 
     All are checked before the first is carried out. They are carried out in order; one that does
-    not end with exit code 0 stops those after it, which are named. Paths are those of the working
-    folder.
+    not end with exit code 0 stops those after it, which are named. Paths are relative to the
+    working folder.
     """
     several = len(manifest) > 1
 

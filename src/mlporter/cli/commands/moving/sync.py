@@ -10,6 +10,8 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     ROUNDS_STAY,
+    epoch_option,
+    explain_option,
     output_options,
     said_when_interrupted,
     source_and,
@@ -26,23 +28,25 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("sync", context_settings=CONTEXT, short_help="Let a registry follow another.")
+@click.command("sync", context_settings=CONTEXT, short_help="Keep a registry in step with another.")
 @source_and("TARGET")
 @transfer_options(sync_options)
 @watch_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session, /, *, source: str, target: str, watch: float | None, **options: Any
 ) -> int:
-    """Let TARGET follow SOURCE: what is new there, what changed, and what moved.
+    """Bring TARGET in step with SOURCE: what is new there, what changed, and what moved.
 
-    TARGET is a database or a server. What was last sent is remembered, so that it is known who
-    changed what. What was edited at the target only stays as it is, and is told. What changed on
-    both sides stays, too, and is a conflict: it is named, and the rest goes on (exit code 3).
+    TARGET is a database or a server. What was last sent is remembered, so that it is known which
+    side changed what. An edit at the target stays, and is listed. What changed on both sides stays,
+    too: it is a conflict, which is named, and the rest is done (exit code 3).
 
-    Nothing is deleted without --delete. What the source put into MLflow's trash goes there at the
-    target, too. A database takes all of it or nothing; a server step by step, and the same
-    command run again goes on.
+    Nothing is deleted without --delete. What the source marked as deleted is marked at the target,
+    too. A database takes all of it or nothing; a server takes it step by step: run the same command
+    again to continue.
     """
     session.when_interrupted = ROUNDS_STAY if watch else said_when_interrupted(target)
 

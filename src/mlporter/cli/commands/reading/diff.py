@@ -12,6 +12,9 @@ from mlporter.cli.options import (
     allow_root_option,
     auth_of_a_option,
     auth_of_b_option,
+    epoch_option,
+    explain_option,
+    html_option,
     map_uri_option,
     output_options,
     registry_of_a_option,
@@ -35,7 +38,9 @@ __all__ = ["command"]
 @click.argument("b")
 @source_env_option("A")
 @target_env_option("B")
-@click.option("--strict", is_flag=True, help="Compare places, JSON texts and derived tables too.")
+@click.option(
+    "--strict", is_flag=True, help="Compare file locations, JSON as text and derived tables too."
+)
 @click.option(
     "--artifacts",
     type=click.Choice(["content", "listing", "none"]),
@@ -48,7 +53,7 @@ __all__ = ["command"]
     type=click.IntRange(min=0),
     default=1000,
     show_default=True,
-    help="How many differences to name; all are counted.",
+    help="How many differences to list; all are counted.",
 )
 @map_uri_option
 @auth_of_a_option
@@ -57,8 +62,11 @@ __all__ = ["command"]
 @allow_root_option
 @include_table_option
 @selection_options
+@html_option
 @workers_option
 @retry_time_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,
@@ -80,12 +88,13 @@ def command(
     selection: Selection | None,
     workers: int,
     retry_time: float,
+    html: str | None,
 ) -> int:
-    """Compare all tables and files of A and B; each is a bundle or a database.
+    """Compare all tables and files of two places, A and B.
 
-    A line for each difference: + only in A, - only in B, * differs, ! could not be read. Then the
-    counts of every table, what was not compared, and why. The exit code is 0 if they are identical
-    and 1 if not.
+    A line for each difference: + only in A, - only in B, * differs, ! could not be read. Then how
+    many there are of each table. The exit code is 0 if they are identical, and 1 if not. --explain
+    says what was not compared, and why.
     """
     with session.working() as on_progress:
         report = mlporter.diff(
@@ -105,6 +114,7 @@ def command(
             selection=selection,
             workers=workers,
             retry_time=retry_time,
+            html=html,
             on_progress=on_progress,
         )
     session.output.compared(report)

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, retry_time_option, source_env_option
-from mlporter.cli.render.promotion import render_history
+from mlporter.cli.options import (
+    CONTEXT,
+    epoch_option,
+    output_options,
+    retry_time_option,
+    source_env_option,
+)
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -21,18 +26,19 @@ __all__ = ["command"]
 @click.option("--at", "place", metavar="ADDRESS", required=True, help="The registry.")
 @source_env_option("ADDRESS")
 @retry_time_option
+@epoch_option
 @output_options
 def command(
     session: Session, /, *, model: str, place: str, source_env: str | None, retry_time: float
 ) -> int:
     """Show the promotions that brought the versions of MODEL (models:/NAME), oldest first.
 
-    When, from where, by whom, how many gates were passed, and the digest of the model's files: the
-    SHA-256 of what `sha256sum` prints of them, sorted by path.
+    When, from where, by whom, how many gates it passed, and the digest of the model's files: the
+    SHA-256 of what `sha256sum` prints for them, sorted by path.
     """
     with session.working() as on_progress:
         found = mlporter.history(
             model, place, env=source_env, retry_time=retry_time, on_progress=on_progress
         )
-    session.output.told(found.as_dict(), render_history(found))
+    session.output.promotions(found)
     return 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,9 @@ from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
     auth_option,
+    epoch_option,
+    explain_option,
+    html_option,
     output_options,
     registry_option,
     retry_time_option,
@@ -26,37 +30,53 @@ __all__ = ["command"]
 
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
 @click.argument("address")
+@click.option(
+    "--experiment", metavar="NAME", help="Look into the experiments of this name or glob."
+)
+@click.option("--run", metavar="ID", help="Look into this run: params, metrics, tags, files.")
 @source_env_option("ADDRESS")
 @registry_option
 @allow_root_option
 @auth_option
+@html_option
 @retry_time_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,
     /,
     *,
     address: str,
+    experiment: str | None,
+    run: str | None,
     auth: str | None,
-    retry_time: float,
-    source_env: str | None,
     registry: str | None,
     allow_root: tuple[str, ...],
+    html: str | None,
+    **options: Any,
 ) -> int:
-    """Tell what ADDRESS holds.
+    """Show what ADDRESS holds: experiments and their runs, models and their versions.
 
-    Experiments with their runs, models with their versions, stages and aliases, and the rows of
-    every table.
+    -v adds the rows of every table. --experiment and --run show what is in that one.
     """
+    if experiment is not None and run is not None:
+        raise click.UsageError("--experiment and --run exclude each other.")
+    if html is not None and (experiment or run):
+        raise click.UsageError("--html reports on the whole place, not on one experiment or run.")
+    output = session.output
     with session.working() as on_progress:
-        inventory = mlporter.inspect(
-            address,
-            auth=auth,
-            retry_time=retry_time,
-            source_env=source_env,
-            registry=registry,
-            allow_root=allow_root,
-            on_progress=on_progress,
-        )
-    session.output.counted(inventory)
+        options["on_progress"] = on_progress
+        if experiment is not None:
+            show = partial(
+                output.experiment, mlporter.inspect_experiment(address, experiment, **options)
+            )
+        elif run is not None:
+            options |= {"registry": registry, "allow_root": allow_root}
+            show = partial(output.one_run, mlporter.inspect_run(address, run, **options))
+        else:
+            options |= {"registry": registry, "allow_root": allow_root, "auth": auth}
+            options["html"] = html
+            show = partial(output.counted, mlporter.inspect(address, **options))
+    show()
     return ExitCode.OK

@@ -10,6 +10,9 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
+    epoch_option,
+    explain_option,
+    html_option,
     map_uri_option,
     output_options,
     require_signature_option,
@@ -27,15 +30,18 @@ __all__ = ["command"]
 
 @click.command("verify", context_settings=CONTEXT, short_help="Check a bundle for damage.")
 @click.argument("bundle")
-@click.option("--quick", is_flag=True, help="Look at names and sizes only; read no file's content.")
+@click.option("--quick", is_flag=True, help="Check names and sizes only; read no file's content.")
 @sample_option
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
 @source_env_option("that place")
 @map_uri_option
 @allow_root_option
 @require_signature_option("The bundle")
+@html_option
 @workers_option
 @retry_time_option
+@epoch_option
+@explain_option
 @output_options
 def command(
     session: Session,
@@ -51,10 +57,12 @@ def command(
     retry_time: float,
     source_env: str | None,
     require_signature: str | None,
+    html: str | None,
 ) -> int:
-    """Check that BUNDLE is complete, and that every part of it is what was written.
+    """Check that BUNDLE is complete and unchanged.
 
-    Any single changed byte is found. Needs neither MLflow nor the place that the bundle came from.
+    Any single changed byte is found. This needs neither MLflow nor the place that the bundle came
+    from.
     """
     if quick and sample is not None:
         raise click.UsageError("--quick and --sample exclude each other.")
@@ -70,6 +78,7 @@ def command(
             retry_time=retry_time,
             source_env=source_env,
             require_signature=require_signature,
+            html=html,
             on_progress=on_progress,
         )
     session.output.verified(result)

@@ -67,7 +67,7 @@ def _is_invalid(by_id: Mapping[str, Row], id_: str | None) -> bool:
 
 
 def _depth(by_id: Mapping[str, Row], id_: str) -> int:
-    """How many invalid ones an assessment stands on."""
+    """How many invalid ones an assessment depends on."""
     seen = {id_}
     while _is_invalid(by_id, below := by_id[id_]["overrides"]) and below not in seen:
         seen.add(below)

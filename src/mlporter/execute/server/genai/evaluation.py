@@ -174,7 +174,9 @@ def _version(
     api, id_, number = _api(context, scorer), scorer["scorer_id"], row["scorer_version"]
     home, name = context.ids.experiments[scorer["experiment_id"]], scorer["scorer_name"]
     if changed or number <= there[id_]:
-        context.leave("scorers", name, str(number), "conflict", "the server has another version")
+        context.leave(
+            "scorers", name, str(number), "conflict", "the server has a different version"
+        )
         context.skip("scorer_versions")
         return
     new = id_ not in context.ids.of("scorers")

@@ -186,7 +186,7 @@ def _send(context: ServerContext, trace: _Trace, wanted: _Wanted) -> None:
     try:
         elsewhere = writer.experiment_of_trace(id_) if wanted.is_new else None
         if elsewhere not in (None, home):
-            detail = f"the server has it in experiment {elsewhere}, from where it is not taken away"
+            detail = f"the server has it in experiment {elsewhere}, where it stays"
             _lose(context, id_, wanted.counts, "conflict", detail)
             return
         if along or wanted.counts.keys() - {"assessments"}:
@@ -207,7 +207,7 @@ def _unclear(
 ) -> set[str]:
     """Note assessments that are invalid though none overrides them: no server takes such."""
     for id_ in sorted(assessments):
-        detail = "it is invalid, and a server takes it as such only with one that overrides it"
+        detail = "it is invalid, which a server accepts only with one that overrides it"
         context.leave("trace", trace, f"assessments/{id_}", "unsupported", detail)
         context.fail("assessments")
     return set(assessments)
@@ -223,7 +223,7 @@ def _override(writer: Writer, row: dict[str, Any], *, new: bool) -> None:
 def _lose(
     context: ServerContext, trace: str, counts: Mapping[str, int], reason: str, detail: str
 ) -> None:
-    """Note a trace that is not carried, with all that hangs on it."""
+    """Note a trace that is not copied, with all that hangs on it."""
     context.leave("trace", trace, "", reason, detail)
     for table, rows in counts.items():
         context.fail(table, rows)

@@ -243,7 +243,7 @@ class Changes:
             lacking = set(unit_keys(self.source, kind)) - self.context.ids.of(kind).keys()
             for key in sorted(base.groups(kind, lacking - self._dead_models)):
                 found[kind].add(key)
-                why = "somebody removed it at the target"
+                why = "it was removed at the target"
                 self.memory.book.add(Action(ActionKind.KEEP, kind, key, why=why))
         return found
 

@@ -39,7 +39,7 @@ def note_left_out_tables(context: ServerContext) -> None:
             continue
         expected = table.kind in {Kind.DERIVED, Kind.TRANSIENT}
         reason = table.kind.value if expected else "unsupported"
-        detail = "the server has its own" if expected else "not carried into a server"
+        detail = "the server has its own" if expected else "not copied into a server"
         if table.kind is Kind.SECRET:
             reason, detail = "secret", "they cannot be read; model definitions are made without"
         if not expected:

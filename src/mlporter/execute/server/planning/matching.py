@@ -96,7 +96,7 @@ class Matching:
 
         def reasons() -> dict[int, str]:
             matches = known.matches
-            found = why_not(matches, self.ours, undelete=policy.undelete)
+            found = why_not(matches, self.ours, policy)
             return found | other_tags(context.source, context.server, matches, self.ours)
 
         in_the_way = known.match(reasons)
@@ -130,7 +130,7 @@ class Matching:
         if bad := tuple(f"experiment {name!r}" for name in names if not name.startswith("/")):
             raise RefusedError(
                 "on Databricks the name of an experiment is an absolute path of the workspace",
-                hint="put a folder before all of them: --rename-prefix /Shared/",
+                hint="put a folder before all names: --rename-prefix /Shared/",
                 reasons=bad[:20],
             )
 

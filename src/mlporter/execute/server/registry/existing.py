@@ -109,7 +109,7 @@ def conflicts_of(
     for key, text in mine.items():
         model = there.get(target(key))
         if model is not None and not model.is_ours() and text and text != model.description:
-            found[key] = "the server describes it otherwise"
+            found[key] = "its description is different on the server"
     found |= _other_tags(source, there, target)
     tags = _tags_of_versions(source, there, target)
     for row in dicts_of(source, "model_versions"):
@@ -120,15 +120,17 @@ def conflicts_of(
         version = model.versions.get(row["version"])
         said = tags.get((*key, row["version"]), {})
         if version is not None and not version.is_copy_of(row, said):
-            found[key] = f"the server has another version {row['version']}"
+            found[key] = f"the server has a different version {row['version']}"
         elif version is None and row["version"] <= max(model.versions, default=0):
-            found[key] = f"the server has given out number {row['version']} before"
+            found[key] = f"the server has used number {row['version']} before"
     columns = (*_KEY, "alias", "version")
     for workspace, name, alias, number in rows_of(source, "registered_model_aliases", columns):
         model = there.get(target((workspace, name)))
         is_other = model is not None and model.aliases.get(alias, number) != number
         if model is not None and is_other and not model.is_ours():
-            found[workspace, name] = f"the server has its alias {alias!r} at another version"
+            found[workspace, name] = (
+                f"its alias {alias!r} points to a different version on the server"
+            )
     return found
 
 
@@ -142,7 +144,7 @@ def _other_tags(
         model = there.get(target((workspace, name)))
         is_other = model is not None and model.tags.get(tag, value or "") != (value or "")
         if model is not None and is_other and not model.is_ours():
-            found[workspace, name] = f"the server has another value of its tag {tag!r}"
+            found[workspace, name] = f"its tag is different on the server: {tag!r}"
     return found
 
 

@@ -229,7 +229,7 @@ class Registry:
         wanted = {alias["alias"]: alias["version"] for alias in aliases}
         for alias, number in wanted.items():
             if number not in made:
-                self._refuse(key, alias, "alias", "its version is not carried")
+                self._refuse(key, alias, "alias", "its version is not copied")
         good = {alias: number for alias, number in wanted.items() if number in made}
         self._set(_ALIASES, name, good, there.aliases, partial(writer.set_alias, name))
 
@@ -264,7 +264,7 @@ class Registry:
             self._refuse(key, number, "version", named.refused)
             return False
         if not self._fill_gap(writer, name, last, number):
-            self._refuse(key, number, "version", "the server gave its number out before")
+            self._refuse(key, number, "version", "the server has used its number before")
             return False
         key_here = (row["workspace"], row["name"], number)
         body: Json = {
@@ -331,7 +331,7 @@ class Registry:
                 named, refused="the server has no logged model that could hold its files"
             )
         if not experiments:
-            return replace(named, refused="no experiment is carried that could hold its files")
+            return replace(named, refused="no experiment is copied that could hold its files")
         home, tag = (
             min(experiments),
             (source_tags.LOGGED_MODEL, f"{source_tags.HELD}{owner}"),

@@ -169,8 +169,8 @@ class _Versions:
         if row["subpath"]:
             return "it is a part of something else's files, and a server takes only its own"
         if not self._copies:
-            return "a server takes it with its files only, and they are not copied"
-        return "" if files else "its files were not found, and a server takes it with them only"
+            return "a server accepts it only with its files, which are not copied"
+        return "" if files else "its files were not found, and a server accepts it only with them"
 
     def _make(self, api: SkillWriter, row: Row, last: int, files: list[ArtifactFile]) -> None:
         """Make a version under its number, and bring it as far as it is to be."""

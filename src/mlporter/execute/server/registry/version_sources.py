@@ -81,7 +81,7 @@ def _anchored(
     table = "runs" if file_owner.owner_kind == "run" else "logged_models"
     owner = ids.of(table).get(file_owner.owner_id)
     if owner is None:
-        return Named(text, run, refused=f"its {file_owner.owner_kind} is not carried")
+        return Named(text, run, refused=f"its {file_owner.owner_kind} is not copied")
     if names_version(text):
         return Named(text, run)
     place = uri_below(root_of(file_owner.owner_kind, file_owner.owner_id), file_owner.rest)

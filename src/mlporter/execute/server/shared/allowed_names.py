@@ -25,7 +25,7 @@ _LONGEST = 250
 _NAME = re.compile(r"[/\w.\- :]*$")
 _EVER = re.compile(r"[/\w.\- ]*$")
 """The same in MLflows of old."""
-REFUSED_NAME = "MLflow takes no such name here"
+REFUSED_NAME = "MLflow does not accept such a name here"
 """Why something is not sent to a run that is there."""
 
 

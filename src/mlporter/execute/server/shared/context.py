@@ -219,7 +219,7 @@ class ServerContext(Counting):
     ) -> Iterator[Missing]:
         """Rows of the source that the server did not have, or had otherwise; counts the others.
 
-        Rows of whatever is not carried are among them: a step passes over what has no new id.
+        Rows of whatever is not copied are among them: a step passes over what has no new id.
 
         Args:
             name: The table.

@@ -48,7 +48,7 @@ class Counting:
     """Counts, from however many threads.
 
     Attributes:
-        left_out: What is not carried, and why.
+        left_out: What is not copied, and why.
         refused: What the server did not take, by table and id: nothing below it is tried.
         tallies: Counts by table.
         named: Some of what is written, by table.
@@ -109,6 +109,6 @@ class Counting:
         *,
         expected: bool = False,
     ) -> None:
-        """Note something that is not carried, and say why."""
+        """Note something that is not copied, and say why."""
         with self.lock:
             self.left_out.add(LeftOut(kind, id_, what, reason, detail, expected))

@@ -18,7 +18,7 @@ __all__ += ["rows_below", "source_rows", "try_one"]
 
 Row = dict[str, Any]
 
-_OTHER = "the server has another one, which is left as it is"
+_OTHER = "the server has a different one, which stays as it is"
 
 
 def lacking(context: ServerContext, table: str) -> Iterator[tuple[Row, Row, bool]]:

@@ -74,10 +74,10 @@ def _tell_fixed(context: ServerContext, row: Row, there: Row | None) -> None:
     """Say in what a run differs that no server can be told."""
     run, conflicts = row["run_uuid"], []
     if not row["name"]:
-        detail = "it has no name, and a server gives it one"
+        detail = "it has no name, so the server gives it one"
         context.leave("run", run, "", "renamed", detail, expected=True)
     if row["start_time"] is None:
-        detail = "it has no start time, and a server takes 0 for it"
+        detail = "it has no start time, so the server uses 0"
         context.leave("run", run, "", "unsupported", detail, expected=True)
     if there is None:
         return

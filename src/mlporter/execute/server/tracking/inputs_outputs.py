@@ -56,7 +56,7 @@ def write_edges(context: ServerContext) -> None:
 def _changed(context: ServerContext, rows: pa.RecordBatch) -> None:
     for row in rows.to_pylist():
         run = row["source_id"] if row["source_type"].startswith("RUN") else row["destination_id"]
-        detail = "the server has this input or output at another step"
+        detail = "the server has this input or output at a different step"
         context.leave("run", run, f"inputs/{row['destination_id']}", "conflict", detail)
         context.skip("inputs")
 

@@ -35,7 +35,7 @@ def _write(context: ServerContext, table: str, wanted: Callable[[str], bool]) ->
             if table == "logged_model_params" and model in context.fresh:
                 context.wrote(table, len(given))
             elif table == "logged_model_params" and changed:
-                detail = "the server has other values, which MLflow does not change"
+                detail = "the server has different values, which MLflow does not change"
                 context.leave("logged_model", model, "params", "conflict", detail)
                 context.skip(table, len(given))
             elif given:

@@ -104,7 +104,7 @@ def _pieces(context: ServerContext, at: int, table: str) -> Iterator[Piece]:
 
 def _immutable(context: ServerContext, rows: pa.RecordBatch) -> None:
     for row in rows.to_pylist():
-        detail = "the server has another value of this parameter, which MLflow does not change"
+        detail = "the server has a different value of this parameter, which MLflow does not change"
         context.leave("run", row["run_uuid"], f"params/{row['key']}", "conflict", detail)
         context.skip("params")
 

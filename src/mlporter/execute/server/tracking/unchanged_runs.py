@@ -83,16 +83,19 @@ def take_up(context: ServerContext, runs: tuple[str, ...]) -> None:
             del context.unread[run]
 
 
-def remember_looks(context: ServerContext, read: ServerContext, base: Base) -> None:
+def remember_looks(context: ServerContext, read: ServerContext, base: Base) -> bool:
     """Remember how runs look all of whose points both sides have.
 
     Args:
         context: The transfer.
         read: What compared the server as it is now.
         base: Where to.
+
+    Returns:
+        Whether these are all runs of the source: no points would be read again.
     """
     if context.remote is None:
-        return
+        return False
     copies, theirs = read.ids.of("runs"), looks_of(read.server)
     unsure = read.lacking | context.remote.incomplete_histories
     found = {
@@ -101,9 +104,11 @@ def remember_looks(context: ServerContext, read: ServerContext, base: Base) -> N
         if run in context.looks and run not in unsure and copies.get(run) in theirs
     }
     # Where a part of the source was carried, the rest is as it was.
-    sent = set(base.names("runs")) - {run for (run,) in _ids(context)}
+    all_runs = {run for (run,) in _ids(context)}
+    sent = set(base.names("runs")) - all_runs
     rest = {run: known for run, known in _recall(base).items() if run in sent}
     base.note(_NOTES, {run: _text(known) for run, known in (rest | found).items()})
+    return all_runs == found.keys()
 
 
 def _ids(context: ServerContext) -> list[tuple[str]]:

@@ -86,9 +86,9 @@ def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterErro
         message = message.removeprefix(noise)
     hint = "see the database's own log"
     if "full" in message.lower() or "no space" in message.lower():
-        hint = "free some space and run it again"
+        hint = "free up some space, and run it again"
     elif "constraint" in message.lower() or "datatype mismatch" in message.lower():
-        hint = "the rows break a rule of MLflow's schema; of a bundle, `mlporter verify` tells more"
+        hint = "the rows violate MLflow's schema; for a bundle, `mlporter verify` says more"
     broken = isinstance(error, adbc_driver_manager.IntegrityError)
     kind = RowRefusedError if broken or "constraint" in message.lower() else UnreachableError
     return kind(message, subject=subject, hint=hint)
@@ -368,7 +368,7 @@ def _check_family(array: pa.Array, kind: pa.DataType) -> None:
     else:
         fits = not pa.types.is_binary(given) and not pa.types.is_boolean(kind)
     if not fits:
-        raise pa.ArrowInvalid(f"a value that is no {kind}")
+        raise pa.ArrowInvalid(f"a value that is not a {kind}")
 
 
 def _read_error(error: Exception, table: str, subject: str) -> MlporterError:
@@ -380,9 +380,9 @@ def _read_error(error: Exception, table: str, subject: str) -> MlporterError:
 def misfit(error: Exception, subject: str) -> StrangeValueError:
     """A value that its column's type does not have; `error` is Arrow's."""
     text = redact(" ".join(str(error).split()))
-    hint = "the database was edited by hand or is damaged; find and mend it with SQL"
+    hint = "the database was edited by hand or is damaged; find and fix it with SQL"
     if subject.startswith("sqlite"):
-        hint = "SQLite lets any value into any column; find and mend it with the sqlite3 shell"
+        hint = "SQLite accepts any value in any column; find and fix it with the sqlite3 shell"
     return StrangeValueError(
         f"a value does not fit the column's type: {text[:200]}", subject=subject, hint=hint
     )

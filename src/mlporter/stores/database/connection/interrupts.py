@@ -3,15 +3,20 @@
 In the main thread ADBC takes SIGINT for itself: it cancels the statement, which then fails like
 any statement (or, cancelled too late, does not fail), and the interrupt is lost. Any other signal
 waits until the call returns. So a call is made in another thread, and the main one waits for it:
-there signals arrive as Python's own.
+there signals arrive as Python's own. That thread stays for the next call: a transfer of a small
+registry makes some eight hundred, and would start as many threads.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 from concurrent.futures import Future, wait
+from concurrent.futures import TimeoutError as WaitedLongError
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import adbc_driver_manager
 
@@ -23,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["interruptible"]
 
 T = TypeVar("T")
+
+_STEP = 0.3
+"""Seconds after which whoever waits looks for signals that did not wake it."""
 
 
 def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: bool = False) -> T:
@@ -46,8 +54,8 @@ def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: b
             return call()
     done: Future[T] = Future()
     try:
-        threading.Thread(target=_run, args=(call, done), name="database").start()
-        return done.result()
+        (_idle.pop() if _idle else _Caller()).calls.put((call, done))
+        return _outcome(done)
     except KeyboardInterrupt:
         # A call that has not begun will not; one that has comes to its end here.
         if not done.cancel() and not done.done():
@@ -55,6 +63,18 @@ def interruptible(call: Callable[[], T], cancel: Callable[[], None], *, reads: b
                 cancel()
             wait([done])
         raise
+
+
+def _outcome(done: Future[T]) -> T:
+    """What became of a call, when it has ended.
+
+    A signal that comes in the moment before a thread begins to wait does not wake it.
+    """
+    while not done.done():
+        # It may also be the call's own error, which the last line raises.
+        with suppress(WaitedLongError):
+            return done.result(_STEP)
+    return done.result()
 
 
 class _Call:
@@ -88,10 +108,52 @@ def _cancelled_when_stopped(cancel: Callable[[], None]) -> Iterator[None]:
         made.end()
 
 
-def _run(call: Callable[[], T], done: Future[T]) -> None:
-    if not done.set_running_or_notify_cancel():
-        return
-    try:
-        done.set_result(call())
-    except BaseException as error:  # noqa: BLE001 -- raised again where it is waited for
-        done.set_exception(error)
+# --- The other thread -----------------------------------------------------------------------------
+
+
+class _Caller:
+    """A thread that makes the calls of the main one, until Python ends."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        threading.Thread(target=self._make_calls, name="database", daemon=True).start()
+
+    def _make_calls(self) -> None:
+        while True:
+            # No variable holds on to the last call: its cursors and rows end with it.
+            self._make(*self.calls.get())
+
+    def _make(self, call: Callable[[], Any], done: Future[Any]) -> None:
+        """Make a call; whoever waits for its end finds this thread idle again."""
+        if not done.set_running_or_notify_cancel():
+            _idle.append(self)
+            return
+        _under_way.append(done)
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 -- raised again where it is waited for
+            self._end(done)
+            done.set_exception(error)
+        else:
+            self._end(done)
+            done.set_result(result)
+
+    def _end(self, done: Future[Any]) -> None:
+        _under_way.remove(done)
+        _idle.append(self)
+
+
+_idle: list[_Caller] = []
+_under_way: list[Future[Any]] = []
+
+
+def _forget_threads() -> None:
+    """A fork has none of them."""
+    _idle.clear()
+    _under_way.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+# A second interrupt may have left one behind: Python does not end in the middle of a call.
+atexit.register(lambda: wait(list(_under_way)))

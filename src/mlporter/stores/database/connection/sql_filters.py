@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import copysign, isfinite, isnan
 from typing import TYPE_CHECKING
 
 from mlporter.stores.database.connection.connection import quoted
@@ -59,14 +60,31 @@ def literal(value: str | int) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def where_key(columns: tuple[str, ...], key: tuple[object, ...]) -> str:
+def where_key(columns: tuple[str, ...], key: tuple[object, ...], engine: str) -> str:
     """The condition that columns hold the values of a key."""
     pairs = zip(columns, key, strict=True)
-    return " AND ".join(f"{quoted(name)} = {literal_of(value)}" for name, value in pairs)
+    return " AND ".join(f"{quoted(name)} = {literal_of(value, engine)}" for name, value in pairs)
 
 
-def literal_of(value: object) -> str:
-    """A value of a key, a name or a time, as SQL."""
+def literal_of(value: object, engine: str) -> str:
+    """A value of any column as the SQL of an engine."""
     if value is None:
         return "NULL"
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, bytes):
+        return f"'\\x{value.hex()}'" if engine == "postgresql" else f"x'{value.hex()}'"
+    if isinstance(value, float):
+        return _float(value, engine)
+    if isinstance(value, str) and "\0" in value and engine == "sqlite":
+        return f"CAST(x'{value.encode().hex()}' AS TEXT)"  # a statement ends where that begins
     return literal(value if isinstance(value, int) else str(value))
+
+
+def _float(value: float, engine: str) -> str:
+    if isfinite(value):
+        text = repr(value)
+        return text if "e" in text else f"{text}e0"  # without it, MySQL makes it a decimal
+    if engine == "sqlite":
+        return "NULL" if isnan(value) else f"{copysign(1, value):.0f}e999"
+    return f"'{value}'"

@@ -181,7 +181,7 @@ class UnfitValueReader:
             if not kept:
                 detail = f"{detail.partition('; carried')[0]}: the row is left out"
             elif fit.value is None:
-                detail += ": carried as NULL"
+                detail += ": copied as NULL"
             self._name(table.name, column.name, name, place, fit.reason or "null", detail)
         return kept
 

@@ -90,10 +90,10 @@ def _text(raw: Raw, column: Column) -> Fitted:
         text = data.decode()
     except UnicodeDecodeError:
         text = data.decode(errors="backslashreplace")
-        detail = f"is not UTF-8; carried as {_quoted(text, column)}"
+        detail = f"is not UTF-8; copied as {_quoted(text, column)}"
         return Fitted(text, "not-utf8", detail, ascends=False)
     if isinstance(raw, Blob):
-        detail = f"holds bytes and not a text; carried as the text {_quoted(text, column)}"
+        detail = f"holds bytes and not a text; copied as the text {_quoted(text, column)}"
         return Fitted(text, "wrong-type", detail, ascends=False)
     return Fitted(text)
 
@@ -132,7 +132,7 @@ def _flag(raw: Raw, value: float, column: Column) -> Fitted:
         return Fitted(bool(value))
     if value % 1:
         return _lost(raw, column)
-    detail = f"holds {_shown(raw, column)}, neither 0 nor 1; carried as true"
+    detail = f"holds {_shown(raw, column)}, neither 0 nor 1; copied as true"
     return Fitted(value=True, reason="wrong-type", detail=detail, ascends=value > 0)
 
 

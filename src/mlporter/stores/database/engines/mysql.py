@@ -97,7 +97,7 @@ def driver_arguments(address: Address) -> dict[str, Any]:
     try:
         url = make_url(address.sqlalchemy)
     except (ArgumentError, ValueError) as error:
-        raise UsageError("is no MySQL address", subject=str(address), hint=hint) from error
+        raise UsageError("is not a MySQL address", subject=str(address), hint=hint) from error
     if not url.database:
         raise UsageError("names no database", subject=str(address), hint=hint)
     _, arguments = MySQLDialect_pymysql().create_connect_args(url)
@@ -129,7 +129,7 @@ def check_engines(address: Address, connection: Connection) -> None:
     )
     if found:
         raise RefusedError(
-            "some of its tables know no transactions",
+            "some of its tables do not support transactions",
             subject=str(address),
             hint="ALTER TABLE name ENGINE=InnoDB, for each of them",
             reasons=tuple(f"table {name} is of the engine {engine}" for name, engine in found),

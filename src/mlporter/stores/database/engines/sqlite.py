@@ -204,7 +204,7 @@ def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:
     journal = path.with_name(path.name + "-journal")
     wal = path.with_name(path.name + "-wal")
     if "locked" in message:
-        hint = "wait until it has ended, or stop it"
+        hint = "wait until it ends, or stop it"
         return UnreachableError("another process holds a lock on it", subject=subject, hint=hint)
     if "readonly" in message and is_there(journal):
         return RefusedError(
@@ -253,9 +253,9 @@ def begin_writing(connection: Connection) -> None:
         if "locked" not in error.message:
             raise
         raise RefusedError(
-            "another process is writing into this database",
+            "another process is writing to this database",
             subject=connection.subject,
-            hint="wait until it has ended: it may be another import",
+            hint="wait until it ends: it may be another import",
         ) from error
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
 

@@ -86,7 +86,7 @@ class DatabaseCopy:
 
     def _say_no_room(self) -> None:
         _log.warning(
-            "no room in %s for a copy of %s: who writes to it waits until it is read",
+            "no room in %s for a copy of %s: writers wait until it is read",
             _place(),
             self._original,
         )

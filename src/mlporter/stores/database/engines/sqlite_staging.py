@@ -86,7 +86,7 @@ class Staging:
             raise RefusedError(
                 "another import into this new database is running",
                 subject=self._subject,
-                hint="wait until it has ended",
+                hint="wait until it ends",
             ) from None
         except OSError as error:
             raise UnreachableError(str(error.strerror), subject=self._subject) from error
@@ -94,9 +94,9 @@ class Staging:
     def _check(self) -> None:
         if is_there(self._name) and self._name.stat().st_size:
             raise RefusedError(
-                "was created by somebody else meanwhile",
+                "was created by another process in the meantime",
                 subject=self._subject,
-                hint="run the same command again: what is there now is looked at first",
+                hint="run the same command again: it first looks at what is there now",
             )
 
     def _clear(self) -> None:

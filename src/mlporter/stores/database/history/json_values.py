@@ -37,7 +37,7 @@ def dimensions(text: str | None) -> dict[str, Any] | None:
 
 
 def token_count(value: object) -> int | None:
-    """A count of tokens, or None where it is no whole number of 64 bits."""
+    """A count of tokens, or None where it is not a whole number of 64 bits."""
     if value is None or isinstance(value, bool):
         return None
     try:

@@ -141,7 +141,7 @@ def as_newer(
         raise RefusedError(
             f"its schema lacks what revision {revision} has",
             subject=str(address),
-            hint="MLflow made them as tables; a view or a renamed table is not read",
+            hint="MLflow created them as tables; a view or a renamed table is not read",
             reasons=reasons,
         )
     here = {table.name: table for table in tables}

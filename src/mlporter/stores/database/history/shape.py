@@ -113,6 +113,6 @@ def check_whole(revision: str, actual: Mapping[str, object], address: Address) -
         raise RefusedError(
             f"its schema lacks tables of revision {revision}",
             subject=str(address),
-            hint="MLflow made them as tables; a view or a renamed table is not read",
+            hint="MLflow created them as tables; a view or a renamed table is not read",
             reasons=tuple(f"there is no table {name}" for name in sorted(lacking)),
         )

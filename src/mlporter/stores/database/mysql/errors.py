@@ -9,16 +9,16 @@ __all__ = ["connect_error", "mysql_error"]
 
 _DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1251, 1370, 1698, 4151})
 _HINTS = {
-    1021: "free some space and run it again",
-    1040: "wait until some of its clients have gone, or raise max_connections",
+    1021: "free up some space, and run it again",
+    1040: "wait until some clients disconnect, or raise max_connections",
     1041: "give the server more memory",
     1049: "create the database first: CREATE DATABASE name CHARACTER SET utf8mb4",
-    1114: "free some space and run it again",
+    1114: "free up some space, and run it again",
     1153: "raise max_allowed_packet in the server's settings",
-    1205: "another transaction holds what this one needs: wait until it has ended",
+    1205: "another transaction holds what this one needs: wait until it ends",
     1206: "raise innodb_buffer_pool_size in the server's settings",
     1213: "another transaction got in the way: run it again",
-    1412: "somebody changed its tables meanwhile: run it again",
+    1412: "its tables were changed in the meantime: run it again",
     2006: "the server may have been stopped, or refused a statement longer than max_allowed_packet",
     2013: "the server may have been stopped, or refused a statement longer than max_allowed_packet",
 }
@@ -32,7 +32,7 @@ def mysql_error(error: Exception, subject: str) -> MlporterError:
         hint = "the user needs SELECT on the database, and all rights on one to import into"
         return AccessDeniedError(message, subject=subject, hint=hint)
     if number in _RULES:
-        hint = "the rows break a rule of MLflow's schema; of a bundle, `mlporter verify` tells more"
+        hint = "the rows violate MLflow's schema; for a bundle, `mlporter verify` says more"
         return RowRefusedError(message, subject=subject, hint=hint)
     hint = _HINTS.get(number, "see the database's own log")
     return UnreachableError(message, subject=subject, hint=hint)

@@ -147,9 +147,10 @@ class _Search:
     def _sentence(self, one: tuple[Any, ...], other: tuple[Any, ...], where: str) -> str:
         names = sorted({self._key.texts[name] for name in self._ambiguous})
         return (
-            f"{self._table.name} {_shown(one)!r}{where} and {_shown(other)!r} are one key in the "
-            f"target, by its collation {', '.join(names)}; a database made with COLLATE "
-            "utf8mb4_bin tells them apart"
+            f"{self._table.name} {_shown(one)!r}{where} and {_shown(other)!r} are the same "
+            f"key in the target, by its collation {', '.join(names)}; a database made with "
+            "COLLATE "
+            "utf8mb4_bin distinguishes them"
         )
 
 

@@ -230,7 +230,7 @@ def _too_long(values: pa.Array, limit: _Limit) -> Iterator[tuple[int, str]]:
     if limit.characters is not None:
         lengths = pc.utf8_length(values)
         for row in marked(pc.greater(lengths, limit.characters)):
-            yield row, f"has {lengths[row]} characters, the target takes {limit.characters}"
+            yield row, f"has {lengths[row]} characters, the target allows {limit.characters}"
     yield from _too_many_bytes(values, limit)
 
 

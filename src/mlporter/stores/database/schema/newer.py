@@ -75,7 +75,7 @@ def lacking(tables: Iterable[Table], columns: Mapping[str, Collection[Column]]) 
     here = {table.name: table for table in tables}
     for table in TABLES:
         if table.kind not in {Kind.KEPT, Kind.SECRET}:
-            continue  # it is not carried
+            continue  # it is not copied
         if table.name not in here:
             strange = set(columns) - set(BY_NAME)
             yield f"there is no table {table.name}{_instead(table.name, strange)}"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mlporter.stores.database.connection.connection import Connection
     from mlporter.stores.database.schema.foreign_keys import ForeignKey
 
-__all__ = ["ActualColumn", "actual_tables", "as_catalogue", "declared_columns"]
+__all__ = ["ActualColumn", "actual_tables", "as_catalogue", "closed_tables"]
+__all__ += ["declared_columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,12 @@ def actual_tables(connection: Connection) -> dict[str, tuple[ActualColumn, ...]]
     return {name: tuple(columns) for name, columns in tables.items()}
 
 
-# hidden: 2 and 3 are generated columns, which SQLite's table_info leaves out.
+# hidden: 2 and 3 are generated columns, which SQLite's table_info leaves out. A table without a
+# root page is virtual: it holds nothing itself, and needs a module that may not be here.
 _SQLITE = """
 SELECT t.name, c.name, c.type, c.pk, c.hidden IN (2, 3)
 FROM sqlite_master t, pragma_table_xinfo(t.name) c
-WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+WHERE t.type = 'table' AND t.rootpage > 0 AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 ORDER BY t.name, c.cid
 """
 
@@ -79,6 +81,30 @@ LEFT JOIN information_schema.statistics k
 WHERE c.table_schema = DATABASE()
 ORDER BY c.table_name, c.ordinal_position
 """
+
+
+_POSTGRESQL_CLOSED = """
+SELECT c.relname::text, has_table_privilege(c.oid, 'SELECT')
+FROM pg_class c
+WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
+AND (NOT has_table_privilege(c.oid, 'SELECT') OR row_security_active(c.oid))
+"""
+
+
+def closed_tables(connection: Connection) -> tuple[dict[str, str], frozenset[str]]:
+    """Tables that this user cannot read, or not all of.
+
+    SQLite has no rights, and MySQL shows no table to those who may do nothing with it.
+
+    Returns:
+        Why not, by table; and those of which some rows are hidden.
+    """
+    if connection.dialect.name != "postgresql":
+        return {}, frozenset()
+    found = {str(name): bool(may) for name, may in connection.rows(_POSTGRESQL_CLOSED)}
+    words = {True: "row-level security hides rows of it", False: "this user may not read it"}
+    hidden = frozenset(name for name, may in found.items() if may)
+    return {name: words[may] for name, may in found.items()}, hidden
 
 
 def as_catalogue(

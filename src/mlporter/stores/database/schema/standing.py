@@ -25,7 +25,7 @@ class Standing(Enum):
     SAME = "the same"
     OLDER = "older than the source's"
     NEWER = "newer than the source's"
-    UNRELATED = "another one than the source's"
+    UNRELATED = "unrelated to the source's"
 
 
 def standing_of(target: str, source: str, scripts: Scripts) -> Standing:
@@ -51,7 +51,7 @@ def check_standing(target: str, source: str, scripts: Scripts, address: Address)
     if standing is Standing.NEWER:
         hint = (
             "import it into a new database, which MLflow upgrades when the rows are in it, and "
-            "copy from there; that needs the MLflow that the target is of"
+            "copy from there; this needs the target's version of MLflow"
         )
     raise RevisionError(
         f"its schema is at revision {described(target)}, {standing.value}: {described(source)}",
@@ -82,7 +82,8 @@ def revision_to_make(source: str, scripts: Scripts, address: Address) -> str:
     if comes_before(head, source, scripts.revisions):
         return head
     raise RevisionError(
-        f"the installed MLflow would make a schema at revision {described(head)}; the source is at "
+        f"the installed MLflow would create a schema at revision {described(head)}; the "
+        "source is at "
         f"{described(source)}, which it does not know",
         subject=str(address),
         hint=_install(source),
@@ -99,5 +100,5 @@ def how_to_hold(source: str, scripts: Scripts, address: Address) -> str:
 def _install(source: str) -> str:
     release = release_of(source)
     if release:
-        return f"install the MLflow that knows it: pip install 'mlflow>={release}'"
-    return "install the MLflow that the source is of, or a newer one: pip install --upgrade mlflow"
+        return f"install an MLflow that knows it: pip install 'mlflow>={release}'"
+    return "install the source's version of MLflow, or a newer one: pip install --upgrade mlflow"

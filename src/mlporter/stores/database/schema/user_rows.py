@@ -129,13 +129,13 @@ class UserRows:
         for table in USER_TABLES:
             known = {*table.by_name, "id", "user_id", "role_id"}
             for name in sorted(self._columns.get(table.name, set()) - known):
-                sentence = "this release does not know what it means, and leaves it out"
+                sentence = "this release does not know what it means, so it is left out"
                 yield LeftOut("column", table.name, name, "unknown", sentence)
         for name in LEGACY_TABLES if self._revision not in _BEFORE_ROLES else ():
             rows = self._number(connection, name)
             if rows:
                 counted = plural(rows, "row")
-                sentence = f"{counted}: MLflow made roles of these, and does not read them any more"
+                sentence = f"{counted}: MLflow turned these into roles, and no longer reads them"
                 yield LeftOut("table", name, "", "derived", sentence, expected=True)
 
     def _number(self, connection: Connection, table: str) -> int:
@@ -197,7 +197,7 @@ class UserRows:
         ):
             shown = _shown(name, users)
             if shown is None:
-                why = "it says by number whose it is, and there is no such user"
+                why = "it belongs to a user number that does not exist"
                 if not _NUMBERED.fullmatch(name):
                     why = "its name means something else here: what one user may do"
                 expected = _NUMBERED.fullmatch(name) is not None
@@ -215,7 +215,7 @@ class UserRows:
         roles: Mapping[int, tuple[str, str]],
         found: _Found,
     ) -> None:
-        why = "its role or its user is not there by name, so it lets nobody do anything"
+        why = "its role or its user is not there by name, so it grants nothing"
         for id_, kind, pattern, permission in self._all(
             connection,
             "role_permissions",

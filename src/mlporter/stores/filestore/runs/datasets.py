@@ -30,7 +30,9 @@ def read_datasets(
         row = _row(meta, number, entry.name)
         there = rows.setdefault((row["name"], row["digest"]), row)
         if there is not row:
-            here.told("another dataset has the same name and digest: they are one", "duplicate")
+            here.told(
+                "another dataset has the same name and digest: they are taken as one", "duplicate"
+            )
         ids[entry.name] = str(there["dataset_uuid"])
     return ids, list(rows.values())
 

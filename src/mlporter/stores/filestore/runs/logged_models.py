@@ -26,7 +26,7 @@ _STATUSES |= {"PENDING": 1, "READY": 2, "FAILED": 3}
 def read_logged_model(
     tree: Tree, path: str, experiment: Experiment, spot: Spot, rows: Rows
 ) -> str | None:
-    """Read one model's folder; returns the model's id, or None if it is not carried."""
+    """Read one model's folder; returns the model's id, or None if it is not copied."""
     meta = read_meta(tree, f"{path}/{META}", spot.at(META))
     if meta is None:
         return None
@@ -141,6 +141,6 @@ def _status(meta: Meta) -> int:
     found = _STATUSES.get(value) if isinstance(value, str) else None
     number = found if found is not None else whole(value)
     if number is None:
-        meta.spot.lost(f"status {str(value)[:80]!r} is not known; carried as PENDING")
+        meta.spot.lost(f"status {str(value)[:80]!r} is not known; copied as PENDING")
         return 1
     return number

@@ -172,7 +172,7 @@ def say_wrong(wrong: list[tuple[int, bytes]], spot: Spot) -> None:
     """Name lines that are no points."""
     if not wrong:
         return
-    named = [f"line {number}: {_excerpt(line)} is no point" for number, line in
+    named = [f"line {number}: {_excerpt(line)} is not a point" for number, line in
              islice(wrong, _LINES_NAMED)]  # fmt: skip
     more = len(wrong) - len(named)
     named += [f"and {plural(more, 'more line')}"] if more else []

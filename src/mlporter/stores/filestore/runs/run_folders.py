@@ -125,7 +125,7 @@ class _Reading:
         spot = Spot(self._notes, "runs", folder.id or name, place)
         entries = {entry.name: entry for entry in self._tree.entries(folder.path, spot)}
         if META not in entries:
-            spot.lost(f"has no {META}: a run that nobody can tell anything of", "missing")
+            spot.lost(f"has no {META}: a run of which nothing is known", "missing")
             return
         meta = read_meta(self._tree, entries[META].path, spot.at(META))
         if meta is None:
@@ -279,7 +279,7 @@ def _status(meta: Meta) -> str | None:
         return _STATUSES[value]
     if isinstance(value, str) and value in _STATUSES.values():
         return value
-    meta.spot.lost(f"status {str(value)[:80]!r} is not known; carried as RUNNING")
+    meta.spot.lost(f"status {str(value)[:80]!r} is not known; copied as RUNNING")
     return "RUNNING"
 
 

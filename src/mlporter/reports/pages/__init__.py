@@ -1,0 +1,1 @@
+"""What each report says: pure functions from results, and what was read for them, to a page."""
