@@ -149,7 +149,6 @@ class Repository:
 
     def close(self) -> None:
         """Free temporary space."""
-        self.contents.close()
         self.index.close()
 
     # ------------------------------------------------------------------------------- snapshots

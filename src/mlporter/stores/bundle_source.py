@@ -177,5 +177,5 @@ class BundleSource:
         return (found,) if found else ()
 
     def close(self) -> None:
-        """Close packs that are open, and free temporary space."""
+        """Free temporary space."""
         self._packed.close()

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["ContentPool"]
 
 _KEPT_PACKS = 4
-"""Packs that are kept open; in memory where a part costs as much to read as all of it."""
+"""Packs that are kept in memory: all of each where a part costs as much to read, else a window."""
+_WINDOW = 2 * SMALL
+"""Bytes of a pack of this machine that are read at a time; any content fits."""
 
 
 class ContentPool:
@@ -57,7 +59,7 @@ class ContentPool:
         self._pack = PackBuilder()
         self._waiting: dict[str, int] = {}
         self._packs: OrderedDict[str, bytes] = OrderedDict()
-        self._open_packs: OrderedDict[str, BinaryIO] = OrderedDict()
+        self._windows: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
         self.new_contents = 0
         self.new_bytes = 0
 
@@ -193,24 +195,18 @@ class ContentPool:
         return content
 
     def _part(self, path: str, found: Location) -> bytes:
-        """Part of a pack of this machine, which stays open for what else is asked of it."""
+        """Part of a pack of this machine, and what comes after it: that is asked for next."""
+        end = found.offset + found.size
         with self._lock:
-            file = self._open_packs.get(found.pack)
-            if file is None:
-                file = self._open_packs[found.pack] = self._storage.open(path)
-            self._open_packs.move_to_end(found.pack)
-            while len(self._open_packs) > _KEPT_PACKS:
-                self._open_packs.popitem(last=False)[1].close()
-            with disk_errors(Path(self._storage.name), "read"):
-                file.seek(found.offset)
-                return file.read(found.size)
-
-    def close(self) -> None:
-        """Close the packs that are open."""
-        with self._lock:
-            files, self._open_packs = self._open_packs, OrderedDict()
-        for file in files.values():
-            file.close()
+            start, data = self._windows.get(found.pack, (0, b""))
+        if not start <= found.offset <= end <= start + len(data):
+            start, data = found.offset, self._storage.read_range(path, found.offset, _WINDOW)
+            with self._lock:
+                self._windows[found.pack] = (start, data)
+                self._windows.move_to_end(found.pack)
+                while len(self._windows) > _KEPT_PACKS:
+                    self._windows.popitem(last=False)
+        return data[found.offset - start : end - start]
 
     def _whole_pack(self, pack: str) -> bytes:
         """A pack, kept for what else is asked of it: files lie in it in the order of reading."""

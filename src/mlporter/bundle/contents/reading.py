@@ -64,10 +64,8 @@ class PackedContents:
             yield row
 
     def close(self) -> None:
-        """Close what is open, and free temporary space."""
+        """Free temporary space."""
         with self._lock:
-            if self._pool is not None:
-                self._pool.close()
             if self._index is not None:
                 self._index.close()
             self._pool = self._index = None
