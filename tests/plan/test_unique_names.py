@@ -58,7 +58,7 @@ def _both(template, folder, kind, *, elsewhere):
 def test_beside_another_of_its_name_it_is_a_conflict(mlflow_sqlite_template, tmp_path, kind):
     source, target = _both(mlflow_sqlite_template, tmp_path, kind, elsewhere=False)
     check(source, target, {"on_conflict": "rename", "artifacts": "none"})
-    with pytest.raises(ConflictError, match=f"{kind} 'one'.*same name"):
+    with pytest.raises(ConflictError, match=f"{kind[:-1].replace('_', ' ')} one.*same name"):
         mlporter.copy(
             sqlite_url(source), sqlite_url(target), on_conflict="rename", artifacts="none"
         )

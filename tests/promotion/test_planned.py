@@ -142,7 +142,7 @@ def test_nothing_moves_if_somebody_moves_it_while_the_plan_is_carried_out(dev, a
         return run(*arguments)
 
     monkeypatch.setattr(finishing.Finishing, "run", somebody_is_quicker)
-    with pytest.raises(mlporter.RefusedError, match="meanwhile"):
+    with pytest.raises(mlporter.RefusedError, match="in the meantime"):
         mlporter.apply(PLAN)
     assert pointers(prod)[0] == {"champion": 2}
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import mlporter
-from mlporter.errors import ExitCode
+from mlporter.errors import BundleDamagedError, ExitCode, UnsupportedError
 
 
 def objects(repository):
@@ -32,6 +32,15 @@ def test_a_flipped_byte_is_found_wherever_it_is(repository, kind):
         assert mlporter.verify(repository).exit_code == ExitCode.BUNDLE, path
         path.write_bytes(whole)
     assert mlporter.verify(repository).exit_code == ExitCode.OK
+
+
+def test_a_flipped_byte_in_what_says_that_it_is_a_repository_is_found(repository):
+    document = repository / "repository.yaml"
+    whole = document.read_bytes()
+    for at in range(0, len(whole), 7):
+        document.write_bytes(whole[:at] + bytes([whole[at] ^ 2]) + whole[at + 1 :])
+        with pytest.raises((BundleDamagedError, UnsupportedError)):
+            mlporter.verify(repository)
 
 
 @pytest.mark.parametrize("kind", ["packs", "blobs", "parts"])

@@ -131,9 +131,9 @@ def bundle(tmp_path):
 
 def test_nothing_is_written_into_a_bundle(bundle, mlflow_sqlite):
     inside = str(bundle / "root")
-    with pytest.raises(UsageError, match="the artifact root lies in the bundle"):
+    with pytest.raises(UsageError, match="the artifact root is inside the bundle"):
         mlporter.import_(str(bundle), sqlite_url(mlflow_sqlite), artifact_root=inside)
-    with pytest.raises(UsageError, match="the target lies in the bundle"):
+    with pytest.raises(UsageError, match="the target is inside the bundle"):
         mlporter.import_(str(bundle), sqlite_url(bundle / "new.db"), artifact_root="/nowhere")
     for directory in (bundle, bundle / "out", bundle / "tables" / ".." / "out"):
         with pytest.raises(UsageError, match="the directory lies in the bundle"):
@@ -156,8 +156,8 @@ def test_a_database_is_not_copied_onto_itself(mlflow_sqlite, tmp_path):
         (" ", "is empty"),
         ("s3://", "names no bucket"),
         ("s3:///mlflow", "names no bucket"),
-        ("models:/x/1", "a place of files"),
-        ("sqlite:///mlflow.db", "a place of files"),
+        ("models:/x/1", "a location of files"),
+        ("sqlite:///mlflow.db", "a location of files"),
     ],
 )
 def test_an_artifact_root_that_cannot_be_is_refused(root, why, bundle, mlflow_sqlite):

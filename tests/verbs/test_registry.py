@@ -92,7 +92,7 @@ def test_a_wrong_table_or_column_is_named_with_what_there_is(place):
         with pytest.raises(UsageError, match="there is no table 'run'") as caught:
             registry.read("run")
         assert "runs" in caught.value.hint
-        with pytest.raises(UsageError, match="has no column run_id") as caught:
+        with pytest.raises(UsageError, match="no column run_id") as caught:
             registry.read("runs", ("run_id",))
         assert "run_uuid" in caught.value.hint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["About", "Added", "Snapshot", "document_bytes", "parse_about", "parse_snapshot"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+_SUM = "sha256: "
 
 
 class _Entry(BaseModel):
@@ -101,7 +104,8 @@ def document_bytes(document: BaseModel) -> bytes:
     fields = document.model_dump(mode="json")
     if "seconds" in fields:
         fields["seconds"] = round(fields["seconds"])
-    return "".join(emit(fields)).encode()
+    data = "".join(emit(fields)).encode()
+    return data + f"{_SUM}{hashlib.sha256(data).hexdigest()}\n".encode()
 
 
 def parse_about(data: bytes, where: str) -> About:
@@ -124,6 +128,7 @@ def _parse(model: type[_Model], format_: str, data: bytes, where: str) -> _Model
     if not isinstance(value, dict) or value.get("format") != format_:
         raise BundleDamagedError(f"does not say format: {format_}", subject=where)
     _check_version(value, where)
+    _check_sum(data, where)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -134,6 +139,13 @@ def _parse(model: type[_Model], format_: str, data: bytes, where: str) -> _Model
         )
         message = "is not as the format says"
         raise BundleDamagedError(message, subject=where, reasons=reasons) from None
+
+
+def _check_sum(data: bytes, where: str) -> None:
+    """The last line of a document is the SHA-256 of all before it."""
+    document, _, found = data.rpartition(_SUM.encode())
+    if found != f"{hashlib.sha256(document).hexdigest()}\n".encode():
+        raise BundleDamagedError("is not what its last line says", subject=where)
 
 
 def _check_version(value: Mapping[str, Any], where: str) -> None:

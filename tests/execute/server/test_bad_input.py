@@ -46,7 +46,7 @@ PLACES = {
     "an error page": ("http", HTML, "HTTP 502: Bad gateway"),
     "hangs up": ("http", Answer(hang_up=True), "the connection failed"),
     "half a body": ("http", Answer(200, b'{"a"', length=99), "connection failed"),
-    "half a document": ("http", Answer(200, b'{"a": [1, 2'), "cut short"),
+    "half a document": ("http", Answer(200, b'{"a": [1, 2'), "incomplete"),
 }
 """Its address or scheme, what it answers, and what is said of it."""
 

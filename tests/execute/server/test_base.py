@@ -107,7 +107,7 @@ def test_files_of_an_earlier_bundle_count_as_sent(plain_sqlite, server, tmp_path
         there.log_text(copy, "edited on the server, too", path)
 
     asked = {"state": bundle, "on_conflict": "update"}
-    with pytest.raises(mlporter.ConflictError, match="artifacts"):
+    with pytest.raises(mlporter.ConflictError, match="artifact "):
         mlporter.copy(plain_sqlite.tracking_uri, server.address, **asked)
     result = mlporter.sync(plain_sqlite.tracking_uri, server.address, state=bundle)
 

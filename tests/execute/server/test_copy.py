@@ -247,7 +247,7 @@ def test_a_model_of_somebody_else_is_refused_left_out_or_renamed(plain_sqlite, s
     client, name = server.client(), plain_sqlite.model_name
     client.create_registered_model(name)
     client.create_model_version(name, "s3://bucket/other")
-    with pytest.raises(mlporter.MlporterError, match="another version 1") as refused:
+    with pytest.raises(mlporter.MlporterError, match="a different version 1") as refused:
         mlporter.copy(plain_sqlite.tracking_uri, server.address)
     assert refused.value.exit_code == 4
     assert writes == []
@@ -268,7 +268,7 @@ def test_a_prompt_of_somebody_else_keeps_its_text(on_conflict, mlflow_sqlite, se
     with mlflow_at(server.address):
         mlflow.genai.register_prompt("greeting", "Good day {{name}}, from prod")
     if on_conflict == "fail":
-        with pytest.raises(mlporter.ConflictError, match="another version 1"):
+        with pytest.raises(mlporter.ConflictError, match="a different version 1"):
             mlporter.copy(source, server.address)
     else:
         result = mlporter.copy(source, server.address, on_conflict=on_conflict)

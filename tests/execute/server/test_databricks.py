@@ -34,7 +34,7 @@ def test_a_registry_arrives_and_comes_back(plain_sqlite, lab, cli, server, tmp_p
     words = ("copy", plain_sqlite.tracking_uri, "databricks://lab", "--rename-prefix", f"{HOME}/")
     first = cli(*words)
     assert first.code == 0, first.err
-    assert "Databricks records you as the user" in " ".join(first.err.split())
+    assert "Databricks names whoever makes a run as its user" in " ".join(first.err.split())
     for run_id in plain_sqlite.run_ids:
         old, new = before.get_run(run_id), server.copy_of(run_id)
         assert new.data.params == old.data.params

@@ -37,6 +37,10 @@ def render_diff(report: DiffReport, view: View = BRIEF) -> Iterator[RenderableTy
     if not report.identical or view.full:
         yield facts(_sides(report, view))
         yield Text()
+    else:
+        for name, side in (("A", report.left), ("B", report.right)):
+            if side.as_found:
+                yield Text(f"{name}: {side.as_found}")
     if report.differences:
         yield from (render_difference(one, view) for one in report.differences)
         if report.truncated:

@@ -224,6 +224,10 @@ def _rows(inventory: Inventory) -> Iterator[RenderableType]:
         yield Text(f"  {plural(empty, 'other table')} empty", style="dim")
 
 
+_LONGEST_CHECK = 44
+"""Columns of the name of a check, which may be an address: what was found needs room as well."""
+
+
 def render_checks(report: DoctorReport, *, failed: bool = False) -> Iterator[RenderableType]:
     """A line for each check, or for each that failed, and what to do about those."""
     good, bad = Text("ok", style="green"), Text("!!", style="bold red")
@@ -236,7 +240,9 @@ def render_checks(report: DoctorReport, *, failed: bool = False) -> Iterator[Ren
             table.add_column(head, no_wrap=True)
         table.add_column("found", overflow="fold")
         for mark, name, found in rows:
-            table.add_row(mark, Text(visible(name)), Text(visible(found)))
+            table.add_row(
+                mark, Text(cut_middle(visible(name), _LONGEST_CHECK)), Text(visible(found))
+            )
         yield table
     hints = [(check.name, check.hint or "") for check in shown if not check.ok]
     if hints:

@@ -165,7 +165,7 @@ class Units(Step):
             elif entity == "model_versions" and self._model_of(key) in self.matching.removed_models:
                 purged[key] = "its model"
         for key, what in sorted(purged.items()):
-            why = f"somebody removed {what} at the target"
+            why = f"{what} was removed at the target"
             name = candidates.keys[key].replace("\x1f", "/")
             self.memory.book.add(Action(ActionKind.KEEP, entity, name, why=why))
         decision.purged = set(purged)
