@@ -220,9 +220,11 @@ def test_a_file_that_vanishes_while_others_are_copied_is_named(plain_sqlite, tmp
     folder = run_folder(plain_sqlite, plain_sqlite.run_ids[0])
     for number in range(200):
         (folder / f"{number:03}").write_text(f"number {number}")
+    (folder / "!first").write_bytes(bytes(300_000))  # large enough to lie alone
 
     def vanish(step, done, total, unit="rows"):
-        if step == "copying artifacts":
+        copied = (tmp_path / "bundle" / "blobs").rglob("*")  # it has no name yet
+        if any(path.is_file() and path.stat().st_size == 300_000 for path in copied):
             (folder / "199").unlink(missing_ok=True)
 
     result = mlporter.export(

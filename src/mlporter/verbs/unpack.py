@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -91,18 +92,16 @@ def unpack(
     with hinting_what_is_there(place):
         source = BundleSource(bundle_address(place))
     left_out = LeftOutCollector()
-    if model is not None:
-        pieces = list(_of_model(source, model, version, left_out.add))
-    elif run is not None:
-        pieces = [_of_run(source, run)]
-    else:
-        pieces = None
-    names = PortableNames(keep=pieces is not None)
-    try:
-        files = _write(source, Path(directory), pieces, names, on_progress)
-        notes = _note_changes(Path(directory), names)
-    finally:
-        names.close()
+    with closing(source):
+        if model is not None:
+            pieces = list(_of_model(source, model, version, left_out.add))
+        elif run is not None:
+            pieces = [_of_run(source, run)]
+        else:
+            pieces = None
+        with closing(PortableNames(keep=pieces is not None)) as names:
+            files = _write(source, Path(directory), pieces, names, on_progress)
+            notes = _note_changes(Path(directory), names)
     return Result(
         verb="unpack",
         source=str(place),
