@@ -136,7 +136,7 @@ def test_nothing_is_written_into_a_bundle(bundle, mlflow_sqlite):
     with pytest.raises(UsageError, match="the target is inside the bundle"):
         mlporter.import_(str(bundle), sqlite_url(bundle / "new.db"), artifact_root="/nowhere")
     for directory in (bundle, bundle / "out", bundle / "tables" / ".." / "out"):
-        with pytest.raises(UsageError, match="the directory lies in the bundle"):
+        with pytest.raises(UsageError, match="the directory is inside the bundle"):
             mlporter.unpack(str(bundle), str(directory))
 
 
