@@ -129,6 +129,7 @@ def _parse(model: type[_Model], format_: str, data: bytes, where: str) -> _Model
         raise BundleDamagedError(f"does not say format: {format_}", subject=where)
     _check_version(value, where)
     _check_sum(data, where)
+    del value["sha256"]
     try:
         return model.model_validate(value)
     except ValidationError as error:

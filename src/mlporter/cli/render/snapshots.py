@@ -83,6 +83,7 @@ def render_snapshots(found: SnapshotList) -> Iterator[RenderableType]:
             )
             for one in found.snapshots
         ),
+        whole=1,
     )
     yield Text()
     yield Text(f"{plural(len(found.snapshots), 'snapshot')} in {visible(found.repository)}")
@@ -105,6 +106,7 @@ def render_found(result: FoundResult) -> Iterator[RenderableType]:
             (one.snapshot, one.kind, visible(one.name), visible(one.id) or "-", visible(one.state))
             for one in result.found
         ),
+        whole=1,
     )
 
 
@@ -120,6 +122,7 @@ def render_forgotten(result: ForgetResult) -> Iterator[RenderableType]:
             )
             for one in result.snapshots
         ),
+        whole=1,
     )
     yield Text()
     would = "would be " if result.dry_run else ""
