@@ -68,10 +68,12 @@ ROWS: dict[str, list[dict[str, object]]] = {
         {"workspace": "default", "name": "wine", "alias": "champion", "version": 1}
     ],
 }
+LARGE = bytes(range(256)) * 1024
+"""Just as much as lies alone, as a blob."""
 FILES: dict[tuple[str, str, str], bytes] = {
     ("model_version", "default/wine/1", "MLmodel"): b"flavors: {}\n",
-    ("model_version", "default/wine/1", "data/model.bin"): bytes(range(256)) * 8,
-    ("run", RUN, "copy of model.bin"): bytes(range(256)) * 8,
+    ("model_version", "default/wine/1", "data/model.bin"): LARGE,
+    ("run", RUN, "copy of model.bin"): LARGE,
     ("run", RUN, "empty"): b"",
     ("run", RUN, "plots/ä b?.txt"): b"plot",
 }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack, closing
 from io import BytesIO
 
 import pyarrow as pa
@@ -19,6 +20,13 @@ from tests.bundle.making import FILES, INFO, ROWS, batch_of, fill, make_bundle
 
 def rows_of(source, table, columns=None):
     return [row for batch in source.read(table, columns) for row in batch.to_pylist()]
+
+
+@pytest.fixture
+def reading():
+    """Opens bundles, and closes them in the end."""
+    with ExitStack() as stack:
+        yield lambda path: stack.enter_context(closing(BundleSource(path)))
 
 
 def test_tables_come_back_in_the_catalogues_order(pristine):
@@ -52,8 +60,8 @@ def test_it_says_what_it_is(pristine):
     assert (found.artifacts, found.bundle_id) == ("copy", source.manifest.bundle_id)
 
 
-def test_files_come_sorted_with_their_sums_and_bytes(pristine):
-    source = BundleSource(pristine)
+def test_files_come_sorted_with_their_sums_and_bytes(pristine, reading):
+    source = reading(pristine)
     files = list(source.files(pytest.fail))
     assert [(f.owner_kind, f.owner_id, f.path) for f in files] == sorted(FILES)
     for file in files:
@@ -119,8 +127,8 @@ def test_a_changed_part_is_refused(bundle):
         rows_of(BundleSource(bundle), "runs")
 
 
-def test_a_changed_blob_is_refused_with_its_last_bytes(bundle):
-    source = BundleSource(bundle)
+def test_a_changed_blob_is_refused_with_its_last_bytes(bundle, reading):
+    source = reading(bundle)
     file = next(file for file in source.files(print) if file.size > 1000)
     blob = bundle / blob_path(file.sha256)
     blob.write_bytes(b"?" + blob.read_bytes()[1:])
@@ -128,9 +136,9 @@ def test_a_changed_blob_is_refused_with_its_last_bytes(bundle):
         stream.read()
 
 
-def test_a_missing_blob_is_refused(bundle):
-    source = BundleSource(bundle)
-    file = next(iter(source.files(print)))
+def test_a_missing_blob_is_refused(bundle, reading):
+    source = reading(bundle)
+    file = next(file for file in source.files(print) if file.size > 1000)
     (bundle / blob_path(file.sha256)).unlink()
     with pytest.raises(BundleDamagedError, match="is missing"):
         source.open_file(file)

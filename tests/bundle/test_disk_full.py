@@ -49,7 +49,7 @@ def test_a_disk_that_fills_up_with_small_files_is_said_though_the_journal_has_no
     ballast.write_bytes(b"x" * 200_000)
     with pytest.raises(UnreachableError, match="No space left on device"):
         _add_small_files(small_disk / "b")
-    assert list(small_disk.glob("b/blobs/**/.tmp-*")) == []
+    assert list(small_disk.glob("b/packs/**/.tmp-*")) == []
     with pytest.raises(UnreachableError, match="No space left on device"):
         _add_small_files(small_disk / "b", "resume")
     ballast.unlink()
@@ -58,11 +58,14 @@ def test_a_disk_that_fills_up_with_small_files_is_said_though_the_journal_has_no
 
 
 def _add_small_files(bundle, mode="new"):
+    added = []
     with BundleWriter.create(bundle, mode) as writer:
         for number in range(2_000):
-            content = b"%d" % number
-            file = ArtifactFile("run", "r", f"{number}", len(content), stamp="1")
-            writer.add_file(file, lambda content=content: io.BytesIO(content))
+            content = b"%0800d" % number
+            file = ArtifactFile("run", "r", f"{number:04}", len(content), stamp="1")
+            added.append(writer.add_file(file, lambda content=content: io.BytesIO(content)))
+        writer.write_artifacts(added)
+        writer.finish(INFO)
 
 
 @pytest.mark.parametrize("free", [0, 4096, 20_000, 45_000])

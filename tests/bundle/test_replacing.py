@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mlporter.bundle.blobs import BlobStore
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
 _SOME = 5
@@ -148,10 +147,10 @@ def test_a_restart_that_was_stopped_is_resumed(tmp_path):
 
 
 def test_what_does_not_read_back_replaces_nothing(tmp_path, monkeypatch):
-    def check_built(new: Path, blobs: BlobStore) -> None:
-        (blob,) = new.glob("blobs/*/*")
-        blob.write_bytes(b"bad")
-        replacing.check_built(new, blobs)
+    def check_built(new: Path) -> None:
+        (pack,) = new.glob("packs/*/*")
+        pack.write_bytes(b"bad")
+        replacing.check_built(new)
 
     monkeypatch.setattr(writer_module, "check_built", check_built)
     path = make_bundle(tmp_path / "backup")
@@ -210,5 +209,5 @@ def test_a_restart_that_wrote_nothing_leaves_the_old_bundle_alone(tmp_path):
 def test_what_was_written_stays_to_be_resumed(tmp_path):
     with BundleWriter.create(tmp_path / "backup") as writer:
         writer.add_file(artifact(_KEY, b"new"), _opener(b"new"))
-    assert len(list(tmp_path.glob("backup/blobs/*/*"))) == 1
+    assert len(list(tmp_path.glob("backup/packs/*/*"))) == 1
     BundleWriter.create(tmp_path / "backup", "resume").close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 
 from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.checks.verify import verify_bundle
+from mlporter.bundle.folder.layout import blob_path
 from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Column, Kind, Table
@@ -27,6 +29,7 @@ from mlporter.stores.bundle_source import BundleSource
 from tests.bundle.making import (
     FILES,
     INFO,
+    LARGE,
     ROWS,
     artifact,
     batch_of,
@@ -77,11 +80,13 @@ def interrupted(path, source=""):
 
 
 def test_a_bundle_holds_what_was_written_and_nothing_else(pristine):
-    parts = {f"tables/{name}/00000.parquet" for name in (*ROWS, "artifacts", "left_out")}
-    blobs = {path.relative_to(pristine).as_posix() for path in pristine.glob("blobs/*/*")}
+    ours = ("artifacts", "contents", "left_out")
+    parts = {f"tables/{name}/00000.parquet" for name in (*ROWS, *ours)}
+    (pack,) = pristine.glob("packs/*/*.tar")
+    large = {blob_path(hashlib.sha256(LARGE).hexdigest())}
     documents = {"manifest.yaml", "experiments.yaml", "models.yaml", "SHA256SUMS"}
-    assert set(snapshot(pristine)) == parts | blobs | documents
-    assert len(blobs) == len(set(FILES.values()))
+    packs = {pack.relative_to(pristine).as_posix()}
+    assert set(snapshot(pristine)) == parts | large | packs | documents
 
 
 def test_sha256sum_needs_no_tool_of_ours(pristine):
@@ -92,7 +97,7 @@ def test_sha256sum_needs_no_tool_of_ours(pristine):
         text=True,
         check=True,
     )
-    assert done.stdout.count(": OK\n") == len(ROWS) + 2 + 3
+    assert done.stdout.count(": OK\n") == len(ROWS) + 3 + 3
     assert "manifest.yaml: OK" in done.stdout
 
 
@@ -109,6 +114,7 @@ def test_the_totals_are_in_the_manifest(pristine):
     manifest = BundleSource(pristine).manifest
     assert manifest.artifacts.files == 5
     assert manifest.artifacts.blobs == 4
+    assert (manifest.artifacts.packs, manifest.artifacts.packed) == (1, 3)
     assert manifest.artifacts.bytes == sum(map(len, FILES.values()))
     assert manifest.artifacts.blob_bytes == sum(map(len, set(FILES.values())))
     assert manifest.left_out.total == 2
@@ -268,13 +274,15 @@ def test_resuming_reads_nothing_again_that_is_known_to_be_the_same(tmp_path):
     assert opened == []
     assert verify_bundle(path).problems == []
     reference = make_bundle(tmp_path / "at once")
-    assert set(snapshot(path)) == set(snapshot(reference))
+    kept, whole = set(snapshot(path)), set(snapshot(reference))
+    assert {name for name in kept ^ whole if not name.startswith("packs/")} == set()
+    assert len(kept) == len(whole)
 
 
-@pytest.mark.parametrize("change", ["stamp", "size", "no stamp", "blob", "torn journal"])
+@pytest.mark.parametrize("change", ["stamp", "size", "no stamp", "blob", "pack", "torn journal"])
 def test_resuming_reads_again_what_may_have_changed(tmp_path, change):
     path = tmp_path / "backup"
-    key, content = ("run", "r", "a"), b"content"
+    key, content = ("run", "r", "a"), LARGE if change == "blob" else b"content"
     with BundleWriter.create(path) as writer:
         added = writer.add_file(artifact(key, content, stamp="1"), opener(content))
     file = artifact(key, content, stamp="1")
@@ -286,6 +294,9 @@ def test_resuming_reads_again_what_may_have_changed(tmp_path, change):
         file = artifact(key, content)
     elif change == "blob":
         (path / "blobs" / added.sha256[:2] / added.sha256).write_bytes(b"cont")
+    elif change == "pack":
+        (pack,) = path.glob("packs/*/*.tar")
+        pack.write_bytes(pack.read_bytes()[:-1] + b"!")
     else:
         journal = path / ".mlporter/journal.jsonl"
         journal.write_bytes(journal.read_bytes()[:-20])

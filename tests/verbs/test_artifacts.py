@@ -19,6 +19,7 @@ import pytest
 import mlporter
 from mlporter.errors import ExitCode
 from tests.support import rich_runs
+from tests.support.contents import contents
 from tests.support.databases import execute, rows, tree
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 
@@ -33,10 +34,6 @@ def run_folder(registry, run):
 def unexpected(result):
     return {(item.kind, item.path, item.reason) for item in result.left_out.first
             if not item.expected}  # fmt: skip
-
-
-def blobs(bundle):
-    return [path for path in Path(bundle, "blobs").rglob("*") if path.is_file()]
 
 
 def predictions(url, model):
@@ -54,7 +51,7 @@ def test_files_stay_where_they_are_with_reference(plain_sqlite, mlflow_sqlite, t
     bundle, target = tmp_path / "bundle", sqlite_url(mlflow_sqlite)
     result = mlporter.export(plain_sqlite.tracking_uri, str(bundle), artifacts="reference")
     assert (result.exit_code, result.files.mode, result.files.files) == (0, "reference", 0)
-    assert blobs(bundle) == []
+    assert contents(bundle) == {}
     assert mlporter.import_(str(bundle), target).exit_code == 0
     same = "SELECT artifact_uri FROM runs ORDER BY run_uuid"
     assert rows(target, same) == rows(plain_sqlite.tracking_uri, same)
@@ -65,7 +62,7 @@ def test_files_stay_where_they_are_with_reference(plain_sqlite, mlflow_sqlite, t
 def test_no_file_is_carried_with_none_and_all_rows_are(plain_sqlite, mlflow_sqlite, tmp_path):
     bundle, target = tmp_path / "bundle", sqlite_url(mlflow_sqlite)
     assert mlporter.export(plain_sqlite.tracking_uri, str(bundle), artifacts="none").exit_code == 0
-    assert blobs(bundle) == []
+    assert contents(bundle) == {}
     root = tmp_path / "root"
     assert mlporter.import_(str(bundle), target, artifact_root=str(root)).exit_code == 0
     # Somebody else brings the files there, to where the rows now say.
@@ -214,7 +211,7 @@ def test_a_link_out_of_the_artifact_root_is_never_followed(awkward, mlflow_sqlit
     mlporter.copy(
         awkward.tracking_uri, sqlite_url(mlflow_sqlite), artifact_root=str(tmp_path / "root")
     )
-    written = [*blobs(tmp_path / "bundle"), *(tmp_path / "root").rglob("*")]
+    written = [*(tmp_path / "bundle").rglob("*"), *(tmp_path / "root").rglob("*")]
     assert not any(b"the secret" in path.read_bytes() for path in written if path.is_file())
     assert not any(path.is_symlink() for path in written)
 
@@ -223,10 +220,11 @@ def test_a_file_that_vanishes_while_others_are_copied_is_named(plain_sqlite, tmp
     folder = run_folder(plain_sqlite, plain_sqlite.run_ids[0])
     for number in range(200):
         (folder / f"{number:03}").write_text(f"number {number}")
+    (folder / "!first").write_bytes(bytes(300_000))  # large enough to lie alone
 
     def vanish(step, done, total, unit="rows"):
         copied = (tmp_path / "bundle" / "blobs").rglob("*")  # it has no name yet
-        if any(path.is_file() and path.read_bytes() == b"number 0" for path in copied):
+        if any(path.is_file() and path.stat().st_size == 300_000 for path in copied):
             (folder / "199").unlink(missing_ok=True)
 
     result = mlporter.export(
@@ -310,7 +308,7 @@ def test_the_same_content_is_stored_once(plain_sqlite, tmp_path):
         for path in Path(plain_sqlite.artifact_root).rglob("*")
         if path.is_file()
     }
-    assert {path.name for path in blobs(tmp_path / "bundle")} == sums
+    assert set(contents(tmp_path / "bundle")) == sums
     assert result.files.stored_files == len(sums) < result.files.files
 
 

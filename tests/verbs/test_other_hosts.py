@@ -86,7 +86,7 @@ def test_an_owner_that_names_another_host_is_named(kind, plain_sqlite, stranger,
     assert (result.exit_code, item.kind, item.reason) == (3, kind, "outside")
     assert f"--map-uri '{uri}={uri}'" in item.detail
     mapped = mlporter.export(url, tmp_path / "mapped", uri_map=[f"{uri}={uri}"])
-    assert (mapped.exit_code, len(carried(tmp_path / "mapped/blobs"))) == (0, 1)
+    assert (mapped.exit_code, len(carried(tmp_path / "mapped"))) == (0, 1)
 
 
 def test_however_it_is_spelt(plain_sqlite, stranger, tmp_path):
@@ -184,7 +184,7 @@ def test_the_server_of_the_settings_is_asked_and_gets_its_token(
     ):
         point(plain_sqlite, "run", uri)
         result = mlporter.export(plain_sqlite.tracking_uri, tmp_path / f"bundle-{number}")
-        assert (result.exit_code, len(carried(tmp_path / f"bundle-{number}/blobs"))) == (0, 1)
+        assert (result.exit_code, len(carried(tmp_path / f"bundle-{number}"))) == (0, 1)
     assert {head["Authorization"] for *_, head in friend.asked} == {f"Bearer {TOKEN}"}
 
 
@@ -224,7 +224,7 @@ def test_a_mapped_server_gets_what_is_meant_for_it(
         tmp_path / "bundle",
         uri_map=[f"mlflow-artifacts:/={friend.url}{PROXY}"],
     )
-    assert (result.exit_code, len(carried(tmp_path / "bundle/blobs"))) == (0, 1)
+    assert (result.exit_code, len(carried(tmp_path / "bundle"))) == (0, 1)
     assert (TOKEN in friend.heads) == is_theirs
     assert PASSWORD not in friend.heads
 
@@ -246,7 +246,7 @@ def test_a_redirect_to_another_host_carries_nothing(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", friend.url)
     point(plain_sqlite, "run", f"{friend.url}{PROXY}/1/x/artifacts")
     result = mlporter.export(plain_sqlite.tracking_uri, tmp_path / "bundle")
-    assert (result.exit_code, len(carried(tmp_path / "bundle/blobs"))) == (0, 1)
+    assert (result.exit_code, len(carried(tmp_path / "bundle"))) == (0, 1)
     assert TOKEN in friend.heads
     [(_, _, head)] = stranger.asked
     assert {name.lower() for name in head} <= {
@@ -281,10 +281,10 @@ def test_a_host_that_a_server_names_is_not_asked(plain_sqlite, stranger, tmp_pat
     assert {"run", "model_version"} <= outside
     assert stranger.asked == []
     assert plain_sqlite.run_ids[0] not in {item.id for item in unexpected(at_home)}
-    assert len(carried(tmp_path / "own/blobs")) == 1
+    assert len(carried(tmp_path / "own")) == 1
     assert {item.reason for item in unexpected(unnamed)} == {"outside"}
     assert named.files.files == copied.files.files > 5
-    assert len(carried(tmp_path / "named/blobs")) == 1
+    assert len(carried(tmp_path / "named")) == 1
 
 
 def test_a_host_that_a_target_names_gets_no_files(friend, stranger):

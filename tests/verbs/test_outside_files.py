@@ -92,7 +92,7 @@ def test_an_owner_that_names_a_folder_outside_is_named(kind, plain_sqlite, secre
     assert stolen(tmp_path / "bundle") == []
     allowed = mlporter.export(url, tmp_path / "allowed", allow_root=[secret])
     assert allowed.exit_code == 0
-    assert len(stolen(tmp_path / "allowed/blobs")) == 1
+    assert len(stolen(tmp_path / "allowed")) == 1
 
 
 def test_however_it_is_spelt(plain_sqlite, secret, tmp_path):
@@ -130,7 +130,7 @@ def test_map_uri_names_a_folder_too(plain_sqlite, secret, tmp_path):
     point(plain_sqlite, "run", "/nowhere/at/all")
     uri_map = [f"/nowhere={secret.parent}", f"/nowhere/at/all={secret}"]
     result = mlporter.export(plain_sqlite.tracking_uri, tmp_path / "bundle", uri_map=uri_map)
-    assert (result.exit_code, len(stolen(tmp_path / "bundle/blobs"))) == (0, 1)
+    assert (result.exit_code, len(stolen(tmp_path / "bundle"))) == (0, 1)
 
 
 def test_strict_artifacts_refuses(plain_sqlite, secret, tmp_path, cli):
@@ -327,7 +327,7 @@ def test_a_folder_that_a_server_names_is_looked_for_there_and_not_here(
         assert mlporter.export(address, tmp_path / "allowed", allow_root=[secret]).exit_code == 0
     straight = mlporter.export(plain_sqlite.tracking_uri, tmp_path / "straight")
     assert result.files.files == straight.files.files > 0
-    assert len(stolen(tmp_path / "allowed/blobs")) == 1
+    assert len(stolen(tmp_path / "allowed")) == 1
 
 
 # --- Artifacts alone ------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def test_an_export_is_the_same_every_time(rich_sqlite_private, tmp_path):
     mlporter.export(rich_sqlite_private.tracking_uri, str(once))
     mlporter.export(rich_sqlite_private.tracking_uri, str(again), workers=1)
     assert left_out(again) == left_out(once)
-    for name in ("tables", "blobs", "experiments.yaml", "models.yaml"):
+    for name in ("tables", "blobs", "packs", "experiments.yaml", "models.yaml"):
         assert [*tree_of(once / name)] == [*tree_of(again / name)]
 
 
@@ -146,7 +146,7 @@ def left_out(bundle):
 
 
 def tree_of(path):
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
     return ((file.name, file.read_bytes()) for file in files if file.is_file())
 
 

@@ -7,6 +7,7 @@ import pytest
 import mlporter
 from mlporter.errors import BundleDamagedError, ExitCode, RefusedError, UsageError
 from mlporter.plan.misfits import MAX_REASONS
+from tests.support.contents import lose_content
 from tests.support.databases import tree
 from tests.support.mlflow_session import sqlite_url
 
@@ -113,7 +114,7 @@ def test_what_an_export_could_not_carry_is_missing_from_its_bundle(registry, tmp
 def test_a_blob_that_is_missing_is_found_before_the_target_is_touched(registry, tmp_path):
     bundle = tmp_path / "bundle"
     mlporter.export(registry[0].tracking_uri, str(bundle))
-    max((bundle / "blobs").rglob("*/*")).unlink()
+    lose_content(bundle)
     before = tree(tmp_path)
     with pytest.raises(BundleDamagedError):
         import_strictly(bundle, tmp_path)

@@ -82,16 +82,16 @@ class BlobStore:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == size
 
-    def add(self, stream: BinaryIO) -> Stored:
+    def add(self, stream: BinaryIO, head: bytes = b"") -> Stored:
         """Copy a stream into the store, hashing on the way; a blob that is there is kept.
 
-        The blob is durable after the next `sync`.
+        The blob is durable after the next `sync`. It begins with `head`, which was read before.
 
         Raises:
             UnreachableError: the disk is full or fails. What reading `stream` raises is passed on.
         """
         self._make("")
-        head = stream.read(CHUNK)
+        head = head or stream.read(CHUNK)
         chunk = stream.read(CHUNK) if head else b""
         if not chunk:
             return self._add_whole(head)

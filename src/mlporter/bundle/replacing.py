@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.durable import exchange, sync_folder
 from mlporter.bundle.checks.verify import verify_bundle
@@ -20,9 +19,6 @@ from mlporter.bundle.folder.files import walk
 from mlporter.bundle.folder.layout import MANIFEST, WORK, is_ours
 from mlporter.bundle.folder.state import Mode, State, check_only_ours, state_of
 from mlporter.errors import BundleDamagedError, RefusedError
-
-if TYPE_CHECKING:
-    from mlporter.bundle.blobs import BlobStore
 
 __all__ = ["building_place", "check_built", "new_place", "old_place", "remove_bundle", "take_place"]
 
@@ -72,13 +68,13 @@ def building_place(path: Path, mode: Mode) -> tuple[Path, Path | None]:
     return new, root
 
 
-def check_built(new: Path, blobs: BlobStore) -> None:
+def check_built(new: Path) -> None:
     """Read every byte of a bundle that is about to replace another one.
 
     Raises:
         BundleDamagedError: it is not as it was written. It is removed; the other one stays.
     """
-    report = verify_bundle(new, "sample", fraction=1.0, blobs=blobs)
+    report = verify_bundle(new, "sample", fraction=1.0)
     if report.problems:
         remove_bundle(new)
         raise BundleDamagedError(

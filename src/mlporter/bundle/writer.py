@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import uuid
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.listing import ArtifactFile
-from mlporter.bundle.blobs import BlobStore
+from mlporter.bundle.contents.writing import BundleContents, PackTotals
 from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
 from mlporter.bundle.documents.manifest import (
     ArtifactTotals,
@@ -42,6 +42,7 @@ from mlporter.bundle.folder.layout import (
     MAX_MANIFEST_BYTES,
     MODELS,
     PACKED_VERSION,
+    PACKS,
     SUMS,
     TABLES,
     what_is_wrong,
@@ -57,12 +58,14 @@ from mlporter.bundle.replacing import (
     remove_bundle,
     take_place,
 )
-from mlporter.bundle.tables.layers import LayeredTables, replaced_batches
+from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.parts import PartWriter
 from mlporter.bundle.tables.read_parts import PartsInFolder
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.bundle.tables.secret_rows import SecretCounter, has_secrets
-from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS, LEFT_OUT, REPLACED
+from mlporter.bundle.upon_earlier import UponEarlier
+from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, LEFT_OUT
+from mlporter.catalogue.types import Kind
 from mlporter.errors import MlporterError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -73,47 +76,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from typing_extensions import Self
 
-    from mlporter.bundle.blobs import Stored
-    from mlporter.bundle.documents.manifest import PartEntry
     from mlporter.bundle.documents.summary import OwnedFiles
-    from mlporter.bundle.tables.read_parts import PartFiles
+    from mlporter.bundle.upon_earlier import Contents, Earlier
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import Description
 
-__all__ = ["BundleWriter", "Contents", "Earlier", "ManifestInfo", "Mode"]
+__all__ = ["BundleWriter", "ManifestInfo", "Mode"]
 
 _WORKSPACES_SHOWN = 200
-
-
-class Contents(Protocol):
-    """Where file contents go: the blobs of a bundle, or a pool of many."""
-
-    def has(self, sha256: str, size: int) -> bool:
-        """Whether a content is there."""
-
-    def add(self, stream: BinaryIO) -> Stored:
-        """Take a content."""
-
-    def sync(self) -> None:
-        """Make all contents durable."""
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What a bundle is written upon: an earlier one, whose parts and contents are reused.
-
-    Attributes:
-        entries: Its tables.
-        tables: Reads them.
-        files: Where its parts are.
-        known: The SHA-256 (hex) of a file that it holds, if the source's is known to be the same.
-    """
-
-    entries: Mapping[str, TableEntry]
-    tables: LayeredTables
-    files: PartFiles
-    known: Callable[[ArtifactFile], str | None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -164,8 +135,6 @@ class BundleWriter:
     ) -> None:
         """Use `create`."""
         self.path = path
-        self._earlier = earlier
-        self._replaced: dict[str, dict[int, set[str]]] = {}
         self._replaces: Path | None = None
         self._untouched: Untouched | None = None
         self._lock = lock
@@ -174,8 +143,6 @@ class BundleWriter:
         self._tables: dict[str, TableEntry] = {}
         self._written: dict[str, Table] = {}
         self._secrets: dict[str, int] = {}
-        self._own_blobs = blobs is None
-        self._blobs = blobs or BlobStore(path / BLOBS)
         self._files = self._bytes = 0
         with ExitStack() as stack:
             self._journal = Journal(path, source, resume=resume)
@@ -186,17 +153,17 @@ class BundleWriter:
                 "CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID"
             )
             stack.callback(self._named.close)
-            self._stamps = None if blobs is None else self._scratch_of_stamps(stack)
+            self._own: BundleContents | None = None
+            self._upon: UponEarlier | None = None
+            if blobs is None:
+                blobs = self._own = BundleContents(path, resume=resume)
+                stack.callback(self._own.close)
+            else:
+                self._upon = UponEarlier(path, earlier)
+                stack.callback(self._upon.close)
+            self._contents = blobs
+            self._packs = PackTotals()
             self._stack = stack.pop_all()
-
-    @staticmethod
-    def _scratch_of_stamps(stack: ExitStack) -> Scratch:
-        stamps = Scratch(
-            "CREATE TABLE stamps (kind TEXT, id TEXT, path TEXT, stamp TEXT,"
-            " PRIMARY KEY (kind, id, path)) WITHOUT ROWID"
-        )
-        stack.callback(stamps.close)
-        return stamps
 
     @classmethod
     def create(
@@ -252,6 +219,8 @@ class BundleWriter:
             UnreachableError: the disk is full or fails.
             MlporterError: the rows are not sorted, or not of the table's schema.
         """
+        if table.name == CONTENTS.name and table.kind is not Kind.OWN and self._own:
+            self._own.pack_nothing()  # another program's table has the name of ours
         counter = SecretCounter(table) if secrets and has_secrets(table) else None
         writer = PartWriter(self.path, table, private=counter is not None)
         parts = writer.write(counter.watch(batches) if counter else batches)
@@ -263,10 +232,8 @@ class BundleWriter:
 
     def keep_table(self, table: Table) -> int:
         """Take a table as the earlier bundle has it; returns how many rows it has."""
-        earlier = self._need_earlier()
-        self._tables[table.name] = entry = earlier.entries[table.name]
+        self._tables[table.name] = entry = self._need_upon().keep(table)
         self._written[table.name] = table
-        self._replaced[table.name] = dict(earlier.tables.owners(table.name))
         return entry.rows
 
     def write_layer(
@@ -280,24 +247,19 @@ class BundleWriter:
             owners: Whose rows they are, as `owner_names` has it; those that have none any more too.
             rows: How many rows the table has in all.
         """
-        earlier = self._need_earlier()
-        below = earlier.entries[table.name]
-        parts = PartWriter(self.path, table, first=len(below.parts)).write(batches)
-        self._tables[table.name] = entry = table_entry(table, parts, below, rows)
+        self._tables[table.name] = self._need_upon().layer(table, batches, owners, rows)
         self._written[table.name] = table
-        replaced = dict(earlier.tables.owners(table.name))
-        self._replaced[table.name] = replaced | {entry.layers: set(owners)}
         return rows
 
-    def _need_earlier(self) -> Earlier:
-        if self._earlier is None:
+    def _need_upon(self) -> UponEarlier:
+        if self._upon is None:
             raise MlporterError("there is no earlier bundle to build upon", subject=str(self.path))
-        return self._earlier
+        return self._upon
 
     def add_file(
         self, file: ArtifactFile, opener: Callable[[], AbstractContextManager[BinaryIO]]
     ) -> ArtifactFile:
-        """Copy a file into the blobs; returns it with its SHA-256 and true size.
+        """Copy a file into the bundle; returns it with its SHA-256 and true size.
 
         A file that an interrupted export copied is not read again, if it is known to be the same.
 
@@ -305,12 +267,12 @@ class BundleWriter:
             UnreachableError: the disk is full or fails. What `opener` and reading raise is passed
                 on; nothing is kept then.
         """
-        known = self._journal.known(file) or (self._earlier.known(file) if self._earlier else None)
-        if known and self._blobs.has(known, file.size):
+        known = self._journal.known(file) or (self._upon.known(file) if self._upon else None)
+        if known and self._contents.has(known, file.size):
             self._note_stamp(file)
             return replace(file, sha256=known)
         with opener() as stream:
-            stored = self._blobs.add(stream)
+            stored = self._contents.add(stream)
         self._journal.copied(file, stored.sha256, stored.size)
         if stored.size == file.size:
             self._note_stamp(file)
@@ -318,9 +280,8 @@ class BundleWriter:
         return ArtifactFile(*whose, file.path, stored.size, stored.sha256, file.token, file.stamp)
 
     def _note_stamp(self, file: ArtifactFile) -> None:
-        if self._stamps is not None and file.stamp:
-            row = (file.owner_kind, file.owner_id, file.path, file.stamp)
-            self._stamps.run("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?)", *row)
+        if self._upon is not None:
+            self._upon.note(file)
 
     def write_artifacts(self, files: Iterable[ArtifactFile]) -> int:
         """Write the rows of the table ``artifacts``: files that `add_file` returned, sorted.
@@ -346,8 +307,11 @@ class BundleWriter:
         if ARTIFACTS.name not in self._tables:
             self.write_artifacts(())
         self.write_table(LEFT_OUT, self._left_out.batches())
-        self._write_reuse()
-        self._blobs.sync()
+        for table, batches in self._upon.tables() if self._upon else ():
+            self.write_table(table, batches)
+        self._contents.sync()
+        if self._own is not None:
+            self._write_contents(self._own)
         if self.resumed:
             self._remove_stale()
         manifest = self._manifest(info, self._write_summaries(info))
@@ -367,16 +331,16 @@ class BundleWriter:
             self._lock.remove()
         return manifest
 
-    def _write_reuse(self) -> None:
-        """Write what the next bundle over the same pool will want to know."""
-        if self._stamps is not None:
-            rows = self._stamps.rows("SELECT * FROM stamps ORDER BY kind, id, path")
-            self.write_table(FILE_STAMPS, batches_of(rows, FILE_STAMPS.schema))
-        if any(self._replaced.values()):
-            self.write_table(REPLACED, replaced_batches(self._replaced))
+    def _write_contents(self, own: BundleContents) -> None:
+        """Say where the contents are, if there is anything to say: not all lie alone."""
+        own.drop_unnamed(self._is_named)
+        if own.has_packs:
+            named = self._named.rows("SELECT sha256, size FROM named ORDER BY sha256")
+            rows = own.rows(named, self._packs)
+            self.write_table(CONTENTS, batches_of(rows, CONTENTS.schema))
 
     def _replace(self, root: Path) -> None:
-        check_built(self.path, BlobStore(self.path / BLOBS))
+        check_built(self.path)
         if os.name == "nt":  # no folder is renamed there while a file in it is open
             self._lock.remove()
         take_place(self.path, root)
@@ -394,7 +358,10 @@ class BundleWriter:
             stack.callback(free, self._lock)
             stack.callback(self._stack.close)
             with suppress(MlporterError):
-                self._blobs.sync()
+                if self._own is not None:
+                    self._own.keep()
+                else:
+                    self._contents.sync()
 
     def __enter__(self) -> Self:
         return self
@@ -412,8 +379,9 @@ class BundleWriter:
         if wrong := what_is_wrong(file.owner_kind, file.path, file.size, sha256):
             message = f"{file.path!r} {wrong}"
             raise MlporterError(message, subject=f"{file.owner_kind} {file.owner_id}")
-        if not self._blobs.has(sha256, file.size):
-            message = f"{file.path!r} was not added to the blobs"
+        there = self._own.claim if self._own is not None else self._contents.has
+        if not there(sha256, file.size):
+            message = f"{file.path!r} was not added to the bundle"
             raise MlporterError(message, subject=f"{file.owner_kind} {file.owner_id}")
         self._files += 1
         self._bytes += file.size
@@ -434,9 +402,9 @@ class BundleWriter:
         )
 
     def _read(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-        files = _Staged(self.path, self._earlier.files if self._earlier else None)
+        files = self._upon.files if self._upon else PartsInFolder(self.path)
         reader = LayeredTables(files, self._tables)
-        reader.replaced = self._replaced
+        reader.replaced = self._upon.replaced if self._upon else {}
         return reader.read(self._written[table], columns)
 
     def _write_lines(self, path: SummaryPath, lines: Iterable[str]) -> SummaryEntry:
@@ -453,7 +421,7 @@ class BundleWriter:
         blobs = self._named.one("SELECT count(*), coalesce(sum(size), 0) FROM named")
         return Manifest(
             format=FORMAT,
-            format_version=PACKED_VERSION if self._stamps is not None else FORMAT_VERSION,
+            format_version=PACKED_VERSION if self._upon or self._packs.packs else FORMAT_VERSION,
             bundle_id=str(uuid.uuid4()),
             created_by=CreatedBy(mlporter=info.mlporter, mlflow=info.mlflow),
             schema_revision=source.revision,
@@ -475,6 +443,7 @@ class BundleWriter:
                 bytes=self._bytes,
                 blobs=blobs[0] if blobs else 0,
                 blob_bytes=blobs[1] if blobs else 0,
+                **asdict(self._packs),
             ),
             left_out=self._left_out.totals(),
             secrets=dict(sorted(self._secrets.items())),
@@ -485,35 +454,28 @@ class BundleWriter:
     def _remove_stale(self) -> None:
         """Remove what an interrupted export left that this one does not name."""
         parts = {part.path for table in self._tables.values() for part in table.parts}
-        for folder in (TABLES, BLOBS):
+        for folder in (TABLES, BLOBS, PACKS):
             if (self.path / folder).is_dir():
                 for entry in walk(self.path, folder):
-                    if entry.kind != "file" or entry.path in parts or self._is_named(entry.path):
+                    if entry.kind != "file" or entry.path in parts or self._is_needed(entry.path):
                         continue
                     with disk_errors(self.path / entry.path, "remove"):
                         (self.path / entry.path).unlink()
 
-    def _is_named(self, path: str) -> bool:
-        name = path.rpartition("/")[2]
-        found = self._named.one("SELECT 1 FROM named WHERE sha256=?", name)
-        return self._own_blobs and found is not None
+    def _is_needed(self, path: str) -> bool:
+        """Whether a file is a blob or a pack of this bundle."""
+        if self._own is None:
+            return False
+        if self._own.is_pack(path):
+            return True
+        sha256 = path.rpartition("/")[2]
+        return self._is_named(sha256) and not self._own.is_packed(sha256)
+
+    def _is_named(self, sha256: str) -> bool:
+        return self._named.one("SELECT 1 FROM named WHERE sha256=?", sha256) is not None
 
     def _sync_folders(self) -> None:
-        for name in (TABLES, BLOBS):
+        for name in (TABLES, BLOBS, PACKS):
             if (self.path / name).is_dir():
                 with disk_errors(self.path / name):
                     sync_folder(self.path / name)
-
-
-class _Staged:
-    """Parts that were written just now, or that an earlier bundle has."""
-
-    def __init__(self, root: Path, earlier: PartFiles | None) -> None:
-        self.root = root
-        self._earlier = earlier
-
-    def open(self, part: PartEntry) -> BinaryIO:
-        """The file of a part."""
-        if self._earlier is not None and not (self.root / part.path).is_file():
-            return self._earlier.open(part)
-        return PartsInFolder(self.root).open(part)

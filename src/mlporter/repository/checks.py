@@ -8,9 +8,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from mlporter.bundle.checks.findings import VerifyReport
-from mlporter.bundle.contents.packs import pack_path, read_members
+from mlporter.bundle.contents.packs import read_members
 from mlporter.bundle.folder.files import CHUNK
-from mlporter.bundle.folder.layout import blob_path
+from mlporter.bundle.folder.layout import blob_path, pack_path
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.rows import OrderCheck
 from mlporter.catalogue.types import Kind

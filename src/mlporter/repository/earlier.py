@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.scratch import Scratch
-from mlporter.bundle.writer import Earlier
+from mlporter.bundle.upon_earlier import Earlier
 from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from mlporter.bundle.contents.packs import PackBuilder, pack_path
+from mlporter.bundle.contents.index import row_of
+from mlporter.bundle.contents.packs import PackBuilder
+from mlporter.bundle.folder.layout import pack_path
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.layout import (
     CONTENT_FOLDERS,
@@ -159,7 +161,7 @@ def _put(repository: Repository, builder: PackBuilder) -> Iterator[Row]:
     name, data = builder.close()
     repository.storage.put(pack_path(name), data)
     for member in builder.members:
-        yield member.sha256, name, member.offset, member.size
+        yield row_of(name, member)
 
 
 def _objects(storage: Storage) -> Iterator[tuple[str, int, datetime]]:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.bundle.blobs import BlobStore
+from mlporter.bundle.contents.reading import PackedContents
 from mlporter.bundle.documents.manifest import load_manifest
-from mlporter.bundle.folder.layout import BLOBS, what_is_wrong
+from mlporter.bundle.folder.layout import BLOBS, PACKS, what_is_wrong
 from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.read_parts import PartsInFolder
 from mlporter.catalogue import BY_NAME, TABLES, USER_TABLES
 from mlporter.catalogue.found import found_note, in_order
-from mlporter.catalogue.tables.own import ARTIFACTS, UNKNOWN_FIELDS
+from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
 from mlporter.errors import BundleDamagedError
 from mlporter.stores.protocols import ArtifactFile, Description
@@ -35,7 +36,7 @@ __all__ = ["BundleSource"]
 
 
 class ReadableContents(Protocol):
-    """File contents by their SHA-256: the blobs of a bundle, or the pool of a repository."""
+    """File contents by their SHA-256: those of a bundle, or the pool of a repository."""
 
     def open(self, sha256: str, size: int | None = None) -> BinaryIO:
         """A content for reading, checked as it is read."""
@@ -46,7 +47,7 @@ class BundleSource:
 
     The own tables ``artifacts``, ``left_out`` and ``unknown_fields`` (if there is one) can be read
     and counted too, but are not among `tables`. Every part is hashed before it is decoded, and
-    every blob while it is read.
+    every file while it is read.
     """
 
     def __init__(self, path: str | os.PathLike[str], blobs: BlobStore | None = None) -> None:
@@ -63,9 +64,12 @@ class BundleSource:
         folder = Path(path)
         check_finished(folder)
         manifest = load_manifest(folder)
-        if blobs is None and (folder / BLOBS).is_symlink():
-            raise BundleDamagedError(f"{BLOBS} is a symbolic link", subject=str(folder))
-        self._use(manifest, PartsInFolder(folder), blobs or BlobStore(folder / BLOBS))
+        for name in (BLOBS, PACKS):
+            if blobs is None and (folder / name).is_symlink():
+                raise BundleDamagedError(f"{name} is a symbolic link", subject=str(folder))
+        self._packed = PackedContents(folder, lambda: self.read(CONTENTS.name))
+        own = self._packed if manifest.has_packs else BlobStore(folder / BLOBS)
+        self._use(manifest, PartsInFolder(folder), blobs or own)
 
     def _use(self, manifest: Manifest, files: PartFiles, contents: ReadableContents) -> None:
         """Read what a manifest names, wherever it is."""
@@ -173,4 +177,5 @@ class BundleSource:
         return (found,) if found else ()
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Free temporary space."""
+        self._packed.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -92,19 +93,16 @@ def unpack(
     started = monotonic()
     source = open_bundle(place)
     left_out = LeftOutCollector()
-    if model is not None:
-        pieces = list(_of_model(source, model, version, left_out.add))
-    elif run is not None:
-        pieces = [_of_run(source, run)]
-    else:
-        pieces = None
-    names = PortableNames(keep=pieces is not None)
-    try:
-        files = _write(source, Path(directory), pieces, names, on_progress)
-        notes = _note_changes(Path(directory), names)
-    finally:
-        names.close()
-        source.close()
+    with closing(source):
+        if model is not None:
+            pieces = list(_of_model(source, model, version, left_out.add))
+        elif run is not None:
+            pieces = [_of_run(source, run)]
+        else:
+            pieces = None
+        with closing(PortableNames(keep=pieces is not None)) as names:
+            files = _write(source, Path(directory), pieces, names, on_progress)
+            notes = _note_changes(Path(directory), names)
     return Result(
         verb="unpack",
         source=str(place),

@@ -10,61 +10,26 @@ from io import BytesIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.checks.verify import verify_bundle
-from mlporter.bundle.documents.manifest import load_manifest, manifest_bytes, sums_bytes, sums_of
 from mlporter.bundle.folder.layout import MANIFEST, SUMS, blob_path
 from mlporter.bundle.tables import parts as parts_module
 from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.errors import BundleUnfinishedError, UnreachableError, UnsupportedError, UsageError
-from tests.bundle.making import FILES, INFO, ROWS, RUN, batch_of, fill, make_bundle, snapshot
+from tests.bundle.forging import forge, forge_part, pack_of, rows_of
+from tests.bundle.making import FILES, INFO, LARGE, ROWS, RUN, batch_of, fill, make_bundle, snapshot
 
 RUNS = "tables/runs/00000.parquet"
 METRICS = "tables/metrics/00000.parquet"
-MODEL = hashlib.sha256(bytes(range(256)) * 8).hexdigest()
+MODEL = hashlib.sha256(LARGE).hexdigest()
 
 
 def found(path, mode="full", **options):
     report = verify_bundle(path, mode, **options)
     assert report.exit_code == (5 if report.problems else 0)
     return {(problem.path, problem.what) for problem in report.problems}
-
-
-def forge(bundle, change):
-    """Change the manifest as somebody who can also write the sums anew."""
-    value = yaml.safe_load((bundle / MANIFEST).read_text())
-    change(value)
-    (bundle / MANIFEST).write_text(yaml.safe_dump(value))
-    manifest = load_manifest(bundle)
-    data = manifest_bytes(manifest)
-    (bundle / MANIFEST).write_bytes(data)
-    (bundle / SUMS).write_bytes(sums_bytes(sums_of(manifest, data)))
-
-
-def forge_part(bundle, table, rows, schema=None):
-    """Replace the rows of a table, hashes and all."""
-    path = bundle / f"tables/{table}/00000.parquet"
-    schema = schema or pq.read_schema(path)
-    pq.write_table(pa.Table.from_pylist(rows, schema), path, store_schema=False)
-    data = path.read_bytes()
-
-    def change(value):
-        entry = value["tables"][table]
-        entry |= {"rows": len(rows), "bytes": len(data)}
-        entry["parts"][0] |= {
-            "rows": len(rows),
-            "bytes": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
-
-    forge(bundle, change)
-
-
-def rows_of(bundle, table):
-    return pq.read_table(bundle / f"tables/{table}/00000.parquet").to_pylist()
 
 
 # -- a sound bundle --------------------------------------------------------------------------------
@@ -81,13 +46,14 @@ def test_what_was_looked_at_is_counted(pristine):
     calls = []
     report = verify_bundle(pristine, on_progress=lambda *call: calls.append(call))
     assert report.as_dict()["checked"] == {
-        "tables": len(ROWS) + 2,
-        "parts": len(ROWS) + 2,
-        "rows": sum(map(len, ROWS.values())) + len(FILES) + 2,
-        "own_rows": len(FILES) + 2,
+        "tables": len(ROWS) + 3,
+        "parts": len(ROWS) + 3,
+        "rows": sum(map(len, ROWS.values())) + len(FILES) + 4 + 2,
+        "own_rows": len(FILES) + 4 + 2,
         "files": len(FILES),
         "blobs": 4,
         "blobs_read": 4,
+        "packs": 1,
         "bytes_read": calls[-1][0],
     }
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
@@ -127,7 +93,7 @@ def test_what_is_no_finished_bundle_cannot_be_verified(tmp_path, bundle):
 
 def test_a_later_format_is_refused(bundle):
     text = (bundle / MANIFEST).read_text()
-    (bundle / MANIFEST).write_text(text.replace("format_version: 1", "format_version: 3"))
+    (bundle / MANIFEST).write_text(text.replace("format_version: 2", "format_version: 3"))
     with pytest.raises(UnsupportedError, match="bundle format 3"):
         verify_bundle(bundle)
 
@@ -263,14 +229,14 @@ def _is_refused(path):
         return True
 
 
-@pytest.mark.parametrize("table", ["runs", "artifacts"])
+@pytest.mark.parametrize("table", ["runs", "artifacts", "contents"])
 def test_any_changed_byte_of_a_part_is_found(tiny, table):
     _change_bytes(tiny, f"tables/{table}/00000.parquet", 40)
 
 
-@pytest.mark.parametrize("content", sorted(filter(None, set(FILES.values()))))
-def test_any_changed_byte_of_a_blob_is_found(tiny, content):
-    _change_bytes(tiny, blob_path(hashlib.sha256(content).hexdigest()), 10)
+def test_any_changed_byte_of_a_blob_or_a_pack_is_found(tiny):
+    _change_bytes(tiny, blob_path(MODEL), 20)
+    _change_bytes(tiny, pack_of(tiny), 40)
 
 
 def _change_bytes(root, path, most):
@@ -361,7 +327,10 @@ def test_many_dangling_references_are_counted(tmp_path):
     assert problems[-1].detail == "run_uuid: 150 more like it"
 
 
-@pytest.mark.parametrize("field", ["files", "bytes", "blobs", "blob_bytes"])
+@pytest.mark.parametrize(
+    "field",
+    ["files", "bytes", "blobs", "blob_bytes", "packs", "pack_bytes", "packed", "packed_bytes"],
+)
 def test_wrong_totals_are_found(bundle, field):
     def change(value):
         value["artifacts"][field] += 1
@@ -380,7 +349,11 @@ def test_a_row_with_another_size_is_found(bundle):
     rows = rows_of(bundle, "artifacts")
     rows[0]["size"] += 1
     forge_part(bundle, "artifacts", rows, pq.read_schema(bundle / "tables/artifacts/00000.parquet"))
-    assert (blob_path(rows[0]["sha256"]), "blob") in found(bundle)
+    assert ("tables/contents", "content") in found(bundle)
+    row = next(row for row in rows if row["sha256"] == MODEL)
+    row["size"] += 1
+    forge_part(bundle, "artifacts", rows, pq.read_schema(bundle / "tables/artifacts/00000.parquet"))
+    assert (blob_path(MODEL), "blob") in found(bundle)
 
 
 @pytest.mark.parametrize("change", [{"sha256": "../x"}, {"size": -1}, {"owner_kind": "evil"}])

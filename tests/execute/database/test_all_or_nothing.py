@@ -26,6 +26,7 @@ from mlporter.errors import (
     UnreachableError,
 )
 from mlporter.stores.database.connection.connection import AdbcConnection
+from tests.support.contents import damage_content, lose_content
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import sqlite_url
 from tests.support.others import sqlite_held
@@ -111,9 +112,7 @@ def test_ids_of_a_migrated_file_store_move_between_sqlite_files(
 @both_engines
 def test_a_damaged_blob_found_in_the_middle_leaves_nothing(damaged, unchanged):
     url, root = unchanged
-    blob = max((damaged / "blobs").rglob("*/*"))
-    blob.write_bytes(bytes([blob.read_bytes()[0] ^ 1]) + blob.read_bytes()[1:])
-    with pytest.raises(BundleDamagedError, match=blob.name) as caught:
+    with pytest.raises(BundleDamagedError, match=damage_content(damaged)) as caught:
         mlporter.import_(str(damaged), url, artifact_root=root)
     assert caught.value.exit_code == ExitCode.BUNDLE
 
@@ -121,9 +120,7 @@ def test_a_damaged_blob_found_in_the_middle_leaves_nothing(damaged, unchanged):
 @both_engines
 def test_a_missing_blob_leaves_nothing(damaged, unchanged):
     url, root = unchanged
-    blob = max((damaged / "blobs").rglob("*/*"))
-    blob.unlink()
-    with pytest.raises(BundleDamagedError, match=blob.name):
+    with pytest.raises(BundleDamagedError, match=lose_content(damaged)):
         mlporter.import_(str(damaged), url, artifact_root=root)
 
 
@@ -139,8 +136,7 @@ def test_a_damaged_table_leaves_nothing(damaged, unchanged):
 
 
 def test_a_new_database_never_appears_if_the_import_fails(damaged, tmp_path):
-    blob = max((damaged / "blobs").rglob("*/*"))
-    blob.write_bytes(b"")
+    damage_content(damaged)
     place = tmp_path / "place"
     place.mkdir()
     with pytest.raises(BundleDamagedError):
@@ -154,7 +150,7 @@ def test_an_empty_postgresql_database_still_takes_an_import_after_one_that_faile
     damaged, rich_bundle, empty_postgres_url, tmp_path
 ):
     """MLflow creates its tables outside of our transaction: they stay, and hold nothing."""
-    max((damaged / "blobs").rglob("*/*")).write_bytes(b"")
+    damage_content(damaged)
     with pytest.raises(BundleDamagedError):
         mlporter.import_(str(damaged), empty_postgres_url, artifact_root=str(tmp_path / "root"))
     counts = row_counts(empty_postgres_url)
@@ -215,7 +211,7 @@ def test_a_full_disk_leaves_nothing(rich_bundle, target_url, small_disk):
 
 def test_files_in_s3_are_taken_back(damaged, mlflow_sqlite, s3):
     bucket = s3.new_bucket()
-    max((damaged / "blobs").rglob("*/*")).unlink()
+    lose_content(damaged)
     client = s3.client()
     name = bucket.removeprefix("s3://")
     client.put_object(Bucket=name, Key="mlflow/0/theirs.txt", Body=b"theirs")

@@ -1,18 +1,32 @@
-"""Verify: every artifact has its blob, every blob its artifact, and each is what its name says."""
+"""Verify: every artifact has its content, every content its artifact, each is what its name says.
+
+A content is a blob, or lies in a pack, where the table ``contents`` says.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.checks.packs import check_packs, check_places
+from mlporter.bundle.contents.index import what_is_wrong as what_is_wrong_with_place
+from mlporter.bundle.contents.reading import contents_rows
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import hash_stream
-from mlporter.bundle.folder.layout import MANIFEST, blob_path, is_safe_path, what_is_wrong
+from mlporter.bundle.folder.layout import (
+    MANIFEST,
+    TABLES,
+    blob_path,
+    is_safe_path,
+    pack_path,
+    what_is_wrong,
+)
 from mlporter.bundle.tables.scratch import Scratch
-from mlporter.catalogue.tables.own import ARTIFACTS
+from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS
 from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -24,25 +38,38 @@ __all__ = ["ArtifactCheck"]
 
 
 _AT_A_TIME = 1_000
+_WHERE = f"{TABLES}/{CONTENTS.name}"
+
+_SCRATCH = (
+    # What artifacts names, the blobs and packs that are there, and what contents says.
+    "CREATE TABLE named (sha256 TEXT, size INTEGER, PRIMARY KEY (sha256, size)) WITHOUT ROWID",
+    "CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID",
+    "CREATE TABLE packs (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID",
+    """CREATE TABLE places (sha256 TEXT PRIMARY KEY, pack TEXT, start INTEGER, size INTEGER)
+    WITHOUT ROWID""",
+    # What must lie alone: all that is in no pack.
+    """CREATE VIEW alone AS SELECT sha256, size FROM named WHERE NOT EXISTS
+    (SELECT 1 FROM places WHERE places.sha256 = named.sha256 AND pack <> '')""",
+)
 
 
 class ArtifactCheck:
-    """Holds rows of ``artifacts`` against blobs. Both are kept in a temporary file."""
+    """Holds rows of ``artifacts`` against contents. Both are kept in a temporary file."""
 
-    def __init__(self, report: VerifyReport, manifest: Manifest, blobs: BlobStore) -> None:
-        """Check the blobs in `blobs`, which may belong to other bundles too."""
+    def __init__(
+        self, report: VerifyReport, manifest: Manifest, blobs: BlobStore, root: Path
+    ) -> None:
+        """Check the packs in `root` and the blobs in `blobs`, which may belong to others too."""
         self._report = report
         self._totals = manifest.artifacts
+        self._has_packs = manifest.has_packs
         self._blobs = blobs
+        self._root = root
         self._bytes = 0
         self._lost = False
         self._all_seen = False
         self._seen: list[tuple[str, int]] = []
-        self._scratch = Scratch(
-            "CREATE TABLE named (sha256 TEXT, size INTEGER, PRIMARY KEY (sha256, size))"
-            " WITHOUT ROWID",
-            "CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID",
-        )
+        self._scratch = Scratch(*_SCRATCH)
 
     def saw(self, sha256: str, size: int) -> None:
         """Take a blob that lies in the bundle."""
@@ -50,6 +77,11 @@ class ArtifactCheck:
         self._seen.append((sha256, size))
         if len(self._seen) >= _AT_A_TIME:
             self._note_seen()
+
+    def saw_pack(self, sha256: str, size: int) -> None:
+        """Take a pack that lies in the bundle."""
+        self._report.packs += 1
+        self._scratch.run("INSERT INTO packs VALUES (?, ?)", sha256, size)
 
     def _note_seen(self) -> None:
         seen, self._seen = self._seen, []
@@ -72,53 +104,103 @@ class ArtifactCheck:
         self._report.files += batch.num_rows
         self._scratch.run_many("INSERT OR IGNORE INTO named VALUES (?, ?)", named)
 
+    def take_contents(self, path: str, batch: pa.RecordBatch) -> None:
+        """Take rows of ``contents``, from the part at `path`."""
+        places = []
+        for row in contents_rows(batch):
+            if wrong := what_is_wrong_with_place(*row):
+                self._report.add(path, "content", f"{row[0]!r:.100} {wrong}")
+            else:
+                places.append(row)
+                self._report.blobs += bool(row[1])
+        self._scratch.run_many("INSERT OR IGNORE INTO places VALUES (?, ?, ?, ?)", places)
+
     def lost(self, table: str) -> None:
         """Say that some rows of a table could not be read."""
-        self._lost = self._lost or table == ARTIFACTS.name
+        self._lost = self._lost or table in {ARTIFACTS.name, CONTENTS.name}
 
     def check_stored(self) -> None:
-        """Without a look at the rows: as many blobs, and bytes in them, as the manifest says."""
+        """Without a look at the rows: as many files, and bytes in them, as the manifest says."""
         self._note_seen()
-        self._check_totals("blobs", files=None)
+        totals = self._totals
+        alone = (totals.blobs - totals.packed, totals.blob_bytes - totals.packed_bytes)
+        self._check_total("blobs", alone)
+        self._check_total("packs", (totals.packs, totals.pack_bytes))
+        self._report.blobs += totals.packed
 
     def check_named(self) -> None:
-        """Every row has its blob, of the right size; every blob has a row; the totals are right."""
+        """Every row has its content, of the right size; every content a row; totals are right."""
         self._note_seen()
         if self._lost:
             return
         # Those that the walk has seen need no second look; blobs of a pool it has not seen.
-        query = "SELECT sha256, size FROM named EXCEPT SELECT sha256, size FROM blobs"
+        query = "SELECT sha256, size FROM alone EXCEPT SELECT sha256, size FROM blobs"
         self._all_seen = True
         for sha256, size in self._scratch.rows(query):
             self._all_seen = False
             if not self._blobs.has(sha256, size):
                 detail = f"is missing, a link, or has not the {size:,} bytes that artifacts says"
                 self._report.add(blob_path(sha256), "blob", detail)
-        query = "SELECT sha256 FROM blobs EXCEPT SELECT sha256 FROM named"
+        query = "SELECT sha256 FROM blobs EXCEPT SELECT sha256 FROM alone"
         for (sha256,) in self._scratch.rows(query):
             self._report.add(blob_path(sha256), "unreferenced", "no artifact is this blob")
-        self._check_totals("named", files=(self._report.files, self._bytes))
+        if self._has_packs:
+            self._check_places()
+        totals = self._totals
+        self._check_total("named", (totals.blobs, totals.blob_bytes))
+        self._check_total("packs", (totals.packs, totals.pack_bytes))
+        packed = "(SELECT * FROM places WHERE pack <> '')"
+        self._check_total(packed, (totals.packed, totals.packed_bytes))
+        if (self._report.files, self._bytes) != (totals.files, totals.bytes):
+            detail = "artifacts: files or bytes do not match the table"
+            self._report.add(MANIFEST, "totals", detail)
+
+    def _check_places(self) -> None:
+        """``contents`` names what ``artifacts`` names, and the packs that are there."""
+        query = "SELECT sha256, size FROM named EXCEPT SELECT sha256, size FROM places"
+        for sha256, size in self._scratch.rows(query):
+            detail = f"does not say where the {size:,} bytes of {sha256} are, which artifacts names"
+            self._report.add(_WHERE, "content", detail)
+        query = "SELECT sha256 FROM places EXCEPT SELECT sha256 FROM named"
+        for (sha256,) in self._scratch.rows(query):
+            self._report.add(_WHERE, "unreferenced", f"no artifact is {sha256}")
+        query = "SELECT pack FROM places WHERE pack <> '' EXCEPT SELECT sha256 FROM packs"
+        for (pack,) in self._scratch.rows(query):
+            self._report.add(pack_path(pack), "missing", "is not there, or a link")
+        query = "SELECT sha256 FROM packs EXCEPT SELECT pack FROM places"
+        for (pack,) in self._scratch.rows(query):
+            self._report.add(pack_path(pack), "unreferenced", "no content is in this pack")
 
     def check_contents(self, choice: Iterator[bool] | None) -> None:
-        """Read blobs that artifacts name, or that lie in the bundle: all, or as `choice` says."""
-        found = "blobs"
+        """Read blobs and packs that are named, or in the bundle: all, or contents by `choice`."""
+        blobs = "blobs"
         if not self._all_seen:
-            found = (
+            blobs = (
                 "(SELECT sha256, max(size) AS size"
-                " FROM (SELECT * FROM blobs UNION SELECT * FROM named) GROUP BY sha256)"
+                " FROM (SELECT * FROM blobs UNION SELECT * FROM alone) GROUP BY sha256)"
             )
-        if choice is not None:
-            rows = self._scratch.rows(f"SELECT sha256, size FROM {found} ORDER BY sha256")  # noqa: S608
+        places = "SELECT pack, start, sha256, size FROM places WHERE pack <> ''"
+        if choice is None:
+            self._expect(blobs)
+            self._expect("packs")
+        else:
+            every = f"SELECT '' AS pack, 0 AS start, sha256, size FROM {blobs} UNION ALL {places}"  # noqa: S608
+            rows = self._scratch.rows(f"SELECT * FROM ({every}) ORDER BY sha256")  # noqa: S608
             picked = (row for row, yes in zip(rows, choice, strict=False) if yes)
-            found = "chosen"
             self._scratch.run(
-                "CREATE TABLE chosen (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID"
+                "CREATE TABLE chosen (pack TEXT, start INTEGER, sha256 TEXT, size INTEGER)"
             )
-            self._scratch.run_many("INSERT INTO chosen VALUES (?, ?)", picked)
-        total = self._scratch.one(f"SELECT coalesce(sum(size), 0) FROM {found}")  # noqa: S608
-        self._report.expect(total[0] if total else 0)
-        for (sha256,) in self._scratch.rows(f"SELECT sha256 FROM {found} ORDER BY sha256"):  # noqa: S608
+            self._scratch.run_many("INSERT INTO chosen VALUES (?, ?, ?, ?)", picked)
+            self._expect("chosen")
+            blobs, places = "chosen WHERE pack = ''", "SELECT * FROM chosen WHERE pack <> ''"
+        for (sha256,) in self._scratch.rows(f"SELECT sha256 FROM {blobs} ORDER BY sha256"):  # noqa: S608
             self._check_content(sha256)
+        check = check_packs if choice is None else check_places
+        check(self._root, self._scratch.rows(f"{places} ORDER BY pack, start"), self._report)
+
+    def _expect(self, table: str) -> None:
+        total = self._scratch.one(f"SELECT coalesce(sum(size), 0) FROM {table}")  # noqa: S608
+        self._report.expect(total[0] if total else 0)
 
     def close(self) -> None:
         """Free the temporary space."""
@@ -138,13 +220,10 @@ class ArtifactCheck:
         if found != sha256:
             self._report.add(path, "sha256", "does not match its name")
 
-    def _check_totals(self, table: str, files: tuple[int, int] | None) -> None:
-        # `table` is one of the two made above.
+    def _check_total(self, table: str, expected: tuple[int, int]) -> None:
+        # `table` is one of those made above.
         query = f"SELECT count(*), coalesce(sum(size), 0) FROM {table}"  # noqa: S608
-        found = self._scratch.one(query)
-        if found != (self._totals.blobs, self._totals.blob_bytes):
-            detail = "artifacts: the number of blobs, or of their bytes, does not match"
-            self._report.add(MANIFEST, "totals", detail)
-        if files is not None and files != (self._totals.files, self._totals.bytes):
-            detail = "artifacts: files or bytes do not match the table"
+        if self._scratch.one(query) != expected:
+            what = "packs" if "pack" in table else "blobs"
+            detail = f"artifacts: the number of {what}, or of their bytes, does not match"
             self._report.add(MANIFEST, "totals", detail)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from mlporter.bundle.documents.manifest import sums_bytes
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import check_size, hash_stream, open_inside, read_inside, walk
-from mlporter.bundle.folder.layout import BLOB_PATH, MAX_MANIFEST_BYTES, SIGNATURE, SUMS, WORK
+from mlporter.bundle.folder.layout import (
+    BLOB_PATH,
+    MAX_MANIFEST_BYTES,
+    PACK_PATH,
+    SIGNATURE,
+    SUMS,
+    WORK,
+)
 from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -23,11 +30,16 @@ _LINES_SHOWN = 20
 
 
 def check_names(
-    root: Path, expected: set[str], report: VerifyReport, saw_blob: Callable[[str, int], None]
+    root: Path,
+    expected: set[str],
+    report: VerifyReport,
+    saw_blob: Callable[[str, int], None],
+    saw_pack: Callable[[str, int], None] | None,
 ) -> None:
-    """Every expected file is there, as a file, and nothing else but blobs is.
+    """Every expected file is there, as a file, and nothing else but blobs and packs is.
 
-    `saw_blob` gets the SHA-256 and size of each blob of the bundle. Empty folders mean nothing.
+    `saw_blob` and `saw_pack` get the SHA-256 and size of each of them; without `saw_pack` the
+    bundle has no packs. Empty folders mean nothing.
     """
     missing = set(expected)
     for entry in walk(root):
@@ -39,6 +51,8 @@ def check_names(
             report.add(entry.path, "unexpected", "is not a regular file")
         elif entry.kind == "file" and BLOB_PATH.fullmatch(entry.path):
             saw_blob(entry.path.rpartition("/")[2], entry.size)
+        elif saw_pack and entry.kind == "file" and (pack := PACK_PATH.fullmatch(entry.path)):
+            saw_pack(pack[2], entry.size)
         elif entry.kind == "file" and entry.path not in {*expected, SIGNATURE}:
             report.add(entry.path, "unexpected", "is not a file of this bundle")
         missing.discard(entry.path)

@@ -38,11 +38,12 @@ class VerifyReport:
     """The result of a verification: `problems`, and what was looked at.
 
     ``more`` counts the problems after the first 10,000, which are not listed. ``files`` are rows of
-    the table ``artifacts``; ``blobs`` are blobs found, ``blobs_read`` those whose content was read;
-    ``bytes_read`` counts contents of parts and blobs. ``told`` counts references that had no row
-    at the source either, as the export said: no damage; ``told_first`` names the first. Of a
-    repository ``snapshots`` were looked at, and ``unreferenced`` objects belong to none of them,
-    as a backup that was killed or a snapshot that was forgotten leaves them: no damage either.
+    the table ``artifacts``; ``blobs`` are contents found, as blobs or in ``packs``, ``blobs_read``
+    those that were read; ``bytes_read`` counts bytes of parts, blobs and packs. ``told`` counts
+    references that had no row at the source either, as the export said: no damage; ``told_first``
+    names the first. Of a repository ``snapshots`` were looked at, and ``unreferenced`` objects
+    belong to none of them, as a backup that was killed or a snapshot that was forgotten leaves
+    them: no damage either.
     ``own_rows`` are those of ``rows`` that are about the bundle, and not of the registry.
     """
 
@@ -59,6 +60,7 @@ class VerifyReport:
     files: int = 0
     blobs: int = 0
     blobs_read: int = 0
+    packs: int = 0
     bytes_read: int = 0
     told: int = 0
     told_first: list[str] = field(default_factory=list)
@@ -90,6 +92,7 @@ class VerifyReport:
                 "files": self.files,
                 "blobs": self.blobs,
                 "blobs_read": self.blobs_read,
+                **({"packs": self.packs} if self.packs else {}),
                 "bytes_read": self.bytes_read,
                 **({"snapshots": self.snapshots} if self.snapshots else {}),
             },

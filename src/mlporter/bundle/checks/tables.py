@@ -13,7 +13,7 @@ from mlporter.bundle.tables.read_parts import decode_part
 from mlporter.bundle.tables.rows import OrderCheck
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue import TABLES, USER_TABLES
-from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT
+from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, LEFT_OUT
 from mlporter.catalogue.types import Kind
 from mlporter.errors import BundleDamagedError, UnreachableError
 
@@ -169,6 +169,8 @@ class _TableCheck:
         self._references.take(self._table.name, batch)
         if self._table.name == ARTIFACTS.name:
             self._artifacts.take(part.path, batch)
+        elif self._table.name == CONTENTS.name and self._table.kind is Kind.OWN:
+            self._artifacts.take_contents(part.path, batch)
         elif self._table.name == LEFT_OUT.name:
             self._count(batch)
             self._references.take_left_out(batch)

@@ -38,9 +38,9 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
     Args:
         path: The bundle.
         mode: "full" reads every byte, decodes every row and follows every reference. "sample"
-            reads all parts, but only some blobs, and follows no reference. "quick" reads neither
-            parts nor blobs: manifest, summaries, sums, names and sizes only.
-        fraction: Share of the blobs that "sample" reads, from 0 to 1.
+            reads all parts, but only some contents, and follows no reference. "quick" reads neither
+            parts nor contents: manifest, summaries, sums, names and sizes only.
+        fraction: Share of the contents that "sample" reads, from 0 to 1.
         seed: Makes the choice of "sample" the same again.
         blobs: The pool that the blobs are in, if not in the bundle.
         on_progress: Called with bytes read so far and bytes to be read.
@@ -65,10 +65,11 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
             report.add(MANIFEST, "manifest", detail)
         return report
     report.bundle_id = manifest.bundle_id
-    artifacts = ArtifactCheck(report, manifest, blobs or BlobStore(root / BLOBS))
+    artifacts = ArtifactCheck(report, manifest, blobs or BlobStore(root / BLOBS), root)
     try:
         sums = sums_of(manifest, data)
-        check_names(root, {*sums, SUMS}, report, artifacts.saw)
+        saw_pack = artifacts.saw_pack if manifest.has_packs else None
+        check_names(root, {*sums, SUMS}, report, artifacts.saw, saw_pack)
         check_sums(root, sums, report)
         check_summaries(root, manifest, report)
         if mode == "quick":
@@ -79,14 +80,15 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         report.expect(sum(table.bytes for table in manifest.tables.values()))
         check_tables(root, manifest, report, artifacts, follow=mode == "full")
         artifacts.check_named()
-        artifacts.check_contents(None if mode == "full" else _choice(fraction, seed))
+        whole = mode == "full" or fraction == 1
+        artifacts.check_contents(None if whole else _choice(fraction, seed))
     finally:
         artifacts.close()
     return report
 
 
 def _choice(fraction: float, seed: int | None) -> Iterator[bool]:
-    """For each blob in turn, whether a sample has it."""
+    """For each content in turn, whether a sample has it."""
     choose = random.Random(seed)  # noqa: S311 - a sample, not a secret
     while True:
         yield choose.random() < fraction

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlporter.bundle.contents.packs import HEADER, LARGEST_OFFSET, SMALL
+from mlporter.bundle.folder.layout import SHA256
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import CONTENTS
 from mlporter.errors import BundleDamagedError
@@ -15,7 +17,17 @@ from mlporter.errors import BundleDamagedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["ContentIndex", "Location", "index_bytes", "read_index"]
+    from mlporter.bundle.contents.packs import Member
+
+__all__ = [
+    "ContentIndex",
+    "Location",
+    "Row",
+    "index_bytes",
+    "read_index",
+    "row_of",
+    "what_is_wrong",
+]
 
 Row = tuple[str, str, int, int]
 """SHA-256 (hex), that of the pack or "", offset, bytes."""
@@ -27,6 +39,24 @@ class Location(NamedTuple):
     pack: str
     offset: int
     size: int
+
+
+def row_of(pack: str, member: Member) -> Row:
+    """The row of a content that is in a pack."""
+    return member.sha256, pack, member.offset, member.size
+
+
+def what_is_wrong(sha256: str, pack: str, offset: int, size: int) -> str | None:
+    """What a row of ``contents`` has that no writer writes, or None."""
+    if not SHA256.fullmatch(sha256) or size < 0:
+        return "has no SHA-256 or no size"
+    if not pack:
+        return "lies alone, and has an offset" if offset else None
+    if not SHA256.fullmatch(pack):
+        return "is in a pack without a SHA-256"
+    if size >= SMALL or not HEADER <= offset <= LARGEST_OFFSET or offset % HEADER:
+        return "is where no content of a pack can be"
+    return None
 
 
 class ContentIndex:
@@ -45,6 +75,10 @@ class ContentIndex:
     def add_batch(self, batch: pa.RecordBatch) -> None:
         """Take rows of the table ``contents``."""
         self.add(zip(*(batch[name].to_pylist() for name in CONTENTS.schema.names), strict=True))
+
+    def remove(self, contents: Iterable[str]) -> None:
+        """Forget contents."""
+        self._scratch.run_many("DELETE FROM contents WHERE sha256=?", ((c,) for c in contents))
 
     def find(self, sha256: str) -> Location | None:
         """Where a content is."""

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 __all__ = [
+    "HEADER",
+    "LARGEST_OFFSET",
     "PACK_BYTES",
     "PACK_MEMBERS",
     "SMALL",
     "Member",
     "PackBuilder",
-    "pack_path",
     "read_members",
+    "small_head",
 ]
 
 SMALL = 256 * 2**10
@@ -33,8 +35,12 @@ PACK_BYTES = 16 * 2**20
 PACK_MEMBERS = 10_000
 """Contents after which a pack is closed."""
 
-_BLOCK = 512
-_END = bytes(2 * _BLOCK)
+HEADER = 512
+"""Bytes before each content, of which all sizes are multiples in a tar."""
+LARGEST_OFFSET = 2**40
+"""No pack is nearly as large: what lies beyond is in none."""
+
+_END = bytes(2 * HEADER)
 _SUM_AT = 148
 # POSIX.1-1988 (ustar): name, mode, uid, gid, size, mtime, checksum, type, link, magic, version, …
 _HEADER = (
@@ -61,9 +67,12 @@ class Member(NamedTuple):
     size: int
 
 
-def pack_path(sha256: str) -> str:
-    """The path of a pack, relative to the bundle or repository."""
-    return f"packs/{sha256[:2]}/{sha256}.tar"
+def small_head(stream: BinaryIO) -> bytes:
+    """The first `SMALL` bytes of a stream; fewer are all that there are."""
+    head = stream.read(SMALL)
+    while len(head) < SMALL and (more := stream.read(SMALL - len(head))):
+        head += more
+    return head
 
 
 def _header(sha256: str, size: int) -> bytes:
@@ -90,7 +99,7 @@ class PackBuilder:
         self._data += _header(sha256, len(content))
         self.members.append(Member(sha256, len(self._data), len(content)))
         self._data += content
-        self._data += bytes(-len(content) % _BLOCK)
+        self._data += bytes(-len(content) % HEADER)
 
     def close(self) -> tuple[str, bytes]:
         """Its SHA-256 and all of its bytes."""
@@ -106,8 +115,10 @@ def read_members(file: BinaryIO, where: str) -> Iterator[tuple[Member, bytes]]:
         BundleDamagedError: it is no pack of ours: other names, kinds or sizes.
     """
     offset = 0
-    while header := _exactly(file, _BLOCK, where):
-        if header == bytes(_BLOCK):
+    while header := _exactly(file, HEADER, where):
+        if header == bytes(HEADER):
+            if _exactly(file, HEADER, where) != header or file.read(1):
+                raise BundleDamagedError("goes on after its end", subject=where)
             return
         name = header[:64].decode("ascii", "replace")
         if not SHA256.fullmatch(name):
@@ -116,9 +127,10 @@ def read_members(file: BinaryIO, where: str) -> Iterator[tuple[Member, bytes]]:
         if size >= SMALL or header != _header(name, size):
             raise BundleDamagedError(f"has another header for {name}", subject=where)
         content = _exactly(file, size, where)
-        _exactly(file, -size % _BLOCK, where)
-        yield Member(name, offset + _BLOCK, size), content
-        offset += _BLOCK + size + -size % _BLOCK
+        if any(_exactly(file, -size % HEADER, where)):
+            raise BundleDamagedError(f"has something between contents, after {name}", subject=where)
+        yield Member(name, offset + HEADER, size), content
+        offset += HEADER + size + -size % HEADER
     raise BundleDamagedError("has no end", subject=where)
 
 

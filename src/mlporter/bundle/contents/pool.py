@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from mlporter.bundle.blobs import Checked, Stored
-from mlporter.bundle.contents.packs import SMALL, PackBuilder, pack_path
+from mlporter.bundle.contents.index import row_of
+from mlporter.bundle.contents.packs import SMALL, PackBuilder, small_head
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
 from mlporter.bundle.folder.files import CHUNK
-from mlporter.bundle.folder.layout import SHA256, blob_path
+from mlporter.bundle.folder.layout import SHA256, blob_path, pack_path
 from mlporter.errors import BundleDamagedError
 from mlporter.stopping import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlporter.bundle.contents.index import ContentIndex, Location
-    from mlporter.bundle.contents.packs import Member
+    from mlporter.bundle.contents.index import ContentIndex, Location, Row
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["ContentPool"]
 
 _KEPT_PACKS = 4
-"""Packs that are kept in memory where reading a part of one costs as much as reading all of it."""
-
-Row = tuple[str, str, int, int]
+"""Packs that are kept in memory: all of each where a part costs as much to read, else a window."""
+_WINDOW = 2 * SMALL
+"""Bytes of a pack of this machine that are read at a time; any content fits."""
 
 
 class ContentPool:
@@ -59,6 +59,7 @@ class ContentPool:
         self._pack = PackBuilder()
         self._waiting: dict[str, int] = {}
         self._packs: OrderedDict[str, bytes] = OrderedDict()
+        self._windows: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
         self.new_contents = 0
         self.new_bytes = 0
 
@@ -77,9 +78,7 @@ class ContentPool:
         Raises:
             UnreachableError: the place is full or fails. What reading `stream` raises is passed on.
         """
-        head = stream.read(SMALL)
-        while len(head) < SMALL and (more := stream.read(SMALL - len(head))):
-            head += more
+        head = small_head(stream)
         if len(head) < SMALL:
             return self._add_small(head)
         return self._add_large(head, stream)
@@ -103,7 +102,7 @@ class ContentPool:
     def _put(self, pack: PackBuilder) -> None:
         name, data = pack.close()
         self._storage.put(pack_path(name), data)
-        self._settle([_row(name, member) for member in pack.members])
+        self._settle([row_of(name, member) for member in pack.members])
 
     def _add_large(self, head: bytes, stream: BinaryIO) -> Stored:
         folder = self._storage.scratch()
@@ -188,12 +187,26 @@ class ContentPool:
     def _packed(self, found: Location) -> bytes:
         path = pack_path(found.pack)
         if self._storage.is_local:
-            content = self._storage.read_range(path, found.offset, found.size)
+            content = self._part(path, found)
         else:
             content = self._whole_pack(found.pack)[found.offset : found.offset + found.size]
         if len(content) != found.size:
             raise self._damaged(path, "is cut short")
         return content
+
+    def _part(self, path: str, found: Location) -> bytes:
+        """Part of a pack of this machine, and what comes after it: that is asked for next."""
+        end = found.offset + found.size
+        with self._lock:
+            start, data = self._windows.get(found.pack, (0, b""))
+        if not start <= found.offset <= end <= start + len(data):
+            start, data = found.offset, self._storage.read_range(path, found.offset, _WINDOW)
+            with self._lock:
+                self._windows[found.pack] = (start, data)
+                self._windows.move_to_end(found.pack)
+                while len(self._windows) > _KEPT_PACKS:
+                    self._windows.popitem(last=False)
+        return data[found.offset - start : end - start]
 
     def _whole_pack(self, pack: str) -> bytes:
         """A pack, kept for what else is asked of it: files lie in it in the order of reading."""
@@ -212,7 +225,3 @@ class ContentPool:
 
     def _damaged(self, what: str, message: str) -> BundleDamagedError:
         return BundleDamagedError(f"content {what} {message}", subject=self._storage.name)
-
-
-def _row(pack: str, member: Member) -> Row:
-    return member.sha256, pack, member.offset, member.size

@@ -214,13 +214,21 @@ class SourceEntry(_Entry):
 
 
 class ArtifactTotals(_Entry):
-    """Files (rows of ``artifacts``) and their bytes; blobs (distinct contents) and theirs."""
+    """Files (rows of ``artifacts``) and their bytes; blobs (distinct contents) and theirs.
+
+    Where some of the contents are in packs: how many packs and their bytes, and how many contents
+    are in them and *their* bytes.
+    """
 
     mode: Literal["copy", "reference", "none"]
     files: Count
     bytes: Count
     blobs: Count
     blob_bytes: Count
+    packs: Count = 0
+    pack_bytes: Count = 0
+    packed: Count = 0
+    packed_bytes: Count = 0
 
 
 class FirstLeftOut(_Entry):
@@ -288,9 +296,17 @@ class Manifest(_Entry):
             _require(right and self.tables[name].key == table.key, f"{name} has other columns")
         layered = any(entry.layers for entry in self.tables.values())
         _require(self.format_version > 1 or not layered, "format 1 has no layers")
+        _require(self.format_version > 1 or not self.has_packs, "format 1 has no packs")
+        packs = self.artifacts.packs > 0
+        _require(packs == self.has_packs, "packs are counted without contents, or not counted")
         paths = tuple(summary.path for summary in self.summaries)
         _require(paths == SUMMARIES, "summaries are not experiments.yaml and models.yaml")
         return self
+
+    @property
+    def has_packs(self) -> bool:
+        """Whether contents are in packs, so that the table ``contents`` says where."""
+        return CONTENTS.name in self.tables and _is_ours(self, CONTENTS.name)
 
 
 def _own_table(name: str, kind: str) -> Table | None:
@@ -356,6 +372,9 @@ def manifest_bytes(manifest: Manifest) -> bytes:
         del fields["source"]["schema_revision"]
     if not fields["secrets"]:
         del fields["secrets"]
+    if not fields["artifacts"]["packs"]:
+        for name in ("packs", "pack_bytes", "packed", "packed_bytes"):
+            del fields["artifacts"][name]
     for table in fields["tables"].values():
         _leave_out_what_says_nothing(table)
     return "".join(emit(fields)).encode()

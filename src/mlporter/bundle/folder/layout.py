@@ -26,6 +26,8 @@ __all__ = [
     "MODELS",
     "OWNER",
     "PACKED_VERSION",
+    "PACKS",
+    "PACK_PATH",
     "PARTS_PER_SIZE",
     "PART_BYTES",
     "PART_PATH",
@@ -39,6 +41,7 @@ __all__ = [
     "blob_path",
     "is_ours",
     "is_safe_path",
+    "pack_path",
     "part_limit",
     "part_path",
     "table_folder",
@@ -59,6 +62,7 @@ SIGNATURE: Final = f"{MANIFEST}.sig"
 SUMS: Final = "SHA256SUMS"
 TABLES: Final = "tables"
 BLOBS: Final = "blobs"
+PACKS: Final = "packs"
 
 WORK: Final = ".mlporter"
 """The folder that exists while a bundle is being written."""
@@ -84,6 +88,7 @@ MAX_MANIFEST_BYTES: Final = 2**20
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 PART_PATH: Final = re.compile(r"tables/[a-z0-9_%A-F-]{1,200}/[0-9]{5,9}\.parquet")
 BLOB_PATH: Final = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{62})")
+PACK_PATH: Final = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{62})\.tar")
 TEMPORARY: Final = re.compile(r"\.tmp-[0-9a-f]{16}")
 
 _PLAIN_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -115,6 +120,11 @@ def blob_path(sha256: str) -> str:
     return f"{BLOBS}/{sha256[:2]}/{sha256}"
 
 
+def pack_path(sha256: str) -> str:
+    """The path of a pack, relative to the bundle or repository."""
+    return f"{PACKS}/{sha256[:2]}/{sha256}.tar"
+
+
 def is_safe_path(path: str) -> bool:
     """Whether an artifact's path stays below its owner's root on every system.
 
@@ -142,5 +152,6 @@ def is_ours(path: str) -> bool:
         or path in _WORK_FILES
         or PART_PATH.fullmatch(path) is not None
         or BLOB_PATH.fullmatch(path) is not None
+        or PACK_PATH.fullmatch(path) is not None
         or TEMPORARY.fullmatch(PurePosixPath(path).name) is not None
     )

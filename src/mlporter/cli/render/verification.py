@@ -112,7 +112,9 @@ def _checked(check: VerifyReport) -> Iterator[tuple[str, str]]:
         yield "tables", f"{human_count(check.tables)} in {parts}"
     if check.blobs:
         read = "all" if check.blobs_read == check.blobs else human_count(check.blobs_read)
-        yield "files", f"{human_count(check.files)}, in {plural(check.blobs, 'blob')} ({read} read)"
+        what = plural(check.blobs, "content" if check.packs else "blob")
+        packs = f", {plural(check.packs, 'pack')}" if check.packs else ""
+        yield "files", f"{human_count(check.files)}, in {what} ({read} read){packs}"
     if check.bytes_read:
         yield "read", human_bytes(check.bytes_read)
 

@@ -20,7 +20,7 @@ from mlporter.stores.rows.spool import RowSpool
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from mlporter.bundle.writer import Earlier
+    from mlporter.bundle.upon_earlier import Earlier
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Source
 

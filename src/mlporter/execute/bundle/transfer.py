@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.bundle.documents.manifest import Manifest
-    from mlporter.bundle.writer import BundleWriter, Earlier
+    from mlporter.bundle.upon_earlier import Earlier
+    from mlporter.bundle.writer import BundleWriter
     from mlporter.catalogue.types import Table
     from mlporter.execute.options import ArtifactsMode
     from mlporter.progress import OnProgress

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.examples import DIFFERENT, IDENTICAL, verified
+from tests.support.contents import damage_content
 
 PROBLEM = ("blobs/ab/abc", "sha256", "does not match its name")
 
@@ -64,13 +65,11 @@ def test_quick_and_sample_exclude_each_other(mlporter):
 def test_a_changed_byte_of_a_real_bundle(mlporter, plain_sqlite):
     assert mlporter("export", plain_sqlite.tracking_uri, "backup").code == 0
     assert mlporter("verify", "backup", "--quick", "-q").out == ""
-    blob = next(path for path in sorted(Path("backup/blobs").rglob("*")) if path.is_file())
-    content = bytearray(blob.read_bytes())
-    content[-1] ^= 1
-    blob.write_bytes(content)
+    damage_content(Path("backup"))
 
     assert mlporter("verify", "backup", "-q").out.startswith("Damaged: ")
     finished = mlporter("verify", "backup", "--json")
 
     assert finished.code == finished.json["exit_code"] == 5
-    assert blob.name in finished.json["check"]["problems"][0]["path"]
+    (pack,) = Path("backup/packs").glob("*/*.tar")
+    assert pack.name in finished.json["check"]["problems"][0]["path"]

@@ -1,0 +1,71 @@
+"""The contents of a finished bundle, where its table ``contents`` says that they are."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlporter.bundle.contents.index import ContentIndex, what_is_wrong
+from mlporter.bundle.contents.pool import ContentPool
+from mlporter.bundle.storage.local import LocalStorage
+from mlporter.catalogue.tables.own import CONTENTS
+from mlporter.errors import BundleDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+__all__ = ["PackedContents", "contents_rows"]
+
+_Row = tuple[str, str, int, int]
+
+
+def contents_rows(batch: pa.RecordBatch) -> Iterator[_Row]:
+    """The rows of a batch of ``contents``: SHA-256, pack, offset, bytes."""
+    yield from zip(*(batch[name].to_pylist() for name in CONTENTS.schema.names), strict=True)
+
+
+class PackedContents:
+    """Reads contents from packs and blobs. The table is read when the first one is asked for."""
+
+    def __init__(self, root: Path, table: Callable[[], Iterator[pa.RecordBatch]]) -> None:
+        """Read in the bundle at `root`; `table` gives the rows of ``contents``."""
+        self._root = root
+        self._table = table
+        self._lock = threading.Lock()
+        self._index: ContentIndex | None = None
+        self._pool: ContentPool | None = None
+
+    def open(self, sha256: str, size: int | None = None) -> BinaryIO:
+        """A content for reading, checked as it is read.
+
+        Raises:
+            BundleDamagedError: at once if it is missing or not of `size` bytes; with the last read
+                if it does not match its name.
+            UnreachableError: it cannot be read.
+        """
+        with self._lock:
+            pool = self._pool = self._pool or self._load()
+        return pool.open(sha256, size)
+
+    def _load(self) -> ContentPool:
+        self._index = self._index or ContentIndex()
+        for batch in self._table():
+            self._index.add(self._checked(batch))
+        return ContentPool(LocalStorage(self._root), self._index)
+
+    def _checked(self, batch: pa.RecordBatch) -> Iterator[_Row]:
+        for row in contents_rows(batch):
+            if wrong := what_is_wrong(*row):
+                message = f"{CONTENTS.name}: {row[0][:64]!r} {wrong}"
+                raise BundleDamagedError(message, subject=str(self._root))
+            yield row
+
+    def close(self) -> None:
+        """Free temporary space."""
+        with self._lock:
+            if self._index is not None:
+                self._index.close()
+            self._pool = self._index = None

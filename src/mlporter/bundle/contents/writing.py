@@ -1,0 +1,231 @@
+"""The contents of a bundle that is being written: small ones in packs, large ones as blobs."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlporter.bundle.blobs import BlobStore, Stored
+from mlporter.bundle.contents.index import ContentIndex, row_of
+from mlporter.bundle.contents.packs import SMALL, PackBuilder, read_members, small_head
+from mlporter.bundle.folder.atomic import disk_errors, write_atomic
+from mlporter.bundle.folder.files import hash_stream, open_inside, walk
+from mlporter.bundle.folder.layout import BLOBS, PACK_PATH, PACKS, pack_path
+from mlporter.errors import BundleDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from mlporter.bundle.contents.index import Row
+
+__all__ = ["BundleContents", "PackTotals"]
+
+
+@dataclass
+class PackTotals:
+    """How many packs there are and their bytes, how many contents are in them and *their* bytes."""
+
+    packs: int = 0
+    pack_bytes: int = 0
+    packed: int = 0
+    packed_bytes: int = 0
+
+
+class BundleContents:
+    """Contents below ``packs/`` and ``blobs/`` of an unfinished bundle.
+
+    `add` may be called from several threads, and keeps a small content in memory. `claim` is called
+    by one thread for every file in the order of the table ``artifacts``, and puts it into the pack
+    that is being filled: so the same files give the same packs.
+    """
+
+    def __init__(self, root: Path, *, resume: bool) -> None:
+        """Use a directory; with `resume` the whole packs in it are used, and others removed."""
+        self._root = root
+        self._blobs = BlobStore(root / BLOBS)
+        self._index = ContentIndex()
+        self._lock = threading.Lock()
+        self._waiting: dict[str, bytes] = {}
+        self._packing: dict[str, int] = {}
+        self._pack = PackBuilder()
+        self._packs_small = True
+        self._sizes: dict[str, int] = {}
+        self._found: list[str] = []
+        if resume:
+            self._find_packs()
+
+    def pack_nothing(self) -> None:
+        """From now on write small contents as blobs, too: the bundle cannot tell of packs."""
+        self._packs_small = False
+        self.drop_unnamed(lambda _: False)
+
+    # ------------------------------------------------------------------------------- writing
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether a content of that name and size is there, or in memory."""
+        with self._lock:
+            waiting, packing = self._waiting.get(sha256), self._packing.get(sha256)
+        if waiting is not None:
+            return len(waiting) == size
+        if packing is not None:
+            return packing == size
+        found = self._index.find(sha256)
+        return self._blobs.has(sha256, size) if found is None else found.size == size
+
+    def add(self, stream: BinaryIO) -> Stored:
+        """Take a content, hashing on the way; one that is there is kept.
+
+        Raises:
+            UnreachableError: the disk is full or fails. What reading `stream` raises is passed on.
+        """
+        head = small_head(stream) if self._packs_small else b""
+        if len(head) >= SMALL or not self._packs_small:
+            return self._blobs.add(stream, head)
+        sha256, size = hashlib.sha256(head).hexdigest(), len(head)
+        if self.has(sha256, size):
+            return Stored(sha256, size, is_new=False)
+        with self._lock:
+            is_new = sha256 not in self._packing and sha256 not in self._waiting
+            if is_new:
+                self._waiting[sha256] = head
+        return Stored(sha256, size, is_new)
+
+    def claim(self, sha256: str, size: int) -> bool:
+        """Take a content for good; whether it was there.
+
+        Raises:
+            UnreachableError: the disk is full or fails.
+        """
+        with self._lock:
+            content = self._waiting.pop(sha256, None)
+            if content is not None:
+                self._packing[sha256] = len(content)
+        if content is None:
+            return self.has(sha256, size)
+        self._pack.add(sha256, content)
+        if self._pack.is_full:
+            self._close_pack()
+        return len(content) == size
+
+    def _close_pack(self) -> None:
+        pack, self._pack = self._pack, PackBuilder()
+        if not pack.members:
+            return
+        name, data = pack.close()
+        write_atomic(self._root / pack_path(name), data)
+        self._sizes[name] = len(data)
+        self._index.add(row_of(name, member) for member in pack.members)
+        with self._lock:
+            self._packing = {}
+
+    def keep(self) -> None:
+        """Before the bundle is whole: make durable whatever was added, so that resuming has it."""
+        for sha256, content in sorted(self._waiting.items()):
+            self.claim(sha256, len(content))
+        self.sync()
+
+    def sync(self) -> None:
+        """Make all that was claimed, and all blobs, durable.
+
+        Raises:
+            UnreachableError: the disk is full or fails.
+        """
+        self._close_pack()
+        self._blobs.sync()
+
+    def close(self) -> None:
+        """Free temporary space."""
+        self._index.close()
+
+    # ---------------------------------------------------------------- going on with what is there
+
+    def _find_packs(self) -> None:
+        """Learn what the packs hold that an interrupted export left."""
+        folder = self._root / PACKS
+        if not folder.is_dir():
+            return
+        for entry in walk(self._root, PACKS):
+            if entry.kind != "file" or not PACK_PATH.fullmatch(entry.path):
+                continue
+            name = _name(entry.path)
+            rows = self._rows_of_whole(entry.path)
+            if rows is None:
+                self._remove(entry.path)
+                continue
+            self._index.add(rows)
+            self._sizes[name] = entry.size
+            self._found.append(entry.path)
+
+    def _rows_of_whole(self, path: str) -> list[Row] | None:
+        """Where the contents of a pack lie, or None if it is not whole."""
+        name = _name(path)
+        with (
+            suppress(BundleDamagedError),
+            open_inside(self._root, path) as file,
+            disk_errors(self._root / path, "read"),
+        ):
+            if hash_stream(file) == name:
+                file.seek(0)
+                return [row_of(name, member) for member, _ in read_members(file, path)]
+        return None
+
+    def drop_unnamed(self, is_named: Callable[[str], bool]) -> None:
+        """Write those packs of an interrupted export anew that hold what nothing names now."""
+        found, self._found = self._found, []
+        for path in found:
+            name = _name(path)
+            with open_inside(self._root, path) as file, disk_errors(self._root / path, "read"):
+                held = list(read_members(file, path))
+            where = [self._index.find(member.sha256) for member, _ in held]
+            here = [place is not None and place.pack == name for place in where]
+            if all(h and is_named(m.sha256) for (m, _), h in zip(held, here, strict=True)):
+                continue
+            self._index.remove(m.sha256 for (m, _), h in zip(held, here, strict=True) if h)
+            for (member, content), is_here in zip(held, here, strict=True):
+                if is_here and is_named(member.sha256):
+                    self._waiting[member.sha256] = content
+                    self.claim(member.sha256, member.size)
+            self._close_pack()
+            self._drop(name)
+        self.sync()
+
+    def _drop(self, name: str) -> None:
+        self._sizes.pop(name, None)
+        self._remove(pack_path(name))
+
+    def _remove(self, path: str) -> None:
+        with disk_errors(self._root / path, "remove"):
+            (self._root / path).unlink(missing_ok=True)
+
+    # --------------------------------------------------------------------------------- at the end
+
+    def is_pack(self, path: str) -> bool:
+        """Whether a path is that of a pack of this bundle."""
+        return PACK_PATH.fullmatch(path) is not None and _name(path) in self._sizes
+
+    def is_packed(self, sha256: str) -> bool:
+        """Whether a content is in a pack."""
+        return self._index.find(sha256) is not None
+
+    @property
+    def has_packs(self) -> bool:
+        """Whether anything is in packs."""
+        return bool(self._sizes)
+
+    def rows(self, named: Iterable[tuple[str, int]], totals: PackTotals) -> Iterator[Row]:
+        """Where contents lie, which are given by name and size; adds them up."""
+        totals.packs, totals.pack_bytes = len(self._sizes), sum(self._sizes.values())
+        for sha256, size in named:
+            found = self._index.find(sha256)
+            if found is not None:
+                totals.packed += 1
+                totals.packed_bytes += size
+            yield (sha256, found.pack, found.offset, size) if found else (sha256, "", 0, size)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2].partition(".")[0]
