@@ -33,6 +33,10 @@ Row = tuple[str, str, int, int]
 """SHA-256 (hex), that of the pack or "", offset, bytes."""
 
 
+_DIGITS = 6
+"""Of a SHA-256: of each that starts with none of those seen, it is known at once that it is new."""
+
+
 class Location(NamedTuple):
     """Where a content is: SHA-256 of its pack ("" if it lies alone), offset in it, and bytes."""
 
@@ -67,10 +71,19 @@ class ContentIndex:
             "CREATE TABLE contents (sha256 TEXT PRIMARY KEY, pack TEXT, start INTEGER,"
             " size INTEGER) WITHOUT ROWID"
         )
+        self._seen = bytearray(2 ** (4 * _DIGITS - 3))
 
     def add(self, rows: Iterable[Row]) -> None:
         """Take contents: SHA-256, pack, offset, bytes. One that is known stays where it is."""
-        self._scratch.run_many("INSERT OR IGNORE INTO contents VALUES (?, ?, ?, ?)", rows)
+        self._scratch.run_many(
+            "INSERT OR IGNORE INTO contents VALUES (?, ?, ?, ?)", self._noted(rows)
+        )
+
+    def _noted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            bit = int(row[0][:_DIGITS], 16)
+            self._seen[bit >> 3] |= 1 << (bit & 7)
+            yield row
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
         """Take rows of the table ``contents``."""
@@ -82,6 +95,9 @@ class ContentIndex:
 
     def find(self, sha256: str) -> Location | None:
         """Where a content is."""
+        bit = int(sha256[:_DIGITS], 16)
+        if not self._seen[bit >> 3] & 1 << (bit & 7):
+            return None
         row = self._scratch.one("SELECT pack, start, size FROM contents WHERE sha256=?", sha256)
         return Location(*row) if row else None
 

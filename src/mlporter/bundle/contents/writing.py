@@ -53,6 +53,7 @@ class BundleContents:
         self._packing: dict[str, int] = {}
         self._pack = PackBuilder()
         self._packs_small = True
+        self._small_blobs = resume
         self._sizes: dict[str, int] = {}
         self._found: list[str] = []
         if resume:
@@ -60,7 +61,7 @@ class BundleContents:
 
     def pack_nothing(self) -> None:
         """From now on write small contents as blobs, too: the bundle cannot tell of packs."""
-        self._packs_small = False
+        self._packs_small, self._small_blobs = False, True
         self.drop_unnamed(lambda _: False)
 
     # ------------------------------------------------------------------------------- writing
@@ -74,7 +75,9 @@ class BundleContents:
         if packing is not None:
             return packing == size
         found = self._index.find(sha256)
-        return self._blobs.has(sha256, size) if found is None else found.size == size
+        if found is not None:
+            return found.size == size
+        return (size >= SMALL or self._small_blobs) and self._blobs.has(sha256, size)
 
     def add(self, stream: BinaryIO) -> Stored:
         """Take a content, hashing on the way; one that is there is kept.
@@ -217,14 +220,21 @@ class BundleContents:
         return bool(self._sizes)
 
     def rows(self, named: Iterable[tuple[str, int]], totals: PackTotals) -> Iterator[Row]:
-        """Where contents lie, which are given by name and size; adds them up."""
+        """Where contents lie, of which the names and sizes are given, sorted; adds them up.
+
+        No other content is in packs: see `drop_unnamed`.
+        """
         totals.packs, totals.pack_bytes = len(self._sizes), sum(self._sizes.values())
+        packed = self._index.rows()
+        place = next(packed, None)
         for sha256, size in named:
-            found = self._index.find(sha256)
-            if found is not None:
-                totals.packed += 1
-                totals.packed_bytes += size
-            yield (sha256, found.pack, found.offset, size) if found else (sha256, "", 0, size)
+            if place is None or place[0] != sha256:
+                yield sha256, "", 0, size
+                continue
+            totals.packed += 1
+            totals.packed_bytes += size
+            yield place
+            place = next(packed, None)
 
 
 def _name(path: str) -> str:
