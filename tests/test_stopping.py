@@ -15,7 +15,7 @@ from mlporter import stopping
 from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import InterruptedByUserError, UnreachableError
-from mlporter.execute.artifact_files import carry_files
+from mlporter.execute.files.artifact_files import carry_files
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.stopping import Pool
 from mlporter.stores.rest.client import Client

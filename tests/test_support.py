@@ -16,8 +16,8 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, inspect, text
 
-from mlporter.stores import state
 from mlporter.stores.database.engines import sqlite
+from mlporter.stores.rows import last_sent
 from tests.support import forks, rich_models, rich_rest, rich_runs, rich_traces
 from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import (
@@ -372,7 +372,7 @@ def test_mlflow_and_its_servers_write_nothing_through_to_the_disk(mlflow_sqlite)
 
 def test_neither_does_mlporter_with_what_it_writes(mlflow_sqlite, tmp_path):
     let_sqlite_write_nothing_through()
-    kept = state._connected(tmp_path / "base.sqlite")
+    kept = last_sent._connected(tmp_path / "base.sqlite")
     assert kept.execute("PRAGMA synchronous").fetchone() == (0,)
     kept.close()
     writer = sqlite.open_writer(mlflow_sqlite, "here")

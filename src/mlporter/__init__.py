@@ -48,19 +48,19 @@ if TYPE_CHECKING:
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
     from mlporter.selection import Selection
-    from mlporter.verbs.browse import Browsing, browse
-    from mlporter.verbs.moving.apply import apply, read_plan
-    from mlporter.verbs.moving.backup import BackupResult, backup
+    from mlporter.verbs.apply import apply, read_plan
+    from mlporter.verbs.backups.backup import BackupResult, backup
+    from mlporter.verbs.backups.browse import Browsing, browse
+    from mlporter.verbs.backups.forget import ForgetResult, forget
+    from mlporter.verbs.backups.snapshots import FoundResult, SnapshotList, find, snapshots
     from mlporter.verbs.moving.export import export
-    from mlporter.verbs.moving.forget import ForgetResult, forget
     from mlporter.verbs.moving.import_ import copy, import_
-    from mlporter.verbs.moving.promote import PromotionResult, promote
-    from mlporter.verbs.moving.run import ManifestResult, RunResult, run
     from mlporter.verbs.moving.sync import sync
-    from mlporter.verbs.moving.undo import undo_promotion
+    from mlporter.verbs.promoting.history import History, history
+    from mlporter.verbs.promoting.promote import PromotionResult, promote
+    from mlporter.verbs.promoting.undo import undo_promotion
     from mlporter.verbs.reading.diff import diff
     from mlporter.verbs.reading.doctor import doctor
-    from mlporter.verbs.reading.history import History, history
     from mlporter.verbs.reading.inspect import Inventory, inspect
     from mlporter.verbs.reading.inspect_one import (
         ExperimentDetails,
@@ -69,10 +69,10 @@ if TYPE_CHECKING:
         inspect_run,
     )
     from mlporter.verbs.reading.registry import Registry, open, show  # noqa: A004 -- as `gzip.open`
-    from mlporter.verbs.reading.snapshots import FoundResult, SnapshotList, find, snapshots
     from mlporter.verbs.reading.verify import VerifyResult, verify
     from mlporter.verbs.rebuild import rebuild
     from mlporter.verbs.relocate import Relocated, relocate
+    from mlporter.verbs.run import ManifestResult, RunResult, run
     from mlporter.verbs.unpack import unpack
 
 __all__ = [
@@ -147,7 +147,7 @@ __all__ = [
 
 _HOMES = {
     "AccessDeniedError": "mlporter.errors",
-    "Browsing": "mlporter.verbs.browse",
+    "Browsing": "mlporter.verbs.backups.browse",
     "BundleDamagedError": "mlporter.errors",
     "BundleError": "mlporter.errors",
     "BundleInUseError": "mlporter.errors",
@@ -156,16 +156,16 @@ _HOMES = {
     "DiffReport": "mlporter.compare.report",
     "ExitCode": "mlporter.errors",
     "ExperimentDetails": "mlporter.verbs.reading.inspect_one",
-    "History": "mlporter.verbs.reading.history",
+    "History": "mlporter.verbs.promoting.history",
     "InterruptedByUserError": "mlporter.errors",
     "Inventory": "mlporter.verbs.reading.inspect",
     "LeftOut": "mlporter.errors",
-    "ManifestResult": "mlporter.verbs.moving.run",
+    "ManifestResult": "mlporter.verbs.run",
     "MlporterError": "mlporter.errors",
     "NeedsMlflowError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
     "PlanFile": "mlporter.execute.plan_files",
-    "PromotionResult": "mlporter.verbs.moving.promote",
+    "PromotionResult": "mlporter.verbs.promoting.promote",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
     "Registry": "mlporter.verbs.reading.registry",
@@ -173,7 +173,7 @@ _HOMES = {
     "Result": "mlporter.execute.result",
     "RevisionError": "mlporter.errors",
     "RunDetails": "mlporter.verbs.reading.inspect_one",
-    "RunResult": "mlporter.verbs.moving.run",
+    "RunResult": "mlporter.verbs.run",
     "Selection": "mlporter.selection",
     "StateInUseError": "mlporter.errors",
     "RowRefusedError": "mlporter.errors",
@@ -181,35 +181,35 @@ _HOMES = {
     "UnsupportedError": "mlporter.errors",
     "UsageError": "mlporter.errors",
     "VerifyResult": "mlporter.verbs.reading.verify",
-    "apply": "mlporter.verbs.moving.apply",
-    "browse": "mlporter.verbs.browse",
+    "apply": "mlporter.verbs.apply",
+    "browse": "mlporter.verbs.backups.browse",
     "copy": "mlporter.verbs.moving.import_",
     "diff": "mlporter.verbs.reading.diff",
     "doctor": "mlporter.verbs.reading.doctor",
     "export": "mlporter.verbs.moving.export",
-    "history": "mlporter.verbs.reading.history",
+    "history": "mlporter.verbs.promoting.history",
     "import_": "mlporter.verbs.moving.import_",
     "inspect": "mlporter.verbs.reading.inspect",
     "inspect_experiment": "mlporter.verbs.reading.inspect_one",
     "inspect_run": "mlporter.verbs.reading.inspect_one",
     "open": "mlporter.verbs.reading.registry",
-    "promote": "mlporter.verbs.moving.promote",
-    "read_plan": "mlporter.verbs.moving.apply",
+    "promote": "mlporter.verbs.promoting.promote",
+    "read_plan": "mlporter.verbs.apply",
     "rebuild": "mlporter.verbs.rebuild",
     "relocate": "mlporter.verbs.relocate",
-    "run": "mlporter.verbs.moving.run",
+    "run": "mlporter.verbs.run",
     "show": "mlporter.verbs.reading.registry",
     "sync": "mlporter.verbs.moving.sync",
-    "undo_promotion": "mlporter.verbs.moving.undo",
+    "undo_promotion": "mlporter.verbs.promoting.undo",
     "unpack": "mlporter.verbs.unpack",
-    "BackupResult": "mlporter.verbs.moving.backup",
-    "ForgetResult": "mlporter.verbs.moving.forget",
-    "FoundResult": "mlporter.verbs.reading.snapshots",
-    "SnapshotList": "mlporter.verbs.reading.snapshots",
-    "backup": "mlporter.verbs.moving.backup",
-    "forget": "mlporter.verbs.moving.forget",
-    "find": "mlporter.verbs.reading.snapshots",
-    "snapshots": "mlporter.verbs.reading.snapshots",
+    "BackupResult": "mlporter.verbs.backups.backup",
+    "ForgetResult": "mlporter.verbs.backups.forget",
+    "FoundResult": "mlporter.verbs.backups.snapshots",
+    "SnapshotList": "mlporter.verbs.backups.snapshots",
+    "backup": "mlporter.verbs.backups.backup",
+    "forget": "mlporter.verbs.backups.forget",
+    "find": "mlporter.verbs.backups.snapshots",
+    "snapshots": "mlporter.verbs.backups.snapshots",
     "RepositoryInUseError": "mlporter.errors",
     "verify": "mlporter.verbs.reading.verify",
 }

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from mlporter.compare.streams import compare_streams
+from mlporter.compare.rows.streams import compare_streams
 from tests.compare.memory_source import METRICS
 
 RUNS, KEYS, STEPS, BATCH = 200, 10, 1000, 65_536

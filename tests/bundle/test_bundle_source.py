@@ -14,7 +14,7 @@ from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import BundleDamagedError, BundleUnfinishedError, UnreachableError, UsageError
-from mlporter.stores.bundle_source import BundleSource
+from mlporter.stores.bundles.bundle_source import BundleSource
 from tests.bundle.making import FILES, INFO, ROWS, batch_of, fill, make_bundle
 
 
@@ -171,7 +171,7 @@ def test_it_works_without_mlflow(pristine):
         "for name in ('mlflow', 'sqlalchemy', 'pandas', 'numpy', 'click', 'rich'):\n"
         "    sys.modules[name] = None\n"
         "from mlporter.bundle.checks.verify import verify_bundle\n"
-        "from mlporter.stores.bundle_source import BundleSource\n"
+        "from mlporter.stores.bundles.bundle_source import BundleSource\n"
         "assert BundleSource(sys.argv[1]).count('runs') == 2\n"
         "assert not verify_bundle(sys.argv[1]).problems\n"
     )

@@ -16,7 +16,7 @@ from mlporter.bundle import writer as writer_module
 from mlporter.bundle.checks.verify import verify_bundle
 from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import BundleDamagedError, MlporterError, RefusedError
-from mlporter.stores.bundle_source import BundleSource
+from mlporter.stores.bundles.bundle_source import BundleSource
 from tests.bundle.making import INFO, artifact, make_bundle
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from mlporter.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from mlporter.stores.bundle_source import BundleSource
+from mlporter.stores.bundles.bundle_source import BundleSource
 from tests.bundle.making import (
     FILES,
     INFO,

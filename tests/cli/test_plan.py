@@ -11,7 +11,7 @@ import pytest
 
 from mlporter.catalogue import BY_NAME
 from mlporter.cli.render import counts
-from mlporter.cli.render.plan import MOVABLE
+from mlporter.cli.render.transfers.plan import MOVABLE
 from mlporter.plan.policy import Conflict
 from mlporter.plan.units import ENTITIES, MATCHED, REIDENTIFIED, ROWWISE
 from tests.cli.examples import (

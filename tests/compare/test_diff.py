@@ -337,7 +337,7 @@ def test_the_report_is_strict_json():
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys; import mlporter.compare.diff, mlporter.compare.written_rows;"
+        "import sys; import mlporter.compare.diff, mlporter.compare.rows.written_rows;"
         "heavy = {'mlflow', 'sqlalchemy', 'click', 'rich', 'adbc_driver_manager', 'pandas'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pytest
 
 from mlporter.catalogue import BY_NAME
-from mlporter.compare.shape import pair_up
+from mlporter.compare.rows.shape import pair_up
 from mlporter.plan.capabilities import DATABASE, SERVER
 from mlporter.plan.three_sides.actions import ActionBook, ActionKind
-from mlporter.plan.three_sides.base import NoBase
-from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.three_sides.rows import RowPlanner
+from mlporter.plan.three_sides.sent.base import NoBase
+from mlporter.plan.three_sides.sent.digests import column_digests, key_digests
 from mlporter.plan.three_sides.sides import Wish
 
 SYNC = Wish(updates=True, edits="theirs", deletes=True)

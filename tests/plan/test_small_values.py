@@ -7,15 +7,15 @@ import pytest
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.plan.three_sides.actions import NOT_KNOWN, Action, ActionKind, Change
-from mlporter.plan.three_sides.base import remember
-from mlporter.plan.three_sides.digests import key_digests, value_digest
-from mlporter.plan.three_sides.small_values import (
+from mlporter.plan.three_sides.sent.base import remember
+from mlporter.plan.three_sides.sent.digests import key_digests, value_digest
+from mlporter.plan.three_sides.sent.small_values import (
     LONGEST,
     kept_columns,
     kept_values,
     sent_value,
 )
-from mlporter.stores.state import LastSent
+from mlporter.stores.rows.last_sent import LastSent
 
 TAGS = BY_NAME["tags"]
 

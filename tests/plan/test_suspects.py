@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlporter.catalogue.types import Kind
+from mlporter.compare.rows.key_masks import KeyMask
 from mlporter.plan.ids.id_map import IdMap
-from mlporter.plan.key_masks import KeyMask
 from mlporter.plan.merge import suspects
 from mlporter.plan.merge.equality import Comparison
 from mlporter.plan.merge.suspects import STREAMED, Suspects
@@ -126,7 +126,7 @@ _WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size
 @given(st.lists(_WORDS), st.lists(_WORDS, max_size=30), st.integers(0, 3))
 def test_a_mask_tells_which_values_are_among_the_keys(rows, keys, few):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlporter.plan.key_masks._FEW", few)
+        patch.setattr("mlporter.compare.rows.key_masks._FEW", few)
         found = KeyMask(keys).of(pa.array([*rows, None], pa.string())).to_pylist()
     assert found == [row in keys for row in rows] + [False]
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mlporter.catalogue import BY_NAME
-from mlporter.plan.three_sides.digests import column_digests, key_digests, value_digest
+from mlporter.plan.three_sides.sent.digests import column_digests, key_digests, value_digest
 from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, Wish, decide, state_of
 
 COPY = Wish()

@@ -69,7 +69,7 @@ def let_sqlite_write_nothing_through() -> None:
 
 _OPENERS = {
     "mlporter.stores.database.engines.sqlite": "open_writer",
-    "mlporter.stores.state": "_connected",
+    "mlporter.stores.rows.last_sent": "_connected",
 }
 """What opens databases that are written, by module."""
 

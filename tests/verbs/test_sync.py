@@ -932,7 +932,7 @@ def test_two_at_a_time_are_one_too_many(two):
 def _hold(state, ready, done):
     from pathlib import Path  # noqa: PLC0415 -- in another process
 
-    from mlporter.stores.state import LastSent  # noqa: PLC0415
+    from mlporter.stores.rows.last_sent import LastSent  # noqa: PLC0415
 
     held = LastSent(Path(state))
     ready.set()

@@ -15,7 +15,7 @@ from mlporter.execute.database.transfer import DatabaseTransfer
 from mlporter.execute.database.upgraded import SchemaRows
 from mlporter.execute.options import TransferOptions
 from mlporter.plan.policy import Policy
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from mlporter.compare.report import DiffReport
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
-    from mlporter.verbs.moving.backup import BackupResult
-    from mlporter.verbs.moving.forget import ForgetResult
-    from mlporter.verbs.moving.promote import PromotionResult
-    from mlporter.verbs.moving.run import ManifestResult
+    from mlporter.verbs.backups.backup import BackupResult
+    from mlporter.verbs.backups.forget import ForgetResult
+    from mlporter.verbs.promoting.history import History
+    from mlporter.verbs.promoting.promote import PromotionResult
     from mlporter.verbs.reading.doctor import DoctorReport
-    from mlporter.verbs.reading.history import History
     from mlporter.verbs.reading.inspect import Inventory
     from mlporter.verbs.reading.inspect_one import ExperimentDetails, RunDetails
     from mlporter.verbs.reading.verify import VerifyResult
+    from mlporter.verbs.run import ManifestResult
 
 __all__ = ["JsonOutput", "to_json"]
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 from rich.text import Text
 
 from mlporter.cli.json_output import to_json
+from mlporter.cli.render.backups.snapshots import render_backup, render_forgotten
+from mlporter.cli.render.backups.verification import render_verdict, render_verification
 from mlporter.cli.render.details import render_experiment, render_run
 from mlporter.cli.render.difference import render_diff, render_diff_verdict
 from mlporter.cli.render.inventory import render_checks, render_inventory
 from mlporter.cli.render.layout import BRIEF, View, wrapped
 from mlporter.cli.render.left_out import render_left_out
-from mlporter.cli.render.manifests import render_manifest_head
-from mlporter.cli.render.plan import render_plan, render_refusal
-from mlporter.cli.render.plan_file import markdown_plan, render_plan_file
 from mlporter.cli.render.promotion import render_history, render_promotion
-from mlporter.cli.render.snapshots import render_backup, render_forgotten
 from mlporter.cli.render.text import visible
-from mlporter.cli.render.transfer import render_transfer
-from mlporter.cli.render.verification import render_verdict, render_verification
+from mlporter.cli.render.transfers.manifests import render_manifest_head
+from mlporter.cli.render.transfers.plan import render_plan, render_refusal
+from mlporter.cli.render.transfers.plan_file import markdown_plan, render_plan_file
+from mlporter.cli.render.transfers.transfer import render_transfer
 from mlporter.cli.terminal.consoles import WIDEST, print_now, room_for_rows
 from mlporter.cli.terminal.failures import as_failure
 from mlporter.cli.terminal.streams import last_words, write_bytes
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from mlporter.compare.report import DiffReport
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
-    from mlporter.verbs.moving.backup import BackupResult
-    from mlporter.verbs.moving.forget import ForgetResult
-    from mlporter.verbs.moving.promote import PromotionResult
-    from mlporter.verbs.moving.run import ManifestResult
+    from mlporter.verbs.backups.backup import BackupResult
+    from mlporter.verbs.backups.forget import ForgetResult
+    from mlporter.verbs.promoting.history import History
+    from mlporter.verbs.promoting.promote import PromotionResult
     from mlporter.verbs.reading.doctor import DoctorReport
-    from mlporter.verbs.reading.history import History
     from mlporter.verbs.reading.inspect import Inventory
     from mlporter.verbs.reading.inspect_one import ExperimentDetails, RunDetails
     from mlporter.verbs.reading.verify import VerifyResult
+    from mlporter.verbs.run import ManifestResult
 
 __all__ = ["ConsoleOutput", "Output", "RowFormat"]
 

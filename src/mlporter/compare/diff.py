@@ -9,9 +9,9 @@ from mlporter.artifacts.prefetch import read_ahead
 from mlporter.catalogue.tables.own import ARTIFACTS, UNKNOWN_FIELDS
 from mlporter.compare.files import compare_files
 from mlporter.compare.report import LEFT_OUT_KEPT, UNREADABLE, Difference, DiffReport, TableCounts
+from mlporter.compare.rows.shape import Normalise, Pair, Shaper, blank_places
+from mlporter.compare.rows.streams import compare_streams
 from mlporter.compare.scope import ANCHORED, CompareOptions, decide_scope
-from mlporter.compare.shape import Normalise, Pair, Shaper, blank_places
-from mlporter.compare.streams import compare_streams
 from mlporter.compare.version_places import anchored_places
 from mlporter.stores.rows.unknown_fields import may_have_fields, said_of, unknown_fields
 

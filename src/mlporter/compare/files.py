@@ -27,8 +27,8 @@ from mlporter.errors import BundleDamagedError
 from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
+    from mlporter.compare.rows.streams import OnDifference
     from mlporter.compare.scope import CompareOptions
-    from mlporter.compare.streams import OnDifference
     from mlporter.stores.protocols import ArtifactFile, Report, Source
 
 __all__ = ["OnFiles", "compare_files", "hash_file"]

@@ -16,7 +16,7 @@ from mlporter.catalogue.rest_limits import (
 )
 from mlporter.catalogue.tables.own import ARTIFACTS
 from mlporter.catalogue.types import Kind, Table
-from mlporter.compare.shape import Pair, pair_up
+from mlporter.compare.rows.shape import Pair, pair_up
 from mlporter.errors import UsageError
 
 if TYPE_CHECKING:

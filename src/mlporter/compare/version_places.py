@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.catalogue.types import Table
-    from mlporter.compare.shape import Normalise
+    from mlporter.compare.rows.shape import Normalise
     from mlporter.stores.rows.version_locations import TableReader
 
 __all__ = ["OWN_FILES", "anchored_places", "anchored_text"]

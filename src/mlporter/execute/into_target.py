@@ -5,18 +5,18 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.transfer import DatabaseTransfer
 from mlporter.execute.database.upgraded import as_new_as, in_todays_shape
-from mlporter.execute.new_columns import without_new_columns
-from mlporter.execute.remarks import look_through
+from mlporter.execute.findings.dangling import WithoutDangling
+from mlporter.execute.findings.new_columns import without_new_columns
+from mlporter.execute.findings.remarks import look_through
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.needing_mlflow import needing_mlflow
 
 if TYPE_CHECKING:
     from mlporter.execute.options import TransferOptions
     from mlporter.execute.result import Result
-    from mlporter.plan.three_sides.memory import Memory
+    from mlporter.plan.three_sides.sent.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.errors import LeftOut
-from mlporter.execute.dangling import WithoutDangling
-from mlporter.execute.new_columns import WithoutNewColumns
+from mlporter.execute.findings.dangling import WithoutDangling
+from mlporter.execute.findings.new_columns import WithoutNewColumns
 from mlporter.execute.result import LEFT_OUT_SHOWN, LeftOutSummary
 from mlporter.selection.selected_source import SelectedSource
 from mlporter.stores.views.without_secrets import WithoutSecrets

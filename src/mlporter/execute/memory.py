@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.folder.state import State, state_of
 from mlporter.errors import StateInUseError, UnreachableError
-from mlporter.plan.three_sides.base import NoBase
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.base import NoBase
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import open_source
-from mlporter.stores.state import LastSent, folder_for
+from mlporter.stores.rows.last_sent import LastSent, folder_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

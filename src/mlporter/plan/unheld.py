@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
 from mlporter.catalogue.types import Kind
-from mlporter.compare.shape import fallback_of, says_something
+from mlporter.compare.rows.shape import fallback_of, says_something
 from mlporter.stores.protocols import Wrapped
 from mlporter.stores.rows.other_places import OTHER, parts_of_owner
 from mlporter.wording import plural

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue import BY_NAME
-from mlporter.plan.key_masks import KeyMask
+from mlporter.compare.rows.key_masks import KeyMask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

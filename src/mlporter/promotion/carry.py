@@ -13,7 +13,7 @@ from mlporter.errors import ConflictError, LeftOut, RefusedError, UnreachableErr
 from mlporter.execute.into_target import into_target
 from mlporter.execute.options import TransferOptions
 from mlporter.plan.policy import Policy
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.promotion.checks.facts import read_facts
 from mlporter.promotion.checks.gates import judge
 from mlporter.promotion.checks.model_names import find_versions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.selection.models import Models
 from mlporter.selection.not_found import Missing, is_named, nearest
 from mlporter.selection.row_keys import joined
-from mlporter.selection.runs import find_runs, in_time_window, runs_like
+from mlporter.selection.rows.runs import find_runs, in_time_window, runs_like
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Place
-    from mlporter.stores.bundle_source import BundleSource
+    from mlporter.stores.bundles.bundle_source import BundleSource
     from mlporter.stores.protocols import Source
 
     class _Opened(Protocol):
@@ -169,7 +169,7 @@ def open_bundle(place: Address) -> BundleSource:
     Raises:
         UsageError, UnreachableError, BundleError: as `open_source`.
     """
-    from mlporter.stores.bundle_source import BundleSource  # noqa: PLC0415
+    from mlporter.stores.bundles.bundle_source import BundleSource  # noqa: PLC0415
 
     if place.kind is AddressKind.SNAPSHOT:
         return _open_snapshot(place)
@@ -202,8 +202,8 @@ def no_one_registry(place: Address) -> UsageError:
 
 def _open_snapshot(place: Address) -> BundleSource:
     from mlporter.repository.repository import Repository  # noqa: PLC0415
-    from mlporter.stores.repository_places import identity_of, storage_of  # noqa: PLC0415
-    from mlporter.stores.snapshot_source import SnapshotSource  # noqa: PLC0415
+    from mlporter.stores.bundles.repository_places import identity_of, storage_of  # noqa: PLC0415
+    from mlporter.stores.bundles.snapshot_source import SnapshotSource  # noqa: PLC0415
 
     repository = Repository.open(storage_of(place), identity_of(place))
     return SnapshotSource(repository, place.snapshot)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlporter.stores.addresses.address import Place
-    from mlporter.stores.bundle_source import BundleSource
+    from mlporter.stores.bundles.bundle_source import BundleSource
     from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["unpack"]

@@ -20,7 +20,7 @@ from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue.tables.own import CONTENTS
 from mlporter.catalogue.types import Column, Kind, Table
 from mlporter.errors import BundleDamagedError
-from mlporter.stores.bundle_source import BundleSource
+from mlporter.stores.bundles.bundle_source import BundleSource
 from tests.bundle.forging import forge_pack, forge_part, pack_of, rows_of
 from tests.bundle.making import FILES, INFO, LARGE, artifact, fill, make_bundle, snapshot
 

@@ -18,7 +18,7 @@ from mlporter.cli.options import (
     registry_option,
     source_env_option,
 )
-from mlporter.cli.render.browsing import render_browsing
+from mlporter.cli.render.backups.browsing import render_browsing
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:

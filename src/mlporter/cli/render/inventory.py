@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlporter.cli.render.layout import View
-    from mlporter.execute.orphans import Orphans
+    from mlporter.execute.files.orphans import Orphans
     from mlporter.verbs.reading.doctor import DoctorReport
     from mlporter.verbs.reading.inspect import ExperimentInfo, Inventory, ModelInfo, VersionInfo
 

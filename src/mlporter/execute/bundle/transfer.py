@@ -20,12 +20,12 @@ from mlporter.bundle.tables.secret_rows import has_secrets
 from mlporter.bundle.writer import ManifestInfo
 from mlporter.catalogue.tables.own import POINT_MARKS, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
-from mlporter.compare.latest_metrics import LatestMetrics
+from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError
-from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
 from mlporter.execute.bundle.reuse import ALL, Changed, point_marks, rows_of_owners, whose_changed
+from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.findings.remarks import Remarks
 from mlporter.execute.left_out import LeftOutCollector, left_out_of
-from mlporter.execute.remarks import Remarks
 from mlporter.execute.result import FilesResult, Result, TableResult
 from mlporter.plan.table_plan import Plan, plan_transfer
 from mlporter.stores.database.schema.scripts import installed_mlflow

@@ -17,12 +17,12 @@ from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, MlporterError
-from mlporter.execute.artifact_files import SourceFileError, open_guarded
+from mlporter.execute.files.artifact_files import SourceFileError, open_guarded
 from mlporter.plan.policy import Conflict
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.three_sides.file_plan import FileChange, FilePlanner, OwnerSides
 from mlporter.plan.three_sides.files import FILES, Sent, content_of, mark_of
-from mlporter.plan.three_sides.sent_files import Owner, group_of, keep_sent, owners_sent
+from mlporter.plan.three_sides.sent.sent_files import Owner, group_of, keep_sent, owners_sent
 from mlporter.plan.three_sides.sides import ABSENT
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlporter.execute.database.target_files import TargetFiles
     from mlporter.plan.policy import Policy
     from mlporter.plan.three_sides.actions import ActionBook
-    from mlporter.plan.three_sides.base import Base
+    from mlporter.plan.three_sides.sent.base import Base
     from mlporter.stores.protocols import ArtifactFile, Source
 
 __all__ = ["ChangedFiles", "SentFiles"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mlporter.compare.latest_metrics import LatestMetrics
+from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import (
     ConflictError,
     MlporterError,
@@ -18,11 +18,11 @@ from mlporter.errors import (
     RefusedError,
     RowRefusedError,
 )
-from mlporter.execute.artifact_files import carry_files, open_guarded, unreadable
 from mlporter.execute.database.issue_categories import remove_categories, write_categories
 from mlporter.execute.database.reading_back import ReadingBack
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import Bound
+from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit

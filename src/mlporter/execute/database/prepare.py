@@ -14,17 +14,17 @@ from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
 from mlporter.execute.database.rewrite import Remap, Rewrite
+from mlporter.execute.files.unreadable_files import Unreadable
 from mlporter.execute.result import TableResult
-from mlporter.execute.unreadable_files import Unreadable
 from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.matching.users import merge_users
+from mlporter.plan.merge.remembering import recall_snapshot
 from mlporter.plan.merge.resolve import resolve, resolve_fresh
-from mlporter.plan.merge.snapshot import recall_snapshot
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.progress import silent

@@ -18,7 +18,7 @@ from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.merge.changes import Back
 from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.plan.units import ENTITIES, Choice, Chosen, key_text
 
 if TYPE_CHECKING:

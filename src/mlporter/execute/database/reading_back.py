@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.catalogue.types import Kind
-from mlporter.compare.written_rows import HIDDEN, same_rows
+from mlporter.compare.rows.written_rows import HIDDEN, same_rows
 from mlporter.errors import BundleDamagedError, ReadBackError
 from mlporter.plan.units import OWNED, is_among, key_array
 from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
-    from mlporter.compare.latest_metrics import LatestMetrics
     from mlporter.compare.report import Difference
+    from mlporter.compare.rows.latest_metrics import LatestMetrics
     from mlporter.execute.database.prepare import Prepared
     from mlporter.plan.deleted_rows import Update
     from mlporter.stores.database.target import DatabaseTarget

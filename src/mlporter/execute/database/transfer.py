@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue import described
 from mlporter.errors import LeftOut
-from mlporter.execute.dangling import WithoutDangling
 from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
 from mlporter.execute.database.existing_files import with_existing_files
 from mlporter.execute.database.load import Load, check
@@ -17,13 +16,14 @@ from mlporter.execute.database.prepare import prepare
 from mlporter.execute.database.proof import Proof
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import TargetFiles
+from mlporter.execute.files.unreadable_files import find_unreadable
+from mlporter.execute.findings.dangling import WithoutDangling
+from mlporter.execute.findings.remarks import look_through
 from mlporter.execute.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.plan_files import check_expected
-from mlporter.execute.remarks import look_through
 from mlporter.execute.result import ActionsResult, FilesResult, Result
-from mlporter.execute.unreadable_files import find_unreadable
 from mlporter.plan.merge.remembering import remember_sent
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target
@@ -33,8 +33,8 @@ from mlporter.wording import plural
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.execute.database.prepare import Prepared, Target
+    from mlporter.execute.findings.remarks import Seen
     from mlporter.execute.options import TransferOptions
-    from mlporter.execute.remarks import Seen
     from mlporter.progress import OnProgress
     from mlporter.stores.database.target import DatabaseTarget
     from mlporter.stores.protocols import Source

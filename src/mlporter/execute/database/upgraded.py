@@ -21,7 +21,7 @@ from mlporter.execute.database.transfer import DatabaseTransfer
 from mlporter.execute.left_out import left_out_of
 from mlporter.execute.options import WORKERS, TransferOptions
 from mlporter.plan.policy import Policy
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.stores.addresses.address import Address, parse_address
 from mlporter.stores.database.history.shape import is_old
 from mlporter.stores.database.preview import revision_there

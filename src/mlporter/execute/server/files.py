@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.uris import layout
 from mlporter.errors import OutsideError
-from mlporter.execute.artifact_files import SourceFileError, unreadable
+from mlporter.execute.files.artifact_files import SourceFileError, unreadable
 from mlporter.execute.result import FilesResult
 from mlporter.execute.server.owner_files import OwnedFiles, ServerOwner
 from mlporter.execute.server.planned_files import RENAMED, PlannedFiles
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from mlporter.execute.server.shared.context import ServerContext
-    from mlporter.plan.three_sides.memory import Memory
+    from mlporter.plan.three_sides.sent.memory import Memory
     from mlporter.stores.protocols import ArtifactFile
     from mlporter.stores.server.target_places import ServerPlaces
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.catalogue.file_owners import FILE_OWNERS
-from mlporter.execute.artifact_files import open_guarded
+from mlporter.execute.files.artifact_files import open_guarded
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.stores.rows.spool import SortedLookup
 

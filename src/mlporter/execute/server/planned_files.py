@@ -10,11 +10,11 @@ from urllib.parse import unquote
 
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, OutsideError
-from mlporter.execute.artifact_files import SourceFileError
+from mlporter.execute.files.artifact_files import SourceFileError
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.plan.three_sides.file_plan import FilePlanner, OwnerSides
 from mlporter.plan.three_sides.files import FILES
-from mlporter.plan.three_sides.sent_files import files_sent, group_of, owners_sent
+from mlporter.plan.three_sides.sent.sent_files import files_sent, group_of, owners_sent
 from mlporter.stores.rest.answers import REFUSED, reason_of
 from mlporter.stores.rows.version_locations import rows_of
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mlporter.execute.server.owner_files import OwnedFiles, ServerOwner
     from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.three_sides.file_plan import FileChange
-    from mlporter.plan.three_sides.memory import Memory
-    from mlporter.plan.three_sides.sent_files import Owner
+    from mlporter.plan.three_sides.sent.memory import Memory
+    from mlporter.plan.three_sides.sent.sent_files import Owner
     from mlporter.stores.protocols import ArtifactFile
 
 __all__ = ["RENAMED", "PlannedFiles"]

@@ -8,22 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
-from mlporter.execute.artifact_files import open_guarded
+from mlporter.execute.files.artifact_files import open_guarded
 from mlporter.execute.server.shared.parts import Matched
 from mlporter.plan.deleted_rows import tombstones
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
 from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.side_reader import Nothing, experiments_of, models_of
-from mlporter.plan.three_sides.base import remember
 from mlporter.plan.three_sides.row import Sides
-from mlporter.plan.three_sides.sent_files import remember_files
+from mlporter.plan.three_sides.sent.base import remember
+from mlporter.plan.three_sides.sent.sent_files import remember_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlporter.execute.server.shared.context import ServerContext
-    from mlporter.plan.three_sides.memory import Memory
+    from mlporter.plan.three_sides.sent.memory import Memory
     from mlporter.stores.protocols import ArtifactFile, Source
 
 __all__ = ["recall_names", "recall_snapshot"]

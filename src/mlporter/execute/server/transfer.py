@@ -49,7 +49,7 @@ from mlporter.execute.server.unknown_fields import SentFields
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.policy import how_to_settle, said_of_conflicts
 from mlporter.plan.three_sides.actions import ActionBook
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.progress import silent
 from mlporter.stores.server.source import ServerSource
 from mlporter.stores.server.target_places import ServerPlaces

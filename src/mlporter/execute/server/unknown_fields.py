@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
-from mlporter.compare.missing_rows import MissingRows
-from mlporter.compare.shape import pair_up
+from mlporter.compare.rows.missing_rows import MissingRows
+from mlporter.compare.rows.shape import pair_up
 from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED

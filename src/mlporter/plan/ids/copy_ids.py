@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue import BY_NAME
 from mlporter.compare.report import ONLY_RIGHT
-from mlporter.compare.streams import compare_streams
+from mlporter.compare.rows.streams import compare_streams
 from mlporter.plan.ids.id_columns import ID_COLUMNS
 from mlporter.plan.ids.id_map import IdMap, fresh_id, keeps_order
 from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlporter.compare.rows.key_masks import KeyMask
 from mlporter.plan.ids.id_columns import ids_in, names_in, numbers_in
 from mlporter.plan.ids.id_strings import map_strings
 from mlporter.plan.ids.resorting import resorted
-from mlporter.plan.key_masks import KeyMask
 from mlporter.plan.units import EXPERIMENTS, OWNED, Choice, is_among, key_array
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import known_roots

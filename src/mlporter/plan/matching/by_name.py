@@ -14,7 +14,7 @@ from mlporter.plan.matching.strategies import DATABASE, By
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import experiments_of, models_of
 from mlporter.plan.three_sides.actions import Action, ActionKind
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.plan.units import EXPERIMENTS, MODELS, Chosen
 from mlporter.selection.not_found import Missing, nearest
 from mlporter.stores.rows.version_locations import rows_of

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlporter.plan.matching.names import Match
     from mlporter.plan.policy import Policy
     from mlporter.plan.side_reader import Experiment
-    from mlporter.plan.three_sides.base import Base
+    from mlporter.plan.three_sides.sent.base import Base
 
 __all__ = ["Experiments", "NameChoice", "by_number", "by_tag"]
 

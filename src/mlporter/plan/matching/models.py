@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlporter.plan.merge.equality import Comparison
     from mlporter.plan.policy import Merge, Policy
     from mlporter.plan.side_reader import Reader
-    from mlporter.plan.three_sides.base import Base
+    from mlporter.plan.three_sides.sent.base import Base
     from mlporter.stores.protocols import Source
 
 __all__ = ["Models"]

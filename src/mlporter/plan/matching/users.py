@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.plan.policy import Merge, Policy
     from mlporter.plan.side_reader import Reader
-    from mlporter.plan.three_sides.memory import Memory
+    from mlporter.plan.three_sides.sent.memory import Memory
     from mlporter.stores.protocols import Among, Source
 
     Row = dict[str, Any]

@@ -11,8 +11,8 @@ import pyarrow as pa
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT
-from mlporter.compare.shape import pair_up
-from mlporter.compare.streams import compare_streams
+from mlporter.compare.rows.shape import pair_up
+from mlporter.compare.rows.streams import compare_streams
 from mlporter.plan.deleted_rows import DELETED_TIME, Update
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from mlporter.catalogue.types import Table
-    from mlporter.compare.shape import Pair
+    from mlporter.compare.rows.shape import Pair
     from mlporter.plan.merge.equality import Comparison
     from mlporter.plan.side_reader import Reader
     from mlporter.plan.three_sides.row import Key

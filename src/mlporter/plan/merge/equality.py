@@ -11,11 +11,11 @@ from mlporter.catalogue.rest_limits import HIDDEN_COLUMNS, HIDDEN_TABLES
 from mlporter.catalogue.types import Kind
 from mlporter.compare.differences import Differences
 from mlporter.compare.report import DIFFER, ONLY_LEFT, ONLY_RIGHT
+from mlporter.compare.rows.shape import blank_places, pair_up
+from mlporter.compare.rows.streams import OnDifference, compare_streams
+from mlporter.compare.rows.written_rows import HIDDEN, without_secrets
 from mlporter.compare.scope import ANCHORED
-from mlporter.compare.shape import blank_places, pair_up
-from mlporter.compare.streams import OnDifference, compare_streams
 from mlporter.compare.version_places import anchored_places
-from mlporter.compare.written_rows import HIDDEN, without_secrets
 from mlporter.plan.deleted_rows import (
     Lost,
     Update,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Column, Table
     from mlporter.compare.report import Difference
-    from mlporter.compare.shape import Normalise, Pair
+    from mlporter.compare.rows.shape import Normalise, Pair
     from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Source
 

@@ -26,8 +26,8 @@ from mlporter.plan.side_reader import (
     Nothing,
     unit_keys,
 )
-from mlporter.plan.three_sides.memory import Memory
 from mlporter.plan.three_sides.rows import RowPlanner
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.plan.units import ENTITIES, ROWWISE, Choice, Chosen
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlporter.plan.merge.equality import Comparison
     from mlporter.plan.policy import Merge, Policy
     from mlporter.plan.side_reader import Reader
-    from mlporter.plan.three_sides.memory import Memory
+    from mlporter.plan.three_sides.sent.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 

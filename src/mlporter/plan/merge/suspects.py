@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlporter.compare.streams import Merge
+from mlporter.compare.rows.streams import Merge
 from mlporter.errors import BundleDamagedError
 from mlporter.plan.deleted_rows import LIFECYCLE
 from mlporter.plan.ids.mapped_rows import MappedReader

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.compare.shape import Shaper, pair_up
-from mlporter.compare.streams import compare_streams
+from mlporter.compare.rows.shape import Shaper, pair_up
+from mlporter.compare.rows.streams import compare_streams
 from mlporter.stores.protocols import points_by_run
 from mlporter.stores.rows.point_counts import POINTS
 

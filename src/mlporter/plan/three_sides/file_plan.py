@@ -15,15 +15,15 @@ from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut
 from mlporter.plan.three_sides.actions import Action, ActionKind, Change
 from mlporter.plan.three_sides.files import FILES, FileSides, Sent, content_of, mark_of
-from mlporter.plan.three_sides.sent_files import files_sent, group_of, keep_sent
+from mlporter.plan.three_sides.sent.sent_files import files_sent, group_of, keep_sent
 from mlporter.plan.three_sides.sides import ABSENT, Outcome, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mlporter.plan.three_sides.actions import ActionBook
-    from mlporter.plan.three_sides.base import Base
-    from mlporter.plan.three_sides.sent_files import Owner
+    from mlporter.plan.three_sides.sent.base import Base
+    from mlporter.plan.three_sides.sent.sent_files import Owner
     from mlporter.plan.three_sides.sides import Digest, Wish
     from mlporter.stores.protocols import ArtifactFile
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlporter.artifacts.listing import ArtifactFile
     from mlporter.plan.three_sides.sides import Digest, Wish
-    from mlporter.stores.state import Group
+    from mlporter.stores.rows.last_sent import Group
 
 __all__ = ["COLUMNS", "FILES", "FileSides", "Sent", "content_of", "mark_of", "pack", "unpack"]
 

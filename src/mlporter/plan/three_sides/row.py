@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import source_tags as marks
-from mlporter.compare.shape import Shaper
-from mlporter.compare.written_rows import HIDDEN
+from mlporter.compare.rows.shape import Shaper
+from mlporter.compare.rows.written_rows import HIDDEN
 from mlporter.plan.capabilities import OWN_TAGS
 from mlporter.plan.three_sides.actions import NOT_KNOWN, Change
-from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.keys import owner_columns
+from mlporter.plan.three_sides.sent.digests import column_digests, key_digests
+from mlporter.plan.three_sides.sent.small_values import sent_value
 from mlporter.plan.three_sides.sides import ABSENT
-from mlporter.plan.three_sides.small_values import sent_value
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
-    from mlporter.compare.shape import Normalise, Pair
+    from mlporter.compare.rows.shape import Normalise, Pair
     from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Among
-    from mlporter.stores.state import Group
+    from mlporter.stores.rows.last_sent import Group
 
 __all__ = ["Key", "Row", "RowPlan", "SidedRow", "Sides", "Values", "base_row", "is_of_a_registry"]
 __all__ += ["key_of", "rows_with"]

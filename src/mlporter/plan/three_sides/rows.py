@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.artifacts.uris.ownership import DELETED_STAGE
 from mlporter.compare.differences import Differences
-from mlporter.compare.streams import compare_streams
-from mlporter.compare.written_rows import HIDDEN
+from mlporter.compare.rows.streams import compare_streams
+from mlporter.compare.rows.written_rows import HIDDEN
 from mlporter.plan.capabilities import DATABASE, NOTHING_KNOWN
 from mlporter.plan.deleted_rows import DELETED_TIME, LIFECYCLE
 from mlporter.plan.three_sides.actions import FOLLOW, Action, ActionKind, Change, kind_of_update
-from mlporter.plan.three_sides.base import refused_name
 from mlporter.plan.three_sides.keys import group_name, key_text, owner_of
 from mlporter.plan.three_sides.limits import Limits
 from mlporter.plan.three_sides.row import (
@@ -30,6 +29,7 @@ from mlporter.plan.three_sides.row import (
     key_of,
     rows_with,
 )
+from mlporter.plan.three_sides.sent.base import refused_name
 from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, decide, state_of
 from mlporter.plan.units import OF_MODELS, ROWWISE
 from mlporter.stores.protocols import Among
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mlporter.compare.report import Difference
     from mlporter.plan.capabilities import Capabilities, Facts
     from mlporter.plan.three_sides.actions import ActionBook
-    from mlporter.plan.three_sides.base import Base
+    from mlporter.plan.three_sides.sent.base import Base
     from mlporter.plan.three_sides.sides import Wish
 
 __all__ = ["NOT_TAKEN", "Found", "RowPlanner"]

@@ -9,7 +9,7 @@ from typing import Final, Literal
 __all__ = ["ABSENT", "Digest", "Outcome", "Side", "State", "Wish", "decide", "state_of"]
 
 Digest = int
-"""Of a value of a column, or of a row that is there; see `mlporter.plan.three_sides.digests`."""
+"""Of a value of a column, or of a row that is there; see `three_sides.sent.digests`."""
 
 ABSENT: Final[Digest] = 0
 """The digest of what is not there."""

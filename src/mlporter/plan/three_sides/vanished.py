@@ -16,9 +16,9 @@ from mlporter.errors import RefusedError
 from mlporter.plan.capabilities import OWN_TAGS
 from mlporter.plan.deleted_rows import LIFECYCLE, Update
 from mlporter.plan.three_sides.actions import Action, ActionKind
-from mlporter.plan.three_sides.base import groups_of
-from mlporter.plan.three_sides.digests import column_digests, key_digests
 from mlporter.plan.three_sides.keys import group_columns, group_name, key_text
+from mlporter.plan.three_sides.sent.base import groups_of
+from mlporter.plan.three_sides.sent.digests import column_digests, key_digests
 from mlporter.plan.three_sides.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, tables_of
 from mlporter.stores.rows.version_locations import rows_of

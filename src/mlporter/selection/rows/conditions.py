@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mlporter.errors import UsageError
 from mlporter.selection.not_found import nearest
-from mlporter.selection.search import predicate
+from mlporter.selection.rows.search import predicate
 from mlporter.stores.rows.run_filter import Clause
 
 if TYPE_CHECKING:

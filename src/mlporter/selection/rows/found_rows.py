@@ -10,9 +10,9 @@ import pyarrow as pa
 from mlporter.errors import UsageError
 from mlporter.selection.criteria import Selection
 from mlporter.selection.rows.conditions import meeting, parse_conditions, unknown_column
+from mlporter.selection.rows.runs import find_runs
 from mlporter.selection.rows.sorting import first_rows, sorted_rows
 from mlporter.selection.rows.wide_runs import WIDE, wide_batches, wide_schema
-from mlporter.selection.runs import find_runs
 from mlporter.stores.protocols import Among
 
 if TYPE_CHECKING:

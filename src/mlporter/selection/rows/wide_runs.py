@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlporter.selection.search import latest_points
+from mlporter.selection.rows.search import latest_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from mlporter.bundle.signing import check_private_key, sign_manifest
 from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
+from mlporter.execute.files.orphans import check_orphans
+from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
-from mlporter.execute.orphans import check_orphans
-from mlporter.execute.unreadable_files import check_strict, find_unreadable
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind

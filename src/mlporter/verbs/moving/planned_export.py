@@ -17,7 +17,7 @@ from mlporter.plan.merge.resolve import resolve_fresh
 from mlporter.plan.policy import Policy
 from mlporter.plan.table_plan import plan_transfer
 from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.stores.opening import bundle_address
 from mlporter.verbs.moving.counted_export import counted_export
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.signing import check_manifest
 from mlporter.errors import UnsupportedError, UsageError
+from mlporter.execute.files.orphans import check_orphans
+from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
 from mlporter.execute.options import TransferOptions, check_options
-from mlporter.execute.orphans import check_orphans
 from mlporter.execute.plan_files import write_plan
-from mlporter.execute.unreadable_files import check_strict
 from mlporter.plan.policy import InStep, Policy
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind, place_text

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import release_of
 from mlporter.catalogue.tables.own import LEFT_OUT
-from mlporter.execute.orphans import Orphans, find_orphans
+from mlporter.execute.files.orphans import Orphans, find_orphans
 from mlporter.execute.result import LEFT_OUT_SHOWN
 from mlporter.progress import OnProgress, silent
 from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.bundle_source import BundleSource
+from mlporter.stores.bundles.bundle_source import BundleSource
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import USERS_NOT_SEEN, TellsOutside, Wrapped
 from mlporter.stores.rest.retrying import RETRY_TIME

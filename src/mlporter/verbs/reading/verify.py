@@ -18,9 +18,9 @@ from mlporter.repository.checks import verify_repository
 from mlporter.repository.repository import Repository, choose
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
+from mlporter.stores.bundles.repository_places import identity_of, storage_of
 from mlporter.stores.needing_mlflow import check_mlflow
 from mlporter.stores.opening import bundle_address, hinting_what_is_there
-from mlporter.stores.repository_places import identity_of, storage_of
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.reports import write_verification
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlporter.compare.report import DiffReport
     from mlporter.reports.things import Beside
     from mlporter.stores.addresses.address import Address, Place
-    from mlporter.verbs.reading.restore_test import RestoreTest
+    from mlporter.verbs.backups.restore_test import RestoreTest
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -151,7 +151,7 @@ def verify(
     restored = None
     if restore_test and not check.exit_code:
         # It loads much, and most are checked without it.
-        from mlporter.verbs.reading import restore_test as drill  # noqa: PLC0415
+        from mlporter.verbs.backups import restore_test as drill  # noqa: PLC0415
 
         restored = drill.restore_test(place, check, restore_models, on_progress)
     compared = compare() if against is not None and not check.exit_code else None

@@ -9,7 +9,7 @@ import pytest
 
 import mlporter as api
 from mlporter.errors import ConflictError
-from mlporter.verbs.moving import run as run_module
+from mlporter.verbs import run as run_module
 
 
 @pytest.fixture

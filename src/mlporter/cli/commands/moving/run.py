@@ -15,11 +15,11 @@ from mlporter.cli.options import (
     output_options,
     plan_out_option,
 )
-from mlporter.cli.render.manifests import render_not_run
+from mlporter.cli.render.transfers.manifests import render_not_run
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
-    from mlporter.verbs.moving.run import ManifestResult
+    from mlporter.verbs.run import ManifestResult
 
 __all__ = ["command"]
 

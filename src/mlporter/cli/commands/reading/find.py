@@ -8,7 +8,7 @@ import click
 
 import mlporter
 from mlporter.cli.options import CONTEXT, output_options
-from mlporter.cli.render.snapshots import render_found
+from mlporter.cli.render.backups.snapshots import render_found
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session

@@ -19,10 +19,10 @@ from mlporter.plan.policy import Conflict
 from mlporter.plan.side_reader import Nothing, experiments_of, models_of, unit_keys
 from mlporter.plan.three_sides.actions import Action, ActionKind
 from mlporter.plan.three_sides.as_decided import as_decided
-from mlporter.plan.three_sides.base import refused_name, remember, remember_refused
 from mlporter.plan.three_sides.keys import key_text
 from mlporter.plan.three_sides.row import Sides, is_of_a_registry
 from mlporter.plan.three_sides.rows import NOT_TAKEN, RowPlanner
+from mlporter.plan.three_sides.sent.base import refused_name, remember, remember_refused
 from mlporter.plan.three_sides.vanished import Vanished, check_how_many
 from mlporter.plan.units import Choice, Chosen
 from mlporter.stores.rows.version_locations import rows_of
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from mlporter.compare.report import Difference
     from mlporter.execute.server.planning.matching import Matching
     from mlporter.execute.server.shared.context import ServerContext
-    from mlporter.plan.three_sides.memory import Memory
     from mlporter.plan.three_sides.row import RowPlan
     from mlporter.plan.three_sides.rows import Found
+    from mlporter.plan.three_sides.sent.memory import Memory
     from mlporter.stores.protocols import Source
 
 __all__ = ["Changes"]

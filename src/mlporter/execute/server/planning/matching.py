@@ -23,7 +23,7 @@ from mlporter.plan.matching.server_copies import (
 from mlporter.plan.matching.strategies import SERVER, By
 from mlporter.plan.policy import Conflict, Renamed
 from mlporter.plan.side_reader import experiments_of
-from mlporter.plan.three_sides.memory import Memory
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.plan.units import EXPERIMENTS
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from mlporter.execute.options import TransferOptions
     from mlporter.plan.three_sides.actions import ActionBook
-    from mlporter.plan.three_sides.memory import Memory
+    from mlporter.plan.three_sides.sent.memory import Memory
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 

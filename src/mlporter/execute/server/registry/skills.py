@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mlporter.catalogue.tables.own import skill_owner_id
-from mlporter.execute.artifact_files import SourceFileError, open_guarded
+from mlporter.execute.files.artifact_files import SourceFileError, open_guarded
 from mlporter.execute.server.shared.objects import lacking, leave_other, source_rows, try_one
 from mlporter.stores.server.writing.skills import SkillWriter
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from mlporter.artifacts.uris import layout
 from mlporter.catalogue import source_tags
-from mlporter.compare.missing_rows import MissingRows
-from mlporter.compare.shape import blank_places, pair_up
+from mlporter.compare.rows.missing_rows import MissingRows
+from mlporter.compare.rows.shape import blank_places, pair_up
 from mlporter.execute.server.shared.counting import NAMED, Counting
 from mlporter.execute.server.shared.parts import Within
 from mlporter.execute.server.unknown_fields import FieldsAlong
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlporter.catalogue.types import Table
-    from mlporter.compare.missing_rows import Missing
-    from mlporter.compare.shape import Normalise, Pair
+    from mlporter.compare.rows.missing_rows import Missing
+    from mlporter.compare.rows.shape import Normalise, Pair
     from mlporter.execute.server.tracking.unchanged_runs import Proof
     from mlporter.plan.capabilities import Capabilities
     from mlporter.plan.policy import Policy

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mlporter.catalogue.file_owners import FILE_OWNERS
-from mlporter.plan.three_sides.digests import key_digests
+from mlporter.plan.three_sides.sent.digests import key_digests
 from mlporter.stores.protocols import remote_source
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.side_reader import Reader
-    from mlporter.plan.three_sides.base import Base
+    from mlporter.plan.three_sides.sent.base import Base
 
 __all__ = ["Proof", "find_unchanged_runs", "looks_of", "remember_looks", "take_up"]
 

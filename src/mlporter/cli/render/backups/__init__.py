@@ -1,0 +1,1 @@
+"""Snapshots: made, listed, found, verified, looked at."""

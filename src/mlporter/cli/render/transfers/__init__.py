@@ -1,0 +1,1 @@
+"""What a transfer would do, and what it did."""

@@ -1,0 +1,1 @@
+"""Rows of two sides, compared batch by batch."""

@@ -1,0 +1,1 @@
+"""What of a source people must know of before it goes: what stays where it is, what is odd."""

@@ -1,0 +1,104 @@
+"""Values of small fields as they were last sent: what people are shown of it, beside the digests.
+
+Decisions are made by digests alone. A value is shown only if it has the digest that was remembered
+of it, so that one which was not kept, or is older than its digest, is never taken for the truth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlporter.catalogue.types import Kind
+from mlporter.plan.three_sides.actions import NOT_KNOWN
+from mlporter.plan.three_sides.sent.digests import value_digest
+from mlporter.redaction import hide_passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from mlporter.catalogue.types import Table
+
+__all__ = ["LONGEST", "kept_columns", "kept_values", "sent_value", "small_rows"]
+
+LONGEST = 200
+"""Characters of the longest text that is kept."""
+
+
+def kept_columns(table: Table) -> tuple[str, ...]:
+    """The columns of a table whose values are kept, where they are small.
+
+    Keys are in everything's name; URIs may hold passwords; of what is secret nothing is kept.
+    """
+    if table.kind is not Kind.KEPT:
+        return ()
+    places = {place.column for place in table.places}
+    return tuple(
+        column.name
+        for column in table.columns
+        if not (column.generated or column.name in places)
+        and column.name not in {*table.key, *table.secrets}
+    )
+
+
+def small_rows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The columns whose values are kept, without what is too long: a batch may hold long texts."""
+    columns = {name: batch.column(name) for name in kept_columns(table)}
+    for name, values in columns.items():
+        if pa.types.is_string(values.type):
+            is_short = pc.less_equal(pc.utf8_length(values), LONGEST)
+            # Arrow makes room for all that may come: not for the long texts.
+            cut = pc.utf8_slice_codeunits(values, 0, LONGEST)
+            columns[name] = pc.if_else(is_short, cut, pa.scalar(None, values.type))
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def kept_values(
+    table: Table, keys: NDArray[Any], pieces: Iterable[pa.RecordBatch]
+) -> dict[str, dict[str, object]]:
+    """What is kept of some rows, by the digests of their keys.
+
+    Args:
+        table: The columns that are compared.
+        keys: A digest for each row.
+        pieces: The rows.
+    """
+    columns = kept_columns(table)
+    if not columns:
+        return {}
+    rows = [row for piece in pieces for row in piece.select(list(columns)).to_pylist()]
+    kept = zip(map(str, keys.tolist()), map(_small, rows), strict=True)
+    return {key: row for key, row in kept if row}
+
+
+def _small(row: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if _is_small(value)}
+
+
+def _is_small(value: object) -> bool:
+    """Whether a value is kept: a number, or a short text without the password of an address."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST and hide_passwords(value) == value
+    return isinstance(value, int | float)
+
+
+def sent_value(
+    table: Table, column: str, digests: Mapping[str, int] | None, kept: Mapping[str, object]
+) -> object:
+    """What was last sent of a column of a row, or `NOT_KNOWN`.
+
+    Args:
+        table: The columns that are compared.
+        column: Which.
+        digests: What is remembered of the row; None if nothing is.
+        kept: The values that were kept of it.
+    """
+    if digests is None or column not in digests:
+        return NOT_KNOWN
+    entry, value = table.by_name[column], kept.get(column)
+    is_so = digests[column] == value_digest(value, entry.type, is_json=entry.json)
+    return value if is_so else NOT_KNOWN

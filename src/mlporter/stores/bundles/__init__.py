@@ -1,0 +1,1 @@
+"""Bundles and snapshots of repositories as places to read from."""

@@ -1,0 +1,1 @@
+"""Backups: snapshots made, listed, found, tried, looked at and forgotten."""

@@ -1,0 +1,275 @@
+"""`backup`: a registry into a repository, as one more snapshot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from mlporter.bundle.writer import BundleWriter
+from mlporter.errors import RefusedError
+from mlporter.execute.bundle.transfer import BundleTransfer
+from mlporter.execute.files.orphans import check_orphans
+from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
+from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.progress import OnProgress, silent
+from mlporter.repository.earlier import earlier_of, last_of
+from mlporter.repository.locks import locked
+from mlporter.repository.publishing import Facts, publish
+from mlporter.repository.repository import Repository, check_empty, is_repository
+from mlporter.selection import as_selection, select
+from mlporter.stores.addresses.locating import locate, locate_users
+from mlporter.stores.addresses.same_place import identity_text
+from mlporter.stores.bundles.repository_places import identity_of, repository_storage
+from mlporter.stores.opening import open_source
+from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.backups.monitoring import monitored
+from mlporter.verbs.moving.counted_export import counted_export
+from mlporter.wording import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from mlporter.errors import ExitCode
+    from mlporter.execute.result import Result
+    from mlporter.repository.documents import Snapshot
+    from mlporter.selection import Asked
+    from mlporter.stores.addresses.address import Address, Place
+    from mlporter.stores.protocols import Source
+
+__all__ = ["BackupResult", "backup"]
+
+
+@dataclass(frozen=True)
+class BackupResult:
+    """A backup: what was carried, and the snapshot that now holds it; None after a dry run."""
+
+    result: Result
+    snapshot: Snapshot | None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """As that of an export."""
+        return self.result.exit_code
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        made = self.snapshot.model_dump(mode="json") if self.snapshot else None
+        return {**self.result.as_dict(), "snapshot": made}
+
+
+def backup(
+    source: Place,
+    repository: Place,
+    *,
+    tags: Sequence[str] = (),
+    artifacts: ArtifactsMode = "copy",
+    uri_map: Sequence[str] = (),
+    allow_root: Sequence[Place] = (),
+    workers: int = 4,
+    retry_time: float = RETRY_TIME,
+    include_secrets: bool = False,
+    auth: Place | None = None,
+    registry: Place | None = None,
+    strict_artifacts: bool = False,
+    orphans: bool = False,
+    include_tables: Sequence[str] = (),
+    source_env: str | None = None,
+    selection: Asked = None,
+    full: bool = False,
+    reread: bool = False,
+    append_only: bool = False,
+    encrypt: Sequence[str] = (),
+    metrics: str | PathLike[str] | None = None,
+    notify: str | None = None,
+    dry_run: bool = False,
+    on_progress: OnProgress = silent,
+) -> BackupResult:
+    """Add a snapshot of a registry, or of a part of it, to a repository.
+
+    What the last snapshot of the same registry holds is not stored again, and mostly not read
+    again. The snapshot is complete all the same, and is there only once all that it names is.
+
+    Args:
+        source: Address of a database or a tracking server, or the path of a file store.
+        repository: The folder, or the place in object storage; made if it is not there.
+        tags: Words by which the snapshot can be chosen and kept.
+        artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        allow_root: Folders of this machine that files may be read from, though the registry keeps
+            none there.
+        workers: Tables and files that are read, and requests sent, at a time.
+        retry_time: Seconds after which a server that keeps failing is given up.
+        include_secrets: Carry secrets (encrypted as they are) too.
+        auth: Address of the database of its users, if they have one of their own.
+        registry: Where its registered models are, if they are in another place.
+        strict_artifacts: Refuse, before anything is written, if files are missing or unreadable.
+        orphans: Copy local files that no row points to, too.
+        include_tables: Tables of other programs in the same database that are to come, too.
+        source_env: What the names of the source's own variables begin with, such as ``DEV_``.
+        selection: What to back up, with all that it depends on; None is everything.
+        full: Read all points of metrics, also of runs that look as they did.
+        reread: Read all files, also those of which size and time of change are as they were.
+        append_only: For a new repository: nothing will ever be removed from it.
+        encrypt: For a new repository: public keys (age or SSH) to which everything in it is
+            encrypted. The file of the private key is named by the variable MLPORTER_IDENTITY.
+        metrics: A file for Prometheus (textfile collector) that says how it ended.
+        notify: A URL that is called at the end; ``{exit}`` in it becomes the exit code.
+        dry_run: Count and list what a snapshot would hold, and write nothing: no metrics either.
+        on_progress: Told how far it is.
+
+    Raises:
+        RefusedError: the place holds something else, or the source cannot be read.
+        UnreachableError: one of them cannot be reached, or the disk is full.
+        RepositoryInUseError: snapshots are being removed there.
+    """
+    chosen = as_selection(selection)
+    check_options(artifacts, workers)
+    check_strict(artifacts, strict_artifacts=strict_artifacts)
+    check_orphans(artifacts, chosen, orphans=orphans)
+    place, origin = locate(repository), locate(source, source_env)
+    labels = {"source": str(origin), "repository": str(place)}
+    told = (None, None) if dry_run else (metrics, notify)
+    with monitored(labels, *told) as run:
+        began, started = datetime.now(timezone.utc), monotonic()
+        opened = open_source(
+            origin,
+            uri_map=tuple(uri_map),
+            allow_root=allow_root,
+            workers=workers,
+            include_secrets=include_secrets,
+            retry_time=retry_time,
+            part=chosen is not None and not chosen.is_everything,
+            orphans=orphans,
+            auth=None if auth is None else locate_users(auth, origin),
+            registry=None if registry is None else locate_users(registry, origin),
+            include_tables=tuple(include_tables),
+            on_progress=on_progress,
+        )
+        with ExitStack() as stack:
+            stack.callback(opened.close)
+            opened = select(opened, chosen)
+            if strict_artifacts:
+                lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
+                if lost.count:
+                    raise lost.refusal(opened.description.address)
+            if dry_run:
+                _check_place(place, tuple(encrypt))
+                planned = counted_export(
+                    "backup",
+                    opened,
+                    str(place),
+                    artifacts=artifacts,
+                    include_secrets=include_secrets,
+                    on_progress=on_progress,
+                )
+                return BackupResult(planned, None)
+            kept = _repository(place, append_only=append_only, encrypt=tuple(encrypt))
+            stack.callback(kept.close)
+            which = _place(origin, opened, artifacts)
+            work = _Work(
+                opened, kept, artifacts, workers, include_secrets, full, reread, on_progress
+            )
+            transfer, snapshot = work.run(which, began, tuple(tags))
+        where = kept.storage.name
+        following = command_line("verify", [place.typed or where], ())
+        result = transfer.result("backup", where, following, monotonic() - started)
+        run.exit_code = result.exit_code
+        run.rows = dict(snapshot.rows)
+        run.values |= {
+            "added_bytes": snapshot.added.bytes,
+            "file_bytes": snapshot.file_bytes,
+            "left_out": snapshot.left_out,
+        }
+    return BackupResult(result, snapshot)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a backup works with, and how."""
+
+    source: Source
+    repository: Repository
+    artifacts: ArtifactsMode
+    workers: int
+    include_secrets: bool
+    full: bool
+    reread: bool
+    on_progress: OnProgress
+
+    def run(
+        self, which: str, began: datetime, tags: tuple[str, ...]
+    ) -> tuple[BundleTransfer, Snapshot]:
+        """Stage a bundle whose contents go into the repository, and publish it."""
+        kept, storage = self.repository, self.repository.storage
+        with ExitStack() as stack:
+            append_only = kept.about.append_only
+            lock = stack.enter_context(locked(storage, "backup", append_only=append_only))
+            kept.load_index()
+            last = last_of(kept.snapshots(), which)
+            earlier = earlier_of(kept, last, stack, reread=self.reread) if last else None
+            staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
+            stack.callback(shutil.rmtree, staged, ignore_errors=True)
+            address = self.source.description.address
+            with BundleWriter.create(
+                staged / "bundle", source=address, blobs=kept.contents, earlier=earlier
+            ) as writer:
+                transfer = BundleTransfer(
+                    self.source,
+                    writer,
+                    self.artifacts,
+                    self.workers,
+                    self.include_secrets,
+                    self.on_progress,
+                    earlier=earlier,
+                    full=self.full,
+                    marks=True,
+                )
+                manifest = transfer.run()
+            facts = Facts(which, began, tags, last.name if last else None)
+            return transfer, publish(kept, staged / "bundle", manifest, facts, lock)
+
+
+def _repository(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) -> Repository:
+    storage, identity = repository_storage(place), identity_of(place)
+    if not is_repository(storage):
+        return Repository.create(
+            storage, append_only=append_only, recipients=encrypt, identity=identity
+        )
+    found = Repository.open(storage, identity)
+    if encrypt and set(encrypt) != set(found.about.recipients):
+        found.close()
+        raise RefusedError(
+            "was made for other keys, or for none",
+            subject=storage.name,
+            hint="leave --encrypt out, or name a new place",
+        )
+    return found
+
+
+def _check_place(place: Address, encrypt: tuple[str, ...]) -> None:
+    """Refuse a place into which no backup could go; nothing is made there.
+
+    Raises:
+        RefusedError: it holds something else, or was made for other keys.
+    """
+    storage = repository_storage(place)
+    if is_repository(storage):
+        _repository(place, append_only=False, encrypt=encrypt).close()
+    else:
+        check_empty(storage)
+
+
+def _place(origin: Address, source: Source, artifacts: str) -> str:
+    """What tells a registry, and the part of it that is asked for, from every other."""
+    asked = [identity_text(origin), source.description.selection, artifacts]
+    text = json.dumps(asked, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Promotions: made, undone, listed."""
