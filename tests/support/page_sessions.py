@@ -132,7 +132,9 @@ class Fixtures(Protocol):
         """What pytest's request has."""
 
 
-def prepared(page: str, tmp_path: Path, shared: Path, fixtures: Fixtures, stack: ExitStack) -> Session:
+def prepared(
+    page: str, tmp_path: Path, shared: Path, fixtures: Fixtures, stack: ExitStack
+) -> Session:
     """A terminal in a folder where everything is that the page's blocks name."""
     typed = "\n".join(block.text for block in blocks(page))
     folder = tmp_path / "home"
