@@ -48,8 +48,8 @@ _ONLY_READ = ("diff", "verify")
 
 _UNPLANNED = {
     **dict.fromkeys(_ONLY_READ, "only reads, and there is nothing to plan"),
-    "backup": "adds a snapshot and changes nothing, so that it has no plan file",
-    "forget": "works by rules that hang on the time, so that it has no plan file",
+    "backup": "adds a snapshot and changes nothing, so it has no plan file",
+    "forget": "its rules depend on the time, so it has no plan file",
 }
 """Kinds that write no plan file, and why."""
 

@@ -86,7 +86,7 @@ def _actions(request: Request, source: Source, path: Path) -> Iterator[ActionBoo
     try:
         if request.lists:
             if mode_of(request.arguments) == "restart" and state_of(path) is State.FINISHED:
-                why = "another one takes its place"
+                why = "it is replaced"
                 replaced = load_manifest(path).bundle_id
                 memory.book.add(Action(ActionKind.DELETE, "bundle", replaced, why=why))
             secrets = request.arguments["include_secrets"]
