@@ -17,17 +17,14 @@ from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.contents.writing import BundleContents, PackTotals
 from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
-from mlporter.bundle.documents.manifest import (
+from mlporter.bundle.documents.manifest import Manifest, manifest_bytes, sums_bytes, sums_of
+from mlporter.bundle.documents.manifest_entries import (
     ArtifactTotals,
     CreatedBy,
-    Manifest,
     SourceEntry,
     SummaryEntry,
     SummaryPath,
     TableEntry,
-    manifest_bytes,
-    sums_bytes,
-    sums_of,
     table_entry,
 )
 from mlporter.bundle.documents.summary import Reader, experiment_lines, model_lines

@@ -32,7 +32,8 @@ from mlporter.repository.layout import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlporter.bundle.documents.manifest import Manifest, PartEntry
+    from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.documents.manifest_entries import PartEntry
     from mlporter.bundle.storage.protocol import Storage
     from mlporter.repository.documents import Snapshot
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mlporter.bundle.checks.artifacts import ArtifactCheck
     from mlporter.bundle.checks.findings import VerifyReport
     from mlporter.bundle.checks.references import Dangling
-    from mlporter.bundle.documents.manifest import Manifest, PartEntry
+    from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.documents.manifest_entries import PartEntry
     from mlporter.catalogue.types import Table
 
 __all__ = ["check_tables"]
