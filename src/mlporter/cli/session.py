@@ -104,6 +104,11 @@ class Session:
         _log.debug("mlporter %s, Python %s", version("mlporter"), platform.python_version())
         _log.debug("command: mlporter %s", " ".join(map(redact_argument, self._argv)))
 
+    @property
+    def writes_json(self) -> bool:
+        """Whether results are JSON."""
+        return self._settings.as_json
+
     @contextmanager
     def working(self) -> Iterator[OnProgress]:
         """Show how far the work inside is, on a terminal and unless options say no."""
