@@ -141,7 +141,7 @@ def _of_model(
 
 def _of_run(source: BundleSource, run: str) -> _Piece:
     if not any(run == known for (known,) in rows_of(source, "runs", ("run_uuid",))):
-        raise UsageError(f"there is no run {run!r}", subject=str(source.path))
+        raise UsageError(f"there is no run {run!r}", subject=source.where)
     return _Piece("run", run, "", ("runs", run))
 
 
@@ -169,7 +169,7 @@ def _write(
     if pieces is not None and pieces and not count:
         raise RefusedError(
             "the bundle holds no files of it",
-            subject=str(source.path),
+            subject=source.where,
             hint="see `mlporter show BUNDLE left_out`; it may have been exported without files",
         )
     return FilesResult("copy", count, size, there)
