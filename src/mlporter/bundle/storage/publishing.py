@@ -14,6 +14,7 @@ from mlporter.bundle.storage.bundle_place import refuse_used_place
 from mlporter.bundle.storage.locks import StorageLock
 from mlporter.bundle.storage.uploads import Uploads
 from mlporter.errors import BundleInUseError
+from mlporter.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -77,7 +78,7 @@ class StagedBundle:
             lock.leave()
             raise
 
-    def publish(self, manifest: Manifest) -> None:
+    def publish(self, manifest: Manifest, on_progress: OnProgress = silent) -> None:
         """Send tables, summaries and sums, then the manifest, with which it is a bundle.
 
         Raises:
@@ -87,8 +88,9 @@ class StagedBundle:
         self.contents.settle()
         parts = [part.path for table in manifest.tables.values() for part in table.parts]
         signature = (SIGNATURE,) if (self.folder / SIGNATURE).is_file() else ()
-        for _ in prefetched((*parts, *SUMMARIES, SUMS, *signature), self._send, self._workers):
-            pass
+        files = (*parts, *SUMMARIES, SUMS, *signature)
+        for done, _ in enumerate(prefetched(files, self._send, self._workers), 1):
+            on_progress("sending tables", done, len(files), "files")
         stale = set(self._there) - self.contents.paths
         if stale:
             self._storage.remove(sorted(stale))
