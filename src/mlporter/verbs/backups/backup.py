@@ -25,13 +25,15 @@ from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
 from mlporter.repository.repository import Repository, check_empty, is_repository
 from mlporter.selection import as_selection, select
+from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.same_place import identity_text
 from mlporter.stores.bundles.repository_places import identity_of, repository_storage
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import open_source, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
 from mlporter.verbs.moving.counted_export import counted_export
+from mlporter.verbs.moving.overlap import check_outside
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
@@ -135,7 +137,9 @@ def backup(
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=strict_artifacts)
     check_orphans(artifacts, chosen, orphans=orphans)
-    place, origin = locate(repository), locate(source, source_env)
+    place, origin = locate(repository), settled(locate(source, source_env))
+    if origin.kind is AddressKind.BUNDLE:
+        check_outside(origin, place, "the repository")
     labels = {"source": str(origin), "repository": str(place)}
     told = (None, None) if dry_run else (metrics, notify)
     with monitored(labels, *told) as run:

@@ -17,6 +17,7 @@ from mlporter.promotion.target.target_model import former
 from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.address import Address
 from mlporter.stores.addresses.locating import locate
+from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
 from mlporter.verbs.promoting.promotion_request import asked_of
@@ -247,7 +248,7 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
         MlporterError: as `promote` says.
     """
     given = request.arguments
-    origin = locate(request.source, given["source_env"])
+    origin = settled(locate(request.source, given["source_env"]))
     place = locate(request.target, given["target_env"])
     asked = asked_of(request, origin, place)
     page = check_report_file(given.get("html"))  # which a plan of an earlier release does not have
