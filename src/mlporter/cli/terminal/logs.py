@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["calm_environment", "logging_to"]
 
+_BEGINNING = 4096
 _EVERYBODY = 2
 """How many ``-v`` let everybody speak."""
 _FILE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -85,6 +86,12 @@ def _console_handler(console: Console, verbose: int, *, quiet: bool) -> logging.
 
 def _file_handler(path: Path) -> logging.Handler:
     try:
+        if path.is_file() and _holds_no_text(path):
+            raise UsageError(
+                "is there, and is no text that a log file could be appended to",
+                subject=str(path),
+                hint="--log-file names a new file, or an earlier log file",
+            )
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(
@@ -92,6 +99,12 @@ def _file_handler(path: Path) -> logging.Handler:
         ) from error
     handler.setFormatter(_RedactingFormatter(_FILE_FORMAT))
     return handler
+
+
+def _holds_no_text(path: Path) -> bool:
+    """Whether a file is a database, say: whatever is appended to it would damage it."""
+    with path.open("rb") as file:
+        return b"\0" in file.read(_BEGINNING)
 
 
 @contextmanager
@@ -108,7 +121,7 @@ def logging_to(
         quiet: Only errors go to the console.
 
     Raises:
-        UsageError: the log file cannot be written.
+        UsageError: the log file cannot be written, or is something else.
     """
     verbose = min(verbose, 2)
     handlers = [_console_handler(console, verbose, quiet=quiet)]

@@ -13,6 +13,7 @@ from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.execute.plan_files import check_plan_file
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
@@ -127,6 +128,7 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
         MlporterError: as `export` says.
     """
     given = request.arguments
+    check_plan_file(request.plan_out)
     place = _checked_place(request)
     started = monotonic()
     origin = locate(request.source, given["source_env"])

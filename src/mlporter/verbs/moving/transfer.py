@@ -14,7 +14,7 @@ from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
 from mlporter.execute.options import TransferOptions, check_options
-from mlporter.execute.plan_files import write_plan
+from mlporter.execute.plan_files import check_plan_file, write_plan
 from mlporter.plan.policy import InStep, Policy
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
@@ -40,6 +40,7 @@ def run_transfer(request: Request, on_progress: OnProgress) -> Result:
         MlporterError: as `import_` and `copy` say.
     """
     given = request.arguments
+    check_plan_file(request.plan_out)
     origin = locate(request.source, given.get("source_env"))
     place = locate(request.target, given.get("target_env"))
     if request.verb == "import" and origin.kind is not AddressKind.BUNDLE:
