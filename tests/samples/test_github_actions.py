@@ -191,7 +191,9 @@ def test_from_the_pull_request_to_production(
     assert gate.startswith("    ")  # which Markdown shows as it is
     assert "check.yaml" not in comment
     page = "manifests--teams--promote.html"
-    assert "Would be refused" in (github.artifact("plans") / page).read_text(encoding="utf-8")
+    assert "Refused: 1 gate is closed" in (github.artifact("plans") / page).read_text(
+        encoding="utf-8"
+    )
     shutil.rmtree(github.artifact("plans"))
 
     # It passes: the comment is another one, in the same place.

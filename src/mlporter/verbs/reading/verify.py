@@ -12,7 +12,7 @@ from mlporter.bundle.folder.layout import SIGNATURE
 from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
-from mlporter.progress import OnProgress, silent
+from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.reports.report_file import check_report_file
 from mlporter.repository.checks import verify_repository
 from mlporter.repository.repository import Repository, choose
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mlporter.verbs.backups.restore_test import RestoreTest
 
 __all__ = ["VerifyResult", "verify"]
+
+_CHECKING, _RESTORING, _COMPARING = "checking", "restoring", "comparing"
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def verify(
             target_env=source_env,
             include_tables=_foreign(bundle_address(place)) if is_bundle else (),
             for_report=page is not None,
-            on_progress=on_progress,
+            on_progress=without_phases(on_progress),
         )
         besides.append(beside)
         return report
@@ -143,6 +145,10 @@ def verify(
 
     _check_asked(place, against, restore_test=restore_test)
     mode = mode_of(quick, sample)
+    restoring = [_RESTORING] if restore_test else []
+    comparing = [_COMPARING] if against is not None else []
+    phases = Phases(on_progress, (_CHECKING, *restoring, *comparing))
+    phases.begin(_CHECKING)
     if place.kind is AddressKind.BUNDLE:
         key = None if require_signature is None else str(require_signature)
         check = _checked(place, mode, sample, key, on_progress)
@@ -153,8 +159,13 @@ def verify(
         # It loads much, and most are checked without it.
         from mlporter.verbs.backups import restore_test as drill  # noqa: PLC0415
 
-        restored = drill.restore_test(place, check, restore_models, on_progress)
-    compared = compare() if against is not None and not check.exit_code else None
+        phases.begin(_RESTORING)
+        told_steps = without_phases(on_progress)
+        restored = drill.restore_test(place, check, restore_models, told_steps)
+    compared = None
+    if against is not None and not check.exit_code:
+        phases.begin(_COMPARING)
+        compared = compare()
     return told(VerifyResult(check, compared, restored))
 
 
