@@ -112,7 +112,10 @@ class ProgressEvent:
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--progress json`` prints."""
-        return asdict(self)
+        said = asdict(self) | {"seconds": round(self.seconds, 3)}
+        for name in ("per_second", "seconds_left"):
+            said[name] = None if said[name] is None else round(said[name], 1)
+        return said
 
 
 @dataclass
@@ -171,8 +174,8 @@ class ProgressEvents:
                 return
             for other in [one for one, it in self._steps.items() if it.counted_nothing]:
                 self._end(other, now)
-            # What comes whole in its first call began when something was last heard.
-            began = self._heard if is_over else now
+            # What has counted something in its first call began when something was last heard.
+            began = self._heard if done else now
             step = self._steps[name] = _Step(began, done, total, unit, float("-inf"))
         step.done, step.total, step.unit = done, total, unit
         if is_over:
@@ -240,7 +243,9 @@ def log_progress(event: ProgressEvent) -> None:
         counted = f"{event.step}: {event.done:,} {event.unit}"
         _log.info("%s in %.2f s", counted, event.seconds, extra=extra)
     elif event.event == "done":
-        _log.info("%s: %.2f s", event.step, event.seconds, extra=extra)
+        # Many a short look counts nothing: there is one for each table.
+        level = logging.INFO if event.seconds >= _OFTEN else logging.DEBUG
+        _log.log(level, "%s: %.2f s", event.step, event.seconds, extra=extra)
     else:
         of = "" if event.total is None else f" of {event.total:,}"
         _log.debug("%s: %s%s %s", event.step, f"{event.done:,}", of, event.unit, extra=extra)

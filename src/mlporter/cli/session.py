@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.abc import MetaPathFinder
 from importlib.metadata import version
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
@@ -117,12 +118,13 @@ class Session:
     def working(self) -> Iterator[OnProgress]:
         """Tell how far the work inside is, to whom options say; and log its steps."""
         light_arrow()
-        listeners = list(self._listeners())
+        started, listeners = monotonic(), list(self._listeners())
         try:
             yield told_to_all(*listeners) if listeners else silent
         finally:
             for one in listeners:
                 one.close()
+            _log.info("took %.2f s", monotonic() - started)
 
     def _listeners(self) -> Iterator[_Listener]:
         settings = self._settings
