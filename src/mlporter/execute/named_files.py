@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
-from mlporter.bundle.folder.layout import MANIFEST, SUMS
 from mlporter.errors import UnreachableError, UsageError
-from mlporter.repository.layout import REPOSITORY, SNAPSHOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["NamedKind", "check_kind", "check_named_file", "write_named_file"]
 
 _BEGINNING = 1024
-_OURS = ((MANIFEST, SUMS), (REPOSITORY, SNAPSHOTS))
-"""What a bundle and a repository have in their folders."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def check_named_file(file: str | PathLike[str] | None, kind: NamedKind) -> Path 
         raise UnreachableError("there is no such folder", subject=str(path.parent))
     check_kind(path, kind)
     for outer in (folder, *folder.parents):
-        if any(all((outer / name).exists() for name in names) for names in _OURS):
+        if _is_ours(outer):
             raise UsageError(
                 f"a {kind.name} does not belong into a bundle or a repository",
                 subject=str(path),
@@ -100,6 +96,16 @@ def write_named_file(path: Path, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
             file.write(chunk)
         file.commit(path)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder has what a bundle or a repository has."""
+    # Loaded when needed: they need pyarrow, and help does without.
+    from mlporter.bundle.folder.layout import MANIFEST, SUMS  # noqa: PLC0415
+    from mlporter.repository.layout import REPOSITORY, SNAPSHOTS  # noqa: PLC0415
+
+    ours = ((MANIFEST, SUMS), (REPOSITORY, SNAPSHOTS))
+    return any(all((folder / name).exists() for name in names) for names in ours)
 
 
 def _is_stream(path: Path) -> bool:
