@@ -17,7 +17,8 @@ from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.snapshots import snapshot_of
-from mlporter.stores.database.history import Relation, as_newer, losses
+from mlporter.stores.database.history.losses import losses
+from mlporter.stores.database.history.relations import Relation, as_newer
 from mlporter.stores.database.history.shape import check_whole, is_old, shape_for
 from mlporter.stores.database.history.strangers import check_open, strangers
 from mlporter.stores.database.mysql.limits import limits_of
