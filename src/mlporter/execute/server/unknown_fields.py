@@ -19,11 +19,10 @@ from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.compare.rows.missing_rows import MissingRows
 from mlporter.compare.rows.shape import pair_up
 from mlporter.execute.server.shared.repeating import Repeating
-from mlporter.plan.ids.mapped_fields import mapped_fields, mapped_path
+from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED
 from mlporter.stores.rows.unknown_fields import (
-    FieldRows,
     field_rows,
     is_of_a_mark,
     shape_of,
@@ -37,7 +36,7 @@ from mlporter.stores.server.writing.element_fields import (
     send_elements,
 )
 from mlporter.stores.server.writing.fields import is_sendable, sendable_name, set_fields
-from mlporter.stores.server.writing.placed_fields import is_placeable, place
+from mlporter.stores.server.writing.placed_fields import is_placeable
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -46,11 +45,10 @@ if TYPE_CHECKING:
     from mlporter.execute.server.shared.context import ServerContext
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.stores.protocols import Source
-    from mlporter.stores.rest.client import Json
     from mlporter.stores.server.source import ServerSource
     from mlporter.stores.server.writing.element_fields import Element
 
-__all__ = ["FieldsAlong", "SentFields"]
+__all__ = ["SentFields"]
 
 _NONE = "the target's answers do not have such a field"
 _NO_WAY = "this release knows no request that sets it"
@@ -61,37 +59,6 @@ _Missing = tuple[str, str, str, str, bool]
 """A `FieldRow` that the server lacks, and whether it has another value."""
 _Before = frozenset[tuple[str, str, str]]
 """What the server had at the start: table, key and field."""
-
-
-class FieldsAlong(FieldRows):
-    """What goes along with the requests that make objects, for servers of a newer MLflow."""
-
-    def __init__(self, source: Source, server: ServerSource) -> None:
-        super().__init__()
-        if server.can.is_newer:
-            self.add(field_rows(source))
-
-    def named(self, table: str, *key: object) -> dict[str, Any]:
-        """Fields of a row of the source, by their names in a request."""
-        told = self.of(table, json.dumps(key))
-        names = ((sendable_name(table, path), value) for path, value in told.items())
-        return {name: json.loads(value) for name, value in names if name is not None}
-
-    def inside(self, table: str, *key: object) -> Mapping[tuple[str, str], dict[str, Any]]:
-        """Fields of what stands in the lists of a row: by list, and what the element is called."""
-        found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
-        for path, value in self.of(table, json.dumps(key)).items():
-            where = element_path(table, path)
-            if where is not None:
-                found[where.list, where.name][where.field] = json.loads(value)
-        return found
-
-    def put_into(self, view: Json, table: str, ids: IdMap, *key: object) -> None:
-        """Put fields of a row into a request, or what of it is in an answer, at their places."""
-        told = self.of(table, json.dumps(key))
-        if told:
-            fields = {mapped_path(path, ids): json.loads(value) for path, value in told.items()}
-            place(view, table, fields)
 
 
 @dataclass
