@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.verbs.moving.request import Request
 
-__all__ = ["check_planned", "mode_of", "plan_export"]
+__all__ = ["check_planned", "mode_of", "note_contents", "plan_export"]
 
 _LARGEST = (1 << 63) - 1
 """A bundle holds any number of an experiment."""
@@ -89,12 +89,17 @@ def _actions(request: Request, source: Source, path: Path) -> Iterator[ActionBoo
                 why = "another one takes its place"
                 replaced = load_manifest(path).bundle_id
                 memory.book.add(Action(ActionKind.DELETE, "bundle", replaced, why=why))
-            secrets = request.arguments["include_secrets"]
-            tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
-            resolve_fresh(source, tables, Policy(), _LARGEST, memory)
+            note_contents(request, source, memory)
         yield memory.book
     finally:
         memory.book.close()
+
+
+def note_contents(request: Request, source: Source, memory: Memory) -> None:
+    """Note everything that a bundle or a snapshot would hold, as new."""
+    secrets = request.arguments["include_secrets"]
+    tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
+    resolve_fresh(source, tables, Policy(), _LARGEST, memory)
 
 
 def _counted(
