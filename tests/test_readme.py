@@ -36,7 +36,7 @@ VARYING = [
     (r"\bby +\S+@\S+", "by <who>"),
     (r"\b\d+\.\d{6,}\b", "<number>"),
     (r"\d+(\.\d+)? (B|kB|MB|GB)\b", "<size>"),
-    (r"in \d+(\.\d+)? (s|min)\b", "in <seconds>"),
+    (r"\b(in|after) \d+(\.\d+)? (s|min)\b", "in <seconds>"),
     (r"[─━-]{3,}", "---"),
     (r" +", " "),
 ]

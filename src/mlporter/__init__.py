@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
+    from mlporter.progress import ProgressEvent, ProgressEvents, log_progress
     from mlporter.selection import Selection
     from mlporter.verbs.apply import apply, read_plan
     from mlporter.verbs.backups.backup import BackupResult, backup
@@ -98,6 +99,8 @@ __all__ = [
     "NeedsMlflowError",
     "OutsideError",
     "PlanFile",
+    "ProgressEvent",
+    "ProgressEvents",
     "PromotionResult",
     "ReadBackError",
     "RefusedError",
@@ -131,6 +134,7 @@ __all__ = [
     "inspect",
     "inspect_experiment",
     "inspect_run",
+    "log_progress",
     "open",
     "promote",
     "read_plan",
@@ -165,6 +169,8 @@ _HOMES = {
     "NeedsMlflowError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
     "PlanFile": "mlporter.execute.plan_files",
+    "ProgressEvent": "mlporter.progress",
+    "ProgressEvents": "mlporter.progress",
     "PromotionResult": "mlporter.verbs.promoting.promote",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
@@ -192,6 +198,7 @@ _HOMES = {
     "inspect": "mlporter.verbs.reading.inspect",
     "inspect_experiment": "mlporter.verbs.reading.inspect_one",
     "inspect_run": "mlporter.verbs.reading.inspect_one",
+    "log_progress": "mlporter.progress",
     "open": "mlporter.verbs.reading.registry",
     "promote": "mlporter.verbs.promoting.promote",
     "read_plan": "mlporter.verbs.apply",

@@ -19,17 +19,14 @@ from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.contents.stored_blobs import StoredBlobs
 from mlporter.bundle.contents.writing import BundleContents, PackTotals
 from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
-from mlporter.bundle.documents.manifest import (
+from mlporter.bundle.documents.manifest import Manifest, manifest_bytes, sums_bytes, sums_of
+from mlporter.bundle.documents.manifest_entries import (
     ArtifactTotals,
     CreatedBy,
-    Manifest,
     SourceEntry,
     SummaryEntry,
     SummaryPath,
     TableEntry,
-    manifest_bytes,
-    sums_bytes,
-    sums_of,
     table_entry,
 )
 from mlporter.bundle.documents.summary import Reader, experiment_lines, model_lines

@@ -14,6 +14,7 @@ from mlporter.execute.into_target import into_target
 from mlporter.execute.options import TransferOptions
 from mlporter.plan.policy import Policy
 from mlporter.plan.three_sides.sent.memory import Memory
+from mlporter.progress import Phases, without_phases
 from mlporter.promotion.checks.facts import read_facts
 from mlporter.promotion.checks.gates import judge
 from mlporter.promotion.checks.model_names import find_versions
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Promotion", "refuse_closed"]
 
+_LOOKING, _CARRYING = "looking at both sides", "copying the version"
+_PROVING = "proving, then moving aliases and stages"
 _TRIES = 5
 """How often a number is guessed: a server does not show which were given to deleted versions."""
 
@@ -64,6 +67,11 @@ class Promotion:
     book: ActionBook | None = None
     ahead: int = 0
 
+    @property
+    def _phases(self) -> Phases:
+        work = () if self.asked.dry_run else (_PROVING,)
+        return Phases(self.on_progress, (_LOOKING, _CARRYING, *work))
+
     def run(self) -> tuple[list[VersionResult], Result | None, list[LeftOut]]:
         """Carry it out, or plan it.
 
@@ -76,6 +84,7 @@ class Promotion:
                 move.
         """
         asked = self.asked
+        self._phases.begin(_LOOKING)
         with closing(self._open_source()) as source:
             keys = find_versions(source, asked.model, source.description.address)
             facts = [self._facts(source, key) for key in keys]
@@ -95,11 +104,13 @@ class Promotion:
                 return done, None, []
             if self.is_same:
                 return self._in_place(source, moves, there, gates, done)
+            self._phases.begin(_CARRYING)
             chosen = select(source, self._selection(moves))
             result, moves, sums = self._carry(chosen, moves, there)
             self._note_moves(moves, there)
             if asked.dry_run or result.conflicts or result.misfits:
                 return [*done, *self._planned(moves, there, gates)], result, []
+            self._phases.begin(_PROVING)
             finishing = Finishing(self.place, asked, self.on_progress, sums)
             return [*done, *finishing.run(source, moves, gates)], result, finishing.left
 
@@ -134,6 +145,7 @@ class Promotion:
             )
             made.append(replace(move, number=number))
             there = replace(there, row=there.row or {"last_updated_time": None})
+        self._phases.begin(_PROVING)
         finishing = Finishing(self.place, self.asked, self.on_progress)
         return [*done, *finishing.run(source, made, gates)], None, finishing.left
 
@@ -306,7 +318,7 @@ class Promotion:
                     self.place,
                     self._options,
                     memory,
-                    on_progress=self.on_progress,
+                    on_progress=without_phases(self.on_progress),
                     started=monotonic(),
                 )
                 if self.book is not None:

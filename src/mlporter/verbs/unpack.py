@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from mlporter.artifacts.disk.portable_names import NAMES, PortableNames
 from mlporter.artifacts.disk.write_log import WriteLog
 from mlporter.artifacts.places import LocalPlace
-from mlporter.artifacts.uris.ownership import Where
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.execute.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult, Result
 from mlporter.progress import OnProgress, silent
+from mlporter.selection.artifacts import folder_of_version
 from mlporter.selection.versions import VersionChoice, choose_versions
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
@@ -126,11 +126,9 @@ def _of_model(
         if workspace != "default":
             folder = ("workspaces", workspace, *folder)
         found = locations[key]
-        if found.where is Where.ANCHORED and found.file_owner is not None:
-            file_owner = found.file_owner
-            yield _Piece(file_owner.owner_kind, file_owner.owner_id, file_owner.rest, folder)
-        elif found.where is Where.OWN:
-            yield _Piece("model_version", version_owner_id(key), "", folder)
+        files = folder_of_version(key, found)
+        if files is not None:
+            yield _Piece(*files, folder)
         else:
             sentence = f"it has no files: {found.reason}"
             expected = found.is_sound

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlporter.bundle.checks.findings import VerifyReport
-    from mlporter.bundle.documents.manifest import Manifest, SummaryEntry
+    from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.documents.manifest_entries import SummaryEntry
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["check_names", "check_sizes", "check_summaries", "check_sums"]

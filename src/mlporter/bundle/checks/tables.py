@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mlporter.bundle.checks.artifacts import ArtifactCheck
     from mlporter.bundle.checks.findings import VerifyReport
     from mlporter.bundle.checks.references import Dangling
-    from mlporter.bundle.documents.manifest import Manifest, PartEntry
+    from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.documents.manifest_entries import PartEntry
     from mlporter.bundle.storage.protocol import Storage
     from mlporter.catalogue.types import Table
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from mlporter.bundle.documents.manifest import PartEntry
+    from mlporter.bundle.documents.manifest_entries import PartEntry
     from mlporter.catalogue.types import Table
 
 __all__ = ["BATCH_ROWS", "PartFiles", "PartsInFolder", "decode_part", "read_part", "read_table"]

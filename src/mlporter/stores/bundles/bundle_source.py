@@ -96,6 +96,8 @@ class BundleSource:
             selection=manifest.selection if isinstance(manifest.selection, dict) else None,
             as_found=found_note(manifest.schema_revision, self.tables, BY_NAME),
             over_rest=manifest.source.kind == "server",
+            files=manifest.artifacts.files,
+            file_bytes=manifest.artifacts.bytes,
         )
 
     @property

@@ -19,6 +19,7 @@ from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
@@ -144,6 +145,7 @@ def backup(
     told = (None, None) if dry_run else (metrics, notify)
     with monitored(labels, *told) as run:
         began, started = datetime.now(timezone.utc), monotonic()
+        into_bundle(on_progress, copies=artifacts == "copy").begin(OPENING)
         opened = open_source(
             origin,
             uri_map=tuple(uri_map),

@@ -12,6 +12,8 @@ from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.execute.phases import OPENING, into_bundle
+from mlporter.execute.plan_files import check_plan_file
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
@@ -131,10 +133,12 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
         MlporterError: as `export` says.
     """
     given = request.arguments
+    check_plan_file(request.plan_out)
     place = _checked_place(request)
     started = monotonic()
     origin = settled(locate(request.source, given["source_env"]))
     check_outside(origin, place, "the bundle")
+    into_bundle(on_progress, copies=given["artifacts"] == "copy").begin(OPENING)
     opened = _opened(origin, given, on_progress)
     try:
         opened = select(opened, as_selection(given["selection"]))

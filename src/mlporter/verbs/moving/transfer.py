@@ -12,7 +12,8 @@ from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
 from mlporter.execute.options import TransferOptions, check_options
-from mlporter.execute.plan_files import write_plan
+from mlporter.execute.phases import OPENING, into_database, into_server
+from mlporter.execute.plan_files import check_plan_file, write_plan
 from mlporter.plan.policy import InStep, Policy
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
@@ -26,7 +27,7 @@ from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result
-    from mlporter.progress import OnProgress
+    from mlporter.progress import OnProgress, Phases
     from mlporter.verbs.moving.request import Request
 
 __all__ = ["run_transfer"]
@@ -39,6 +40,7 @@ def run_transfer(request: Request, on_progress: OnProgress) -> Result:
         MlporterError: as `import_` and `copy` say.
     """
     given = request.arguments
+    check_plan_file(request.plan_out)
     origin = settled(locate(request.source, given.get("source_env")))
     place = locate(request.target, given.get("target_env"))
     if origin.kind is AddressKind.REPOSITORY:
@@ -133,6 +135,7 @@ def _transfer(
     check_outside(origin, place.path, "the target")
     check_outside(origin, options.artifact_root, "the artifact root")
     started = monotonic()
+    _phases(place, options, on_progress).begin(OPENING)
     opened = open_source(
         origin,
         uri_map=options.uri_map,
@@ -169,6 +172,13 @@ def _transfer(
         return result
     finally:
         opened.close()
+
+
+def _phases(place: Address, options: TransferOptions, on_progress: OnProgress) -> Phases:
+    if place.kind is AddressKind.SERVER:
+        return into_server(on_progress, dry=options.dry_run)
+    copies = options.artifacts == "copy"
+    return into_database(on_progress, dry=options.dry_run, copies=copies)
 
 
 def _reads_a_part(options: TransferOptions) -> bool:

@@ -8,11 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError, UnreachableError
-from mlporter.execute.plan_files import check_expected, write_plan
+from mlporter.errors import (
+    ExitCode,
+    InterruptedByUserError,
+    MlporterError,
+    UnreachableError,
+    UsageError,
+)
+from mlporter.execute.named_files import check_kind, check_named_file, write_named_file
+from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.carry import Promotion, refuse_closed
+from mlporter.promotion.target.receipt import RECEIPT_FILE
 from mlporter.promotion.target.target_model import former
 from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.address import Address
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.execute.result import Result
     from mlporter.promotion.asked import Asked, VersionResult
+    from mlporter.promotion.target.receipt import Receipt
     from mlporter.stores.addresses.address import Address, Place
 
     _Done = tuple[list[VersionResult], Result | None, list[LeftOut]]
@@ -251,7 +260,7 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     origin = settled(locate(request.source, given["source_env"]))
     place = locate(request.target, given["target_env"])
     asked = asked_of(request, origin, place)
-    page = check_report_file(given.get("html"))  # which a plan of an earlier release does not have
+    page = _checked_files(request, asked)
     try:
         result = _promoted(request, origin, place, asked, on_progress)
     except MlporterError as error:
@@ -261,6 +270,40 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     if page is not None:
         write_promotion(origin, place, asked, result, page)
     return result
+
+
+def _checked_files(request: Request, asked: Sequence[Asked]) -> Path | None:
+    """The file of the report, if what it, the receipts and the plan are written to may be.
+
+    Raises:
+        UsageError: one is there and is something else, or two are the same.
+        UnreachableError: there is no such folder.
+    """
+    given, receipt = request.arguments, request.arguments["receipt"]
+    check_plan_file(request.plan_out)
+    receipts = [] if receipt is None else _receipt_names(str(receipt), len(asked))
+    for path in receipts:
+        if request.only_plans:  # its folder may be made until it is carried out
+            check_kind(Path(path), RECEIPT_FILE)
+        else:
+            check_named_file(path, RECEIPT_FILE)
+    html = given.get("html")  # which a plan of an earlier release does not have
+    named = [one for one in (request.plan_out, html, *receipts) if one is not None]
+    if len({Path(one).resolve() for one in named}) < len(named):
+        raise UsageError(
+            "plan, report and receipt are to be one file",
+            subject=", ".join(map(str, named)),
+            hint="name a file for each",
+        )
+    return check_report_file(html)
+
+
+def _receipt_names(wanted: str, count: int) -> list[str]:
+    """What receipts are called: numbered where there are several."""
+    path = Path(wanted)
+    if count == 1:
+        return [wanted]
+    return [f"{path.with_suffix('')}-{at + 1}{path.suffix}" for at in range(count)]
 
 
 def _promoted(
@@ -360,18 +403,22 @@ def _write_receipts(
 ) -> tuple[str, ...]:
     """Write the receipts to files of this machine."""
     new = [one.receipt for one in results if one.receipt is not None]
-    written = []
-    for at, receipt in enumerate(new):
-        path = Path(receipt.file_name).name if wanted is None else str(wanted)
-        if wanted is not None and len(new) > 1:
-            path = f"{Path(path).with_suffix('')}-{at + 1}{Path(path).suffix}"
-        try:
-            Path(path).write_text(receipt.text(), encoding="utf-8")
-        except OSError as error:
-            raise UnreachableError(
-                f"cannot write: {error.strerror or error}; the promotion itself is done",
-                subject=path,
-                hint="the target keeps the receipt among the artifacts of the version's run",
-            ) from error
-        written.append(path)
-    return tuple(written)
+    if wanted is None:
+        paths = [Path(receipt.file_name).name for receipt in new]
+    else:
+        paths = _receipt_names(str(wanted), len(new))
+    for path, receipt in zip(paths, new, strict=True):
+        _write_receipt(receipt, Path(path))
+    return tuple(paths)
+
+
+def _write_receipt(receipt: Receipt, path: Path) -> None:
+    try:
+        check_kind(path, RECEIPT_FILE)
+        write_named_file(path, [receipt.text().encode()])
+    except MlporterError as error:
+        raise UnreachableError(
+            f"{error.message}; the promotion itself is done",
+            subject=str(path),
+            hint="the target keeps the receipt among the artifacts of the version's run",
+        ) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlporter.catalogue import source_tags
 from mlporter.catalogue.types import Kind
-from mlporter.compare.diff import diff_sources
+from mlporter.compare.diff import OPENING, diff_sources, phases_of_diff
 from mlporter.compare.scope import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.plan.matching.aligned import aligned
@@ -152,6 +152,7 @@ def diff_places(
         dedupe=dedupe,
         on_progress=on_progress,
     )
+    phases_of_diff(on_progress, artifacts).begin(OPENING)
     with ExitStack() as stack:
         models = None if registry is None else locate_users(registry, one_place)
         users = None if auth is None else locate_users(auth, one_place)

@@ -11,7 +11,7 @@ from mlporter.bundle.folder.layout import SIGNATURE
 from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
-from mlporter.progress import OnProgress, silent
+from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.reports.report_file import check_report_file
 from mlporter.repository.checks import verify_repository
 from mlporter.repository.repository import Repository, choose
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mlporter.verbs.backups.restore_test import RestoreTest
 
 __all__ = ["VerifyResult", "verify"]
+
+_CHECKING, _RESTORING, _COMPARING = "checking", "restoring", "comparing"
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def verify(
             target_env=source_env,
             include_tables=_foreign(place),
             for_report=page is not None,
-            on_progress=on_progress,
+            on_progress=without_phases(on_progress),
         )
         besides.append(beside)
         return report
@@ -144,6 +146,10 @@ def verify(
 
     _check_asked(place, against, require_signature, restore_test=restore_test)
     mode = mode_of(quick, sample)
+    restoring = [_RESTORING] if restore_test else []
+    comparing = [_COMPARING] if against is not None else []
+    phases = Phases(on_progress, (_CHECKING, *restoring, *comparing))
+    phases.begin(_CHECKING)
     if place.kind is AddressKind.BUNDLE:
         key = None if require_signature is None else str(require_signature)
         check = _checked(place, mode, sample, key, on_progress)
@@ -154,8 +160,13 @@ def verify(
         # It loads much, and most are checked without it.
         from mlporter.verbs.backups import restore_test as drill  # noqa: PLC0415
 
-        restored = drill.restore_test(place, check, restore_models, on_progress)
-    compared = compare() if against is not None and not check.exit_code else None
+        phases.begin(_RESTORING)
+        told_steps = without_phases(on_progress)
+        restored = drill.restore_test(place, check, restore_models, told_steps)
+    compared = None
+    if against is not None and not check.exit_code:
+        phases.begin(_COMPARING)
+        compared = compare()
     return told(VerifyResult(check, compared, restored))
 
 
