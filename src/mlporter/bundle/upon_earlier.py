@@ -126,11 +126,12 @@ class _Staged:
     """Parts that were written just now, or that an earlier bundle has."""
 
     def __init__(self, root: Path, earlier: PartFiles | None) -> None:
-        self.root = root
+        self.name = str(root)
+        self._root = root
         self._earlier = earlier
 
     def open(self, part: PartEntry) -> BinaryIO:
         """The file of a part."""
-        if self._earlier is not None and not (self.root / part.path).is_file():
+        if self._earlier is not None and not (self._root / part.path).is_file():
             return self._earlier.open(part)
-        return PartsInFolder(self.root).open(part)
+        return PartsInFolder(self._root).open(part)
