@@ -114,6 +114,11 @@ class Session:
         _log.debug("mlporter %s, Python %s", version("mlporter"), platform.python_version())
         _log.debug("command: mlporter %s", " ".join(map(redact_argument, self._argv)))
 
+    @property
+    def writes_json(self) -> bool:
+        """Whether results are JSON."""
+        return self._settings.as_json
+
     @contextmanager
     def working(self) -> Iterator[OnProgress]:
         """Tell how far the work inside is, to whom options say; and log its steps."""

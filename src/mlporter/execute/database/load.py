@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlporter.artifacts.places import Written
     from mlporter.errors import LeftOut
     from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
-    from mlporter.execute.database.prepare import Prepared
+    from mlporter.execute.database.prepared import Prepared
     from mlporter.execute.database.proof import Proof
     from mlporter.execute.database.target_files import TargetFiles
     from mlporter.plan.deleted_rows import Update

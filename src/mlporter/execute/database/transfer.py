@@ -33,7 +33,7 @@ from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
-    from mlporter.execute.database.prepare import Prepared, Target
+    from mlporter.execute.database.prepared import Prepared, Target
     from mlporter.execute.findings.remarks import Seen
     from mlporter.execute.options import TransferOptions
     from mlporter.progress import OnProgress, Phases

@@ -29,13 +29,15 @@ from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
 from mlporter.repository.repository import Repository, check_empty, is_repository
 from mlporter.selection import as_selection, select
+from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.same_place import identity_text
 from mlporter.stores.bundles.repository_places import identity_of, repository_storage
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import open_source, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
 from mlporter.verbs.moving.counted_export import counted_export
+from mlporter.verbs.moving.overlap import check_outside
 from mlporter.verbs.moving.planned_export import note_contents
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
@@ -179,7 +181,9 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=given["strict_artifacts"])
     check_orphans(artifacts, chosen, orphans=given["orphans"])
-    place, origin = locate(request.target), locate(request.source, given["source_env"])
+    place, origin = locate(request.target), settled(locate(request.source, given["source_env"]))
+    if origin.kind is AddressKind.BUNDLE:
+        check_outside(origin, place, "the repository")
     labels = {"source": str(origin), "repository": str(place)}
     told = (None, None) if request.only_plans else (given["metrics"], given["notify"])
     with monitored(labels, *told) as run:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.bundle.signing import check_manifest
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict
@@ -22,7 +20,8 @@ from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.addresses.named_places import names_hint
-from mlporter.stores.opening import bundle_address, open_source
+from mlporter.stores.opening import open_source, refuse_repository, settled
+from mlporter.verbs.moving.bundle_places import check_signed
 from mlporter.verbs.moving.overlap import check_apart, check_outside
 from mlporter.wording import command_line
 
@@ -42,12 +41,16 @@ def run_transfer(request: Request, on_progress: OnProgress) -> Result:
     """
     given = request.arguments
     check_plan_file(request.plan_out)
-    origin = locate(request.source, given.get("source_env"))
+    origin = settled(locate(request.source, given.get("source_env")))
     place = locate(request.target, given.get("target_env"))
-    if request.verb == "import" and origin.kind is not AddressKind.BUNDLE:
-        raise UsageError("import reads a bundle", subject=str(origin), hint="use mlporter copy")
+    if origin.kind is AddressKind.REPOSITORY:
+        refuse_repository(origin)
+    if request.verb == "import" and origin.kind not in {AddressKind.BUNDLE, AddressKind.SNAPSHOT}:
+        raise UsageError(
+            "import reads a bundle or a snapshot", subject=str(origin), hint="use mlporter copy"
+        )
     if given.get("require_signature") is not None:
-        check_manifest(Path(bundle_address(origin)), given["require_signature"])
+        check_signed(origin, given["require_signature"])
     options = _options(request, origin, place)
     result = _transfer(request, origin, place, options, on_progress)
     if result.conflicts or result.misfits or result.unreadable:
@@ -205,6 +208,14 @@ def _check_target(place: Address) -> None:
             "is a file store: MLflow is phasing these out, and mlporter does not write them",
             subject=str(place),
             hint="the target is a database: sqlite:///name.db, say",
+        )
+    if place.kind in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT}:
+        raise UsageError(
+            "the target is a database or a server; `mlporter export` writes a bundle, and "
+            "`mlporter backup` a snapshot",
+            subject=str(place),
+            hint="name it as sqlite:///name.db, postgresql://user@host/name, "
+            "mysql://user@host/name or http://host:5000",
         )
     if place.kind is AddressKind.BUNDLE:
         raise UsageError(

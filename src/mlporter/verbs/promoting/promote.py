@@ -15,6 +15,7 @@ from mlporter.promotion.carry import Promotion, refuse_closed
 from mlporter.promotion.target.target_model import former
 from mlporter.stores.addresses.address import Address
 from mlporter.stores.addresses.locating import locate
+from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
 from mlporter.verbs.promoting.promotion_files import checked_files, write_receipts
@@ -246,7 +247,7 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
         MlporterError: as `promote` says.
     """
     given = request.arguments
-    origin = locate(request.source, given["source_env"])
+    origin = settled(locate(request.source, given["source_env"]))
     place = locate(request.target, given["target_env"])
     asked = asked_of(request, origin, place)
     page = checked_files(request, len(asked))

@@ -21,7 +21,7 @@ from mlporter.reports.things import Beside
 from mlporter.selection import Selection, as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import open_source, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
@@ -139,7 +139,7 @@ def diff_places(
     on_progress: OnProgress = silent,
 ) -> tuple[DiffReport, Beside]:
     """As `diff`; with what a report shows beside it, if it is `for_report`."""
-    one_place, other_place = locate(a, source_env), locate(b, target_env)
+    one_place, other_place = settled(locate(a, source_env)), settled(locate(b, target_env))
     selection = as_selection(selection)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     dedupe = not strict and not all(_may_repeat(address) for address in (one_place, other_place))
@@ -215,7 +215,7 @@ def _as_rest_shows(left: Source, right: Source, stack: ExitStack) -> tuple[Sourc
 
 def _may_repeat(address: Address) -> bool:
     """Whether a place may hold rows that are exactly alike, which a database holds once."""
-    return address.kind in {AddressKind.BUNDLE, AddressKind.FILESTORE}
+    return address.kind in {AddressKind.BUNDLE, AddressKind.SNAPSHOT, AddressKind.FILESTORE}
 
 
 def _alike(
