@@ -235,6 +235,8 @@ _KNOWN = f"this release knows {_KINDS}"
 REPOSITORY = "repository.yaml"
 REMOTE = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "az"})
 """Schemes of object storage in which bundles and backups lie."""
+_ACCOUNTS = (".windows.net", ".azure.cn", ".azure.us", ".usgovcloudapi.net", ".chinacloudapi.cn")
+"""How an address ends that names an account of Azure's after the ``@``, and no snapshot."""
 _OBJECT_STORES = ("s3", "gs", "wasbs", "abfss", "r2", "b2", "dbfs", "hdfs")
 
 
@@ -298,6 +300,8 @@ def _snapshot(text: str) -> Address | None:
     place, at, wanted = text.rpartition("@")
     scheme, separator, _ = text.partition("://")
     if not at or "/" in wanted or (separator and scheme.lower() not in REMOTE):
+        return None
+    if separator and wanted.endswith(_ACCOUNTS):
         return None
     if separator:
         return Address(AddressKind.SNAPSHOT, place.rstrip("/"), snapshot=wanted or "latest")

@@ -181,7 +181,8 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=given["strict_artifacts"])
     check_orphans(artifacts, chosen, orphans=given["orphans"])
-    place, origin = locate(request.target), settled(locate(request.source, given["source_env"]))
+    place = locate(request.target)
+    origin = settled(locate(request.source, given["source_env"]))
     if origin.kind is AddressKind.BUNDLE:
         check_outside(origin, place, "the repository")
     labels = {"source": str(origin), "repository": str(place)}
