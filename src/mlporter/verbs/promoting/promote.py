@@ -11,7 +11,8 @@ from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError
 from mlporter.execute.plan_files import check_expected, write_plan
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.progress import OnProgress, silent
-from mlporter.promotion.carry import Promotion, refuse_closed
+from mlporter.promotion.carry import Promotion
+from mlporter.promotion.checks.gates import refuse_closed
 from mlporter.promotion.target.target_model import former
 from mlporter.stores.addresses.address import Address
 from mlporter.stores.addresses.locating import locate

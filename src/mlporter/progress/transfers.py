@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.progress import Phases
+from mlporter.progress.telling import Phases
 
 if TYPE_CHECKING:
-    from mlporter.progress import OnProgress
+    from mlporter.progress.telling import OnProgress
 
 __all__ = [
     "COPYING",
