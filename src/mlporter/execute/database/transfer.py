@@ -18,13 +18,13 @@ from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import TargetFiles
 from mlporter.execute.files.unreadable_files import find_unreadable
 from mlporter.execute.findings.dangling import WithoutDangling
+from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import look_through
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.phases import LISTING, PLANNING, into_database
 from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.plan.merge.remembering import remember_sent
 from mlporter.plan.three_sides.sent.memory import Memory
-from mlporter.progress.transfers import LISTING, PLANNING, into_database
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.errors import ConflictError
-from mlporter.execute.left_out import left_out_of
+from mlporter.execute.findings.left_out import left_out_of
+from mlporter.execute.phases import PLANNING, READING_BACK, WRITING, into_server
 from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.execute.server.files import Files
@@ -51,7 +52,6 @@ from mlporter.plan.policy import how_to_settle, said_of_conflicts
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.progress import silent
-from mlporter.progress.transfers import PLANNING, READING_BACK, WRITING, into_server
 from mlporter.stores.server.source import ServerSource
 from mlporter.stores.server.target_places import ServerPlaces
 from mlporter.stores.server.writing.writer import Writer

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from mlporter.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlporter.promotion.checks.facts import VersionFacts
 
-__all__ = ["GateResult", "Gates", "closed_of", "judge", "parse_size", "parse_tag", "refuse_closed"]
+__all__ = ["GateResult", "Gates", "closed_gates", "judge", "parse_size", "parse_tag"]
+__all__ += ["refuse_closed"]
 
 _REQUIREMENT = re.compile(
     r"\s*(?P<kind>metrics?|params?|tags?)\.(?P<name>`[^`]+`|\"[^\"]+\"|.+?)"
@@ -272,7 +273,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def closed_of(gates: Mapping[str, Sequence[GateResult]]) -> list[str]:
+def closed_gates(gates: dict[str, list[GateResult]]) -> list[str]:
     """Gates that are closed, a line for each."""
     return [
         f"{version}: {gate}"

@@ -19,11 +19,11 @@ from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
 from mlporter.execute.result import ActionsResult
 from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.progress import OnProgress, silent
-from mlporter.progress.transfers import OPENING, into_bundle
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish

@@ -12,9 +12,9 @@ from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
 from mlporter.execute.options import TransferOptions, check_options
+from mlporter.execute.phases import OPENING, into_database, into_server
 from mlporter.execute.plan_files import check_plan_file, write_plan
 from mlporter.plan.policy import InStep, Policy
-from mlporter.progress.transfers import OPENING, into_database, into_server
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users

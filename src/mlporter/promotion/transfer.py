@@ -16,7 +16,7 @@ from mlporter.plan.policy import Policy
 from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.progress import Phases, without_phases
 from mlporter.promotion.checks.facts import read_facts
-from mlporter.promotion.checks.gates import closed_of, judge, refuse_closed
+from mlporter.promotion.checks.gates import closed_gates, judge, refuse_closed
 from mlporter.promotion.checks.model_names import find_versions
 from mlporter.promotion.checks.signed_versions import check_signature
 from mlporter.promotion.finishing import Finishing, open_target, pointers_of, result_of
@@ -91,7 +91,7 @@ class Promotion:
             there = self._target(keys[0][0])
             self._check_name(facts, there)
             gates = self._judge(facts)
-            refuse_closed(closed_of(gates), str(asked.model))
+            refuse_closed(closed_gates(gates), str(asked.model))
             if asked.require_signature is not None:
                 for one in facts:
                     check_signature(self.origin, source, one, asked.require_signature)
@@ -124,7 +124,7 @@ class Promotion:
             keys = find_versions(source, self.asked.model, source.description.address)
             facts = [self._facts(source, key) for key in keys]
             self._target(keys[0][0])
-            return closed_of(self._judge(facts))
+            return closed_gates(self._judge(facts))
 
     def _in_place(
         self,

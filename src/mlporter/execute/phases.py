@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.progress.telling import Phases
+from mlporter.progress import Phases
 
 if TYPE_CHECKING:
-    from mlporter.progress.telling import OnProgress
+    from mlporter.progress import OnProgress
 
 __all__ = [
     "COPYING",
