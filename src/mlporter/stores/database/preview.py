@@ -18,6 +18,7 @@ from mlporter.stores.database.auth_database import (
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history.shape import has_dimensions, tables_at
 from mlporter.stores.database.history.traces_before import DIMENSIONS
+from mlporter.stores.database.reader import is_fresh
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
 from mlporter.stores.database.schema.revision import read_revision
@@ -28,7 +29,6 @@ from mlporter.stores.database.schema.standing import (
     revision_to_make,
 )
 from mlporter.stores.database.source import DatabaseSource
-from mlporter.stores.database.target import is_fresh
 from mlporter.stores.protocols import points_by_run
 
 if TYPE_CHECKING:
