@@ -1,12 +1,13 @@
 """The fields of a server's answers that this release knows, as data: whatever else comes is kept.
 
 MLflow 1.0 to 3.17, from its protocol buffers and its FastAPI models; a test holds them against the
-installed MLflow. What is known is read, or is told somewhere else as well (`latest_versions`).
+installed MLflow. What is known is read, or is told somewhere else as well (`latest_versions`, and
+whole objects inside of others: the `model_definition` of a mapping).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,20 +25,24 @@ class Fields:
         names: Of its fields.
         inside: Of those whose values are objects, or lists of objects, what these have. All other
             values are taken as they are: texts, numbers, and mappings with keys of the user's.
+        called: In a list, what its elements are told apart by, if not by the usual names.
     """
 
     names: frozenset[str]
     inside: Mapping[str, Fields] = field(default_factory=dict)
+    called: tuple[str, ...] = ()
 
 
-def fields(names: str = "", **inside: Fields) -> Fields:
+def fields(names: str = "", called: tuple[str, ...] = (), **inside: Fields) -> Fields:
     """Fields with plain values, separated by spaces, and those with objects inside."""
-    return Fields(frozenset(names.split()) | inside.keys(), MappingProxyType(inside))
+    return Fields(frozenset(names.split()) | inside.keys(), MappingProxyType(inside), called)
 
 
 _PAIR = fields("key value")
 POINT = fields("key value timestamp step run_id model_id dataset_name dataset_digest")
 """A point of a metric."""
+_MODEL_POINT = replace(POINT, called=("key", "step", "timestamp", "run_id"))
+"""Of the points of a logged model several may be of one metric."""
 SPANS_FILE = fields("spans")
 """The file in which a server sends spans. Spans themselves are kept as they come, and whole."""
 
@@ -48,10 +53,7 @@ _SCORER = fields(
 _MODEL_DEFINITION = fields(
     f"model_definition_id name secret_id secret_name provider model_name {_WHEN}"
 )
-_GUARDRAIL = fields(
-    f"guardrail_id name stage action action_endpoint_id {_WHEN}",
-    scorer=_SCORER,
-)
+_GUARDRAIL = fields(f"guardrail_id name stage action action_endpoint_id {_WHEN} scorer")
 _VERSION = (
     "name version creation_timestamp last_updated_timestamp user_id current_stage description "
     "source run_id status status_message run_link aliases model_id model_params model_metrics "
@@ -89,6 +91,7 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
             data=fields(metrics=POINT, params=_PAIR, tags=_PAIR),
             inputs=fields(
                 dataset_inputs=fields(
+                    called=("dataset.name", "dataset.digest"),
                     tags=_PAIR,
                     dataset=fields("name digest source_type source schema profile"),
                 ),
@@ -104,7 +107,7 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
                 "registrations",
                 tags=_PAIR,
             ),
-            data=fields(params=_PAIR, metrics=POINT),
+            data=fields(params=_PAIR, metrics=_MODEL_POINT),
         ),
         "registered_models": fields(
             "name creation_timestamp last_updated_timestamp user_id description latest_versions "
@@ -167,8 +170,8 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
             f"endpoint_id name routing_strategy experiment_id usage_tracking {_WHEN}",
             model_mappings=fields(
                 "mapping_id endpoint_id model_definition_id weight created_at created_by "
-                "linkage_type fallback_order",
-                model_definition=_MODEL_DEFINITION,
+                "linkage_type fallback_order model_definition",
+                called=("model_definition_id",),
             ),
             tags=_PAIR,
             fallback_config=fields("strategy max_attempts"),
@@ -181,7 +184,7 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
         ),
         "guardrails": _GUARDRAIL,
         "guardrail_configs": fields(
-            "endpoint_id guardrail_id execution_order created_by created_at", guardrail=_GUARDRAIL
+            "endpoint_id guardrail_id execution_order created_by created_at guardrail"
         ),
         "mcp_servers": fields(
             f"name display_name description icons tags status latest_version {_MCP_MADE}",
