@@ -30,7 +30,7 @@ from mlporter.repository.layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from mlporter.bundle.documents.manifest import Manifest, PartEntry
     from mlporter.bundle.storage.protocol import Storage
@@ -159,12 +159,17 @@ class Repository:
         Raises:
             BundleDamagedError: a document of one is damaged.
         """
+        return tuple(self.newest_first())[::-1]
+
+    def newest_first(self) -> Iterator[Snapshot]:
+        """All snapshots, each read when it is asked for. Raises as `snapshots`."""
         names = [
             found.path.split("/")[1]
             for found in self.storage.walk(SNAPSHOTS)
             if found.path.endswith(f"/{SNAPSHOT}")
         ]
-        return tuple(self.snapshot(name) for name in sorted(names) if NAME.fullmatch(name))
+        fitting = (name for name in names if NAME.fullmatch(name))
+        yield from (self.snapshot(name) for name in sorted(fitting, reverse=True))
 
     def snapshot(self, name: str) -> Snapshot:
         """A snapshot by its whole name."""

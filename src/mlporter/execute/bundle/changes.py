@@ -7,13 +7,14 @@ can tell how many there are and which are the latest: MLflow only ever adds poin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.bundle.tables.layers import owner_names
+from mlporter.compare.rows.text_digests import text_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,23 +53,29 @@ def row_digests(batch: pa.RecordBatch) -> NDArray[np.uint64]:
 
 
 def _digests(values: pa.Array) -> NDArray[np.uint64]:
-    from pandas.util import hash_array  # noqa: PLC0415 -- pandas takes half a second to import
-
     kind = values.type
-    if pa.types.is_floating(kind):
+    if pa.types.is_string(kind):
+        found = text_digests(values)
+    elif pa.types.is_floating(kind):
         # The bits, and not the number: 0.0 is not -0.0 here.
         plain = np.ascontiguousarray(pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False))
-        numbers = plain.astype(np.float64, copy=False).view(np.int64)
+        found = _number_digests(plain.astype(np.float64, copy=False).view(np.int64))
     elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         whole = kind if pa.types.is_uint64(kind) else pa.int64()
-        numbers = np.asarray(pc.fill_null(values.cast(whole), 0)).view(np.int64)
+        found = _number_digests(np.asarray(pc.fill_null(values.cast(whole), 0)).view(np.int64))
     else:
         numbers = np.array(values.to_pylist(), dtype=object)
         numbers[values.is_null().to_numpy(zero_copy_only=False)] = ""
-    found = hash_array(numbers, categorize=False).astype(np.uint64)
+        found = _number_digests(numbers)
     if values.null_count:
         found[values.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return found
+
+
+def _number_digests(values: NDArray[Any]) -> NDArray[np.uint64]:
+    from pandas.util import hash_array  # noqa: PLC0415 -- pandas takes half a second to import
+
+    return hash_array(values, categorize=False).astype(np.uint64)
 
 
 def marks(batches: Iterable[pa.RecordBatch], whose: tuple[str, ...]) -> Iterator[Mark]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +25,7 @@ from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
 from mlporter.repository.repository import Repository, check_empty, is_repository
 from mlporter.selection import as_selection, select
+from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.same_place import identity_text
 from mlporter.stores.bundles.repository_places import identity_of, repository_storage
@@ -147,7 +148,8 @@ def backup(
             workers=workers,
             include_secrets=include_secrets,
             retry_time=retry_time,
-            part=chosen is not None and not chosen.is_everything,
+            part=(chosen is not None and not chosen.is_everything)
+            or (not (full or auth or registry) and _was_backed_up(place, origin)),
             orphans=orphans,
             auth=None if auth is None else locate_users(auth, origin),
             registry=None if registry is None else locate_users(registry, origin),
@@ -214,7 +216,7 @@ class _Work:
             append_only = kept.about.append_only
             lock = stack.enter_context(locked(storage, "backup", append_only=append_only))
             kept.load_index()
-            last = last_of(kept.snapshots(), which)
+            last = last_of(kept, which)
             earlier = earlier_of(kept, last, stack, reread=self.reread) if last else None
             staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
             stack.callback(shutil.rmtree, staged, ignore_errors=True)
@@ -253,6 +255,19 @@ def _repository(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) 
             hint="leave --encrypt out, or name a new place",
         )
     return found
+
+
+def _was_backed_up(place: Address, origin: Address) -> bool:
+    """Whether there is a snapshot of this address, so that little of it will be read again.
+
+    A guess, which costs nobody much: what is read where it lies is one state all the same, and is
+    copied after all if that takes long.
+    """
+    storage = repository_storage(place)
+    if origin.kind is not AddressKind.SQLITE or not is_repository(storage):
+        return False
+    with closing(Repository.open(storage, identity_of(place))) as kept:
+        return any(snapshot.source == str(origin) for snapshot in kept.newest_first())
 
 
 def _check_place(place: Address, encrypt: tuple[str, ...]) -> None:
