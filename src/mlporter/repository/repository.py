@@ -161,6 +161,18 @@ class Repository:
         """
         return tuple(self.newest_first())[::-1]
 
+    def choose(self, wanted: str) -> Snapshot:
+        """The snapshot that a text after ``@`` names; see `choose`.
+
+        Of one that is named as a whole, or of the last, no other document is read: so a damaged
+        snapshot is in the way of none but itself.
+        """
+        if NAME.fullmatch(wanted) and self.storage.size(snapshot_path(wanted)) is not None:
+            return self.snapshot(wanted)
+        if wanted in {"", "latest"} and (last := next(self.newest_first(), None)) is not None:
+            return last
+        return choose(self.snapshots(), wanted, self.storage.name)
+
     def newest_first(self) -> Iterator[Snapshot]:
         """All snapshots, each read when it is asked for. Raises as `snapshots`."""
         names = [
