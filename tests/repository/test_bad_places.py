@@ -73,8 +73,10 @@ def test_a_bucket_that_fills_up_leaves_the_snapshots_that_were(registry, s3, mon
 
         with monkeypatch.context() as patch:
             patch.setattr(s3fs.S3FileSystem, method, full)
+            s3fs.S3FileSystem.clear_instance_cache()
             with pytest.raises(UnreachableError, match="QuotaExceeded") as caught:
                 mlporter.backup(registry.url, repository)
+        s3fs.S3FileSystem.clear_instance_cache()
         assert repository in str(caught.value.subject)
         assert len(mlporter.snapshots(repository).snapshots) == 1
     assert mlporter.verify(repository).check.problems == []
