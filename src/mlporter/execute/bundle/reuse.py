@@ -90,12 +90,9 @@ def whose_changed(
         before = earlier.entries.get(POINT_MARKS.name)
         if before is None:
             return ALL
-        one = marks(points.read(), whose)
-        other = marks(earlier.tables.read(POINT_MARKS), whose)
-        found = changed_owners(one, other)
+        found = changed_owners(points.read(), earlier.tables.read(POINT_MARKS), whose)
     else:
-        one = marks(read(), whose)
-        found = changed_owners(one, marks(earlier.tables.read(table), whose), numbers=numbers)
+        found = changed_owners(read(), earlier.tables.read(table), whose, numbers=numbers)
     was_read = points is None
     if found == set():
         return Changed(frozenset(), was_read)
