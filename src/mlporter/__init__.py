@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
+    from mlporter.progress import ProgressEvent, ProgressEvents, log_progress
     from mlporter.selection import Selection
     from mlporter.verbs.apply import apply, read_plan
     from mlporter.verbs.backups.backup import BackupResult, backup
@@ -57,7 +58,8 @@ if TYPE_CHECKING:
     from mlporter.verbs.moving.import_ import copy, import_
     from mlporter.verbs.moving.sync import sync
     from mlporter.verbs.promoting.history import History, history
-    from mlporter.verbs.promoting.promote import PromotionResult, promote
+    from mlporter.verbs.promoting.promote import promote
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
     from mlporter.verbs.promoting.undo import undo_promotion
     from mlporter.verbs.reading.diff import diff
     from mlporter.verbs.reading.doctor import doctor
@@ -98,6 +100,8 @@ __all__ = [
     "NeedsMlflowError",
     "OutsideError",
     "PlanFile",
+    "ProgressEvent",
+    "ProgressEvents",
     "PromotionResult",
     "ReadBackError",
     "RefusedError",
@@ -131,6 +135,7 @@ __all__ = [
     "inspect",
     "inspect_experiment",
     "inspect_run",
+    "log_progress",
     "open",
     "promote",
     "read_plan",
@@ -165,7 +170,9 @@ _HOMES = {
     "NeedsMlflowError": "mlporter.errors",
     "OutsideError": "mlporter.errors",
     "PlanFile": "mlporter.execute.plan_files",
-    "PromotionResult": "mlporter.verbs.promoting.promote",
+    "ProgressEvent": "mlporter.progress",
+    "ProgressEvents": "mlporter.progress",
+    "PromotionResult": "mlporter.verbs.promoting.promotion_result",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
     "Registry": "mlporter.verbs.reading.registry",
@@ -192,6 +199,7 @@ _HOMES = {
     "inspect": "mlporter.verbs.reading.inspect",
     "inspect_experiment": "mlporter.verbs.reading.inspect_one",
     "inspect_run": "mlporter.verbs.reading.inspect_one",
+    "log_progress": "mlporter.progress",
     "open": "mlporter.verbs.reading.registry",
     "promote": "mlporter.verbs.promoting.promote",
     "read_plan": "mlporter.verbs.apply",

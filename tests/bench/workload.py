@@ -10,8 +10,22 @@ EXPERIMENTS = 20
 FEW_RUNS = 100
 """Runs of the last experiment, whatever the number of runs: a small part to choose."""
 
-PARAMS, TAGS, KEYS, STEPS = 20, 10, 20, 25
 MODELS, VERSIONS = 50, 10
+
+
+@dataclass(frozen=True)
+class Each:
+    """What a run has: params, tags, metrics, and points of each metric."""
+
+    params: int = 20
+    tags: int = 10
+    keys: int = 20
+    steps: int = 25
+
+
+USUAL = Each()
+LITTLE = Each(params=2, tags=1, keys=2, steps=1)
+"""For as many runs as there may be: rows of runs are what is looked at."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +37,7 @@ class Workload:
     small_experiment: str
 
 
-def fill(database_uri: str, runs: int) -> Workload:
+def fill(database_uri: str, runs: int, each: Each = USUAL) -> Workload:
     """Add runs, and registered models, to a database of MLflow's that has nothing in it.
 
     The database makes up the rows itself, so that a million points take seconds. Values look
@@ -31,10 +45,10 @@ def fill(database_uri: str, runs: int) -> Workload:
     """
     engine = create_engine(database_uri)
     with engine.begin() as connection:
-        for statement in _statements(runs):
+        for statement in _statements(runs, each):
             connection.execute(text(statement))
     engine.dispose()
-    return Workload(runs, runs * KEYS * STEPS, f"bench {EXPERIMENTS}")
+    return Workload(runs, runs * each.keys * each.steps, f"bench {EXPERIMENTS}")
 
 
 def _count(**names: int) -> str:
@@ -47,17 +61,18 @@ def _count(**names: int) -> str:
 
 
 # As random ids do, those of one experiment lie all over the table.
-_RUN = "substr(CAST(1000000007 + runs.i * CAST(7919 AS bigint) % 999983 AS CHAR(10)), 2)"
+_RUN = "substr(CAST(1000000007 + runs.i * CAST(7919 AS bigint) % 9999991 AS CHAR(10)), 2)"
 _ID = f"'{'0' * 23}' || {_RUN}"
 _VALUE = "((runs.i * 7919 + keys.i * 104729 + steps.i * 15487) % 1000003) / 1000003.0"
 
 
-def _statements(runs: int) -> tuple[str, ...]:
+def _statements(runs: int, each: Each) -> tuple[str, ...]:
     others = EXPERIMENTS - 1
     experiment = f"CASE WHEN runs.i < {FEW_RUNS} THEN {EXPERIMENTS} ELSE 1 + runs.i % {others} END"
     points = f"{_ID}, 'metric_' || keys.i, {_VALUE}, 1600000000000 + steps.i * 1000, steps.i, FALSE"
     columns = "(run_uuid, key, value, timestamp, step, is_nan)"
-    each = "FROM runs CROSS JOIN keys CROSS JOIN steps"
+    all_points = "FROM runs CROSS JOIN keys CROSS JOIN steps"
+    counted = _count(runs=runs, keys=each.keys, steps=each.steps)
     return (
         (
             "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage,"
@@ -72,20 +87,18 @@ def _statements(runs: int) -> tuple[str, ...]:
             f" '/nowhere/' || {_ID} || '/artifacts', {experiment} FROM runs"
         ),
         (
-            f"INSERT INTO params (run_uuid, key, value) {_count(runs=runs, p=PARAMS)} SELECT {_ID},"
-            " 'param_' || p.i, 'value ' || (runs.i + p.i) FROM runs CROSS JOIN p"
+            f"INSERT INTO params (run_uuid, key, value) {_count(runs=runs, p=each.params)}"
+            f" SELECT {_ID}, 'param_' || p.i, 'value ' || (runs.i + p.i) FROM runs CROSS JOIN p"
         ),
         (
-            f"INSERT INTO tags (run_uuid, key, value) {_count(runs=runs, t=TAGS)} SELECT {_ID},"
-            " 'tag_' || t.i, 'some text of a tag ' || (runs.i * 31 + t.i) FROM runs CROSS JOIN t"
+            f"INSERT INTO tags (run_uuid, key, value) {_count(runs=runs, t=each.tags)}"
+            f" SELECT {_ID}, 'tag_' || t.i, 'some text of a tag ' || (runs.i * 31 + t.i)"
+            " FROM runs CROSS JOIN t"
         ),
+        (f"INSERT INTO metrics {columns} {counted} SELECT {points} {all_points}"),
         (
-            f"INSERT INTO metrics {columns} {_count(runs=runs, keys=KEYS, steps=STEPS)}"
-            f" SELECT {points} {each}"
-        ),
-        (
-            f"INSERT INTO latest_metrics {columns} {_count(runs=runs, keys=KEYS, steps=STEPS)}"
-            f" SELECT {points} {each} WHERE steps.i = {STEPS - 1}"
+            f"INSERT INTO latest_metrics {columns} {counted}"
+            f" SELECT {points} {all_points} WHERE steps.i = {each.steps - 1}"
         ),
         (
             "INSERT INTO registered_models (workspace, name, creation_time, last_updated_time)"

@@ -21,6 +21,7 @@ from mlporter.browsing.shared_names import DATABASE, INDEX
 from mlporter.errors import UnreachableError
 from mlporter.progress import silent
 from mlporter.stores.opening import open_source
+from tests.support.contents import damage_content, lose_content
 from tests.support.mlflow_session import sqlite_url
 from tests.support.old_databases import copy_old
 
@@ -180,15 +181,15 @@ def test_files_come_as_they_are_several_at_a_time(rich_bundle, ends):
 def test_a_damaged_file_is_told_and_not_given(rich_bundle, tmp_path, ends):
     mine, theirs = ends
     bundle = shutil.copytree(rich_bundle, tmp_path / "bundle")
+    for path in bundle.rglob("*"):
+        path.chmod(0o755)
+    damaged = damage_content(bundle)
     with opened(bundle) as source:
         serving(mine, source)
-        file = next(one for one in source.files(lambda _: None) if one.size > 3)
-        blob = bundle / "blobs" / file.sha256[:2] / file.sha256
-        blob.chmod(0o644)
-        blob.write_bytes(b"x" * file.size)
-        with pytest.raises(UnreachableError, match=file.sha256[:8]):
+        file = next(one for one in source.files(lambda _: None) if one.sha256 == damaged)
+        with pytest.raises(UnreachableError, match=damaged[:8]):
             fetch(theirs, file, BytesIO())
-        blob.unlink()
+        lose_content(bundle)
         with pytest.raises(UnreachableError):
             fetch(theirs, file, BytesIO())
 

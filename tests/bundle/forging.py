@@ -8,12 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from mlporter.bundle.documents.manifest import (
-    load_manifest,
-    manifest_bytes,
-    sums_bytes,
-    sums_of,
-)
+from mlporter.bundle.documents.manifest import load_manifest, manifest_bytes, sums_bytes, sums_of
 from mlporter.bundle.folder.layout import MANIFEST, SUMS, pack_path
 
 

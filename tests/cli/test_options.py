@@ -11,7 +11,7 @@ from mlporter.cli.app import mlporter as group
 from mlporter.cli.selection_options import selection_options
 
 OF_EVERY_COMMAND = {"as_json", "quiet", "verbose", "log_file", "no_progress", "width"}
-OF_EVERY_COMMAND |= {"explain", "epoch"}
+OF_EVERY_COMMAND |= {"explain", "epoch", "progress", "log_format"}
 """How much is shown, and where."""
 PLACES = {"copy": "target", "sync": "target", "export": "bundle"}
 

@@ -14,6 +14,11 @@ PACKAGE = ROOT / "src" / "mlporter"
 PAGE = ROOT / "docs" / "architecture.md"
 TREE = re.compile(r"(?s)(?<=<!-- tree -->\n```text\n).*?(?=```\n<!-- /tree -->)")
 WIDTH = 26
+LINES = 400
+"""More than people read in one go."""
+ENTRIES = range(3, 13)
+ALONE = {"quickstart"}
+"""Rooms that are as small as what is in them: scripts that people copy."""
 
 
 def first_line(module: Path) -> str:
@@ -49,3 +54,28 @@ def test_paths_that_the_text_names_exist():
     assert len(named) > 40
     bases = (PACKAGE, ROOT)
     assert [name for name in named if not any((base / name).exists() for base in bases)] == []
+
+
+def test_no_module_is_too_long_to_be_read():
+    lines = {
+        str(module.relative_to(PACKAGE)): len(module.read_text(encoding="utf-8").splitlines())
+        for module in PACKAGE.rglob("*.py")
+    }
+    # That one is being taken apart.
+    assert {name for name, many in lines.items() if many > LINES} <= {"bundle/writer.py"}
+
+
+def test_rooms_have_as_many_doors_as_people_see_at_once():
+    rooms = {
+        str(room.parent.relative_to(PACKAGE)): [
+            entry
+            for entry in room.parent.iterdir()
+            if entry.name != "__init__.py"
+            and (entry.suffix == ".py" or (entry / "__init__.py").exists())
+        ]
+        for room in PACKAGE.rglob("*/__init__.py")
+        if room.parent != PACKAGE
+    }
+    assert len(rooms) > 40
+    odd = {name: len(doors) for name, doors in rooms.items() if len(doors) not in ENTRIES}
+    assert odd.keys() == ALONE

@@ -190,6 +190,10 @@ def test_from_the_pull_request_to_production(
     (gate,) = [line for line in comment.splitlines() if "tag validated: wanted 'yes'" in line]
     assert gate.startswith("    ")  # which Markdown shows as it is
     assert "check.yaml" not in comment
+    page = "manifests--teams--promote.html"
+    assert "Refused: 1 gate is closed" in (github.artifact("plans") / page).read_text(
+        encoding="utf-8"
+    )
     shutil.rmtree(github.artifact("plans"))
 
     # It passes: the comment is another one, in the same place.
@@ -202,6 +206,9 @@ def test_from_the_pull_request_to_production(
     assert "found nothing" not in comment
     assert "`metric rmse` | `< 0.2` | `0.15`" in comment
     assert f"`alias {model}/champion`" in comment
+    run = "https://github.example/us/registry/actions/runs/4711"
+    assert f"As a page: {page} in the artifact [plans]({run}#artifacts)." in comment
+    assert "This is a plan" in (github.artifact("plans") / page).read_text(encoding="utf-8")
     assert (comments / "calls").read_text().split() == ["GET", "POST", "GET", "PATCH"]
     assert (comments / "1.md").read_text(encoding="utf-8") == "Somebody else's"
     assert server.client().search_registered_models() == []
@@ -218,6 +225,7 @@ def test_from_the_pull_request_to_production(
     promoted = yaml.safe_load(receipt.read_text(encoding="utf-8"))
     assert promoted["plan"] == mlporter.read_plan(plan).head["digest"]
     assert "Promoted" in (results / "manifests--teams--promote.txt").read_text(encoding="utf-8")
+    assert "Promoted" in (results / page).read_text(encoding="utf-8")
 
 
 def test_a_comment_is_no_longer_than_github_takes(workflow: Callable[..., Workflow]) -> None:

@@ -79,6 +79,8 @@ class Workflow:
             "PATH": os.pathsep.join(path),
             "GITHUB_STEP_SUMMARY": str(folder.with_suffix(".summary")),
             "GITHUB_REPOSITORY": "us/registry",
+            "GITHUB_SERVER_URL": "https://github.example",
+            "GITHUB_RUN_ID": "4711",
         }
 
     def _env(self, part: dict[str, Any]) -> dict[str, str]:

@@ -180,9 +180,13 @@ def test_other_modules_are_nobodys_business_here():
 
 
 def test_verbs_that_write_into_databases(
-    rich_sqlite: RichRegistry, mlflow_sqlite: Path, tmp_path: Path
+    rich_sqlite_private: RichRegistry, mlflow_sqlite: Path, tmp_path: Path
 ):
-    source, target, plan = rich_sqlite.tracking_uri, sqlite_url(mlflow_sqlite), tmp_path / "plan"
+    source, target, plan = (
+        rich_sqlite_private.tracking_uri,
+        sqlite_url(mlflow_sqlite),
+        tmp_path / "plan",
+    )
     manifest = tmp_path / "nightly.yaml"
     manifest.write_text(
         f"kind: sync\nsource: {source}\ntarget: {target}\nartifacts: reference\n",

@@ -196,7 +196,7 @@ class BlobStore:
             raw.close()
             message = f"blob {sha256} has {found:,} bytes, not {size:,}"
             raise BundleDamagedError(message, subject=str(self.path))
-        checked = Checked(raw, sha256, found, self.path)
+        checked = Checked(raw, sha256, found, str(self.path))
         return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found, CHUNK))))
 
     def open_raw(self, sha256: str) -> BinaryIO:
@@ -245,13 +245,13 @@ def _remove(path: str) -> None:
 class Checked(io.RawIOBase):
     """A raw file that refuses to end unless its content has the right hash."""
 
-    def __init__(self, raw: BinaryIO, sha256: str, size: int, root: Path) -> None:
+    def __init__(self, raw: BinaryIO, sha256: str, size: int, where: str) -> None:
         super().__init__()
         self._raw = raw
         self._sha256 = sha256
         self._left = size
         self._hash = hashlib.sha256()
-        self._root = root
+        self._where = where
 
     def readable(self) -> bool:
         """Yes."""
@@ -260,14 +260,14 @@ class Checked(io.RawIOBase):
     def readinto(self, buffer: Buffer) -> int:
         """Read, and refuse to end where the content does not match its name."""
         view = memoryview(buffer)
-        with disk_errors(self._root, "read"):
+        with disk_errors(self._where, "read"):
             size: int = self._raw.readinto(view)  # type: ignore[attr-defined]
         self._hash.update(view[:size])
         self._left -= size
         ended = self._left <= 0 or not size
         if ended and (self._left or self._hash.hexdigest() != self._sha256):
             message = f"blob {self._sha256} does not match its name"
-            raise BundleDamagedError(message, subject=str(self._root))
+            raise BundleDamagedError(message, subject=self._where)
         return size
 
     def close(self) -> None:

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.bundle.folder.files import read_inside
 from mlporter.bundle.folder.layout import MANIFEST, MAX_MANIFEST_BYTES, SIGNATURE
+from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlporter.bundle.storage.protocol import Storage
 
 __all__ = [
     "MODEL_SIGNATURE",
@@ -136,39 +138,39 @@ def _check_covered(folder: Path, subject: str) -> None:
 
 
 @contextmanager
-def _alone(bundle: Path) -> Iterator[Path]:
+def _alone(bundle: Storage) -> Iterator[Path]:
     """A folder with nothing in it but a bundle's manifest: what is signed of the bundle."""
     with tempfile.TemporaryDirectory(prefix="mlporter-sign-") as scratch:
         folder = Path(scratch, "bundle")
         folder.mkdir()
-        (folder / MANIFEST).write_bytes(read_inside(bundle, MANIFEST, MAX_MANIFEST_BYTES))
+        (folder / MANIFEST).write_bytes(bundle.read(MANIFEST, MAX_MANIFEST_BYTES))
         yield folder
 
 
 def sign_manifest(bundle: Path, key: str) -> None:
-    """Sign a bundle's manifest, and so by its chain of hashes all of the bundle.
+    """Sign the manifest in a folder, and so by its chain of hashes all of the bundle.
 
     Raises:
         UsageError: there is no such key file, it is none, or the package is not installed.
     """
-    with _alone(bundle) as folder:
+    with _alone(LocalStorage(bundle)) as folder:
         sign_folder(folder, bundle / SIGNATURE, key)
 
 
-def check_manifest(bundle: Path, key: str) -> None:
+def check_manifest(bundle: Storage, key: str) -> None:
     """Refuse a bundle whose manifest is not as it was signed.
 
     Raises:
         RefusedError: it has no signature, or one that does not hold.
         BundleDamagedError: it has no manifest that can be read.
     """
-    if not (bundle / SIGNATURE).is_file():
+    if bundle.size(SIGNATURE) is None:
         raise RefusedError(
             "is not signed",
-            subject=str(bundle),
+            subject=bundle.name,
             hint="`mlporter export --sign KEY` signs what it writes",
         )
     with tempfile.TemporaryDirectory(prefix="mlporter-sign-") as scratch, _alone(bundle) as folder:
         signature = Path(scratch, SIGNATURE)
-        signature.write_bytes(read_inside(bundle, SIGNATURE, MAX_MANIFEST_BYTES))
-        check_folder(folder, signature, key, str(bundle))
+        signature.write_bytes(bundle.read(SIGNATURE, MAX_MANIFEST_BYTES))
+        check_folder(folder, signature, key, bundle.name)

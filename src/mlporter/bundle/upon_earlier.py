@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.bundle.documents.left_out_log import batches_of
-from mlporter.bundle.documents.manifest import table_entry
+from mlporter.bundle.documents.manifest_entries import table_entry
 from mlporter.bundle.tables.layers import LayeredTables, replaced_batches
 from mlporter.bundle.tables.parts import PartWriter
 from mlporter.bundle.tables.read_parts import PartsInFolder
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mlporter.artifacts.listing import ArtifactFile
     from mlporter.bundle.blobs import Stored
-    from mlporter.bundle.documents.manifest import PartEntry, TableEntry
+    from mlporter.bundle.documents.manifest_entries import PartEntry, TableEntry
     from mlporter.bundle.tables.read_parts import PartFiles
     from mlporter.catalogue.types import Table
 
@@ -130,11 +130,12 @@ class _Staged:
     """Parts that were written just now, or that an earlier bundle has."""
 
     def __init__(self, root: Path, earlier: PartFiles | None) -> None:
-        self.root = root
+        self.name = str(root)
+        self._root = root
         self._earlier = earlier
 
     def open(self, part: PartEntry) -> BinaryIO:
         """The file of a part."""
-        if self._earlier is not None and not (self.root / part.path).is_file():
+        if self._earlier is not None and not (self._root / part.path).is_file():
             return self._earlier.open(part)
-        return PartsInFolder(self.root).open(part)
+        return PartsInFolder(self._root).open(part)

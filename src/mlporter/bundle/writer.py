@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.listing import ArtifactFile
+from mlporter.bundle.blobs import BlobStore
+from mlporter.bundle.contents.stored_blobs import StoredBlobs
 from mlporter.bundle.contents.writing import BundleContents, PackTotals
 from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
-from mlporter.bundle.documents.manifest import (
+from mlporter.bundle.documents.manifest import Manifest, manifest_bytes, sums_bytes, sums_of
+from mlporter.bundle.documents.manifest_entries import (
     ArtifactTotals,
     CreatedBy,
-    Manifest,
     SourceEntry,
     SummaryEntry,
     SummaryPath,
     TableEntry,
-    manifest_bytes,
-    sums_bytes,
-    sums_of,
     table_entry,
 )
 from mlporter.bundle.documents.summary import Reader, experiment_lines, model_lines
@@ -58,6 +57,7 @@ from mlporter.bundle.replacing import (
     remove_bundle,
     take_place,
 )
+from mlporter.bundle.storage.local import LocalStorage
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.parts import PartWriter
 from mlporter.bundle.tables.read_parts import PartsInFolder
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from mlporter.bundle.documents.summary import OwnedFiles
+    from mlporter.bundle.storage.protocol import Storage
     from mlporter.bundle.upon_earlier import Contents, Earlier
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
@@ -85,6 +86,13 @@ if TYPE_CHECKING:
 __all__ = ["BundleWriter", "ManifestInfo", "Mode"]
 
 _WORKSPACES_SHOWN = 200
+
+
+def _contents_in(root: Path, elsewhere: Storage | None, *, resume: bool) -> BundleContents:
+    """The contents of a bundle that is written in `root`: there, or in object storage."""
+    if elsewhere is not None:
+        return BundleContents(elsewhere, StoredBlobs(elsewhere), resume=False)
+    return BundleContents(LocalStorage(root), BlobStore(root / BLOBS), resume=resume)
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,7 @@ class BundleWriter:
         *,
         resume: bool,
         blobs: Contents | None,
+        contents: Storage | None = None,
         earlier: Earlier | None = None,
     ) -> None:
         """Use `create`."""
@@ -156,7 +165,7 @@ class BundleWriter:
             self._own: BundleContents | None = None
             self._upon: UponEarlier | None = None
             if blobs is None:
-                blobs = self._own = BundleContents(path, resume=resume)
+                blobs = self._own = _contents_in(path, contents, resume=resume)
                 stack.callback(self._own.close)
             else:
                 self._upon = UponEarlier(path, earlier)
@@ -166,13 +175,14 @@ class BundleWriter:
             self._stack = stack.pop_all()
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0913 -- all but two go by name
         cls,
         path: str | os.PathLike[str],
         mode: Mode = "new",
         *,
         source: str = "",
         blobs: Contents | None = None,
+        contents: Storage | None = None,
         earlier: Earlier | None = None,
     ) -> BundleWriter:
         """Lock a directory and begin, go on with or begin again a bundle in it.
@@ -184,6 +194,8 @@ class BundleWriter:
                 one is replaced by `finish`, and is there whole until then.
             source: The redacted address of what is exported; "resume" insists on the same.
             blobs: A pool that holds the contents of many bundles; else they lie in the bundle.
+            contents: Where the bundle's own contents go, if not into the directory: it is the
+                rest of a bundle then, whose contents are in object storage already.
             earlier: An earlier bundle over the same pool, for `keep_table` and `write_layer`.
 
         Raises:
@@ -201,7 +213,15 @@ class BundleWriter:
             lock.acquire()
             prepare(root, mode)
             resume = mode == "resume"
-            writer = cls(root, lock, source, resume=resume, blobs=blobs, earlier=earlier)
+            writer = cls(
+                root,
+                lock,
+                source,
+                resume=resume,
+                blobs=blobs,
+                contents=contents,
+                earlier=earlier,
+            )
             stack.pop_all()
         writer._replaces, writer._untouched = replaces, untouched
         return writer

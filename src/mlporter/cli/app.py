@@ -41,6 +41,7 @@ VERBS = {
     "verify": "mlporter.cli.commands.reading.verify",
     "inspect": "mlporter.cli.commands.reading.inspect",
     "show": "mlporter.cli.commands.reading.show",
+    "cat": "mlporter.cli.commands.reading.cat",
     "browse": "mlporter.cli.commands.browse",
     "unpack": "mlporter.cli.commands.unpack",
     "relocate": "mlporter.cli.commands.relocate",

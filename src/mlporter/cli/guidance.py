@@ -36,7 +36,6 @@ _TAKES_OUT = "mlporter unpack BUNDLE DIR writes artifacts as plain folders"
 MEANT = {
     "ls": _LISTS,
     "list": _LISTS,
-    "cat": _LISTS,
     "info": _LISTS,
     "status": _LISTS,
     "tree": _LISTS,

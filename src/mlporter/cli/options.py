@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import click
 
@@ -12,6 +12,8 @@ from mlporter.cli.session import Session, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mlporter.cli.terminal.logs import LogFormat
 
 __all__ = [
     "CONTEXT",
@@ -93,7 +95,19 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
         type=click.Path(dir_okay=False, path_type=Path),
         help="Append a detailed log to this file.",
     )
-    @click.option("--no-progress", is_flag=True, help="Show no progress bars.")
+    @click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="Log lines as text, or as JSON objects.",
+    )
+    @click.option(
+        "--progress",
+        type=click.Choice(["bar", "json", "none"]),
+        default="bar",
+        help="Bars on a terminal, or a JSON object a line on stderr.",
+    )
+    @click.option("--no-progress", is_flag=True, help="As --progress none.")
     @click.pass_obj
     @functools.wraps(command)
     def configured(
@@ -104,6 +118,8 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
         quiet: bool,
         verbose: int,
         log_file: Path | None,
+        log_format: LogFormat,
+        progress: Literal["bar", "json", "none"],
         no_progress: bool,
         width: int | None,
         **options: object,
@@ -114,7 +130,8 @@ def output_options(command: Callable[..., int]) -> Callable[..., int]:
             quiet=quiet,
             verbose=verbose,
             log_file=log_file,
-            progress=not no_progress,
+            log_format=log_format,
+            progress="none" if no_progress else progress,
             width=width,
             explain=asked.get(_EXPLAIN, False),
             epoch=asked.get(_EPOCH, False),

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.abc import MetaPathFinder
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
@@ -21,8 +22,9 @@ from mlporter.cli.terminal.consoles import error_console, result_console
 from mlporter.cli.terminal.failures import as_failure, short_traceback, write_crash_report
 from mlporter.cli.terminal.logs import logging_to
 from mlporter.cli.terminal.progress import TerminalProgress
+from mlporter.cli.terminal.progress_lines import ProgressLines
 from mlporter.errors import ExitCode
-from mlporter.progress import silent
+from mlporter.progress import ProgressEvents, log_progress, silent, told_to_all
 from mlporter.redaction import redact_argument
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
 
     from mlporter.cli.output import Output
     from mlporter.cli.terminal.failures import Failure
+    from mlporter.cli.terminal.logs import LogFormat
     from mlporter.progress import OnProgress
+
+    _Listener = ProgressEvents | ProgressLines | TerminalProgress
 
 __all__ = ["Session", "Settings", "light_arrow"]
 
@@ -48,7 +53,8 @@ class Settings:
     quiet: bool = False
     verbose: int = 0
     log_file: Path | None = None
-    progress: bool = True
+    log_format: LogFormat = "text"
+    progress: Literal["bar", "json", "none"] = "bar"
     width: int | None = None
     explain: bool = False
     epoch: bool = False
@@ -98,25 +104,41 @@ class Session:
         self._stderr = error_console(settings.width)
         self.output = JsonOutput() if settings.as_json else self._console_output()
         logs = logging_to(
-            self._stderr, settings.log_file, verbose=settings.verbose, quiet=settings.quiet
+            self._stderr,
+            settings.log_file,
+            verbose=settings.verbose,
+            quiet=settings.quiet,
+            how=settings.log_format,
         )
         self._open.enter_context(logs)
         _log.debug("mlporter %s, Python %s", version("mlporter"), platform.python_version())
         _log.debug("command: mlporter %s", " ".join(map(redact_argument, self._argv)))
 
+    @property
+    def writes_json(self) -> bool:
+        """Whether results are JSON."""
+        return self._settings.as_json
+
     @contextmanager
     def working(self) -> Iterator[OnProgress]:
-        """Show how far the work inside is, on a terminal and unless options say no."""
+        """Tell how far the work inside is, to whom options say; and log its steps."""
         light_arrow()
-        settings = self._settings
-        if not settings.progress or settings.quiet or not self._stderr.file.isatty():
-            yield silent
-            return
-        progress = TerminalProgress(self._stderr)
+        started, listeners = monotonic(), list(self._listeners())
         try:
-            yield progress
+            yield told_to_all(*listeners) if listeners else silent
         finally:
-            progress.close()
+            for one in listeners:
+                one.close()
+            _log.info("took %.2f s", monotonic() - started)
+
+    def _listeners(self) -> Iterator[_Listener]:
+        settings = self._settings
+        if settings.verbose or settings.log_file is not None:
+            yield ProgressEvents(log_progress)
+        if settings.progress == "json":  # who asks for it wants it, also with -q
+            yield ProgressLines(self._stderr.file)
+        elif settings.progress == "bar" and not settings.quiet and self._stderr.file.isatty():
+            yield TerminalProgress(self._stderr)
 
     def fail(self, error: BaseException) -> ExitCode:
         """Tell people (or a program) what went wrong, and return the exit code."""

@@ -13,6 +13,7 @@ from mlporter.compare.rows.shape import Normalise, Pair, Shaper, blank_places
 from mlporter.compare.rows.streams import compare_streams
 from mlporter.compare.scope import ANCHORED, CompareOptions, decide_scope
 from mlporter.compare.version_places import anchored_places
+from mlporter.progress import Phases, silent
 from mlporter.stores.rows.unknown_fields import may_have_fields, said_of, unknown_fields
 
 if TYPE_CHECKING:
@@ -25,10 +26,18 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 
-__all__ = ["DiffReport", "diff_sources"]
+__all__ = ["OPENING", "DiffReport", "diff_sources", "phases_of_diff"]
+
+OPENING, _ROWS, _FILES = "opening both sides", "comparing rows", "comparing files"
 
 _UNPROVEN = ("unreadable", "unreachable", "outside", "unsafe-path", "unknown", "denied")
 """Reasons for which something may be there, so that nobody can say it is the same."""
+
+
+def phases_of_diff(on_progress: OnProgress, artifacts: str = "content") -> Phases:
+    """The phases of a comparison, the first of which is the caller's."""
+    files = [] if artifacts == "none" else [_FILES]
+    return Phases(on_progress, (OPENING, _ROWS, *files))
 
 
 def diff_sources(  # noqa: PLR0913 - two sources, and optional hooks by keyword
@@ -108,11 +117,14 @@ class _Comparison:
         )
         self._ignored.extend(scope.ignored)
         self._briefly.update(scope.briefly)
+        phases = phases_of_diff(self._on_progress or silent, self._options.artifacts)
+        phases.begin(_ROWS)
         tables = {pair.table.name: self._compare_table(pair) for pair in scope.pairs}
         self._note_unread(tables)
         if self._options.tables is None:
             self._compare_fields(tables)
         if scope.files:
+            phases.begin(_FILES)
             tables[ARTIFACTS.name] = self._compare_files()
         elif self._unproven:
             tables[ARTIFACTS.name] = TableCounts(unreadable=len(self._unproven))
@@ -214,9 +226,14 @@ class _Comparison:
                 self._ignored.append(f"{said} Only {side} can have them.")
 
     def _compare_files(self) -> TableCounts:
+        sides = (self._left.source.description, self._right.source.description)
+        total = next((side.files for side in sides if side.files is not None), None)
+
         def on_files(done: int) -> None:
             if self._on_progress is not None:
-                self._on_progress("comparing artifacts", done, None, "files")
+                # One side's number need not be the other's.
+                within = None if total is None else max(total, done + 1)
+                self._on_progress("comparing artifacts", done, within, "files")
 
         counts = compare_files(
             self._left.source,

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import RefusedError, UnreachableError, UsageError
+from mlporter.execute.named_files import NamedKind, check_named_file, write_named_file
 from mlporter.plan.three_sides.actions import NAMED, Action, ActionKind, sum_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from mlporter.execute.result import Result
     from mlporter.plan.three_sides.actions import ActionBook
 
-__all__ = ["PLAN_FORMAT", "PlanFile", "check_expected", "is_plan", "read_plan", "write_plan"]
+__all__ = [
+    "PLAN_FORMAT",
+    "PlanFile",
+    "check_expected",
+    "check_plan_file",
+    "is_plan",
+    "read_plan",
+    "write_plan",
+]
 
 PLAN_FORMAT = "mlporter-plan"
 _VERSION = 1
@@ -31,6 +40,8 @@ _SHOWN = 5
 
 _BEGINNING = 20
 """How many conflicts, left-out things and the like a plan file names."""
+
+_PLAN = NamedKind("plan", f'{{"format": "{PLAN_FORMAT}"'.encode(), "--plan-out")
 
 _LONGEST = 500
 _LONGEST_HEAD = 1 << 20
@@ -86,6 +97,16 @@ class PlanFile:
         return {**self.head, "counts": counts, "first": first, "exit_code": 0}
 
 
+def check_plan_file(file: str | None) -> None:
+    """Refuse, before any work, a file that a plan may not be written to.
+
+    Raises:
+        UsageError: it is there, and is no plan; or would be in a bundle or a repository.
+        UnreachableError: there is no such folder.
+    """
+    check_named_file(file, _PLAN)
+
+
 def write_plan(
     path: str, header: Mapping[str, Any], book: ActionBook, results: Sequence[Result] = ()
 ) -> None:
@@ -103,12 +124,8 @@ def write_plan(
         "found": [_found(result) for result in results],
         "digest": book.digest,
     }
-    try:
-        with Path(path).open("wb") as file:
-            file.write(json.dumps(head, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-            file.writelines(book.lines())
-    except OSError as error:
-        raise UnreachableError(f"cannot write: {error.strerror or error}", subject=path) from error
+    first = json.dumps(head, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    write_named_file(Path(path), chain([first], book.lines()))
 
 
 def _found(result: Result) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mlporter.bundle.documents.manifest import Count, Hash, Time
+from mlporter.bundle.documents.manifest_entries import Count, Hash, Time
 from mlporter.bundle.documents.plain_yaml import emit
 from mlporter.bundle.documents.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, UnsupportedError

@@ -6,8 +6,7 @@ import hashlib
 import io
 import re
 import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from mlporter.bundle.contents.index import ContentIndex, index_bytes, read_index
 from mlporter.bundle.contents.pool import ContentPool
@@ -15,6 +14,7 @@ from mlporter.bundle.documents.manifest import parse_manifest
 from mlporter.bundle.folder.layout import MANIFEST, MAX_MANIFEST_BYTES
 from mlporter.bundle.folder.lock import utc_now
 from mlporter.bundle.storage.encrypted import EncryptedStorage, Keys
+from mlporter.bundle.storage.stored_parts import StoredParts
 from mlporter.errors import BundleDamagedError, RefusedError, UsageError
 from mlporter.repository.documents import About, document_bytes, parse_about, parse_snapshot
 from mlporter.repository.layout import (
@@ -31,12 +31,13 @@ from mlporter.repository.layout import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-    from mlporter.bundle.documents.manifest import Manifest, PartEntry
+    from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.storage.protocol import Storage
     from mlporter.repository.documents import Snapshot
 
-__all__ = ["Repository", "StoredParts", "check_empty", "choose", "is_repository", "put_index"]
+__all__ = ["Repository", "check_empty", "choose", "is_repository", "put_index"]
 
 
 _ROWS_OF_A_PIECE = 50_000
@@ -63,27 +64,6 @@ def check_empty(storage: Storage) -> None:
         )
 
 
-class StoredParts:
-    """Parts of tables by their hash; implements `mlporter.bundle.tables.read_parts.PartFiles`."""
-
-    def __init__(self, storage: Storage) -> None:
-        """Read from a storage."""
-        self._storage = storage
-        self.root = Path(storage.name)
-
-    def open(self, part: PartEntry) -> BinaryIO:
-        """The file of a part."""
-        path = part_object(part.sha256)
-        file = self._storage.open(path)
-        found = file.seek(0, io.SEEK_END)
-        file.seek(0)
-        if found != part.bytes:
-            file.close()
-            message = f"{path} has {found:,} bytes, not {part.bytes:,}"
-            raise BundleDamagedError(message, subject=self._storage.name)
-        return file
-
-
 class Repository:
     """Snapshots over shared parts and contents. `close` frees temporary space."""
 
@@ -91,7 +71,7 @@ class Repository:
         """Use `open` or `create`."""
         self.storage = storage
         self.about = about
-        self.parts = StoredParts(storage)
+        self.parts = StoredParts(storage, lambda part: part_object(part.sha256))
         self.index = ContentIndex()
         self._pieces: set[str] = set()
         self._pending: list[tuple[str, str, int, int]] = []

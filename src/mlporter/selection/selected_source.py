@@ -153,7 +153,8 @@ class SelectedSource:
     @property
     def description(self) -> Description:
         """What and where it is, and what was asked for."""
-        return replace(self.inner.description, selection=self.selection.words())
+        chosen = self.selection.words()
+        return replace(self.inner.description, selection=chosen, files=None, file_bytes=None)
 
     def count(self, table: str) -> int:
         """Rows of a table; they are counted once."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from mlporter.artifacts.disk.presence import is_folder
 from mlporter.artifacts.uris.uri_text import local_path
+from mlporter.bundle.storage.bundle_place import check_there
 from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
 from mlporter.redaction import redact
@@ -34,11 +36,11 @@ if TYPE_CHECKING:
         def __call__(self, place: Address, *, orphans: bool) -> Source: ...
 
 
-__all__ = ["allowed_folder", "bundle_address", "hinting_what_is_there", "no_one_registry"]
-__all__ += ["open_bundle", "open_source"]
+__all__ = ["allowed_folder", "hinting_what_is_there", "open_bundle", "open_source"]
+__all__ += ["refuse_repository", "settled"]
 
 
-def open_source(  # noqa: C901, PLR0913 -- what a caller may ask for, by keyword
+def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     address: Address | str,
     *,
     uri_map: tuple[str, ...] = (),
@@ -81,12 +83,10 @@ def open_source(  # noqa: C901, PLR0913 -- what a caller may ask for, by keyword
     allowed = tuple(map(allowed_folder, allow_root))
 
     def opened(place: Address, *, orphans: bool) -> Source:
-        if place.kind is AddressKind.BUNDLE:
+        if place.kind in {AddressKind.BUNDLE, AddressKind.SNAPSHOT}:
             return _open_bundle(place, dedupe=dedupe)
-        if place.kind is AddressKind.SNAPSHOT:
-            return _open_snapshot(place)
         if place.kind is AddressKind.REPOSITORY:
-            raise no_one_registry(place)
+            refuse_repository(place)
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
                 place, uri_map, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
@@ -95,7 +95,8 @@ def open_source(  # noqa: C901, PLR0913 -- what a caller may ask for, by keyword
             return _open_server(place, uri_map, workers, allowed, retry_time, on_progress)
         return _open_database(place, uri_map, workers, allowed, orphans=orphans, part=part)
 
-    place = parse_address(address) if isinstance(address, str) else address
+    place = settled(parse_address(address) if isinstance(address, str) else address)
+    registry = None if registry is None else settled(registry)
     if registry is None:
         source = opened(place, orphans=orphans)
     else:
@@ -170,11 +171,18 @@ def open_bundle(place: Address) -> BundleSource:
         UsageError, UnreachableError, BundleError: as `open_source`.
     """
     from mlporter.stores.bundles.bundle_source import BundleSource  # noqa: PLC0415
+    from mlporter.stores.bundles.repository_places import storage_of  # noqa: PLC0415
+    from mlporter.stores.bundles.stored_bundle import StoredBundle  # noqa: PLC0415
 
+    place = settled(place)
     if place.kind is AddressKind.SNAPSHOT:
         return _open_snapshot(place)
+    if place.kind is AddressKind.REPOSITORY:
+        refuse_repository(place)
+    if place.path is None:
+        return StoredBundle(storage_of(place))
     with hinting_what_is_there(place):
-        return BundleSource(bundle_address(place))
+        return BundleSource(place.path)
 
 
 def _open_bundle(place: Address, *, dedupe: bool) -> Source:
@@ -183,20 +191,41 @@ def _open_bundle(place: Address, *, dedupe: bool) -> Source:
     return Deduplicated(source) if dedupe and not has_keys else source
 
 
-def no_one_registry(place: Address) -> UsageError:
-    """What is said of a repository where one registry is meant."""
-    typed = place.as_typed.rstrip("/")
-    if place.path is None:
-        return UsageError(
-            "is object storage, and names no snapshot",
-            subject=str(place),
-            hint=f"of a repository: {typed}@latest; where only artifacts are left: "
-            f"mlporter rebuild {typed} TARGET",
-        )
-    return UsageError(
+def settled(place: Address) -> Address:
+    """A place that has been asked whether a bundle lies there, if only it can tell.
+
+    Raises:
+        UnreachableError: it does not answer.
+        UnsupportedError: the package for its scheme is not installed.
+    """
+    if place.kind is not AddressKind.REPOSITORY or place.path is not None:
+        return place
+    from mlporter.stores.bundles.repository_places import is_stored_bundle  # noqa: PLC0415
+
+    return replace(place, kind=AddressKind.BUNDLE) if is_stored_bundle(place) else place
+
+
+def refuse_repository(place: Address) -> NoReturn:
+    """Say what to name where one registry is meant, and not a whole repository.
+
+    Raises:
+        UsageError: it is a repository, or object storage that holds something else.
+        UnreachableError: there is nothing.
+    """
+    from mlporter.repository.repository import is_repository  # noqa: PLC0415
+    from mlporter.stores.bundles.repository_places import storage_of  # noqa: PLC0415
+
+    typed, latest = place.as_typed.rstrip("/"), "/@latest" if place.path is not None else "@latest"
+    if place.path is None and not is_repository(storage_of(place)):
+        try:
+            check_there(storage_of(place))
+        except UsageError as error:
+            error.hint = f"where only artifacts are left: mlporter rebuild {typed} TARGET"
+            raise
+    raise UsageError(
         "is a repository of snapshots, not one registry",
         subject=str(place),
-        hint=f"name a snapshot, such as {typed}/@latest; mlporter snapshots {typed} lists them",
+        hint=f"name a snapshot, such as {typed}{latest}; mlporter snapshots {typed} lists them",
     )
 
 
@@ -280,8 +309,3 @@ def hinting_what_is_there(place: Address) -> Iterator[None]:
         if error.hint is None and place.path is not None:
             error.hint = folder_hint(place.path) or names_hint(place.text)
         raise
-
-
-def bundle_address(place: Address) -> str:
-    """The directory that an address names."""
-    return str(place.path if place.path is not None else place.text)

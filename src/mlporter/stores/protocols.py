@@ -74,7 +74,8 @@ class Description:
     ``registry`` the address of its registered models, where these are somewhere else;
     ``as_found`` a sentence on what was taken as it was found, of a schema that is not known;
     ``unsure`` where nobody can say of tables that are not known whether they are MLflow's;
-    ``over_rest`` where the rows came over MLflow's REST API, which does not show everything.
+    ``over_rest`` where the rows came over MLflow's REST API, which does not show everything;
+    ``files`` and ``file_bytes`` how many files and bytes there are, where that is known at once.
     """
 
     address: str
@@ -89,6 +90,8 @@ class Description:
     registry: str | None = None
     as_found: str | None = None
     unsure: bool = False
+    files: int | None = None
+    file_bytes: int | None = None
 
     @property
     def has_no_users(self) -> bool:

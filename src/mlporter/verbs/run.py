@@ -15,7 +15,7 @@ from mlporter.verbs.backups.forget import ForgetResult, forget
 from mlporter.verbs.moving.export import export
 from mlporter.verbs.moving.import_ import copy, import_
 from mlporter.verbs.moving.sync import sync
-from mlporter.verbs.promoting.promote import PromotionResult, promote
+from mlporter.verbs.promoting.promote import promote
 from mlporter.verbs.reading.diff import diff
 from mlporter.verbs.reading.verify import VerifyResult, verify
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlporter.compare.report import DiffReport
     from mlporter.execute.result import Result
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
 
 __all__ = ["ManifestResult", "RunResult", "run"]
 
@@ -45,13 +46,6 @@ _VERBS: dict[str, Callable[..., Any]] = {
 }
 _ONLY_READ = ("diff", "verify")
 """Kinds that need no dry run."""
-
-_UNPLANNED = {
-    **dict.fromkeys(_ONLY_READ, "only reads, and there is nothing to plan"),
-    "backup": "adds a snapshot and changes nothing, so that it has no plan file",
-    "forget": "works by rules that hang on the time, so that it has no plan file",
-}
-"""Kinds that write no plan file, and why."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +178,12 @@ def _check_plan(read: Sequence[ReadManifest]) -> None:
             "a plan file holds the plan of one manifest", hint="run them one by one, or --dry-run"
         )
     (one,) = read
-    if (why := _UNPLANNED.get(one.kind)) is not None:
-        hint = "run it without --plan-out; --dry-run says what would be done"
-        raise UsageError(f"{one.kind} {why}", subject=one.file, hint=hint)
+    if one.kind in _ONLY_READ:
+        raise UsageError(
+            f"{one.kind} only reads, and there is nothing to plan",
+            subject=one.file,
+            hint="run it without --plan-out",
+        )
 
 
 def _carry_out(

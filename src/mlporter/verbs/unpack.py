@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from mlporter.artifacts.disk.portable_names import NAMES, PortableNames
 from mlporter.artifacts.disk.write_log import WriteLog
 from mlporter.artifacts.places import LocalPlace
-from mlporter.artifacts.uris.ownership import Where
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.errors import LeftOut, RefusedError, UsageError
-from mlporter.execute.left_out import LeftOutCollector
+from mlporter.execute.findings.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult, Result
 from mlporter.progress import OnProgress, silent
+from mlporter.selection.artifacts import folder_of_version
 from mlporter.selection.versions import VersionChoice, choose_versions
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.opening import no_one_registry, open_bundle
+from mlporter.stores.opening import open_bundle, refuse_repository, settled
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 from mlporter.verbs.moving.overlap import check_outside
 
@@ -80,9 +80,9 @@ def unpack(
         RefusedError: another file is in the way; what was written before it stays.
         BundleError: the bundle is damaged or unfinished.
     """
-    place, directory = locate(bundle), place_text(directory)
+    place, directory = settled(locate(bundle)), place_text(directory)
     if place.kind is AddressKind.REPOSITORY:
-        raise no_one_registry(place)
+        refuse_repository(place)
     if place.kind not in {AddressKind.BUNDLE, AddressKind.SNAPSHOT}:
         raise UsageError("unpack reads a bundle or a snapshot", subject=str(place))
     if version is not None and model is None:
@@ -126,11 +126,9 @@ def _of_model(
         if workspace != "default":
             folder = ("workspaces", workspace, *folder)
         found = locations[key]
-        if found.where is Where.ANCHORED and found.file_owner is not None:
-            file_owner = found.file_owner
-            yield _Piece(file_owner.owner_kind, file_owner.owner_id, file_owner.rest, folder)
-        elif found.where is Where.OWN:
-            yield _Piece("model_version", version_owner_id(key), "", folder)
+        files = folder_of_version(key, found)
+        if files is not None:
+            yield _Piece(*files, folder)
         else:
             sentence = f"it has no files: {found.reason}"
             expected = found.is_sound
@@ -141,7 +139,7 @@ def _of_model(
 
 def _of_run(source: BundleSource, run: str) -> _Piece:
     if not any(run == known for (known,) in rows_of(source, "runs", ("run_uuid",))):
-        raise UsageError(f"there is no run {run!r}", subject=str(source.path))
+        raise UsageError(f"there is no run {run!r}", subject=source.where)
     return _Piece("run", run, "", ("runs", run))
 
 
@@ -169,7 +167,7 @@ def _write(
     if pieces is not None and pieces and not count:
         raise RefusedError(
             "the bundle holds no files of it",
-            subject=str(source.path),
+            subject=source.where,
             hint="see `mlporter show BUNDLE left_out`; it may have been exported without files",
         )
     return FilesResult("copy", count, size, there)

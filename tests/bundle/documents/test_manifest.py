@@ -5,12 +5,8 @@ import copy
 import pytest
 import yaml
 
-from mlporter.bundle.documents.manifest import (
-    load_manifest,
-    manifest_bytes,
-    parse_manifest,
-    table_entry,
-)
+from mlporter.bundle.documents.manifest import load_manifest, manifest_bytes, parse_manifest
+from mlporter.bundle.documents.manifest_entries import table_entry
 from mlporter.bundle.folder.layout import MANIFEST
 from mlporter.bundle.tables.parts import Part
 from mlporter.catalogue import BY_NAME, TABLES

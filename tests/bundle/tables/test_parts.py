@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlporter.bundle.documents.manifest import table_entry
+from mlporter.bundle.documents.manifest_entries import table_entry
 from mlporter.bundle.folder.layout import PART_BYTES, part_limit
 from mlporter.bundle.tables import parts as parts_module
 from mlporter.bundle.tables.parts import PartWriter

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlporter.bundle.documents.manifest import PartEntry
+from mlporter.bundle.documents.manifest_entries import PartEntry
 from mlporter.bundle.folder.layout import part_path
 from mlporter.bundle.tables.read_parts import BATCH_ROWS, PartsInFolder, read_part, read_table
 from mlporter.catalogue.types import Column, Table

@@ -4,6 +4,7 @@ from threading import Event
 from rich.console import Console
 
 from mlporter.cli.terminal.progress import TerminalProgress
+from mlporter.progress import PHASES
 
 
 class Clock:
@@ -59,6 +60,35 @@ def test_a_line_tells_step_amount_rate_and_time_left():
     assert "00:10" in text
     assert "123.0 MB" in text
     assert "12.3 MB/s" in text
+
+
+def test_a_phase_has_a_line_above_its_steps_and_ends_those_before():
+    console = terminal()
+    progress = TerminalProgress(console, delay=3600)
+    progress("planning", 2, 5, PHASES)
+    progress("looking at runs", 3, None)
+    progress("writing", 3, 5, PHASES)
+    progress("copying artifacts", 1_000_000, 4_000_000, "bytes")
+
+    progress.show()
+    progress.close()
+
+    lines = [line for line in console.file.getvalue().splitlines() if line.strip()]
+    assert "writing" in lines[0]
+    assert "3 of 5" in lines[0]
+    assert "copying artifacts" in lines[1]
+    assert "1.0 MB of 4.0 MB" in lines[1]
+    assert "looking at runs" not in console.file.getvalue()
+
+
+def test_there_is_a_line_before_anything_is_told():
+    console = terminal()
+    progress = TerminalProgress(console, delay=3600)
+
+    progress.show()
+    progress.close()
+
+    assert "working" in console.file.getvalue()
 
 
 def test_a_finished_step_goes_away():

@@ -5,7 +5,7 @@ A content is a blob, or lies in a pack, where the table ``contents`` says.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.bundle.checks.packs import check_packs, check_places
 from mlporter.bundle.contents.index import what_is_wrong as what_is_wrong_with_place
@@ -26,15 +26,14 @@ from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
-    from mlporter.bundle.blobs import BlobStore
     from mlporter.bundle.checks.findings import VerifyReport
     from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.storage.protocol import Storage
 
-__all__ = ["ArtifactCheck"]
+__all__ = ["ArtifactCheck", "Blobs"]
 
 
 _AT_A_TIME = 1_000
@@ -53,18 +52,28 @@ _SCRATCH = (
 )
 
 
+class Blobs(Protocol):
+    """Contents that lie alone: in the bundle, or in a pool."""
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether there is one of that name and size."""
+
+    def open_raw(self, sha256: str) -> BinaryIO:
+        """One for reading, unchecked."""
+
+
 class ArtifactCheck:
     """Holds rows of ``artifacts`` against contents. Both are kept in a temporary file."""
 
     def __init__(
-        self, report: VerifyReport, manifest: Manifest, blobs: BlobStore, root: Path
+        self, report: VerifyReport, manifest: Manifest, blobs: Blobs, storage: Storage
     ) -> None:
-        """Check the packs in `root` and the blobs in `blobs`, which may belong to others too."""
+        """Check the packs in `storage` and `blobs`, which may belong to others too."""
         self._report = report
         self._totals = manifest.artifacts
         self._has_packs = manifest.has_packs
         self._blobs = blobs
-        self._root = root
+        self._storage = storage
         self._bytes = 0
         self._lost = False
         self._all_seen = False
@@ -196,7 +205,7 @@ class ArtifactCheck:
         for (sha256,) in self._scratch.rows(f"SELECT sha256 FROM {blobs} ORDER BY sha256"):  # noqa: S608
             self._check_content(sha256)
         check = check_packs if choice is None else check_places
-        check(self._root, self._scratch.rows(f"{places} ORDER BY pack, start"), self._report)
+        check(self._storage, self._scratch.rows(f"{places} ORDER BY pack, start"), self._report)
 
     def _expect(self, table: str) -> None:
         total = self._scratch.one(f"SELECT coalesce(sum(size), 0) FROM {table}")  # noqa: S608
@@ -209,7 +218,7 @@ class ArtifactCheck:
     def _check_content(self, sha256: str) -> None:
         path = blob_path(sha256)
         try:
-            with self._blobs.open_raw(sha256) as file, disk_errors(self._blobs.path, "read"):
+            with self._blobs.open_raw(sha256) as file, disk_errors(self._storage.name, "read"):
                 found = hash_stream(file, self._report.read)
         except BundleDamagedError:
             return  # missing or a link: named already

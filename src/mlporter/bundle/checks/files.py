@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.documents.manifest import sums_bytes
 from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import check_size, hash_stream, open_inside, read_inside, walk
+from mlporter.bundle.folder.files import Entry, check_size, hash_stream, walk
 from mlporter.bundle.folder.layout import (
     BLOB_PATH,
     MAX_MANIFEST_BYTES,
@@ -15,14 +15,16 @@ from mlporter.bundle.folder.layout import (
     SUMS,
     WORK,
 )
+from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from mlporter.bundle.checks.findings import VerifyReport
-    from mlporter.bundle.documents.manifest import Manifest, SummaryEntry
+    from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.documents.manifest_entries import SummaryEntry
+    from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["check_names", "check_sizes", "check_summaries", "check_sums"]
 
@@ -30,7 +32,7 @@ _LINES_SHOWN = 20
 
 
 def check_names(
-    root: Path,
+    storage: Storage,
     expected: set[str],
     report: VerifyReport,
     saw_blob: Callable[[str, int], None],
@@ -42,7 +44,7 @@ def check_names(
     bundle has no packs. Empty folders mean nothing.
     """
     missing = set(expected)
-    for entry in walk(root):
+    for entry in _entries(storage):
         if entry.path.split("/")[0] == WORK:
             continue
         if entry.kind == "link":
@@ -60,11 +62,11 @@ def check_names(
         report.add(path, "missing", "is not there")
 
 
-def check_sums(root: Path, sums: dict[str, str], report: VerifyReport) -> None:
+def check_sums(storage: Storage, sums: dict[str, str], report: VerifyReport) -> None:
     """``SHA256SUMS`` is, byte for byte, what the manifest makes it."""
     expected = sums_bytes(sums)
     try:
-        found = read_inside(root, SUMS, len(expected) + MAX_MANIFEST_BYTES)
+        found = storage.read(SUMS, len(expected) + MAX_MANIFEST_BYTES)
     except (BundleDamagedError, UnreachableError) as error:
         report.add(SUMS, "unreadable", error.message)
         return
@@ -73,17 +75,17 @@ def check_sums(root: Path, sums: dict[str, str], report: VerifyReport) -> None:
             report.add(SUMS, "sums", detail)
 
 
-def check_summaries(root: Path, manifest: Manifest, report: VerifyReport) -> None:
+def check_summaries(storage: Storage, manifest: Manifest, report: VerifyReport) -> None:
     """``experiments.yaml`` and ``models.yaml`` have the sizes and sums of the manifest."""
     for summary in manifest.summaries:
-        _check_summary(root, summary, report)
+        _check_summary(storage, summary, report)
 
 
-def _check_summary(root: Path, summary: SummaryEntry, report: VerifyReport) -> None:
+def _check_summary(storage: Storage, summary: SummaryEntry, report: VerifyReport) -> None:
     path = summary.path
     try:
-        with open_inside(root, path) as file, disk_errors(root / path, "read"):
-            check_size(root, path, file, summary.bytes)
+        with storage.open(path) as file, disk_errors(f"{storage.name}/{path}", "read"):
+            check_size(storage.name, path, file, summary.bytes)
             if hash_stream(file) != summary.sha256:
                 report.add(path, "sha256", "does not match the manifest")
     except BundleDamagedError as error:
@@ -92,19 +94,29 @@ def _check_summary(root: Path, summary: SummaryEntry, report: VerifyReport) -> N
         report.add(path, "unreadable", error.message)
 
 
-def check_sizes(root: Path, manifest: Manifest, report: VerifyReport) -> None:
+def check_sizes(storage: Storage, manifest: Manifest, report: VerifyReport) -> None:
     """Every part has the size that the manifest gives it."""
     for entry in manifest.tables.values():
         report.tables += 1
         for part in entry.parts:
             report.parts += 1
             try:
-                with open_inside(root, part.path) as file:
-                    check_size(root, part.path, file, part.bytes)
-            except BundleDamagedError as error:
-                report.add(part.path, "size", error.message)
+                found = storage.size(part.path)
             except UnreachableError as error:
                 report.add(part.path, "unreadable", error.message)
+                continue
+            if found != part.bytes:
+                has = "is missing" if found is None else f"has {found:,} bytes, not {part.bytes:,}"
+                report.add(part.path, "size", has)
+
+
+def _entries(storage: Storage) -> Iterator[Entry]:
+    """Everything that is there; in a folder also what is no file."""
+    if isinstance(storage, LocalStorage):
+        yield from walk(storage.root)
+        return
+    for found in storage.walk():
+        yield Entry(found.path, "file", found.size)
 
 
 def _differences(found: bytes, expected: bytes) -> list[str]:

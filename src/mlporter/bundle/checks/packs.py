@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, cast
 
 from mlporter.bundle.contents.packs import Member, read_members
 from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import CHUNK, open_inside
+from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import pack_path
 from mlporter.errors import BundleDamagedError, UnreachableError
 from mlporter.stopping import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
     from typing import BinaryIO
 
     from typing_extensions import Buffer
 
     from mlporter.bundle.checks.findings import VerifyReport
+    from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["check_packs", "check_places"]
 
@@ -29,21 +29,21 @@ _Place = tuple[str, int, str, int]
 """SHA-256 of the pack, offset in it, SHA-256 of the content, bytes."""
 
 
-def check_packs(root: Path, places: Iterable[_Place], report: VerifyReport) -> None:
+def check_packs(storage: Storage, places: Iterable[_Place], report: VerifyReport) -> None:
     """Read every byte of the packs that are named; `places` are sorted."""
     for pack, rows in groupby(places, lambda place: place[0]):
         named = (Member(sha256, start, size) for _, start, sha256, size in rows)
-        with _Problems(report, pack_path(pack)), open_inside(root, pack_path(pack)) as file:
-            _check_pack(pack, root, file, named, report)
+        with _Problems(report, pack_path(pack)), storage.open(pack_path(pack)) as file:
+            _check_pack(pack, storage.name, file, named, report)
 
 
 def _check_pack(
-    pack: str, root: Path, raw: BinaryIO, named: Iterator[Member], report: VerifyReport
+    pack: str, where: str, raw: BinaryIO, named: Iterator[Member], report: VerifyReport
 ) -> None:
     """All of a pack: its sum first of all, for where it is wrong, the rest follows from that."""
     path = pack_path(pack)
     problems: list[str] = []
-    watched = _Hashed(raw, root, report.read)
+    watched = _Hashed(raw, where, report.read)
     file = cast("BinaryIO", io.BufferedReader(watched, CHUNK))
     try:
         for found, expected in zip_longest(_members(file, path, problems), named):
@@ -70,14 +70,14 @@ def _members(file: BinaryIO, path: str, problems: list[str]) -> Iterator[Member]
         yield member
 
 
-def check_places(root: Path, places: Iterable[_Place], report: VerifyReport) -> None:
+def check_places(storage: Storage, places: Iterable[_Place], report: VerifyReport) -> None:
     """Read some contents where they are said to be; `places` are sorted."""
     for pack, rows in groupby(places, lambda place: place[0]):
         path = pack_path(pack)
         with (
             _Problems(report, path),
-            open_inside(root, path) as file,
-            disk_errors(root / path, "read"),
+            storage.open(path) as file,
+            disk_errors(f"{storage.name}/{path}", "read"),
         ):
             for _, start, sha256, size in rows:
                 check()
@@ -108,10 +108,10 @@ class _Problems:
 class _Hashed(io.RawIOBase):
     """A raw file whose bytes are hashed as they are read."""
 
-    def __init__(self, raw: BinaryIO, root: Path, seen: Callable[[int], None]) -> None:
+    def __init__(self, raw: BinaryIO, where: str, seen: Callable[[int], None]) -> None:
         super().__init__()
         self._raw = raw
-        self._root = root
+        self._where = where
         self._seen = seen
         self._hash = hashlib.sha256()
 
@@ -128,7 +128,7 @@ class _Hashed(io.RawIOBase):
         """Read, and hash what was read."""
         check()
         view = memoryview(buffer)
-        with disk_errors(self._root, "read"):
+        with disk_errors(self._where, "read"):
             size: int = self._raw.readinto(view)  # type: ignore[attr-defined]
         self._hash.update(view[:size])
         self._seen(size)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.checks.references import DANGLING, REFERENCE, ReferenceCheck
 from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import check_size, hash_stream, open_inside
+from mlporter.bundle.folder.files import check_size, hash_stream
 from mlporter.bundle.folder.layout import MANIFEST, table_folder
 from mlporter.bundle.folder.layout import TABLES as PARTS
 from mlporter.bundle.tables.read_parts import decode_part
@@ -19,14 +19,15 @@ from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     import pyarrow as pa
 
     from mlporter.bundle.checks.artifacts import ArtifactCheck
     from mlporter.bundle.checks.findings import VerifyReport
     from mlporter.bundle.checks.references import Dangling
-    from mlporter.bundle.documents.manifest import Manifest, PartEntry
+    from mlporter.bundle.documents.manifest import Manifest
+    from mlporter.bundle.documents.manifest_entries import PartEntry
+    from mlporter.bundle.storage.protocol import Storage
     from mlporter.catalogue.types import Table
 
 __all__ = ["check_tables"]
@@ -35,7 +36,7 @@ _SHOWN = 100
 
 
 def check_tables(
-    root: Path,
+    storage: Storage,
     manifest: Manifest,
     report: VerifyReport,
     artifacts: ArtifactCheck,
@@ -51,7 +52,7 @@ def check_tables(
     references = _References(tables if follow else (), counts)
     try:
         for table in tables:
-            _TableCheck(root, table, report, references, artifacts).run(manifest)
+            _TableCheck(storage, table, report, references, artifacts).run(manifest)
         references.report(report)
     finally:
         references.close()
@@ -105,13 +106,13 @@ class _TableCheck:
 
     def __init__(
         self,
-        root: Path,
+        storage: Storage,
         table: Table,
         report: VerifyReport,
         references: _References,
         artifacts: ArtifactCheck,
     ) -> None:
-        self._root = root
+        self._storage = storage
         self._table = table
         self._report = report
         self._references = references
@@ -147,14 +148,15 @@ class _TableCheck:
         return True
 
     def _batches(self, part: PartEntry) -> Iterator[pa.RecordBatch]:
-        with open_inside(self._root, part.path) as file:
-            check_size(self._root, part.path, file, part.bytes)
-            with disk_errors(self._root / part.path, "read"):
+        where = self._storage.name
+        with self._storage.open(part.path) as file:
+            check_size(where, part.path, file, part.bytes)
+            with disk_errors(f"{where}/{part.path}", "read"):
                 found = hash_stream(file, self._report.read)
                 file.seek(0)
             if found != part.sha256:
                 raise BundleDamagedError("does not have the SHA-256 in the manifest")
-            yield from decode_part(self._root, self._table, part, file)
+            yield from decode_part(where, self._table, part, file)
 
     def _take(self, part: PartEntry, batch: pa.RecordBatch, *, ordered: bool) -> bool:
         """Look at the rows of a batch; returns whether the part is still in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,21 +12,25 @@ from mlporter.bundle.checks.artifacts import ArtifactCheck
 from mlporter.bundle.checks.files import check_names, check_sizes, check_summaries, check_sums
 from mlporter.bundle.checks.findings import Finding, Progress, VerifyMode, VerifyReport
 from mlporter.bundle.checks.tables import check_tables
+from mlporter.bundle.contents.stored_blobs import StoredBlobs
 from mlporter.bundle.documents.manifest import parse_manifest, sums_of
-from mlporter.bundle.folder.files import read_inside
 from mlporter.bundle.folder.layout import BLOBS, MANIFEST, MAX_MANIFEST_BYTES, SUMS
 from mlporter.bundle.folder.state import check_finished
+from mlporter.bundle.storage.bundle_place import check_there
+from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import BundleDamagedError, UsageError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
+
+    from mlporter.bundle.checks.artifacts import Blobs
+    from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["Finding", "Progress", "VerifyMode", "VerifyReport", "verify_bundle"]
 
 
 def verify_bundle(  # noqa: PLR0913 - all but two go by name
-    path: str | os.PathLike[str],
+    place: str | os.PathLike[str] | Storage,
     mode: VerifyMode = "full",
     *,
     fraction: float = 0.1,
@@ -36,7 +41,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
     """Check a bundle; goes on after what is wrong and lists all of it.
 
     Args:
-        path: The bundle.
+        place: The bundle: its directory, or where it is in object storage.
         mode: "full" reads every byte, decodes every row and follows every reference. "sample"
             reads all parts, but only some contents, and follows no reference. "quick" reads neither
             parts nor contents: manifest, summaries, sums, names and sizes only.
@@ -52,39 +57,49 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         BundleInUseError: it is being written.
         UnsupportedError: it is of a later format version.
     """
-    root = Path(path)
+    storage = LocalStorage(Path(place)) if isinstance(place, (str, os.PathLike)) else place
     if not 0 <= fraction <= 1:
         raise UsageError(f"the share to read must be from 0 to 1, not {fraction}")
-    check_finished(root)
-    report = VerifyReport(str(root), mode, on_progress)
+    if isinstance(storage, LocalStorage):
+        check_finished(storage.root)
+    else:
+        check_there(storage)
+    report = VerifyReport(storage.name, mode, on_progress)
     try:
-        data = read_inside(root, MANIFEST, MAX_MANIFEST_BYTES)
+        data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
         manifest = parse_manifest(data)
     except BundleDamagedError as error:
         for detail in error.reasons or (error.message,):
             report.add(MANIFEST, "manifest", detail)
         return report
     report.bundle_id = manifest.bundle_id
-    artifacts = ArtifactCheck(report, manifest, blobs or BlobStore(root / BLOBS), root)
+    artifacts = ArtifactCheck(report, manifest, blobs or _own_blobs(storage), storage)
     try:
         sums = sums_of(manifest, data)
         saw_pack = artifacts.saw_pack if manifest.has_packs else None
-        check_names(root, {*sums, SUMS}, report, artifacts.saw, saw_pack)
-        check_sums(root, sums, report)
-        check_summaries(root, manifest, report)
+        check_names(storage, {*sums, SUMS}, report, artifacts.saw, saw_pack)
+        check_sums(storage, sums, report)
+        check_summaries(storage, manifest, report)
         if mode == "quick":
-            check_sizes(root, manifest, report)
+            check_sizes(storage, manifest, report)
             if blobs is None:
                 artifacts.check_stored()
             return report
         report.expect(sum(table.bytes for table in manifest.tables.values()))
-        check_tables(root, manifest, report, artifacts, follow=mode == "full")
+        check_tables(storage, manifest, report, artifacts, follow=mode == "full")
         artifacts.check_named()
         whole = mode == "full" or fraction == 1
         artifacts.check_contents(None if whole else _choice(fraction, seed))
     finally:
         artifacts.close()
     return report
+
+
+def _own_blobs(storage: Storage) -> Blobs:
+    """Contents of a bundle that lie alone."""
+    if isinstance(storage, LocalStorage):
+        return BlobStore(storage.root / BLOBS)
+    return StoredBlobs(storage)
 
 
 def _choice(fraction: float, seed: int | None) -> Iterator[bool]:

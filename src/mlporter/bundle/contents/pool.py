@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from mlporter.bundle.blobs import Checked, Stored
 from mlporter.bundle.contents.index import row_of
 from mlporter.bundle.contents.packs import SMALL, PackBuilder, small_head
-from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
+from mlporter.bundle.contents.stored_blobs import spooled
 from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import SHA256, blob_path, pack_path
 from mlporter.errors import BundleDamagedError
-from mlporter.stopping import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,15 +104,7 @@ class ContentPool:
         self._settle([row_of(name, member) for member in pack.members])
 
     def _add_large(self, head: bytes, stream: BinaryIO) -> Stored:
-        folder = self._storage.scratch()
-        with disk_errors(folder):
-            temporary = AtomicFile(folder)
-        with temporary as file:
-            chunk = head
-            while chunk:
-                check()
-                file.write(chunk)
-                chunk = stream.read(CHUNK)
+        with spooled(self._storage.scratch(), stream, head) as file:
             sha256, size = file.sha256, file.size
             with self._lock:
                 is_new = sha256 not in self._waiting and self._index.find(sha256) is None
@@ -166,7 +157,7 @@ class ContentPool:
                 raise self._damaged(sha256, "does not match its name")
             return io.BytesIO(content)
         raw = self._storage.open(blob_path(sha256))
-        checked = Checked(raw, sha256, found.size, Path(self._storage.name))
+        checked = Checked(raw, sha256, found.size, self._storage.name)
         return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found.size, CHUNK))))
 
     def open_raw(self, sha256: str) -> BinaryIO:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.bundle.contents.index import ContentIndex, what_is_wrong
 from mlporter.bundle.contents.pool import ContentPool
-from mlporter.bundle.storage.local import LocalStorage
 from mlporter.catalogue.tables.own import CONTENTS
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import pyarrow as pa
+
+    from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["PackedContents", "contents_rows"]
 
@@ -30,9 +30,9 @@ def contents_rows(batch: pa.RecordBatch) -> Iterator[_Row]:
 class PackedContents:
     """Reads contents from packs and blobs. The table is read when the first one is asked for."""
 
-    def __init__(self, root: Path, table: Callable[[], Iterator[pa.RecordBatch]]) -> None:
-        """Read in the bundle at `root`; `table` gives the rows of ``contents``."""
-        self._root = root
+    def __init__(self, storage: Storage, table: Callable[[], Iterator[pa.RecordBatch]]) -> None:
+        """Read in the bundle of a storage; `table` gives the rows of ``contents``."""
+        self._storage = storage
         self._table = table
         self._lock = threading.Lock()
         self._index: ContentIndex | None = None
@@ -54,13 +54,13 @@ class PackedContents:
         self._index = self._index or ContentIndex()
         for batch in self._table():
             self._index.add(self._checked(batch))
-        return ContentPool(LocalStorage(self._root), self._index)
+        return ContentPool(self._storage, self._index)
 
     def _checked(self, batch: pa.RecordBatch) -> Iterator[_Row]:
         for row in contents_rows(batch):
             if wrong := what_is_wrong(*row):
                 message = f"{CONTENTS.name}: {row[0][:64]!r} {wrong}"
-                raise BundleDamagedError(message, subject=str(self._root))
+                raise BundleDamagedError(message, subject=self._storage.name)
             yield row
 
     def close(self) -> None:

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from mlporter.bundle.blobs import BlobStore, Stored
+from mlporter.bundle.blobs import Stored
 from mlporter.bundle.contents.index import ContentIndex, row_of
 from mlporter.bundle.contents.packs import SMALL, PackBuilder, read_members, small_head
-from mlporter.bundle.folder.atomic import disk_errors, write_atomic
-from mlporter.bundle.folder.files import hash_stream, open_inside, walk
-from mlporter.bundle.folder.layout import BLOBS, PACK_PATH, PACKS, pack_path
+from mlporter.bundle.folder.atomic import disk_errors
+from mlporter.bundle.folder.files import hash_stream
+from mlporter.bundle.folder.layout import PACK_PATH, PACKS, pack_path
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from mlporter.bundle.contents.index import Row
+    from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["BundleContents", "PackTotals"]
+
+
+class Blobs(Protocol):
+    """Contents that lie alone: in a folder, or in object storage."""
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether there is one of that name and size."""
+
+    def add(self, stream: BinaryIO, head: bytes = b"") -> Stored:
+        """Take one, hashing on the way; it begins with `head`, which was read before."""
+
+    def sync(self) -> None:
+        """Make all that were added durable."""
 
 
 @dataclass
@@ -36,17 +49,23 @@ class PackTotals:
 
 
 class BundleContents:
-    """Contents below ``packs/`` and ``blobs/`` of an unfinished bundle.
+    """Contents below ``packs/`` and ``blobs/`` of an unfinished bundle, in a folder or a bucket.
 
     `add` may be called from several threads, and keeps a small content in memory. `claim` is called
     by one thread for every file in the order of the table ``artifacts``, and puts it into the pack
     that is being filled: so the same files give the same packs.
     """
 
-    def __init__(self, root: Path, *, resume: bool) -> None:
-        """Use a directory; with `resume` the whole packs in it are used, and others removed."""
-        self._root = root
-        self._blobs = BlobStore(root / BLOBS)
+    def __init__(self, storage: Storage, blobs: Blobs, *, resume: bool) -> None:
+        """Use a place.
+
+        Args:
+            storage: Where packs go.
+            blobs: Where contents go that lie alone, in the same place.
+            resume: The whole packs that are there are used, and others removed.
+        """
+        self._storage = storage
+        self._blobs = blobs
         self._index = ContentIndex()
         self._lock = threading.Lock()
         self._waiting: dict[str, bytes] = {}
@@ -119,7 +138,7 @@ class BundleContents:
         if not pack.members:
             return
         name, data = pack.close()
-        write_atomic(self._root / pack_path(name), data)
+        self._storage.put(pack_path(name), data)
         self._sizes[name] = len(data)
         self._index.add(row_of(name, member) for member in pack.members)
         with self._lock:
@@ -148,16 +167,13 @@ class BundleContents:
 
     def _find_packs(self) -> None:
         """Learn what the packs hold that an interrupted export left."""
-        folder = self._root / PACKS
-        if not folder.is_dir():
-            return
-        for entry in walk(self._root, PACKS):
-            if entry.kind != "file" or not PACK_PATH.fullmatch(entry.path):
+        for entry in self._storage.walk(PACKS):
+            if not PACK_PATH.fullmatch(entry.path):
                 continue
             name = _name(entry.path)
             rows = self._rows_of_whole(entry.path)
             if rows is None:
-                self._remove(entry.path)
+                self._storage.remove([entry.path])
                 continue
             self._index.add(rows)
             self._sizes[name] = entry.size
@@ -166,11 +182,7 @@ class BundleContents:
     def _rows_of_whole(self, path: str) -> list[Row] | None:
         """Where the contents of a pack lie, or None if it is not whole."""
         name = _name(path)
-        with (
-            suppress(BundleDamagedError),
-            open_inside(self._root, path) as file,
-            disk_errors(self._root / path, "read"),
-        ):
+        with suppress(BundleDamagedError), self._opened(path) as file:
             if hash_stream(file) == name:
                 file.seek(0)
                 return [row_of(name, member) for member, _ in read_members(file, path)]
@@ -181,7 +193,7 @@ class BundleContents:
         found, self._found = self._found, []
         for path in found:
             name = _name(path)
-            with open_inside(self._root, path) as file, disk_errors(self._root / path, "read"):
+            with self._opened(path) as file:
                 held = list(read_members(file, path))
             where = [self._index.find(member.sha256) for member, _ in held]
             here = [place is not None and place.pack == name for place in where]
@@ -198,11 +210,12 @@ class BundleContents:
 
     def _drop(self, name: str) -> None:
         self._sizes.pop(name, None)
-        self._remove(pack_path(name))
+        self._storage.remove([pack_path(name)])
 
-    def _remove(self, path: str) -> None:
-        with disk_errors(self._root / path, "remove"):
-            (self._root / path).unlink(missing_ok=True)
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[BinaryIO]:
+        with self._storage.open(path) as file, disk_errors(f"{self._storage.name}/{path}", "read"):
+            yield file
 
     # --------------------------------------------------------------------------------- at the end
 

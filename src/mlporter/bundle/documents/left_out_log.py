@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlporter.bundle.documents.manifest import FirstLeftOut, LeftOutTotals
+from mlporter.bundle.documents.manifest_entries import FirstLeftOut, LeftOutTotals
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import LEFT_OUT
 

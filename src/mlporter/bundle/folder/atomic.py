@@ -33,7 +33,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _NEW_FILE |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def disk_errors(path: Path, doing: str = "write") -> AbstractContextManager[None]:
+def disk_errors(path: Path | str, doing: str = "write") -> AbstractContextManager[None]:
     """Turn an `OSError` of the local disk into one of ours, naming `path`.
 
     Raises:
@@ -48,7 +48,7 @@ class _DiskErrors:
 
     __slots__ = ("_doing", "_path")
 
-    def __init__(self, path: Path, doing: str) -> None:
+    def __init__(self, path: Path | str, doing: str) -> None:
         self._path = path
         self._doing = doing
 

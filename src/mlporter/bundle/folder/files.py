@@ -83,7 +83,7 @@ def _refuse_link(root: Path, where: str) -> None:
         raise _damaged(root, Path(where), "is a symbolic link")
 
 
-def check_size(root: Path, path: str, file: BinaryIO, size: int) -> None:
+def check_size(where: Path | str, path: str, file: BinaryIO, size: int) -> None:
     """Compare the size of an open file with what it must be.
 
     Raises:
@@ -91,7 +91,7 @@ def check_size(root: Path, path: str, file: BinaryIO, size: int) -> None:
     """
     found = os.fstat(file.fileno()).st_size
     if found != size:
-        raise _damaged(root, root / path, f"has {found:,} bytes, not {size:,}")
+        raise BundleDamagedError(f"{path} has {found:,} bytes, not {size:,}", subject=str(where))
 
 
 def read_inside(root: Path, path: str, limit: int) -> bytes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from functools import cache
 from importlib import import_module
@@ -35,6 +36,11 @@ SCHEMES = {
 }
 """Schemes of addresses: the package that speaks it, and our extra that brings it."""
 
+_LOG_IN = {
+    "adlfs": "set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with "
+    "AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_ANON=false"
+}
+"""What to do where a package finds no way to log in."""
 _AT_ONCE = 1_000
 """Objects that one request removes."""
 
@@ -50,20 +56,26 @@ def open_remote(place: str, name: str, options: Mapping[str, Any]) -> RemoteStor
     Raises:
         UnsupportedError: the package for its scheme is not installed, or there is none.
     """
-    scheme, _, path = place.partition("://")
+    scheme = place.partition("://")[0]
     package, extra = SCHEMES.get(scheme.lower(), ("", ""))
     if not package:
         raise UnsupportedError(f"{scheme}:// is no object storage that is known", subject=name)
     try:
         import_module(package)
-        fsspec = import_module("fsspec")
+        url_to_fs = import_module("fsspec.core").url_to_fs
     except ImportError:
         raise UnsupportedError(
             f"needs the package {package}, which is not installed",
             subject=name,
             hint=f"pip install 'mlporter[{extra}]'",
         ) from None
-    system = fsspec.filesystem(scheme.lower(), use_listings_cache=False, **options)
+    try:
+        # An address of Azure's may name the account, too: abfs://container@account.dfs.….net/prefix.
+        system, path = url_to_fs(place, use_listings_cache=False, **options)
+    except ValueError as error:
+        raise AccessDeniedError(
+            f"cannot be reached: {_reason(error)}", subject=name, hint=_LOG_IN.get(package)
+        ) from error
     return RemoteStorage(system, path.rstrip("/"), name)
 
 
@@ -121,13 +133,15 @@ class RemoteStorage:
 
     def open(self, path: str) -> BinaryIO:
         """An object, downloaded to a file without a name."""
-        file = tempfile.NamedTemporaryFile()  # noqa: SIM115 -- the caller closes it
+        descriptor, file = tempfile.mkstemp(prefix="mlporter-")
+        os.close(descriptor)
         try:
             with self._errors(path, "read"):
-                self._system.get_file(self._at(path), file.name)
-            return Path(file.name).open("rb", buffering=0)
+                self._system.get_file(self._at(path), file)
+            return Path(file).open("rb", buffering=0)
         finally:
-            file.close()
+            with suppress(OSError):  # some packages remove it themselves where there is no object
+                Path(file).unlink()
 
     def read(self, path: str, limit: int) -> bytes:
         """A small object."""
@@ -139,8 +153,14 @@ class RemoteStorage:
 
     def read_range(self, path: str, start: int, size: int) -> bytes:
         """Some bytes of an object."""
-        with self._errors(path, "read"):
-            return bytes(self._system.cat_file(self._at(path), start=start, end=start + size))
+        try:
+            with self._errors(path, "read"):
+                return bytes(self._system.cat_file(self._at(path), start=start, end=start + size))
+        except UnreachableError:
+            # Providers differ in what they say of a range that begins behind the end.
+            if (self.size(path) or 0) <= start:
+                return b""
+            raise
 
     def walk(self, below: str = "") -> Iterator[StoredObject]:
         """Every object below a folder."""
@@ -180,14 +200,15 @@ class RemoteStorage:
         """Turn what the package raises into errors of ours."""
         try:
             yield
-        except FileNotFoundError:
-            raise BundleDamagedError(f"{path} is missing", subject=self._name) from None
-        except PermissionError as error:
-            message = f"cannot {doing} {path}: {_reason(error)}"
-            raise AccessDeniedError(message, subject=self._name) from error
+        except FileNotFoundError as error:
+            if doing == "read":
+                raise BundleDamagedError(f"{path} is missing", subject=self._name) from None
+            message = f"cannot {doing} {path}: there is no such bucket"
+            raise UnreachableError(message, subject=self._name) from error
         except _failures() as error:
             message = f"cannot {doing} {path}: {_reason(error)}"
-            raise UnreachableError(message, subject=self._name) from error
+            kind = AccessDeniedError if _is_denied(error) else UnreachableError
+            raise kind(message, subject=self._name) from error
 
 
 _RAISED = (
@@ -195,6 +216,7 @@ _RAISED = (
     ("botocore.exceptions", "ClientError"),
     ("aiohttp", "ClientError"),
     ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
     ("azure.core.exceptions", "AzureError"),
 )
 
@@ -207,6 +229,15 @@ def _failures() -> tuple[type[BaseException], ...]:
         if module.partition(".")[0] in sys.modules:
             found.append(getattr(import_module(module), name))
     return tuple(found)
+
+
+_DENIED = frozenset({401, 403})
+
+
+def _is_denied(error: BaseException) -> bool:
+    """Whether a place was reached, and lets nobody in; packages keep the status of HTTP."""
+    status = getattr(error, "status_code", None) or getattr(error, "code", None)
+    return isinstance(error, PermissionError) or status in _DENIED
 
 
 def _reason(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from mlporter.catalogue.tables.own import REPLACED
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from mlporter.bundle.documents.manifest import TableEntry
+    from mlporter.bundle.documents.manifest_entries import TableEntry
     from mlporter.bundle.tables.read_parts import PartFiles
     from mlporter.catalogue.types import Table
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from mlporter.bundle.documents.manifest import PartEntry
+    from mlporter.bundle.documents.manifest_entries import PartEntry
     from mlporter.catalogue.types import Table
 
 __all__ = ["BATCH_ROWS", "PartFiles", "PartsInFolder", "decode_part", "read_part", "read_table"]
@@ -35,7 +35,7 @@ class PartFiles(Protocol):
     """Where the files of parts are."""
 
     @property
-    def root(self) -> Path:
+    def name(self) -> str:
         """The place, for what is said of it."""
 
     def open(self, part: PartEntry) -> BinaryIO:
@@ -53,6 +53,7 @@ class PartsInFolder:
     def __init__(self, root: Path) -> None:
         """Read below `root`."""
         self.root = root
+        self.name = str(root)
 
     def open(self, part: PartEntry) -> BinaryIO:
         """The file of a part."""
@@ -86,18 +87,18 @@ def read_part(
             or it holds more than the format allows.
         UnreachableError: it cannot be read.
     """
-    root = files.root
+    where = files.name
     with files.open(part) as file:
-        with disk_errors(root / part.path, "read"):
+        with disk_errors(f"{where}/{part.path}", "read"):
             found = hash_stream(file)
             file.seek(0)
         if found != part.sha256:
-            raise _damaged(root, part, "does not have the SHA-256 in the manifest")
-        yield from decode_part(root, table, part, file, columns)
+            raise _damaged(where, part, "does not have the SHA-256 in the manifest")
+        yield from decode_part(where, table, part, file, columns)
 
 
 def decode_part(
-    root: Path,
+    where: str,
     table: Table,
     part: PartEntry,
     file: BinaryIO,
@@ -107,20 +108,20 @@ def decode_part(
     rows = 0
     try:
         plain = _open_parquet(file)
-        _check_metadata(root, table, part, plain)
+        _check_metadata(where, table, part, plain)
         # Texts are read as dictionaries and decoded by us, in steps: a dictionary page of one long
         # text, named by each row, would otherwise be a small file that fills the memory.
         texts = [field.name for field in table.schema if _is_bytes(field.type)]
         parquet = _open_parquet(file, metadata=plain.metadata, read_dictionary=texts)
         for group in range(parquet.num_row_groups):
-            for batch in _read_group(parquet, group, table, columns, _too_large(root, part)):
+            for batch in _read_group(parquet, group, table, columns, _too_large(where, part)):
                 rows += batch.num_rows
                 yield batch
     except (pa.ArrowException, OSError, ValueError) as error:
         what = str(error).partition("\n")[0][:200]
-        raise _damaged(root, part, f"cannot be decoded: {what}") from error
+        raise _damaged(where, part, f"cannot be decoded: {what}") from error
     if rows != part.rows:
-        raise _damaged(root, part, f"has {rows:,} rows, not {part.rows:,}")
+        raise _damaged(where, part, f"has {rows:,} rows, not {part.rows:,}")
 
 
 def _open_parquet(file: BinaryIO, **options: object) -> pq.ParquetFile:
@@ -134,23 +135,23 @@ def _open_parquet(file: BinaryIO, **options: object) -> pq.ParquetFile:
     )
 
 
-def _check_metadata(root: Path, table: Table, part: PartEntry, parquet: pq.ParquetFile) -> None:
+def _check_metadata(where: str, table: Table, part: PartEntry, parquet: pq.ParquetFile) -> None:
     metadata = parquet.metadata
     if metadata.num_rows != part.rows:
         message = f"claims {metadata.num_rows:,} rows, not {part.rows:,}"
-        raise _damaged(root, part, message)
+        raise _damaged(where, part, message)
     found, expected = _fields(parquet.schema_arrow), _fields(table.schema)
     if found != expected:
         wrong = sorted(set(map(str, found)) ^ set(map(str, expected)))
         what = ", ".join(wrong[:6]) or "their order"
-        raise _damaged(root, part, f"does not have the columns that the manifest gives it: {what}")
+        raise _damaged(where, part, f"does not have the columns that the manifest gives it: {what}")
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         sizes = [group.total_byte_size]
         sizes += [group.column(i).total_uncompressed_size for i in range(group.num_columns)]
         sound = 0 <= min(sizes) <= max(sizes) <= MAX_GROUP_BYTES
         if not sound or not 0 < group.num_rows <= MAX_GROUP_ROWS:
-            raise _damaged(root, part, f"row group {index} is larger than the format allows")
+            raise _damaged(where, part, f"row group {index} is larger than the format allows")
 
 
 def _read_group(
@@ -205,9 +206,9 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
-def _too_large(root: Path, part: PartEntry) -> Callable[[], BundleDamagedError]:
-    return lambda: _damaged(root, part, "a row group is larger than the format allows")
+def _too_large(where: str, part: PartEntry) -> Callable[[], BundleDamagedError]:
+    return lambda: _damaged(where, part, "a row group is larger than the format allows")
 
 
-def _damaged(root: Path, part: PartEntry, what: str) -> BundleDamagedError:
-    return BundleDamagedError(f"{part.path} {what}", subject=str(root))
+def _damaged(where: str, part: PartEntry, what: str) -> BundleDamagedError:
+    return BundleDamagedError(f"{part.path} {what}", subject=where)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.text import Text
 
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["calm_environment", "logging_to"]
+__all__ = ["LogFormat", "calm_environment", "logging_to"]
 
+_BEGINNING = 4096
 _EVERYBODY = 2
 """How many ``-v`` let everybody speak."""
+_NOISY = ("alembic", "mlflow.store.db.utils")
+_CONSOLE_FORMAT = "%(name)s: %(message)s"
 _FILE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 _CALM = {
@@ -45,11 +50,32 @@ def calm_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+LogFormat = Literal["text", "json"]
+
+
 class _RedactingFormatter(logging.Formatter):
     """Whatever a library logs, tracebacks included, leaves without passwords."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
+
+
+class _JsonFormatter(logging.Formatter):
+    """An object a line; steps of the work have their counts and seconds in ``progress``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        said: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        if record.exc_info:
+            said["traceback"] = redact(self.formatException(record.exc_info))
+        if (progress := getattr(record, "progress", None)) is not None:
+            said["progress"] = progress
+        return json.dumps(said)
 
 
 class _ConsoleHandler(logging.Handler):
@@ -74,29 +100,59 @@ def _not_chatter(record: logging.LogRecord) -> bool:
     return _of_ours(record) or record.levelno >= logging.WARNING
 
 
-def _console_handler(console: Console, verbose: int, *, quiet: bool) -> logging.Handler:
+def _no_noise(record: logging.LogRecord) -> bool:
+    """What MLflow's databases are made and upgraded with says a line for each of 60 revisions."""
+    return record.levelno >= logging.WARNING or not record.name.startswith(_NOISY)
+
+
+def _console_handler(
+    console: Console, verbose: int, how: LogFormat, *, quiet: bool
+) -> logging.Handler:
     level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[verbose]
     handler = _ConsoleHandler(console, level)
-    handler.setFormatter(_RedactingFormatter("%(name)s: %(message)s"))
+    handler.setFormatter(_formatter(how, _CONSOLE_FORMAT))
+    handler.addFilter(_no_noise)
     if verbose < _EVERYBODY:
         handler.addFilter(_of_ours if not verbose else _not_chatter)
     return handler
 
 
-def _file_handler(path: Path) -> logging.Handler:
+def _formatter(how: LogFormat, text: str) -> logging.Formatter:
+    return _JsonFormatter() if how == "json" else _RedactingFormatter(text)
+
+
+def _file_handler(path: Path, how: LogFormat) -> logging.Handler:
     try:
+        if path.is_file() and _holds_no_text(path):
+            raise UsageError(
+                "is there, and is no text that a log file could be appended to",
+                subject=str(path),
+                hint="--log-file names a new file, or an earlier log file",
+            )
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(
             f"the log file cannot be written: {error.strerror}", subject=str(path)
         ) from error
-    handler.setFormatter(_RedactingFormatter(_FILE_FORMAT))
+    handler.setFormatter(_formatter(how, _FILE_FORMAT))
+    handler.addFilter(_no_noise)
     return handler
+
+
+def _holds_no_text(path: Path) -> bool:
+    """Whether a file is a database, say: whatever is appended to it would damage it."""
+    with path.open("rb") as file:
+        return b"\0" in file.read(_BEGINNING)
 
 
 @contextmanager
 def logging_to(
-    console: Console, log_file: Path | None, *, verbose: int = 0, quiet: bool = False
+    console: Console,
+    log_file: Path | None,
+    *,
+    verbose: int = 0,
+    quiet: bool = False,
+    how: LogFormat = "text",
 ) -> Iterator[None]:
     """Send log lines where the options say, and leave logging as it was found.
 
@@ -106,14 +162,15 @@ def logging_to(
         log_file: Appended to: everybody's lines from INFO on and ours from DEBUG on.
         verbose: How many ``-v``; more than two mean two.
         quiet: Only errors go to the console.
+        how: Lines as text, or as JSON objects.
 
     Raises:
-        UsageError: the log file cannot be written.
+        UsageError: the log file cannot be written, or is something else.
     """
     verbose = min(verbose, 2)
-    handlers = [_console_handler(console, verbose, quiet=quiet)]
+    handlers = [_console_handler(console, verbose, how, quiet=quiet)]
     if log_file is not None:
-        handlers.append(_file_handler(log_file))
+        handlers.append(_file_handler(log_file, how))
     root, ours = logging.getLogger(), logging.getLogger("mlporter")
     levels = root.level, ours.level
     root.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)

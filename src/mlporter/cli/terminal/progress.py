@@ -19,6 +19,7 @@ from rich.table import Column
 from rich.text import Text
 
 from mlporter.cli.render.text import human_bytes, human_count, visible
+from mlporter.progress import PHASES, ProgressEvent, ProgressEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,22 +37,29 @@ def _amount(number: float, unit: str) -> str:
 
 
 class _Amount(ProgressColumn):
-    """``1,234,567 rows``, ``12.3 MB``."""
+    """``3 of 5``, ``1,234,567 rows``, ``12.3 of 45.6 MB``."""
 
     def render(self, task: Task) -> Text:
         unit = task.fields["unit"]
+        if unit == PHASES:
+            text = f"{task.completed + 1:.0f} of {task.total:.0f}" if task.total else ""
+            return Text(text, style="progress.download")
         if task.total is None and not task.completed:
             return Text("")
         text = _amount(task.completed, unit)
-        return Text(text if unit == "bytes" else f"{text} {unit}", style="progress.download")
+        if unit != "bytes":
+            text = f"{text} {unit}"
+        elif task.total is not None:
+            text = f"{text} of {_amount(task.total, unit)}"
+        return Text(text, style="progress.download")
 
 
 class _Rate(ProgressColumn):
     """``850,000/s``, ``61.2 MB/s``; the mean since the step began, so that it does not jump."""
 
     def render(self, task: Task) -> Text:
-        elapsed = task.finished_time if task.finished else task.elapsed
-        if not elapsed or not task.completed:
+        elapsed = _elapsed(task)
+        if not elapsed:
             return Text("")
         rate = _amount(task.completed / elapsed, task.fields["unit"])
         return Text(f"{rate}/s", style="progress.data.speed")
@@ -61,13 +69,22 @@ class _Remaining(ProgressColumn):
     """``00:10`` until the end, if it goes on as it did so far."""
 
     def render(self, task: Task) -> Text:
-        elapsed = task.finished_time if task.finished else task.elapsed
-        if not elapsed or not task.completed or task.total is None:
+        elapsed = _elapsed(task)
+        if not elapsed or task.total is None:
             return Text("")
-        minutes, seconds = divmod(round(elapsed * (task.total / task.completed - 1)), 60)
+        # Never less than nothing: a total may be that of an earlier look.
+        left = max(0, round(elapsed * (task.total / task.completed - 1)))
+        minutes, seconds = divmod(left, 60)
         hours, minutes = divmod(minutes, 60)
         text = f"{minutes:02}:{seconds:02}"
         return Text(f"{hours}:{text}" if hours else text, style="progress.remaining")
+
+
+def _elapsed(task: Task) -> float | None:
+    """Seconds since a step began to count something; of a phase none, as they differ so much."""
+    if task.fields["unit"] == PHASES or not task.completed:
+        return None
+    return task.finished_time if task.finished else task.elapsed
 
 
 def _columns() -> tuple[ProgressColumn, ...]:
@@ -86,7 +103,7 @@ def _columns() -> tuple[ProgressColumn, ...]:
 
 
 class TerminalProgress:
-    """Draws what it is told, a line for each step that is under way.
+    """Draws what it is told: a line for the phase, and below it one for each step under way.
 
     It is an `OnProgress`. Safe to call from several threads.
 
@@ -106,7 +123,10 @@ class TerminalProgress:
         self._bar = Progress(
             *_columns(), console=console, transient=True, expand=True, get_time=clock
         )
+        # Never a blank: this line is there before and between all steps.
+        self._phase = self._bar.add_task("working", total=None, unit=PHASES)
         self._steps: dict[str, TaskID] = {}
+        self._events = ProgressEvents(self._draw, every=0, clock=clock)
         self._lock = threading.Lock()
         self._shown = self._closed = False
         # A timer, because the first step may be silent for long; a daemon, as nobody waits for it.
@@ -116,24 +136,28 @@ class TerminalProgress:
 
     def __call__(self, step: str, done: int, total: int | None, unit: str = "rows") -> None:
         """Say how far a step is (see `mlporter.progress.OnProgress`)."""
-        with self._lock:
-            task = self._steps.get(step)
-            if total is not None and done >= total:
-                if task is not None:
-                    self._bar.remove_task(self._steps.pop(step))
-            elif task is None:
-                self._forget_uncounted()
-                self._steps[step] = self._bar.add_task(
-                    visible(step), completed=done, total=total, unit=unit
-                )
-            else:
-                self._bar.update(task, completed=done, total=total, unit=unit)
+        self._events(step, done, total, unit)
 
-    def _forget_uncounted(self) -> None:
-        """A step that counted nothing is over when the next one begins; nobody says so."""
-        counts = {task.id: (task.total, task.completed) for task in self._bar.tasks}
-        for step in [step for step, task in self._steps.items() if counts[task] == (None, 0)]:
-            self._bar.remove_task(self._steps.pop(step))
+    def _draw(self, event: ProgressEvent) -> None:
+        if event.event == "phase":
+            self._bar.update(
+                self._phase,
+                description=visible(event.phase),
+                completed=event.phase_number - 1,
+                total=event.phases,
+            )
+        elif event.event == "done":
+            if (task := self._steps.pop(event.step, None)) is not None:
+                self._bar.remove_task(task)
+        elif (known := self._steps.get(event.step)) is not None:
+            self._bar.update(known, completed=event.done, total=event.total, unit=event.unit)
+        else:
+            self._steps[event.step] = self._bar.add_task(
+                f"  {visible(event.step)}",
+                completed=event.done,
+                total=event.total,
+                unit=event.unit,
+            )
 
     def show(self) -> None:
         """Begin to draw."""

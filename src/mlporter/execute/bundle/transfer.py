@@ -32,8 +32,9 @@ from mlporter.execute.bundle.reuse import (
     whose_changed,
 )
 from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import Remarks
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.phases import COPYING, FINISHING, READING, into_bundle
 from mlporter.execute.result import FilesResult, Result, TableResult
 from mlporter.plan.table_plan import Plan, plan_transfer
 from mlporter.stores.database.schema.scripts import installed_mlflow
@@ -97,6 +98,8 @@ class BundleTransfer:
     def _run(self) -> Manifest:
         counts = {table.name: self._count(table.name) for table in self.source.tables}
         plan = plan_transfer(self.source.tables, counts, include_secrets=self.include_secrets)
+        phases = into_bundle(self.on_progress, copies=self.artifacts == "copy")
+        phases.begin(READING)
         with ExitStack() as stack:
             self._watch_latest(counts, stack)
             self._remarks = stack.enter_context(closing(Remarks(plan.tables, counts)))
@@ -109,7 +112,9 @@ class BundleTransfer:
         for item in (*plan.left_out, *left_out_of(self.source)):
             self._leave_out(item)
         if self.artifacts == "copy":
+            phases.begin(COPYING)
             self.writer.write_artifacts(self._files())
+        phases.begin(FINISHING)
         self.manifest = self.writer.finish(self._info())
         return self.manifest
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlporter.artifacts.places import Changeable, Written
-    from mlporter.execute.database.prepare import Prepared
+    from mlporter.execute.database.prepared import Prepared
     from mlporter.execute.database.target_files import TargetFiles
     from mlporter.plan.policy import Policy
     from mlporter.plan.three_sides.actions import ActionBook

@@ -23,7 +23,8 @@ from mlporter.execute.database.reading_back import ReadingBack
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import Bound
 from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
-from mlporter.execute.left_out import LeftOutCollector
+from mlporter.execute.findings.left_out import LeftOutCollector
+from mlporter.execute.phases import COPYING, FINISHING, READING_BACK, WRITING
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.plan.policy import how_to_settle, said_of_conflicts
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from mlporter.artifacts.places import Written
     from mlporter.errors import LeftOut
     from mlporter.execute.database.changed_files import ChangedFiles, SentFiles
-    from mlporter.execute.database.prepare import Prepared
+    from mlporter.execute.database.prepared import Prepared
     from mlporter.execute.database.proof import Proof
     from mlporter.execute.database.target_files import TargetFiles
     from mlporter.plan.deleted_rows import Update
-    from mlporter.progress import OnProgress
+    from mlporter.progress import Phases
     from mlporter.stores.database.target import DatabaseTarget
 
 __all__ = ["Load", "check"]
@@ -60,6 +61,7 @@ class Load:
         sent: Remembers files of new owners.
         changed: What becomes of files of owners that are there, if that was looked at.
         proof: Plans again, once all is written.
+        phases: Told how far it is.
     """
 
     work: Prepared
@@ -69,7 +71,7 @@ class Load:
     changed: ChangedFiles | None
     proof: Proof
     workers: int
-    on_progress: OnProgress
+    phases: Phases
     latest: LatestMetrics = field(init=False)
     back: ReadingBack = field(init=False)
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
@@ -116,6 +118,7 @@ class Load:
             if self.files is not None:
                 self.files.prepare()
             self.proof.begin()
+            self.phases.begin(WRITING)
             self._write()
             self._write_latest()
             self._update()
@@ -123,9 +126,11 @@ class Load:
             remove_categories(self.target, self.work.merge)
             self._remove()
             self.target.finish()
+            self.phases.begin(READING_BACK)
             self.back.read()
             self.proof.prove()
             self._copy_files()
+            self.phases.begin(FINISHING)
             remember()
             self.target.commit()
         except BaseException as error:
@@ -223,6 +228,8 @@ class Load:
         files = self.files
         if files is None:
             return
+        self.phases.begin(COPYING)
+        total = self.work.source.description.file_bytes if self.work.fresh else None
 
         def carry(bound: Bound) -> Written:
             source = self.work.whole if bound.is_old else self.work.source
@@ -253,7 +260,7 @@ class Load:
             size += bound.file.size
             there += not written.created
             stored += written.size if written.created else 0
-            self.on_progress("copying artifacts", size, None, "bytes")
+            self.phases.on_progress("copying artifacts", size, total, "bytes")
         files.settle()
         self.sent.without_files(self.work)
         self.files_result = FilesResult("copy", count, size, there, count - there, stored)

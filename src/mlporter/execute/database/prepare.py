@@ -2,234 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.catalogue import OLDEST_SHAPE, described, is_newer, release_of
-from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ConflictError, LeftOut, RefusedError
+from mlporter.execute.database.prepared import Places, Prepared, Target
 from mlporter.execute.database.rewrite import Remap, Rewrite
-from mlporter.execute.files.unreadable_files import Unreadable
-from mlporter.execute.result import TableResult
 from mlporter.plan.deleted_rows import Update
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.matching.users import merge_users
 from mlporter.plan.merge.remembering import recall_snapshot
 from mlporter.plan.merge.resolve import resolve, resolve_fresh
-from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
-from mlporter.plan.side_reader import unit_keys
+from mlporter.plan.misfits import MAX_REASONS
 from mlporter.plan.table_plan import Plan, plan_transfer, strange_tables
 from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.progress import silent
 from mlporter.stores.database.history.shape import is_old
-from mlporter.stores.protocols import Among
-from mlporter.stores.rows.spool import RowSpool
+from mlporter.stores.views.older_traces import for_older_traces
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
     from mlporter.catalogue.types import Table
     from mlporter.plan.policy import Merge, Policy
     from mlporter.progress import OnProgress
-    from mlporter.stores.addresses.address import Address
-    from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Source
 
-__all__ = ["Prepared", "Target", "plan_rows", "prepare"]
+__all__ = ["plan_rows", "prepare"]
 
 _SENT_AGAIN = "Nothing of what was sent before is left in the target: everything is sent again."
 _LARGEST_INT32 = 2**31 - 1
 _LARGEST_INT64 = 2**63 - 1
-_WORTH_KEEPING = 20_000
-"""Rows from which on they are read once from where they must be sorted, and not once a step."""
-
-
-class Target(Protocol):
-    """The part of a target that a plan is made from."""
-
-    @property
-    def address(self) -> Address:
-        """Where it is."""
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Its tables."""
-
-    @property
-    def revision(self) -> str:
-        """Of which schema they are."""
-
-    def how_to_hold(self, revision: str) -> str:
-        """What to do for it to hold all of a newer schema."""
-
-    @property
-    def enforces_caps(self) -> bool:
-        """Whether too long a value is an error there."""
-
-    @property
-    def limits(self) -> Limits | None:
-        """What it says itself of what it can hold, or None."""
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it holds nothing but what MLflow puts into a new database."""
-
-    def read(
-        self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table by key."""
-
-    def count(self, table: str) -> int:
-        """Rows of a table."""
-
-
-@dataclass
-class Prepared:
-    """A transfer that is planned, and not begun.
-
-    Attributes:
-        source: What is carried, in the target's terms.
-        origin: The source as it is.
-        whole: All of it, in the target's terms.
-        plan: Tables and columns.
-        merge: What of it is new, and how it is called.
-        policy: What was asked for where both sides have something.
-        fresh: Whether the target was found with nothing in it.
-        rewrite: New places for artifacts, or None to keep the URIs.
-        unreadable: Files that cannot be read, if they were looked at.
-        remarks: What else people must know of the rows.
-    """
-
-    source: Source
-    origin: Source
-    whole: Source
-    target: Target
-    plan: Plan
-    merge: Merge
-    policy: Policy
-    fresh: bool
-    rewrite: Rewrite | Remap | None
-    on_progress: OnProgress
-    unreadable: Unreadable = field(default_factory=Unreadable)
-    remarks: tuple[LeftOut, ...] = ()
-    _kept: dict[str, RowSpool] = field(default_factory=dict)
-
-    def places_there(self, kind: str, ids: frozenset[str]) -> dict[str, str]:
-        """Where the target has the files of some owners that it has already."""
-        return {} if self.fresh else _Places(self.target, self.merge).of(kind, ids)
-
-    def new_keys(self, table: str) -> set[str]:
-        """The target's keys of what is new of a kind."""
-        if self.fresh:
-            return set(unit_keys(self.source, table))
-        return set(self.merge.new.get(table, ()))
-
-    def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
-        """The rows of a table that are carried, as they will be written."""
-        total, done = self.source.count(table.name), 0
-        for batch in self._rows(table, total):
-            yield batch
-            done += batch.num_rows
-            self.on_progress(f"{step} {table.name}", done, total)
-
-    def _rows(self, table: Table, total: int) -> Iterator[pa.RecordBatch]:
-        """From what an earlier step kept, if it read them all."""
-        kept = self._kept.get(table.name)
-        if kept is not None and kept.complete:
-            return kept.read()
-        batches: Iterator[pa.RecordBatch]
-        batches = read_ahead(self.source.read(table.name, tuple(table.schema.names)))
-        if self.rewrite:
-            batches = self.rewrite.apply(table, batches)
-        if total < _WORTH_KEEPING or self.origin.description.kind == "bundle":
-            return batches
-        if kept is not None:
-            kept.close()
-        self._kept[table.name] = RowSpool()
-        return self._kept[table.name].watch(batches)
-
-    def close(self) -> None:
-        """Forget what was kept from step to step."""
-        for kept in self._kept.values():
-            kept.close()
-        self._kept.clear()
-
-    @cached_property
-    def _limits(self) -> Limits | None:
-        return self.target.limits
-
-    @property
-    def stops_at_misfit(self) -> bool:
-        """Whether each batch is to be checked on its way, and the transaction given up.
-
-        So where the catalogue says what a strict target takes. That saves reading everything once
-        more.
-        """
-        return self.target.enforces_caps and self._limits is None
-
-    def misfits(self) -> tuple[str, ...]:
-        """What the target would not take, all reasons together."""
-        return self._first(lambda table: chain(self._beyond_limits(table), self._by_rules(table)))
-
-    def beyond_limits(self) -> tuple[str, ...]:
-        """What is beyond what the target says itself of what it can hold; it is asked first."""
-        return () if self._limits is None else self._first(self._beyond_limits)
-
-    def against_rules(self) -> tuple[str, ...]:
-        """What breaks rules of MLflow's schema; nobody but the source is asked."""
-        return self._first(self._by_rules)
-
-    def _first(self, find: Callable[[Table], Iterator[str]]) -> tuple[str, ...]:
-        reasons = (reason for table in self.plan.tables for reason in find(table))
-        return tuple(islice(reasons, MAX_REASONS))
-
-    def _beyond_limits(self, table: Table) -> Iterator[str]:
-        # Those of users have other columns here than there.
-        if self._limits is None or table.kind is Kind.USERS:
-            return iter(())
-        return self._limits.misfits(table, partial(self.rows, table, "checking"), fresh=self.fresh)
-
-    def _by_rules(self, table: Table) -> Iterator[str]:
-        strict = self.target.enforces_caps
-        if table.kind is Kind.USERS:
-            demands = Demands(frozenset(), (), strict=strict)
-        else:
-            there = next(entry for entry in self.target.tables if entry.name == table.name)
-            demands = Demands.of(there, strict=strict and self._limits is None)
-        return misfits(table, self.rows(table, "checking"), demands)
-
-    def left_out(self) -> Iterator[LeftOut]:
-        """What is left out, as far as that is known before any file is read."""
-        yield from self.plan.left_out
-        yield from self.merge.left_out
-        yield from self.remarks
-
-    @cached_property
-    def counted(self) -> tuple[TableResult, ...]:
-        """Rows by table: carried, already there, skipped."""
-        skipped = MappedSource(self.origin, self.merge.ids, Choice(self.merge.skipped))
-        all_changed, followed = self.merge.changed, self.merge.followed
-        results = []
-        for table in self.plan.tables:
-            new = self.source.count(table.name)
-            left = self.merge.skipped_rows[table.name]
-            if skipped.drops(table.name):
-                left += skipped.count(table.name)
-            changed = all_changed[table.name]
-            there = self.origin.count(table.name) - new - left - followed[table.name]
-            results.append(TableResult(table.name, new, there, left, changed=changed))
-        results += [TableResult(name, 0, skipped=rows) for name, rows in self.plan.skipped.items()]
-        return tuple(results)
 
 
 def prepare(
@@ -260,6 +70,7 @@ def prepare(
             hint="it was edited, or not made by mlporter",
             reasons=reasons[:MAX_REASONS],
         )
+    source = for_older_traces(source, target.tables)
     counts = {table.name: source.count(table.name) for table in source.tables}
     plan = plan_transfer(source.tables, counts, target.tables, include_secrets=include_secrets)
     plan, unheld = _held(source, target, plan, policy)
@@ -295,7 +106,7 @@ def prepare(
     whole = _mapped(source, merge, Choice())
     rewrite: Rewrite | Remap | None = Remap(UriMap.parse(remap)) if remap else None
     if artifact_root is not None:
-        there = {} if fresh else {"places_there": _Places(target, merge).of}
+        there = {} if fresh else {"places_there": Places(target, merge).of}
         rewrite = Rewrite(whole, artifact_root, **there)
     merge.updates += _mended(source, target, merge, rewrite)
     carried = _mapped(source, merge, merge.choice)
@@ -405,26 +216,6 @@ def _rows_by_key(
     for batch in batches:
         for row in batch.to_pylist():
             yield tuple(row[name] for name in entry.key), row
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where a target has the files of what it has already."""
-
-    target: Target
-    merge: Merge
-
-    def of(self, kind: str, ids: frozenset[str]) -> dict[str, str]:
-        """The places of those of some owners that are not carried."""
-        owners = FILE_OWNERS[kind]
-        table, key, place = owners.table, owners.key, owners.place
-        there = ids - self.merge.new.get(table, frozenset())
-        if not there:
-            return {}
-        among = Among(key, tuple(sorted(there)))
-        batches = self.target.read(table, (key, place), among)
-        rows = (row for batch in batches for row in zip(*batch.to_pydict().values(), strict=True))
-        return {owner: uri for owner, uri in rows if uri}
 
 
 def _mapped(source: Source, merge: Merge, choice: Choice) -> Source:

@@ -22,7 +22,7 @@ from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.plan.units import ENTITIES, Choice, Chosen, key_text
 
 if TYPE_CHECKING:
-    from mlporter.execute.database.prepare import Prepared
+    from mlporter.execute.database.prepared import Prepared
     from mlporter.plan.policy import Merge
     from mlporter.stores.database.target import DatabaseTarget
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.compare.report import Difference
     from mlporter.compare.rows.latest_metrics import LatestMetrics
-    from mlporter.execute.database.prepare import Prepared
+    from mlporter.execute.database.prepared import Prepared
     from mlporter.plan.deleted_rows import Update
     from mlporter.stores.database.target import DatabaseTarget
 

@@ -18,8 +18,9 @@ from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import TargetFiles
 from mlporter.execute.files.unreadable_files import find_unreadable
 from mlporter.execute.findings.dangling import WithoutDangling
+from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import look_through
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.phases import LISTING, PLANNING, into_database
 from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.plan.merge.remembering import remember_sent
@@ -32,10 +33,10 @@ from mlporter.wording import plural
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
-    from mlporter.execute.database.prepare import Prepared, Target
+    from mlporter.execute.database.prepared import Prepared, Target
     from mlporter.execute.findings.remarks import Seen
     from mlporter.execute.options import TransferOptions
-    from mlporter.progress import OnProgress
+    from mlporter.progress import OnProgress, Phases
     from mlporter.stores.database.target import DatabaseTarget
     from mlporter.stores.protocols import Source
 
@@ -53,8 +54,16 @@ class DatabaseTransfer:
     on_progress: OnProgress
     memory: Memory
 
+    @property
+    def phases(self) -> Phases:
+        """How far it is."""
+        options = self.options
+        copies = options.artifacts == "copy"
+        return into_database(self.on_progress, dry=options.dry_run, copies=copies)
+
     def run(self, started: float) -> Result:
         """Carry it out."""
+        self.phases.begin(PLANNING)
         self._refuse_early()
         target = open_database_target(
             self.place, self.source.description.revision, self.options.target_auth
@@ -67,7 +76,7 @@ class DatabaseTransfer:
             sent = SentFiles(self.memory.base)
             proof = Proof(work, target, self.memory)
             load = Load(
-                work, target, files, sent, changed, proof, self.options.workers, self.on_progress
+                work, target, files, sent, changed, proof, self.options.workers, self.phases
             )
             for item in left_out_of(self.source):
                 load.left_out.add(item)
@@ -163,6 +172,7 @@ class DatabaseTransfer:
 
     def preview(self, started: float) -> Result:
         """Say what would be done."""
+        self.phases.begin(PLANNING)
         target = open_preview(
             self.place,
             self.source.description.revision,
@@ -234,6 +244,7 @@ class DatabaseTransfer:
         """Count the files that would be copied."""
         if not self.options.copies(self.source):
             return FilesResult(self.options.artifacts)
+        self.phases.begin(LISTING)
         count = size = 0
         for file in work.source.files(left_out.add):
             count += 1

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.errors import ConflictError
-from mlporter.execute.left_out import left_out_of
+from mlporter.execute.findings.left_out import left_out_of
+from mlporter.execute.phases import PLANNING, READING_BACK, WRITING, into_server
 from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result
 from mlporter.execute.server.files import Files
@@ -107,6 +108,8 @@ class ServerTransfer:
             self.context.left_out.add(item)
 
     def _carry(self) -> None:
+        phases = into_server(self.on_progress, dry=self.dry)
+        phases.begin(PLANNING)
         context, matching = self.context, self.matching
         note_left_out_tables(context)
         make_workspaces(self.context, self.place, self.server.can.workspaces)
@@ -123,11 +126,14 @@ class ServerTransfer:
                 return
             self._refuse()
         check_expected(self.expected, self.memory.book)
+        if not self.dry:
+            phases.begin(WRITING)
         self._write(registry)
 
         if self.dry:
             self._fields(context).plan()
             return
+        phases.begin(READING_BACK)
         if self._has_written():
             self._prove()
         else:

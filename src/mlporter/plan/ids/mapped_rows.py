@@ -313,3 +313,19 @@ def _model_names(batch: pa.RecordBatch, workspace: str, name: str, ids: IdMap) -
     news = [ids.model(w, n) for w, n in zip(workspaces, names, strict=True)]
     field_ = batch.schema.field(index)
     return batch.set_column(index, field_, pa.array(news, field_.type))
+
+
+def edges_of(reader: MappedReader) -> dict[str, str]:
+    """The run of each input, by the input's id."""
+    columns = ("destination_id", "destination_type", "source_type", "source_id", "input_uuid")
+    found: dict[str, str] = {}
+    for batch in reader.read("inputs", columns):
+        edges = batch.column("input_uuid").to_pylist()
+        found.update(zip(edges, edge_owner(batch).to_pylist(), strict=True))
+    return found
+
+
+def edge_end(key: Mapping[str, object]) -> str:
+    """The run of an input, by the input's key."""
+    from_run = key["source_type"] in {"RUN_INPUT", "RUN_OUTPUT"}
+    return str(key["source_id"] if from_run else key["destination_id"])

@@ -25,7 +25,7 @@ from mlporter.plan.deleted_rows import (
     undeletion,
 )
 from mlporter.plan.ids.id_map import IdMap
-from mlporter.plan.ids.mapped_rows import MappedReader, edge_owner
+from mlporter.plan.ids.mapped_rows import MappedReader, edge_end, edges_of
 from mlporter.plan.merge.unchanged import with_other_points
 from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.units import OWNED, Choice, Chosen, key_text, tables_of
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from mlporter.plan.side_reader import Reader
     from mlporter.stores.protocols import Source
 
-__all__ = ["Comparison", "RowStates", "Unequal", "edge_end", "edges_of"]
+__all__ = ["Comparison", "RowStates", "Unequal"]
 
 _NOT_COMPARED = {
     "model_versions": frozenset({"last_updated_time"}),
@@ -362,22 +362,6 @@ def _is_own(column: Column, owner: tuple[str, ...], key: tuple[str, ...]) -> boo
 
 def _is_kept(table: Table) -> bool:
     return table.kind in {Kind.KEPT, Kind.UNKNOWN, Kind.NEWER, Kind.SECRET}
-
-
-def edges_of(reader: MappedReader) -> dict[str, str]:
-    """The run of each input, by the input's id."""
-    columns = ("destination_id", "destination_type", "source_type", "source_id", "input_uuid")
-    found: dict[str, str] = {}
-    for batch in reader.read("inputs", columns):
-        edges = batch.column("input_uuid").to_pylist()
-        found.update(zip(edges, edge_owner(batch).to_pylist(), strict=True))
-    return found
-
-
-def edge_end(key: Mapping[str, object]) -> str:
-    """The run of an input, by the input's key."""
-    from_run = key["source_type"] in {"RUN_INPUT", "RUN_OUTPUT"}
-    return str(key["source_id"] if from_run else key["destination_id"])
 
 
 def _row_of(difference: Difference) -> str:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from mlporter.compare.rows.streams import Merge
 from mlporter.errors import BundleDamagedError
 from mlporter.plan.deleted_rows import LIFECYCLE
-from mlporter.plan.ids.mapped_rows import MappedReader
-from mlporter.plan.merge.equality import Comparison, edge_end, edges_of
+from mlporter.plan.ids.mapped_rows import MappedReader, edge_end, edges_of
 from mlporter.plan.units import KEY_OF, OWNED, key_array, key_text, tables_of
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlporter.compare.report import Difference
     from mlporter.plan.ids.id_map import IdMap
+    from mlporter.plan.merge.equality import Comparison
     from mlporter.plan.side_reader import Reader
 
 __all__ = ["OWN", "STREAMED", "Suspects"]

@@ -30,7 +30,7 @@ from mlporter.plan.three_sides.row import (
     rows_with,
 )
 from mlporter.plan.three_sides.sent.base import refused_name
-from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, decide, state_of
+from mlporter.plan.three_sides.sides import ABSENT, Outcome, State, decide, said_over, state_of
 from mlporter.plan.units import OF_MODELS, ROWWISE
 from mlporter.stores.protocols import Among
 from mlporter.wording import both_values, shown_value
@@ -234,7 +234,7 @@ class RowPlanner:
             return
         if outcome is Outcome.SEND:
             kind = ActionKind.DELETE if row.is_unit else ActionKind.UPDATE
-            self._note(row, kind, change, _over({state}))
+            self._note(row, kind, change, said_over({state}))
             self.plan.removals[row.table.name].append((row.table.key, row.key))
             self.plan.touched.add(row.owner)
             return
@@ -278,11 +278,11 @@ class RowPlanner:
         elif sent:
             changes = row.changes(sent)
             kind = kind_of_update(row.table.name, frozenset(sent))
-            self._note(row, kind, changes, _over(_telling(sent)))
+            self._note(row, kind, changes, said_over(_telling(sent)))
             self.plan.updates[row.table.name][row.key] = {name: mine.values[name] for name in sent}
             self.plan.touched.add(row.owner)
         for outcome, columns in by_outcome.items():
-            why = _over(_telling(columns)) or State.SOURCE_CHANGED.value
+            why = said_over(_telling(columns)) or State.SOURCE_CHANGED.value
             if outcome is Outcome.CONFLICT and not self._limits.of(row).changes:
                 why += f"; {self.can.cannot('change')}"
             self._columns_stay(row, outcome, columns, why)
@@ -391,11 +391,6 @@ def _is_deleted_version(row: SidedRow, mine: Row) -> bool:
 def _telling(columns: Mapping[str, State]) -> set[State]:
     """The states of columns, but for times that follow others."""
     return {state for name, state in columns.items() if name not in FOLLOW} or {*columns.values()}
-
-
-def _over(states: set[State]) -> str:
-    """What is said of values that the source's come over: that somebody may have made them."""
-    return "; ".join(sorted(state.value for state in states - {State.SOURCE_CHANGED}))
 
 
 def _on_all_sides(change: Change) -> str:

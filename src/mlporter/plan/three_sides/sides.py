@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-__all__ = ["ABSENT", "Digest", "Outcome", "Side", "State", "Wish", "decide", "state_of"]
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = [
+    "ABSENT",
+    "Digest",
+    "Outcome",
+    "Side",
+    "State",
+    "Wish",
+    "decide",
+    "said_over",
+    "state_of",
+]
 
 Digest = int
 """Of a value of a column, or of a row that is there; see `three_sides.sent.digests`."""
@@ -101,3 +114,8 @@ def decide(state: State, wish: Wish, *, is_newer: bool = False) -> Outcome:
         sends = wish.force or (wish.unknown == "ours" and not is_newer)
         return Outcome.SEND if sends else Outcome.CONFLICT
     return Outcome.SEND if wish.updates else Outcome.CONFLICT
+
+
+def said_over(states: Collection[State]) -> str:
+    """What is said of values that the source's come over: that somebody may have made them."""
+    return "; ".join(sorted(state.value for state in set(states) - {State.SOURCE_CHANGED}))

@@ -10,6 +10,7 @@ from mlporter.bundle.signing import MODEL_SIGNATURE, check_folder, check_manifes
 from mlporter.errors import RefusedError
 from mlporter.promotion.checks.load_check import model_folder
 from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.bundles.repository_places import storage_of
 
 if TYPE_CHECKING:
     from mlporter.promotion.checks.facts import VersionFacts
@@ -52,8 +53,8 @@ def check_signature(place: Address, source: Source, facts: VersionFacts, key: st
     """
     signature = _find(source, facts)
     if signature is None:
-        if place.kind is AddressKind.BUNDLE and place.path is not None:
-            check_manifest(place.path, key)
+        if place.kind is AddressKind.BUNDLE:
+            check_manifest(storage_of(place), key)
             return
         raise RefusedError(
             "is not signed",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.bundle.documents.plain_yaml import emit
 from mlporter.bundle.documents.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, RefusedError, UsageError
+from mlporter.execute.named_files import NamedKind
 from mlporter.promotion.target.target_model import Pointers, former
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from mlporter.promotion.checks.gates import GateResult
     from mlporter.promotion.promoted_source import Move
 
-__all__ = ["FORMAT", "Receipt", "digest_of", "new_id", "now_text"]
+__all__ = ["FORMAT", "RECEIPT_FILE", "Receipt", "digest_of", "new_id", "now_text"]
 
 FORMAT = "mlporter-receipt"
+RECEIPT_FILE = NamedKind("receipt", f"format: {FORMAT}".encode(), "--receipt")
+"""Receipts as files of this machine."""
 _VERSION = 1
 
 

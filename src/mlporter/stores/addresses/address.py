@@ -50,7 +50,8 @@ class AddressKind(str, Enum):
     MYSQL = "mysql"
     """MySQL and MariaDB."""
     REPOSITORY = "repository"
-    """Many snapshots, in a folder or in object storage."""
+    """Many snapshots, in a folder or in object storage; there it may be a bundle instead, which
+    only the place can tell."""
     SNAPSHOT = "snapshot"
     """One of them: ``backups/@latest``."""
     SERVER = "server"
@@ -81,6 +82,12 @@ class Address:
     def repository(self) -> str:
         """The place of a repository, also of the one that a snapshot is in."""
         return str(self.path) if self.path is not None else self.text
+
+    @property
+    def is_in_object_storage(self) -> bool:
+        """Whether it is a repository, a snapshot or a bundle that is in no folder."""
+        kinds = {AddressKind.BUNDLE, AddressKind.REPOSITORY, AddressKind.SNAPSHOT}
+        return self.path is None and self.kind in kinds
 
     def __str__(self) -> str:
         return redact_address(self.text)
@@ -227,7 +234,9 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _KNOWN = f"this release knows {_KINDS}"
 REPOSITORY = "repository.yaml"
 REMOTE = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "az"})
-"""Schemes of object storage in which backups lie."""
+"""Schemes of object storage in which bundles and backups lie."""
+_ACCOUNTS = (".windows.net", ".azure.cn", ".azure.us", ".usgovcloudapi.net", ".chinacloudapi.cn")
+"""How an address ends that names an account of Azure's after the ``@``, and no snapshot."""
 _OBJECT_STORES = ("s3", "gs", "wasbs", "abfss", "r2", "b2", "dbfs", "hdfs")
 
 
@@ -291,6 +300,8 @@ def _snapshot(text: str) -> Address | None:
     place, at, wanted = text.rpartition("@")
     scheme, separator, _ = text.partition("://")
     if not at or "/" in wanted or (separator and scheme.lower() not in REMOTE):
+        return None
+    if separator and wanted.endswith(_ACCOUNTS):
         return None
     if separator:
         return Address(AddressKind.SNAPSHOT, place.rstrip("/"), snapshot=wanted or "latest")

@@ -57,6 +57,9 @@ def _identity(address: Address) -> tuple[object, ...]:
         return (address.text,)
     if address.kind is AddressKind.SERVER:
         return _server(address)
+    if address.is_in_object_storage:
+        parts = urlsplit(address.text)
+        return (parts.netloc, parts.path.strip("/"))
     return _database(address)
 
 

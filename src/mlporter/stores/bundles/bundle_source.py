@@ -10,6 +10,7 @@ from mlporter.bundle.contents.reading import PackedContents
 from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.layout import BLOBS, PACKS, what_is_wrong
 from mlporter.bundle.folder.state import check_finished
+from mlporter.bundle.storage.local import LocalStorage
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.read_parts import PartsInFolder
 from mlporter.catalogue import BY_NAME, TABLES, USER_TABLES
@@ -67,13 +68,13 @@ class BundleSource:
         for name in (BLOBS, PACKS):
             if blobs is None and (folder / name).is_symlink():
                 raise BundleDamagedError(f"{name} is a symbolic link", subject=str(folder))
-        self._packed = PackedContents(folder, lambda: self.read(CONTENTS.name))
+        self._packed = PackedContents(LocalStorage(folder), lambda: self.read(CONTENTS.name))
         own = self._packed if manifest.has_packs else BlobStore(folder / BLOBS)
         self._use(manifest, PartsInFolder(folder), blobs or own)
 
     def _use(self, manifest: Manifest, files: PartFiles, contents: ReadableContents) -> None:
         """Read what a manifest names, wherever it is."""
-        self.path = files.root
+        self.where = files.name
         self.manifest = manifest
         self._contents = contents
         self._tables = {name: entry.table(name) for name, entry in manifest.tables.items()}
@@ -84,7 +85,7 @@ class BundleSource:
         """What and where it is."""
         manifest = self.manifest
         return Description(
-            address=str(self.path),
+            address=self.where,
             kind="bundle",
             revision=manifest.schema_revision,
             consistency=manifest.source.consistency,
@@ -95,6 +96,8 @@ class BundleSource:
             selection=manifest.selection if isinstance(manifest.selection, dict) else None,
             as_found=found_note(manifest.schema_revision, self.tables, BY_NAME),
             over_rest=manifest.source.kind == "server",
+            files=manifest.artifacts.files,
+            file_bytes=manifest.artifacts.bytes,
         )
 
     @property
@@ -152,7 +155,7 @@ class BundleSource:
                 ):
                     whose = f"{row['owner_kind'][:60]} {row['owner_id'][:200]}"
                     message = f"{row['path'][:200]!r} of {whose} {wrong}"
-                    raise BundleDamagedError(message, subject=str(self.path))
+                    raise BundleDamagedError(message, subject=self.where)
                 if keep is None or keep(row["owner_kind"], row["owner_id"]):
                     yield ArtifactFile(**row, token=row["sha256"], stamp=row["sha256"])
 

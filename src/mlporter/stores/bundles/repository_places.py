@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.folder.layout import MANIFEST
+from mlporter.bundle.storage.bundle_place import is_bundle
 from mlporter.bundle.storage.encrypted import IDENTITY
 from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import UsageError
 from mlporter.redaction import redact_address
-from mlporter.repository.repository import Repository
+from mlporter.repository.repository import Repository, is_repository
 from mlporter.stores.addresses.address import AddressKind
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.addresses.environment import Environment
 
-__all__ = ["identity_of", "open_repository", "repository_storage", "storage_of"]
+__all__ = ["identity_of", "is_stored_bundle", "open_repository", "repository_storage"]
+__all__ += ["storage_of"]
 
 _ENDPOINTS = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _ATTEMPTS = 8
@@ -35,6 +38,21 @@ def storage_of(place: Address) -> Storage:
 
     options = _s3_options(place.environment) if place.text.startswith("s3://") else {}
     return open_remote(place.text, redact_address(place.text), options)
+
+
+def is_stored_bundle(place: Address) -> bool:
+    """Whether a place in object storage holds a bundle, whole or not, and no repository.
+
+    Its address does not say. The first thing that is asked is enough for a bundle that is whole.
+
+    Raises:
+        UnreachableError: it does not answer.
+        UnsupportedError: the package for its scheme is not installed.
+    """
+    storage = storage_of(place)
+    if storage.size(MANIFEST) is not None:
+        return True
+    return not is_repository(storage) and is_bundle(storage)
 
 
 def repository_storage(place: Address) -> Storage:

@@ -22,7 +22,7 @@ from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.engines import sqlite
 from mlporter.stores.database.history.shape import tables_at
-from mlporter.stores.database.source import DatabaseReader
+from mlporter.stores.database.reader import DatabaseReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -21,6 +21,7 @@ from mlporter.stores.database.connection.sql_filters import literal_of, where_ke
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.engines.sqlite_staging import Staging
 from mlporter.stores.database.mysql.limits import limits_of
+from mlporter.stores.database.reader import DatabaseReader, is_fresh
 from mlporter.stores.database.schema.creation import create_schema, upgrade_schema
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
@@ -30,7 +31,6 @@ from mlporter.stores.database.schema.standing import (
     how_to_hold,
     revision_to_make,
 )
-from mlporter.stores.database.source import DatabaseReader, DatabaseSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Among
 
-__all__ = ["DatabaseTarget", "is_fresh", "open_database_target"]
+__all__ = ["DatabaseTarget", "open_database_target"]
 
 _ADVISORY_LOCK = 0x6D6C706F72746572  # "mlporter": one import at a time into a database
 
@@ -256,31 +256,6 @@ class DatabaseTarget:
             if self._staged is not None:
                 self._staged.remove()
             return True
-
-
-def is_fresh(reader: DatabaseReader | DatabaseSource) -> bool:
-    """Whether a database holds nothing but what MLflow puts into a new one."""
-    for table in reader.tables:
-        count = reader.count(table.name) if table.kind in _HELD else 0
-        if count and (table.name not in _FRESH or count > 1 or not _is_fresh_row(reader, table)):
-            return False
-    return True
-
-
-_HELD = frozenset({Kind.KEPT, Kind.SECRET, Kind.NEWER})
-"""Tables with rows that are somebody's."""
-
-_FRESH: dict[str, dict[str, object]] = {
-    "workspaces": {"name": "default"},
-    "experiments": {"experiment_id": 0, "name": "Default"},
-}
-"""The row that a new schema holds by itself."""
-
-
-def _is_fresh_row(reader: DatabaseReader | DatabaseSource, table: Table) -> bool:
-    row = _FRESH[table.name]
-    rows = [row for batch in reader.read(table.name, tuple(row)) for row in batch.to_pylist()]
-    return rows == [row]
 
 
 def open_database_target(

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 import requests
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
-from urllib3.exceptions import HTTPError
 
 from mlporter import stopping
 from mlporter.errors import UnreachableError
@@ -23,7 +21,7 @@ from mlporter.stores.rest.answer_log import Question, only_reads
 from mlporter.stores.rest.answers import RETRIED, check, json_of, parsed
 from mlporter.stores.rest.retrying import RETRY_TIME, persist
 from mlporter.stores.rest.streams import Download, Form, Sized
-from mlporter.stores.rest.transport import Transport, way_error
+from mlporter.stores.rest.transport import Transport
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -38,8 +36,6 @@ Json = dict[str, Any]
 """A JSON object, as the API sends and takes it."""
 
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
-
-_CONNECT_SECONDS = 15
 
 _T = TypeVar("_T")
 
@@ -368,30 +364,13 @@ class Client:
         **kwargs: Any,  # noqa: ANN401 -- as `requests` takes them
     ) -> Iterator[requests.Response]:
         """Send a request once; what goes wrong on the way is a `TransientError`, or final."""
-        transport = self._transport
+        transport, sent = self._transport, dict(headers or {})
         if not only_reads(method, path):
             transport.answers.forget()
-        sent = {**transport.access.headers(), **(headers or {})}
         if self.workspace is not None and "/mlflow/workspaces" not in path:
             sent[WORKSPACE_HEADER] = self.workspace
-        try:
-            with transport.session() as session:
-                response = session.request(
-                    method,
-                    transport.access.url + path,
-                    headers=sent,
-                    auth=transport.access.auth(),
-                    timeout=(_CONNECT_SECONDS, MLFLOW_HTTP_REQUEST_TIMEOUT.get()),
-                    allow_redirects=method in ("GET", "OPTIONS"),
-                    stream=stream,
-                    **kwargs,
-                )
-                transport.reached = True
-                with response:
-                    yield response
-        except (requests.RequestException, HTTPError) as error:
-            unreached = "" if transport.reached else transport.access.url
-            raise way_error(error, self._named(path), url=unreached) from None
+        with transport.send(method, path, headers=sent, stream=stream, **kwargs) as response:
+            yield response
 
     def _persist(self, ask: Callable[[], _T], *, again: bool) -> _T:
         transport = self._transport

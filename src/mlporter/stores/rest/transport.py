@@ -7,9 +7,10 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from mlporter.errors import UnreachableError
@@ -21,11 +22,13 @@ from mlporter.stores.rest.hints import speaks_tls, tls_hint
 from mlporter.stores.rest.prompt_adapter import PromptAdapter, cut_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mlporter.stores.rest.access import Access
 
 __all__ = ["Transport", "way_error"]
+
+_CONNECT_SECONDS = 15
 
 _PLAIN = frozenset({"accept", "accept-encoding", "connection", "range", "user-agent"})
 """Headers that tell nothing of who asks."""
@@ -61,6 +64,37 @@ class Transport:
                 self.free.append(session)
             if self.closed.is_set():
                 self.close()
+
+    @contextmanager
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        stream: bool,
+        **kwargs: Any,  # noqa: ANN401 -- as `requests` takes them
+    ) -> Iterator[requests.Response]:
+        """Send a request once; what goes wrong on the way is a `TransientError`, or final."""
+        try:
+            with self.session() as session:
+                response = session.request(
+                    method,
+                    self.access.url + path,
+                    headers={**self.access.headers(), **headers},
+                    auth=self.access.auth(),
+                    timeout=(_CONNECT_SECONDS, MLFLOW_HTTP_REQUEST_TIMEOUT.get()),
+                    allow_redirects=method in ("GET", "OPTIONS"),
+                    stream=stream,
+                    **kwargs,
+                )
+                self.reached = True
+                with response:
+                    yield response
+        except (requests.RequestException, HTTPError) as error:
+            unreached = "" if self.reached else self.access.url
+            subject = f"{self.access.subject} {path}"
+            raise way_error(error, subject, url=unreached) from None
 
     def _new(self) -> requests.Session:
         session = _Session()

@@ -18,6 +18,7 @@ import requests
 
 from mlporter.bundle.folder.atomic import write_atomic
 from mlporter.errors import ExitCode, MlporterError, UsageError
+from mlporter.execute.named_files import NamedKind, check_kind
 from mlporter.redaction import redact
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Monitored", "monitored"]
 
 _log = logging.getLogger(__name__)
+
+_METRICS = NamedKind("file of metrics", b"mlporter_backup_", "--metrics")
 
 _SECONDS = 10.0
 _LAST_SUCCESS = "last_success_timestamp_seconds"
@@ -68,8 +71,10 @@ def monitored(
         notify: A URL that is asked for (GET) at the end; ``{exit}`` in it becomes the exit code.
 
     Raises:
-        UsageError: the URL is none of HTTP.
+        UsageError: the URL is none of HTTP, or the file is there and is something else.
     """
+    if metrics is not None:
+        check_kind(Path(metrics), _METRICS)
     if notify is not None and not re.match(r"https?://[^/\s]+", notify):
         raise UsageError("is no address that can be called", subject=redact(notify))
     run = Monitored(labels)

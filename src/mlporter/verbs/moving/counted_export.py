@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.result import FilesResult, Result, TableResult
 from mlporter.plan.table_plan import plan_transfer
 
@@ -44,7 +44,7 @@ def counted_export(
     if artifacts == "copy":
         for file in source.files(left_out.add):
             files, size = files + 1, size + file.size
-            on_progress("listing artifacts", files, None)
+            on_progress("listing artifacts", files, None, "files")
     skipped = (TableResult(name, 0, skipped=rows) for name, rows in plan.skipped.items())
     return Result(
         verb=verb,

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from mlporter.bundle.signing import check_private_key, sign_manifest
-from mlporter.bundle.writer import BundleWriter
+from mlporter.bundle.signing import check_private_key
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.execute.phases import OPENING, into_bundle
+from mlporter.execute.plan_files import check_plan_file
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.opening import bundle_address, open_source
+from mlporter.stores.opening import open_source, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.moving.bundle_places import written_bundle
+from mlporter.verbs.moving.overlap import check_outside
 from mlporter.verbs.moving.planned_export import check_planned, mode_of, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
@@ -59,22 +62,25 @@ def export(
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> Result:
-    """Export a registry, or a part of it, to a directory.
+    """Export a registry, or a part of it, to a directory or a place in object storage.
 
     The source is read in one consistent snapshot, and never changed. Artifact files are read
     after the tables. What could not be carried is in the result and in the bundle's ``left_out``.
 
     Args:
         source: Address of a database or a tracking server, or the path of a file store.
-        bundle: The directory, as a text or a path; it must be new or empty.
+        bundle: The directory, as a text or a path, or a place in object storage such as
+            ``s3://bucket/bundle``; it must be new or empty.
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
         workers: Tables and files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
-        resume: Continue an interrupted export in that directory.
-        restart: Begin again; a finished bundle there is replaced once the new one is whole.
+        resume: Continue an interrupted export in that place. In object storage files are read
+            again, and those that are there are not sent again.
+        restart: Begin again; a finished bundle in a directory is replaced once the new one is
+            whole.
         include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         auth: Address of the database of its users, if they have one of their own.
@@ -92,7 +98,7 @@ def export(
         on_progress: Told how far it is.
 
     Raises:
-        RefusedError: the directory is used, the source cannot be read by this release, something
+        RefusedError: the place is used, the source cannot be read by this release, something
             that is asked for is not there, or files are missing (`strict_artifacts`).
         UnreachableError: the source cannot be reached, or the disk is full.
         BundleInUseError: another process writes into that directory.
@@ -127,9 +133,12 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
         MlporterError: as `export` says.
     """
     given = request.arguments
+    check_plan_file(request.plan_out)
     place = _checked_place(request)
     started = monotonic()
-    origin = locate(request.source, given["source_env"])
+    origin = settled(locate(request.source, given["source_env"]))
+    check_outside(origin, place, "the bundle")
+    into_bundle(on_progress, copies=given["artifacts"] == "copy").begin(OPENING)
     opened = _opened(origin, given, on_progress)
     try:
         opened = select(opened, as_selection(given["selection"]))
@@ -140,8 +149,13 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
         if request.only_plans:
             return plan_export(request, opened, origin, place, on_progress)
         check_planned(request, opened, place)
-        with BundleWriter.create(
-            bundle_address(place), mode_of(given), source=opened.description.address
+        with written_bundle(
+            place,
+            mode_of(given),
+            opened.description.address,
+            workers=given["workers"],
+            key=None if given["sign"] is None else str(given["sign"]),
+            on_progress=on_progress,
         ) as writer:
             work = BundleTransfer(
                 opened,
@@ -154,8 +168,6 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
             work.run()
     finally:
         opened.close()
-    if given["sign"] is not None:
-        sign_manifest(Path(bundle_address(place)), str(given["sign"]))
     following = command_line("verify", [place.typed or str(place)], ())
     return work.result("export", str(place), following, monotonic() - started)
 
@@ -182,8 +194,18 @@ def _checked_place(request: Request) -> Address:
             subject=str(place),
             hint="name a new directory for the bundle",
         )
+    if place.kind is AddressKind.REPOSITORY and place.path is None:
+        place = replace(place, kind=AddressKind.BUNDLE)
+    if place.kind in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT}:
+        raise UsageError(
+            "is a repository of snapshots, which `mlporter backup` writes",
+            subject=str(place),
+            hint="name a new directory for the bundle",
+        )
     if place.kind is not AddressKind.BUNDLE:
-        raise UsageError("a bundle is a directory", subject=str(place))
+        raise UsageError(
+            "a bundle is a directory, or a place in object storage", subject=str(place)
+        )
     if given["resume"] and given["restart"]:
         raise UsageError("resume and restart exclude each other")
     if given["sign"] is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.errors import UsageError
-from mlporter.stores.addresses.address import AddressKind
+from mlporter.redaction import redact_address
+from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.wording import command_line
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlporter.execute.options import TransferOptions
-    from mlporter.stores.addresses.address import Address
 
 __all__ = ["check_apart", "check_outside"]
 
@@ -61,23 +62,45 @@ def _way_round(source: Address, target: Address, options: TransferOptions) -> st
     return f"for a copy under another name go through a bundle: {export} && {into}"
 
 
-def check_outside(bundle: Address, place: str | Path | None, what: str) -> None:
-    """Refuse to write into a bundle: it would no longer be one.
+_KEPT = {
+    AddressKind.BUNDLE: "bundle",
+    AddressKind.REPOSITORY: "repository",
+    AddressKind.SNAPSHOT: "repository",
+}
+"""Places in which nothing else may lie."""
+
+
+def check_outside(source: Address, place: Address | str | Path | None, what: str) -> None:
+    """Refuse to write into a bundle or a repository: it would no longer be one.
 
     Args:
-        bundle: Where the bundle is; another kind of place is passed over.
-        place: A path or an artifact URI; one that is not of this machine lies outside.
+        source: Where that is; another kind of place is passed over.
+        place: An address, a path or an artifact URI.
         what: What it is, for the message: "the target", say.
 
     Raises:
-        UsageError: `place` lies in the bundle.
+        UsageError: `place` lies in it.
     """
-    path = local_path(place) if isinstance(place, str) else place
-    if bundle.kind is not AddressKind.BUNDLE or bundle.path is None or path is None:
-        return
-    if path.resolve().is_relative_to(bundle.path.resolve()):
+    whole = _KEPT.get(source.kind)
+    if whole is not None and _lies_in(place, source):
         raise UsageError(
-            f"{what} is inside the bundle, which that would damage",
-            subject=str(path),
-            hint="choose another directory",
+            f"{what} is inside the {whole}, which that would damage",
+            subject=redact_address(place) if isinstance(place, str) else str(place),
+            hint="choose another place",
         )
+
+
+def _lies_in(place: Address | str | Path | None, source: Address) -> bool:
+    path: Path | None
+    if isinstance(place, Address):
+        path, text = place.path, place.text if place.is_in_object_storage else ""
+    elif isinstance(place, str):
+        path, text = local_path(place), place
+    else:
+        path, text = place, ""
+    if source.path is not None:
+        return path is not None and path.resolve().is_relative_to(source.path.resolve())
+    one, other = urlsplit(text), urlsplit(source.text)
+    below = f"{other.path.strip('/')}/".lstrip("/")
+    same = (one.scheme, one.netloc) == (other.scheme, other.netloc)
+    return same and f"{one.path.strip('/')}/".startswith(below)

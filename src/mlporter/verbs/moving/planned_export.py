@@ -1,16 +1,11 @@
-"""What an export would do: looked at in the source and at the directory, with nothing written."""
+"""What an export would do: looked at in the source and at the place, with nothing written."""
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.bundle.documents.manifest import load_manifest
-from mlporter.bundle.folder.state import State, refuse_used, state_of
-from mlporter.bundle.replacing import new_place
 from mlporter.execute.plan_files import check_expected, write_plan
 from mlporter.execute.result import ActionsResult
 from mlporter.plan.merge.resolve import resolve_fresh
@@ -18,7 +13,7 @@ from mlporter.plan.policy import Policy
 from mlporter.plan.table_plan import plan_transfer
 from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
 from mlporter.plan.three_sides.sent.memory import Memory
-from mlporter.stores.opening import bundle_address
+from mlporter.verbs.moving.bundle_places import check_free, replaced_bundle
 from mlporter.verbs.moving.counted_export import counted_export
 
 if TYPE_CHECKING:
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.verbs.moving.request import Request
 
-__all__ = ["check_planned", "mode_of", "plan_export"]
+__all__ = ["check_planned", "mode_of", "note_contents", "plan_export"]
 
 _LARGEST = (1 << 63) - 1
 """A bundle holds any number of an experiment."""
@@ -57,9 +52,8 @@ def plan_export(
     Raises:
         RefusedError: the directory is used otherwise; or the plan is not that of the file.
     """
-    path, mode = Path(bundle_address(place)), mode_of(request.arguments)
-    refuse_used(_written_place(path, mode), mode)
-    with _actions(request, source, path) as book:
+    check_free(place, mode_of(request.arguments))
+    with _actions(request, source, place) as book:
         check_expected(request.expected, book)
         result = _counted(request.arguments, source, place, on_progress)
         if request.plan_out is not None:
@@ -75,26 +69,31 @@ def check_planned(request: Request, source: Source, place: Address) -> None:
         RefusedError: it is another.
     """
     if request.expected is not None:
-        with _actions(request, source, Path(bundle_address(place))) as book:
+        with _actions(request, source, place) as book:
             check_expected(request.expected, book)
 
 
 @contextmanager
-def _actions(request: Request, source: Source, path: Path) -> Iterator[ActionBook]:
+def _actions(request: Request, source: Source, place: Address) -> Iterator[ActionBook]:
     """What would be done: all is new there, as in a registry that holds nothing."""
     memory = Memory(lists=request.lists)
     try:
         if request.lists:
-            if mode_of(request.arguments) == "restart" and state_of(path) is State.FINISHED:
+            replaced = replaced_bundle(place, mode_of(request.arguments))
+            if replaced is not None:
                 why = "another one takes its place"
-                replaced = load_manifest(path).bundle_id
                 memory.book.add(Action(ActionKind.DELETE, "bundle", replaced, why=why))
-            secrets = request.arguments["include_secrets"]
-            tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
-            resolve_fresh(source, tables, Policy(), _LARGEST, memory)
+            note_contents(request, source, memory)
         yield memory.book
     finally:
         memory.book.close()
+
+
+def note_contents(request: Request, source: Source, memory: Memory) -> None:
+    """Note everything that a bundle or a snapshot would hold, as new."""
+    secrets = request.arguments["include_secrets"]
+    tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
+    resolve_fresh(source, tables, Policy(), _LARGEST, memory)
 
 
 def _counted(
@@ -108,10 +107,3 @@ def _counted(
         include_secrets=given["include_secrets"],
         on_progress=on_progress,
     )
-
-
-def _written_place(path: Path, mode: Mode) -> Path:
-    """Where it would be written: beside a finished bundle, where a replacement was interrupted."""
-    beside = new_place(Path(os.path.realpath(path)))
-    goes_on = mode == "resume" and not beside.is_symlink() and beside.exists()
-    return beside if goes_on and state_of(beside) is State.UNFINISHED else path

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlporter.bundle.signing import check_manifest
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
 from mlporter.execute.options import TransferOptions, check_options
-from mlporter.execute.plan_files import write_plan
+from mlporter.execute.phases import OPENING, into_database, into_server
+from mlporter.execute.plan_files import check_plan_file, write_plan
 from mlporter.plan.policy import InStep, Policy
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.addresses.named_places import names_hint
-from mlporter.stores.opening import bundle_address, open_source
+from mlporter.stores.opening import open_source, refuse_repository, settled
+from mlporter.verbs.moving.bundle_places import check_signed
 from mlporter.verbs.moving.overlap import check_apart, check_outside
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from mlporter.execute.result import Result
-    from mlporter.progress import OnProgress
+    from mlporter.progress import OnProgress, Phases
     from mlporter.verbs.moving.request import Request
 
 __all__ = ["run_transfer"]
@@ -40,12 +40,17 @@ def run_transfer(request: Request, on_progress: OnProgress) -> Result:
         MlporterError: as `import_` and `copy` say.
     """
     given = request.arguments
-    origin = locate(request.source, given.get("source_env"))
+    check_plan_file(request.plan_out)
+    origin = settled(locate(request.source, given.get("source_env")))
     place = locate(request.target, given.get("target_env"))
-    if request.verb == "import" and origin.kind is not AddressKind.BUNDLE:
-        raise UsageError("import reads a bundle", subject=str(origin), hint="use mlporter copy")
+    if origin.kind is AddressKind.REPOSITORY:
+        refuse_repository(origin)
+    if request.verb == "import" and origin.kind not in {AddressKind.BUNDLE, AddressKind.SNAPSHOT}:
+        raise UsageError(
+            "import reads a bundle or a snapshot", subject=str(origin), hint="use mlporter copy"
+        )
     if given.get("require_signature") is not None:
-        check_manifest(Path(bundle_address(origin)), given["require_signature"])
+        check_signed(origin, given["require_signature"])
     options = _options(request, origin, place)
     result = _transfer(request, origin, place, options, on_progress)
     if result.conflicts or result.misfits or result.unreadable:
@@ -130,6 +135,7 @@ def _transfer(
     check_outside(origin, place.path, "the target")
     check_outside(origin, options.artifact_root, "the artifact root")
     started = monotonic()
+    _phases(place, options, on_progress).begin(OPENING)
     opened = open_source(
         origin,
         uri_map=options.uri_map,
@@ -168,6 +174,13 @@ def _transfer(
         opened.close()
 
 
+def _phases(place: Address, options: TransferOptions, on_progress: OnProgress) -> Phases:
+    if place.kind is AddressKind.SERVER:
+        return into_server(on_progress, dry=options.dry_run)
+    copies = options.artifacts == "copy"
+    return into_database(on_progress, dry=options.dry_run, copies=copies)
+
+
 def _reads_a_part(options: TransferOptions) -> bool:
     """Whether less is read, as a rule, than a copy of the whole place would take."""
     some = options.selection is not None and not options.selection.is_everything
@@ -195,6 +208,14 @@ def _check_target(place: Address) -> None:
             "is a file store: MLflow is phasing these out, and mlporter does not write them",
             subject=str(place),
             hint="the target is a database: sqlite:///name.db, say",
+        )
+    if place.kind in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT}:
+        raise UsageError(
+            "the target is a database or a server; `mlporter export` writes a bundle, and "
+            "`mlporter backup` a snapshot",
+            subject=str(place),
+            hint="name it as sqlite:///name.db, postgresql://user@host/name, "
+            "mysql://user@host/name or http://host:5000",
         )
     if place.kind is AddressKind.BUNDLE:
         raise UsageError(

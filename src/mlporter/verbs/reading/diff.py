@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlporter.catalogue import source_tags
 from mlporter.catalogue.types import Kind
-from mlporter.compare.diff import diff_sources
+from mlporter.compare.diff import OPENING, diff_sources, phases_of_diff
 from mlporter.compare.scope import CompareOptions
 from mlporter.errors import UsageError
 from mlporter.plan.matching.aligned import aligned
@@ -21,10 +21,11 @@ from mlporter.reports.things import Beside
 from mlporter.selection import Selection, as_selection, select
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import open_source, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
+from mlporter.stores.views.older_traces import for_older_traces
 from mlporter.verbs.reports import write_difference
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def diff_places(
     on_progress: OnProgress = silent,
 ) -> tuple[DiffReport, Beside]:
     """As `diff`; with what a report shows beside it, if it is `for_report`."""
-    one_place, other_place = locate(a, source_env), locate(b, target_env)
+    one_place, other_place = settled(locate(a, source_env)), settled(locate(b, target_env))
     selection = as_selection(selection)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     dedupe = not strict and not all(_may_repeat(address) for address in (one_place, other_place))
@@ -152,6 +153,7 @@ def diff_places(
         dedupe=dedupe,
         on_progress=on_progress,
     )
+    phases_of_diff(on_progress, artifacts).begin(OPENING)
     with ExitStack() as stack:
         models = None if registry is None else locate_users(registry, one_place)
         users = None if auth is None else locate_users(auth, one_place)
@@ -164,6 +166,11 @@ def diff_places(
         briefly |= {"tables of other programs": len(foreign)} if foreign else {}
         limits += [f"Tables that are not MLflow's: {', '.join(foreign)}."] if foreign else []
         if not strict:
+            # Each as the other has it, where that is older than MLflow 3.17.
+            one, other = (
+                for_older_traces(one, other.tables),
+                for_older_traces(other, one.tables),
+            )
             copied = has_source_tags(one) or has_source_tags(other)
             one, said = aligned(one, other)
             limits += said
@@ -214,7 +221,7 @@ def _as_rest_shows(left: Source, right: Source, stack: ExitStack) -> tuple[Sourc
 
 def _may_repeat(address: Address) -> bool:
     """Whether a place may hold rows that are exactly alike, which a database holds once."""
-    return address.kind in {AddressKind.BUNDLE, AddressKind.FILESTORE}
+    return address.kind in {AddressKind.BUNDLE, AddressKind.SNAPSHOT, AddressKind.FILESTORE}
 
 
 def _alike(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
 from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS
-from mlporter.errors import UsageError
+from mlporter.errors import UnreachableError, UsageError
+from mlporter.selection.artifacts import find_artifact
 from mlporter.selection.rows.found_rows import Query, find_rows
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.opening import open_source
@@ -152,6 +154,30 @@ class Registry:
             raise UsageError("polars is not installed", hint="pip install polars") from None
         reader = self.read(table, columns, where=where, sort=sort, limit=limit, wide=wide)
         return pl.from_arrow(reader.read_all())
+
+    @contextmanager
+    def open_artifact(self, uri: str) -> Iterator[BinaryIO]:
+        """One artifact file, as a binary stream; use it as a context manager.
+
+        >>> with registry.open_artifact("models:/churn@champion/MLmodel") as f:  # doctest: +SKIP
+        ...     print(f.read().decode())
+
+        Args:
+            uri: ``runs:/ID/path``, ``models:/NAME/VERSION/path`` with a number, a stage or
+                ``latest``, ``models:/NAME@ALIAS/path``, or ``models:/m-ID/path``.
+
+        Raises:
+            UsageError: it names no file that is there.
+            UnreachableError: the file is there and cannot be read.
+            BundleDamagedError: in a bundle or a snapshot, the file is damaged.
+        """
+        file = find_artifact(self._source, uri)
+        with ExitStack() as stack:
+            try:
+                stream = stack.enter_context(self._source.open_file(file))
+            except OSError as error:
+                raise UnreachableError(f"cannot be read: {error}", subject=uri) from error
+            yield stream
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the tables that have rows."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.checks.verify import VerifyMode, VerifyReport, verify_bundle
-from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.layout import SIGNATURE
 from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
-from mlporter.progress import OnProgress, silent
+from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.reports.report_file import check_report_file
 from mlporter.repository.checks import verify_repository
 from mlporter.repository.repository import Repository
@@ -20,8 +19,9 @@ from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.bundles.repository_places import identity_of, storage_of
 from mlporter.stores.needing_mlflow import check_mlflow
-from mlporter.stores.opening import bundle_address, hinting_what_is_there
+from mlporter.stores.opening import hinting_what_is_there, open_bundle, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.verbs.moving.bundle_places import no_signature
 from mlporter.verbs.reports import write_verification
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mlporter.verbs.backups.restore_test import RestoreTest
 
 __all__ = ["VerifyResult", "verify"]
+
+_CHECKING, _RESTORING, _COMPARING = "checking", "restoring", "comparing"
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ class VerifyResult:
         }
 
 
-def _foreign(bundle: str) -> list[str]:
-    """Tables of other programs that a bundle holds: they were asked for."""
-    tables = load_manifest(Path(bundle)).tables
+def _foreign(place: Address) -> list[str]:
+    """Tables of other programs that a bundle or snapshot holds: they were asked for."""
+    with closing(open_bundle(place)) as source:
+        tables = source.manifest.tables
     return [name for name, entry in tables.items() if entry.kind == Kind.UNKNOWN.value]
 
 
@@ -87,7 +90,8 @@ def verify(
     """Check a bundle: structure and every sum, or less with `quick` and `sample`.
 
     Args:
-        bundle: The directory.
+        bundle: The directory of a bundle, or a repository or a snapshot; or the same in object
+            storage.
         quick: Structure, sizes and the sums of small files only.
         sample: Fraction of the blobs whose content is read, over 0 and up to 1.
         against: Compare it with another place as well, as `diff` does.
@@ -110,7 +114,7 @@ def verify(
         NeedsMlflowError: a restore test is asked for, and MLflow is not installed.
     """
     page = check_report_file(html)
-    place = locate(bundle)
+    place = settled(locate(bundle))
     if against is not None:
         locate(against, source_env)
     besides: list[Beside] = []
@@ -120,7 +124,6 @@ def verify(
 
         if against is None:
             raise UsageError("name the place to compare with")
-        is_bundle = place.kind is AddressKind.BUNDLE
         report, beside = diff_places(
             bundle,
             against,
@@ -129,9 +132,9 @@ def verify(
             workers=workers,
             retry_time=retry_time,
             target_env=source_env,
-            include_tables=_foreign(bundle_address(place)) if is_bundle else (),
+            include_tables=_foreign(place),
             for_report=page is not None,
-            on_progress=on_progress,
+            on_progress=without_phases(on_progress),
         )
         besides.append(beside)
         return report
@@ -141,8 +144,12 @@ def verify(
             write_verification(result.check, result.diff, next(iter(besides), None), page)
         return result
 
-    _check_asked(place, against, restore_test=restore_test)
+    _check_asked(place, against, require_signature, restore_test=restore_test)
     mode = mode_of(quick, sample)
+    restoring = [_RESTORING] if restore_test else []
+    comparing = [_COMPARING] if against is not None else []
+    phases = Phases(on_progress, (_CHECKING, *restoring, *comparing))
+    phases.begin(_CHECKING)
     if place.kind is AddressKind.BUNDLE:
         key = None if require_signature is None else str(require_signature)
         check = _checked(place, mode, sample, key, on_progress)
@@ -153,8 +160,13 @@ def verify(
         # It loads much, and most are checked without it.
         from mlporter.verbs.backups import restore_test as drill  # noqa: PLC0415
 
-        restored = drill.restore_test(place, check, restore_models, on_progress)
-    compared = compare() if against is not None and not check.exit_code else None
+        phases.begin(_RESTORING)
+        told_steps = without_phases(on_progress)
+        restored = drill.restore_test(place, check, restore_models, told_steps)
+    compared = None
+    if against is not None and not check.exit_code:
+        phases.begin(_COMPARING)
+        compared = compare()
     return told(VerifyResult(check, compared, restored))
 
 
@@ -172,14 +184,14 @@ def _checked(
 
     with hinting_what_is_there(place):
         check = verify_bundle(
-            bundle_address(place),
+            storage_of(place),
             mode,
             fraction=1.0 if sample is None else sample,
             on_progress=progress,
         )
     if require_signature is not None:
         try:
-            check_manifest(Path(bundle_address(place)), require_signature)
+            check_manifest(storage_of(place), require_signature)
         except RefusedError as error:
             check.add(SIGNATURE, "signature", error.message)
     return check
@@ -196,12 +208,18 @@ def mode_of(quick: bool, sample: float | None) -> VerifyMode:  # noqa: FBT001 --
     return "quick" if quick else "full" if sample is None else "sample"
 
 
-def _check_asked(place: Address, against: Place | None, *, restore_test: bool) -> None:
+def _check_asked(
+    place: Address,
+    against: Place | None,
+    require_signature: str | PathLike[str] | None,
+    *,
+    restore_test: bool,
+) -> None:
     """Refuse what cannot be asked of such a place, or on this machine.
 
     Raises:
-        UsageError: it is nothing that can be verified; or a whole repository is to be compared or
-            restored.
+        UsageError: it is nothing that can be verified; a whole repository is to be compared or
+            restored; or a signature is required where there can be none.
         NeedsMlflowError: a restore test needs MLflow.
     """
     if place.kind not in {AddressKind.REPOSITORY, AddressKind.SNAPSHOT, AddressKind.BUNDLE}:
@@ -215,6 +233,8 @@ def _check_asked(place: Address, against: Place | None, *, restore_test: bool) -
             subject=str(place),
             hint=f"name a snapshot: mlporter verify {place.as_typed}/@latest {asked}",
         )
+    if require_signature is not None and place.kind is not AddressKind.BUNDLE:
+        raise no_signature(place)
     if restore_test:
         check_mlflow("a restore test", str(place))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mlporter.catalogue.types import Table
     from mlporter.stores.database.connection.connection import Connection
-    from mlporter.stores.database.source import DatabaseReader
+    from mlporter.stores.database.reader import DatabaseReader
 
     Rows = Callable[[], Iterator[pa.RecordBatch]]
     """Reads the rows of a table that are to be written, as often as it is called."""

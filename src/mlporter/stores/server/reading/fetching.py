@@ -73,13 +73,13 @@ class Fetcher:
         self._done: set[str] = set()
         self._experiments: dict[str, set[int]] = defaultdict(set)
         self._tried: dict[str, set[str]] = defaultdict(set)
-        self._with_spans: set[str] = set()
         self._scope: frozenset[int] | None = None
         self._clients = [client.within(name) for name in can.workspaces] or [client]
         self._home: dict[int, Client] = {}
         self.histories = Histories(
             scratch, self._gather, self._client_of, bulk=can.may("metric histories in bulk")
         )
+        self._spans = Spans(scratch, self._gather, self._client_of)
         self._edges = Edges(scratch, self._gather, self._client_of)
         self._models_known: bool | None = None  # whether there are any
         self.deleted: set[int] = set()
@@ -119,7 +119,7 @@ class Fetcher:
                 renamed = Among("request_id", among.values)
             self._need("trace_info", renamed)
             self._gather.settle()
-            self._spans(among)
+            self._spans.of_traces(among)
         elif table == "entity_associations":
             self._whole("evaluation datasets")
             self._part("runs", table, None)
@@ -379,26 +379,12 @@ class Fetcher:
             else:
                 return
 
-    # --- Spans ----------------------------------------------------------------------
-
-    def _spans(self, among: Among | None) -> None:
-        """Spans of the traces that are there and have them in the database."""
-        asked = among if among is not None and among.column == "trace_id" else None
-        spans = Spans(self._scratch, self._home, self._clients[0])
-        wanted = [found for found in spans.wanted(asked) if found[0] not in self._with_spans]
-        self._with_spans.update(found[0] for found in wanted)
-        self._gather.each("spans", wanted, spans.fetch, _first)
-
 
 _NOT_FOUND = 404
 
 
 def _name(found: Any) -> str:  # noqa: ANN401 -- JSON
     return str(found.get("name"))
-
-
-def _first(found: Sequence[Any]) -> str:
-    return str(found[0])
 
 
 def _experiment(id_: int) -> str:

@@ -13,10 +13,11 @@ from mlporter.stores.server.reading.rows.traces import SPANS_LOCATION, span
 from mlporter.stores.server.reading.unknown_fields import row_of, unknown_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from mlporter.stores.database.scratch_registry import ScratchRegistry
     from mlporter.stores.rest.client import Client
+    from mlporter.stores.server.reading.gathering import Gatherer
     from mlporter.stores.server.reading.rows import Rows
 
 __all__ = ["Spans"]
@@ -29,18 +30,26 @@ class Spans:
 
     Args:
         scratch: Where the traces are.
-        home: The client of an experiment's workspace, by its id.
-        otherwise: Any client.
+        gather: Takes the spans.
+        client_of: The client of an experiment's workspace.
     """
 
     def __init__(
-        self, scratch: ScratchRegistry, home: Mapping[int, Client], otherwise: Client
+        self, scratch: ScratchRegistry, gather: Gatherer, client_of: Callable[[int], Client]
     ) -> None:
         self._scratch = scratch
-        self._home = home
-        self._otherwise = otherwise
+        self._gather = gather
+        self._client_of = client_of
+        self._fetched: set[str] = set()
 
-    def wanted(self, among: Among | None) -> Iterator[tuple[str, int]]:
+    def of_traces(self, among: Among | None) -> None:
+        """Fetch the spans of the traces that are there and have them in the database, once."""
+        asked = among if among is not None and among.column == "trace_id" else None
+        wanted = [found for found in self._wanted(asked) if found[0] not in self._fetched]
+        self._fetched.update(trace for trace, _ in wanted)
+        self._gather.each("spans", wanted, self._fetch, lambda found: found[0])
+
+    def _wanted(self, among: Among | None) -> Iterator[tuple[str, int]]:
         """Traces whose spans are in the database, with their experiments."""
         asked = None if among is None else Among("request_id", among.values)
         stored = set()
@@ -55,11 +64,10 @@ class Spans:
                 if trace in stored:
                     yield trace, experiment
 
-    def fetch(self, asked: tuple[str, int]) -> Iterator[Rows]:
+    def _fetch(self, asked: tuple[str, int]) -> Iterator[Rows]:
         """The spans of a trace, as MLflow stores them: what the server sends as a file."""
         trace, experiment = asked
-        client = self._home.get(experiment, self._otherwise)
-        with client.download(_STORED, {"request_id": trace}) as stream:
+        with self._client_of(experiment).download(_STORED, {"request_id": trace}) as stream:
             data = json.load(stream)
         rows = new_rows()
         rows["spans"] += (span(found, trace, experiment) for found in data.get("spans", ()))

@@ -14,8 +14,9 @@ from mlporter.execute.into_target import into_target
 from mlporter.execute.options import TransferOptions
 from mlporter.plan.policy import Policy
 from mlporter.plan.three_sides.sent.memory import Memory
+from mlporter.progress import Phases, without_phases
 from mlporter.promotion.checks.facts import read_facts
-from mlporter.promotion.checks.gates import judge
+from mlporter.promotion.checks.gates import closed_gates, judge, refuse_closed
 from mlporter.promotion.checks.model_names import find_versions
 from mlporter.promotion.checks.signed_versions import check_signature
 from mlporter.promotion.finishing import Finishing, open_target, pointers_of, result_of
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["Promotion", "refuse_closed"]
+__all__ = ["Promotion"]
 
+_LOOKING, _CARRYING = "looking at both sides", "copying the version"
+_PROVING = "proving, then moving aliases and stages"
 _TRIES = 5
 """How often a number is guessed: a server does not show which were given to deleted versions."""
 
@@ -64,6 +67,11 @@ class Promotion:
     book: ActionBook | None = None
     ahead: int = 0
 
+    @property
+    def _phases(self) -> Phases:
+        work = () if self.asked.dry_run else (_PROVING,)
+        return Phases(self.on_progress, (_LOOKING, _CARRYING, *work))
+
     def run(self) -> tuple[list[VersionResult], Result | None, list[LeftOut]]:
         """Carry it out, or plan it.
 
@@ -76,13 +84,14 @@ class Promotion:
                 move.
         """
         asked = self.asked
+        self._phases.begin(_LOOKING)
         with closing(self._open_source()) as source:
             keys = find_versions(source, asked.model, source.description.address)
             facts = [self._facts(source, key) for key in keys]
             there = self._target(keys[0][0])
             self._check_name(facts, there)
             gates = self._judge(facts)
-            refuse_closed(_closed(gates), str(asked.model))
+            refuse_closed(closed_gates(gates), str(asked.model))
             if asked.require_signature is not None:
                 for one in facts:
                     check_signature(self.origin, source, one, asked.require_signature)
@@ -95,11 +104,13 @@ class Promotion:
                 return done, None, []
             if self.is_same:
                 return self._in_place(source, moves, there, gates, done)
+            self._phases.begin(_CARRYING)
             chosen = select(source, self._selection(moves))
             result, moves, sums = self._carry(chosen, moves, there)
             self._note_moves(moves, there)
             if asked.dry_run or result.conflicts or result.misfits:
                 return [*done, *self._planned(moves, there, gates)], result, []
+            self._phases.begin(_PROVING)
             finishing = Finishing(self.place, asked, self.on_progress, sums)
             return [*done, *finishing.run(source, moves, gates)], result, finishing.left
 
@@ -113,7 +124,7 @@ class Promotion:
             keys = find_versions(source, self.asked.model, source.description.address)
             facts = [self._facts(source, key) for key in keys]
             self._target(keys[0][0])
-            return _closed(self._judge(facts))
+            return closed_gates(self._judge(facts))
 
     def _in_place(
         self,
@@ -134,6 +145,7 @@ class Promotion:
             )
             made.append(replace(move, number=number))
             there = replace(there, row=there.row or {"last_updated_time": None})
+        self._phases.begin(_PROVING)
         finishing = Finishing(self.place, self.asked, self.on_progress)
         return [*done, *finishing.run(source, made, gates)], None, finishing.left
 
@@ -306,7 +318,7 @@ class Promotion:
                     self.place,
                     self._options,
                     memory,
-                    on_progress=self.on_progress,
+                    on_progress=without_phases(self.on_progress),
                     started=monotonic(),
                 )
                 if self.book is not None:
@@ -368,29 +380,3 @@ class Promotion:
         move = Move(facts, self.asked.name, number)
         nothing = pointers_of(replace(self.asked, aliases=(), stage=None), there, move)
         return result_of(move, nothing, gates[str(facts)], "already promoted")
-
-
-def _closed(gates: dict[str, list[GateResult]]) -> list[str]:
-    """Gates that are closed, a line for each."""
-    return [
-        f"{version}: {gate}"
-        for version, found in gates.items()
-        for gate in found
-        if not gate.passed
-    ]
-
-
-def refuse_closed(closed: list[str], subject: str) -> None:
-    """Refuse a promotion if gates are closed; all of them are shown.
-
-    Raises:
-        RefusedError: some are.
-    """
-    if closed:
-        count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
-        raise RefusedError(
-            f"{count} closed; nothing was written",
-            subject=subject,
-            hint="the version must pass, or the gate be left out",
-            reasons=tuple(closed),
-        )

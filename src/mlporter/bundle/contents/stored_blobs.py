@@ -1,0 +1,97 @@
+"""Contents that lie alone, in a storage."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from mlporter.bundle.blobs import Checked, Stored
+from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
+from mlporter.bundle.folder.files import CHUNK
+from mlporter.bundle.folder.layout import SHA256, blob_path
+from mlporter.errors import BundleDamagedError
+from mlporter.stopping import check
+
+if TYPE_CHECKING:
+    from mlporter.bundle.storage.protocol import Storage
+
+__all__ = ["StoredBlobs", "spooled"]
+
+
+def spooled(folder: Path, stream: BinaryIO, head: bytes) -> AtomicFile:
+    """A stream in a temporary file, hashed on the way; for a ``with``, which removes it."""
+    with disk_errors(folder):
+        file = AtomicFile(folder)
+    try:
+        chunk = head or stream.read(CHUNK)
+        while chunk:
+            check()
+            file.write(chunk)
+            chunk = stream.read(CHUNK)
+    except BaseException:
+        file.discard()
+        raise
+    return file
+
+
+class StoredBlobs:
+    """Blobs, ``blobs/ab/abcdef…``, in a storage. Safe for several threads."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Use those below ``blobs/``."""
+        self._storage = storage
+        self._sizes: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.name = storage.name
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether there is one of that name and size."""
+        known = self._sizes.get(sha256)
+        return (self._storage.size(blob_path(sha256)) if known is None else known) == size
+
+    def add(self, stream: BinaryIO, head: bytes = b"") -> Stored:
+        """Take a content, hashing on the way; it begins with `head`, which was read before.
+
+        Raises:
+            UnreachableError: the place is full or fails. What reading `stream` raises is passed on.
+        """
+        with spooled(self._storage.scratch(), stream, head) as file:
+            sha256, size = file.sha256, file.size
+            with self._lock:
+                is_new = sha256 not in self._sizes
+                self._sizes[sha256] = size
+            if is_new:
+                file.close()
+                try:
+                    self._storage.put_file(blob_path(sha256), file.temporary)
+                finally:
+                    Path(file.temporary).unlink(missing_ok=True)
+        return Stored(sha256, size, is_new)
+
+    def sync(self) -> None:
+        """Nothing is left to do: what was added is there."""
+
+    def open(self, sha256: str, size: int | None = None) -> BinaryIO:
+        """A blob for reading, checked as it is read.
+
+        Raises:
+            BundleDamagedError: at once if it is missing or not of `size` bytes; with the last read
+                if it does not match its name.
+        """
+        raw = self.open_raw(sha256)
+        found = raw.seek(0, io.SEEK_END)
+        raw.seek(0)
+        if size is not None and found != size:
+            raw.close()
+            message = f"blob {sha256} has {found:,} bytes, not {size:,}"
+            raise BundleDamagedError(message, subject=self.name)
+        checked = Checked(raw, sha256, found, self.name)
+        return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found, CHUNK))))
+
+    def open_raw(self, sha256: str) -> BinaryIO:
+        """A blob for reading, unchecked."""
+        if not SHA256.fullmatch(sha256):
+            raise ValueError(f"not a SHA-256: {sha256[:80]!r}")
+        return self._storage.open(blob_path(sha256))

@@ -1,0 +1,240 @@
+"""Bundles in object storage: the same bytes as in a directory, and the same verbs over them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import mlporter
+from mlporter.bundle.folder.layout import MANIFEST, OWNER, SUMS
+from mlporter.bundle.storage.publishing import StagedBundle
+from mlporter.errors import (
+    BundleDamagedError,
+    BundleInUseError,
+    BundleUnfinishedError,
+    ExitCode,
+    RefusedError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
+from mlporter.stores.addresses.locating import locate
+from mlporter.stores.bundles.repository_places import storage_of
+from tests.repository.registry import SmallRegistry
+from tests.support.databases import dump
+from tests.support.mlflow_session import sqlite_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.engines import S3
+
+_LARGE = b"b" * 300_000
+
+
+@pytest.fixture
+def registry(mlflow_sqlite_template: Path, tmp_path: Path) -> SmallRegistry:
+    made = SmallRegistry.make(mlflow_sqlite_template, tmp_path / "registry")
+    for number in range(3):
+        made.add_run(f"{number:032x}", 4, {"a.txt": b"a%d" % number, "big": _LARGE})
+    return made
+
+
+class Bucket:
+    """A bucket, by the client of the provider."""
+
+    def __init__(self, s3: S3) -> None:
+        self.address = s3.new_bucket()
+        self.name = self.address.removeprefix("s3://")
+        self.client = s3.client()
+
+    def objects(self, prefix: str = "") -> dict[str, bytes]:
+        found = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix).get("Contents", [])
+        return {entry["Key"].removeprefix(prefix): self.read(entry["Key"]) for entry in found}
+
+    def read(self, key: str) -> bytes:
+        body: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return body
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def remove(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.name, Key=key)
+
+    def writes(self) -> dict[str, int]:
+        """How often each object was written, of a bucket with versions."""
+        counts: dict[str, int] = {}
+        for entry in self.client.list_object_versions(Bucket=self.name).get("Versions", []):
+            counts[entry["Key"]] = counts.get(entry["Key"], 0) + 1
+        return counts
+
+
+@pytest.fixture
+def bucket(s3: S3) -> Any:
+    made = Bucket(s3)
+    yield made
+    made.client.close()
+
+
+def test_a_bundle_in_a_bucket_is_the_one_of_a_directory(registry, bucket, tmp_path):
+    stored, local = f"{bucket.address}/team/bundle", tmp_path / "bundle"
+    result = mlporter.export(registry.url, stored)
+    assert result.exit_code == ExitCode.OK
+    assert result.next_command == f"mlporter verify {stored}"
+    mlporter.export(registry.url, local)
+
+    there = bucket.objects("team/bundle/")
+    here = {
+        p.relative_to(local).as_posix(): p.read_bytes() for p in local.rglob("*") if p.is_file()
+    }
+    for own in (MANIFEST, SUMS):  # its id and times
+        assert there.pop(own)
+        del here[own]
+    assert there == here
+
+    assert mlporter.verify(stored).check.problems == []
+    assert mlporter.verify(stored, quick=True).check.problems == []
+    assert mlporter.verify(stored, against=registry.url).exit_code == ExitCode.OK
+    assert mlporter.diff(stored, local).exit_code == ExitCode.OK
+    assert {t.name: t.rows for t in mlporter.inspect(stored).tables}["runs"] == 3
+    mlporter.unpack(stored, tmp_path / "files", run=f"{1:032x}")
+    assert (tmp_path / "files" / "runs" / f"{1:032x}" / "big").read_bytes() == _LARGE
+
+    restored = SmallRegistry(tmp_path / "restored.db", tmp_path / "root" / "1")
+    mlporter.import_(stored, restored.url, artifact_root=str(tmp_path / "root"))
+    assert restored.files() == registry.files()
+    as_it_was = sqlite_url(tmp_path / "rows.db")
+    mlporter.copy(stored, as_it_was, artifacts="reference")
+    assert dump(as_it_was) == dump(registry.url)
+
+
+def test_a_used_place_is_refused_and_left_alone(registry, bucket):
+    place = f"{bucket.address}/bundle"
+    mlporter.export(registry.url, place, artifacts="none")
+    before = bucket.objects()
+    with pytest.raises(RefusedError, match="already holds a bundle"):
+        mlporter.export(registry.url, place)
+    with pytest.raises(RefusedError, match="already holds a bundle"):
+        mlporter.export(registry.url, place, dry_run=True)
+    with pytest.raises(UnsupportedError, match="none can be replaced in one step"):
+        mlporter.export(registry.url, place, restart=True)
+    with pytest.raises(UsageError, match="inside the bundle"):
+        mlporter.export(place, f"{place}/part")
+    with pytest.raises(UsageError, match="inside the bundle"):
+        mlporter.backup(place, f"{place}/backups")
+    with pytest.raises(UsageError, match="inside the bundle"):
+        mlporter.import_(place, registry.url, artifact_root=f"{place}/root")
+    bucket.put("other/notes.txt", b"mine")
+    with pytest.raises(RefusedError, match="is not empty") as refused:
+        mlporter.export(registry.url, f"{bucket.address}/other", restart=True)
+    assert refused.value.reasons == ("notes.txt",)
+    assert bucket.objects() == {**before, "other/notes.txt": b"mine"}
+
+
+class Stopped(Exception):  # noqa: N818 -- it is no error
+    pass
+
+
+def _stop_at(what: str) -> Any:
+    def told(doing: str, *_: object) -> None:
+        if doing == what:
+            raise Stopped
+
+    return told
+
+
+def test_what_an_interrupted_export_sent_is_not_sent_again(registry, bucket):
+    bucket.client.put_bucket_versioning(
+        Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"}
+    )
+    place = f"{bucket.address}/bundle"
+    with pytest.raises(Stopped):
+        mlporter.export(registry.url, place, on_progress=_stop_at("sending tables"))
+    assert MANIFEST not in bucket.objects("bundle/")
+    with pytest.raises(BundleUnfinishedError) as unfinished:
+        mlporter.inspect(place)
+    assert unfinished.value.hint == f"mlporter export SOURCE {place} --resume"
+    with pytest.raises(RefusedError, match="unfinished"):
+        mlporter.export(registry.url, place)
+
+    registry.write(f"{0:032x}", "a.txt", b"changed")
+    bucket.put("bundle/notes.txt", b"mine")
+    with pytest.raises(RefusedError, match="other objects"):
+        mlporter.export(registry.url, place, resume=True)
+    bucket.remove("bundle/notes.txt")
+    mlporter.export(registry.url, place, resume=True)
+    assert mlporter.verify(place).check.problems == []
+    assert OWNER not in bucket.objects("bundle/")
+    blobs = [count for key, count in bucket.writes().items() if "/blobs/" in key]
+    assert blobs == [1]
+
+
+def test_an_unfinished_bundle_is_begun_again(registry, bucket):
+    place = f"{bucket.address}/bundle"
+    with pytest.raises(Stopped):
+        mlporter.export(registry.url, place, on_progress=_stop_at("sending tables"))
+    mlporter.export(registry.url, place, artifacts="none", restart=True)
+    assert mlporter.verify(place).check.problems == []
+    assert not bucket.objects("bundle/blobs/")
+
+
+def test_nothing_is_left_of_an_export_that_wrote_nothing(registry, bucket):
+    with pytest.raises(Stopped):
+        mlporter.export(
+            registry.url, f"{bucket.address}/bundle", on_progress=_stop_at("reading metrics")
+        )
+    assert bucket.objects() == {}
+
+
+def test_one_writer_at_a_time(registry, bucket):
+    place = f"{bucket.address}/bundle"
+    with StagedBundle.create(storage_of(locate(place))):
+        for resume in (False, True):
+            with pytest.raises(BundleInUseError, match="is being written by process"):
+                mlporter.export(registry.url, place, resume=resume)
+        with pytest.raises(BundleInUseError):
+            mlporter.inspect(place)
+    mlporter.export(registry.url, place)
+
+
+def test_damage_is_found(registry, bucket, tmp_path):
+    place = f"{bucket.address}/bundle"
+    mlporter.export(registry.url, place)
+    (blob,) = bucket.objects("bundle/blobs/")
+    bucket.put(f"bundle/blobs/{blob}", _LARGE[:-1] + b"c")
+    bucket.put("bundle/notes.txt", b"mine")
+    found = {(p.path, p.what) for p in mlporter.verify(place).check.problems}
+    assert found == {(f"blobs/{blob}", "sha256"), ("notes.txt", "unexpected")}
+    with pytest.raises(BundleDamagedError, match="does not match its name"):
+        mlporter.unpack(place, tmp_path / "files")
+    bucket.remove("bundle/tables/runs/00000.parquet")
+    with pytest.raises(BundleDamagedError, match="is missing"):
+        mlporter.import_(place, sqlite_url(tmp_path / "new.db"), artifacts="none")
+    bucket.remove(f"bundle/{MANIFEST}")
+    with pytest.raises(BundleDamagedError, match=f"{MANIFEST} is missing"):
+        mlporter.inspect(place)
+
+
+def test_what_is_no_bundle_is_named(bucket):
+    with pytest.raises(UnreachableError, match="holds no object"):
+        mlporter.inspect(f"{bucket.address}/none")
+    bucket.put("ml/1/run/artifacts/model.pkl", b"x")
+    with pytest.raises(UsageError, match=r"1/run/artifacts/model\.pkl") as found:
+        mlporter.inspect(f"{bucket.address}/ml")
+    assert "mlporter rebuild" in (found.value.hint or "")
+    with pytest.raises(UsageError, match="target is a database or a server"):
+        mlporter.copy(f"{bucket.address}/ml@latest", f"{bucket.address}/new")
+
+
+def test_a_package_that_is_missing_is_named(registry, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    for scheme, extra in (("s3", "s3"), ("gs", "gcs"), ("abfs", "azure")):
+        for verb in (mlporter.export, mlporter.backup):
+            with pytest.raises(UnsupportedError, match="not installed") as refused:
+                verb(registry.url, f"{scheme}://bucket/place")
+            assert refused.value.hint == f"pip install 'mlporter[{extra}]'"
