@@ -9,14 +9,14 @@ are the latest: MLflow only ever adds points.
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.bundle.tables.layers import owner_names
-from mlporter.compare.rows.text_digests import text_digests
+from mlporter.compare.rows.digests import number_digests, text_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,23 +61,17 @@ def _digests(values: pa.Array) -> NDArray[np.uint64]:
     elif pa.types.is_floating(kind):
         # The bits, and not the number: 0.0 is not -0.0 here.
         plain = np.ascontiguousarray(pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False))
-        found = _number_digests(plain.astype(np.float64, copy=False).view(np.int64))
+        found = number_digests(plain.astype(np.float64, copy=False).view(np.int64))
     elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         whole = kind if pa.types.is_uint64(kind) else pa.int64()
-        found = _number_digests(np.asarray(pc.fill_null(values.cast(whole), 0)).view(np.int64))
+        found = number_digests(np.asarray(pc.fill_null(values.cast(whole), 0)).view(np.int64))
     else:
         numbers = np.array(values.to_pylist(), dtype=object)
         numbers[values.is_null().to_numpy(zero_copy_only=False)] = ""
-        found = _number_digests(numbers)
+        found = number_digests(numbers)
     if values.null_count:
         found[values.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return found
-
-
-def _number_digests(values: NDArray[Any]) -> NDArray[np.uint64]:
-    from pandas.util import hash_array  # noqa: PLC0415 -- pandas takes half a second to import
-
-    return hash_array(values, categorize=False).astype(np.uint64)
 
 
 def marks(batches: Iterable[pa.RecordBatch], whose: tuple[str, ...]) -> Iterator[Mark]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.compare.rows.text_digests import text_digests
+from mlporter.compare.rows.digests import number_digests, text_digests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,13 +61,11 @@ def _is_json(table: Table, name: str) -> bool:
 
 
 def _digests(values: pa.Array, *, is_json: bool) -> NDArray[np.uint64]:
-    from pandas.util import hash_array  # noqa: PLC0415 -- pandas takes half a second to import
-
     nulls = values.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         found = text_digests(values, _canonical if is_json else None)
     else:
-        found = hash_array(_plain(values), categorize=False)
+        found = number_digests(_plain(values))
     found = np.where(found == 0, _ABSENT_STANDS_FOR_NOTHING, found)
     return np.where(nulls, _NULL, found).astype(np.uint64)
 
