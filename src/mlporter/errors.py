@@ -208,7 +208,8 @@ class LeftOut:
         id: Its id: the table's name, or the id of the run, logged model, trace or model version.
         path: For an artifact its path below the owner's root, ``/`` separated; else "".
         reason: A short slug: ``missing``, ``unreadable``, ``unreachable``, ``secret``,
-            ``transient``, ``derived``, ``unknown``, ``unsafe-path``, ``not-requested``,
+            ``transient``, ``derived``, ``inconsistent``, ``unknown``, ``unsafe-path``,
+            ``not-requested``,
             ``hidden`` (MLflow's REST API does not show it), ``denied``,
             ``outside`` (a place that is nobody's artifact root, or on a host that is not asked).
         detail: One sentence for people.

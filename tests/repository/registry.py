@@ -83,6 +83,23 @@ class SmallRegistry:
                 run,
             )
 
+    def add_many_points(self, run: str, count: int) -> None:
+        """The same in one statement."""
+        self.sql(
+            "WITH RECURSIVE new(step) AS (SELECT coalesce(max(step), -1) + 1 FROM metrics"
+            " WHERE run_uuid = ?1 UNION ALL SELECT step + 1 FROM new LIMIT ?2)"
+            " INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
+            " SELECT 'rmse', 1.0 / (1 + step), 1000 + step, ?1, step, 0 FROM new",
+            run,
+            count,
+        )
+        self.sql(
+            "INSERT OR REPLACE INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)"
+            " SELECT key, value, timestamp, max(step), is_nan, run_uuid FROM metrics"
+            " WHERE run_uuid = ? AND typeof(step) = 'integer'",
+            run,
+        )
+
     def purge(self, run: str) -> None:
         for table in ("params", "tags", "metrics", "latest_metrics", "runs"):
             self.sql(f"DELETE FROM {table} WHERE run_uuid = ?", run)

@@ -36,3 +36,33 @@ def test_a_repository_in_a_bucket_holds_and_restores(mlflow_sqlite_template, tmp
     now = sqlite_url(tmp_path / "now.db")
     mlporter.copy(f"{repository}@latest", now, artifacts="reference")
     assert dump(now) == dump(registry.url)
+
+
+SMALL = 4_000
+
+
+def test_small_files_take_hardly_any_requests(mlflow_sqlite_template, tmp_path, s3, caplog):
+    def requests(work):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="werkzeug"):  # the server is in this process
+            work()
+        return sum(record.name == "werkzeug" for record in caplog.records)
+
+    def of_files(count):
+        registry = SmallRegistry.make(mlflow_sqlite_template, tmp_path / str(count))
+        registry.add_run("a" * 32, 1, {f"{number:04}": b"%d" % number for number in range(count)})
+        repository, root = f"{s3.new_bucket()}/backups", tmp_path / f"root{count}"
+        new = sqlite_url(tmp_path / f"{count}.db")
+        found = (
+            requests(lambda: mlporter.backup(registry.url, repository)),
+            requests(lambda: mlporter.backup(registry.url, repository)),
+            requests(lambda: mlporter.copy(f"{repository}@latest", new, artifact_root=root)),
+        )
+        assert len([path for path in root.rglob("*") if path.is_file()]) == count
+        return found
+
+    few, many = of_files(1), of_files(SMALL)
+    assert min(few) > 0
+    # What there is to be asked of any repository, and one pack.
+    assert all(m <= f + SMALL / 1_000 for f, m in zip(few, many, strict=True)), (few, many)
+    assert max(few) <= 60

@@ -82,6 +82,7 @@ class ArtifactsBeside:
         self._folder = folder
         self._known = known
         self._is_home = lru_cache(_EXPERIMENTS)(self._holds_known)
+        self.would_hold = lru_cache(_EXPERIMENTS)(self._would_hold)
 
     @cached_property
     def roots(self) -> tuple[Root, ...]:
@@ -114,7 +115,7 @@ class ArtifactsBeside:
         """Whether the files of an owner's experiment lie here: then it simply has none itself."""
         return bool(owner.experiment) and self._is_home(owner.experiment or "")
 
-    def would_hold(self, uri: str) -> bool:
+    def _would_hold(self, uri: str) -> bool:
         """Whether a place lies in this folder as it was recorded: so the store was not moved.
 
         A relative one says nothing: it goes wherever the store does.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from mlporter.stopping import Pool
@@ -18,6 +19,9 @@ __all__ = ["prefetched", "read_ahead"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+_QUICK_SECONDS = 0.001
+"""What takes less is done by whoever asks: handing it over takes as long as doing it."""
+
 
 def prefetched(
     items: Iterable[_Item],
@@ -28,26 +32,45 @@ def prefetched(
 ) -> Iterator[tuple[_Item, _Result]]:
     """Items with what became of them, in their order.
 
+    As long as the last one took next to no time, the next one is not handed over.
+
     Args:
         items: Taken one by one, in the caller's thread.
-        work: Done in other threads, unless there is one worker only.
+        work: Done in other threads, unless there is one worker only or it is quickly done.
         workers: Threads; at least 1.
         each: How many items a worker may be ahead of the caller: what bounds memory.
     """
     if workers <= 1:
         yield from ((item, work(item)) for item in items)
         return
-    waiting: deque[tuple[_Item, Future[_Result]]] = deque()
+
+    def timed(item: _Item) -> tuple[_Result, bool]:
+        started = monotonic()
+        result = work(item)
+        return result, monotonic() - started < _QUICK_SECONDS
+
+    waiting: deque[tuple[_Item, Future[tuple[_Result, bool]]]] = deque()
     remaining = iter(items)
+    is_quick = False
     with Pool(workers, thread_name_prefix="mlporter-ahead") as pool:
         try:
             while True:
-                room = workers * each - len(waiting)
-                waiting.extend((item, pool.submit(work, item)) for item in islice(remaining, room))
-                if not waiting:
+                if not is_quick:
+                    room = workers * each - len(waiting)
+                    some = islice(remaining, room)
+                    waiting.extend((item, pool.submit(timed, item)) for item in some)
+                if waiting:
+                    item, future = waiting.popleft()
+                    result, is_quick = future.result()
+                    yield item, result
+                    continue
+                for item in remaining:
+                    result, is_quick = timed(item)
+                    yield item, result
+                    if not is_quick:
+                        break
+                else:
                     return
-                item, future = waiting.popleft()
-                yield item, future.result()
         finally:
             for _, future in waiting:
                 future.cancel()

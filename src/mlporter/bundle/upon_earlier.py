@@ -79,13 +79,17 @@ class UponEarlier:
         return earlier.entries[table.name]
 
     def layer(
-        self, table: Table, batches: Iterable[pa.RecordBatch], owners: Iterable[str], rows: int
+        self,
+        table: Table,
+        batches: Iterable[pa.RecordBatch],
+        owners: Iterable[str],
+        rows: Callable[[], int],
     ) -> TableEntry:
-        """Write all rows of some owners upon what the earlier bundle has; `rows` are all."""
+        """Write all rows of some owners upon what the earlier bundle has; `rows` tells of all."""
         earlier = self._need()
         below = earlier.entries[table.name]
         parts = PartWriter(self._root, table, first=len(below.parts)).write(batches)
-        entry = table_entry(table, parts, below, rows)
+        entry = table_entry(table, parts, below, rows())
         replaced = dict(earlier.tables.owners(table.name))
         self.replaced[table.name] = replaced | {entry.layers: set(owners)}
         return entry

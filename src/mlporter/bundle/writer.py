@@ -257,7 +257,11 @@ class BundleWriter:
         return entry.rows
 
     def write_layer(
-        self, table: Table, batches: Iterable[pa.RecordBatch], owners: Iterable[str], rows: int
+        self,
+        table: Table,
+        batches: Iterable[pa.RecordBatch],
+        owners: Iterable[str],
+        rows: Callable[[], int],
     ) -> int:
         """Write all rows of some owners, upon those that the earlier bundle has of others.
 
@@ -265,11 +269,20 @@ class BundleWriter:
             table: Which.
             batches: The rows, sorted strictly by the table's key.
             owners: Whose rows they are, as `owner_names` has it; those that have none any more too.
-            rows: How many rows the table has in all.
+            rows: Tells how many rows the table has in all, once `batches` have been read.
         """
-        self._tables[table.name] = self._need_upon().layer(table, batches, owners, rows)
+        self._tables[table.name] = entry = self._need_upon().layer(table, batches, owners, rows)
         self._written[table.name] = table
-        return rows
+        return entry.rows
+
+    def read_table(
+        self, table: str, columns: tuple[str, ...] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read a table that was written: all of it, whatever the earlier bundle has of it."""
+        files = self._upon.files if self._upon else PartsInFolder(self.path)
+        reader = LayeredTables(files, self._tables)
+        reader.replaced = self._upon.replaced if self._upon else {}
+        return reader.read(self._written[table], columns)
 
     def _need_upon(self) -> UponEarlier:
         if self._upon is None:
@@ -415,17 +428,11 @@ class BundleWriter:
             yield batch
 
     def _write_summaries(self, info: ManifestInfo) -> tuple[SummaryEntry, ...]:
-        reader = Reader(self._written, self._read)
+        reader = Reader(self._written, self.read_table)
         return (
             self._write_lines(EXPERIMENTS, experiment_lines(reader)),
             self._write_lines(MODELS, model_lines(reader, info.locations)),
         )
-
-    def _read(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-        files = self._upon.files if self._upon else PartsInFolder(self.path)
-        reader = LayeredTables(files, self._tables)
-        reader.replaced = self._upon.replaced if self._upon else {}
-        return reader.read(self._written[table], columns)
 
     def _write_lines(self, path: SummaryPath, lines: Iterable[str]) -> SummaryEntry:
         with disk_errors(self.path / path):

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["earlier_of", "last_of"]
 
 
-def last_of(snapshots: tuple[Snapshot, ...], place: str) -> Snapshot | None:
+def last_of(repository: Repository, place: str) -> Snapshot | None:
     """The newest snapshot of a registry."""
-    return next((found for found in reversed(snapshots) if found.place == place), None)
+    return next((found for found in repository.newest_first() if found.place == place), None)
 
 
 def earlier_of(

@@ -30,7 +30,7 @@ from mlporter.repository.layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from mlporter.bundle.documents.manifest import Manifest
@@ -139,12 +139,29 @@ class Repository:
         Raises:
             BundleDamagedError: a document of one is damaged.
         """
+        return tuple(self.newest_first())[::-1]
+
+    def choose(self, wanted: str) -> Snapshot:
+        """The snapshot that a text after ``@`` names; see `choose`.
+
+        Of one that is named as a whole, or of the last, no other document is read: so a damaged
+        snapshot is in the way of none but itself.
+        """
+        if NAME.fullmatch(wanted) and self.storage.size(snapshot_path(wanted)) is not None:
+            return self.snapshot(wanted)
+        if wanted in {"", "latest"} and (last := next(self.newest_first(), None)) is not None:
+            return last
+        return choose(self.snapshots(), wanted, self.storage.name)
+
+    def newest_first(self) -> Iterator[Snapshot]:
+        """All snapshots, each read when it is asked for. Raises as `snapshots`."""
         names = [
             found.path.split("/")[1]
             for found in self.storage.walk(SNAPSHOTS)
             if found.path.endswith(f"/{SNAPSHOT}")
         ]
-        return tuple(self.snapshot(name) for name in sorted(names) if NAME.fullmatch(name))
+        fitting = (name for name in names if NAME.fullmatch(name))
+        yield from (self.snapshot(name) for name in sorted(fitting, reverse=True))
 
     def snapshot(self, name: str) -> Snapshot:
         """A snapshot by its whole name."""

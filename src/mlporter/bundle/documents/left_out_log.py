@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -21,6 +22,7 @@ __all__ = ["LeftOutLog", "batches_of"]
 _FIRST = 20
 _LONGEST = 300
 _BATCH = 10_000
+_AT_ONCE = 1_000
 
 
 class LeftOutLog:
@@ -32,26 +34,37 @@ class LeftOutLog:
             "CREATE TABLE left_out (kind TEXT, id TEXT, path TEXT, reason TEXT, detail TEXT,"
             " expected INTEGER, PRIMARY KEY (kind, id, path, reason)) WITHOUT ROWID"
         )
+        self._lock = Lock()
+        self._new: list[tuple[object, ...]] = []
 
     def add(self, item: LeftOut) -> None:
         """Take one; safe from several threads."""
         texts = (item.kind, item.id, item.path, item.reason, item.detail)
-        self._scratch.run(
-            "INSERT OR REPLACE INTO left_out VALUES (?, ?, ?, ?, ?, ?)",
-            *(_storable(text) for text in texts),
-            item.expected,
-        )
+        row = (*(_storable(text) for text in texts), item.expected)
+        with self._lock:
+            self._new.append(row)
+            if len(self._new) >= _AT_ONCE:
+                self._flush()
+
+    def _flush(self) -> None:
+        rows, self._new = self._new, []
+        self._scratch.run_many("INSERT OR REPLACE INTO left_out VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        with self._lock:
+            self._flush()
+        return self._scratch.rows(query, *values)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All of them as rows of the table ``left_out``."""
-        rows = self._scratch.rows("SELECT * FROM left_out ORDER BY kind, id, path, reason")
+        rows = self._rows("SELECT * FROM left_out ORDER BY kind, id, path, reason")
         return batches_of(((*row[:5], bool(row[5])) for row in rows), LEFT_OUT.schema)
 
     def totals(self) -> LeftOutTotals:
         """How many there are, and the first that nobody expected."""
         query = "SELECT reason, count(*), sum(expected) FROM left_out GROUP BY reason ORDER BY 1"
-        by_reason = list(self._scratch.rows(query))
-        first = self._scratch.rows(
+        by_reason = list(self._rows(query))
+        first = self._rows(
             "SELECT kind, id, path, reason, expected FROM left_out"
             " ORDER BY expected, kind, id, path, reason LIMIT ?",
             _FIRST,

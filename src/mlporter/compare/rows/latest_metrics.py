@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlporter.catalogue.types import Table
-    from mlporter.stores.protocols import Source
+    from mlporter.stores.protocols import Among, Source
 
-__all__ = ["LatestMetrics", "last_of_each_group"]
+__all__ = ["INCONSISTENT", "LatestMetrics", "last_of_each_group"]
+
+INCONSISTENT = "inconsistent"
+"""The reason for which an entry names them. That the table is rebuilt is another one: always."""
 
 _GROUP = ("run_uuid", "key")
 
@@ -82,18 +85,22 @@ class LatestMetrics:
         """The latest metrics, sorted by the key of their table."""
         return self._kept.read()
 
-    def differences(self, source: Source) -> LeftOut | None:
-        """What of the source's own latest metrics the target will show differently."""
-        counts = compare_streams(
-            self.table, source.read(self.table.name), self.read(), lambda _: None, limit=0
-        )
+    def differences(self, source: Source, among: Among | None = None) -> LeftOut | None:
+        """What of the source's own latest metrics the target will show differently.
+
+        Args:
+            source: Whose metrics went by.
+            among: Those of which runs, if not all did.
+        """
+        shown = source.read(self.table.name, among=among)
+        counts = compare_streams(self.table, shown, self.read(), lambda _: None, limit=0)
         if not counts.different:
             return None
         sentence = (
             f"{plural(counts.different, 'latest metric')} of the source: not what its metrics say; "
             "the target's are computed from the metrics"
         )
-        return LeftOut("table", self.table.name, "", "derived", sentence)
+        return LeftOut("table", self.table.name, "", INCONSISTENT, sentence)
 
 
 def last_of_each_group(

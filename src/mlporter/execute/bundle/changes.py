@@ -1,23 +1,25 @@
 """Whose rows of a table are not as in an earlier snapshot: exact to the bit, by digests.
 
-Both sides are read in the order of the key and held against each other owner by owner, so that
-memory grows with what changed only. The points of metrics need not be read for it where the source
-can tell how many there are and which are the latest: MLflow only ever adds points.
+Both sides are read in the order of the key and held against each other: row by row as long as they
+are the same, and from there on owner by owner, so that memory grows with what changed only. The
+points of metrics need not be read for it where the source can tell how many there are and which
+are the latest: MLflow only ever adds points.
 """
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.bundle.tables.layers import owner_names
+from mlporter.compare.rows.digests import number_digests, text_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -26,8 +28,6 @@ __all__ = ["Mark", "changed_owners", "marks", "row_digests"]
 _PRIME = np.uint64(0x100000001B3)
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 _START = 0xCBF29CE484222325
-
-_importing = Lock()
 
 _MOST = 0.25
 """The share of owners that changed beyond which a table is rather written anew."""
@@ -54,32 +54,21 @@ def row_digests(batch: pa.RecordBatch) -> NDArray[np.uint64]:
     return found
 
 
-def _hash_array() -> Callable[..., Any]:
-    """What pandas hashes with, imported by one thread at a time.
-
-    Its modules import each other, so that two threads that import it at once wait for each other:
-    Python finds that out and fails one of them.
-    """
-    with _importing:
-        from pandas.util import hash_array  # noqa: PLC0415 -- it takes half a second to import
-
-        return hash_array
-
-
 def _digests(values: pa.Array) -> NDArray[np.uint64]:
-    hash_array = _hash_array()
     kind = values.type
-    if pa.types.is_floating(kind):
+    if pa.types.is_string(kind):
+        found = text_digests(values)
+    elif pa.types.is_floating(kind):
         # The bits, and not the number: 0.0 is not -0.0 here.
         plain = np.ascontiguousarray(pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False))
-        numbers = plain.astype(np.float64, copy=False).view(np.int64)
+        found = number_digests(plain.astype(np.float64, copy=False).view(np.int64))
     elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         whole = kind if pa.types.is_uint64(kind) else pa.int64()
-        numbers = np.asarray(pc.fill_null(values.cast(whole), 0)).view(np.int64)
+        found = number_digests(np.asarray(pc.fill_null(values.cast(whole), 0)).view(np.int64))
     else:
         numbers = np.array(values.to_pylist(), dtype=object)
         numbers[values.is_null().to_numpy(zero_copy_only=False)] = ""
-    found: NDArray[np.uint64] = hash_array(numbers, categorize=False).astype(np.uint64)
+        found = number_digests(numbers)
     if values.null_count:
         found[values.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return found
@@ -109,17 +98,61 @@ def marks(batches: Iterable[pa.RecordBatch], whose: tuple[str, ...]) -> Iterator
 
 
 def changed_owners(
-    now: Iterator[Mark], then: Iterator[Mark], *, numbers: bool = False
+    now: Iterable[pa.RecordBatch],
+    then: Iterable[pa.RecordBatch],
+    whose: tuple[str, ...],
+    *,
+    numbers: bool = False,
 ) -> set[str] | None:
     """Owners whose rows are others now, or whom only one side has; None for most of them.
 
     Args:
-        now: Marks of the source.
-        then: Those of the earlier snapshot.
+        now: Rows of the source.
+        then: Those of the earlier snapshot, sorted in the same way.
+        whose: The columns that tell whose a row is.
         numbers: Owners are sorted as numbers, and not as texts.
     """
+    seen, *rest = _after_the_same(iter(now), iter(then), whose)
+    return _changed(*(marks(batches, whose) for batches in rest), seen=seen, numbers=numbers)
+
+
+def _after_the_same(
+    now: Iterator[pa.RecordBatch], then: Iterator[pa.RecordBatch], whose: tuple[str, ...]
+) -> tuple[int, Iterator[pa.RecordBatch], Iterator[pa.RecordBatch]]:
+    """What follows once the rows are not the same any more; and how many owners came before.
+
+    To compare two rows is far cheaper than to digest both. An owner of whom only some rows were
+    the same has others in what follows, on one side at least.
+    """
+    owners = 0
+    one, other = _next(now), _next(then)
+    while one is not None and other is not None:
+        rows = min(one.num_rows, other.num_rows)
+        same = one.slice(0, rows)
+        if not _bits(same).equals(_bits(other.slice(0, rows))):
+            break
+        names = owner_names(same, whose)
+        owners += 1 + (pc.sum(pc.not_equal(names.slice(1), names.slice(0, rows - 1))).as_py() or 0)
+        one = one.slice(rows) if rows < one.num_rows else _next(now)
+        other = other.slice(rows) if rows < other.num_rows else _next(then)
+    first, second = ([] if front is None else [front] for front in (one, other))
+    return owners, chain(first, now), chain(second, then)
+
+
+def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+    return next((batch for batch in batches if batch.num_rows), None)
+
+
+def _bits(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows, with numbers by their bits: 0.0 is not -0.0, and NaN is NaN."""
+    columns = [c.view(pa.int64()) if pa.types.is_float64(c.type) else c for c in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _changed(
+    now: Iterator[Mark], then: Iterator[Mark], *, seen: int, numbers: bool
+) -> set[str] | None:
     changed: set[str] = set()
-    seen = 0
     is_most = False
     for owner, one, other in _side_by_side(now, then, numbers=numbers):
         seen += 1

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.bundle.tables.layers import owner_columns, owner_names
-from mlporter.catalogue.tables.own import POINT_MARKS
+from mlporter.catalogue.tables.own import LEFT_OUT, POINT_MARKS, UNKNOWN_FIELDS
+from mlporter.compare.rows.latest_metrics import INCONSISTENT
 from mlporter.execute.bundle.changes import changed_owners, marks
+from mlporter.execute.findings.remarks import NUL
 from mlporter.execute.server.tracking.unchanged_runs import looks_of
 from mlporter.stores.protocols import points_by_run, remote_source
 from mlporter.stores.rows.spool import RowSpool
@@ -24,7 +26,16 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Source
 
-__all__ = ["ALL", "NOTHING", "Changed", "point_marks", "rows_of_owners", "whose_changed"]
+__all__ = [
+    "ALL",
+    "NOTHING",
+    "Changed",
+    "has_remarks_on_points",
+    "must_read_points",
+    "point_marks",
+    "rows_of_owners",
+    "whose_changed",
+]
 
 _METRICS = "metrics"
 _LATEST = "latest_metrics"
@@ -79,12 +90,9 @@ def whose_changed(
         before = earlier.entries.get(POINT_MARKS.name)
         if before is None:
             return ALL
-        one = marks(points.read(), whose)
-        other = marks(earlier.tables.read(POINT_MARKS), whose)
-        found = changed_owners(one, other)
+        found = changed_owners(points.read(), earlier.tables.read(POINT_MARKS), whose)
     else:
-        one = marks(read(), whose)
-        found = changed_owners(one, marks(earlier.tables.read(table), whose), numbers=numbers)
+        found = changed_owners(read(), earlier.tables.read(table), whose, numbers=numbers)
     was_read = points is None
     if found == set():
         return Changed(frozenset(), was_read)
@@ -113,6 +121,37 @@ def point_marks(source: Source) -> RowSpool | None:
         spool.add(batch)
     spool.end()
     return spool
+
+
+def must_read_points(earlier: Earlier) -> bool:
+    """Whether all points are to be read again, though most are known not to have changed.
+
+    Of some an earlier snapshot says what only reading them tells: that they do not fit, or that a
+    newer server told something of them that nobody knew.
+    """
+    return _any_row(earlier, LEFT_OUT, lambda batch: pc.equal(batch["kind"], _METRICS)) or (
+        _any_row(earlier, UNKNOWN_FIELDS, lambda batch: pc.equal(batch["table"], _METRICS))
+    )
+
+
+def has_remarks_on_points(earlier: Earlier) -> bool:
+    """Whether an earlier snapshot has something to say of points that it holds.
+
+    That is a NUL character in a text, or that the latest of them are not those of the source.
+    """
+
+    def is_one(batch: pa.RecordBatch) -> pa.Array:
+        named = pc.or_(pc.starts_with(batch["id"], f"{_METRICS}/"), pc.equal(batch["id"], "…"))
+        has_nul = pc.and_(pc.equal(batch["reason"], NUL), named)
+        return pc.or_(pc.equal(batch["reason"], INCONSISTENT), has_nul)
+
+    return _any_row(earlier, LEFT_OUT, is_one)
+
+
+def _any_row(earlier: Earlier, table: Table, is_one: Callable[[pa.RecordBatch], pa.Array]) -> bool:
+    if table.name not in earlier.entries:
+        return False
+    return any(pc.any(is_one(batch)).as_py() for batch in earlier.tables.read(table))
 
 
 def rows_of_owners(table: Table, earlier: Earlier, owners: Collection[str]) -> int:

@@ -22,7 +22,15 @@ from mlporter.catalogue.tables.own import POINT_MARKS, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
 from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError
-from mlporter.execute.bundle.reuse import ALL, Changed, point_marks, rows_of_owners, whose_changed
+from mlporter.execute.bundle.reuse import (
+    ALL,
+    Changed,
+    has_remarks_on_points,
+    must_read_points,
+    point_marks,
+    rows_of_owners,
+    whose_changed,
+)
 from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
 from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import Remarks
@@ -75,6 +83,7 @@ class BundleTransfer:
     _latest: LatestMetrics | None = None
     _points: RowSpool | None = None
     _new_points: Changed = ALL
+    _was_told: bool = False
     _left_points: int = 0
     _remarks: Remarks | None = None
     _stopped: Event = field(default_factory=Event)
@@ -87,9 +96,7 @@ class BundleTransfer:
             return self._run()
 
     def _run(self) -> Manifest:
-        counts = {table.name: self.source.count(table.name) for table in self.source.tables}
-        if self._left_points:
-            counts[_METRICS] += self._left_points
+        counts = {table.name: self._count(table.name) for table in self.source.tables}
         plan = plan_transfer(self.source.tables, counts, include_secrets=self.include_secrets)
         phases = into_bundle(self.on_progress, copies=self.artifacts == "copy")
         phases.begin(READING)
@@ -111,6 +118,10 @@ class BundleTransfer:
         self.manifest = self.writer.finish(self._info())
         return self.manifest
 
+    def _count(self, table: str) -> int:
+        """Rows of a table of the source, those included that are left where they are."""
+        return self.source.count(table) + (self._left_points if table == _METRICS else 0)
+
     def _write_fields(self, plan: Plan) -> None:
         """What a newer server told beside; known when all tables were read."""
         if any(table.name == UNKNOWN_FIELDS.name for table in plan.tables):
@@ -130,7 +141,22 @@ class BundleTransfer:
             stack.callback(self._latest.close)
 
     def _check_latest(self) -> None:
-        difference = self._latest.differences(self.source) if self._latest else None
+        """What the source shows as the latest points, held against those that went by.
+
+        Of runs of which no point was read, it is as it was; if something was said of them, it is
+        said again, if it still holds: then all points are looked at, as they are stored.
+        """
+        owners = self._new_points.owners
+        if self._latest is None or (owners == frozenset() and not self._was_told):
+            return
+        among = None
+        if self._was_told:
+            for batch in self._latest.watch(self.writer.read_table(_METRICS)):
+                if self._remarks is not None:
+                    self._remarks.take_texts(_METRICS, batch)
+        elif owners is not None:
+            among = Among("run_uuid", tuple(sorted(owners, key=str.encode)))
+        difference = self._latest.differences(self.source, among)
         if difference is not None:
             self._leave_out(difference)
 
@@ -163,9 +189,9 @@ class BundleTransfer:
             rows = self.writer.keep_table(table)
             self._check(table, rows, expected)
             return TableResult(table.name, 0, rows)
-        return self._write_layer(table, changed.owners, expected)
+        return self._write_layer(table, changed.owners)
 
-    def _write_layer(self, table: Table, owners: frozenset[str], expected: int) -> TableResult:
+    def _write_layer(self, table: Table, owners: frozenset[str]) -> TableResult:
         whose = owner_columns(table)
         at = table.by_name[whose[-1]]
         values = (
@@ -185,8 +211,20 @@ class BundleTransfer:
                 if found.num_rows:
                     yield found
 
-        self.writer.write_layer(table, counted(), owners, expected)
-        return TableResult(table.name, new, expected - new)
+        rows = counted()
+        if table.name == _METRICS and self._points is not None and not self.full:
+            rows = self._new_points_watched(rows)
+        # What does not fit was met while it was read; it was counted before.
+        total = self.writer.write_layer(table, rows, owners, lambda: self._count(table.name))
+        return TableResult(table.name, new, total - new)
+
+    def _new_points_watched(self, rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Look at the points of runs that have others than before; of all, once they are there."""
+        if self._was_told:
+            return rows
+        if self._latest is not None:
+            rows = self._latest.watch(rows)
+        return rows if self._remarks is None else self._remarks.watch_texts(_METRICS, rows)
 
     def _whose_changed(self, table: Table, expected: int) -> Changed:
         if self._points is None or table.name != _METRICS or self.full:
@@ -194,14 +232,7 @@ class BundleTransfer:
         if self._new_points.owners is not None and self._remarks is not None:
             for batch in self._points.read():
                 self._remarks.take_keys(_METRICS, batch)
-            self._skip_latest()
         return self._new_points
-
-    def _skip_latest(self) -> None:
-        """Not all points went by: what the source shows as the latest is not looked at."""
-        if self._latest is not None:
-            self._latest.close()
-            self._latest = None
 
     def _mark_points(self, stack: ExitStack) -> None:
         """Look at which runs have other points than before, ere any are counted or read.
@@ -213,10 +244,11 @@ class BundleTransfer:
         if self._points is None or metrics is None:
             return
         stack.callback(self._points.close)
-        if self.earlier is None or self.full:
+        if self.earlier is None or self.full or must_read_points(self.earlier):
             return
         changed = whose_changed(metrics, lambda: iter(()), self.earlier, points=self._points)
         self._new_points = changed
+        self._was_told = changed.owners is not None and has_remarks_on_points(self.earlier)
         remote = remote_source(self.source)
         if remote is None or changed.owners is None:
             return
@@ -249,7 +281,7 @@ class BundleTransfer:
             kept = (b.filter(pc.is_in(b["run_uuid"], value_set=wanted)) for b in points.read())
             rows = sum(batch.num_rows for batch in points.read())
             some = (batch for batch in kept if batch.num_rows)
-            self.writer.write_layer(POINT_MARKS, some, changed.owners, rows)
+            self.writer.write_layer(POINT_MARKS, some, changed.owners, lambda: rows)
 
     def _check(self, table: Table, rows: int, expected: int) -> None:
         if rows != expected:

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 
-__all__ = ["Remarks", "Seen", "look_through"]
+__all__ = ["NUL", "Remarks", "Seen", "look_through"]
+
+NUL = "nul"
+"""The reason for which an entry names a text with a NUL character."""
 
 CARRIED = "the rows are copied, and refer to nothing, as they did"
 
@@ -61,10 +64,22 @@ class Remarks:
     def take(self, table: str, batch: pa.RecordBatch) -> None:
         """Look at rows of a table."""
         self._references.take(table, batch)
+        self.take_texts(table, batch)
+
+    def take_texts(self, table: str, batch: pa.RecordBatch) -> None:
+        """Look at the texts of a table only: whose its rows are, `take_keys` was told."""
         for name in self._texts.get(table, ()):
             index = batch.schema.get_field_index(name)
             if index >= 0 and _may_have_nul(batch.column(index)):
                 self._take_nuls(self._tables[table], name, batch)
+
+    def watch_texts(
+        self, table: str, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """Pass the rows of a table on; see `take_texts`."""
+        for batch in batches:
+            self.take_texts(table, batch)
+            yield batch
 
     def take_keys(self, table: str, batch: pa.RecordBatch) -> None:
         """Look at whose rows of a table are there, where these themselves are not read.
@@ -86,7 +101,7 @@ class Remarks:
                 what = "" if secret else f": {batch[name][row].as_py()[:80]!r}"
                 sentence = f"{name} holds a NUL character, copied as it is{what}"
                 detail = f"{sentence}; PostgreSQL takes none"
-                self._nuls.append(LeftOut("value", f"{table.name}/{key}", name, "nul", detail))
+                self._nuls.append(LeftOut("value", f"{table.name}/{key}", name, NUL, detail))
 
     def needed(self, table: Table) -> tuple[str, ...]:
         """The columns of a table that tell what dangles."""
@@ -107,7 +122,7 @@ class Remarks:
         yield from sorted(self._nuls, key=lambda item: (item.id, item.path))
         if self._more_nuls:
             detail = f"{self._more_nuls} more values hold a NUL character, copied as they are"
-            yield LeftOut("value", "…", "", "nul", detail)
+            yield LeftOut("value", "…", "", NUL, detail)
 
     def close(self) -> None:
         """Free the temporary space."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.errors import BundleDamagedError, UnreachableError
 from mlporter.repository.layout import snapshot_path
-from mlporter.repository.repository import choose
 from mlporter.stores.bundles.bundle_source import BundleSource
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class SnapshotSource(BundleSource):
         """
         where = repository.storage.name
         try:
-            self.snapshot = choose(repository.snapshots(), wanted, where)
+            self.snapshot = repository.choose(wanted)
             manifest = repository.manifest(self.snapshot)
             repository.load_index()
         except BaseException:

@@ -190,7 +190,7 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
     with monitored(labels, *told) as run:
         began, started = datetime.now(timezone.utc), monotonic()
         into_bundle(on_progress, copies=artifacts == "copy").begin(OPENING)
-        opened = _opened(origin, given, chosen, on_progress)
+        opened = _opened(origin, place, given, chosen, on_progress)
         with ExitStack() as stack:
             stack.callback(opened.close)
             opened = select(opened, chosen)
@@ -231,9 +231,14 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
 
 
 def _opened(
-    origin: Address, given: Mapping[str, Any], chosen: Selection | None, on_progress: OnProgress
+    origin: Address,
+    place: Address,
+    given: Mapping[str, Any],
+    chosen: Selection | None,
+    on_progress: OnProgress,
 ) -> Source:
     auth, registry = given["auth"], given["registry"]
+    most = given["full"] or auth is not None or registry is not None
     return open_source(
         origin,
         uri_map=tuple(given["uri_map"]),
@@ -241,7 +246,8 @@ def _opened(
         workers=given["workers"],
         include_secrets=given["include_secrets"],
         retry_time=given["retry_time"],
-        part=chosen is not None and not chosen.is_everything,
+        part=(chosen is not None and not chosen.is_everything)
+        or (not most and _was_backed_up(place, origin)),
         orphans=given["orphans"],
         auth=None if auth is None else locate_users(auth, origin),
         registry=None if registry is None else locate_users(registry, origin),
@@ -309,7 +315,7 @@ class _Work:
             append_only = kept.about.append_only
             lock = stack.enter_context(locked(storage, "backup", append_only=append_only))
             kept.load_index()
-            last = last_of(kept.snapshots(), which)
+            last = last_of(kept, which)
             earlier = earlier_of(kept, last, stack, reread=self.reread) if last else None
             staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
             stack.callback(shutil.rmtree, staged, ignore_errors=True)
@@ -348,6 +354,19 @@ def _repository(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) 
             hint="leave --encrypt out, or name a new place",
         )
     return found
+
+
+def _was_backed_up(place: Address, origin: Address) -> bool:
+    """Whether there is a snapshot of this address, so that little of it will be read again.
+
+    A guess, which costs nobody much: what is read where it lies is one state all the same, and is
+    copied after all if that takes long.
+    """
+    storage = repository_storage(place)
+    if origin.kind is not AddressKind.SQLITE or not is_repository(storage):
+        return False
+    with closing(Repository.open(storage, identity_of(place))) as kept:
+        return any(snapshot.source == str(origin) for snapshot in kept.newest_first())
 
 
 def _check_place(place: Address, encrypt: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.reports.report_file import check_report_file
 from mlporter.repository.checks import verify_repository
-from mlporter.repository.repository import Repository, choose
+from mlporter.repository.repository import Repository
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.bundles.repository_places import identity_of, storage_of
@@ -250,7 +250,7 @@ def _verify_repository(
     repository = Repository.open(storage_of(place), identity_of(place))
     only = None
     if place.kind is AddressKind.SNAPSHOT:
-        only = choose(repository.snapshots(), place.snapshot, repository.storage.name).name
+        only = repository.choose(place.snapshot).name
         place = replace(place, snapshot=only)
     fraction = 1.0 if sample is None else sample
     check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)

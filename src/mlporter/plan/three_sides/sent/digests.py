@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlporter.compare.rows.digests import number_digests, text_digests
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -59,16 +61,17 @@ def _is_json(table: Table, name: str) -> bool:
 
 
 def _digests(values: pa.Array, *, is_json: bool) -> NDArray[np.uint64]:
-    from pandas.util import hash_array  # noqa: PLC0415 -- pandas takes half a second to import
-
     nulls = values.is_null().to_numpy(zero_copy_only=False)
-    found = hash_array(_plain(values, is_json=is_json), categorize=False)
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        found = text_digests(values, _canonical if is_json else None)
+    else:
+        found = number_digests(_plain(values))
     found = np.where(found == 0, _ABSENT_STANDS_FOR_NOTHING, found)
     return np.where(nulls, _NULL, found).astype(np.uint64)
 
 
-def _plain(values: pa.Array, *, is_json: bool) -> NDArray[Any]:
-    """Values as what pandas digests: 64-bit numbers, or texts."""
+def _plain(values: pa.Array) -> NDArray[Any]:
+    """Values that are no texts as what pandas digests: 64-bit numbers, or texts."""
     kind = values.type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         return np.asarray(pc.fill_null(values.cast(pa.int64()), 0))
@@ -76,9 +79,6 @@ def _plain(values: pa.Array, *, is_json: bool) -> NDArray[Any]:
         # 0.0 and -0.0 are equal; so is any NaN to any other.
         numbers = np.asarray(pc.fill_null(values.cast(pa.float64()), 0.0)) + 0.0
         return np.where(np.isnan(numbers), np.nan, numbers)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        texts = pc.fill_null(values, "").to_pylist()
-        return np.array([_canonical(text) for text in texts] if is_json else texts, dtype=object)
     return np.array([repr(value) for value in values.to_pylist()], dtype=object)
 
 
