@@ -10,7 +10,7 @@ from mlporter.errors import BundleDamagedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlporter.bundle.documents.manifest import PartEntry
+    from mlporter.bundle.documents.manifest_entries import PartEntry
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["StoredParts"]
