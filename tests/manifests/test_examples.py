@@ -69,8 +69,8 @@ def test_a_backup_every_night(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", plain_sqlite.tracking_uri)
     assert run("nightly-backup").code == 0
     assert mlporter.verify("backups/@nightly", against=plain_sqlite.tracking_uri).exit_code == 0
-    refused = run("nightly-backup", "--plan-out", "plan.json")
-    assert (refused.code, "no plan file" in refused.err) == (2, True)
+    planned = run("nightly-backup", "--plan-out", "plan.json")
+    assert (planned.code, "apply plan.json" in planned.out) == (0, True), planned.err
 
 
 def test_snapshots_into_a_bucket_and_what_is_old_forgotten(

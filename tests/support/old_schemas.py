@@ -46,12 +46,12 @@ def make_schema(url: str, revision: str) -> None:
 
 def upgrade(url: str, revision: str = NEWEST) -> None:
     """What `mlflow db upgrade` does, up to a revision."""
-    with _quiet():
+    with quietly():
         command.upgrade(_get_alembic_config(parse_address(url).sqlalchemy), revision)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep Alembic's logging to itself, and what SQLAlchemy thinks of MLflow's scripts."""
     root = logging.getLogger()
     before = root.level, root.handlers[:]

@@ -122,3 +122,45 @@ def test_read_plan_counts_and_tells_what_was_found(plain_sqlite):
     (found,) = plan.found
     assert (found["files"], found["bytes"]) == (planned.files.files, planned.files.bytes)
     assert (plan.is_refused, len(plan.first)) == (False, len(actions_of(PLAN)))
+
+
+def test_a_backup_is_planned_and_then_carried_out(plain_sqlite, tmp_path):
+    source = plain_sqlite.tracking_uri
+    before = tree(tmp_path)
+    planned = mlporter.backup(source, "backups", tags=["nightly"], plan_out=PLAN)
+    assert {*tree(tmp_path)} - {*before} == {PLAN}
+    assert planned.snapshot is None
+    assert planned.result.next_command == f"mlporter apply {PLAN}"
+    assert ("runs", plain_sqlite.run_ids[0]) in {
+        (one["unit"], one["id"]) for one in actions_of(PLAN)
+    }
+    done = mlporter.apply(PLAN)
+    assert done.snapshot.tags == ("nightly",)
+    assert mlporter.diff(source, "backups/@latest").identical
+    with mlflow_at(source):
+        plain_sqlite.client().create_experiment("another")
+    with pytest.raises(mlporter.RefusedError, match="changed since the plan was made"):
+        mlporter.apply(PLAN)
+    assert len(mlporter.snapshots("backups").snapshots) == 1
+
+
+def test_what_is_forgotten_is_planned_and_then_carried_out(plain_sqlite):
+    source = plain_sqlite.tracking_uri
+    for _ in range(3):
+        mlporter.backup(source, "backups", artifacts="none")
+    first, second, third = [one.name for one in mlporter.snapshots("backups").snapshots]
+    planned = mlporter.forget("backups", keep_last=1, prune_unused=True, grace=0, plan_out=PLAN)
+    assert (planned.dry_run, planned.next_command) == (True, f"mlporter apply {PLAN}")
+    deleted = [(one["action"], one["unit"], one["id"]) for one in actions_of(PLAN)]
+    assert deleted == [("delete", "snapshots", first), ("delete", "snapshots", second)]
+    assert len(mlporter.snapshots("backups").snapshots) == 3
+    # By now the rules would take another one, too.
+    mlporter.backup(source, "backups", artifacts="none")
+    with pytest.raises(mlporter.RefusedError, match="changed since the plan was made") as refused:
+        mlporter.apply(PLAN)
+    assert any(third in reason for reason in refused.value.reasons)
+    assert len(mlporter.snapshots("backups").snapshots) == 4
+    mlporter.forget("backups", first, plan_out=PLAN)
+    assert mlporter.apply(PLAN).forgotten == (first,)
+    assert first not in [one.name for one in mlporter.snapshots("backups").snapshots]
+    assert mlporter.verify("backups").exit_code == 0

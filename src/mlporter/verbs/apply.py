@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mlporter.errors import RefusedError
 from mlporter.execute import plan_files
 from mlporter.progress import OnProgress, silent
+from mlporter.verbs.backups.backup import BackupResult, backup, run_backup
+from mlporter.verbs.backups.forget import ForgetResult, forget, run_forget
 from mlporter.verbs.moving.export import export, run_export
 from mlporter.verbs.moving.import_ import copy, import_
 from mlporter.verbs.moving.request import Request
@@ -25,19 +27,23 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "read_plan"]
 
+Applied: TypeAlias = "Result | PromotionResult | BackupResult | ForgetResult"
+
 _VERBS: dict[str, tuple[Callable[..., Any], Callable[[Request, OnProgress], Any]]] = {
     "export": (export, run_export),
     "import": (import_, run_transfer),
     "copy": (copy, run_transfer),
     "sync": (sync, run_transfer),
     "promote": (promote, run_promotion),
+    "backup": (backup, run_backup),
+    "forget": (forget, run_forget),
 }
 """By verb the function of the API, and what carries out a request of it."""
 
 
 def apply(
     plan: str | PathLike[str], *, dry_run: bool = False, on_progress: OnProgress = silent
-) -> Result | PromotionResult:
+) -> Applied:
     """Carry out a plan that a verb wrote to a file (`plan_out`): exactly that.
 
     It is planned anew, and refused if that gives another plan: the world changed since. Gates of a
@@ -61,7 +67,7 @@ def apply(
         )
     verb, carry_out = _VERBS[found.verb]
     request = Request.of_plan(found, {**_unless_said(verb), "dry_run": dry_run})
-    result: Result | PromotionResult = carry_out(request, on_progress)
+    result: Applied = carry_out(request, on_progress)
     return result
 
 

@@ -46,13 +46,6 @@ _VERBS: dict[str, Callable[..., Any]] = {
 _ONLY_READ = ("diff", "verify")
 """Kinds that need no dry run."""
 
-_UNPLANNED = {
-    **dict.fromkeys(_ONLY_READ, "only reads, and there is nothing to plan"),
-    "backup": "adds a snapshot and changes nothing, so that it has no plan file",
-    "forget": "works by rules that hang on the time, so that it has no plan file",
-}
-"""Kinds that write no plan file, and why."""
-
 
 @dataclass(frozen=True)
 class ManifestResult:
@@ -184,9 +177,12 @@ def _check_plan(read: Sequence[ReadManifest]) -> None:
             "a plan file holds the plan of one manifest", hint="run them one by one, or --dry-run"
         )
     (one,) = read
-    if (why := _UNPLANNED.get(one.kind)) is not None:
-        hint = "run it without --plan-out; --dry-run says what would be done"
-        raise UsageError(f"{one.kind} {why}", subject=one.file, hint=hint)
+    if one.kind in _ONLY_READ:
+        raise UsageError(
+            f"{one.kind} only reads, and there is nothing to plan",
+            subject=one.file,
+            hint="run it without --plan-out",
+        )
 
 
 def _carry_out(

@@ -153,11 +153,12 @@ def look_through(
         for table in (table for table in tables if table.name not in skip):
             columns = remarks.needed(table) if is_told else None
             batches = source.read(table.name, columns) if columns != () else iter(())
-            done = 0
+            step, done = f"looking through {table.name}", 0
             for batch in batches:
                 remarks.take(table.name, batch)
                 done += batch.num_rows
-                on_progress(f"looking through {table.name}", done, None)
+                on_progress(step, done, None)
+            on_progress(step, done, done)
         others = () if is_told else tuple(remarks.nuls())
         return Seen(tuple(remarks.dangling()), others, not is_told)
 

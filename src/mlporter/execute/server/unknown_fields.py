@@ -18,11 +18,11 @@ from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.compare.rows.missing_rows import MissingRows
 from mlporter.compare.rows.shape import pair_up
+from mlporter.execute.server.shared.repeating import Repeating
 from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED
 from mlporter.stores.rows.unknown_fields import (
-    FieldRows,
     field_rows,
     is_of_a_mark,
     shape_of,
@@ -36,6 +36,7 @@ from mlporter.stores.server.writing.element_fields import (
     send_elements,
 )
 from mlporter.stores.server.writing.fields import is_sendable, sendable_name, set_fields
+from mlporter.stores.server.writing.placed_fields import is_placeable
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from mlporter.stores.server.source import ServerSource
     from mlporter.stores.server.writing.element_fields import Element
 
-__all__ = ["FieldsAlong", "SentFields"]
+__all__ = ["SentFields"]
 
 _NONE = "the target's answers do not have such a field"
 _NO_WAY = "this release knows no request that sets it"
@@ -58,30 +59,6 @@ _Missing = tuple[str, str, str, str, bool]
 """A `FieldRow` that the server lacks, and whether it has another value."""
 _Before = frozenset[tuple[str, str, str]]
 """What the server had at the start: table, key and field."""
-
-
-class FieldsAlong(FieldRows):
-    """What goes along with the requests that make objects, for servers of a newer MLflow."""
-
-    def __init__(self, source: Source, server: ServerSource) -> None:
-        super().__init__()
-        if server.can.is_newer:
-            self.add(field_rows(source))
-
-    def named(self, table: str, *key: object) -> dict[str, Any]:
-        """Fields of a row of the source, by their names in a request."""
-        told = self.of(table, json.dumps(key))
-        names = ((sendable_name(table, path), value) for path, value in told.items())
-        return {name: json.loads(value) for name, value in names if name is not None}
-
-    def inside(self, table: str, *key: object) -> Mapping[tuple[str, str], dict[str, Any]]:
-        """Fields of what stands in the lists of a row: by list, and what the element is called."""
-        found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
-        for path, value in self.of(table, json.dumps(key)).items():
-            where = element_path(table, path)
-            if where is not None:
-                found[where.list, where.name][where.field] = json.loads(value)
-        return found
 
 
 @dataclass
@@ -196,7 +173,9 @@ class SentFields:
             if row is None:
                 return
             client = self.context.server.client_in(self._workspace(row))
-            own, inside = _sorted_out(table, fields)
+            own, inside, placed = _sorted_out(table, fields)
+            if placed:
+                Repeating(self.seen.server, client).send(table, row, placed)
             if own:
                 set_fields(client, table, row, own)
             for element, wanted in inside.items():
@@ -225,8 +204,9 @@ class SentFields:
         for batch in self.seen.server.read(element.table, None, Among(column, (owner[column],))):
             for row in batch.to_pylist():
                 mine = all(row[name] == owner[name] for name in element.owner)
-                if mine and row[element.name] in wanted:
-                    yield row, wanted[row[element.name]]
+                called = element.called(row) if mine else ""
+                if called in wanted and element.is_sure(row):
+                    yield row, wanted[called]
 
     def _row(self, table: str, key: list[Any]) -> dict[str, Any] | None:
         """An object as the server has it."""
@@ -242,7 +222,7 @@ class SentFields:
 
     def _workspace(self, row: Mapping[str, Any]) -> str:
         if "workspace" in row:
-            return str(row["workspace"])
+            return str(row["workspace"] or "default")
         home = self._row("experiments", [row["experiment_id"]])
         return str(home["workspace"]) if home else "default"
 
@@ -270,16 +250,22 @@ def _object_of(missing: _Missing) -> tuple[str, str]:
     return table, str(json.loads(key)[0]) if table == POINTS.table else key
 
 
+_Inside = dict["Element", dict[str, dict[str, Any]]]
+
+
 def _sorted_out(
     table: str, fields: Mapping[tuple[str, str], Any]
-) -> tuple[dict[str, Any], dict[Element, dict[str, dict[str, Any]]]]:
-    """Fields of an object itself, and those of its elements by what these are called."""
+) -> tuple[dict[str, Any], _Inside, dict[str, Any]]:
+    """Fields of an object itself, those of its elements, and those that a request holds by path."""
     own: dict[str, Any] = {}
-    inside: dict[Element, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    placed: dict[str, Any] = {}
+    inside: _Inside = defaultdict(lambda: defaultdict(dict))
     for (_, path), value in fields.items():
         where = element_path(table, path)
-        if where is None:
+        if is_placeable(table, path):
+            placed[path] = value
+        elif where is None:
             own[sendable_name(table, path) or ""] = value
         else:
             inside[ELEMENTS[table, where.list]][where.name][where.field] = value
-    return own, inside
+    return own, inside, placed

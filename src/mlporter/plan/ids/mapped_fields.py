@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.stores.rows.unknown_fields import FieldRow
 
-__all__ = ["mapped_fields"]
+__all__ = ["mapped_fields", "mapped_path"]
 
 _ROWS = 5_000
 _ELEMENT = re.compile(r"(?<=\[)[^\[\]]+(?=\])")
 """What an element of a list is called by: of one that stands for a thing, the id of that."""
+_CALLED_BY_ID = ("logged_models", "model_definitions", "runs")
 
 
 def mapped_fields(rows: Iterable[FieldRow], ids: IdMap) -> Iterator[FieldRow]:
@@ -33,11 +34,21 @@ def mapped_fields(rows: Iterable[FieldRow], ids: IdMap) -> Iterator[FieldRow]:
         while chunk := list(islice(found, _ROWS)):
             for (_, _, field, value), key in zip(chunk, _keys(table, chunk, ids), strict=True):
                 if key is not None:
-                    yield table, key, _ELEMENT.sub(partial(_mapped, ids), field), value
+                    yield table, key, mapped_path(field, ids), value
+
+
+def mapped_path(field: str, ids: IdMap) -> str:
+    """The path of a field, with elements called as the other side does."""
+    return _ELEMENT.sub(partial(_mapped, ids), field)
 
 
 def _mapped(ids: IdMap, called: re.Match[str]) -> str:
-    return ids.of("logged_models").get(called[0], called[0])
+    return "/".join(_other(ids, part) for part in called[0].split("/"))
+
+
+def _other(ids: IdMap, part: str) -> str:
+    found = (ids.of(table).get(part) for table in _CALLED_BY_ID)
+    return next((id_ for id_ in found if id_ is not None), part)
 
 
 def _keys(table: str, rows: list[FieldRow], ids: IdMap) -> list[str | None]:

@@ -16,7 +16,8 @@ from mlporter.stores.database.auth_database import (
     open_auth,
 )
 from mlporter.stores.database.engines.snapshots import snapshot_of
-from mlporter.stores.database.history.shape import tables_at
+from mlporter.stores.database.history.shape import has_dimensions, tables_at
+from mlporter.stores.database.history.traces_before import DIMENSIONS
 from mlporter.stores.database.reader import is_fresh
 from mlporter.stores.database.schema.other_databases import check_not_beside
 from mlporter.stores.database.schema.reflection import actual_tables
@@ -196,6 +197,8 @@ def _with_more(revision: str, table: Table, here: Table | None) -> Table:
         if column.name not in table.by_name
         and (is_newer(revision) or (table.name, column.name) in RETIRED_COLUMNS)
     )
+    if table.name == "spans" and not more and has_dimensions(revision):
+        more = (DIMENSIONS,)
     return replace(table, columns=table.columns + more) if more else table
 
 

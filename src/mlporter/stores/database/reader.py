@@ -11,7 +11,8 @@ from mlporter.catalogue.types import Kind
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
-from mlporter.stores.database.history import Relation, as_newer, losses
+from mlporter.stores.database.history.losses import losses
+from mlporter.stores.database.history.relations import Relation, as_newer
 from mlporter.stores.database.history.shape import check_whole, is_old, shape_for
 from mlporter.stores.database.history.strangers import check_open, strangers
 from mlporter.stores.database.schema.foreign_keys import foreign_keys

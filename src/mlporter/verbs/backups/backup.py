@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
@@ -20,6 +20,9 @@ from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.phases import OPENING, into_bundle
+from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
+from mlporter.execute.result import ActionsResult
+from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
@@ -35,20 +38,22 @@ from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
 from mlporter.verbs.moving.counted_export import counted_export
 from mlporter.verbs.moving.overlap import check_outside
+from mlporter.verbs.moving.planned_export import note_contents
+from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from mlporter.errors import ExitCode
     from mlporter.execute.result import Result
     from mlporter.repository.documents import Snapshot
-    from mlporter.selection import Asked
+    from mlporter.selection import Asked, Selection
     from mlporter.stores.addresses.address import Address, Place
     from mlporter.stores.protocols import Source
 
-__all__ = ["BackupResult", "backup"]
+__all__ = ["BackupResult", "backup", "run_backup"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def backup(
     encrypt: Sequence[str] = (),
     metrics: str | PathLike[str] | None = None,
     notify: str | None = None,
+    plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> BackupResult:
@@ -126,6 +132,7 @@ def backup(
             encrypted. The file of the private key is named by the variable MLPORTER_IDENTITY.
         metrics: A file for Prometheus (textfile collector) that says how it ended.
         notify: A URL that is called at the end; ``{exit}`` in it becomes the exit code.
+        plan_out: Write the plan to this file, for `apply`, and nothing else.
         dry_run: Count and list what a snapshot would hold, and write nothing: no metrics either.
         on_progress: Told how far it is.
 
@@ -134,57 +141,82 @@ def backup(
         UnreachableError: one of them cannot be reached, or the disk is full.
         RepositoryInUseError: snapshots are being removed there.
     """
-    chosen = as_selection(selection)
+    arguments = {
+        "tags": tuple(tags),
+        "artifacts": artifacts,
+        "uri_map": tuple(uri_map),
+        "allow_root": allow_root,
+        "workers": workers,
+        "retry_time": retry_time,
+        "include_secrets": include_secrets,
+        "auth": auth,
+        "registry": registry,
+        "strict_artifacts": strict_artifacts,
+        "orphans": orphans,
+        "include_tables": tuple(include_tables),
+        "source_env": source_env,
+        "selection": selection,
+        "full": full,
+        "reread": reread,
+        "append_only": append_only,
+        "encrypt": tuple(encrypt),
+        "metrics": metrics,
+        "notify": notify,
+        "plan_out": plan_out,
+        "dry_run": dry_run,
+    }
+    return run_backup(Request("backup", source, repository, arguments), on_progress)
+
+
+def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
+    """Look at what `backup` is asked, and carry it out unless a plan is all.
+
+    Raises:
+        MlporterError: as `backup` says.
+    """
+    given = request.arguments
+    check_plan_file(request.plan_out)
+    chosen = as_selection(given["selection"])
+    artifacts, workers = given["artifacts"], given["workers"]
     check_options(artifacts, workers)
-    check_strict(artifacts, strict_artifacts=strict_artifacts)
-    check_orphans(artifacts, chosen, orphans=orphans)
-    place, origin = locate(repository), settled(locate(source, source_env))
+    check_strict(artifacts, strict_artifacts=given["strict_artifacts"])
+    check_orphans(artifacts, chosen, orphans=given["orphans"])
+    place = locate(request.target)
+    origin = settled(locate(request.source, given["source_env"]))
     if origin.kind is AddressKind.BUNDLE:
         check_outside(origin, place, "the repository")
     labels = {"source": str(origin), "repository": str(place)}
-    told = (None, None) if dry_run else (metrics, notify)
+    told = (None, None) if request.only_plans else (given["metrics"], given["notify"])
     with monitored(labels, *told) as run:
         began, started = datetime.now(timezone.utc), monotonic()
         into_bundle(on_progress, copies=artifacts == "copy").begin(OPENING)
-        opened = open_source(
-            origin,
-            uri_map=tuple(uri_map),
-            allow_root=allow_root,
-            workers=workers,
-            include_secrets=include_secrets,
-            retry_time=retry_time,
-            part=chosen is not None and not chosen.is_everything,
-            orphans=orphans,
-            auth=None if auth is None else locate_users(auth, origin),
-            registry=None if registry is None else locate_users(registry, origin),
-            include_tables=tuple(include_tables),
-            on_progress=on_progress,
-        )
+        opened = _opened(origin, given, chosen, on_progress)
         with ExitStack() as stack:
             stack.callback(opened.close)
             opened = select(opened, chosen)
-            if strict_artifacts:
+            if given["strict_artifacts"]:
                 lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
                 if lost.count:
                     raise lost.refusal(opened.description.address)
-            if dry_run:
-                _check_place(place, tuple(encrypt))
-                planned = counted_export(
-                    "backup",
-                    opened,
-                    str(place),
-                    artifacts=artifacts,
-                    include_secrets=include_secrets,
-                    on_progress=on_progress,
-                )
-                return BackupResult(planned, None)
-            kept = _repository(place, append_only=append_only, encrypt=tuple(encrypt))
+            if request.only_plans:
+                return BackupResult(_planned(request, opened, origin, place, on_progress), None)
+            if request.expected is not None:
+                _check_planned(request, opened)
+            encrypt = tuple(given["encrypt"])
+            kept = _repository(place, append_only=given["append_only"], encrypt=encrypt)
             stack.callback(kept.close)
             which = _place(origin, opened, artifacts)
             work = _Work(
-                opened, kept, artifacts, workers, include_secrets, full, reread, on_progress
+                opened,
+                kept,
+                artifacts,
+                workers,
+                given["include_secrets"],
+                given["full"],
+                given["reread"],
+                on_progress,
             )
-            transfer, snapshot = work.run(which, began, tuple(tags))
+            transfer, snapshot = work.run(which, began, tuple(given["tags"]))
         where = kept.storage.name
         following = command_line("verify", [place.typed or where], ())
         result = transfer.result("backup", where, following, monotonic() - started)
@@ -196,6 +228,63 @@ def backup(
             "left_out": snapshot.left_out,
         }
     return BackupResult(result, snapshot)
+
+
+def _opened(
+    origin: Address, given: Mapping[str, Any], chosen: Selection | None, on_progress: OnProgress
+) -> Source:
+    auth, registry = given["auth"], given["registry"]
+    return open_source(
+        origin,
+        uri_map=tuple(given["uri_map"]),
+        allow_root=given["allow_root"],
+        workers=given["workers"],
+        include_secrets=given["include_secrets"],
+        retry_time=given["retry_time"],
+        part=chosen is not None and not chosen.is_everything,
+        orphans=given["orphans"],
+        auth=None if auth is None else locate_users(auth, origin),
+        registry=None if registry is None else locate_users(registry, origin),
+        include_tables=tuple(given["include_tables"]),
+        on_progress=on_progress,
+    )
+
+
+def _planned(
+    request: Request, source: Source, origin: Address, place: Address, on_progress: OnProgress
+) -> Result:
+    """What a snapshot would hold: counted, listed, and written to a plan file if that is asked."""
+    given = request.arguments
+    _check_place(place, tuple(given["encrypt"]))
+    memory = Memory(lists=request.lists)
+    with closing(memory.book):
+        if request.lists:
+            note_contents(request, source, memory)
+        check_expected(request.expected, memory.book)
+        result = counted_export(
+            "backup",
+            source,
+            str(place),
+            artifacts=given["artifacts"],
+            include_secrets=given["include_secrets"],
+            on_progress=on_progress,
+        )
+        if request.plan_out is not None:
+            write_plan(request.plan_out, request.header(origin, place), memory.book, [result])
+        actions = ActionsResult.of(memory.book)
+    return replace(result, actions=actions, next_command=request.next_command)
+
+
+def _check_planned(request: Request, source: Source) -> None:
+    """Refuse a backup of something else than the plan file says.
+
+    Raises:
+        RefusedError: the source changed.
+    """
+    memory = Memory(lists=True)
+    with closing(memory.book):
+        note_contents(request, source, memory)
+        check_expected(request.expected, memory.book)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, RefusedError, UsageError
+from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
+from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.layout import snapshot_path
 from mlporter.repository.locks import locked
@@ -16,15 +18,16 @@ from mlporter.repository.repository import choose
 from mlporter.repository.retention import Kept, Retention, sort_out
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.bundles.repository_places import open_repository
+from mlporter.verbs.moving.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.bundle.storage.protocol import Storage
     from mlporter.repository.repository import Repository
-    from mlporter.stores.addresses.address import Place
+    from mlporter.stores.addresses.address import Address, Place
 
-__all__ = ["ForgetResult", "forget"]
+__all__ = ["ForgetResult", "forget", "run_forget"]
 
 GRACE = 3600.0
 """Seconds for which whatever was just written is left alone."""
@@ -38,6 +41,7 @@ class ForgetResult:
     snapshots: tuple[Kept, ...]
     pruned: Pruned | None
     dry_run: bool = False
+    next_command: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -57,6 +61,7 @@ class ForgetResult:
             "kept": {one.snapshot.name: list(one.reasons) for one in self.snapshots if one.reasons},
             "forgotten": list(self.forgotten),
             "pruned": vars(self.pruned) if self.pruned else None,
+            "next_command": self.next_command or None,
         }
 
 
@@ -73,6 +78,7 @@ def forget(
     keep_tags: Sequence[str] = (),
     prune_unused: bool = False,
     grace: float = GRACE,
+    plan_out: str | None = None,
     dry_run: bool = False,
     on_progress: OnProgress = silent,
 ) -> ForgetResult:
@@ -91,6 +97,7 @@ def forget(
         keep_tags: Keep all that have one of these tags.
         prune_unused: Remove table parts and contents that no snapshot needs any more.
         grace: Seconds for which whatever was just written is left alone.
+        plan_out: Write the plan to this file, for `apply`, and remove nothing.
         dry_run: Only say what would be done.
         on_progress: Told how far it is.
 
@@ -99,22 +106,51 @@ def forget(
         RefusedError: nothing may be removed from this repository.
         RepositoryInUseError: a backup is under way there.
     """
+    arguments = {
+        "names": names,
+        "keep_last": keep_last,
+        "keep_hourly": keep_hourly,
+        "keep_daily": keep_daily,
+        "keep_weekly": keep_weekly,
+        "keep_monthly": keep_monthly,
+        "keep_yearly": keep_yearly,
+        "keep_within": keep_within,
+        "keep_tags": tuple(keep_tags),
+        "prune_unused": prune_unused,
+        "grace": grace,
+        "plan_out": plan_out,
+        "dry_run": dry_run,
+    }
+    return run_forget(Request("forget", repository, repository, arguments), on_progress)
+
+
+def run_forget(request: Request, on_progress: OnProgress) -> ForgetResult:
+    """Find out what `forget` would remove, and remove it unless a plan is all.
+
+    Raises:
+        MlporterError: as `forget` says.
+    """
+    given, dry_run = request.arguments, request.only_plans
+    check_plan_file(request.plan_out)
+    names = tuple(given.get("names", ()))
+    within = given["keep_within"]
     retention = Retention(
-        keep_last,
-        keep_hourly,
-        keep_daily,
-        keep_weekly,
-        keep_monthly,
-        keep_yearly,
-        None if keep_within is None else timedelta(seconds=keep_within),
-        frozenset(keep_tags),
+        given["keep_last"],
+        given["keep_hourly"],
+        given["keep_daily"],
+        given["keep_weekly"],
+        given["keep_monthly"],
+        given["keep_yearly"],
+        None if within is None else timedelta(seconds=within),
+        frozenset(given["keep_tags"]),
     )
     if bool(names) is not retention.is_empty:
         raise UsageError(
             "say which snapshots to keep, or name those to forget",
             hint="such as --keep-last 7 --keep-weekly 4 --keep-monthly 12",
         )
-    with closing(open_repository(locate(repository))) as opened:
+    place = locate(request.source)
+    with closing(open_repository(place)) as opened:
         storage = opened.storage
         if opened.about.append_only and not dry_run:
             raise RefusedError(
@@ -124,20 +160,39 @@ def forget(
         with locked(storage, "prune", append_only=dry_run):
             sorted_out = _sorted_out(opened, names, retention)
             gone = [one.snapshot.name for one in sorted_out if not one.reasons]
+            _check_plan(request, place, sorted_out)
             if not dry_run:
                 for name in gone:
                     _remove(storage, name)
             pruned = None
-            if prune_unused:
+            if given["prune_unused"]:
                 opened.load_index()
                 pruned = prune(
                     opened,
                     tuple(one.snapshot for one in sorted_out if one.reasons),
-                    grace=timedelta(seconds=grace),
+                    grace=timedelta(seconds=given["grace"]),
                     dry_run=dry_run,
                     on_progress=on_progress,
                 )
-    return ForgetResult(storage.name, tuple(sorted_out), pruned, dry_run)
+    following = request.next_command if gone or given["prune_unused"] else ""
+    return ForgetResult(storage.name, tuple(sorted_out), pruned, dry_run, following)
+
+
+def _check_plan(request: Request, place: Address, sorted_out: Sequence[Kept]) -> None:
+    """Write down which snapshots go, or refuse to remove others than the plan file says.
+
+    Raises:
+        RefusedError: by now the rules keep others.
+    """
+    with closing(ActionBook()) as book:
+        for one in sorted_out:
+            if not one.reasons:
+                found = one.snapshot
+                why = ", ".join([found.source, *(f"tag {tag}" for tag in found.tags)])
+                book.add(Action(ActionKind.DELETE, "snapshots", found.name, why=why))
+        check_expected(request.expected, book)
+        if request.plan_out is not None:
+            write_plan(request.plan_out, request.header(place, place), book)
 
 
 def _sorted_out(repository: Repository, names: Sequence[str], retention: Retention) -> list[Kept]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.verbs.moving.request import Request
 
-__all__ = ["check_planned", "mode_of", "plan_export"]
+__all__ = ["check_planned", "mode_of", "note_contents", "plan_export"]
 
 _LARGEST = (1 << 63) - 1
 """A bundle holds any number of an experiment."""
@@ -83,12 +83,17 @@ def _actions(request: Request, source: Source, place: Address) -> Iterator[Actio
             if replaced is not None:
                 why = "another one takes its place"
                 memory.book.add(Action(ActionKind.DELETE, "bundle", replaced, why=why))
-            secrets = request.arguments["include_secrets"]
-            tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
-            resolve_fresh(source, tables, Policy(), _LARGEST, memory)
+            note_contents(request, source, memory)
         yield memory.book
     finally:
         memory.book.close()
+
+
+def note_contents(request: Request, source: Source, memory: Memory) -> None:
+    """Note everything that a bundle or a snapshot would hold, as new."""
+    secrets = request.arguments["include_secrets"]
+    tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
+    resolve_fresh(source, tables, Policy(), _LARGEST, memory)
 
 
 def _counted(

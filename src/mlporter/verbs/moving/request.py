@@ -23,7 +23,7 @@ __all__ = ["Request"]
 
 _PLACES = ("auth", "registry", "target_auth")
 _FOLDERS = ("artifact_root", "state")
-_FILES = ("sign", "require_signature", "receipt", "html")
+_FILES = ("sign", "require_signature", "receipt", "html", "metrics", "notify")
 _NOT_KEPT = ("dry_run", "plan_out")
 _HIDDEN = "***"
 
@@ -98,8 +98,8 @@ class Request:
         """
         given = {**unless_said, **plan.arguments}
         source, target = plan.head["source"], plan.head["target"]
-        named = (given.get(name) for name in (*_PLACES, *_FOLDERS))
-        for text in (source, target, *named, *given["uri_map"]):
+        named = (given.get(name) for name in (*_PLACES, *_FOLDERS, "notify"))
+        for text in (source, target, *named, *given.get("uri_map", ())):
             if text and _HIDDEN in str(text):
                 raise UsageError(
                     f"was made with a password in an address, and does not contain it: {text}",

@@ -5,29 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import (
-    ExitCode,
-    InterruptedByUserError,
-    MlporterError,
-    UnreachableError,
-    UsageError,
-)
-from mlporter.execute.named_files import check_kind, check_named_file, write_named_file
-from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
+from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError
+from mlporter.execute.plan_files import check_expected, write_plan
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.carry import Promotion, refuse_closed
-from mlporter.promotion.target.receipt import RECEIPT_FILE
 from mlporter.promotion.target.target_model import former
-from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.address import Address
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
+from mlporter.verbs.promoting.promotion_files import checked_files, write_receipts
 from mlporter.verbs.promoting.promotion_request import asked_of
 from mlporter.verbs.reports import write_promotion, write_refusal
 
@@ -38,7 +29,6 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.execute.result import Result
     from mlporter.promotion.asked import Asked, VersionResult
-    from mlporter.promotion.target.receipt import Receipt
     from mlporter.stores.addresses.address import Address, Place
 
     _Done = tuple[list[VersionResult], Result | None, list[LeftOut]]
@@ -260,7 +250,7 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     origin = settled(locate(request.source, given["source_env"]))
     place = locate(request.target, given["target_env"])
     asked = asked_of(request, origin, place)
-    page = _checked_files(request, asked)
+    page = checked_files(request, len(asked))
     try:
         result = _promoted(request, origin, place, asked, on_progress)
     except MlporterError as error:
@@ -270,40 +260,6 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     if page is not None:
         write_promotion(origin, place, asked, result, page)
     return result
-
-
-def _checked_files(request: Request, asked: Sequence[Asked]) -> Path | None:
-    """The file of the report, if what it, the receipts and the plan are written to may be.
-
-    Raises:
-        UsageError: one is there and is something else, or two are the same.
-        UnreachableError: there is no such folder.
-    """
-    given, receipt = request.arguments, request.arguments["receipt"]
-    check_plan_file(request.plan_out)
-    receipts = [] if receipt is None else _receipt_names(str(receipt), len(asked))
-    for path in receipts:
-        if request.only_plans:  # its folder may be made until it is carried out
-            check_kind(Path(path), RECEIPT_FILE)
-        else:
-            check_named_file(path, RECEIPT_FILE)
-    html = given.get("html")  # which a plan of an earlier release does not have
-    named = [one for one in (request.plan_out, html, *receipts) if one is not None]
-    if len({Path(one).resolve() for one in named}) < len(named):
-        raise UsageError(
-            "plan, report and receipt are to be one file",
-            subject=", ".join(map(str, named)),
-            hint="name a file for each",
-        )
-    return check_report_file(html)
-
-
-def _receipt_names(wanted: str, count: int) -> list[str]:
-    """What receipts are called: numbered where there are several."""
-    path = Path(wanted)
-    if count == 1:
-        return [wanted]
-    return [f"{path.with_suffix('')}-{at + 1}{path.suffix}" for at in range(count)]
 
 
 def _promoted(
@@ -392,33 +348,7 @@ def _result(
         str(place),
         tuple(results),
         tuple(transfer for _, transfer, _ in done if transfer is not None),
-        _write_receipts(results, receipt),
+        write_receipts(results, receipt),
         tuple(item for _, _, left in done for item in left),
         dry_run,
     )
-
-
-def _write_receipts(
-    results: Sequence[VersionResult], wanted: str | PathLike[str] | None
-) -> tuple[str, ...]:
-    """Write the receipts to files of this machine."""
-    new = [one.receipt for one in results if one.receipt is not None]
-    if wanted is None:
-        paths = [Path(receipt.file_name).name for receipt in new]
-    else:
-        paths = _receipt_names(str(wanted), len(new))
-    for path, receipt in zip(paths, new, strict=True):
-        _write_receipt(receipt, Path(path))
-    return tuple(paths)
-
-
-def _write_receipt(receipt: Receipt, path: Path) -> None:
-    try:
-        check_kind(path, RECEIPT_FILE)
-        write_named_file(path, [receipt.text().encode()])
-    except MlporterError as error:
-        raise UnreachableError(
-            f"{error.message}; the promotion itself is done",
-            subject=str(path),
-            hint="the target keeps the receipt among the artifacts of the version's run",
-        ) from error

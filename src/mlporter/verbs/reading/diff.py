@@ -25,6 +25,7 @@ from mlporter.stores.opening import open_source, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
+from mlporter.stores.views.older_traces import for_older_traces
 from mlporter.verbs.reports import write_difference
 
 if TYPE_CHECKING:
@@ -165,6 +166,11 @@ def diff_places(
         briefly |= {"tables of other programs": len(foreign)} if foreign else {}
         limits += [f"Tables that are not MLflow's: {', '.join(foreign)}."] if foreign else []
         if not strict:
+            # Each as the other has it, where that is older than MLflow 3.17.
+            one, other = (
+                for_older_traces(one, other.tables),
+                for_older_traces(other, one.tables),
+            )
             copied = has_source_tags(one) or has_source_tags(other)
             one, said = aligned(one, other)
             limits += said

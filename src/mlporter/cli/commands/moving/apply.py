@@ -32,6 +32,10 @@ def command(session: Session, /, *, plan: str, dry_run: bool) -> int:
         result = mlporter.apply(plan, dry_run=dry_run, on_progress=on_progress)
     if isinstance(result, mlporter.PromotionResult):
         session.output.promoted(result)
+    elif isinstance(result, mlporter.BackupResult):
+        session.output.backed_up(result)
+    elif isinstance(result, mlporter.ForgetResult):
+        session.output.forgot(result)
     else:
         session.output.transferred(result)
     return int(result.exit_code)

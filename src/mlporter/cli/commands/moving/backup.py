@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, output_options, source_and
+from mlporter.cli.options import CONTEXT, output_options, plan_out_option, source_and
 from mlporter.cli.selection_options import transfer_options
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = ["command"]
 @click.option(
     "--notify", metavar="URL", help="Call this URL at the end; {exit} in it is the exit code."
 )
+@plan_out_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @transfer_options(to_bundle=True)
 @output_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
-from mlporter.cli.options import CONTEXT, AnyCommand, output_options
+from mlporter.cli.options import CONTEXT, AnyCommand, output_options, plan_out_option
 from mlporter.cli.selection_options import seconds
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def _keep(what: str, of: str) -> Callable[[AnyCommand], AnyCommand]:
     show_default=True,
     help="Leave alone what was written so recently.",
 )
+@plan_out_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and remove nothing.")
 @output_options
 def command(session: Session, /, *, repository: str, names: tuple[str, ...], **options: Any) -> int:

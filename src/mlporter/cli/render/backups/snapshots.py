@@ -134,3 +134,5 @@ def render_forgotten(result: ForgetResult) -> Iterator[RenderableType]:
         yield Text(f"{plural(result.pruned.objects, 'object')}, {freed}: {would}removed.")
     elif count:
         yield Text("Their space is freed by --prune.")
+    if result.next_command:
+        yield Text.assemble(("Next: ", "bold"), visible(result.next_command))

@@ -51,7 +51,13 @@ _WORDS = frozenset(kind.value for kind in ActionKind)
 _NOT_SAID = frozenset({"model", "workers", "retry_time"})
 """Arguments that say how, and not what; and the model, which is in the first line."""
 
-_USUAL = {"artifacts": "copy", "on_conflict": "fail", "rename_prefix": ""}
+_USUAL: dict[str, object] = {
+    "artifacts": "copy",
+    "on_conflict": "fail",
+    "rename_prefix": "",
+    "grace": 3600.0,
+}
+_USUAL |= {f"keep_{what}": 0 for what in ("last", "hourly", "daily", "weekly", "monthly", "yearly")}
 """What verbs do unless told."""
 
 _TICKS = re.compile(r"`+")

@@ -64,6 +64,11 @@ def _told(mapped: Row, *names: str) -> Row:
     return {name: mapped[name] for name in names if mapped[name] is not None}
 
 
+def _along(context: ServerContext, table: str, row: Row) -> Row:
+    """What a newer MLflow says of a row beside."""
+    return context.along.named(table, *(row[name] for name in context.tables[table].key))
+
+
 # --- Model definitions and endpoints --------------------------------------------------------------
 
 
@@ -78,13 +83,14 @@ def _definitions(context: ServerContext) -> None:
     for workspace in sorted(workspaces):
         api = GatewayWriter(context.writer_of(workspace))
         for row, mapped in new[workspace]:
-            make = partial(_definition, api, mapped)
+            along = _along(context, table, row)
+            make = partial(_definition, api, along | mapped, tuple(along))
             make_one(context, table, row["model_definition_id"], make, row["name"])
         context.attempt("secrets", PLACEHOLDER_SECRET, api.forget_placeholder)
 
 
-def _definition(api: GatewayWriter, mapped: Row) -> str:
-    names = ("name", "provider", "model_name", "created_by")
+def _definition(api: GatewayWriter, mapped: Row, along: tuple[str, ...]) -> str:
+    names = (*along, "name", "provider", "model_name", "created_by")
     return api.model_definition(_told(mapped, *names) | {"secret_id": api.placeholder()})
 
 
@@ -93,7 +99,10 @@ def _endpoints(context: ServerContext) -> None:
     for row, mapped in new_objects(context, "endpoints", "endpoint_id", "name"):
         id_ = row["endpoint_id"]
         models = rows_below(context, "endpoint_model_mappings", "endpoint_id", id_)
-        make = partial(_api(context, mapped).endpoint, _endpoint(mapped, models))
+        body = _along(context, "endpoints", row) | _endpoint(mapped, models)
+        answer = {"model_mappings": body["model_configs"]}
+        context.along.put_into(answer, "endpoints", context.ids, id_)
+        make = partial(_api(context, mapped).endpoint, body)
         if make_one(context, "endpoints", id_, make, row["name"] or id_):
             made.add(id_)
     known = context.ids.of("endpoints")
@@ -117,9 +126,14 @@ def _endpoint(mapped: Row, models: list[Row]) -> Row:
 
 def _tags(context: ServerContext) -> None:
     for owner, row, mapped, _ in _of_endpoints(context, "endpoint_tags"):
-        write = partial(
-            _api(context, owner).endpoint_tag, mapped["endpoint_id"], row["key"], row["value"] or ""
-        )
+        inside = context.along.inside("endpoints", row["endpoint_id"])
+        body = {
+            **inside.get(("tags", row["key"]), {}),
+            "endpoint_id": mapped["endpoint_id"],
+            "key": row["key"],
+            "value": row["value"] or "",
+        }
+        write = partial(_api(context, owner).endpoint_tag, body)
         try_one(context, "endpoint_tags", owner["name"], write, row["key"])
 
 
@@ -150,15 +164,16 @@ def _bindings(context: ServerContext) -> None:
             context.skip(table)
             continue
         bind = _api(context, owner).bind
-        ends = (mapped["endpoint_id"], mapped["resource_type"], mapped["resource_id"])
-        try_one(context, table, name, partial(bind, *ends))
+        ends = _told(mapped, "endpoint_id", "resource_type", "resource_id")
+        try_one(context, table, name, partial(bind, ends, _along(context, table, row)))
 
 
 def _budgets(context: ServerContext) -> None:
     names = ("budget_unit", "budget_amount", "target_scope", "budget_action", "target_value")
     for row, mapped in new_objects(context, "budget_policies", "budget_policy_id"):
         duration = {"unit": mapped["duration_unit"], "value": mapped["duration_value"]}
-        body = _told(mapped, *names, "created_by") | {"duration": duration}
+        along = _along(context, "budget_policies", row)
+        body = along | _told(mapped, *names, "created_by") | {"duration": duration}
         make = partial(_api(context, mapped).budget, body)
         make_one(context, "budget_policies", row["budget_policy_id"], make)
 
@@ -166,7 +181,8 @@ def _budgets(context: ServerContext) -> None:
 def _guardrails(context: ServerContext) -> None:
     names = ("name", "scorer_id", "scorer_version", "stage", "action", "action_endpoint_id")
     for row, mapped in new_objects(context, "guardrails", "guardrail_id", "name"):
-        make = partial(_api(context, mapped).guardrail, _told(mapped, *names))
+        along = _along(context, "guardrails", row)
+        make = partial(_api(context, mapped).guardrail, along | _told(mapped, *names))
         make_one(context, "guardrails", row["guardrail_id"], make, row["name"])
 
 
@@ -179,5 +195,6 @@ def _configs(context: ServerContext) -> None:
         elif changed:
             leave_other(context, table, name)
         else:
-            ends = (mapped["endpoint_id"], mapped["guardrail_id"], mapped["execution_order"])
-            try_one(context, table, name, partial(_api(context, owner).guard, *ends))
+            ends = _told(mapped, "endpoint_id", "guardrail_id", "execution_order")
+            body = _along(context, table, row) | ends
+            try_one(context, table, name, partial(_api(context, owner).guard, body))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.execute.server.shared.context import ServerContext
+    from mlporter.stores.rest.client import Json
     from mlporter.stores.server.writing.writer import Writer
 
 __all__ = ["restore_assessments", "write_traces"]
@@ -195,7 +196,9 @@ def _send(context: ServerContext, trace: _Trace, wanted: _Wanted) -> None:
         _lose(context, id_, wanted.counts, reason_of(error), error.message)
         return
     for row in what.after:
-        if not _one_taken(context, row, partial(_override, writer, row, new=wanted.is_new)):
+        if not _one_taken(
+            context, row, partial(_override, context, writer, row, new=wanted.is_new)
+        ):
             lost.add(row["assessment_id"])
     refused = {"assessments": len(lost & wanted.assessments)}
     for table, count in wanted.counts.items():
@@ -213,11 +216,13 @@ def _unclear(
     return set(assessments)
 
 
-def _override(writer: Writer, row: dict[str, Any], *, new: bool) -> None:
+def _override(context: ServerContext, writer: Writer, row: dict[str, Any], *, new: bool) -> None:
     """Make an assessment that overrides another one; anew, if the server may have it."""
     if not new:
         writer.delete_assessment(row["trace_id"], row["assessment_id"])
-    writer.create_assessment(row["trace_id"], assessment_body(row))
+    body = assessment_body(row)
+    context.along.put_into({"assessments": [body]}, "trace_info", context.ids, row["trace_id"])
+    writer.create_assessment(row["trace_id"], body)
 
 
 def _lose(
@@ -236,8 +241,7 @@ def _start(
     """Make a trace, or add to it; ids of those of its assessments that are not taken."""
 
     def start(rows: Sequence[dict[str, Any]]) -> None:
-        bodies = [assessment_body(row) for row in rows]
-        writer.start_trace(trace_body(trace.row, trace.tags, trace.metadata, bodies))
+        writer.start_trace(_body(context, trace, rows))
 
     try:
         start(assessments)
@@ -249,6 +253,14 @@ def _start(
     start([])
     lost = (row for row in assessments if not _one_taken(context, row, partial(start, [row])))
     return {row["assessment_id"] for row in lost}
+
+
+def _body(context: ServerContext, trace: _Trace, assessments: Sequence[dict[str, Any]]) -> Json:
+    bodies = [assessment_body(row) for row in assessments]
+    body = trace_body(trace.row, trace.tags, trace.metadata, bodies)
+    told = body["trace"]["trace_info"]
+    context.along.put_into(told, "trace_info", context.ids, trace.row["request_id"])
+    return body
 
 
 def _one_taken(context: ServerContext, row: dict[str, Any], send: Callable[[], None]) -> bool:
@@ -309,10 +321,9 @@ def _say(context: ServerContext, trace: _Trace) -> None:
         except REFUSED:
             rows = _taken(context, trace)
             what = sending(rows, [row["assessment_id"] for row in rows])
-            bodies = [assessment_body(row) for row in rows]
-            writer.start_trace(trace_body(trace.row, trace.tags, trace.metadata, bodies))
+            writer.start_trace(_body(context, trace, rows))
             for row in what.after:
-                _override(writer, row, new=False)
+                _override(context, writer, row, new=False)
 
     context.attempt("trace_info", trace.row["request_id"], say)
 

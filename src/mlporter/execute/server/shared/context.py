@@ -15,8 +15,8 @@ from mlporter.catalogue import source_tags
 from mlporter.compare.rows.missing_rows import MissingRows
 from mlporter.compare.rows.shape import blank_places, pair_up
 from mlporter.execute.server.shared.counting import NAMED, Counting
+from mlporter.execute.server.shared.fields_along import FieldsAlong
 from mlporter.execute.server.shared.parts import Within
-from mlporter.execute.server.unknown_fields import FieldsAlong
 from mlporter.plan.capabilities import DATABRICKS, SERVER
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch

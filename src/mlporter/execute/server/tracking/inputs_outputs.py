@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlporter.execute.server.shared.repeating import dataset_of
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.execute.server.tracking.run_contents import number
 from mlporter.execute.server.tracking.unchanged_runs import take_up
 from mlporter.stores.protocols import Among
 from mlporter.stores.rest.answers import REFUSED, ApiError, reason_of
+from mlporter.stores.server.writing.element_fields import ELEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,11 +32,11 @@ _TRIES = 4
 
 @dataclass
 class _Edges:
-    """What is missing of one run; each dataset comes as the API takes it."""
+    """What is missing of one run, as the API takes it."""
 
     datasets: list[Json] = field(default_factory=list)
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[tuple[str, int]] = field(default_factory=list)
+    inputs: list[Json] = field(default_factory=list)
+    outputs: list[Json] = field(default_factory=list)
 
 
 def write_edges(context: ServerContext) -> None:
@@ -84,9 +86,9 @@ def _by_run(context: ServerContext, rows: pa.RecordBatch) -> dict[str, _Edges]:
                     "its logged model is not in the source, or not carried",
                 )
             elif kind == "RUN_INPUT":
-                found[source].inputs.append(model)
+                found[source].inputs.append({"model_id": model})
             else:
-                found[source].outputs.append((model, row["step"]))
+                found[source].outputs.append({"model_id": model, "step": row["step"]})
     return found
 
 
@@ -105,18 +107,17 @@ def _datasets(context: ServerContext, rows: list[dict[str, Any]]) -> dict[str, J
         return {}
     wanted = tuple(sorted({row["source_id"] for row in rows}))
     datasets: dict[str, Json] = {}
-    names = ("dataset_uuid", *_DATASET[1:])
-    for found in _mapped(context, "datasets", Among("dataset_uuid", wanted), names):
-        keys = ("name", "digest", "source_type", "source", "schema", "profile")
-        values = (found[name] for name in _DATASET[1:])
-        pairs = zip(keys, values, strict=True)
-        datasets[found["dataset_uuid"]] = {key: value for key, value in pairs if value is not None}
+    for found in _mapped(context, "datasets", Among("dataset_uuid", wanted), _DATASET):
+        datasets[found["dataset_uuid"]] = dataset_of(found)
     tags: dict[str, list[Json]] = defaultdict(list)
     edges = tuple(sorted(row["input_uuid"] for row in rows))
     for found in _mapped(context, "input_tags", Among("input_uuid", edges)):
         tags[found["input_uuid"]].append({"key": found["name"], "value": found["value"]})
     return {
-        row["input_uuid"]: {"dataset": datasets[row["source_id"]], "tags": tags[row["input_uuid"]]}
+        row["input_uuid"]: {
+            "dataset": dict(datasets[row["source_id"]]),
+            "tags": tags[row["input_uuid"]],
+        }
         for row in rows
         if row["source_id"] in datasets
     }
@@ -133,13 +134,18 @@ def _mapped(
 def _write(context: ServerContext, run: str, edges: _Edges) -> None:
     writer, copy = context.writer_of_run(run)
     context.wake(run)
+    answer = {
+        "inputs": {"dataset_inputs": edges.datasets, "model_inputs": edges.inputs},
+        "outputs": {"model_outputs": edges.outputs},
+    }
+    context.along.put_into(answer, "runs", context.ids, run)
     try:
         if edges.datasets or edges.inputs:
             _log_inputs(writer, copy, edges)
             context.wrote("inputs", len(edges.datasets) + len(edges.inputs))
             context.wrote("input_tags", sum(len(one["tags"]) for one in edges.datasets))
-        for model, step in edges.outputs:
-            writer.log_output(copy, model, step)
+        for output in edges.outputs:
+            writer.log_output(copy, output)
             context.wrote("inputs")
     except REFUSED as error:
         context.leave("run", run, "inputs", reason_of(error), error.message)
@@ -183,7 +189,12 @@ def write_model_metrics(context: ServerContext) -> None:
                 unknown = _not_numbers(context, part)
                 by_run: dict[str, list[Json]] = defaultdict(list)
                 for row in part:
-                    by_run[row["run_id"]].append(_point(row, models[row["model_id"]], unknown))
+                    more = context.along.inside("logged_models", row["model_id"])
+                    point = _point(row, models[row["model_id"]], unknown)
+                    called = ELEMENTS["logged_models", "data.metrics"].called(row)
+                    by_run[row["run_id"]].append(
+                        {**more.get(("data.metrics", called), {}), **point}
+                    )
                 for run, points in by_run.items():
                     pool.do(partial(_log_points, context, run, points), run)
 

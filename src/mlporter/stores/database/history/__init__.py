@@ -3,12 +3,6 @@
 `changes` is what each schema revision brought, as data; `relations` makes of it what a table is
 read from: the table itself wherever that will do; `traces` computes what MLflow 3.17 computed when
 it took trace names, sessions, tokens and costs out of tags and metadata. The judge is `mlflow db
-upgrade`: a database that is read so is equal to its upgraded copy, table by table.
+upgrade`: a database that is read so is equal to its upgraded copy, table by table. `traces_before`
+is the way back, for targets of an older MLflow; there the judge is MLflow's own downgrade.
 """
-
-from __future__ import annotations
-
-from mlporter.stores.database.history.losses import losses
-from mlporter.stores.database.history.relations import Relation, as_newer
-
-__all__ = ["Relation", "as_newer", "losses"]

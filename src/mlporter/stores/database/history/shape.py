@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mlporter.catalogue import HEAD_REVISION, OLDEST_SHAPE, REVISIONS, TABLES, release_of
 from mlporter.errors import RefusedError
 from mlporter.stores.database.history.changes import CHANGES
+from mlporter.stores.database.history.traces import ANALYTICS
 from mlporter.stores.database.schema.revision import is_as_it_is
 from mlporter.stores.database.schema.scripts import installed_head
 
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
 
 __all__ = ["OLDEST_RELEASE", "POSITIONS", "check_whole", "revision_for", "shape_for"]
-__all__ += ["is_old", "tables_at"]
+__all__ += ["has_dimensions", "is_old", "tables_at"]
 
 OLDEST_RELEASE = "3.17"
 POSITIONS = {revision: position for position, (revision, _) in enumerate(REVISIONS)}
 """The revisions in their order."""
+_DIMENSIONS_CAME = "c8d9e0f1a2b3"
 
 
 def shape_for(least: str, installed: str | None = None) -> str:
@@ -79,6 +81,16 @@ def _numbers(version: str) -> tuple[int, ...]:
     """The first numbers of a version: a release candidate has the schema of its release."""
     parts = version.split(".")[:2]
     return tuple(int(part) if part.isdigit() else 0 for part in parts)
+
+
+def has_dimensions(revision: str) -> bool:
+    """Whether `spans` has `dimension_attributes` at a revision.
+
+    >>> has_dimensions("b7e2c1a4d9f3"), has_dimensions("dc11669786a5"), has_dimensions("new")
+    (True, False, False)
+    """
+    position = POSITIONS.get(revision, len(POSITIONS))
+    return POSITIONS[_DIMENSIONS_CAME] <= position < POSITIONS[ANALYTICS]
 
 
 def tables_at(revision: str) -> tuple[Table, ...]:

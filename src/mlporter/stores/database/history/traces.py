@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["ANALYTICS", "COSTS", "MOVED", "SPAN_KEYS", "TOKENS", "MovedValues", "Raw"]
-__all__ += ["MODEL_LENGTH", "NAME_LENGTH", "SESSION_LENGTH"]
+__all__ += ["MODEL_LENGTH", "NAME_LENGTH", "SESSION_LENGTH", "aggregate_of"]
 
 ANALYTICS = "75868b020152"
 """The revision."""
@@ -146,7 +146,7 @@ def _assessments(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _assessment(row: Mapping[str, Any]) -> dict[str, Any]:
-    aggregate, is_numeric = _aggregate(row["_value"])
+    aggregate, is_numeric = aggregate_of(row["_value"])
     return {
         "experiment_id": row["_experiment_id"],
         "trace_timestamp_ms": row["_timestamp_ms"],
@@ -155,7 +155,8 @@ def _assessment(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _aggregate(text: str) -> tuple[float | None, bool]:
+def aggregate_of(text: str) -> tuple[float | None, bool]:
+    """What MLflow adds up of the JSON of an assessment's value, and whether that is a number."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -6,7 +6,7 @@ installed MLflow. What is known is read, or is told somewhere else as well (`lat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,20 +24,24 @@ class Fields:
         names: Of its fields.
         inside: Of those whose values are objects, or lists of objects, what these have. All other
             values are taken as they are: texts, numbers, and mappings with keys of the user's.
+        called: In a list, what its elements are told apart by, if not by the usual names.
     """
 
     names: frozenset[str]
     inside: Mapping[str, Fields] = field(default_factory=dict)
+    called: tuple[str, ...] = ()
 
 
-def fields(names: str = "", **inside: Fields) -> Fields:
+def fields(names: str = "", called: tuple[str, ...] = (), **inside: Fields) -> Fields:
     """Fields with plain values, separated by spaces, and those with objects inside."""
-    return Fields(frozenset(names.split()) | inside.keys(), MappingProxyType(inside))
+    return Fields(frozenset(names.split()) | inside.keys(), MappingProxyType(inside), called)
 
 
 _PAIR = fields("key value")
 POINT = fields("key value timestamp step run_id model_id dataset_name dataset_digest")
 """A point of a metric."""
+_MODEL_POINT = replace(POINT, called=("key", "step", "timestamp", "run_id"))
+"""Of the points of a logged model several may be of one metric."""
 SPANS_FILE = fields("spans")
 """The file in which a server sends spans. Spans themselves are kept as they come, and whole."""
 
@@ -89,6 +93,7 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
             data=fields(metrics=POINT, params=_PAIR, tags=_PAIR),
             inputs=fields(
                 dataset_inputs=fields(
+                    called=("dataset.name", "dataset.digest"),
                     tags=_PAIR,
                     dataset=fields("name digest source_type source schema profile"),
                 ),
@@ -104,7 +109,7 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
                 "registrations",
                 tags=_PAIR,
             ),
-            data=fields(params=_PAIR, metrics=POINT),
+            data=fields(params=_PAIR, metrics=_MODEL_POINT),
         ),
         "registered_models": fields(
             "name creation_timestamp last_updated_timestamp user_id description latest_versions "
@@ -168,6 +173,7 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
             model_mappings=fields(
                 "mapping_id endpoint_id model_definition_id weight created_at created_by "
                 "linkage_type fallback_order",
+                called=("model_definition_id",),
                 model_definition=_MODEL_DEFINITION,
             ),
             tags=_PAIR,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlporter.stores.server.reading.answer_fields import Fields
     from mlporter.stores.server.reading.rows import Json, Rows
 
-__all__ = ["UnknownFields", "keep_unknown", "row_of", "unknown_in"]
+__all__ = ["UnknownFields", "elements", "keep_unknown", "row_of", "unknown_in"]
 
 _NAMES = ("key", "name", "assessment_id", "mapping_id", "alias", "id", "model_id")
 """What an element of a list is called by, the first that it has."""
@@ -65,23 +65,35 @@ def unknown_in(found: object, known: Fields, path: str = "") -> Iterator[tuple[s
 
 
 def _in_list(found: list[object], known: Fields, path: str) -> Iterator[tuple[str, object]]:
+    # Mostly there is nothing, and a list may be long.
+    if known.inside or not all(known.names.issuperset(i) for i in found if isinstance(i, dict)):
+        for called, item in elements(found, known):
+            yield from unknown_in(item, known, f"{path}[{called}].")
+
+
+def elements(found: list[Any], known: Fields) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects in a list, and what each is called in paths."""
     calls: Counter[str] = Counter()
     for index, item in enumerate(found):
-        # Mostly there is nothing, and a list may be long.
-        if isinstance(item, dict) and (known.inside or not known.names.issuperset(item)):
-            called = _called(item, index)
+        if isinstance(item, dict):
+            called = _called(item, index, known.called or _NAMES)
             calls[called] += 1
             # Of two that are called alike, both are kept.
-            which = called if calls[called] == 1 else f"{called}#{calls[called]}"
-            yield from unknown_in(item, known, f"{path}[{which}].")
+            yield called if calls[called] == 1 else f"{called}#{calls[called]}", item
 
 
-def _called(item: Mapping[str, Any], index: int) -> str:
-    inner = item.get("dataset")
-    named = inner if isinstance(inner, dict) else item
-    names = (named.get(name) for name in _NAMES)
-    called = str(next((name for name in names if name is not None), index))
+def _called(item: Mapping[str, Any], index: int, names: tuple[str, ...]) -> str:
+    values = (_inside(item, name) for name in names)
+    given = [str(value) for value in values if value is not None]
+    called = "/".join(given if names is not _NAMES else given[:1]) or str(index)
     return str(index) if set(called) & set("[]") else called
+
+
+def _inside(item: Mapping[str, Any], name: str) -> object:
+    """A field of an object, or of one inside of it."""
+    holder, _, last = name.rpartition(".")
+    found = item.get(holder) if holder else item
+    return found.get(last) if isinstance(found, dict) else None
 
 
 class UnknownFields(FieldRows):

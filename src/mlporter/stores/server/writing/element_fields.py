@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlporter.stores.rest.client import quoted_path
 from mlporter.stores.server.reading.answer_fields import ANSWER_FIELDS
-from mlporter.stores.server.reading.calls import API
+from mlporter.stores.server.reading.calls import API, API3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,17 +57,23 @@ class Element:
 
     Attributes:
         table: Its rows are those of.
-        name: The column by which it is called.
+        names: The columns by which it is called.
         owner: The columns, there, that are the object's key.
         request: Sets some of one object.
         at_once: How many of them.
+        is_sure: Whether a row says enough of one for it to be set to the same.
     """
 
     table: str
-    name: str
+    names: tuple[str, ...]
     owner: tuple[str, ...]
     request: Callable[[Sequence[_Item]], _Body]
     at_once: int = 1
+    is_sure: Callable[[Mapping[str, Any]], bool] = lambda _: True
+
+    def called(self, row: Mapping[str, Any]) -> str:
+        """What one is called in paths."""
+        return "/".join(str(row[name]) for name in self.names)
 
 
 def send_elements(client: Client, element: Element, items: Sequence[_Item]) -> None:
@@ -110,6 +116,28 @@ def _points(items: Sequence[_Item]) -> list[Json]:
     ]
 
 
+def _model_point(items: Sequence[_Item]) -> _Body:
+    """A point of a run, said once more to be one of a logged model's."""
+    ((row, more),) = items
+    point = {
+        **more,
+        "key": row["metric_name"],
+        "value": row["metric_value"],
+        "timestamp": row["metric_timestamp_ms"],
+        "step": row["metric_step"],
+        "model_id": row["model_id"],
+    }
+    names = ("dataset_name", "dataset_digest")
+    point |= {name: row[name] for name in names if row[name] is not None}
+    return "POST", f"{API}/runs/log-batch", {"run_id": row["run_id"], "metrics": [point]}
+
+
+def _endpoint_tag(items: Sequence[_Item]) -> _Body:
+    ((row, more),) = items
+    named = {"endpoint_id": row["endpoint_id"], "key": row["key"], "value": row["value"] or ""}
+    return "POST", f"{API3}/gateway/endpoints/set-tag", {**more, **named}
+
+
 def _of_logged_model(kind: str) -> Callable[[Sequence[_Item]], _Body]:
     def request(items: Sequence[_Item]) -> _Body:
         model, one = items[0][0]["model_id"], kind.removesuffix("s")
@@ -145,29 +173,40 @@ def _of_model(what: str) -> Callable[[Sequence[_Item]], _Body]:
 _MODEL = ("workspace", "name")
 
 ELEMENTS: Mapping[tuple[str, str], Element] = {
-    ("runs", "data.params"): Element("params", "key", ("run_uuid",), _of_run("params"), 100),
-    ("runs", "data.tags"): Element("tags", "key", ("run_uuid",), _of_run("tags"), 100),
+    ("runs", "data.params"): Element("params", ("key",), ("run_uuid",), _of_run("params"), 100),
+    ("runs", "data.tags"): Element("tags", ("key",), ("run_uuid",), _of_run("tags"), 100),
     ("runs", "data.metrics"): Element(
-        "latest_metrics", "key", ("run_uuid",), _of_run("metrics"), 1000
+        "latest_metrics", ("key",), ("run_uuid",), _of_run("metrics"), 1000
     ),
     ("logged_models", "data.params"): Element(
-        "logged_model_params", "param_key", ("model_id",), _of_logged_model("params"), 100
+        "logged_model_params", ("param_key",), ("model_id",), _of_logged_model("params"), 100
     ),
     ("logged_models", "info.tags"): Element(
-        "logged_model_tags", "tag_key", ("model_id",), _of_logged_model("tags"), 100
+        "logged_model_tags", ("tag_key",), ("model_id",), _of_logged_model("tags"), 100
     ),
-    ("experiments", "tags"): Element("experiment_tags", "key", ("experiment_id",), _experiment_tag),
+    ("logged_models", "data.metrics"): Element(
+        "logged_model_metrics",
+        ("metric_name", "metric_step", "metric_timestamp_ms", "run_id"),
+        ("model_id",),
+        _model_point,
+        # One that is not a number is kept as 0.
+        is_sure=lambda row: bool(row["metric_value"]),
+    ),
+    ("endpoints", "tags"): Element("endpoint_tags", ("key",), ("endpoint_id",), _endpoint_tag),
+    ("experiments", "tags"): Element(
+        "experiment_tags", ("key",), ("experiment_id",), _experiment_tag
+    ),
     ("registered_models", "tags"): Element(
-        "registered_model_tags", "key", _MODEL, _of_model("tag")
+        "registered_model_tags", ("key",), _MODEL, _of_model("tag")
     ),
     ("registered_models", "aliases"): Element(
-        "registered_model_aliases", "alias", _MODEL, _of_model("alias")
+        "registered_model_aliases", ("alias",), _MODEL, _of_model("alias")
     ),
     ("model_versions", "tags"): Element(
-        "model_version_tags", "key", (*_MODEL, "version"), _of_model("version_tag")
+        "model_version_tags", ("key",), (*_MODEL, "version"), _of_model("version_tag")
     ),
 }
 """By table and list: what can be set once more with fields along."""
 
-POINTS = Element("metrics", "key", ("run_uuid",), _of_run("metrics"), 1000)
+POINTS = Element("metrics", ("key",), ("run_uuid",), _of_run("metrics"), 1000)
 """Points of metrics, which are rows by themselves."""

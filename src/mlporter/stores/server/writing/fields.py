@@ -8,6 +8,7 @@ from mlporter.stores.rest.client import quoted_path
 from mlporter.stores.server.reading.answer_fields import ANSWER_FIELDS
 from mlporter.stores.server.reading.calls import API, API3
 from mlporter.stores.server.writing.element_fields import POINTS, element_path
+from mlporter.stores.server.writing.placed_fields import is_placeable
 from mlporter.stores.server.writing.writer import LOGGED_MODEL_STATUS
 
 if TYPE_CHECKING:
@@ -18,16 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["CHANGEABLE", "is_sendable", "sendable_name", "set_fields"]
 
 
-def _experiment(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+_Request = tuple[str, str, "Json"]
+"""Method, path and body."""
+
+
+def _experiment(row: Mapping[str, Any]) -> _Request:
     named = {"experiment_id": str(row["experiment_id"]), "new_name": row["name"]}
     return "POST", f"{API}/experiments/update", named
 
 
-def _run(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+def _run(row: Mapping[str, Any]) -> _Request:
     return "POST", f"{API}/runs/update", {"run_id": row["run_uuid"]}
 
 
-def _logged_model(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+def _logged_model(row: Mapping[str, Any]) -> _Request:
     path = f"{API}/{quoted_path('logged-models', row['model_id'])}"
     return (
         "PATCH",
@@ -36,29 +41,39 @@ def _logged_model(row: Mapping[str, Any]) -> tuple[str, str, Json]:
     )
 
 
-def _registered_model(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+def _registered_model(row: Mapping[str, Any]) -> _Request:
     named = {"name": row["name"], "description": row["description"] or ""}
     return "PATCH", f"{API}/registered-models/update", named
 
 
-def _model_version(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+def _model_version(row: Mapping[str, Any]) -> _Request:
     named = {"name": row["name"], "version": str(row["version"])}
     text = {"description": row["description"] or ""}
     return "PATCH", f"{API}/model-versions/update", named | text
 
 
-def _issue(row: Mapping[str, Any]) -> tuple[str, str, Json]:
+def _issue(row: Mapping[str, Any]) -> _Request:
     path = f"{API3}/{quoted_path('issues', row['issue_id'])}"
     return "PATCH", path, {"issue_id": row["issue_id"]}
 
 
-CHANGEABLE: Mapping[str, Callable[[Mapping[str, Any]], tuple[str, str, Json]]] = {
+def _of_gateway(kind: str, id_: str, *names: str) -> Callable[[Mapping[str, Any]], _Request]:
+    def request(row: Mapping[str, Any]) -> _Request:
+        return "POST", f"{API3}/gateway/{kind}/update", {name: row[name] for name in (id_, *names)}
+
+    return request
+
+
+CHANGEABLE: Mapping[str, Callable[[Mapping[str, Any]], _Request]] = {
     "experiments": _experiment,
     "runs": _run,
     "logged_models": _logged_model,
     "registered_models": _registered_model,
     "model_versions": _model_version,
     "issues": _issue,
+    "model_definitions": _of_gateway("model-definitions", "model_definition_id", "name"),
+    "endpoints": _of_gateway("endpoints", "endpoint_id", "name"),
+    "budget_policies": _of_gateway("budgets", "budget_policy_id", "budget_amount"),
 }
 """By table: the request that changes an object, as it is on the server, into itself."""
 
@@ -76,7 +91,7 @@ def sendable_name(table: str, path: str) -> str | None:
 
 def is_sendable(table: str, path: str) -> bool:
     """Whether this release knows a request that sets a field."""
-    if element_path(table, path) is not None:
+    if element_path(table, path) is not None or is_placeable(table, path):
         return True
     settable = table in CHANGEABLE or table == POINTS.table
     return settable and sendable_name(table, path) is not None

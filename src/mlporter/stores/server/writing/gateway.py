@@ -75,17 +75,20 @@ class GatewayWriter:
         """Make an endpoint with the models behind it; its id."""
         return self._made("endpoints/create", body, "endpoint", "endpoint_id")
 
-    def endpoint_tag(self, endpoint: str, key: str, value: str) -> None:
+    def endpoint_tag(self, body: Json) -> None:
         """Set a tag of an endpoint."""
-        body = {"endpoint_id": endpoint, "key": key, "value": value}
         self._client.post(f"{_PATH}/endpoints/set-tag", body)
 
-    def bind(self, endpoint: str, kind: str, id_: str) -> None:
-        """Note what uses an endpoint, unless the server knows; it notes scorers by itself."""
-        body = {"endpoint_id": endpoint, "resource_type": kind, "resource_id": id_}
+    def bind(self, body: Json, more: Json) -> None:
+        """Note what uses an endpoint, unless the server knows; it notes scorers by itself.
+
+        Args:
+            body: Endpoint, and kind and id of what uses it.
+            more: What goes along.
+        """
         path = f"{_PATH}/endpoints/bindings"
         if not self._client.get(f"{path}/list", body).get("bindings"):
-            self._client.post(f"{path}/create", body, again=False)
+            self._client.post(f"{path}/create", {**more, **body}, again=False)
 
     # --- Budgets and guardrails -------------------------------------------------------------------
 
@@ -97,8 +100,6 @@ class GatewayWriter:
         """Make a guardrail; its id."""
         return self._made("guardrails/create", body, "guardrail", "guardrail_id")
 
-    def guard(self, endpoint: str, guardrail: str, order: int | None) -> None:
+    def guard(self, body: Json) -> None:
         """Put a guardrail before an endpoint."""
-        body: Json = {"endpoint_id": endpoint, "guardrail_id": guardrail}
-        body |= {} if order is None else {"execution_order": order}
         self._client.post(f"{_PATH}/guardrails/add-to-endpoint", body, again=False)

@@ -135,24 +135,20 @@ class Writer(RegistryWriter):
         """Change status, end_time or run_name."""
         self._client.post(f"{API}/runs/update", {"run_id": run, **changes})
 
-    def log_inputs(self, run: str, datasets: Sequence[Json], models: Sequence[str]) -> None:
+    def log_inputs(self, run: str, datasets: Sequence[Json], models: Sequence[Json]) -> None:
         """Log what a run used."""
-        body = {
-            "run_id": run,
-            "datasets": list(datasets),
-            "models": [{"model_id": model} for model in models],
-        }
+        body = {"run_id": run, "datasets": list(datasets), "models": list(models)}
         self._client.post(f"{API}/runs/log-inputs", body)
 
-    def log_output(self, run: str, model: str, step: int) -> None:
-        """Log a model that a run made."""
+    def log_output(self, run: str, output: Json) -> None:
+        """Log a model that a run made, with the step at which it did."""
 
         def found() -> bool | None:
             outputs = self._client.get(f"{API}/runs/get", {"run_id": run})["run"].get("outputs", {})
             models = (made["model_id"] for made in outputs.get("model_outputs", ()))
-            return True if model in models else None
+            return True if output["model_id"] in models else None
 
-        body = {"run_id": run, "models": [{"model_id": model, "step": step}]}
+        body = {"run_id": run, "models": [output]}
         self._create(f"{API}/runs/outputs", body, lambda _: True, found)
 
     def delete_run(self, run: str) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlporter.catalogue import BY_NAME
+from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.stores.rows.synthetic_ids import dataset_uuid, input_uuid
+from mlporter.stores.server.reading.answer_fields import ANSWER_FIELDS
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows, pairs
-from mlporter.stores.server.reading.unknown_fields import keep_unknown
+from mlporter.stores.server.reading.unknown_fields import keep_unknown, row_of, unknown_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -125,6 +127,10 @@ def model_inputs(found: Json, *, outputs: bool) -> Rows:
         _edge(rows, ("MODEL_INPUT", model["model_id"]), ("RUN_INPUT", info["run_id"]))
     if outputs:
         _outputs(rows, info["run_id"], found.get("outputs", {}))
+    ends = {"inputs": {"model_inputs": found.get("inputs", {}).get("model_inputs", [])}}
+    unknown = unknown_in(ends, ANSWER_FIELDS["runs"])
+    row = {"run_uuid": info["run_id"]}
+    rows[UNKNOWN_FIELDS.name] += (row_of("runs", row, *one) for one in unknown)
     return rows
 
 
