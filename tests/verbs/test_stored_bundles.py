@@ -241,6 +241,25 @@ def test_what_is_no_bundle_is_named(bucket):
         mlporter.copy(f"{bucket.address}/ml@latest", f"{bucket.address}/new")
 
 
+def test_the_command_line_takes_such_a_place(registry, bucket, cli):
+    place = f"{bucket.address}/bundle"
+    assert cli("export", registry.url, place, "--artifacts", "none", "--dry-run").code == 0
+    assert bucket.objects() == {}
+    shown = cli("export", registry.url, place, "--artifacts", "none")
+    assert shown.code == 0
+    assert f"mlporter verify {place}" in shown.out + shown.err
+    assert cli("verify", place).code == 0
+    assert cli("show", place, "runs").code == 0
+    assert cli("doctor", place).code == 0
+    assert cli("export", registry.url, place).code == 4
+
+
+@pytest.mark.parametrize("place", ["sqlite:///x.db", "http://host:5000", "s3://bucket/x@latest"])
+def test_a_bundle_goes_to_a_directory_or_a_bucket(registry, place):
+    with pytest.raises(UsageError, match=r"a bundle is a directory|repository of snapshots"):
+        mlporter.export(registry.url, place)
+
+
 def test_a_bucket_that_is_not_there(registry, s3):
     for verb in (mlporter.export, mlporter.backup):
         with pytest.raises(UnreachableError, match="no such bucket"):

@@ -36,7 +36,9 @@ __all__ = ["command"]
 def command(session: Session, /, *, source: str, bundle: str, **options: Any) -> int:
     """Export SOURCE, or a part of it, to the new directory BUNDLE.
 
-    BUNDLE may also be a new place in object storage, such as s3://bucket/bundle. The source is read in one consistent snapshot while others go on writing, and is never changed.
+    BUNDLE may also be a new place in object storage, such as s3://bucket/bundle.
+
+    The source is read in one consistent snapshot while others go on writing, and is never changed.
     Without SOURCE, MLFLOW_TRACKING_URI says where to read. A part is exported with all that it
     depends on: a model with the runs of its versions. What could not be copied is listed, and the
     exit code is then 3.
