@@ -1,180 +1,109 @@
-"""Every command of the README is run, in its order, and its output is what the README shows.
+"""Every session of the README and of docs/ is typed, in its order, and prints what is shown.
 
-After a change of output: MLPORTER_UPDATE_README=1 pytest tests/test_readme.py -n 0
+A block `console` is a session; one of `sh` only shows how something is written. After a change of
+output: MLPORTER_UPDATE_README=1 pytest -n 0 tests/test_readme.py
 """
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from mlporter.cli.app import VERBS
-from mlporter.quickstart.train_and_register import train_and_register
-from tests.support.engines import S3, Postgres
-from tests.support.file_stores import FolderStore, put
-from tests.support.forks import commands
-from tests.support.old_databases import copy_old
-from tests.support.processes import mlflow_server
+from tests.support.page_sessions import Session, blocks, prepared, steady
 
-README = Path(__file__).parents[1] / "README.md"
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 UPDATE = "MLPORTER_UPDATE_README"
-BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-# What is another at every run: ids, sums, times, sizes that depend on versions of libraries.
-VARYING = [
-    (r"\d{4}-\d\d-\d\dT\d{6}Z-[0-9a-f]{8}", "<snapshot>"),
-    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?", "<time>"),
-    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
-    (r"\b[0-9a-f]{32,64}\b", "<id>"),
-    (r"\b[0-9a-f]{12}…", "<id>"),
-    (r"-[0-9a-f]{8}\.yaml\b", "-<id>.yaml"),
-    (r"\bby +\S+@\S+", "by <who>"),
-    (r"\b\d+\.\d{6,}\b", "<number>"),
-    (r"\d+(\.\d+)? (B|kB|MB|GB)\b", "<size>"),
-    (r"\b(in|after) \d+(\.\d+)? (s|min)\b", "in <seconds>"),
-    (r"[─━-]{3,}", "---"),
-    (r" +", " "),
+# What cli.md shows is held by tests/cli/test_docs.py.
+PAGES = [README] + [
+    page
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    if "```console\n" in page.read_text(encoding="utf-8") and page.name != "cli.md"
 ]
 
 
-class Session:
-    """A terminal in which the README is typed: real places stand behind the README's names."""
-
-    def __init__(self, folder: Path, places: dict[str, str], environment: dict[str, str]) -> None:
-        self.folder = folder
-        self.places = dict(sorted(places.items(), key=lambda item: -len(item[0])))
-        self.environment = environment
-
-    def run(self, command: str) -> str:
-        done = subprocess.run(
-            ["bash", "-c", self.with_places(command)],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}"
-        return self.with_names(done.stdout)
-
-    def with_places(self, text: str) -> str:
-        for name, place in self.places.items():
-            text = text.replace(name, place)
-        return text
-
-    def with_names(self, text: str) -> str:
-        for name, place in self.places.items():
-            text = text.replace(place, name)
-        lines = [line.rstrip() for line in text.strip("\n").splitlines()]
-        return "".join(f"{line}\n" for line in lines)
-
-    def python(self, code: str) -> None:
-        code = self.with_places(code)
-        subprocess.run(
-            ["bash", "-c", 'python -c "$0"', code],
-            cwd=self.folder,
-            env=self.environment,
-            check=True,
-        )
-
-
 @pytest.fixture
-def session(tmp_path: Path, postgres: Postgres, s3: S3) -> Iterator[Session]:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    copy_old("1.30.1", folder).rename(folder / "old-1.30.db")
-    old_file_store(folder / "old-mlruns")
-    train_and_register(f"sqlite:///{folder}/mlflow.db", str(folder / "mlartifacts"))
-    databases = [postgres.plain(postgres.new_database()) for _ in range(2)]
-    places = {
-        "postgresql://mlflow@localhost/mlflow": databases[0],
-        "postgresql://mlflow@localhost/prod": databases[1],
-        "/srv/mlartifacts": str(tmp_path / "srv"),
-        "s3://bucket/mlflow": f"{s3.new_bucket()}/mlflow",
-    }
-    path = f"{commands(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
-    with ExitStack() as servers:
-        for name in ("dev", "prod"):
-            address = servers.enter_context(server(folder, tmp_path / name))
-            places[f"http://{name}:5000"] = address
-        yield Session(folder, places, environment)
+def session(request, page, tmp_path, shared_folder) -> Iterator[Session]:
+    with ExitStack() as stack:
+        yield prepared(page.read_text(encoding="utf-8"), tmp_path, shared_folder, request, stack)
 
 
-@contextmanager
-def server(home: Path, folder: Path) -> Iterator[str]:
-    """``dev`` serves a copy of the registry, ``prod`` a new one."""
-    folder.mkdir()
-    if folder.name == "dev":
-        shutil.copy(home / "mlflow.db", folder / "mlflow.db")
-    with mlflow_server(f"sqlite:///{folder}/mlflow.db", folder / "files") as address:
-        yield address
-
-
-def old_file_store(root: Path) -> None:
-    """A store as people have them: two experiments of one name, and points written twice."""
-    store = FolderStore(root)
-    store.experiment("0", "Default")
-    run = store.run(store.experiment("1", "prices"))
-    put(run / "params" / "depth", "3")
-    put(run / "metrics" / "rmse", "1600000000000 0.5 0\r\n1600000001000 0.25 1\r\n" * 2)
-    put(run / "artifacts" / "model.txt", "a model")
-    store.run(store.experiment("2", "prices", trash=True))
-
-
-def steady(text: str) -> list[str]:
-    """All words; where lines end hangs on how long a real address is that has a short name here."""
-    for pattern, name in VARYING:
-        text = re.sub(pattern, name, text)
-    return text.split()
-
-
-def shown_commands(block: str) -> list[tuple[str, str]]:
-    """The commands of a console block, each with the output shown below it."""
-    found: list[tuple[str, str]] = []
-    for line in block.splitlines(keepends=True):
-        if line.startswith("$ "):
-            found.append((line[2:].strip(), ""))
-        else:
-            command, output = found[-1]
-            found[-1] = (command, output + line)
-    return found
-
-
-@pytest.mark.timeout(1800)
-def test_every_command_does_what_the_readme_shows(session: Session) -> None:
-    text = README.read_text(encoding="utf-8")
-    assert shutil.which("sha256sum")
-    new, end, ran = [], 0, 0
-    for block in BLOCK.finditer(text):
-        new.append(text[end : block.start(2)])
-        end = block.end(2)
-        if block[1] == "python":
-            session.python(block[2])
-            new.append(block[2])
+def typed(session: Session, text: str) -> str:
+    """The text with what its commands really print; unless it is updated, that is the same."""
+    new, end = [], 0
+    for block in blocks(text):
+        new.append(text[end : block.start])
+        end = block.end
+        if block.language == "python":
+            session.python(block.text)
+            new.append(block.text)
             continue
-        for command, shown in shown_commands(block[2]):
+        for command, shown in block.commands():
             real = session.run(command)
             quiet = "mlflow db upgrade" in command  # its log is not ours
             if not quiet and UPDATE not in os.environ:
                 assert steady(shown) == steady(real), command
             new.append(f"$ {command}\n{'' if quiet else real}")
-            ran += 1
-    assert ran >= 12
+    return "".join(new) + text[end:]
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_does_what_the_page_shows(session: Session, page: Path) -> None:
+    new = typed(session, page.read_text(encoding="utf-8"))
     if UPDATE in os.environ:
-        README.write_text("".join(new) + text[end:], encoding="utf-8")
-    sums = subprocess.run(
-        ["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=session.folder / "backup", check=False
-    )
-    assert sums.returncode == 0
+        page.write_text(new, encoding="utf-8")
 
 
-def test_the_readme_names_every_verb() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_no_session_is_left_out() -> None:
+    assert {"README", "tutorial", "backups", "recipes"} <= {page.stem for page in PAGES}
+    texts = {page.name: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
+    assert [name for name, text in texts.items() if re.search(r"(?m)^ +```console", text)] == []
+
+
+def test_together_the_pages_name_every_verb() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [verb for verb in VERBS if f"mlporter {verb}" not in text] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 220
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as sites that show Markdown make them."""
+    headings = re.findall(r"(?m)^#+ (.*)$", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def is_there(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    place = page.parent / path if path else page
+    return place.exists() and (not anchor or anchor in anchors(place))
+
+
+@pytest.mark.parametrize(
+    "page", [README, *(ROOT / "docs").glob("*.md")], ids=lambda page: page.stem
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"(?ms)^```.*?^```$|`[^`\n]*`", "", page.read_text(encoding="utf-8"))
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if not is_there(page, link)] == []
+
+
+def test_on_an_index_no_link_leads_to_a_file_that_is_not_there() -> None:
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    settings = hooks["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = README.read_text(encoding="utf-8")
+    for change in settings["substitutions"]:
+        text = re.sub(change["pattern"], change["replacement"], text)
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link] == []

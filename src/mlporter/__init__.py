@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from mlporter.verbs.moving.import_ import copy, import_
     from mlporter.verbs.moving.sync import sync
     from mlporter.verbs.promoting.history import History, history
-    from mlporter.verbs.promoting.promote import PromotionResult, promote
+    from mlporter.verbs.promoting.promote import promote
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
     from mlporter.verbs.promoting.undo import undo_promotion
     from mlporter.verbs.reading.diff import diff
     from mlporter.verbs.reading.doctor import doctor
@@ -171,7 +172,7 @@ _HOMES = {
     "PlanFile": "mlporter.execute.plan_files",
     "ProgressEvent": "mlporter.progress",
     "ProgressEvents": "mlporter.progress",
-    "PromotionResult": "mlporter.verbs.promoting.promote",
+    "PromotionResult": "mlporter.verbs.promoting.promotion_result",
     "ReadBackError": "mlporter.errors",
     "RefusedError": "mlporter.errors",
     "Registry": "mlporter.verbs.reading.registry",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlporter.verbs.backups.backup import BackupResult
     from mlporter.verbs.backups.forget import ForgetResult
     from mlporter.verbs.promoting.history import History
-    from mlporter.verbs.promoting.promote import PromotionResult
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
     from mlporter.verbs.reading.doctor import DoctorReport
     from mlporter.verbs.reading.inspect import Inventory
     from mlporter.verbs.reading.inspect_one import ExperimentDetails, RunDetails

@@ -16,7 +16,7 @@ from mlporter.verbs.moving.import_ import copy, import_
 from mlporter.verbs.moving.request import Request
 from mlporter.verbs.moving.sync import sync
 from mlporter.verbs.moving.transfer import run_transfer
-from mlporter.verbs.promoting.promote import PromotionResult, promote, run_promotion
+from mlporter.verbs.promoting.promote import promote, run_promotion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlporter.execute.plan_files import PlanFile
     from mlporter.execute.result import Result
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
 
 __all__ = ["apply", "read_plan"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlporter.reports.things import Beside
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
-    from mlporter.verbs.promoting.promote import PromotionResult
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
     from mlporter.verbs.reading.inspect import Inventory
 
 __all__ = [

@@ -15,7 +15,7 @@ from mlporter.verbs.backups.forget import ForgetResult, forget
 from mlporter.verbs.moving.export import export
 from mlporter.verbs.moving.import_ import copy, import_
 from mlporter.verbs.moving.sync import sync
-from mlporter.verbs.promoting.promote import PromotionResult, promote
+from mlporter.verbs.promoting.promote import promote
 from mlporter.verbs.reading.diff import diff
 from mlporter.verbs.reading.verify import VerifyResult, verify
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlporter.compare.report import DiffReport
     from mlporter.execute.result import Result
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
 
 __all__ = ["ManifestResult", "RunResult", "run"]
 

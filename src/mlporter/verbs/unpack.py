@@ -16,7 +16,7 @@ from mlporter.artifacts.disk.write_log import WriteLog
 from mlporter.artifacts.places import LocalPlace
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.errors import LeftOut, RefusedError, UsageError
-from mlporter.execute.left_out import LeftOutCollector
+from mlporter.execute.findings.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult, Result
 from mlporter.progress import OnProgress, silent
 from mlporter.selection.artifacts import folder_of_version

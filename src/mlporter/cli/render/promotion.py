@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlporter.cli.render.layout import View
     from mlporter.promotion.asked import VersionResult
     from mlporter.verbs.promoting.history import History, PromotedVersion
-    from mlporter.verbs.promoting.promote import PromotionResult
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
 
 __all__ = ["render_history", "render_promotion"]
 

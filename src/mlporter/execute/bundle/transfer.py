@@ -24,8 +24,8 @@ from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError
 from mlporter.execute.bundle.reuse import ALL, Changed, point_marks, rows_of_owners, whose_changed
 from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import Remarks
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.phases import COPYING, FINISHING, READING, into_bundle
 from mlporter.execute.result import FilesResult, Result, TableResult
 from mlporter.plan.table_plan import Plan, plan_transfer

@@ -23,7 +23,7 @@ from mlporter.execute.database.reading_back import ReadingBack
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import Bound
 from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
-from mlporter.execute.left_out import LeftOutCollector
+from mlporter.execute.findings.left_out import LeftOutCollector
 from mlporter.execute.phases import COPYING, FINISHING, READING_BACK, WRITING
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit

@@ -18,8 +18,8 @@ from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import TargetFiles
 from mlporter.execute.files.unreadable_files import find_unreadable
 from mlporter.execute.findings.dangling import WithoutDangling
+from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import look_through
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.phases import LISTING, PLANNING, into_database
 from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result

@@ -18,7 +18,7 @@ from mlporter.catalogue import described
 from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.catalogue.types import Kind
 from mlporter.execute.database.transfer import DatabaseTransfer
-from mlporter.execute.left_out import left_out_of
+from mlporter.execute.findings.left_out import left_out_of
 from mlporter.execute.options import WORKERS, TransferOptions
 from mlporter.plan.policy import Policy
 from mlporter.plan.three_sides.sent.memory import Memory

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlporter.errors import ConflictError
-from mlporter.execute.left_out import left_out_of
+from mlporter.execute.findings.left_out import left_out_of
 from mlporter.execute.phases import PLANNING, READING_BACK, WRITING, into_server
 from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result

@@ -8,14 +8,15 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import UsageError
+from mlporter.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlporter.promotion.checks.facts import VersionFacts
 
-__all__ = ["GateResult", "Gates", "judge", "parse_size", "parse_tag"]
+__all__ = ["GateResult", "Gates", "closed_gates", "judge", "parse_size", "parse_tag"]
+__all__ += ["refuse_closed"]
 
 _REQUIREMENT = re.compile(
     r"\s*(?P<kind>metrics?|params?|tags?)\.(?P<name>`[^`]+`|\"[^\"]+\"|.+?)"
@@ -270,3 +271,29 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def closed_gates(gates: dict[str, list[GateResult]]) -> list[str]:
+    """Gates that are closed, a line for each."""
+    return [
+        f"{version}: {gate}"
+        for version, found in gates.items()
+        for gate in found
+        if not gate.passed
+    ]
+
+
+def refuse_closed(closed: list[str], subject: str) -> None:
+    """Refuse a promotion if gates are closed; all of them are shown.
+
+    Raises:
+        RefusedError: some are.
+    """
+    if closed:
+        count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
+        raise RefusedError(
+            f"{count} closed; nothing was written",
+            subject=subject,
+            hint="the version must pass, or the gate be left out",
+            reasons=tuple(closed),
+        )

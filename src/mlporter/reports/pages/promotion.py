@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlporter.promotion.checks.gates import GateResult
     from mlporter.reports.page import Row
     from mlporter.reports.reading.candidates import Candidate
-    from mlporter.verbs.promoting.promote import PromotionResult
+    from mlporter.verbs.promoting.promotion_result import PromotionResult
 
 __all__ = ["promotion_page", "refusal_page"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.execute.left_out import LeftOutCollector, left_out_of
+from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.result import FilesResult, Result, TableResult
 from mlporter.plan.table_plan import plan_transfer
 

@@ -15,7 +15,7 @@ from mlporter.promotion.target.target_model import read_target
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.verbs.promoting.promote import PromotionResult
+from mlporter.verbs.promoting.promotion_result import PromotionResult
 
 if TYPE_CHECKING:
     from os import PathLike

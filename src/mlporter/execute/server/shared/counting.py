@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from mlporter.errors import LeftOut
-from mlporter.execute.left_out import LeftOutCollector
+from mlporter.execute.findings.left_out import LeftOutCollector
 from mlporter.execute.result import TableResult
 from mlporter.stores.rest.answers import REFUSED, reason_of
 

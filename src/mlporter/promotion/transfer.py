@@ -16,7 +16,7 @@ from mlporter.plan.policy import Policy
 from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.progress import Phases, without_phases
 from mlporter.promotion.checks.facts import read_facts
-from mlporter.promotion.checks.gates import judge
+from mlporter.promotion.checks.gates import closed_gates, judge, refuse_closed
 from mlporter.promotion.checks.model_names import find_versions
 from mlporter.promotion.checks.signed_versions import check_signature
 from mlporter.promotion.finishing import Finishing, open_target, pointers_of, result_of
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
 
-__all__ = ["Promotion", "refuse_closed"]
+__all__ = ["Promotion"]
 
 _LOOKING, _CARRYING = "looking at both sides", "copying the version"
 _PROVING = "proving, then moving aliases and stages"
@@ -91,7 +91,7 @@ class Promotion:
             there = self._target(keys[0][0])
             self._check_name(facts, there)
             gates = self._judge(facts)
-            refuse_closed(_closed(gates), str(asked.model))
+            refuse_closed(closed_gates(gates), str(asked.model))
             if asked.require_signature is not None:
                 for one in facts:
                     check_signature(self.origin, source, one, asked.require_signature)
@@ -124,7 +124,7 @@ class Promotion:
             keys = find_versions(source, self.asked.model, source.description.address)
             facts = [self._facts(source, key) for key in keys]
             self._target(keys[0][0])
-            return _closed(self._judge(facts))
+            return closed_gates(self._judge(facts))
 
     def _in_place(
         self,
@@ -380,29 +380,3 @@ class Promotion:
         move = Move(facts, self.asked.name, number)
         nothing = pointers_of(replace(self.asked, aliases=(), stage=None), there, move)
         return result_of(move, nothing, gates[str(facts)], "already promoted")
-
-
-def _closed(gates: dict[str, list[GateResult]]) -> list[str]:
-    """Gates that are closed, a line for each."""
-    return [
-        f"{version}: {gate}"
-        for version, found in gates.items()
-        for gate in found
-        if not gate.passed
-    ]
-
-
-def refuse_closed(closed: list[str], subject: str) -> None:
-    """Refuse a promotion if gates are closed; all of them are shown.
-
-    Raises:
-        RefusedError: some are.
-    """
-    if closed:
-        count = "1 gate is" if len(closed) == 1 else f"{len(closed)} gates are"
-        raise RefusedError(
-            f"{count} closed; nothing was written",
-            subject=subject,
-            hint="the version must pass, or the gate be left out",
-            reasons=tuple(closed),
-        )
