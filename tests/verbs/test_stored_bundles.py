@@ -266,6 +266,14 @@ def test_a_bucket_that_is_not_there(registry, s3):
             verb(registry.url, "s3://no-such-bucket-here/place")
 
 
+def test_a_log_in_is_never_put_together_from_two(registry, monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=others")
+    monkeypatch.setenv("DEV_AZURE_STORAGE_ACCESS_KEY", "mine-123")
+    with pytest.raises(UnreachableError, match="DEV_") as refused:
+        mlporter.inspect("abfs://container/bundle", source_env="DEV_")
+    assert refused.value.hint == "set DEV_AZURE_STORAGE_CONNECTION_STRING"
+
+
 def test_a_package_that_is_missing_is_named(registry, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setitem(sys.modules, "gcsfs", None)
