@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -366,6 +367,24 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     show = ["openssl", "ec", "-in", private, "-pubout", "-out", public]
     subprocess.run(show, check=True, capture_output=True)
     return private, public
+
+
+@pytest.fixture(scope="session")
+def forking_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that has imported MLflow already: see `forks.commands`."""
+    from tests.support.forks import commands
+
+    return str(commands(tmp_path_factory.mktemp("programs") / "bin") / "python")
+
+
+@pytest.fixture
+def quick_loads(forking_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are loaded, and servers asked, in a process that need not import MLflow first."""
+    from mlporter.promotion.checks import fresh_load
+    from mlporter.verbs.backups import restore_test
+
+    for module in (fresh_load, restore_test):
+        monkeypatch.setattr(module, "sys", SimpleNamespace(executable=forking_python))
 
 
 @pytest.fixture(scope="session")

@@ -89,15 +89,16 @@ def test_a_file_of_objects_has_the_event_of_each_step(tmp_path):
 
 
 @pytest.mark.parametrize("verbose", [0, 1, 2])
-def test_what_makes_databases_says_nothing_below_a_warning(tmp_path, verbose):
+def test_what_makes_databases_says_nothing_below_a_warning(tmp_path, verbose, monkeypatch):
+    noisy = logging.getLogger("alembic.runtime.migration")
+    for logger in (noisy, logging.getLogger("alembic.runtime"), logging.getLogger("alembic")):
+        monkeypatch.setattr(logger, "disabled", False)
+        monkeypatch.setattr(logger, "propagate", True)
+        monkeypatch.setattr(logger, "level", logging.INFO)
     console = Console(file=io.StringIO(), width=80, color_system=None)
     with logging_to(console, tmp_path / "log.txt", verbose=verbose):
-        noisy = logging.getLogger("alembic.runtime.migration")
-        level, noisy.disabled = noisy.level, False
-        noisy.setLevel(logging.INFO)
         noisy.info("Running upgrade")
         noisy.error("alembic-error")
-        noisy.setLevel(level)
     said = console.file.getvalue() + (tmp_path / "log.txt").read_text()
     assert "Running upgrade" not in said
     assert "alembic-error" in said

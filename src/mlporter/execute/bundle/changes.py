@@ -7,7 +7,8 @@ can tell how many there are and which are the latest: MLflow only ever adds poin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from mlporter.bundle.tables.layers import owner_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -25,6 +26,8 @@ __all__ = ["Mark", "changed_owners", "marks", "row_digests"]
 _PRIME = np.uint64(0x100000001B3)
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 _START = 0xCBF29CE484222325
+
+_importing = Lock()
 
 _MOST = 0.25
 """The share of owners that changed beyond which a table is rather written anew."""
@@ -51,9 +54,20 @@ def row_digests(batch: pa.RecordBatch) -> NDArray[np.uint64]:
     return found
 
 
-def _digests(values: pa.Array) -> NDArray[np.uint64]:
-    from pandas.util import hash_array  # noqa: PLC0415 -- pandas takes half a second to import
+def _hash_array() -> Callable[..., Any]:
+    """What pandas hashes with, imported by one thread at a time.
 
+    Its modules import each other, so that two threads that import it at once wait for each other:
+    Python finds that out and fails one of them.
+    """
+    with _importing:
+        from pandas.util import hash_array  # noqa: PLC0415 -- it takes half a second to import
+
+        return hash_array
+
+
+def _digests(values: pa.Array) -> NDArray[np.uint64]:
+    hash_array = _hash_array()
     kind = values.type
     if pa.types.is_floating(kind):
         # The bits, and not the number: 0.0 is not -0.0 here.
@@ -65,7 +79,7 @@ def _digests(values: pa.Array) -> NDArray[np.uint64]:
     else:
         numbers = np.array(values.to_pylist(), dtype=object)
         numbers[values.is_null().to_numpy(zero_copy_only=False)] = ""
-    found = hash_array(numbers, categorize=False).astype(np.uint64)
+    found: NDArray[np.uint64] = hash_array(numbers, categorize=False).astype(np.uint64)
     if values.null_count:
         found[values.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return found
