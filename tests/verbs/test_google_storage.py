@@ -32,6 +32,7 @@ def bucket():
     urllib.request.urlopen(made).close()  # noqa: S310
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STORAGE_EMULATOR_HOST", address)
+        environment.setenv("NO_GCE_CHECK", "true")  # nobody waits for a machine of Google's
         environment.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         yield "gs://bucket"
     server.stop()
