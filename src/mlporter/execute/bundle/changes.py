@@ -8,7 +8,7 @@ can tell how many there are and which are the latest: MLflow only ever adds poin
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +54,7 @@ def row_digests(batch: pa.RecordBatch) -> NDArray[np.uint64]:
     return found
 
 
-def _hash_array() -> Callable[..., Any]:
+def _hash_array() -> Callable[..., NDArray[np.uint64]]:
     """What pandas hashes with, imported by one thread at a time.
 
     Its modules import each other, so that two threads that import it at once wait for each other:
