@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -353,6 +354,24 @@ def cli(
     from tests.support.command_line import command_line
 
     return command_line(capsys, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def forking_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that has imported MLflow already: see `forks.commands`."""
+    from tests.support.forks import commands
+
+    return str(commands(tmp_path_factory.mktemp("programs") / "bin") / "python")
+
+
+@pytest.fixture
+def quick_loads(forking_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are loaded, and servers asked, in a process that need not import MLflow first."""
+    from mlporter.promotion.checks import fresh_load
+    from mlporter.verbs.backups import restore_test
+
+    for module in (fresh_load, restore_test):
+        monkeypatch.setattr(module, "sys", SimpleNamespace(executable=forking_python))
 
 
 @pytest.fixture(scope="session")

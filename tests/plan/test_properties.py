@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 
 import pytest
@@ -17,6 +16,7 @@ from tests.plan.references import dangling
 from tests.plan.registries import EXPERIMENTS, NAMES, RUNS, registries
 from tests.support.databases import dump, rows, sha256
 from tests.support.engines import copy_sqlite
+from tests.support.examples import examples
 from tests.support.mlflow_session import sqlite_url
 
 _SELECTIONS = st.sampled_from(
@@ -37,7 +37,7 @@ _RENAMES = st.sampled_from(
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "10")),
+    max_examples=examples(10),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sqlite3
 from contextlib import ExitStack, closing
 
@@ -23,6 +22,7 @@ from mlporter.plan.three_sides.names import lacking
 from mlporter.stores.opening import open_source
 from tests.plan.registries import RUNS, registries
 from tests.support.engines import copy_sqlite
+from tests.support.examples import examples
 from tests.support.mlflow_session import sqlite_url
 
 _COUNT = itertools.count()
@@ -65,7 +65,7 @@ def look(source, target, entity, *, quick=False):
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=max(20, int(os.environ.get("MLPORTER_EXAMPLES", "20"))),
+    max_examples=examples(20),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import forget_artifact_places
+from tests.support.engines import build_once
 from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.support.plain_registry import from_json, to_json
+from tests.support.rich_registry import copy_with_artifacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,17 +22,30 @@ if TYPE_CHECKING:
     from tests.support.target_server import TargetServer
 
 
+@pytest.fixture(scope="session")
+def dev_template(shared_folder: Path, plain_sqlite_template: PlainRegistry) -> PlainRegistry:
+    """The registry that the others are copied from. Do not touch."""
+
+    def build(folder: Path) -> None:
+        plain = copy_with_artifacts(plain_sqlite_template, folder)
+        client = plain.client()
+        with mlflow_at(plain.tracking_uri):
+            client.log_metric(plain.model_run_id, "rmse", 0.5, step=1)
+            client.log_metric(plain.model_run_id, "rmse", 0.15, step=2)
+            client.log_text(plain.model_run_id, "a note", "notes/a.txt")
+            client.set_registered_model_alias("plain-model", "candidate", "3")
+            client.set_model_version_tag("plain-model", "3", "validated", "yes")
+        (folder / "dev.json").write_text(to_json(plain), encoding="utf-8")
+
+    folder = build_once(shared_folder / "dev", build)
+    return from_json((folder / "dev.json").read_text(encoding="utf-8"))
+
+
 @pytest.fixture
-def dev(plain_sqlite: PlainRegistry) -> PlainRegistry:
+def dev(dev_template: PlainRegistry, tmp_path: Path) -> PlainRegistry:
     """`plain-model` with versions 1 to 3; 3 is the candidate, with a metric and a tag."""
-    client = plain_sqlite.client()
-    with mlflow_at(plain_sqlite.tracking_uri):
-        client.log_metric(plain_sqlite.model_run_id, "rmse", 0.5, step=1)
-        client.log_metric(plain_sqlite.model_run_id, "rmse", 0.15, step=2)
-        client.log_text(plain_sqlite.model_run_id, "a note", "notes/a.txt")
-        client.set_registered_model_alias("plain-model", "candidate", "3")
-        client.set_model_version_tag("plain-model", "3", "validated", "yes")
-    return plain_sqlite
+    forget_artifact_places()
+    return copy_with_artifacts(dev_template, tmp_path / "plain")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "server"])

@@ -276,7 +276,7 @@ def test_a_model_that_does_not_load_in_the_target(dev, tmp_path) -> None:
     assert pointers(target) == ({}, {"1": "None"})
 
 
-def test_load_check_compares_predictions(dev, prod, root) -> None:
+def test_load_check_compares_predictions(dev, prod, root, quick_loads) -> None:
     done = mlporter.promote(
         CANDIDATE, dev.tracking_uri, prod, **ASKED, **root(prod), load_check=True
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import count
 
 import pytest
@@ -14,6 +13,7 @@ import mlporter
 from mlporter.bundle.storage.local import LocalStorage
 from tests.repository.registry import SmallRegistry
 from tests.support.databases import dump
+from tests.support.examples import examples
 from tests.support.mlflow_session import sqlite_url
 
 _RUNS = st.sampled_from([f"{number:032x}" for number in range(1, 7)])
@@ -114,7 +114,7 @@ def test_every_snapshot_restores_what_the_registry_was(mlflow_sqlite_template, t
     run_state_machine_as_test(
         History,
         settings=settings(
-            max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "3")),
+            max_examples=examples(3),
             stateful_step_count=10,
             deadline=None,
             suppress_health_check=list(HealthCheck),

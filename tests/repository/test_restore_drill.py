@@ -38,7 +38,9 @@ def test_mlflow_sees_all_of_a_snapshot_and_its_models_predict(plain_sqlite, tmp_
     assert done.as_dict()["restore"]["found"] == in_tables
 
 
-def test_a_model_that_does_not_load_is_found_though_no_byte_changed(plain_sqlite, tmp_path, cli):
+def test_a_model_that_does_not_load_is_found_though_no_byte_changed(
+    plain_sqlite, tmp_path, cli, quick_loads
+):
     (model,) = rows(
         plain_sqlite.tracking_uri,
         "SELECT storage_location FROM model_versions WHERE version = 2",
@@ -58,7 +60,7 @@ def test_a_model_that_does_not_load_is_found_though_no_byte_changed(plain_sqlite
 
 
 def test_workspaces_prompts_and_deleted_things_are_counted_as_mlflow_does(
-    rich_sqlite_workspaces, tmp_path
+    rich_sqlite_workspaces, tmp_path, quick_loads
 ):
     mlporter.export(rich_sqlite_workspaces.tracking_uri, tmp_path / "bundle")
     done = mlporter.verify(tmp_path / "bundle", quick=True, restore_test=True, restore_models=1)

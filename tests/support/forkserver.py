@@ -209,6 +209,8 @@ def serve(command: list[str], extra_env: Mapping[str, str], **_: object) -> None
         os.execve(command[0], command, os.environ)  # noqa: S606 -- MLflow before 3.2, say
     forget("mlflow.server")  # It has read the environment when it was imported.
     sys.argv = command[2:]
+    if "mlflow.server.fastapi_app:app" in command:
+        sys.modules["quick_answers"].answer_at_once()
     runpy.run_module("uvicorn", run_name="__main__", alter_sys=True)
     raise SystemExit
 
@@ -231,6 +233,7 @@ def forget(package: str) -> None:
 
 def main() -> None:
     """Import, and wait for requests."""
+    importlib.import_module("quick_answers")
     quick_disks = importlib.import_module("quick_disks")
     del sys.path[0]  # the script's own folder, with modules of the names of others
     import mlporter  # noqa: PLC0415 -- from where it is installed

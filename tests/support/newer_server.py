@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Objects of answers: what they are called there, and where their id is.
 _OBJECTS = {
@@ -21,6 +21,34 @@ _OBJECTS = {
     "registered_model": ("name",),
     "model_version": ("name",),
     "trace": ("trace_id",),
+}
+
+
+def _has(*names: str, without: str = "") -> Callable[[dict[str, Any]], bool]:
+    return lambda it: set(names) <= it.keys() and without not in it
+
+
+_DEFINITION = {"model_definition_id", "name"}
+#: What stands deep in answers and requests: how it is known, and what names it.
+_DEEP: dict[
+    str, tuple[Callable[[dict[str, Any]], bool], Callable[[dict[str, Any], str], object]]
+] = {
+    "assessment": (_has("assessment_id", "assessment_name"), lambda it, _: it["assessment_id"]),
+    "trace": (_has("trace_id", "request_time"), lambda it, _: it["trace_id"]),
+    "input": (_has("dataset"), lambda it, run: (run, it["dataset"]["name"])),
+    "dataset": (_has("digest", "source_type"), lambda it, run: (run, it["name"])),
+    "output": (_has("model_id", "step", without="key"), lambda it, run: (run, it["model_id"])),
+    "model_point": (_has("model_id", "key", "step"), lambda it, _: (it["model_id"], it["step"])),
+    "definition": (
+        lambda it: _has("provider", "model_name", "name")(it) or it.keys() >= _DEFINITION,
+        lambda it, _: it["name"],
+    ),
+    "endpoint": (
+        lambda it: "model_configs" in it or it.keys() >= {"endpoint_id", "name"},
+        lambda it, _: it["name"],
+    ),
+    "behind": (_has("model_definition_id", "linkage_type"), lambda it, _: it["linkage_type"]),
+    "endpoint_tag": (lambda it: str(it.get("key")).startswith("gateway."), lambda it, _: it["key"]),
 }
 #: Requests that change one, and what names it.
 _CHANGES = {
@@ -42,6 +70,7 @@ class NewerServer:
             run is one of its `info`.
         inside: The same of what stands in lists: `params`, `tags` and `metrics` of runs, `aliases`.
             As with MLflow's own fields, the first word on a parameter or a point is the last.
+        deep: The same of what stands deeper: by kind of `_DEEP`.
         beside: What each page of a list has beside its items.
         things: Objects of a kind of its own that it lists.
         kept: What was set, by kind, id and field.
@@ -53,6 +82,7 @@ class NewerServer:
     version: str = "9.9.0"
     adds: dict[str, dict[str, Any]] = field(default_factory=dict)
     inside: dict[str, dict[str, Any]] = field(default_factory=dict)
+    deep: dict[str, dict[str, Any]] = field(default_factory=dict)
     beside: dict[str, Any] = field(default_factory=dict)
     things: list[Any] = field(default_factory=list)
     kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
@@ -65,6 +95,13 @@ class NewerServer:
         """Keep what a request sets."""
         if self.takes and path.endswith(("/runs/log-batch", "/registered-models/alias")) and body:
             self._set_inside(json.loads(body))
+        if self.takes and self.deep and body.startswith(b"{"):
+            sent = json.loads(body)
+            if path.endswith("/log-inputs"):
+                sent = {"inputs": {"dataset_inputs": sent.get("datasets", [])}} | sent
+            if path.endswith("/outputs"):
+                sent = {"outputs": {"model_outputs": sent.get("models", [])}} | sent
+            self._deeper(sent, str(sent.get("run_id", "")), self._keep)
         if path not in _CHANGES or not self.takes:
             return
         kind, name = _CHANGES[path]
@@ -89,8 +126,31 @@ class NewerServer:
             names = self.adds["run"].keys() & sent.keys()
             self.kept.update({("run", run, name): sent[name] for name in names})
 
+    def _keep(self, kind: str, key: str, item: dict[str, Any]) -> None:
+        for name in self.deep[kind].keys() & item.keys():
+            self.kept[kind, key, name] = item[name]
+
+    def _tell(self, kind: str, key: str, item: dict[str, Any]) -> None:
+        for name, value in self.deep[kind].items():
+            item[name] = self.kept.get((kind, key, name), value)
+
+    def _deeper(self, found: Any, owner: str, each: Callable[..., None]) -> None:
+        """Come to all that is deep in a request or an answer."""
+        for item in found if isinstance(found, list) else ():
+            self._deeper(item, owner, each)
+        if not isinstance(found, dict):
+            return
+        owner = str(found.get("info", {}).get("run_id") or found.get("run_id") or owner)
+        for kind, (has, key) in _DEEP.items():
+            if kind in self.deep and has(found):
+                each(kind, str(key(found, owner)), found)
+        for inner in found.values():
+            self._deeper(inner, owner, each)
+
     def more(self, answer: Any, run: str = "") -> Any:
         """An answer with what a newer MLflow has in it; to a request that names a run."""
+        if self.deep:
+            self._deeper(answer, run, self._tell)
         for found in [answer.get("run"), *(answer.get("runs") or ())]:
             if found:
                 self._add_inside(found["info"]["run_id"], found["data"])

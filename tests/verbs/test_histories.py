@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.support.databases import dump
 from tests.support.engines import copy_sqlite
+from tests.support.examples import examples
 from tests.support.mlflow_session import forget_mlflow_state, sqlite_url
 from tests.verbs.histories import follow, histories, outcome, registry, wishes_of_people
 
@@ -19,7 +19,7 @@ _COUNT = itertools.count()
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "3")),
+    max_examples=examples(3),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(first=histories, here=histories, there=histories, wishes=wishes_of_people)
@@ -35,7 +35,7 @@ def test_into_a_database(  # noqa: PLR0917 -- fixtures and what is made up
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "2")),
+    max_examples=examples(2),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # minutes are a lot for a smaller example
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

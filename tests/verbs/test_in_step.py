@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 import mlporter
 from tests.support.databases import dump
 from tests.support.engines import copy_sqlite
+from tests.support.examples import examples
 from tests.support.mlflow_session import forget_mlflow_state, sqlite_url
 from tests.verbs.histories import registry
 from tests.verbs.two_sides import (
@@ -34,7 +34,7 @@ _QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "2")),
+    max_examples=examples(2),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=_QUIET,
 )
@@ -49,7 +49,7 @@ def test_between_sqlite_databases(mlflow_sqlite_template, tmp_path, first, round
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "1")),
+    max_examples=examples(1),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=_QUIET,
 )

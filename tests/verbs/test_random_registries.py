@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 import mlporter
 from tests.support.databases import rows
+from tests.support.examples import examples
 from tests.support.mlflow_session import sqlite_url
 
 #: What both databases hold: no NUL, and no half of a surrogate pair, which is no text.
@@ -117,7 +117,7 @@ def exactly_the_same(source, target, folder):
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
-@settings(max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "5")), phases=PHASES)
+@settings(max_examples=examples(5), phases=PHASES)
 @given(registry=REGISTRY)
 def test_any_registry_moves_between_sqlite_files(mlflow_sqlite_template, registry):
     with TemporaryDirectory() as folder:
@@ -128,7 +128,7 @@ def test_any_registry_moves_between_sqlite_files(mlflow_sqlite_template, registr
         exactly_the_same(sqlite_url(source), sqlite_url(target), folder)
 
 
-@settings(max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "3")), phases=PHASES)
+@settings(max_examples=examples(3), phases=PHASES)
 @given(registry=REGISTRY)
 def test_any_registry_moves_to_postgresql(mlflow_sqlite_template, postgres, registry):
     with TemporaryDirectory() as folder:

@@ -110,6 +110,16 @@ def test_every_verb_reads_it_and_says_once_what_was_taken_as_found(newer, newer_
     assert tree(newer.database_path.parent) == before
 
 
+def test_a_backup_of_it_is_whole_and_restored(newer, next_target, tmp_path):
+    repository = tmp_path / "backups"
+    assert mlporter.backup(newer.tracking_uri, str(repository)).exit_code == ExitCode.OK
+    latest = f"{repository}/@latest"
+    assert mlporter.verify(latest, against=newer.tracking_uri).exit_code == ExitCode.OK
+    root = str(tmp_path / "root")
+    assert mlporter.import_(latest, next_target, artifact_root=root).exit_code == ExitCode.OK
+    assert mlporter.diff(latest, next_target).identical
+
+
 REFUSED = {
     rename_column: "there is no column runs.user_id (there is owner_id, which is new)",
     change_meaning: "column runs.end_time is a text, and was a number",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.support.databases import dump
+from tests.support.examples import examples
 from tests.support.mlflow_session import sqlite_url
 from tests.verbs.histories import follow, histories, outcome, registry, wishes_of_people
 
@@ -17,7 +17,7 @@ _COUNT = itertools.count()
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "2")),
+    max_examples=examples(2),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # minutes are a lot for a smaller example
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mlflow.entities import ViewType
 import mlporter
 from mlporter.stores.server.target_places import ServerPlaces
 from tests.support.databases import dump
+from tests.support.examples import examples
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.verbs.histories import experiments, histories, live, registry
 
@@ -322,7 +322,7 @@ def is_held(key, value, own):
 
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=int(os.environ.get("MLPORTER_EXAMPLES", "2")),
+    max_examples=examples(2),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # minutes are a lot for a smaller example
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

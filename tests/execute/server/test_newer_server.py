@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    Feedback,
+    LoggedModelOutput,
+    TraceInfo,
+    TraceLocation,
+    TraceState,
+)
+from mlflow.entities.gateway_endpoint import (
+    GatewayEndpointModelConfig,
+    GatewayEndpointTag,
+    GatewayModelLinkageType,
+)
+from mlflow.store.tracking.rest_store import RestStore
+from mlflow.utils.rest_utils import MlflowHostCreds
 
 import mlporter
 from mlporter.errors import ExitCode
@@ -309,4 +326,150 @@ def test_what_stands_in_lists_is_sent_to_what_was_copied_before(
 def test_a_server_without_them_gets_the_rest(inside_bundle, server: TargetServer):
     result = mlporter.import_(inside_bundle, server.address)
     assert named(result) == INSIDE_FIELDS
+    assert result.exit_code == ExitCode.INCOMPLETE
+
+
+# --- Deeper ---------------------------------------------------------------------------------------
+
+DEEP = {
+    "trace": {"channel": "?"},
+    "assessment": {"weight": 1},
+    "input": {"used": None},
+    "dataset": {"rows": None},
+    "output": {"kind": None},
+    "model_point": {"unit": None},
+    "definition": {"price": None},
+    "endpoint": {"limit": None},
+    "behind": {"share": None},
+    "endpoint_tag": {"by": "nobody"},
+}
+DEEP_FIELDS = {
+    "trace_info.channel",
+    "trace_info.assessments[].weight",
+    "runs.inputs.dataset_inputs[].used",
+    "runs.inputs.dataset_inputs[].dataset.rows",
+    "runs.outputs.model_outputs[].kind",
+    "logged_models.data.metrics[].unit",
+    "model_definitions.price",
+    "endpoints.limit",
+    "endpoints.model_mappings[].share",
+    "endpoints.tags[].by",
+}
+
+
+def fill_deep(server: TargetServer, newer) -> None:
+    """A trace, a run that read and made something, and an endpoint of the gateway."""
+    client, store = server.client(), RestStore(partial(MlflowHostCreds, server.address))
+    experiment = client.create_experiment("deep")
+    run = client.create_run(experiment).info.run_id
+    dataset = Dataset("customers [2026]", "d1", "local", '{"uri": "/data"}')
+    client.log_inputs(run, [DatasetInput(dataset, [])])
+    model = client.create_logged_model(experiment, name="churn").model_id
+    client.log_outputs(run, [LoggedModelOutput(model, 2)])
+    for step in (1, 2):
+        client.log_metric(run, "auc", 0.5 * step, timestamp=step, step=step, model_id=model)
+    trace = TraceInfo("tr-1", TraceLocation.from_experiment_id(experiment), 1_000, TraceState.OK)
+    store.start_trace(trace)
+    given = Feedback(name="good", value=True, trace_id="tr-1")
+    assessment = store.create_assessment(given).assessment_id
+    secret = store.create_gateway_secret("key", {"api_key": "sk-1"}, "openai").secret_id
+    behind = [
+        GatewayEndpointModelConfig(
+            store.create_gateway_model_definition(
+                kind.value, secret, "openai", "gpt"
+            ).model_definition_id,
+            kind,
+            1.0,
+            fallback_order=order,
+        )
+        for order, kind in enumerate(GatewayModelLinkageType)
+    ]
+    endpoint = store.create_gateway_endpoint("judge", behind).endpoint_id
+    store.set_gateway_endpoint_tag(endpoint, GatewayEndpointTag("gateway.team", "a"))
+    told = {
+        ("trace", "tr-1", "channel"): "web",
+        ("assessment", assessment, "weight"): 7,
+        ("input", str((run, dataset.name)), "used"): "all",
+        ("dataset", str((run, dataset.name)), "rows"): 12,
+        ("output", str((run, model)), "kind"): ["best"],
+        ("model_point", str((model, 1)), "unit"): "one",
+        ("model_point", str((model, 2)), "unit"): "two",
+        ("definition", "PRIMARY", "price"): 3,
+        ("endpoint", "judge", "limit"): {"per": "day"},
+        ("behind", "FALLBACK", "share"): 0.5,
+        ("endpoint_tag", "gateway.team", "by"): "zoë",
+    }
+    newer.kept.update(told)
+
+
+@pytest.fixture(scope="module")
+def deep_bundle(running_server: TargetServer, tmp_path_factory):
+    """An export of a server that says more of what stands deep in its answers."""
+    folder = tmp_path_factory.mktemp("deep") / "bundle"
+    running_server.reset()
+    with newer_server(running_server.address, deep=DEEP) as newer:
+        fill_deep(running_server, newer)
+        result = mlporter.export(newer.address, folder, include_secrets=True)
+    assert {field for field in DEEP_FIELDS if field not in " ".join(result.notes)} == set(), (
+        result.notes
+    )
+    return folder
+
+
+def deep_rows(place) -> set[tuple[str, str, str]]:
+    with mlporter.open(place) as registry:
+        return {
+            (row["table"], row["field"].partition("[")[0], row["value"])
+            for row in registry.read("unknown_fields").read_all().to_pylist()
+        }
+
+
+def test_what_stands_deep_is_sent_with_what_is_made(deep_bundle, server: TargetServer, tmp_path):
+    with newer_server(server.address, deep=DEEP) as newer:
+        result = mlporter.import_(deep_bundle, newer.address)
+        assert named(result) == set()
+        mlporter.export(newer.address, tmp_path / "again")
+        assert deep_rows(tmp_path / "again") == deep_rows(deep_bundle)
+        report = mlporter.diff(deep_bundle, newer.address)
+        assert [d.key for d in report.differences if d.table == "unknown_fields"] == []
+        newer.asked.clear()
+        assert named(mlporter.import_(deep_bundle, newer.address)) == set()
+        assert not [
+            path
+            for path in newer.asked
+            if path.startswith("P") and path.endswith(("s", "/log-batch", "/update"))
+        ]
+
+
+def test_what_stands_deep_is_sent_to_what_was_copied_before(deep_bundle, server: TargetServer):
+    mlporter.import_(deep_bundle, server.address)
+    server.client().set_trace_tag("tr-1", "reviewed", "by me")
+    states = [
+        "SELECT * FROM assessments",
+        "SELECT * FROM inputs ORDER BY 1, 2, 3, 4",
+        "SELECT * FROM metrics ORDER BY 1, 3",
+        "SELECT * FROM logged_model_metrics ORDER BY 1, 4",
+        "SELECT key, value FROM trace_tags ORDER BY 1",
+        "SELECT name, model_name FROM model_definitions ORDER BY 1",
+        "SELECT name, routing_strategy FROM endpoints ORDER BY 1",
+    ]
+    before = [server.rows(query) for query in states]
+    only_when_made = {"runs.outputs.model_outputs[].kind", "endpoints.model_mappings[].share"}
+    with newer_server(server.address, deep=DEEP) as newer:
+        result = mlporter.import_(deep_bundle, newer.address, on_conflict="update")
+        assert named(result) == only_when_made, result.left_out
+        assert result.exit_code == ExitCode.INCOMPLETE
+        report = mlporter.diff(deep_bundle, newer.address)
+        different = [d.key["field"] for d in report.differences if d.table == "unknown_fields"]
+        assert {field.partition("[")[0] for field in different} == {
+            "outputs.model_outputs",
+            "model_mappings",
+        }
+    assert [server.rows(query) for query in states] == before
+
+
+def test_what_stands_deep_and_is_not_taken_is_named(deep_bundle, server: TargetServer):
+    with newer_server(server.address, deep=DEEP, takes=False) as newer:
+        result = mlporter.import_(deep_bundle, newer.address)
+    assert named(result) == DEEP_FIELDS
     assert result.exit_code == ExitCode.INCOMPLETE

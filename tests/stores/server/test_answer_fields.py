@@ -21,6 +21,7 @@ from mlflow.protos import (
 from mlporter.stores.opening import open_source
 from mlporter.stores.rows.unknown_fields import field_rows, shape_of
 from mlporter.stores.server.reading.answer_fields import ANSWER_FIELDS, OLD_TRACE, fields
+from mlporter.stores.server.reading.rows.traces import trace
 from mlporter.stores.server.reading.unknown_fields import unknown_in
 from mlporter.stores.server.writing.trace_bodies import spans_body
 from mlporter.stores.views.rest_view import rest_batch
@@ -121,6 +122,30 @@ def test_the_kind_of_a_span_is_sent():
     body = spans_body([json.dumps(span), json.dumps({**span, "kind": "SPAN_KIND_OF_TOMORROW"})])
     sent = otlp.ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
     assert sent[0].kind == sent[0].SpanKind.Value("SPAN_KIND_CLIENT")
+
+
+def test_what_an_older_server_says_of_traces_beyond_their_columns_is_kept():
+    usage = json.dumps({"input_tokens": 3, "output_tokens": 1.5, "reasoning_tokens": 9})
+    long = "n" * 4097
+    rows = trace(
+        {
+            "trace_id": "tr-1",
+            "trace_location": {"mlflow_experiment": {"experiment_id": "1"}},
+            "request_time": "2026-01-01T00:00:00Z",
+            "tags": {"mlflow.traceName": long},
+            "trace_metadata": {
+                "mlflow.trace.tokenUsage": usage,
+                "mlflow.trace.cost": '{"total_cost": 0.5}',
+            },
+        }
+    )
+    (row,) = rows["trace_info"]
+    assert (row["input_tokens"], row["output_tokens"], row["total_cost"]) == (3, None, 0.5)
+    assert row["trace_name"] == long[:4096]
+    assert {one["field"]: json.loads(one["value"]) for one in rows["unknown_fields"]} == {
+        "tags[mlflow.traceName]": long,
+        "trace_metadata[mlflow.trace.tokenUsage]": usage,
+    }
 
 
 def test_what_is_unknown_is_named_by_its_path():

@@ -79,7 +79,7 @@ def _digests(values: pa.Array) -> NDArray[np.uint64]:
     else:
         numbers = np.array(values.to_pylist(), dtype=object)
         numbers[values.is_null().to_numpy(zero_copy_only=False)] = ""
-    found = hash_array(numbers, categorize=False).astype(np.uint64)
+    found: NDArray[np.uint64] = hash_array(numbers, categorize=False).astype(np.uint64)
     if values.null_count:
         found[values.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return found

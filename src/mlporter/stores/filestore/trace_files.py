@@ -6,9 +6,9 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from mlporter.stores.database.history.trace_columns import promoted
 from mlporter.stores.filestore.assessments import read_assessments
 from mlporter.stores.filestore.spans import rows_of_spans
-from mlporter.stores.filestore.trace_columns import promoted
 from mlporter.stores.filestore.tree import read_bytes
 from mlporter.stores.filestore.values import milliseconds, read_meta, texts_below
 

@@ -1,7 +1,8 @@
 """The fields of a server's answers that this release knows, as data: whatever else comes is kept.
 
 MLflow 1.0 to 3.17, from its protocol buffers and its FastAPI models; a test holds them against the
-installed MLflow. What is known is read, or is told somewhere else as well (`latest_versions`).
+installed MLflow. What is known is read, or is told somewhere else as well (`latest_versions`, and
+whole objects inside of others: the `model_definition` of a mapping).
 """
 
 from __future__ import annotations
@@ -52,10 +53,7 @@ _SCORER = fields(
 _MODEL_DEFINITION = fields(
     f"model_definition_id name secret_id secret_name provider model_name {_WHEN}"
 )
-_GUARDRAIL = fields(
-    f"guardrail_id name stage action action_endpoint_id {_WHEN}",
-    scorer=_SCORER,
-)
+_GUARDRAIL = fields(f"guardrail_id name stage action action_endpoint_id {_WHEN} scorer")
 _VERSION = (
     "name version creation_timestamp last_updated_timestamp user_id current_stage description "
     "source run_id status status_message run_link aliases model_id model_params model_metrics "
@@ -172,9 +170,8 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
             f"endpoint_id name routing_strategy experiment_id usage_tracking {_WHEN}",
             model_mappings=fields(
                 "mapping_id endpoint_id model_definition_id weight created_at created_by "
-                "linkage_type fallback_order",
+                "linkage_type fallback_order model_definition",
                 called=("model_definition_id",),
-                model_definition=_MODEL_DEFINITION,
             ),
             tags=_PAIR,
             fallback_config=fields("strategy max_attempts"),
@@ -187,7 +184,7 @@ ANSWER_FIELDS: Mapping[str, Fields] = MappingProxyType(
         ),
         "guardrails": _GUARDRAIL,
         "guardrail_configs": fields(
-            "endpoint_id guardrail_id execution_order created_by created_at", guardrail=_GUARDRAIL
+            "endpoint_id guardrail_id execution_order created_by created_at guardrail"
         ),
         "mcp_servers": fields(
             f"name display_name description icons tags status latest_version {_MCP_MADE}",

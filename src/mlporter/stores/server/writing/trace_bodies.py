@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from mlporter.stores.database.history.traces import COSTS, TOKENS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -19,17 +21,7 @@ TRACES_PATH = "/v1/traces"
 _LOCATION = "mlflow.artifactLocation"
 _SPANS = "mlflow.trace.spansLocation"
 _IN_DATABASE = "TRACKING_STORE"
-_COLUMNS = {
-    "mlflow.trace.tokenUsage": (
-        "input_tokens",
-        "output_tokens",
-        "total_tokens",
-        "cache_read_input_tokens",
-        "cache_creation_input_tokens",
-        "cache_creation_input_tokens_above_1hr",
-    ),
-    "mlflow.trace.cost": ("input_cost", "output_cost", "total_cost"),
-}
+_COLUMNS = {"mlflow.trace.tokenUsage": TOKENS, "mlflow.trace.cost": COSTS}
 """Metadata that MLflow 3.17 keeps in columns."""
 
 

@@ -9,31 +9,19 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
+from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
+from mlporter.stores.database.history.trace_columns import promoted
+from mlporter.stores.database.history.traces import COSTS
 from mlporter.stores.rows.synthetic_ids import association_id
 from mlporter.stores.server.reading.answer_fields import OLD_TRACE
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows, pairs
-from mlporter.stores.server.reading.unknown_fields import keep_unknown
+from mlporter.stores.server.reading.unknown_fields import keep_unknown, row_of
 
 __all__ = ["SPANS_LOCATION", "aggregate", "is_in_database", "issue", "old_trace", "span", "trace"]
 
 SPANS_LOCATION = "mlflow.trace.spansLocation"
 _IN_DATABASE = "TRACKING_STORE"
-_NAME = "mlflow.traceName"
-_SESSION = "mlflow.trace.session"
 _LINKED_PROMPTS = "mlflow.linkedPrompts"
-_NUMBERS = {
-    "mlflow.trace.tokenUsage": (
-        "input_tokens",
-        "output_tokens",
-        "total_tokens",
-        "cache_read_input_tokens",
-        "cache_creation_input_tokens",
-        "cache_creation_input_tokens_above_1hr",
-    ),
-    "mlflow.trace.cost": ("input_cost", "output_cost", "total_cost"),
-}
-"""Metadata that MLflow 3.17 moved to columns of `trace_info`, which it shows as metadata still."""
-_COSTS = _NUMBERS["mlflow.trace.cost"]
 
 
 def is_in_database(trace: Json) -> bool:
@@ -80,24 +68,20 @@ def old_trace(found: Json) -> Rows:
 def _trace(row: dict[str, Any], tags: dict[str, str], metadata: dict[str, str]) -> Rows:
     rows = new_rows()
     id_ = row["request_id"]
-    row |= {"db_payload_generation": 0, "trace_name": tags.pop(_NAME, None)}
-    row["session_id"] = metadata.pop(_SESSION, None)
-    for key, columns in _NUMBERS.items():
-        told = _object(metadata.pop(key, None))
-        row |= {name: told[name] for name in columns if _is_number(told.get(name))}
+    told = {"tags": dict(tags), "trace_metadata": dict(metadata)}
+    columns, lost = promoted(tags, metadata)
+    row |= {"db_payload_generation": 0} | columns
     rows["trace_info"].append(row)
+    # An older server may say what has no column, or more than that holds: it is kept as it came.
+    rows[UNKNOWN_FIELDS.name] += (
+        row_of("trace_info", row, f"{where}[{key}]", texts[key])
+        for where, texts in told.items()
+        for key in lost
+        if key in texts
+    )
     for table, texts in (("trace_tags", tags), ("trace_request_metadata", metadata)):
         rows[table] += ({"request_id": id_, "key": k, "value": v} for k, v in texts.items())
     return rows
-
-
-def _object(text: str | None) -> Json:
-    """A JSON object in a text; an empty one for anything else."""
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _is_number(value: object) -> bool:
@@ -193,7 +177,7 @@ def span(content: Json, trace_id: str, experiment_id: int) -> dict[str, Any]:
         "start_time_unix_nano": int(content["start_time_unix_nano"]),
         "end_time_unix_nano": _whole(content.get("end_time_unix_nano")),
         "content": json.dumps(content),
-        **{name: float(cost[name]) for name in _COSTS if _is_number(cost.get(name))},
+        **{name: float(cost[name]) for name in COSTS if _is_number(cost.get(name))},
         "model_name": _text(_attribute(attributes, "mlflow.llm.model")),
         "model_provider": _text(_attribute(attributes, "mlflow.llm.provider")),
     }
