@@ -118,7 +118,7 @@ class RevisionError(RefusedError):
 
 
 class ConflictError(RefusedError):
-    """The target has something else under the name or the id of what would be carried."""
+    """The target has something else under the name or the id of what would be copied."""
 
 
 class UnsupportedError(RefusedError):
@@ -201,7 +201,7 @@ class InterruptedByUserError(MlporterError):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """One thing that was not carried, by name and reason.
+    """One thing that was not copied, by name and reason.
 
     Attributes:
         kind: What it is: ``table``, ``column``, ``secret``, ``artifact``, or an owner kind.

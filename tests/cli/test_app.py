@@ -66,7 +66,8 @@ def test_what_is_no_verb(mlporter):
 @pytest.mark.parametrize(
     ("typed", "hint"),
     [("exprot", "did you mean export?"), ("Diff", "did you mean diff?"), ("ls", "mlporter inspect"),
-     ("dump", "mlporter export"), ("restore", "mlporter import")],
+     ("dump", "mlporter export"), ("restore", "mlporter import"), ("merge", "mlporter copy"),
+     ("gc", "mlporter forget"), ("rollback", "mlporter promote --undo"), ("ui", "mlporter browse")],
 )  # fmt: skip
 def test_what_was_probably_meant(mlporter, typed, hint):
     finished = mlporter(typed)

@@ -86,7 +86,7 @@ def test_an_import_with_nothing_to_do_says_so(mlporter, fake):
 
 
 def test_what_can_never_be_renamed_is_not_promised(mlporter, fake):
-    webhook = Conflict("webhooks", "w1", "the target has another one under this id")
+    webhook = Conflict("webhooks", "w1", "something else in the target has this id")
     fake("copy", replace(PLAN_IN_CONFLICT, conflicts=(webhook,)))
     assert "rename copies what can be renamed under" in mlporter(*COPY, "-n").out
 

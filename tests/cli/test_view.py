@@ -37,7 +37,7 @@ def test_what_is_left_out_by_design_is_for_those_who_ask(mlporter, fake):
 
     secret = replace(BY_RULE, kind="webhooks", id="notify", reason="hidden")
     fake("export", replace(COMPLETE, left_out=replace(COMPLETE.left_out, first=(secret,))))
-    assert "left out as asked or by design: webhook notify (--explain)" in mlporter(*EXPORT).err
+    assert "left out on purpose: webhook notify (--explain)" in mlporter(*EXPORT).err
 
 
 def test_a_long_note_is_cut_to_its_first_words(mlporter, fake):

@@ -131,7 +131,8 @@ def test_its_servers_are_read_into_its_databases(lowest):
         ("diff", lowest.source, new, *words),
         ("diff", lowest.database, new, *words),
     )
-    assert [done[0], diff[0]] == [ExitCode.OK] * 2, (done, diff)
+    assert done[0] == ExitCode.OK, done[1]
+    assert diff[0] == ExitCode.OK, diff[1]
     assert again[0] in {ExitCode.OK, ExitCode.DIFFERENT}, again  # what a server does not show
     for table in ("runs", "metrics", "trace_info", "trace_tags", "trace_request_metadata"):
         query = f"SELECT count(*) FROM {table}"

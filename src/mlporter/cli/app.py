@@ -91,8 +91,9 @@ def mlporter() -> None:
 
     A place (SOURCE, TARGET, ADDRESS) is a database (sqlite:///mlflow.db,
     postgresql://user@host/mlflow, mysql://user@host/mlflow), a tracking server
-    (https://host:5000, databricks://profile), a file store (mlruns/), or a bundle: a directory
-    written by `export`. Sources are never changed.
+    (https://host:5000, databricks://profile), a file store (mlruns/), a bundle (a directory
+    that `export` wrote), or a snapshot of a repository that `backup` wrote (backups/@latest).
+    Sources are never changed.
     """
 
 

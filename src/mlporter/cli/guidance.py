@@ -29,8 +29,11 @@ _BRINGS_BACK = (
 )
 _COPIES = "mlporter copy SOURCE TARGET copies a registry into another"
 _FOLLOWS = "mlporter sync SOURCE TARGET lets a registry follow another"
+_OPENS = "mlporter browse ADDRESS shows a place in MLflow's own UI"
 _COMPARES = "mlporter diff A B compares two places"
 _CHECKS = "mlporter verify BUNDLE checks a bundle"
+_REMOVES = "mlporter forget REPOSITORY removes old snapshots, with --prune what only they needed"
+_TAKES_BACK = "mlporter promote --undo RECEIPT puts alias and stage back as they were"
 _TAKES_OUT = "mlporter unpack BUNDLE DIR writes artifacts as plain folders"
 
 MEANT = {
@@ -39,10 +42,20 @@ MEANT = {
     "info": _LISTS,
     "status": _LISTS,
     "tree": _LISTS,
+    "query": _LISTS,
+    "ui": _OPENS,
+    "serve": _OPENS,
+    "open": _OPENS,
+    "view": _OPENS,
     "dump": _SAVES,
     "save": _SAVES,
     "snapshot": _SAVES,
-    "prune": "mlporter forget REPOSITORY --prune removes what no snapshot needs",
+    "prune": _REMOVES,
+    "gc": _REMOVES,
+    "rm": _REMOVES,
+    "delete": _REMOVES,
+    "undo": _TAKES_BACK,
+    "rollback": _TAKES_BACK,
     "search": "mlporter find REPOSITORY GLOB says which snapshots hold it",
     "restore": _BRINGS_BACK,
     "load": _BRINGS_BACK,
@@ -52,6 +65,9 @@ MEANT = {
     "move": _COPIES,
     "mv": _COPIES,
     "transfer": _COPIES,
+    "pull": _COPIES,
+    "push": _COPIES,
+    "merge": _COPIES,
     "mirror": _FOLLOWS,
     "replicate": _FOLLOWS,
     "watch": _FOLLOWS,

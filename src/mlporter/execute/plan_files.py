@@ -220,7 +220,7 @@ def _with_actions(plan: PlanFile, lines: Iterable[bytes]) -> PlanFile:
         raise UsageError(
             "is not as it was written: it was cut or edited",
             subject=plan.path,
-            hint="make the plan anew",
+            hint="make a new plan",
         )
     return PlanFile(plan.path, plan.head, counts, tuple(first))
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
 from mlporter.catalogue.types import Kind
 from mlporter.compare.rows.shape import fallback_of, says_something
 from mlporter.stores.protocols import Wrapped
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import ArtifactFile, Keep, Report, Source
 
 __all__ = ["WithoutUnheld", "left_unheld", "texts_note"]
-
-
-WORKSPACES = "workspaces"
 
 
 class WithoutUnheld(Wrapped):
@@ -57,7 +53,7 @@ def left_unheld(plan: Plan, source: Reader, target: Sequence[Table]) -> tuple[Pl
     """A plan that leaves out what the target cannot hold, and an entry for each such thing.
 
     That are MLflow's own tables and columns. A column that says nothing in any row, but for what
-    the lack of it says, is no loss; nor is the workspace that everything is in without workspaces.
+    the lack of it says, is no loss.
 
     Args:
         plan: What `plan_transfer` made of it: all that the target lacks is left out there.
@@ -73,8 +69,6 @@ def left_unheld(plan: Plan, source: Reader, target: Sequence[Table]) -> tuple[Pl
         if item.reason != "unknown" or table.kind in {Kind.UNKNOWN, Kind.USERS}:
             entries.append(item)
             continue
-        if item.id == WORKSPACES and _is_only_the_default(source):
-            continue
         if item.kind == "column":
             rows = _rows_with(source, table, item.path, theirs[table.name].key)
             if not rows:
@@ -84,12 +78,6 @@ def left_unheld(plan: Plan, source: Reader, target: Sequence[Table]) -> tuple[Pl
         entries.append(item)
         unheld.append(item)
     return replace(plan, left_out=tuple(entries)), unheld
-
-
-def _is_only_the_default(source: Reader) -> bool:
-    found = (row for batch in source.read(WORKSPACES) for row in batch.to_pylist())
-    said = [{name: value for name, value in row.items() if value is not None} for row in found]
-    return said in ([], [DEFAULT_WORKSPACE])
 
 
 def _rows_with(source: Reader, table: Table, column: str, key: tuple[str, ...]) -> int:

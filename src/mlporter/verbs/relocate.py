@@ -309,7 +309,8 @@ def _write(place: Address, revision: str, pairs: UriMap, planned: list[_Change])
 
 
 _COMMITTED = (
-    "the new URIs were written; somebody else may have changed them since: `mlporter show` tells"
+    "the new URIs were written; somebody else may have changed them since: "
+    "`mlporter show` lists them"
 )
 
 

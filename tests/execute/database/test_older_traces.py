@@ -15,7 +15,7 @@ from mlporter.errors import ExitCode, RefusedError
 from mlporter.stores.database.history.shape import tables_at
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import Among
-from mlporter.stores.views.older_traces import for_older_traces
+from mlporter.stores.views.older_tables import for_older_tables
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import sqlite_url
 from tests.support.old_schemas import fill, make_schema, quietly, upgrade
@@ -114,11 +114,14 @@ def test_what_it_has_no_place_for_is_named(newer, mlflow_of, tmp_path):
     assert "column trace_info.trace_name" not in named
     assert "column trace_info.total_cost" not in named
     assert "column assessments." not in named
+    assert "workspaces" not in named  # it has none, and all is in the default one
     assert tree(tmp_path / "new") == {}
     assert bring(newer, url, drop_unknown=True).exit_code == ExitCode.INCOMPLETE
     tags = "SELECT request_id, value FROM trace_tags WHERE key = 'mlflow.traceName' ORDER BY 1"
     names = "SELECT request_id, trace_name FROM trace_info WHERE trace_name IS NOT NULL ORDER BY 1"
     assert rows(url, tags) == rows(newer, names) != []
+    report = mlporter.diff(newer, url, artifacts="none")
+    assert [d for d in report.differences if d.table in {"workspaces", "trace_tags"}] == []
 
 
 def test_values_that_would_be_read_as_others_are_named(newer, mlflow_of, tmp_path):
@@ -148,7 +151,7 @@ def test_values_that_would_be_read_as_others_are_named(newer, mlflow_of, tmp_pat
 
 def test_a_part_of_such_rows_is_read_by_any_column(newer):
     with closing(open_source(newer)) as inner:
-        source = for_older_traces(inner, tables_at(BEFORE))
+        source = for_older_tables(inner, tables_at(BEFORE))
         for name in ("trace_tags", "trace_request_metadata", "trace_metrics"):
             whole = found(source.read(name))
             assert whole == sorted(whole, key=lambda row: (row["request_id"], row["key"]))

@@ -1,4 +1,4 @@
-"""What was not carried, and what people should know besides."""
+"""What was not copied, and what people should know besides."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ALIKE = 3
 """How many are named of those that have the same reason."""
 
 _OTHERWISE = frozenset({"renamed", "nested", "duplicate"})
-"""Reasons for which something is carried otherwise than it is stored, which people should know."""
+"""Reasons for which something is copied differently from how it is stored, and people are told."""
 _NO_NEWS = frozenset({"derived", "transient"})
 """Reasons that say nothing to most people: nobody misses what MLflow makes again by itself."""
 _STRUCTURE = frozenset({"table", "column"})
@@ -38,7 +38,7 @@ _LONGEST_NOTE = 100
 
 
 def render_left_out(result: Result, view: View = BRIEF) -> Iterator[RenderableType]:
-    """What was not carried: what should have been by name, the rest in a line."""
+    """What was not copied: what should have been by name, the rest in a line."""
     left_out = result.left_out
     if left_out.unexpected:
         yield Text()
@@ -76,10 +76,10 @@ def first_of_each(lines: Iterable[tuple[str, str]], view: View) -> list[str]:
 
 
 def _by_rule(entries: Sequence[LeftOut], total: int, view: View) -> Iterator[RenderableType]:
-    """What is left out by design or as asked."""
+    """What is left out on purpose."""
     if view.explain and total:
         yield Text()
-        yield heading(f"Left out by design or as asked: {total:,}")
+        yield heading(f"Left out on purpose: {total:,}")
         named = entries[: view.named(_NAMED) * _ALIKE]
         yield bullets(("-", name_left_out(entry)) for entry in named)
         if total > len(named):
@@ -90,7 +90,7 @@ def _by_rule(entries: Sequence[LeftOut], total: int, view: View) -> Iterator[Ren
         names = sorted({_short(entry) for entry in news})
         some = ", ".join(names[:_ALIKE]) + (", …" if len(names) > _ALIKE else "")
         yield Text()
-        yield bullets([("left out as asked or by design:", f"{some} (--explain)")])
+        yield bullets([("left out on purpose:", f"{some} (--explain)")])
 
 
 def _is_no_news(entry: LeftOut) -> bool:
@@ -99,12 +99,12 @@ def _is_no_news(entry: LeftOut) -> bool:
 
 
 def remarks(entries: Iterable[LeftOut], view: View) -> Iterator[LeftOut]:
-    """What was left out by design or as asked, or carried otherwise, that people should know."""
+    """What was left out on purpose, or copied differently, that people should know."""
     return (one for one in entries if one.expected and (view.explain or not _is_no_news(one)))
 
 
 def render_remarks(entries: Sequence[LeftOut], view: View) -> Iterator[RenderableType]:
-    """What is carried otherwise than it is stored, and nothing is lost by it."""
+    """What is copied differently from how it is stored, without a loss."""
     named = entries[: view.named(_NAMED)]
     if named:
         yield Text()

@@ -22,7 +22,7 @@ from mlporter.plan.unheld import WithoutUnheld, left_unheld, texts_note
 from mlporter.plan.units import Choice
 from mlporter.progress import silent
 from mlporter.stores.database.history.shape import is_old
-from mlporter.stores.views.older_traces import for_older_traces
+from mlporter.stores.views.older_tables import for_older_tables
 from mlporter.wording import plural
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def prepare(
             hint="it was edited, or not made by mlporter",
             reasons=reasons[:MAX_REASONS],
         )
-    source = for_older_traces(source, target.tables)
+    source = for_older_tables(source, target.tables)
     counts = {table.name: source.count(table.name) for table in source.tables}
     plan = plan_transfer(source.tables, counts, target.tables, include_secrets=include_secrets)
     plan, unheld = _held(source, target, plan, policy)

@@ -23,7 +23,7 @@ class By(Enum):
 
     ID = "its id"
     SENT = "the id that it was sent under"
-    TAG = "the tag that its copy carries"
+    TAG = "the tag of its copy"
     NAME = "its name"
     NATURAL_KEY = "what is said of it"
 

@@ -74,6 +74,6 @@ class Limits:
         kind, columns = can.names
         key, last = key_text(values[name] for name in columns), values[columns[-1]]
         if (kind, key) in self.refused:
-            return f"version {last} is another one there"
+            return f"the target has a different version {last}"
         is_there = key not in self.absent.get(kind, ()) and self.facts.has(kind, key)
         return "" if is_there else f"the target does not have version {last}"

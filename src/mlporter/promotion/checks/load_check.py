@@ -54,7 +54,7 @@ def check_load(  # noqa: PLR0913 -- both sides
         return "loads; it has no input example to predict"
     if not here.predicts or here.prediction != there.prediction:
         raise RefusedError(
-            "predicts otherwise in the target than in the source; alias and stage did not move",
+            "does not predict the same in the target; alias and stage did not move",
             subject=subject,
             reasons=(f"source: {here.prediction!s:.300}", f"target: {there.prediction!s:.300}"),
         )

@@ -67,7 +67,7 @@ def promotion_page(
         (
             Section("wrong", "What to know", kept(wrong)),
             *_versions([(f"{one.source} as {one.target}", one, of) for one, of in parts]),
-            Section("moved", "What was carried", kept(*_carried(result))),
+            Section("moved", "What was copied", kept(*_carried(result))),
         ),
     )
 

@@ -243,7 +243,7 @@ def _orphans_notes(folders: int, unseen: int) -> Iterator[str]:
     if folders:
         yield (
             f"{folders} folder{' holds' if is_one else 's hold'} files that no row points to: "
-            f"`mlporter inspect` lists {'it' if is_one else 'them'}, --orphans carries "
+            f"`mlporter inspect` lists {'it' if is_one else 'them'}, --orphans copies "
             f"{'it' if is_one else 'them'}."
         )
     if unseen:

@@ -172,7 +172,7 @@ class WithRegistry(Wrapped):
             if rows := self._counted(self.inner, table.name):
                 place = self._registry.description.address
                 count = "1 row" if rows == 1 else f"{rows} rows"
-                sentence = f"{count}: registered models are those of {place}, as asked"
+                sentence = f"{count}: registered models are taken from {place}"
                 yield LeftOut("table", table.name, "", "other-registry", sentence, expected=True)
 
     @staticmethod

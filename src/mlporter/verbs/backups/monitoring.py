@@ -40,7 +40,7 @@ _HELP = {
     "duration_seconds": "How long the last backup took.",
     "added_bytes": "Bytes that it added to the repository.",
     "file_bytes": "Bytes of all artifact files in the snapshot.",
-    "left_out": "Things that could not be carried.",
+    "left_out": "Things that could not be copied.",
     "rows": "Rows of the snapshot, by table.",
 }
 
@@ -151,4 +151,4 @@ def _call(url: str) -> None:
     try:
         requests.get(url, timeout=_SECONDS).raise_for_status()
     except requests.RequestException as error:
-        _log.warning("%s could not be told: %s", redact(url), type(error).__name__)
+        _log.warning("%s could not be notified: %s", redact(url), type(error).__name__)

@@ -81,7 +81,7 @@ def _actions(request: Request, source: Source, place: Address) -> Iterator[Actio
         if request.lists:
             replaced = replaced_bundle(place, mode_of(request.arguments))
             if replaced is not None:
-                why = "another one takes its place"
+                why = "it is replaced"
                 memory.book.add(Action(ActionKind.DELETE, "bundle", replaced, why=why))
             note_contents(request, source, memory)
         yield memory.book

@@ -25,7 +25,7 @@ from mlporter.stores.opening import open_source, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
-from mlporter.stores.views.older_traces import for_older_traces
+from mlporter.stores.views.older_tables import for_older_tables
 from mlporter.verbs.reports import write_difference
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ def diff_places(
         if not strict:
             # Each as the other has it, where that is older than MLflow 3.17.
             one, other = (
-                for_older_traces(one, other.tables),
-                for_older_traces(other, one.tables),
+                for_older_tables(one, other.tables),
+                for_older_tables(other, one.tables),
             )
             copied = has_source_tags(one) or has_source_tags(other)
             one, said = aligned(one, other)

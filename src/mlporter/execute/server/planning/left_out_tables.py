@@ -67,7 +67,9 @@ def _numbers(context: ServerContext, table: str) -> None:
             if owners.get(id_, {}).get(row["key"]) == row["value"]:
                 held += 1
                 continue
-            detail = f"MLflow keeps no number of this name in {holder}, or has another one there"
+            detail = (
+                f"MLflow keeps no number of this name in {holder}, or has a different one there"
+            )
             context.leave(table, "/".join(id_), row["key"], "unsupported", detail)
             context.skip(table)
     if held:

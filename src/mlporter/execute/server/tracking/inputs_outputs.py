@@ -83,7 +83,7 @@ def _by_run(context: ServerContext, rows: pa.RecordBatch) -> dict[str, _Edges]:
                     context,
                     source,
                     destination,
-                    "its logged model is not in the source, or not carried",
+                    "its logged model is not in the source, or not copied",
                 )
             elif kind == "RUN_INPUT":
                 found[source].inputs.append({"model_id": model})

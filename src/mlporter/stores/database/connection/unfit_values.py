@@ -165,7 +165,7 @@ class UnfitValueReader:
         *,
         is_again: bool,
     ) -> bool:
-        """Name what does not fit in a row; whether the row is carried."""
+        """Name what does not fit in a row; whether the row is copied."""
         stops = [_stops(table, column, fit) for column, fit in zip(columns, fits, strict=True)]
         odd = any(fit.detail for fit in fits)
         if not odd and not any(stops):
@@ -179,9 +179,9 @@ class UnfitValueReader:
             if not detail:
                 continue
             if not kept:
-                detail = f"{detail.partition('; carried')[0]}: the row is left out"
-            elif fit.value is None:
-                detail += ": copied as NULL"
+                detail += ": the row is left out"
+            else:
+                detail += f"; {fit.became}" if fit.became else ": copied as NULL"
             self._name(table.name, column.name, name, place, fit.reason or "null", detail)
         return kept
 
@@ -198,7 +198,7 @@ class UnfitValueReader:
 
 
 def _stops(table: Table, column: Column, fit: Fitted) -> bool:
-    """Whether a row cannot be carried for what one of its values became.
+    """Whether a row cannot be copied for what one of its values became.
 
     A key that is another one would be in another place, and might be somebody else's.
     """

@@ -1,4 +1,4 @@
-"""Values that their columns' types do not have: what is carried in their place, and why.
+"""Values that their columns' types do not have: what is copied in their place, and why.
 
 SQLite lets any value into any column, MySQL any number into a flag, and both old bytes into text.
 Pure functions: from a value as it is stored to one that the type has, or none.
@@ -41,23 +41,25 @@ Raw = None | bool | int | float | bytes | Blob
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What is carried of a value.
+    """What is copied of a value.
 
     Attributes:
         value: A value of the column's type, or None.
         reason: A slug that says what was wrong, or "".
-        detail: What it was and what became of it, as a clause; "" if nothing was wrong.
+        detail: What it was, as a clause; "" if nothing was wrong.
+        became: What is copied in its place, as a clause; "" for NULL, or if nothing was wrong.
         ascends: Rows that are sorted by the stored values are sorted by these, too.
     """
 
     value: object
     reason: str = ""
     detail: str = ""
+    became: str = ""
     ascends: bool = True
 
 
 def fitted(raw: Raw, column: Column) -> Fitted:
-    """What is carried of a value of this column; secrets are not quoted."""
+    """What is copied of a value of this column; secrets are not quoted."""
     kind = column.type
     if raw is None or pa.types.is_binary(kind):
         return Fitted(None if raw is None else _bytes(raw))
@@ -90,11 +92,11 @@ def _text(raw: Raw, column: Column) -> Fitted:
         text = data.decode()
     except UnicodeDecodeError:
         text = data.decode(errors="backslashreplace")
-        detail = f"is not UTF-8; copied as {_quoted(text, column)}"
-        return Fitted(text, "not-utf8", detail, ascends=False)
+        became = f"copied as {_quoted(text, column)}"
+        return Fitted(text, "not-utf8", "is not UTF-8", became, ascends=False)
     if isinstance(raw, Blob):
-        detail = f"holds bytes and not a text; copied as the text {_quoted(text, column)}"
-        return Fitted(text, "wrong-type", detail, ascends=False)
+        became = f"copied as the text {_quoted(text, column)}"
+        return Fitted(text, "wrong-type", "holds bytes and not a text", became, ascends=False)
     return Fitted(text)
 
 
@@ -132,8 +134,8 @@ def _flag(raw: Raw, value: float, column: Column) -> Fitted:
         return Fitted(bool(value))
     if value % 1:
         return _lost(raw, column)
-    detail = f"holds {_shown(raw, column)}, neither 0 nor 1; copied as true"
-    return Fitted(value=True, reason="wrong-type", detail=detail, ascends=value > 0)
+    detail = f"holds {_shown(raw, column)}, neither 0 nor 1"
+    return Fitted(True, "wrong-type", detail, "copied as true", ascends=value > 0)  # noqa: FBT003
 
 
 def _is_fraction(kind: pa.DataType, value: float) -> bool:

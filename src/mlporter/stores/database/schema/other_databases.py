@@ -67,7 +67,7 @@ def check_not_beside(address: Address, connection: Connection) -> None:
     if found:
         own = connection.scalar("SELECT current_schema()::text")
         raise RefusedError(
-            f"has none of MLflow's tables in the schema {own}, and has them in another one",
+            f"has none of MLflow's tables in the schema {own}, but has them in another schema",
             subject=str(address),
             hint=f"{found}; for another registry in {own}, name {own} there",
         )

@@ -1,7 +1,8 @@
-"""Traces of MLflow 3.17 and newer, for tables of an older one.
+"""What MLflow 3.17 and newer hold, for tables of an older one.
 
-What became columns with 3.17 is in tags, metadata and metrics there. What the tables have no place
-for stays in its column, so that it is found, and named, with all else that a target lacks.
+What became columns of traces with 3.17 is in tags, metadata and metrics there. What the tables have
+no place for stays in its column, so that it is found, and named, with all else that a target lacks.
+The workspace that everything is in where there are none is no loss.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
 from mlporter.stores.database.history.traces_before import (
     DIMENSIONS,
     KEPT_IN,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.history.traces_before import KeptIn
     from mlporter.stores.protocols import Source
 
-__all__ = ["OlderTraces", "for_older_traces"]
+__all__ = ["OlderTables", "for_older_tables"]
 
 Row = dict[str, Any]
 
@@ -41,20 +43,21 @@ _NOTE = (
 )
 _AT_ONCE = 5_000
 _DIMENSIONS = f"spans.{DIMENSIONS.name}"
+_WORKSPACES = "workspaces"
 _TELLING = ("trace_info", "trace_name")
 """A column that only schemas with the moved columns have."""
 
 
-def for_older_traces(source: Source, target: Sequence[Table]) -> Source:
-    """A source as the tables of a target keep its traces; the same one, if they do as it does."""
+def for_older_tables(source: Source, target: Sequence[Table]) -> Source:
+    """A source as the tables of a target keep what it has; the same one, if they do as it does."""
     there = {table.name: table for table in target}
     here = {table.name: table for table in source.tables}
     table, column = _TELLING
     is_older = table in there and column not in there[table].by_name
-    return OlderTraces(source, there) if is_older and column in here[table].by_name else source
+    return OlderTables(source, there) if is_older and column in here[table].by_name else source
 
 
-class OlderTraces(Wrapped):
+class OlderTables(Wrapped):
     """A source whose traces, spans and assessments are as an older MLflow keeps them.
 
     Args:
@@ -68,6 +71,7 @@ class OlderTraces(Wrapped):
         self._holders = {"", *(name for name in KEPT_IN if name in there)} & {"", *self._by_name}
         if "spans" in there and DIMENSIONS.name in there["spans"].by_name:
             self._holders.add(_DIMENSIONS)
+        self._knows_workspaces = _WORKSPACES in there or _WORKSPACES not in self._by_name
         self._counts: dict[str, int] = {}
 
     @cached_property
@@ -81,12 +85,22 @@ class OlderTraces(Wrapped):
     @property
     def tables(self) -> tuple[Table, ...]:
         """Its tables; the model of a span is in the one column that was there for it."""
-        if _DIMENSIONS not in self._holders:
-            return self.inner.tables
         return tuple(
-            replace(table, columns=(*table.columns, DIMENSIONS)) if table.name == "spans" else table
+            replace(table, columns=(*table.columns, DIMENSIONS))
+            if table.name == "spans" and _DIMENSIONS in self._holders
+            else table
             for table in self.inner.tables
+            if table.name != _WORKSPACES or self._has_workspaces
         )
+
+    @cached_property
+    def _has_workspaces(self) -> bool:
+        """Whether there is more than the target says without a table of them."""
+        if self._knows_workspaces:
+            return True
+        found = (row for batch in self.inner.read(_WORKSPACES) for row in batch.to_pylist())
+        said = [{name: value for name, value in row.items() if value is not None} for row in found]
+        return said not in ([], [DEFAULT_WORKSPACE])
 
     @property
     def notes(self) -> tuple[str, ...]:
