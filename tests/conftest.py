@@ -11,6 +11,7 @@ import dataclasses
 import gc
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -354,6 +355,18 @@ def cli(
     from tests.support.command_line import command_line
 
     return command_line(capsys, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A private key and its public one, made by OpenSSL."""
+    folder = tmp_path_factory.mktemp("keys")
+    private, public = str(folder / "key.pem"), str(folder / "key.pub")
+    make = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", private]
+    subprocess.run(make, check=True)
+    show = ["openssl", "ec", "-in", private, "-pubout", "-out", public]
+    subprocess.run(show, check=True, capture_output=True)
+    return private, public
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,15 +72,3 @@ def root(tmp_path: Path) -> Callable[[str], dict[str, str]]:
         return {} if address.startswith("http") else {"artifact_root": str(tmp_path / "root")}
 
     return of
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A private key and its public one, made by OpenSSL."""
-    folder = tmp_path_factory.mktemp("keys")
-    private, public = str(folder / "key.pem"), str(folder / "key.pub")
-    make = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", private]
-    subprocess.run(make, check=True)
-    show = ["openssl", "ec", "-in", private, "-pubout", "-out", public]
-    subprocess.run(show, check=True, capture_output=True)
-    return private, public

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mlporter
-from mlporter.errors import BundleUnfinishedError
+from mlporter.errors import BundleUnfinishedError, UsageError
 from tests.support.databases import execute, rows
 from tests.verbs.test_sync import RUN, Two, told
 
@@ -40,6 +40,19 @@ def sums(folder: Path) -> dict[str, str]:
 def bundle_of(two, name="bundle"):
     mlporter.export(two.source, two.folder / name)
     return two.folder / name
+
+
+def test_a_snapshot_says_it_as_well_and_a_whole_repository_does_not(two, forget):
+    mlporter.backup(two.source, two.folder / "backups")
+    latest = f"{two.folder}/backups/@latest"
+    mlporter.import_(latest, two.target, artifact_root=two.root)
+    forget()
+    two.tag("source", "newer")
+    before = sums(two.folder / "backups")
+    with pytest.raises(UsageError, match="repository of snapshots"):
+        two.sync(state=two.folder / "backups")
+    assert two.sync(state=latest).exit_code == 0
+    assert sums(two.folder / "backups") == before
 
 
 def test_what_changed_since_the_bundle_follows_and_edits_are_told(two, forget):

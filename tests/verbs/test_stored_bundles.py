@@ -189,6 +189,18 @@ def test_nothing_is_left_of_an_export_that_wrote_nothing(registry, bucket):
     assert bucket.objects() == {}
 
 
+def test_a_signature_counts_there_too(registry, bucket, keys, tmp_path):
+    place, private, public = f"{bucket.address}/bundle", *keys
+    mlporter.export(registry.url, place, sign=private)
+    assert mlporter.verify(place, require_signature=public).check.problems == []
+    target = sqlite_url(tmp_path / "new.db")
+    mlporter.import_(place, target, artifacts="reference", require_signature=public)
+    assert dump(target) == dump(registry.url)
+    bucket.put(f"bundle/{MANIFEST}", bucket.read(f"bundle/{MANIFEST}") + b"note: changed\n")
+    with pytest.raises(RefusedError, match="signature is not valid"):
+        mlporter.import_(place, target, require_signature=public)
+
+
 def test_one_writer_at_a_time(registry, bucket):
     place = f"{bucket.address}/bundle"
     with StagedBundle.create(storage_of(locate(place))):
@@ -227,6 +239,39 @@ def test_what_is_no_bundle_is_named(bucket):
     assert "mlporter rebuild" in (found.value.hint or "")
     with pytest.raises(UsageError, match="target is a database or a server"):
         mlporter.copy(f"{bucket.address}/ml@latest", f"{bucket.address}/new")
+
+
+def test_the_command_line_takes_such_a_place(registry, bucket, cli):
+    place = f"{bucket.address}/bundle"
+    assert cli("export", registry.url, place, "--artifacts", "none", "--dry-run").code == 0
+    assert bucket.objects() == {}
+    shown = cli("export", registry.url, place, "--artifacts", "none")
+    assert shown.code == 0
+    assert f"mlporter verify {place}" in shown.out + shown.err
+    assert cli("verify", place).code == 0
+    assert cli("show", place, "runs").code == 0
+    assert cli("doctor", place).code == 0
+    assert cli("export", registry.url, place).code == 4
+
+
+@pytest.mark.parametrize("place", ["sqlite:///x.db", "http://host:5000", "s3://bucket/x@latest"])
+def test_a_bundle_goes_to_a_directory_or_a_bucket(registry, place):
+    with pytest.raises(UsageError, match=r"a bundle is a directory|repository of snapshots"):
+        mlporter.export(registry.url, place)
+
+
+def test_a_bucket_that_is_not_there(registry, s3):
+    for verb in (mlporter.export, mlporter.backup):
+        with pytest.raises(UnreachableError, match="no such bucket"):
+            verb(registry.url, "s3://no-such-bucket-here/place")
+
+
+def test_a_log_in_is_never_put_together_from_two(registry, monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=others")
+    monkeypatch.setenv("DEV_AZURE_STORAGE_ACCESS_KEY", "mine-123")
+    with pytest.raises(UnreachableError, match="DEV_") as refused:
+        mlporter.inspect("abfs://container/bundle", source_env="DEV_")
+    assert refused.value.hint == "set DEV_AZURE_STORAGE_CONNECTION_STRING"
 
 
 def test_a_package_that_is_missing_is_named(registry, monkeypatch):

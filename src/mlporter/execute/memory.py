@@ -11,8 +11,9 @@ from mlporter.bundle.folder.state import State, state_of
 from mlporter.errors import StateInUseError, UnreachableError
 from mlporter.plan.three_sides.sent.base import NoBase
 from mlporter.plan.three_sides.sent.memory import Memory
+from mlporter.stores.addresses.address import REPOSITORY, AddressKind
 from mlporter.stores.addresses.locating import locate
-from mlporter.stores.opening import open_source
+from mlporter.stores.opening import open_source, refuse_repository, settled
 from mlporter.stores.rows.last_sent import LastSent, folder_for
 
 if TYPE_CHECKING:
@@ -53,23 +54,42 @@ def opened_memory(source: Address, target: Address, options: TransferOptions) ->
 
 
 def is_snapshot(state: str | None) -> bool:
-    """Whether what is named for the base is a bundle, and not a folder that remembers.
+    """Whether what is named for the base is a bundle or a snapshot, and no folder that remembers.
 
     Raises:
         UnreachableError: it cannot be looked at.
+        UsageError: it is a whole repository.
     """
-    return state is not None and state_of(Path(state)) in {State.FINISHED, State.UNFINISHED}
+    if state is None:
+        return False
+    place = _elsewhere(state)
+    if place is None:
+        return state_of(Path(state)) in {State.FINISHED, State.UNFINISHED}
+    if place.kind is AddressKind.REPOSITORY:
+        refuse_repository(place)
+    return True
+
+
+def _elsewhere(state: str) -> Address | None:
+    """What is named for the base, if it is in a repository or in object storage."""
+    path = Path(state)
+    may_be = "://" in state or ("@" in path.name and not path.exists())
+    if not may_be and not (path / REPOSITORY).exists():
+        return None
+    place = settled(locate(state if may_be else path))
+    kept = {AddressKind.SNAPSHOT, AddressKind.REPOSITORY}
+    return place if place.kind in kept or place.is_in_object_storage else None
 
 
 def _snapshot(options: TransferOptions) -> Source | None:
-    """The bundle that is to be taken as what was last sent, if one is named.
+    """The bundle or snapshot that is to be taken as what was last sent, if one is named.
 
     Raises:
         BundleError: it is one that cannot be used.
     """
-    if not is_snapshot(options.state):
+    if options.state is None or not is_snapshot(options.state):
         return None
-    place = locate(Path(options.state or ""))
+    place = _elsewhere(options.state) or locate(Path(options.state))
     return open_source(place, include_secrets=options.include_secrets, dedupe=True)
 
 

@@ -86,6 +86,7 @@ class StagedBundle:
             BundleInUseError: somebody else took the place meanwhile.
         """
         self.contents.settle()
+        self._check_held()
         parts = [part.path for table in manifest.tables.values() for part in table.parts]
         signature = (SIGNATURE,) if (self.folder / SIGNATURE).is_file() else ()
         files = (*parts, *SUMMARIES, SUMS, *signature)
@@ -94,14 +95,17 @@ class StagedBundle:
         stale = set(self._there) - self.contents.paths
         if stale:
             self._storage.remove(sorted(stale))
+        self._check_held()
+        self._send(MANIFEST)
+        self._is_published = True
+
+    def _check_held(self) -> None:
         if not self._lock.is_held:
             raise BundleInUseError(
                 "somebody else writes a bundle there: this one was not renewed for too long",
                 subject=self._storage.name,
                 hint="export to another prefix",
             )
-        self._send(MANIFEST)
-        self._is_published = True
 
     def _send(self, path: str) -> None:
         self.contents.put_file(path, self.folder / path)

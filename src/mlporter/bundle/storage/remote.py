@@ -8,7 +8,6 @@ import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -221,13 +220,12 @@ _RAISED = (
 )
 
 
-@cache
 def _failures() -> tuple[type[BaseException], ...]:
     """What the packages raise where a place fails, denies or cannot be reached."""
     found: list[type[BaseException]] = [OSError, TimeoutError, asyncio.TimeoutError]
     for module, name in _RAISED:
-        if module.partition(".")[0] in sys.modules:
-            found.append(getattr(import_module(module), name))
+        if module in sys.modules:  # of this provider's package, or of another that is in use
+            found.append(getattr(sys.modules[module], name))
     return tuple(found)
 
 

@@ -9,10 +9,11 @@ from mlporter.bundle.folder.layout import MANIFEST
 from mlporter.bundle.storage.bundle_place import is_bundle
 from mlporter.bundle.storage.encrypted import IDENTITY
 from mlporter.bundle.storage.local import LocalStorage
-from mlporter.errors import UsageError
+from mlporter.errors import UnreachableError, UsageError
 from mlporter.redaction import redact_address
 from mlporter.repository.repository import Repository, is_repository
 from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.addresses.environment import AZURE, GOOGLE
 
 if TYPE_CHECKING:
     from mlporter.bundle.storage.protocol import Storage
@@ -24,6 +25,8 @@ __all__ += ["storage_of"]
 
 _ENDPOINTS = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _ATTEMPTS = 8
+_CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
+_GOOGLE_KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def storage_of(place: Address) -> Storage:
@@ -31,12 +34,13 @@ def storage_of(place: Address) -> Storage:
 
     Raises:
         UnsupportedError: the package for its scheme is not installed.
+        UnreachableError: it is not told how to log in there as this side.
     """
     if place.path is not None:
         return LocalStorage(place.path)
-    from mlporter.bundle.storage.remote import open_remote  # noqa: PLC0415 -- brings fsspec
+    from mlporter.bundle.storage.remote import SCHEMES, open_remote  # noqa: PLC0415 -- brings fsspec
 
-    options = _s3_options(place.environment) if place.text.startswith("s3://") else {}
+    options = _OPTIONS[SCHEMES[place.text.partition("://")[0].lower()][1]](place.environment)
     return open_remote(place.text, redact_address(place.text), options)
 
 
@@ -113,3 +117,28 @@ def _s3_options(side: Environment) -> dict[str, Any]:
         "profile": "AWS_PROFILE",
     }
     return options | {word: value for word, name in named.items() if (value := side.get(name))}
+
+
+def _google_options(side: Environment) -> dict[str, Any]:
+    """What gcsfs takes; it finds by itself what is set for the process."""
+    return {"token": side.get(_GOOGLE_KEY)} if side.owns(GOOGLE) else {}
+
+
+def _azure_options(side: Environment) -> dict[str, Any]:
+    """What adlfs takes; it finds by itself what is set for the process.
+
+    Raises:
+        UnreachableError: a side has other variables of its own, which the process's would complete.
+    """
+    if not side.owns(AZURE):
+        return {}
+    if _CONNECTION not in side.own:
+        raise UnreachableError(
+            f"the log-in of {side.prefix}… cannot be told to Azure's package",
+            hint=f"set {side.prefix}{_CONNECTION}",
+        )
+    return {"connection_string": side.get(_CONNECTION)}
+
+
+_OPTIONS = {"s3": _s3_options, "gcs": _google_options, "azure": _azure_options}
+"""By extra: what its package is told."""

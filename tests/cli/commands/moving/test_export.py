@@ -123,7 +123,6 @@ def test_the_source_may_come_from_the_environment(mlporter, fake, monkeypatch):
         (),
         ("backup",),
         ("a", "b", "c"),
-        ("a", "sqlite:///x.db"),
         ("a", "b", "--resume", "--restart"),
         ("a", "b", "--workers", "0"),
         ("a", "b", "--map-uri", "nonsense"),

@@ -16,7 +16,6 @@ from mlporter.cli.options import (
     source_and,
 )
 from mlporter.cli.selection_options import transfer_options
-from mlporter.redaction import redact_address
 
 if TYPE_CHECKING:
     from mlporter.cli.session import Session
@@ -37,13 +36,13 @@ __all__ = ["command"]
 def command(session: Session, /, *, source: str, bundle: str, **options: Any) -> int:
     """Export SOURCE, or a part of it, to the new directory BUNDLE.
 
+    BUNDLE may also be a new place in object storage, such as s3://bucket/bundle.
+
     The source is read in one consistent snapshot while others go on writing, and is never changed.
     Without SOURCE, MLFLOW_TRACKING_URI says where to read. A part is exported with all that it
     depends on: a model with the runs of its versions. What could not be copied is listed, and the
     exit code is then 3.
     """
-    if "://" in bundle:
-        raise click.UsageError(f"BUNDLE is a directory, not an address: {redact_address(bundle)}")
     if options["resume"] and options["restart"]:
         raise click.UsageError("--resume and --restart exclude each other.")
     session.when_interrupted = "run the same command with --resume to continue"

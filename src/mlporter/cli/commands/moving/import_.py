@@ -32,7 +32,7 @@ __all__ = ["command"]
 @explain_option
 @output_options
 def command(session: Session, /, *, bundle: str, target: str, **options: Any) -> int:
-    """Import BUNDLE, all of it or a part, into TARGET: a database or a server.
+    """Import BUNDLE (or a snapshot), all of it or a part, into TARGET: a database or a server.
 
     TARGET may be in use: new things are added to it, and nothing there is deleted. A thing that
     differs there is a conflict: everything is refused before anything is written (exit code 4),
