@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+import mlporter
 from mlporter.compare.report import Difference, DiffReport, TableCounts
 from mlporter.reports import limits
 from mlporter.reports.page import Page, Section, Verdict, table
@@ -17,8 +18,7 @@ from mlporter.reports.things import Beside
 from mlporter.stores.protocols import Description
 from tests.reports.conftest import ATTACK
 
-if TYPE_CHECKING:
-    from pathlib import Path
+SAMPLE = Path(__file__).parents[2] / "samples" / "bundle-format-1"
 
 
 def words(page: str) -> str:
@@ -61,6 +61,22 @@ def test_inspect_tells_experiments_models_and_sizes(reports: Path) -> None:
     assert "Version 2 @champion Production READY" in text
     assert re.search(r"[\d.]+ kB in \d+ files", text)
     assert "Model signature" in text or "Signature of version 3" in text
+
+
+def test_what_the_verdict_counts_the_tiles_count_too(tmp_path: Path) -> None:
+    """With deleted runs, and with prompts, whose versions are not those of models."""
+    page = tmp_path / "report.html"
+    mlporter.inspect(SAMPLE, html=page)
+    text = words(page.read_text(encoding="utf-8"))
+    held = re.search(r"It holds ([^.]*)\.", text)
+    assert held is not None
+    counts = re.findall(r"(\d+) (\w+)", held[1])
+    assert [name for _, name in counts] == ["experiments", "runs", "registered", "versions"]
+    tiles = text[held.end() :].partition("traces")[0]
+    for number, name in counts:
+        assert re.search(rf"\b{number} {name}\b", tiles), (number, name, tiles)
+    assert re.search(r"\b24 runs, 2 of them deleted\b", tiles)
+    assert re.search(r"\b2 prompts with 4 versions\b", tiles)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from mlporter.reports.texts import cut, duration_text, in_words, time_text
 from mlporter.wording import human_bytes, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlporter.reports.chart import Chart
     from mlporter.reports.page import Row, Tone
@@ -93,14 +93,22 @@ def _runs_of(inventory: Inventory) -> tuple[int, int]:
     return sum(one.runs for one in experiments), sum(one.deleted_runs for one in experiments)
 
 
-def _verdict(inventory: Inventory, contents: Contents) -> Verdict:
+def _models_and_prompts(inventory: Inventory) -> tuple[list[ModelInfo], list[ModelInfo]]:
     models = [model for model in inventory.models if not model.is_prompt]
-    versions = sum(len(model.versions) for model in models)
+    return models, [model for model in inventory.models if model.is_prompt]
+
+
+def _versions_of(models: Sequence[ModelInfo]) -> int:
+    return sum(len(model.versions) for model in models)
+
+
+def _verdict(inventory: Inventory, contents: Contents) -> Verdict:
+    models, _ = _models_and_prompts(inventory)
     counts = [
         (len(inventory.experiments), "experiment"),
         (sum(_runs_of(inventory)), "run"),
         (len(models), "registered model"),
-        (versions, "version"),
+        (_versions_of(models), "version"),
     ]
     said = in_words(counts)
     lost = sum(not one.expected for one in inventory.losses) + contents.sizes.unlisted
@@ -112,13 +120,14 @@ def _verdict(inventory: Inventory, contents: Contents) -> Verdict:
 
 def _tiles(inventory: Inventory, contents: Contents) -> Iterator[Tile]:
     active, deleted = _runs_of(inventory)
-    prompts = sum(model.is_prompt for model in inventory.models)
+    models, prompts = _models_and_prompts(inventory)
     yield Tile(f"{len(inventory.experiments):,}", "experiments")
-    yield Tile(f"{active:,}", "runs" + (f" (and {deleted:,} deleted)" if deleted else ""))
-    yield Tile(f"{len(inventory.models) - prompts:,}", "registered models")
-    yield Tile(f"{sum(len(model.versions) for model in inventory.models):,}", "versions")
+    gone = f", {deleted:,} of them deleted" if deleted else ""
+    yield Tile(f"{active + deleted:,}", f"runs{gone}")
+    yield Tile(f"{len(models):,}", "registered models")
+    yield Tile(f"{_versions_of(models):,}", "versions")
     if prompts:
-        yield Tile(f"{prompts:,}", "prompts")
+        yield Tile(f"{len(prompts):,}", f"prompts with {plural(_versions_of(prompts), 'version')}")
     for count, name in (
         (sum(one.logged_models for one in inventory.experiments), "logged models"),
         (sum(one.traces for one in inventory.experiments), "traces"),
