@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.bundle.writer import BundleWriter, ManifestInfo
+from mlporter.bundle.documents.manifest_info import ManifestInfo
+from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
 from mlporter.errors import LeftOut
 from mlporter.stores.protocols import ArtifactFile, Description

@@ -7,45 +7,31 @@ only with it the directory is a bundle. Whatever happens before, ``--resume`` go
 from __future__ import annotations
 
 import os
-import uuid
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.listing import ArtifactFile
-from mlporter.bundle.blobs import BlobStore
-from mlporter.bundle.contents.stored_blobs import StoredBlobs
-from mlporter.bundle.contents.writing import BundleContents, PackTotals
+from mlporter.bundle.contents.named import NamedContents
+from mlporter.bundle.contents.writing import BundleContents, PackTotals, contents_in
 from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
 from mlporter.bundle.documents.manifest import Manifest, manifest_bytes, sums_bytes, sums_of
 from mlporter.bundle.documents.manifest_entries import (
-    ArtifactTotals,
-    CreatedBy,
-    SourceEntry,
     SummaryEntry,
-    SummaryPath,
     TableEntry,
     table_entry,
 )
-from mlporter.bundle.documents.summary import Reader, experiment_lines, model_lines
-from mlporter.bundle.folder.atomic import AtomicFile, disk_errors, make_folder, write_atomic
-from mlporter.bundle.folder.files import walk
+from mlporter.bundle.documents.manifest_info import ManifestInfo, WhatWasWritten, manifest_of
+from mlporter.bundle.documents.summary import Reader, write_summaries
+from mlporter.bundle.folder.atomic import disk_errors, make_folder, write_atomic
 from mlporter.bundle.folder.layout import (
-    BLOBS,
-    EXPERIMENTS,
-    FORMAT,
-    FORMAT_VERSION,
     MANIFEST,
     MAX_MANIFEST_BYTES,
-    MODELS,
-    PACKED_VERSION,
-    PACKS,
     SUMS,
-    TABLES,
     what_is_wrong,
 )
+from mlporter.bundle.folder.leftovers import remove_others, sync_folders
 from mlporter.bundle.folder.lock import BundleLock, utc_now
 from mlporter.bundle.folder.state import Mode, check_only_ours, prepare, refuse_used
 from mlporter.bundle.folder.untouched import Untouched
@@ -57,11 +43,9 @@ from mlporter.bundle.replacing import (
     remove_bundle,
     take_place,
 )
-from mlporter.bundle.storage.local import LocalStorage
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.parts import PartWriter
 from mlporter.bundle.tables.read_parts import PartsInFolder
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.bundle.tables.secret_rows import SecretCounter, has_secrets
 from mlporter.bundle.upon_earlier import UponEarlier
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, LEFT_OUT
@@ -69,53 +53,19 @@ from mlporter.catalogue.types import Kind
 from mlporter.errors import MlporterError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     import pyarrow as pa
     from typing_extensions import Self
 
-    from mlporter.bundle.documents.summary import OwnedFiles
     from mlporter.bundle.storage.protocol import Storage
     from mlporter.bundle.upon_earlier import Contents, Earlier
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
-    from mlporter.stores.protocols import Description
 
-__all__ = ["BundleWriter", "ManifestInfo", "Mode"]
-
-_WORKSPACES_SHOWN = 200
-
-
-def _contents_in(root: Path, elsewhere: Storage | None, *, resume: bool) -> BundleContents:
-    """The contents of a bundle that is written in `root`: there, or in object storage."""
-    if elsewhere is not None:
-        return BundleContents(elsewhere, StoredBlobs(elsewhere), resume=False)
-    return BundleContents(LocalStorage(root), BlobStore(root / BLOBS), resume=resume)
-
-
-@dataclass(frozen=True)
-class ManifestInfo:
-    """What the writer of a bundle cannot know by itself.
-
-    Attributes:
-        source: What is exported; its address is redacted.
-        mlporter: Version of this tool.
-        mlflow: Version of the MLflow installed here, if any.
-        workspaces: The names of the workspaces in the bundle.
-        artifacts: "copy", "reference" or "none".
-        selection: What was asked for, as plain values, or None for everything.
-        locations: For model versions whose files are another owner's: where they are.
-    """
-
-    source: Description
-    mlporter: str
-    mlflow: str | None = None
-    workspaces: tuple[str, ...] = ("default",)
-    artifacts: Literal["copy", "reference", "none"] = "copy"
-    selection: Mapping[str, object] | None = None
-    locations: Mapping[tuple[str, str, int], OwnedFiles] = field(default_factory=dict)
+__all__ = ["BundleWriter", "Mode"]
 
 
 class BundleWriter:
@@ -158,14 +108,12 @@ class BundleWriter:
             stack.callback(self._journal.close)
             self._left_out = LeftOutLog()
             stack.callback(self._left_out.close)
-            self._named = Scratch(
-                "CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID"
-            )
+            self._named = NamedContents()
             stack.callback(self._named.close)
             self._own: BundleContents | None = None
             self._upon: UponEarlier | None = None
             if blobs is None:
-                blobs = self._own = _contents_in(path, contents, resume=resume)
+                blobs = self._own = contents_in(path, contents, resume=resume)
                 stack.callback(self._own.close)
             else:
                 self._upon = UponEarlier(path, earlier)
@@ -324,7 +272,7 @@ class BundleWriter:
             UnreachableError: the disk is full or fails.
         """
         rows = (self._artifact_row(file) for file in files)
-        return self.write_table(ARTIFACTS, self._naming(batches_of(rows, ARTIFACTS.schema)))
+        return self.write_table(ARTIFACTS, self._named.noting(batches_of(rows, ARTIFACTS.schema)))
 
     def leave_out(self, item: LeftOut) -> None:
         """Note what is not in the bundle; sorted and stripped of repetitions by `finish`."""
@@ -346,13 +294,16 @@ class BundleWriter:
         if self._own is not None:
             self._write_contents(self._own)
         if self.resumed:
-            self._remove_stale()
-        manifest = self._manifest(info, self._write_summaries(info))
+            parts = {part.path for table in self._tables.values() for part in table.parts}
+            remove_others(self.path, lambda path: path in parts or self._is_needed(path))
+        reader = Reader(self._written, self.read_table)
+        summaries = write_summaries(self.path, reader, info.locations)
+        manifest = self._manifest(info, summaries)
         data = manifest_bytes(manifest)
         if len(data) > MAX_MANIFEST_BYTES:
             raise UnsupportedError("the manifest would be too long to be read", subject=MANIFEST)
         write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)))
-        self._sync_folders()
+        sync_folders(self.path)
         if self._replaces is not None:
             check_only_ours(self._replaces)
         write_atomic(self.path / MANIFEST, data)
@@ -366,10 +317,9 @@ class BundleWriter:
 
     def _write_contents(self, own: BundleContents) -> None:
         """Say where the contents are, if there is anything to say: not all lie alone."""
-        own.drop_unnamed(self._is_named)
+        own.drop_unnamed(self._named.has)
         if own.has_packs:
-            named = self._named.rows("SELECT sha256, size FROM named ORDER BY sha256")
-            rows = own.rows(named, self._packs)
+            rows = own.rows(self._named.rows(), self._packs)
             self.write_table(CONTENTS, batches_of(rows, CONTENTS.schema))
 
     def _replace(self, root: Path) -> None:
@@ -420,74 +370,22 @@ class BundleWriter:
         self._bytes += file.size
         return (file.owner_kind, file.owner_id, file.path, file.size, sha256)
 
-    def _naming(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pass rows of ``artifacts`` on, and remember which blobs they name."""
-        for batch in batches:
-            named = zip(batch["sha256"].to_pylist(), batch["size"].to_pylist(), strict=True)
-            self._named.run_many("INSERT OR IGNORE INTO named VALUES (?, ?)", named)
-            yield batch
-
-    def _write_summaries(self, info: ManifestInfo) -> tuple[SummaryEntry, ...]:
-        reader = Reader(self._written, self.read_table)
-        return (
-            self._write_lines(EXPERIMENTS, experiment_lines(reader)),
-            self._write_lines(MODELS, model_lines(reader, info.locations)),
-        )
-
-    def _write_lines(self, path: SummaryPath, lines: Iterable[str]) -> SummaryEntry:
-        with disk_errors(self.path / path):
-            file = AtomicFile(self.path)
-        with file:
-            for line in lines:
-                file.write(line.encode())
-            file.commit(self.path / path)
-            return SummaryEntry(path=path, bytes=file.size, sha256=file.sha256)
-
     def _manifest(self, info: ManifestInfo, summaries: tuple[SummaryEntry, ...]) -> Manifest:
-        source = info.source
-        blobs = self._named.one("SELECT count(*), coalesce(sum(size), 0) FROM named")
-        return Manifest(
-            format=FORMAT,
-            format_version=PACKED_VERSION if self._upon or self._packs.packs else FORMAT_VERSION,
-            bundle_id=str(uuid.uuid4()),
-            created_by=CreatedBy(mlporter=info.mlporter, mlflow=info.mlflow),
-            schema_revision=source.revision,
-            source=SourceEntry(
-                address=source.address,
-                kind=source.kind,
-                consistency=source.consistency,
-                schema_revision=source.stored_revision,
-                registry=source.registry,
-            ),
-            workspaces=tuple(sorted(info.workspaces)[:_WORKSPACES_SHOWN]),
-            workspace_count=len(info.workspaces),
+        blobs, blob_bytes = self._named.totals()
+        written = WhatWasWritten(
             started=self._started,
-            finished=utc_now(),
-            selection=info.selection,
-            artifacts=ArtifactTotals(
-                mode=info.artifacts,
-                files=self._files,
-                bytes=self._bytes,
-                blobs=blobs[0] if blobs else 0,
-                blob_bytes=blobs[1] if blobs else 0,
-                **asdict(self._packs),
-            ),
+            files=self._files,
+            bytes=self._bytes,
+            blobs=blobs,
+            blob_bytes=blob_bytes,
+            packs=self._packs,
+            is_packed=bool(self._upon or self._packs.packs),
             left_out=self._left_out.totals(),
-            secrets=dict(sorted(self._secrets.items())),
+            secrets=self._secrets,
             summaries=summaries,
             tables=self._tables,
         )
-
-    def _remove_stale(self) -> None:
-        """Remove what an interrupted export left that this one does not name."""
-        parts = {part.path for table in self._tables.values() for part in table.parts}
-        for folder in (TABLES, BLOBS, PACKS):
-            if (self.path / folder).is_dir():
-                for entry in walk(self.path, folder):
-                    if entry.kind != "file" or entry.path in parts or self._is_needed(entry.path):
-                        continue
-                    with disk_errors(self.path / entry.path, "remove"):
-                        (self.path / entry.path).unlink()
+        return manifest_of(info, written)
 
     def _is_needed(self, path: str) -> bool:
         """Whether a file is a blob or a pack of this bundle."""
@@ -496,13 +394,4 @@ class BundleWriter:
         if self._own.is_pack(path):
             return True
         sha256 = path.rpartition("/")[2]
-        return self._is_named(sha256) and not self._own.is_packed(sha256)
-
-    def _is_named(self, sha256: str) -> bool:
-        return self._named.one("SELECT 1 FROM named WHERE sha256=?", sha256) is not None
-
-    def _sync_folders(self) -> None:
-        for name in (TABLES, BLOBS, PACKS):
-            if (self.path / name).is_dir():
-                with disk_errors(self.path / name):
-                    sync_folder(self.path / name)
+        return self._named.has(sha256) and not self._own.is_packed(sha256)

@@ -8,21 +8,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from mlporter.bundle.blobs import Stored
+from mlporter.bundle.blobs import BlobStore, Stored
 from mlporter.bundle.contents.index import ContentIndex, row_of
 from mlporter.bundle.contents.packs import SMALL, PackBuilder, read_members, small_head
+from mlporter.bundle.contents.stored_blobs import StoredBlobs
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import hash_stream
-from mlporter.bundle.folder.layout import PACK_PATH, PACKS, pack_path
+from mlporter.bundle.folder.layout import BLOBS, PACK_PATH, PACKS, pack_path
+from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from mlporter.bundle.contents.index import Row
     from mlporter.bundle.storage.protocol import Storage
 
-__all__ = ["BundleContents", "PackTotals"]
+__all__ = ["BundleContents", "PackTotals", "contents_in"]
 
 
 class Blobs(Protocol):
@@ -252,3 +255,10 @@ class BundleContents:
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2].partition(".")[0]
+
+
+def contents_in(root: Path, elsewhere: Storage | None, *, resume: bool) -> BundleContents:
+    """The contents of a bundle that is written in `root`: there, or in object storage."""
+    if elsewhere is not None:
+        return BundleContents(elsewhere, StoredBlobs(elsewhere), resume=False)
+    return BundleContents(LocalStorage(root), BlobStore(root / BLOBS), resume=resume)

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from mlporter.bundle.documents.manifest_entries import SummaryEntry, SummaryPath
 from mlporter.bundle.documents.plain_yaml import emit_items
+from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
+from mlporter.bundle.folder.layout import EXPERIMENTS, MODELS
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["OwnedFiles", "Reader", "experiment_lines", "model_lines"]
+__all__ = ["OwnedFiles", "Reader", "experiment_lines", "model_lines", "write_summaries"]
 
 _LONGEST = 2_000
 _DEFAULT_WORKSPACE = "default"
@@ -69,6 +73,30 @@ class Reader:
         for batch in self.batches(table, *wanted):
             for row in batch.to_pylist():
                 yield {name: row.get(name) for name in wanted}
+
+
+def write_summaries(
+    root: Path, reader: Reader, locations: Mapping[_Version, OwnedFiles]
+) -> tuple[SummaryEntry, ...]:
+    """Write both into a bundle; returns what the manifest says of them.
+
+    Raises:
+        UnreachableError: the disk is full or fails.
+    """
+    return (
+        _write_lines(root, EXPERIMENTS, experiment_lines(reader)),
+        _write_lines(root, MODELS, model_lines(reader, locations)),
+    )
+
+
+def _write_lines(root: Path, path: SummaryPath, lines: Iterable[str]) -> SummaryEntry:
+    with disk_errors(root / path):
+        file = AtomicFile(root)
+    with file:
+        for line in lines:
+            file.write(line.encode())
+        file.commit(root / path)
+        return SummaryEntry(path=path, bytes=file.size, sha256=file.sha256)
 
 
 def experiment_lines(reader: Reader) -> Iterator[str]:

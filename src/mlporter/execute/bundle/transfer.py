@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from mlporter.artifacts.prefetch import read_ahead
 from mlporter.artifacts.uris.ownership import Where
+from mlporter.bundle.documents.manifest_info import ManifestInfo
 from mlporter.bundle.tables.layers import owner_columns, owner_names
 from mlporter.bundle.tables.secret_rows import has_secrets
-from mlporter.bundle.writer import ManifestInfo
 from mlporter.catalogue.tables.own import POINT_MARKS, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
 from mlporter.compare.rows.latest_metrics import LatestMetrics
