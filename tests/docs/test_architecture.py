@@ -61,7 +61,6 @@ def test_no_module_is_too_long_to_be_read():
         str(module.relative_to(PACKAGE)): len(module.read_text(encoding="utf-8").splitlines())
         for module in PACKAGE.rglob("*.py")
     }
-    # That one is being taken apart.
     assert {name for name, many in lines.items() if many > LINES} == set()
 
 
