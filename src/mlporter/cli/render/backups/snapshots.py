@@ -112,13 +112,14 @@ def render_found(result: FoundResult) -> Iterator[RenderableType]:
 
 def render_forgotten(result: ForgetResult) -> Iterator[RenderableType]:
     """Which snapshots stay and why, which are gone, and how much was freed."""
+    gone = "to be forgotten" if result.dry_run else "forgotten"
     yield columns(
         (("snapshot", "left"), ("source", "left"), ("", "left")),
         (
             (
                 one.snapshot.name,
                 visible(one.snapshot.source),
-                f"kept: {', '.join(one.reasons)}" if one.reasons else "forgotten",
+                f"kept: {', '.join(one.reasons)}" if one.reasons else gone,
             )
             for one in result.snapshots
         ),
@@ -133,6 +134,6 @@ def render_forgotten(result: ForgetResult) -> Iterator[RenderableType]:
         freed = human_bytes(result.pruned.bytes)
         yield Text(f"{plural(result.pruned.objects, 'object')}, {freed}: {would}removed.")
     elif count:
-        yield Text("Their space is freed by --prune.")
+        yield Text("With --prune, the space that only they took is freed.")
     if result.next_command:
         yield Text.assemble(("Next: ", "bold"), visible(result.next_command))
