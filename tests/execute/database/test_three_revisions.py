@@ -44,7 +44,7 @@ def old_bundle(old, tmp_path_factory):
     """A bundle of it, as the mlporter of that time wrote it: at that revision. Do not touch."""
     bundle = tmp_path_factory.mktemp("bundles") / "old"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlporter.stores.database.source.is_as_it_is", lambda _: True)
+        patch.setattr("mlporter.stores.database.reader.is_as_it_is", lambda _: True)
         mlporter.export(old, str(bundle), artifacts="none", include_secrets=True)
     assert load_manifest(bundle).schema_revision == OLD
     return bundle

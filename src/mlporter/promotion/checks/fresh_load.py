@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["FreshLoad", "load_in_fresh_process"]
 
 _SCRIPT = """
-import json, logging, sys, warnings
+import json, logging, sys, traceback, warnings
 warnings.filterwarnings("ignore")
 logging.disable(logging.INFO)
 import mlflow
 import numpy, pandas
 uri, out = sys.argv[1:]
-model = mlflow.pyfunc.load_model(uri)
-example = model.input_example
 def plain(value):
     if hasattr(value, "toarray"):
         value = value.toarray()
@@ -41,9 +39,14 @@ def plain(value):
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
     return repr(value)
-found = {"loads": True}
-if example is not None:
-    found["predicts"] = plain(model.predict(example))
+found = {}
+try:
+    model = mlflow.pyfunc.load_model(uri)
+    example = model.input_example
+    if example is not None:
+        found["predicts"] = plain(model.predict(example))
+except Exception as error:
+    found["said"] = "".join(traceback.format_exception_only(type(error), error)).splitlines()
 with open(out, "w", encoding="utf-8") as file:
     json.dump(found, file)
 """
@@ -58,7 +61,7 @@ class FreshLoad:
         loads: Whether it loads, and predicts if it has an example.
         predicts: Whether it has an input example.
         prediction: What it predicts on that, as plain values.
-        said: The last lines of what MLflow said, where it does not load.
+        said: The error, where it does not load; the last lines of it, if it has many.
     """
 
     loads: bool = True
@@ -84,7 +87,12 @@ def load_in_fresh_process(uri: str, environment: Mapping[str, str]) -> FreshLoad
             check=False,
         )
         if done.returncode or not out.exists():
-            said = [line for line in done.stderr.splitlines() if line.strip()][-_LINES:]
-            return FreshLoad(loads=False, said=tuple(said))
+            return FreshLoad(loads=False, said=_last(done.stderr.splitlines()))
         found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    if "said" in found:
+        return FreshLoad(loads=False, said=_last(found["said"]))
     return FreshLoad(predicts="predicts" in found, prediction=found.get("predicts"))
+
+
+def _last(lines: list[str]) -> tuple[str, ...]:
+    return tuple([line for line in lines if line.strip()][-_LINES:])
