@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["BlobStore", "Checked", "Stored"]
+__all__ = ["BlobStore", "Stored", "check_name", "checked_stream"]
 
 
 class Stored(NamedTuple):
@@ -196,8 +196,7 @@ class BlobStore:
             raw.close()
             message = f"blob {sha256} has {found:,} bytes, not {size:,}"
             raise BundleDamagedError(message, subject=str(self.path))
-        checked = Checked(raw, sha256, found, str(self.path))
-        return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found, CHUNK))))
+        return checked_stream(raw, sha256, found, str(self.path))
 
     def open_raw(self, sha256: str) -> BinaryIO:
         """A blob for reading, unbuffered and unchecked.
@@ -242,7 +241,7 @@ def _remove(path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-class Checked(io.RawIOBase):
+class _Checked(io.RawIOBase):
     """A raw file that refuses to end unless its content has the right hash."""
 
     def __init__(self, raw: BinaryIO, sha256: str, size: int, where: str) -> None:
@@ -276,7 +275,29 @@ class Checked(io.RawIOBase):
         super().close()
 
 
-def _relative(sha256: str) -> str:
+def checked_stream(raw: BinaryIO, sha256: str, size: int, where: str) -> BinaryIO:
+    """A content for reading, whose last bytes come only if all have the hash it is named by.
+
+    Args:
+        raw: It, unchecked and unbuffered; closed with what is returned.
+        sha256: Its name (hex).
+        size: Its bytes.
+        where: The place, for messages.
+    """
+    checked = _Checked(raw, sha256, size, where)
+    return cast("BinaryIO", io.BufferedReader(checked, max(1, min(size, CHUNK))))
+
+
+def check_name(sha256: str) -> None:
+    """Make sure that a name of a content is one.
+
+    Raises:
+        ValueError: it is no SHA-256 in lower-case hex.
+    """
     if not SHA256.fullmatch(sha256):
         raise ValueError(f"not a SHA-256: {sha256[:80]!r}")
+
+
+def _relative(sha256: str) -> str:
+    check_name(sha256)
     return f"{sha256[:2]}/{sha256}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.bundle.contents.packs import read_members
 from mlporter.bundle.folder.files import CHUNK
-from mlporter.bundle.folder.layout import blob_path, pack_path
+from mlporter.bundle.folder.layout import blob_path, name_in, pack_path
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.rows import OrderCheck
 from mlporter.catalogue.types import Kind
@@ -159,7 +159,7 @@ class _Check:
 
     @staticmethod
     def _is_named(path: str, used: Used, packs: set[str]) -> bool:
-        name = path.rpartition("/")[2].partition(".")[0]
+        name = name_in(path)
         return used.has_part(name) if path.startswith(f"{PARTS}/") else path in packs
 
     def rows(self) -> None:
@@ -205,7 +205,7 @@ class _Check:
             self._report.add(path, "unreadable", str(error))
 
     def _object(self, path: str, file: BinaryIO) -> None:
-        name = path.rpartition("/")[2].partition(".")[0]
+        name = name_in(path)
         digest = hashlib.sha256()
         for chunk in iter(lambda: file.read(CHUNK), b""):
             digest.update(chunk)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.contents.index import row_of
 from mlporter.bundle.contents.packs import PackBuilder
-from mlporter.bundle.folder.layout import pack_path
+from mlporter.bundle.folder.layout import PACKS, name_in, pack_path
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.layout import (
     CONTENT_FOLDERS,
@@ -182,11 +182,11 @@ def _is_needed(
     if folder == SNAPSHOTS:
         # Documents of a backup that never ended: those of others are removed as they are forgotten.
         return rest.split("/")[0] in {snapshot.name for snapshot in kept} or path.endswith(SNAPSHOT)
-    name = rest.rpartition("/")[2].partition(".")[0]
+    name = name_in(rest)
     if not _HASH.fullmatch(name):
         return True
     if folder == PARTS:
         return used.has_part(name)
-    if folder == "packs":
+    if folder == PACKS:
         return name not in rewritten and name in packs and packs[name].contents > 0
     return used.has_content(name)

@@ -8,6 +8,7 @@ from mlporter.artifacts.uris.ownership import Location, VersionKey, Where
 from mlporter.errors import UsageError
 from mlporter.selection.not_found import nearest
 from mlporter.selection.versions import VersionChoice, choose_versions
+from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.stores.protocols import ArtifactFile, Keep, Source
 
-__all__ = ["Folder", "find_artifact", "folder_of_version"]
+__all__ = ["Folder", "find_artifact", "folder_of_version", "has_row"]
 
 _FORMS = "runs:/ID/path, models:/NAME/3/path, models:/NAME@ALIAS/path or models:/m-ID/path"
 _SHOWN = 8
@@ -32,6 +33,11 @@ class Folder(NamedTuple):
     def joined(self, below: str) -> Folder:
         """What lies below."""
         return self._replace(path="/".join(part for part in (self.path, below) if part))
+
+
+def has_row(source: Source, table: str, column: str, value: str) -> bool:
+    """Whether a table has a row with a value; no other row is asked for."""
+    return any(True for _ in rows_of(source, table, (column,), Among(column, (value,))))
 
 
 def folder_of_version(key: VersionKey, location: Location) -> Folder | None:
@@ -79,7 +85,7 @@ def _is(wanted: Folder) -> Keep:
 
 def _of_run(source: Source, uri: str, run: str, path: str) -> Iterator[Folder]:
     """Among the run's own files; or, as MLflow 3 reads it, those of a model it logged by a name."""
-    if not any(run == known for (known,) in rows_of(source, "runs", ("run_uuid",))):
+    if not has_row(source, "runs", "run_uuid", run):
         raise UsageError(f"there is no run {run!r}", subject=uri, hint="`show … runs` lists them")
     yield Folder("run", run, path)
     name, _, rest = path.partition("/")
@@ -90,8 +96,7 @@ def _of_run(source: Source, uri: str, run: str, path: str) -> Iterator[Folder]:
 
 
 def _of_model(source: Source, uri: str, name: str, path: str) -> Folder:
-    known = {one for (one,) in rows_of(source, "logged_models", ("model_id",))}
-    if name in known:
+    if has_row(source, "logged_models", "model_id", name):
         return Folder("logged_model", name, path)
     model, at, alias = name.partition("@")
     version, _, below = (f"@{alias}", "", path) if at else path.partition("/")

@@ -19,12 +19,12 @@ from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.execute.findings.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult, Result
 from mlporter.progress import OnProgress, silent
-from mlporter.selection.artifacts import folder_of_version
+from mlporter.selection.artifacts import folder_of_version, has_row
 from mlporter.selection.versions import VersionChoice, choose_versions
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import open_bundle, refuse_repository, settled
-from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
+from mlporter.stores.rows.version_locations import locations_of, version_owner_id
 from mlporter.verbs.moving.overlap import check_outside
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _of_model(
 
 
 def _of_run(source: BundleSource, run: str) -> _Piece:
-    if not any(run == known for (known,) in rows_of(source, "runs", ("run_uuid",))):
+    if not has_row(source, "runs", "run_uuid", run):
         raise UsageError(f"there is no run {run!r}", subject=source.where)
     return _Piece("run", run, "", ("runs", run))
 

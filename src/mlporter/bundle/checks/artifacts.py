@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.bundle.checks.packs import check_packs, check_places
+from mlporter.bundle.contents.index import contents_rows
 from mlporter.bundle.contents.index import what_is_wrong as what_is_wrong_with_place
-from mlporter.bundle.contents.reading import contents_rows
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import hash_stream
 from mlporter.bundle.folder.layout import (

@@ -23,6 +23,7 @@ __all__ = [
     "ContentIndex",
     "Location",
     "Row",
+    "contents_rows",
     "index_bytes",
     "read_index",
     "row_of",
@@ -43,6 +44,11 @@ class Location(NamedTuple):
     pack: str
     offset: int
     size: int
+
+
+def contents_rows(batch: pa.RecordBatch) -> Iterator[Row]:
+    """The rows of a batch of the table ``contents``."""
+    yield from zip(*(batch[name].to_pylist() for name in CONTENTS.schema.names), strict=True)
 
 
 def row_of(pack: str, member: Member) -> Row:
@@ -87,7 +93,7 @@ class ContentIndex:
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
         """Take rows of the table ``contents``."""
-        self.add(zip(*(batch[name].to_pylist() for name in CONTENTS.schema.names), strict=True))
+        self.add(contents_rows(batch))
 
     def remove(self, contents: Iterable[str]) -> None:
         """Forget contents."""

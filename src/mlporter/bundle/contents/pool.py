@@ -6,15 +6,13 @@ import hashlib
 import io
 import threading
 from collections import OrderedDict
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.bundle.blobs import Checked, Stored
+from mlporter.bundle.blobs import Stored, check_name, checked_stream
 from mlporter.bundle.contents.index import row_of
 from mlporter.bundle.contents.packs import SMALL, PackBuilder, small_head
-from mlporter.bundle.contents.stored_blobs import spooled
-from mlporter.bundle.folder.files import CHUNK
-from mlporter.bundle.folder.layout import SHA256, blob_path, pack_path
+from mlporter.bundle.contents.stored_blobs import put_spooled, spooled
+from mlporter.bundle.folder.layout import blob_path, pack_path
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
@@ -111,11 +109,7 @@ class ContentPool:
                 if is_new:
                     self._waiting[sha256] = size
             if is_new:
-                file.close()
-                try:
-                    self._storage.put_file(blob_path(sha256), file.temporary)
-                finally:
-                    Path(file.temporary).unlink(missing_ok=True)
+                put_spooled(self._storage, file)
                 self._settle([(sha256, "", 0, size)])
         return Stored(sha256, size, is_new)
 
@@ -157,8 +151,7 @@ class ContentPool:
                 raise self._damaged(sha256, "does not match its name")
             return io.BytesIO(content)
         raw = self._storage.open(blob_path(sha256))
-        checked = Checked(raw, sha256, found.size, self._storage.name)
-        return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found.size, CHUNK))))
+        return checked_stream(raw, sha256, found.size, self._storage.name)
 
     def open_raw(self, sha256: str) -> BinaryIO:
         """A content for reading, unchecked. Raises as `open`."""
@@ -168,8 +161,7 @@ class ContentPool:
         return self._storage.open(blob_path(sha256))
 
     def _find(self, sha256: str) -> Location:
-        if not SHA256.fullmatch(sha256):
-            raise ValueError(f"not a SHA-256: {sha256[:80]!r}")
+        check_name(sha256)
         found = self._index.find(sha256)
         if found is None:
             raise self._damaged(sha256, "is missing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.bundle.contents.index import ContentIndex, what_is_wrong
+from mlporter.bundle.contents.index import ContentIndex, contents_rows, what_is_wrong
 from mlporter.bundle.contents.pool import ContentPool
 from mlporter.catalogue.tables.own import CONTENTS
 from mlporter.errors import BundleDamagedError
@@ -15,16 +15,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlporter.bundle.contents.index import Row
     from mlporter.bundle.storage.protocol import Storage
 
-__all__ = ["PackedContents", "contents_rows"]
-
-_Row = tuple[str, str, int, int]
-
-
-def contents_rows(batch: pa.RecordBatch) -> Iterator[_Row]:
-    """The rows of a batch of ``contents``: SHA-256, pack, offset, bytes."""
-    yield from zip(*(batch[name].to_pylist() for name in CONTENTS.schema.names), strict=True)
+__all__ = ["PackedContents"]
 
 
 class PackedContents:
@@ -56,7 +50,7 @@ class PackedContents:
             self._index.add(self._checked(batch))
         return ContentPool(self._storage, self._index)
 
-    def _checked(self, batch: pa.RecordBatch) -> Iterator[_Row]:
+    def _checked(self, batch: pa.RecordBatch) -> Iterator[Row]:
         for row in contents_rows(batch):
             if wrong := what_is_wrong(*row):
                 message = f"{CONTENTS.name}: {row[0][:64]!r} {wrong}"

@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.bundle.blobs import Checked, Stored
+from mlporter.bundle.blobs import Stored, check_name, checked_stream
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
 from mlporter.bundle.folder.files import CHUNK
-from mlporter.bundle.folder.layout import SHA256, blob_path
+from mlporter.bundle.folder.layout import blob_path
 from mlporter.errors import BundleDamagedError
 from mlporter.stopping import check
 
 if TYPE_CHECKING:
     from mlporter.bundle.storage.protocol import Storage
 
-__all__ = ["StoredBlobs", "spooled"]
+__all__ = ["StoredBlobs", "put_spooled", "spooled"]
 
 
 def spooled(folder: Path, stream: BinaryIO, head: bytes) -> AtomicFile:
@@ -34,6 +34,19 @@ def spooled(folder: Path, stream: BinaryIO, head: bytes) -> AtomicFile:
         file.discard()
         raise
     return file
+
+
+def put_spooled(storage: Storage, file: AtomicFile) -> None:
+    """Send a file of `spooled` as the blob that it is; it is gone here when this returns.
+
+    Raises:
+        UnreachableError: the place is full or fails.
+    """
+    file.close()
+    try:
+        storage.put_file(blob_path(file.sha256), file.temporary)
+    finally:
+        Path(file.temporary).unlink(missing_ok=True)
 
 
 class StoredBlobs:
@@ -63,11 +76,7 @@ class StoredBlobs:
                 is_new = sha256 not in self._sizes
                 self._sizes[sha256] = size
             if is_new:
-                file.close()
-                try:
-                    self._storage.put_file(blob_path(sha256), file.temporary)
-                finally:
-                    Path(file.temporary).unlink(missing_ok=True)
+                put_spooled(self._storage, file)
         return Stored(sha256, size, is_new)
 
     def sync(self) -> None:
@@ -87,11 +96,9 @@ class StoredBlobs:
             raw.close()
             message = f"blob {sha256} has {found:,} bytes, not {size:,}"
             raise BundleDamagedError(message, subject=self.name)
-        checked = Checked(raw, sha256, found, self.name)
-        return cast("BinaryIO", io.BufferedReader(checked, max(1, min(found, CHUNK))))
+        return checked_stream(raw, sha256, found, self.name)
 
     def open_raw(self, sha256: str) -> BinaryIO:
         """A blob for reading, unchecked."""
-        if not SHA256.fullmatch(sha256):
-            raise ValueError(f"not a SHA-256: {sha256[:80]!r}")
+        check_name(sha256)
         return self._storage.open(blob_path(sha256))

@@ -14,7 +14,7 @@ from mlporter.bundle.contents.packs import SMALL, PackBuilder, read_members, sma
 from mlporter.bundle.contents.stored_blobs import StoredBlobs
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import hash_stream
-from mlporter.bundle.folder.layout import BLOBS, PACK_PATH, PACKS, pack_path
+from mlporter.bundle.folder.layout import BLOBS, PACK_PATH, PACKS, name_in, pack_path
 from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import BundleDamagedError
 
@@ -173,7 +173,7 @@ class BundleContents:
         for entry in self._storage.walk(PACKS):
             if not PACK_PATH.fullmatch(entry.path):
                 continue
-            name = _name(entry.path)
+            name = name_in(entry.path)
             rows = self._rows_of_whole(entry.path)
             if rows is None:
                 self._storage.remove([entry.path])
@@ -184,7 +184,7 @@ class BundleContents:
 
     def _rows_of_whole(self, path: str) -> list[Row] | None:
         """Where the contents of a pack lie, or None if it is not whole."""
-        name = _name(path)
+        name = name_in(path)
         with suppress(BundleDamagedError), self._opened(path) as file:
             if hash_stream(file) == name:
                 file.seek(0)
@@ -195,7 +195,7 @@ class BundleContents:
         """Write those packs of an interrupted export anew that hold what nothing names now."""
         found, self._found = self._found, []
         for path in found:
-            name = _name(path)
+            name = name_in(path)
             with self._opened(path) as file:
                 held = list(read_members(file, path))
             where = [self._index.find(member.sha256) for member, _ in held]
@@ -224,7 +224,7 @@ class BundleContents:
 
     def is_pack(self, path: str) -> bool:
         """Whether a path is that of a pack of this bundle."""
-        return PACK_PATH.fullmatch(path) is not None and _name(path) in self._sizes
+        return PACK_PATH.fullmatch(path) is not None and name_in(path) in self._sizes
 
     def is_packed(self, sha256: str) -> bool:
         """Whether a content is in a pack."""
@@ -251,10 +251,6 @@ class BundleContents:
             totals.packed_bytes += size
             yield place
             place = next(packed, None)
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2].partition(".")[0]
 
 
 def contents_in(root: Path, elsewhere: Storage | None, *, resume: bool) -> BundleContents:

@@ -125,6 +125,11 @@ def pack_path(sha256: str) -> str:
     return f"{PACKS}/{sha256[:2]}/{sha256}.tar"
 
 
+def name_in(path: str) -> str:
+    """The SHA-256 by which a blob, a pack or a shared part is called, from its path."""
+    return path.rpartition("/")[2].partition(".")[0]
+
+
 def is_safe_path(path: str) -> bool:
     """Whether an artifact's path stays below its owner's root on every system.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
 
-__all__ = ["Unreadable", "check_strict", "find_unreadable"]
+__all__ = ["Unreadable", "check_strict", "find_unreadable", "refuse_unreadable"]
 
 _FILE_KINDS = frozenset({"artifact", *OWNER_KINDS})
 
@@ -69,6 +69,17 @@ class Unreadable:
             ),
             reasons=self.reasons,
         )
+
+
+def refuse_unreadable(source: Source, *, workers: int, on_progress: OnProgress) -> None:
+    """Refuse a source of which a file is missing or cannot be read; as `find_unreadable`.
+
+    Raises:
+        RefusedError: some are; they are named.
+    """
+    lost = find_unreadable(source, workers=workers, on_progress=on_progress)
+    if lost.count:
+        raise lost.refusal(source.description.address)
 
 
 def find_unreadable(source: Source, *, workers: int, on_progress: OnProgress) -> Unreadable:

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
@@ -17,12 +17,10 @@ from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import RefusedError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
-from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
+from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.phases import OPENING, into_bundle
-from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
-from mlporter.execute.result import ActionsResult
-from mlporter.plan.three_sides.sent.memory import Memory
+from mlporter.execute.plan_files import check_plan_file
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
@@ -30,15 +28,14 @@ from mlporter.repository.publishing import Facts, publish
 from mlporter.repository.repository import Repository, check_empty, is_repository
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
-from mlporter.stores.addresses.locating import locate, locate_users
+from mlporter.stores.addresses.locating import locate
 from mlporter.stores.addresses.same_place import identity_text
 from mlporter.stores.bundles.repository_places import identity_of, repository_storage
-from mlporter.stores.opening import open_source, settled
+from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
-from mlporter.verbs.moving.counted_export import counted_export
 from mlporter.verbs.moving.overlap import check_outside
-from mlporter.verbs.moving.planned_export import note_contents
+from mlporter.verbs.moving.planned_export import check_planned, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
 
@@ -178,6 +175,7 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
     check_plan_file(request.plan_out)
     chosen = as_selection(given["selection"])
     artifacts, workers = given["artifacts"], given["workers"]
+    encrypt = tuple(given["encrypt"])
     check_options(artifacts, workers)
     check_strict(artifacts, strict_artifacts=given["strict_artifacts"])
     check_orphans(artifacts, chosen, orphans=given["orphans"])
@@ -190,19 +188,20 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
     with monitored(labels, *told) as run:
         began, started = datetime.now(timezone.utc), monotonic()
         into_bundle(on_progress, copies=artifacts == "copy").begin(OPENING)
-        opened = _opened(origin, place, given, chosen, on_progress)
+        part = _reads_a_part(origin, place, given, chosen)
+        opened = open_asked(origin, given, part=part, on_progress=on_progress)
         with ExitStack() as stack:
             stack.callback(opened.close)
             opened = select(opened, chosen)
             if given["strict_artifacts"]:
-                lost = find_unreadable(opened, workers=workers, on_progress=on_progress)
-                if lost.count:
-                    raise lost.refusal(opened.description.address)
+                refuse_unreadable(opened, workers=workers, on_progress=on_progress)
             if request.only_plans:
-                return BackupResult(_planned(request, opened, origin, place, on_progress), None)
-            if request.expected is not None:
-                _check_planned(request, opened)
-            encrypt = tuple(given["encrypt"])
+                _check_place(place, encrypt)
+                planned = plan_export(
+                    request, opened, origin, place, replaced=None, on_progress=on_progress
+                )
+                return BackupResult(planned, None)
+            check_planned(request, opened, None)
             kept = _repository(place, append_only=given["append_only"], encrypt=encrypt)
             stack.callback(kept.close)
             which = _place(origin, opened, artifacts)
@@ -230,67 +229,14 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
     return BackupResult(result, snapshot)
 
 
-def _opened(
-    origin: Address,
-    place: Address,
-    given: Mapping[str, Any],
-    chosen: Selection | None,
-    on_progress: OnProgress,
-) -> Source:
-    auth, registry = given["auth"], given["registry"]
-    most = given["full"] or auth is not None or registry is not None
-    return open_source(
-        origin,
-        uri_map=tuple(given["uri_map"]),
-        allow_root=given["allow_root"],
-        workers=given["workers"],
-        include_secrets=given["include_secrets"],
-        retry_time=given["retry_time"],
-        part=(chosen is not None and not chosen.is_everything)
-        or (not most and _was_backed_up(place, origin)),
-        orphans=given["orphans"],
-        auth=None if auth is None else locate_users(auth, origin),
-        registry=None if registry is None else locate_users(registry, origin),
-        include_tables=tuple(given["include_tables"]),
-        on_progress=on_progress,
-    )
-
-
-def _planned(
-    request: Request, source: Source, origin: Address, place: Address, on_progress: OnProgress
-) -> Result:
-    """What a snapshot would hold: counted, listed, and written to a plan file if that is asked."""
-    given = request.arguments
-    _check_place(place, tuple(given["encrypt"]))
-    memory = Memory(lists=request.lists)
-    with closing(memory.book):
-        if request.lists:
-            note_contents(request, source, memory)
-        check_expected(request.expected, memory.book)
-        result = counted_export(
-            "backup",
-            source,
-            str(place),
-            artifacts=given["artifacts"],
-            include_secrets=given["include_secrets"],
-            on_progress=on_progress,
-        )
-        if request.plan_out is not None:
-            write_plan(request.plan_out, request.header(origin, place), memory.book, [result])
-        actions = ActionsResult.of(memory.book)
-    return replace(result, actions=actions, next_command=request.next_command)
-
-
-def _check_planned(request: Request, source: Source) -> None:
-    """Refuse a backup of something else than the plan file says.
-
-    Raises:
-        RefusedError: the source changed.
-    """
-    memory = Memory(lists=True)
-    with closing(memory.book):
-        note_contents(request, source, memory)
-        check_expected(request.expected, memory.book)
+def _reads_a_part(
+    origin: Address, place: Address, given: Mapping[str, Any], chosen: Selection | None
+) -> bool:
+    """Whether less is read, as a rule, than a copy of the whole source would take."""
+    if chosen is not None and not chosen.is_everything:
+        return True
+    reads_most = given["full"] or given["auth"] is not None or given["registry"] is not None
+    return not reads_most and _was_backed_up(place, origin)
 
 
 @dataclass(frozen=True)

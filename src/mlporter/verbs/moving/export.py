@@ -4,36 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlporter.bundle.signing import check_private_key
 from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
-from mlporter.execute.files.unreadable_files import check_strict, find_unreadable
+from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.progress import OnProgress, silent
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
-from mlporter.stores.addresses.locating import locate, locate_users
-from mlporter.stores.opening import open_source, settled
+from mlporter.stores.addresses.locating import locate
+from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.verbs.moving.bundle_places import written_bundle
+from mlporter.verbs.moving.bundle_places import check_free, replaced_bundle, written_bundle
 from mlporter.verbs.moving.overlap import check_outside
-from mlporter.verbs.moving.planned_export import check_planned, mode_of, plan_export
+from mlporter.verbs.moving.planned_export import check_planned, mode_of, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from mlporter.execute.result import Result
     from mlporter.selection import Asked
     from mlporter.stores.addresses.address import Address, Place
-    from mlporter.stores.protocols import Source
 
 __all__ = ["export", "run_export"]
 
@@ -139,19 +138,25 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
     origin = settled(locate(request.source, given["source_env"]))
     check_outside(origin, place, "the bundle")
     into_bundle(on_progress, copies=given["artifacts"] == "copy").begin(OPENING)
-    opened = _opened(origin, given, on_progress)
+    chosen = as_selection(given["selection"])
+    part = chosen is not None and not chosen.is_everything
+    opened = open_asked(origin, given, part=part, on_progress=on_progress)
     try:
-        opened = select(opened, as_selection(given["selection"]))
+        opened = select(opened, chosen)
         if given["strict_artifacts"]:
-            lost = find_unreadable(opened, workers=given["workers"], on_progress=on_progress)
-            if lost.count:
-                raise lost.refusal(opened.description.address)
+            refuse_unreadable(opened, workers=given["workers"], on_progress=on_progress)
+        mode = mode_of(given)
         if request.only_plans:
-            return plan_export(request, opened, origin, place, on_progress)
-        check_planned(request, opened, place)
+            check_free(place, mode)
+        replaced = replaced_bundle(place, mode) if request.lists else None
+        if request.only_plans:
+            return plan_export(
+                request, opened, origin, place, replaced=replaced, on_progress=on_progress
+            )
+        check_planned(request, opened, replaced)
         with written_bundle(
             place,
-            mode_of(given),
+            mode,
             opened.description.address,
             workers=given["workers"],
             key=None if given["sign"] is None else str(given["sign"]),
@@ -211,22 +216,3 @@ def _checked_place(request: Request) -> Address:
     if given["sign"] is not None:
         check_private_key(str(given["sign"]))
     return place
-
-
-def _opened(origin: Address, given: Mapping[str, Any], on_progress: OnProgress) -> Source:
-    selection, auth, registry = (given[name] for name in ("selection", "auth", "registry"))
-    part = as_selection(selection)
-    return open_source(
-        origin,
-        uri_map=tuple(given["uri_map"]),
-        allow_root=given["allow_root"],
-        workers=given["workers"],
-        include_secrets=given["include_secrets"],
-        retry_time=given["retry_time"],
-        part=part is not None and not part.is_everything,
-        orphans=given["orphans"],
-        auth=None if auth is None else locate_users(auth, origin),
-        registry=None if registry is None else locate_users(registry, origin),
-        include_tables=tuple(given["include_tables"]),
-        on_progress=on_progress,
-    )

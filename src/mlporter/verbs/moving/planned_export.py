@@ -1,8 +1,8 @@
-"""What an export would do: looked at in the source and at the place, with nothing written."""
+"""What an export or a backup would do: looked at in the source, with nothing written."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ from mlporter.plan.policy import Policy
 from mlporter.plan.table_plan import plan_transfer
 from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
 from mlporter.plan.three_sides.sent.memory import Memory
-from mlporter.verbs.moving.bundle_places import check_free, replaced_bundle
+from mlporter.stores.addresses.locating import locate_users
+from mlporter.stores.opening import open_source
 from mlporter.verbs.moving.counted_export import counted_export
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
     from mlporter.verbs.moving.request import Request
 
-__all__ = ["check_planned", "mode_of", "note_contents", "plan_export"]
+__all__ = ["check_planned", "mode_of", "open_asked", "plan_export"]
 
 _LARGEST = (1 << 63) - 1
 """A bundle holds any number of an experiment."""
@@ -37,73 +38,97 @@ def mode_of(given: Mapping[str, Any]) -> Mode:
     return "resume" if given["resume"] else "restart" if given["restart"] else "new"
 
 
+def open_asked(
+    origin: Address, given: Mapping[str, Any], *, part: bool, on_progress: OnProgress
+) -> Source:
+    """Open the source of an `export` or a `backup`, as its arguments ask; the caller closes it.
+
+    Args:
+        origin: Where it is.
+        given: What the verb was given.
+        part: Only a part will be read; see `open_source`.
+        on_progress: Told how far reading is.
+
+    Raises:
+        MlporterError: as `open_source` says.
+    """
+    auth, registry = given["auth"], given["registry"]
+    return open_source(
+        origin,
+        uri_map=tuple(given["uri_map"]),
+        allow_root=given["allow_root"],
+        workers=given["workers"],
+        include_secrets=given["include_secrets"],
+        retry_time=given["retry_time"],
+        part=part,
+        orphans=given["orphans"],
+        auth=None if auth is None else locate_users(auth, origin),
+        registry=None if registry is None else locate_users(registry, origin),
+        include_tables=tuple(given["include_tables"]),
+        on_progress=on_progress,
+    )
+
+
 def plan_export(
-    request: Request, source: Source, origin: Address, place: Address, on_progress: OnProgress
+    request: Request,
+    source: Source,
+    origin: Address,
+    place: Address,
+    *,
+    replaced: str | None,
+    on_progress: OnProgress,
 ) -> Result:
-    """Say what an export would do: rows are counted and files listed, but none is read.
+    """Say what an export or a backup would do: rows are counted and files listed, none is read.
 
     Args:
         request: What is asked for; maybe that the plan is written to a file, or held against one.
-        source: What would be exported.
+        source: What would be copied.
         origin: Where that is.
-        place: The directory.
+        place: Where to.
+        replaced: The id of the bundle that would be replaced there, if there is one.
         on_progress: Told how far it is.
 
     Raises:
-        RefusedError: the directory is used otherwise; or the plan is not that of the file.
+        RefusedError: the plan is not that of the file.
     """
-    check_free(place, mode_of(request.arguments))
-    with _actions(request, source, place) as book:
+    given = request.arguments
+    with _actions(request, source, replaced) as book:
         check_expected(request.expected, book)
-        result = _counted(request.arguments, source, place, on_progress)
+        result = counted_export(
+            request.verb,
+            source,
+            str(place),
+            artifacts=given["artifacts"],
+            include_secrets=given["include_secrets"],
+            on_progress=on_progress,
+        )
         if request.plan_out is not None:
             write_plan(request.plan_out, request.header(origin, place), book, [result])
         actions = ActionsResult.of(book)
     return replace(result, actions=actions, next_command=request.next_command)
 
 
-def check_planned(request: Request, source: Source, place: Address) -> None:
-    """Refuse an export that is not the one of the plan file that is carried out.
+def check_planned(request: Request, source: Source, replaced: str | None) -> None:
+    """Refuse an export or a backup that is not the one of the plan file that is carried out.
 
     Raises:
         RefusedError: it is another.
     """
     if request.expected is not None:
-        with _actions(request, source, place) as book:
+        with _actions(request, source, replaced) as book:
             check_expected(request.expected, book)
 
 
 @contextmanager
-def _actions(request: Request, source: Source, place: Address) -> Iterator[ActionBook]:
+def _actions(request: Request, source: Source, replaced: str | None) -> Iterator[ActionBook]:
     """What would be done: all is new there, as in a registry that holds nothing."""
     memory = Memory(lists=request.lists)
-    try:
+    with closing(memory.book):
         if request.lists:
-            replaced = replaced_bundle(place, mode_of(request.arguments))
             if replaced is not None:
                 why = "it is replaced"
                 memory.book.add(Action(ActionKind.DELETE, "bundle", replaced, why=why))
-            note_contents(request, source, memory)
+            secrets = request.arguments["include_secrets"]
+            tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
+            resolve_fresh(source, tables, Policy(), _LARGEST, memory)
         yield memory.book
-    finally:
-        memory.book.close()
-
-
-def note_contents(request: Request, source: Source, memory: Memory) -> None:
-    """Note everything that a bundle or a snapshot would hold, as new."""
-    secrets = request.arguments["include_secrets"]
-    tables = plan_transfer(source.tables, {}, include_secrets=secrets).tables
-    resolve_fresh(source, tables, Policy(), _LARGEST, memory)
-
-
-def _counted(
-    given: Mapping[str, Any], source: Source, place: Address, on_progress: OnProgress
-) -> Result:
-    return counted_export(
-        "export",
-        source,
-        str(place),
-        artifacts=given["artifacts"],
-        include_secrets=given["include_secrets"],
-        on_progress=on_progress,
-    )
