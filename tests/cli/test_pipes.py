@@ -146,3 +146,16 @@ def test_a_thread_finds_out_and_the_main_one_ends(plain_sqlite_template):
     os.close(pipe)
     _, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (5, "")
+
+
+@pytest.mark.parametrize("name", [*WORDS, "help"])
+def test_the_disk_that_stdout_is_written_to_is_full(name, bundle, plain_sqlite_template):
+    places = {"DATABASE": plain_sqlite_template.tracking_uri, "BUNDLE": str(bundle)}
+    words = [places.get(word, word) for word in ENDS[name][0].split()]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 -- a device
+        process = start(["-m", "mlporter", *words], stdout=full, stderr=subprocess.PIPE)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 6
+    # With --json, what went wrong is an object on stdout, too.
+    assert said.startswith("mlporter: error: stdout: cannot be written: ") or "--json" in words
+    assert "Traceback" not in said

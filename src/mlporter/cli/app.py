@@ -16,7 +16,7 @@ from mlporter.cli.session import Session
 from mlporter.cli.terminal.consoles import error_console, print_now
 from mlporter.cli.terminal.logs import calm_environment
 from mlporter.cli.terminal.signals import stopping_on_signals
-from mlporter.cli.terminal.streams import guarded_streams
+from mlporter.cli.terminal.streams import guarded_streams, last_words
 from mlporter.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -106,11 +106,22 @@ def run(argv: Sequence[str]) -> int:
             return ExitCode.USAGE
         try:
             with mlporter.make_context("mlporter", arguments.copy(), obj=session) as context:
-                return int(mlporter.invoke(context))
+                return _all_said(int(mlporter.invoke(context)))
         except click.exceptions.Exit as end:
             return end.exit_code
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- nothing is above us
             return int(session.fail(error))
+
+
+def _all_said(code: int) -> int:
+    """The exit code, once all of stdout is written.
+
+    Raises:
+        UnreachableError: it cannot be.
+    """
+    with last_words():
+        sys.stdout.flush()
+    return code
 
 
 def _open_what_is_closed() -> None:

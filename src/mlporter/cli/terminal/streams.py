@@ -17,7 +17,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from mlporter.errors import ExitCode
+from mlporter.errors import ExitCode, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +29,7 @@ __all__ = ["ReaderGone", "guarded_streams", "last_words", "pause", "reader_has_g
 __all__ += ["write_bytes"]
 
 _A_DAY = 86_400
+_STDOUT = 1
 
 
 class ReaderGone(KeyboardInterrupt):
@@ -49,16 +50,22 @@ def reader_has_gone() -> bool:
 
 
 class _Pipe(io.FileIO):
-    """Writes until the reader is gone; then into nothing, as more is written at the end."""
+    """Writes until the reader is gone, or the disk is full; then into nothing.
+
+    For more is written at the end.
+    """
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
-            pass
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, self.fileno())
-        os.close(nothing)
+            self._write_into_nothing()
+        except OSError as error:
+            self._write_into_nothing()
+            if self.fileno() == _STDOUT:  # nobody could be told that stderr cannot be written
+                message = f"cannot be written: {error.strerror or error}"
+                raise UnreachableError(message, subject="stdout") from error
+            return memoryview(data).nbytes
         if not _gone.is_set():
             _gone.set()
             if threading.current_thread() is threading.main_thread():
@@ -66,6 +73,11 @@ class _Pipe(io.FileIO):
             # The main thread sees a signal even while it waits for this one.
             signal.pthread_kill(_main_thread(), signal.SIGINT)
         return memoryview(data).nbytes
+
+    def _write_into_nothing(self) -> None:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self.fileno())
+        os.close(nothing)
 
 
 def pause(seconds: float) -> None:

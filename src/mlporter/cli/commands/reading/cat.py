@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from hashlib import sha256
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,6 +15,7 @@ from mlporter.cli.options import (
     retry_time_option,
     source_env_option,
 )
+from mlporter.cli.terminal.streams import write_bytes
 from mlporter.errors import ExitCode, UnreachableError
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def command(
             found = {"uri": uri, "size": size, "sha256": digest.hexdigest()}
             session.output.told(found, ())
         else:
-            for chunk in _chunks(stream, uri):
-                sys.stdout.buffer.write(chunk)
+            write_bytes(_chunks(stream, uri))
     return ExitCode.OK
 
 
