@@ -71,10 +71,8 @@ def start(words, *, stdout, stderr, python=sys.executable):
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_nobody_reads_stdout(
-    name, bundle, plain_sqlite_template, mlflow_sqlite, tmp_path, forking_python
-):
-    mlflow_sqlite.rename(tmp_path / "empty.db")
+def test_nobody_reads_stdout(name, bundle, plain_sqlite_template, mlflow_sqlite, forking_python):
+    mlflow_sqlite.rename("empty.db")
     places = {"DATABASE": plain_sqlite_template.tracking_uri, "BUNDLE": str(bundle)}
     said, code = ENDS[name]
     words = [places.get(word, word) for word in said.split()]
