@@ -61,9 +61,7 @@ def test_postgresql(postgresql: str, rich_bundle: Path, tmp_path: Path) -> None:
 def mysql(mlflow_mysql_url: str, mariadb: MariaDb) -> Iterator[str]:
     name = mlflow_mysql_url.partition("?")[0].rpartition("/")[2]
     for role in ("source", "target"):
-        mariadb.run(
-            *(one.replace("mlflow.", f"`{name}`.") for one in statements(f"mysql: {role}"))
-        )
+        mariadb.run(*(one.replace("mlflow.", f"`{name}`.") for one in statements(f"mysql: {role}")))
     yield mlflow_mysql_url
     mariadb.run(*(f"DROP USER {one}@'%'" for one in ("mlporter_reader", "mlporter_writer")))
 
