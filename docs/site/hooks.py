@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
-BESIDE = ["CHANGELOG.md", "CONTRIBUTING.md", "action.yml", "manifests/*", "samples/*.md", "samples/*/*"]
+BESIDE = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "action.yml",
+    "manifests/*",
+    "samples/*.md",
+    "samples/*/*",
+]
 NOT_SHOWN = "samples/bundle-format-1/"
 FOLDERS = {
     "README.md": "index.md",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.plain_registry import PlainRegistry
 
 ROOT = Path(__file__).parents[2]
-FILE = ROOT / "samples" / "gitlab" / ".gitlab-ci.yml"
+FILE = ROOT / "samples" / "gitlab" / "gitlab-ci.yml"
 Job = "Callable[..., int]"
 
 

@@ -2,7 +2,8 @@
 
 Each shows commands and what they really print, on the registry of samples/quickstart. One file is
 for light and dark: which of the two, whoever looks at it has set. No font or anything else is
-loaded from elsewhere. `COLUMNS` is how wide the terminal is; 88 without.
+loaded from elsewhere. With FOLDER, all are made there, else only those that the pages have.
+`COLUMNS` is how wide the terminal is; 80 without.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-COLUMNS = 88
+COLUMNS = 80
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
@@ -163,8 +164,9 @@ def main(folder: Path, columns: int) -> None:
                     code = CHANGES.format(database) + changes
                     printed(f"python -c {shlex.quote(code)}", place, columns)
             shown = [(command, printed(command, place, columns)) for command in commands]
-            svg = picture(shown, name, columns)
-            (folder / f"screen-{name}.svg").write_text(svg, encoding="utf-8")
+            file = folder / f"screen-{name}.svg"
+            if folder != IMAGES or file.exists():
+                file.write_text(picture(shown, name, columns), encoding="utf-8")
 
 
 if __name__ == "__main__":
