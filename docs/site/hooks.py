@@ -41,6 +41,9 @@ FOLDERS = {
 }
 """What is shown in place of what has no page."""
 
+STYLE = ".md-grid { max-width: 76rem; }\n"
+"""Commands fit on their line."""
+
 _LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
 _FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
@@ -52,6 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if file.is_file() and not path.startswith(NOT_SHOWN):
             files.append(File.generated(config, path, abs_src_path=str(file)))
     files.append(File.generated(config, "api.md", content="\n".join(api_page())))
+    files.append(File.generated(config, "site.css", content=STYLE))
     return files
 
 
