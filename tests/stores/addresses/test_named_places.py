@@ -100,7 +100,8 @@ def test_a_variable_that_is_set_goes_before_the_program_and_an_option_before_the
     ],
 )
 def test_a_program_that_fails_is_named_with_its_file_and_key(users, script, said):
-    file = users(f'[places.prod]\naddress = "https://h"\npassword_command = ["sh", "-c", "{script}"]')
+    command = f'["sh", "-c", "{script}"]'
+    file = users(f'[places.prod]\naddress = "https://h"\npassword_command = {command}')
     with pytest.raises(UnreachableError) as failed:
         locate("prod")
     assert str(file) in str(failed.value)
