@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.environment import Environment
     from mlporter.stores.addresses.named_places import NamedPlace
 
-__all__ = ["address_text", "locate", "locate_users", "tracking_uri"]
+__all__ = ["address_text", "asks_for_secrets", "locate", "locate_users", "tracking_uri"]
 
 
 def locate(place: Place, env: str | None = None) -> Address:
@@ -62,6 +62,16 @@ def address_text(place: Place) -> str:
     except UsageError:
         return ""
     return text if named is None else named.address
+
+
+def asks_for_secrets(place: Place) -> bool:
+    """Whether a program or the keyring is asked where a place is located.
+
+    Raises:
+        UsageError: the config file says what it must not.
+    """
+    _, named = _named(place)
+    return named is not None and any(not isinstance(v, str) for v in named.variables.values())
 
 
 def tracking_uri(env: str | None) -> str | None:
