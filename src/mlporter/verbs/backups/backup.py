@@ -35,7 +35,7 @@ from mlporter.stores.bundles.repository_places import identity_of, repository_st
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
-from mlporter.verbs.moving.overlap import check_outside
+from mlporter.verbs.moving.overlap import check_outside, check_outside_files
 from mlporter.verbs.moving.planned_export import check_planned, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
@@ -193,6 +193,7 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
         opened = open_asked(origin, given, part=part, on_progress=on_progress)
         with ExitStack() as stack:
             stack.callback(opened.close)
+            check_outside_files(opened, origin, place, "the repository")
             opened = select(opened, chosen)
             if given["strict_artifacts"]:
                 refuse_unreadable(opened, workers=workers, on_progress=on_progress)
