@@ -107,7 +107,7 @@ def run(argv: Sequence[str]) -> int:
             return ExitCode.USAGE
         try:
             with mlporter.make_context("mlporter", arguments.copy(), obj=session) as context:
-                return _all_said(int(mlporter.invoke(context)))
+                return session.ended(_all_said(int(mlporter.invoke(context))))
         except click.exceptions.Exit as end:
             return end.exit_code
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- nothing is above us

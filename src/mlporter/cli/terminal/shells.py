@@ -83,7 +83,9 @@ class _Bash(_Line, BashComplete):
     source_template = _SOURCE
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        line = os.environ["COMP_LINE"]
+        line = os.environ.get("COMP_LINE")
+        if line is None:  # a script that Click wrote earlier
+            return super().get_completion_args()
         words = split_arg_string(line)
         names = (at for at, word in enumerate(words) if os.path.basename(word) == self.prog_name)  # noqa: PTH119
         words = words[next(names, 0) + 1 :]
@@ -92,7 +94,7 @@ class _Bash(_Line, BashComplete):
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
         value = str(item.value)
-        if item.type == "plain":
+        if item.type == "plain" and "COMP_LINE" in os.environ:
             value = value.removeprefix(self._behind())
             value = _ODD.sub(r"\\\1", value)
         return f"{item.type},{value}"
