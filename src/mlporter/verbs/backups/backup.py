@@ -21,6 +21,7 @@ from mlporter.execute.files.unreadable_files import check_strict, refuse_unreada
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
@@ -54,7 +55,7 @@ __all__ = ["BackupResult", "backup", "run_backup"]
 
 
 @dataclass(frozen=True)
-class BackupResult:
+class BackupResult(Shown):
     """A backup: what was carried, and the snapshot that now holds it; None after a dry run."""
 
     result: Result

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, RefusedError, UsageError
 from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
+from mlporter.notebooks import Shown
 from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.layout import snapshot_path
@@ -34,7 +35,7 @@ GRACE = 3600.0
 
 
 @dataclass(frozen=True)
-class ForgetResult:
+class ForgetResult(Shown):
     """Which snapshots stay and why, which were forgotten, and what was removed with them."""
 
     repository: str
