@@ -51,12 +51,16 @@ class Earlier:
         tables: Reads them.
         files: Where its parts are.
         known: The SHA-256 (hex) of a file that it holds, if the source's is known to be the same.
+        began: When it was begun, in milliseconds since 1970.
+        has_content: Whether a content of that SHA-256 and size is there.
     """
 
     entries: Mapping[str, TableEntry]
     tables: LayeredTables
     files: PartFiles
     known: Callable[[ArtifactFile], str | None] = lambda _: None
+    began: int = 0
+    has_content: Callable[[str, int], bool] = lambda _sha256, _size: False
 
 
 class UponEarlier:

@@ -250,19 +250,20 @@ class BundleWriter:
         """
         known = self._journal.known(file) or (self._upon.known(file) if self._upon else None)
         if known and self._contents.has(known, file.size):
-            self._note_stamp(file)
-            return replace(file, sha256=known)
+            return self.keep_file(replace(file, sha256=known))
         with opener() as stream:
             stored = self._contents.add(stream)
         self._journal.copied(file, stored.sha256, stored.size)
         if stored.size == file.size:
-            self._note_stamp(file)
+            self.keep_file(file)
         whose = file.owner_kind, file.owner_id
         return ArtifactFile(*whose, file.path, stored.size, stored.sha256, file.token, file.stamp)
 
-    def _note_stamp(self, file: ArtifactFile) -> None:
+    def keep_file(self, file: ArtifactFile) -> ArtifactFile:
+        """Take a file whose content is there, and note by what it is known again."""
         if self._upon is not None:
             self._upon.note(file)
+        return file
 
     def write_artifacts(self, files: Iterable[ArtifactFile]) -> int:
         """Write the rows of the table ``artifacts``: files that `add_file` returned, sorted.

@@ -122,8 +122,10 @@ def backup(
         include_tables: Tables of other programs in the same database that are to come, too.
         source_env: What the names of the source's own variables begin with, such as ``DEV_``.
         selection: What to back up, with all that it depends on; None is everything.
-        full: Read all points of metrics, also of runs that look as they did.
-        reread: Read all files, also those of which size and time of change are as they were.
+        full: Read all points of metrics, also of runs that look as they did; and ask a server for
+            the files of all owners, also of those that do.
+        reread: Read all files, also those of which size and time of change are as they were; ask a
+            server for them as with `full`.
         append_only: For a new repository: nothing will ever be removed from it.
         encrypt: For a new repository: public keys (age or SSH) to which everything in it is
             encrypted. The file of the private key is named by the variable MLPORTER_IDENTITY.
@@ -278,10 +280,12 @@ class _Work:
                     self.on_progress,
                     earlier=earlier,
                     full=self.full,
+                    reread=self.reread,
                     marks=True,
                 )
                 manifest = transfer.run()
-            facts = Facts(which, began, tags, last.name if last else None)
+            upon = last.name if last else None
+            facts = Facts(which, began, tags, upon, transfer.not_listed)
             return transfer, publish(kept, staged / "bundle", manifest, facts, lock)
 
 
