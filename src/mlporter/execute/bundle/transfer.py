@@ -321,7 +321,7 @@ class BundleTransfer:
 
         def carry(file: ArtifactFile) -> ArtifactFile:
             if settled is not None and settled.is_settled(file.owner_kind, file.owner_id):
-                return self.writer.keep_file(file)
+                return file
             return self.writer.add_file(file, lambda: open_guarded(self.source, file))
 
         def unread(file: ArtifactFile, why: str) -> None:
