@@ -21,6 +21,7 @@ from mlporter.execute.files.unreadable_files import check_strict, refuse_unreada
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
@@ -34,7 +35,7 @@ from mlporter.stores.bundles.repository_places import identity_of, repository_st
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
-from mlporter.verbs.moving.overlap import check_outside
+from mlporter.verbs.moving.overlap import check_outside, check_outside_files
 from mlporter.verbs.moving.planned_export import check_planned, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
@@ -54,7 +55,7 @@ __all__ = ["BackupResult", "backup", "run_backup"]
 
 
 @dataclass(frozen=True)
-class BackupResult:
+class BackupResult(Shown):
     """A backup: what was carried, and the snapshot that now holds it; None after a dry run."""
 
     result: Result
@@ -197,6 +198,7 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
             part = _reads_a_part(origin, found, given, chosen)
             opened = open_asked(origin, given, part=part, on_progress=on_progress)
             stack.callback(opened.close)
+            check_outside_files(opened, origin, place, "the repository")
             opened = select(opened, chosen)
             if given["strict_artifacts"]:
                 refuse_unreadable(opened, workers=workers, on_progress=on_progress)

@@ -15,6 +15,7 @@ from mlporter.errors import (
     UsageError,
 )
 from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
+from mlporter.notebooks import Shown
 from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.layout import snapshot_path
@@ -41,7 +42,7 @@ GRACE = 3600.0
 
 
 @dataclass(frozen=True)
-class ForgetResult:
+class ForgetResult(Shown):
     """Which snapshots stay and why, which were forgotten, and what was removed with them.
 
     ``damaged`` are the names of those that were named and forgotten though nobody can say what
