@@ -14,6 +14,7 @@ from mlporter.plan.three_sides.sent.small_values import (
     kept_columns,
     kept_values,
     sent_value,
+    small_rows,
 )
 from mlporter.stores.rows.last_sent import LastSent
 
@@ -30,8 +31,8 @@ def batch(*values, run="r"):
 
 
 def test_small_values_are_kept_and_long_ones_are_not():
-    rows = batch("x", None, "y" * LONGEST, "z" * (LONGEST + 1))
-    kept = kept_values(TAGS, np.arange(4, dtype=np.uint64), [rows])
+    rows = small_rows(TAGS, batch("x", None, "y" * LONGEST, "z" * (LONGEST + 1)))
+    kept = kept_values(np.arange(4, dtype=np.uint64), [rows])
     assert kept == {"0": {"value": "x"}, "2": {"value": "y" * LONGEST}}
 
 
@@ -77,6 +78,12 @@ def test_of_what_is_disputed_the_older_value_stays(tmp_path):
     state.forget("tags", ["r"])
     assert state.values("tags", "r") == {}
     state.close()
+
+
+def test_a_text_with_the_password_of_an_address_is_not_kept():
+    rows = small_rows(TAGS, batch("s3://bucket/x", "see http://me:pass@host/x", None))
+    kept = kept_values(np.arange(3, dtype=np.uint64), [rows])
+    assert kept == {"0": {"value": "s3://bucket/x"}}
 
 
 def test_nobody_else_reads_what_was_sent(tmp_path):

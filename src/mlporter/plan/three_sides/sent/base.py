@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlporter.plan.three_sides.keys import group_columns, key_array
 from mlporter.plan.three_sides.sent.digests import column_digests, key_digests
-from mlporter.plan.three_sides.sent.small_values import kept_values, small_rows
+from mlporter.plan.three_sides.sent.small_values import kept_columns, kept_values, small_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -208,7 +208,8 @@ def _joined(
     doubtful: NDArray[np.uint64],
 ) -> GroupRows:
     lines = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    return GroupRows(name, lines, np.isin(lines[:, 0], doubtful), tuple(pieces))
+    are = np.isin(lines[:, 0], doubtful) if len(doubtful) else np.zeros(len(lines), np.bool_)
+    return GroupRows(name, lines, are, tuple(pieces))
 
 
 def fingerprint(table: Table, batches: Iterator[pa.RecordBatch]) -> str:
@@ -314,7 +315,9 @@ def _put(
 
 def _values(base: Base, table: Table, group: GroupRows, keys: NDArray[np.uint64]) -> Values:
     """What is kept of the values of a group; of disputed rows what was kept before."""
-    now = kept_values(table, group.lines[:, 0], (piece.rows() for piece in group.pieces))
+    if not kept_columns(table):
+        return {}
+    now = kept_values(group.lines[:, 0], (piece.rows() for piece in group.pieces))
     if not group.doubtful.any() and len(keys) == len(group.lines):
         return now
     agreed = set(map(str, group.lines[~group.doubtful, 0].tolist()))
