@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlporter.plan.three_sides.keys import group_columns, key_array
 from mlporter.plan.three_sides.sent.digests import column_digests, key_digests
-from mlporter.plan.three_sides.sent.small_values import kept_columns, kept_values, small_rows
+from mlporter.plan.three_sides.sent.small_values import kept_values, small_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -307,22 +307,22 @@ def _put(
         if known is not None and known.columns == columns and np.array_equal(known.rows, rows):
             continue
         if len(rows):
-            values = _values(base, table, group, rows[:, 0])
+            values = _values(base, table.name, group, rows[:, 0])
             base.put(table.name, columns, group.name, rows.tobytes(), values)
         elif known is not None:
             base.forget(table.name, [group.name])
 
 
-def _values(base: Base, table: Table, group: GroupRows, keys: NDArray[np.uint64]) -> Values:
+def _values(base: Base, table: str, group: GroupRows, keys: NDArray[np.uint64]) -> Values:
     """What is kept of the values of a group; of disputed rows what was kept before."""
-    if not kept_columns(table):
+    if not group.pieces[0].batch.num_columns:
         return {}
     now = kept_values(group.lines[:, 0], (piece.rows() for piece in group.pieces))
     if not group.doubtful.any() and len(keys) == len(group.lines):
         return now
     agreed = set(map(str, group.lines[~group.doubtful, 0].tolist()))
     wanted = set(map(str, keys.tolist())) - agreed
-    older = {key: row for key, row in base.values(table.name, group.name).items() if key in wanted}
+    older = {key: row for key, row in base.values(table, group.name).items() if key in wanted}
     return older | {key: row for key, row in now.items() if key in agreed}
 
 
