@@ -6,7 +6,8 @@ of it, so that one which was not kept, or is older than its digest, is never tak
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,13 +18,11 @@ from mlporter.plan.three_sides.sent.digests import value_digest
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["LONGEST", "kept_columns", "kept_values", "sent_value", "small_rows"]
+__all__ = ["LONGEST", "SmallRows", "kept_columns", "sent_value", "small_rows"]
 
 LONGEST = 200
 """Characters of the longest text that is kept."""
@@ -79,28 +78,22 @@ def _holds_small(kind: pa.DataType) -> bool:
     return bool(is_number or pa.types.is_boolean(kind) or pa.types.is_string(kind))
 
 
-def kept_values(
-    keys: NDArray[Any], pieces: Iterable[pa.RecordBatch]
-) -> dict[str, dict[str, object]]:
-    """What is kept of some rows, by the digests of their keys.
+class SmallRows:
+    """What is kept of some rows that follow each other; made when it is first asked for."""
 
-    Args:
-        keys: A digest for each row.
-        pieces: The rows, as `small_rows` gives them.
-    """
-    names: list[str] = []
-    rows: list[tuple[object, ...]] = []
-    for piece in pieces:
-        names = piece.schema.names
-        rows += zip(*(column.to_pylist() for column in piece.columns), strict=True)
-    if not rows:
-        return {}
-    found = {}
-    for key, row in zip(keys.tolist(), rows, strict=True):
-        kept = {name: v for name, v in zip(names, row, strict=True) if v is not None}
-        if kept:
-            found[str(key)] = kept
-    return found
+    def __init__(self, table: Table, batch: pa.RecordBatch) -> None:
+        self._small = small_rows(table, batch)
+        self.is_kept = bool(self._small.num_columns)
+
+    @cached_property
+    def rows(self) -> list[dict[str, object]]:
+        """The small values of each row, by column."""
+        names = self._small.schema.names
+        columns = [column.to_pylist() for column in self._small.columns]
+        return [
+            {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            for row in zip(*columns, strict=True)
+        ]
 
 
 def sent_value(

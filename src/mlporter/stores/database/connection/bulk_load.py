@@ -77,12 +77,12 @@ def bulk_load(connection: Connection, table: str, rows: int) -> Iterator[None]:
 
 
 def _sort_in_cache(connection: Connection, rows: int) -> None:
-    """Let indexes be sorted in a few megabytes, by one process: in half of the processor's time.
+    """Let indexes be sorted in a few megabytes, and by one process.
 
-    Each row is compared some twenty times wherever it lies, so sorting is the quicker the more of it
-    the processor's caches hold. Two of the three indexes of metrics are sorted as the rows lie,
-    which one process finds out at once; several get pieces that are mixed. There is more memory only for more rows, so that what
-    was sorted is merged in one go.
+    Whatever the memory, a row is compared some twenty times: it is quicker where the processor's
+    caches hold what is sorted. There is more of it only for more rows, so that all is merged in
+    one go. And two of three indexes of metrics are in the order in which the rows lie, which one
+    process finds out at once; several get rows that are mixed.
     """
     mib = max(_LEAST_SORT_MIB, isqrt(rows * _INDEX_ROW_BYTES * _RUN_BUFFER_BYTES) >> 20)
     own = "pg_size_bytes(current_setting('maintenance_work_mem'))"
