@@ -69,7 +69,7 @@ class Settings:
 
 
 class Session:
-    """What a command gets: where its results go, and whom it tells how far it is.
+    """What a command gets: where its results go, and who hears how far it is.
 
     Attributes:
         output: Takes results and errors.
@@ -132,7 +132,7 @@ class Session:
 
     @contextmanager
     def working(self) -> Iterator[OnProgress]:
-        """Tell how far the work inside is, to whom options say; and log its steps."""
+        """Say how far the work inside is, to whom options name; and log its steps."""
         light_arrow()
         started, listeners = monotonic(), list(self._listeners())
         try:

@@ -102,7 +102,7 @@ def relocate(
         check: Look for the files in their new places first.
         workers: How many places are looked at at a time.
         source_env: What the names of the database's own variables begin with, such as ``DEV_``.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: no pair was given, or it is no database.

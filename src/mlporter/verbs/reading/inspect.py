@@ -158,7 +158,7 @@ def inspect(
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the place's own variables begin with, such as ``DEV_``.
         html: Write a report to this file, too; all artifact files are listed for it.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.
