@@ -153,9 +153,9 @@ def verify(
     phases.begin(_CHECKING)
     if place.kind is AddressKind.BUNDLE:
         key = None if require_signature is None else str(require_signature)
-        check = _checked(place, mode, sample, key, on_progress)
+        check = _checked(place, mode, sample, key, on_progress, workers=workers)
     else:
-        place, check = _verify_repository(place, mode, sample, on_progress)
+        place, check = _verify_repository(place, mode, sample, workers, on_progress)
     restored = None
     if restore_test and not check.exit_code:
         # It loads much, and most are checked without it.
@@ -177,6 +177,8 @@ def _checked(
     sample: float | None,
     require_signature: str | None,
     on_progress: OnProgress,
+    *,
+    workers: int,
 ) -> VerifyReport:
     """A bundle by itself."""
 
@@ -188,6 +190,7 @@ def _checked(
             storage_of(place),
             mode,
             fraction=1.0 if sample is None else sample,
+            workers=workers,
             on_progress=progress,
         )
     if require_signature is not None:
@@ -241,7 +244,7 @@ def _check_asked(
 
 
 def _verify_repository(
-    place: Address, mode: VerifyMode, sample: float | None, on_progress: OnProgress
+    place: Address, mode: VerifyMode, sample: float | None, workers: int, on_progress: OnProgress
 ) -> tuple[Address, VerifyReport]:
     """Check a repository, or one snapshot of it: this one, whatever is the latest by then."""
 
@@ -254,5 +257,7 @@ def _verify_repository(
         only = repository.choose(place.snapshot).name
         place = replace(place, snapshot=only)
     fraction = 1.0 if sample is None else sample
-    check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)
+    check = verify_repository(
+        repository, mode, only=only, fraction=fraction, workers=workers, on_progress=progress
+    )
     return place, check
