@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sqlite3
 from contextlib import closing, contextmanager
@@ -39,6 +40,17 @@ class TargetServer:
             empty.backup(live)
         for path in self.files.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def keep(self, folder: Path) -> None:
+        """Copy what it has now into a new folder, for `put_back`."""
+        folder.mkdir()
+        copy_sqlite(self.database, folder / "kept.db")
+        shutil.copytree(self.files, folder / "files")
+
+    def put_back(self, folder: Path) -> None:
+        """Make it as it was when that was kept; it goes on running."""
+        dataclasses.replace(self, template=folder / "kept.db").reset()
+        shutil.copytree(folder / "files", self.files, dirs_exist_ok=True)
 
     def client(self) -> MlflowClient:
         """MLflow's own client for it."""

@@ -85,7 +85,7 @@ def rebuild(
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the variables of `folder` alone begin with, such as ``DEV_``.
         target_env: The same of the target.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: the folder holds nothing in MLflow's layout, or is a file store; or a model

@@ -73,7 +73,7 @@ def unpack(
         model: A registered model's name.
         version: One of its versions: a number, ``latest``, ``@alias`` or a stage.
         run: A run's id.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: no such model, version or run; or a version without a model.

@@ -107,7 +107,7 @@ def browse(
             artifact roots of the registry.
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
         source_env: What the names of the place's own variables begin with, such as ``DEV_``.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Returns:
         Where it is. Whoever asks for it closes it.

@@ -66,7 +66,7 @@ class SqliteDialect:
     ) -> str:
         """All rows by key, behind one made-up row that tells the driver the types.
 
-        SQLite's values carry types, its columns don't, so the driver guesses from the first
+        SQLite's values have types, its columns don't, so the driver guesses from the first
         batch and fails where a column starts with NULLs. ``LIMIT -1`` keeps SQLite from dropping
         the inner ORDER BY. JSON columns have numeric affinity: a document ``1`` is stored as an
         integer, and is cast back to text.
