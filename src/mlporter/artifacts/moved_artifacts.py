@@ -107,6 +107,8 @@ class ArtifactsBeside:
             for root in self.roots:
                 if workspace is not None and root.workspace not in {None, workspace}:
                     continue
+                if not is_folder(f"{root.path}{os.sep}{tail}"):
+                    continue  # of most owners: all is asked as a text, which is made sooner
                 if self._is_inside(root.path / tail) and not is_described(root.path / tail):
                     return root.path / tail
         return None
@@ -153,7 +155,7 @@ class ArtifactsBeside:
         Args:
             recorded: The local folders that experiments' rows name, each with what the ids of
                 its orphans begin with.
-            lost: Told of folders that cannot be looked at.
+            lost: Called with folders that cannot be looked at.
             is_empty: Whether the registry has nothing that could own files: a new database, of
                 which nothing says that the folders beside it are not its own.
         """

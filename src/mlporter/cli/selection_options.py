@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 import mlporter
+from mlporter.cli import completion
 from mlporter.cli.options import (
     AnyCommand,
     allow_root_option,
@@ -44,7 +45,7 @@ def _no_more_options(command: AnyCommand) -> AnyCommand:
 def transfer_options(
     on_target: _Decorator = _no_more_options, *, from_bundle: bool = False, to_bundle: bool = False
 ) -> _Decorator:
-    """Add all that verbs take which carry a registry somewhere: what to carry, and how.
+    """Add all that verbs take which copy a registry somewhere: what to copy, and how.
 
     Args:
         on_target: The options that say what becomes of what a target has.
@@ -125,12 +126,14 @@ _SELECTION: dict[str, dict[str, Any]] = {
     "experiment": {
         "multiple": True,
         "metavar": "NAME",
+        "shell_complete": completion.experiments,
         "help": "Experiments of this name or glob, and all they hold. Repeatable.",
     },
     "run": {"multiple": True, "metavar": "ID", "help": "The run of this id. Repeatable."},
     "model": {
         "multiple": True,
         "metavar": "NAME",
+        "shell_complete": completion.models,
         "help": "Registered models and prompts of this name or glob. Repeatable.",
     },
     "version": {

@@ -53,7 +53,7 @@ class Finishing:
     def run(
         self, source: Source, moves: Sequence[Move], gates: Mapping[str, Sequence[GateResult]]
     ) -> list[VersionResult]:
-        """Finish versions that were carried.
+        """Finish versions that were copied.
 
         Raises:
             ReadBackError: files are not the source's; alias and stage did not move.
@@ -139,7 +139,7 @@ class Finishing:
                 there,
                 path,
                 BytesIO(text.encode()),
-                uri_map=self.asked.uri_map,
+                uri_map=self.place.map_or(self.asked.uri_map),
                 retry_time=self.asked.retry_time,
             )
         except (MlporterError, OSError) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError, UsageError
 from mlporter.manifests.reading import ReadManifest, read_manifest
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
 from mlporter.verbs.backups.backup import BackupResult, backup
@@ -49,7 +50,7 @@ _ONLY_READ = ("diff", "verify")
 
 
 @dataclass(frozen=True)
-class ManifestResult:
+class ManifestResult(Shown):
     """What became of one manifest.
 
     Attributes:
@@ -93,7 +94,7 @@ def _error_dict(error: MlporterError) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Shown):
     """What became of all manifests.
 
     Attributes:
@@ -142,8 +143,8 @@ def run(
         set_: Values in place of those in the files, by key: ``{"selection.model": "churn"}``.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Only say what would be done. What only reads is done.
-        on_done: Told what became of each manifest as it ends.
-        on_progress: Told how far it is.
+        on_done: Called with what became of each manifest as it ends.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: a manifest makes no sense; file, line and key are named. Nothing was done.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from mlporter.bundle.checks.packs import check_packs, check_places
+from mlporter.artifacts.prefetch import prefetched
+from mlporter.bundle.checks.packs import PackedPlaces, check_packs, check_places
 from mlporter.bundle.contents.index import contents_rows
 from mlporter.bundle.contents.index import what_is_wrong as what_is_wrong_with_place
 from mlporter.bundle.folder.atomic import disk_errors
@@ -37,6 +38,7 @@ __all__ = ["ArtifactCheck", "Blobs"]
 
 
 _AT_A_TIME = 1_000
+_NOT_READ = ("unreadable", "")
 _WHERE = f"{TABLES}/{CONTENTS.name}"
 
 _SCRATCH = (
@@ -66,9 +68,18 @@ class ArtifactCheck:
     """Holds rows of ``artifacts`` against contents. Both are kept in a temporary file."""
 
     def __init__(
-        self, report: VerifyReport, manifest: Manifest, blobs: Blobs, storage: Storage
+        self,
+        report: VerifyReport,
+        manifest: Manifest,
+        blobs: Blobs,
+        storage: Storage,
+        workers: int = 1,
     ) -> None:
-        """Check the packs in `storage` and `blobs`, which may belong to others too."""
+        """Check the packs in `storage` and `blobs`, which may belong to others too.
+
+        So many `workers` read contents at a time.
+        """
+        self._workers = workers
         self._report = report
         self._totals = manifest.artifacts
         self._has_packs = manifest.has_packs
@@ -202,10 +213,17 @@ class ArtifactCheck:
             self._scratch.run_many("INSERT INTO chosen VALUES (?, ?, ?, ?)", picked)
             self._expect("chosen")
             blobs, places = "chosen WHERE pack = ''", "SELECT * FROM chosen WHERE pack <> ''"
-        for (sha256,) in self._scratch.rows(f"SELECT sha256 FROM {blobs} ORDER BY sha256"):  # noqa: S608
-            self._check_content(sha256)
+        rows = self._scratch.rows(f"SELECT sha256 FROM {blobs} ORDER BY sha256")  # noqa: S608
+        names = (sha256 for (sha256,) in rows)
+        for sha256, problem in prefetched(names, self._problem_of, self._workers):
+            self._report.blobs_read += problem is None or problem[0] != "unreadable"
+            if problem and problem != _NOT_READ:
+                self._report.add(blob_path(sha256), *problem)
+        packs = self._scratch.rows(f"SELECT DISTINCT pack FROM ({places}) ORDER BY pack")  # noqa: S608
+        named = self._scratch.rows(f"{places} ORDER BY pack, start")
+        packed = PackedPlaces(self._storage, (name for (name,) in packs), named, self._workers)
         check = check_packs if choice is None else check_places
-        check(self._storage, self._scratch.rows(f"{places} ORDER BY pack, start"), self._report)
+        check(packed, self._report)
 
     def _expect(self, table: str) -> None:
         total = self._scratch.one(f"SELECT coalesce(sum(size), 0) FROM {table}")  # noqa: S608
@@ -215,19 +233,16 @@ class ArtifactCheck:
         """Free the temporary space."""
         self._scratch.close()
 
-    def _check_content(self, sha256: str) -> None:
-        path = blob_path(sha256)
+    def _problem_of(self, sha256: str) -> tuple[str, str] | None:
+        """Read a blob: what is wrong with it, if anything is."""
         try:
             with self._blobs.open_raw(sha256) as file, disk_errors(self._storage.name, "read"):
                 found = hash_stream(file, self._report.read)
         except BundleDamagedError:
-            return  # missing or a link: named already
+            return _NOT_READ  # missing or a link: named already
         except UnreachableError as error:
-            self._report.add(path, "unreadable", error.message)
-            return
-        self._report.blobs_read += 1
-        if found != sha256:
-            self._report.add(path, "sha256", "does not match its name")
+            return "unreadable", error.message
+        return None if found == sha256 else ("sha256", "does not match its name")
 
     def _check_total(self, table: str, expected: tuple[int, int]) -> None:
         # `table` is one of those made above.

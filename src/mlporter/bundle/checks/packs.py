@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, cast
 
+from mlporter.artifacts.prefetch import prefetched
 from mlporter.bundle.contents.packs import Member, read_members
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import CHUNK
@@ -23,18 +26,56 @@ if TYPE_CHECKING:
     from mlporter.bundle.checks.findings import VerifyReport
     from mlporter.bundle.storage.protocol import Storage
 
-__all__ = ["check_packs", "check_places"]
+__all__ = ["PackedPlaces", "check_packs", "check_places"]
 
 _Place = tuple[str, int, str, int]
 """SHA-256 of the pack, offset in it, SHA-256 of the content, bytes."""
 
 
-def check_packs(storage: Storage, places: Iterable[_Place], report: VerifyReport) -> None:
-    """Read every byte of the packs that are named; `places` are sorted."""
-    for pack, rows in groupby(places, lambda place: place[0]):
+@dataclass(frozen=True)
+class PackedPlaces:
+    """Contents in packs that are to be read.
+
+    Attributes:
+        storage: Where the packs are.
+        names: The packs, sorted.
+        places: The contents in them, sorted; each pack has some.
+        workers: Packs that are fetched at a time.
+    """
+
+    storage: Storage
+    names: Iterable[str]
+    places: Iterable[_Place]
+    workers: int
+
+    def opened(self) -> Iterator[tuple[str, Iterator[_Place], Callable[[], BinaryIO]]]:
+        """Each pack, what is in it, and what gives its file: those that come next are fetched."""
+        fetch = partial(_fetched, self.storage)
+        ahead = prefetched(self.names, fetch, self.workers, each=1)
+        groups = groupby(self.places, lambda place: place[0])
+        for (pack, rows), (_, file) in zip(groups, ahead, strict=True):
+            yield pack, rows, file
+
+
+def _fetched(storage: Storage, pack: str) -> Callable[[], BinaryIO]:
+    """Open a pack; what that raises is raised by who asks for the file."""
+    try:
+        file = storage.open(pack_path(pack))
+    except (UnreachableError, BundleDamagedError) as error:
+        return partial(_raise, error)
+    return lambda: file
+
+
+def _raise(error: Exception) -> BinaryIO:
+    raise error
+
+
+def check_packs(packed: PackedPlaces, report: VerifyReport) -> None:
+    """Read every byte of the packs that are named."""
+    for pack, rows, opened in packed.opened():
         named = (Member(sha256, start, size) for _, start, sha256, size in rows)
-        with _Problems(report, pack_path(pack)), storage.open(pack_path(pack)) as file:
-            _check_pack(pack, storage.name, file, named, report)
+        with _Problems(report, pack_path(pack)), opened() as file:
+            _check_pack(pack, packed.storage.name, file, named, report)
 
 
 def _check_pack(
@@ -70,14 +111,14 @@ def _members(file: BinaryIO, path: str, problems: list[str]) -> Iterator[Member]
         yield member
 
 
-def check_places(storage: Storage, places: Iterable[_Place], report: VerifyReport) -> None:
-    """Read some contents where they are said to be; `places` are sorted."""
-    for pack, rows in groupby(places, lambda place: place[0]):
+def check_places(packed: PackedPlaces, report: VerifyReport) -> None:
+    """Read some contents where they are said to be."""
+    for pack, rows, opened in packed.opened():
         path = pack_path(pack)
         with (
             _Problems(report, path),
-            storage.open(path) as file,
-            disk_errors(f"{storage.name}/{path}", "read"),
+            opened() as file,
+            disk_errors(f"{packed.storage.name}/{path}", "read"),
         ):
             for _, start, sha256, size in rows:
                 check()

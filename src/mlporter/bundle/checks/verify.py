@@ -36,6 +36,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
     fraction: float = 0.1,
     seed: int | None = None,
     blobs: BlobStore | None = None,
+    workers: int = 4,
     on_progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a bundle; goes on after what is wrong and lists all of it.
@@ -48,6 +49,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         fraction: Share of the contents that "sample" reads, from 0 to 1.
         seed: Makes the choice of "sample" the same again.
         blobs: The pool that the blobs are in, if not in the bundle.
+        workers: Contents that are read at a time.
         on_progress: Called with bytes read so far and bytes to be read.
 
     Raises:
@@ -73,7 +75,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
             report.add(MANIFEST, "manifest", detail)
         return report
     report.bundle_id = manifest.bundle_id
-    artifacts = ArtifactCheck(report, manifest, blobs or _own_blobs(storage), storage)
+    artifacts = ArtifactCheck(report, manifest, blobs or _own_blobs(storage), storage, workers)
     try:
         sums = sums_of(manifest, data)
         saw_pack = artifacts.saw_pack if manifest.has_packs else None

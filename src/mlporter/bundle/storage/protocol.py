@@ -38,6 +38,10 @@ class Storage(Protocol):
     def is_local(self) -> bool:
         """Whether a part of an object is read as cheaply as it is large."""
 
+    @property
+    def reads_parts(self) -> bool:
+        """Whether a part of an object is read without the rest of it."""
+
     def scratch(self) -> Path:
         """A folder for files that `put_file` will take, on the same disk if there is one."""
 

@@ -31,6 +31,7 @@ from mlporter.execute.bundle.reuse import (
     rows_of_owners,
     whose_changed,
 )
+from mlporter.execute.bundle.settled_files import settled_files
 from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
 from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import Remarks
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from mlporter.bundle.upon_earlier import Earlier
     from mlporter.bundle.writer import BundleWriter
     from mlporter.catalogue.types import Table
+    from mlporter.execute.bundle.settled_files import SettledFiles
     from mlporter.execute.options import ArtifactsMode
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
@@ -65,7 +67,8 @@ class BundleTransfer:
     """One export or backup under way.
 
     With `earlier`, what is as in that snapshot is not written again; `full` reads all points of
-    metrics to know, and a repository (`marks`) is told how they are known the next time.
+    metrics to know, and a repository (`marks`) is told how they are known the next time. A server
+    is asked for the files of those only that may have others, unless `full` or `reread` says so.
     """
 
     source: Source
@@ -76,6 +79,7 @@ class BundleTransfer:
     on_progress: OnProgress
     earlier: Earlier | None = None
     full: bool = False
+    reread: bool = False
     marks: bool = False
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     tables: list[TableResult] = field(default_factory=list)
@@ -86,6 +90,7 @@ class BundleTransfer:
     _was_told: bool = False
     _left_points: int = 0
     _remarks: Remarks | None = None
+    _settled: SettledFiles | None = None
     _stopped: Event = field(default_factory=Event)
 
     def run(self) -> Manifest:
@@ -123,7 +128,7 @@ class BundleTransfer:
         return self.source.count(table) + (self._left_points if table == _METRICS else 0)
 
     def _write_fields(self, plan: Plan) -> None:
-        """What a newer server told beside; known when all tables were read."""
+        """What a newer server said beside; known when all tables were read."""
         if any(table.name == UNKNOWN_FIELDS.name for table in plan.tables):
             why = "another program's table has the name under which a bundle keeps them"
             for item in field_losses(self.source, why):
@@ -312,19 +317,42 @@ class BundleTransfer:
         """Copy every file into the blobs; yield each as it was copied, in order."""
         done = 0
 
+        settled = self._settled = self._find_settled()
+
         def carry(file: ArtifactFile) -> ArtifactFile:
+            if settled is not None and settled.is_settled(file.owner_kind, file.owner_id):
+                return file
             return self.writer.add_file(file, lambda: open_guarded(self.source, file))
 
         def unread(file: ArtifactFile, why: str) -> None:
             self._leave_out(unreadable(file, why))
 
-        found = self.source.files(self._leave_out)
+        keep = settled.is_asked_for if settled else None
+        found = self.source.files(self._leave_out, keep)
+        if settled is not None:
+            found = settled.together_with(found)
         for _, copied in carry_files(
             found, carry, unread, workers=self.workers, size=lambda file: file.size
         ):
             done += copied.size
             self.on_progress("copying artifacts", done, None, "bytes")
             yield copied
+
+    def _find_settled(self) -> SettledFiles | None:
+        """Of a server: whose files are taken from the earlier snapshot, without a look."""
+        looks_at_all = self.full or self.reread
+        if self.earlier is None or looks_at_all or remote_source(self.source) is None:
+            return None
+        return settled_files(self.source, self.earlier, self._points)
+
+    @property
+    def not_listed(self) -> int:
+        """Owners whose files were taken from the earlier snapshot, without a look."""
+        return self._settled.not_listed if self._settled else 0
+
+    def _notes(self) -> tuple[str, ...]:
+        note = self._settled.note if self._settled else None
+        return self.source.notes if note is None else (*self.source.notes, note)
 
     def _leave_out(self, item: LeftOut) -> None:
         self.left_out.add(item)
@@ -365,7 +393,7 @@ class BundleTransfer:
                 stored_bytes=totals.blob_bytes,
             ),
             left_out=self.left_out.summary(),
-            notes=self.source.notes,
+            notes=self._notes(),
             seconds=seconds,
             next_command=following,
         )

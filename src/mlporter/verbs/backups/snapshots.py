@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, UsageError
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.bundles.repository_places import open_repository
@@ -25,7 +26,7 @@ __all__ = ["Found", "FoundResult", "SnapshotList", "find", "snapshots"]
 
 
 @dataclass(frozen=True)
-class SnapshotList:
+class SnapshotList(Shown):
     """The snapshots of a repository, the oldest first."""
 
     repository: str
@@ -60,7 +61,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class FoundResult:
+class FoundResult(Shown):
     """What `find` found, by snapshot, the oldest first."""
 
     repository: str
@@ -96,7 +97,7 @@ def find(repository: Place, pattern: str, *, on_progress: OnProgress = silent) -
     Args:
         repository: The folder, or the place in object storage.
         pattern: A name or a glob, or the id of a run or an experiment.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: the place is no repository, or there is no pattern.

@@ -43,6 +43,7 @@ def run_transfer(request: Request, on_progress: OnProgress) -> Result:
     check_plan_file(request.plan_out)
     origin = settled(locate(request.source, given.get("source_env")))
     place = locate(request.target, given.get("target_env"))
+    request = request.into(place)
     if origin.kind is AddressKind.REPOSITORY:
         refuse_repository(origin)
     if request.verb == "import" and origin.kind not in {AddressKind.BUNDLE, AddressKind.SNAPSHOT}:
@@ -122,7 +123,7 @@ def _transfer(
     options: TransferOptions,
     on_progress: OnProgress,
 ) -> Result:
-    """Carry a registry into a database or a server."""
+    """Copy a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
     check_orphans(options.artifacts, options.selection, orphans=options.orphans)

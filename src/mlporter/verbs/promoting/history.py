@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import RefusedError
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.checks.model_names import ModelName, find_versions
 from mlporter.promotion.target.target_model import read_target
@@ -52,7 +53,7 @@ class PromotedVersion:
 
 
 @dataclass(frozen=True)
-class History:
+class History(Shown):
     """The promotions of a model, oldest first."""
 
     address: str
@@ -86,7 +87,7 @@ def history(
         place: The registry that they were promoted to.
         env: What the names of its own variables begin with.
         retry_time: Seconds after which a server that keeps failing is given up.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         RefusedError: there is no such model or version.

@@ -15,6 +15,7 @@ from mlporter.promotion.checks.gates import refuse_closed
 from mlporter.promotion.transfer import Promotion
 from mlporter.stores.addresses.address import Address
 from mlporter.stores.addresses.locating import locate
+from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
@@ -78,7 +79,7 @@ def promote(
 ) -> PromotionResult:
     """Bring a model version, its run and what it depends on into another registry.
 
-    Gates are judged before anything is written. Then the version is carried, its files are read
+    Gates are judged before anything is written. Then the version is copied, its files are read
     back and held against the source's, and only then its stage and aliases move: so nobody loads
     a model that is not whole. What is there already is not sent again; a promotion that was
     stopped goes on where it is repeated.
@@ -123,7 +124,7 @@ def promote(
         retry_time: Seconds after which a server that keeps failing is given up.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Judge and plan only.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: it makes no sense.
@@ -179,6 +180,7 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     given = request.arguments
     origin = settled(locate(request.source, given["source_env"]))
     place = locate(request.target, given["target_env"])
+    request = request if is_same_place(origin, place) else request.into(place)
     asked = asked_of(request, origin, place)
     page = checked_files(request, len(asked))
     try:
@@ -215,7 +217,7 @@ def _promoted(
             for one in asked
         ]
     if len(asked) > 1:
-        # Of several, none is carried if a gate of one is closed.
+        # Of several, none is copied if a gate of one is closed.
         each = [Promotion(origin, place, one, on_progress) for one in asked]
         subject = ", ".join(str(one.model) for one in asked)
         refuse_closed([line for one in each for line in one.closed()], subject)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode
+from mlporter.notebooks import Shown
 from mlporter.promotion.target.target_model import former
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ __all__ = ["PromotionResult"]
 
 
 @dataclass(frozen=True)
-class PromotionResult:
+class PromotionResult(Shown):
     """What a promotion did, for people and for ``--json``.
 
     Attributes:
         source: Where it read, redacted.
         target: Where it wrote, redacted.
         versions: What became of each version.
-        transfers: What was carried, by table: one for each model.
+        transfers: What was copied, by table: one for each model.
         receipts: The receipts' files on this machine.
         left_out: What was not done beside the promotion itself: a receipt that could not be kept.
         dry_run: Whether this is a plan.

@@ -11,6 +11,7 @@ from mlporter.bundle.folder.layout import SIGNATURE
 from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.reports.report_file import check_report_file
 from mlporter.repository.checks import verify_repository
@@ -39,7 +40,7 @@ _CHECKING, _RESTORING, _COMPARING = "checking", "restoring", "comparing"
 
 
 @dataclass(frozen=True)
-class VerifyResult:
+class VerifyResult(Shown):
     """What `verify` found: the bundle by itself, restored, and against another place, as asked."""
 
     check: VerifyReport
@@ -107,7 +108,7 @@ def verify(
         restore_test: Restore it into a scratch database, too, and have MLflow count what it sees
             there and load some models: their code is run. A bundle or one snapshot.
         restore_models: How many model versions are loaded then, chosen by chance.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
@@ -152,9 +153,9 @@ def verify(
     phases.begin(_CHECKING)
     if place.kind is AddressKind.BUNDLE:
         key = None if require_signature is None else str(require_signature)
-        check = _checked(place, mode, sample, key, on_progress)
+        check = _checked(place, mode, sample, key, on_progress, workers=workers)
     else:
-        place, check = _verify_repository(place, mode, sample, on_progress)
+        place, check = _verify_repository(place, mode, sample, workers, on_progress)
     restored = None
     if restore_test and not check.exit_code:
         # It loads much, and most are checked without it.
@@ -176,6 +177,8 @@ def _checked(
     sample: float | None,
     require_signature: str | None,
     on_progress: OnProgress,
+    *,
+    workers: int,
 ) -> VerifyReport:
     """A bundle by itself."""
 
@@ -187,6 +190,7 @@ def _checked(
             storage_of(place),
             mode,
             fraction=1.0 if sample is None else sample,
+            workers=workers,
             on_progress=progress,
         )
     if require_signature is not None:
@@ -240,7 +244,7 @@ def _check_asked(
 
 
 def _verify_repository(
-    place: Address, mode: VerifyMode, sample: float | None, on_progress: OnProgress
+    place: Address, mode: VerifyMode, sample: float | None, workers: int, on_progress: OnProgress
 ) -> tuple[Address, VerifyReport]:
     """Check a repository, or one snapshot of it: this one, whatever is the latest by then."""
 
@@ -253,5 +257,7 @@ def _verify_repository(
         only = repository.choose(place.snapshot).name
         place = replace(place, snapshot=only)
     fraction = 1.0 if sample is None else sample
-    check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)
+    check = verify_repository(
+        repository, mode, only=only, fraction=fraction, workers=workers, on_progress=progress
+    )
     return place, check
