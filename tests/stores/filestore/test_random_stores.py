@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import mlporter
 from tests.support.databases import tree
+from tests.support.examples import examples
 from tests.support.file_stores import FolderStore, put, write_yaml
 
 #: What a file's name can be made of here: no slash, no NUL; short enough for any file system.
@@ -124,7 +125,7 @@ def link(folder, kind):
 
 
 @settings(
-    max_examples=20,
+    max_examples=examples(5),
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
