@@ -45,7 +45,7 @@ def _no_more_options(command: AnyCommand) -> AnyCommand:
 def transfer_options(
     on_target: _Decorator = _no_more_options, *, from_bundle: bool = False, to_bundle: bool = False
 ) -> _Decorator:
-    """Add all that verbs take which carry a registry somewhere: what to carry, and how.
+    """Add all that verbs take which copy a registry somewhere: what to copy, and how.
 
     Args:
         on_target: The options that say what becomes of what a target has.

@@ -109,7 +109,7 @@ class VerifyReport:
             self.more += 1
 
     def tell(self, table: str, detail: str) -> None:
-        """Note something that the export told of, and that is no damage."""
+        """Note something that the export reported, and that is no damage."""
         self.told += 1
         if len(self.told_first) < _TOLD:
             self.told_first.append(f"{table}: {detail}")

@@ -34,10 +34,10 @@ _LOOK_AHEAD = 4
 _GROUP_SECONDS = 0.02
 _GROUP_FILES = 64
 _GROUP_BYTES = 1 << 20
-"""What is carried at a time, at most: as long as that, so many files, about so many bytes."""
+"""What is copied at a time, at most: as long as that, so many files, about so many bytes."""
 
 _QUICK_SECONDS = 0.001
-"""Files that take less are carried without other threads."""
+"""Files that take less are copied without other threads."""
 
 
 class SourceFileError(Exception):
@@ -112,17 +112,17 @@ def carry_files(
     size: Callable[[T], int],
     threads: type[ThreadPoolExecutor] = Pool,
 ) -> Iterator[tuple[T, R]]:
-    """Carry files in several threads; yield each with its result, in the order they came.
+    """Copy files in several threads; yield each with its result, in the order they came.
 
     A file that cannot be read (`SourceFileError`) goes to `unread` with the reason; one that is
     being written to is tried again before. Any other error ends the whole.
 
-    Small files that are quickly done, as those of a local disk, are carried in this thread:
+    Small files that are quickly done, as those of a local disk, are copied in this thread:
     handing them over takes as long as copying them, and they stand in each other's way.
 
     Args:
-        items: What to carry: files, or files with their destinations.
-        carry: Carries one; called in worker threads.
+        items: What to copy: files, or files with their destinations.
+        carry: Copies one; called in worker threads.
         unread: Takes what could not be read; called in this thread.
         workers: How many at a time.
         size: The bytes of an item.
@@ -150,7 +150,7 @@ def carry_files(
 
 @dataclass(frozen=True, slots=True)
 class _Group(Generic[T]):
-    """Files that are carried one after another; `is_quick` if that hardly takes time."""
+    """Files that are copied one after another; `is_quick` if that hardly takes time."""
 
     items: list[T]
     is_quick: bool
@@ -158,7 +158,7 @@ class _Group(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Carried(Generic[T, R]):
-    """Files that were carried: each with its result, or why it could not be read."""
+    """Files that were copied: each with its result, or why it could not be read."""
 
     files: list[tuple[T, R | SourceFileError]]
     seconds: float
@@ -202,7 +202,7 @@ def _carry_group(carry: Callable[[T], R], group: list[T]) -> _Carried[T, R]:
 
 
 def _carried(carry: Callable[[T], R], item: T) -> R | SourceFileError:
-    """Carry one file, in a moment in which nobody writes to it."""
+    """Copy one file, in a moment in which nobody writes to it."""
     try:
         for _ in range(_ATTEMPTS - 1):
             with suppress(ChangingFileError):

@@ -123,7 +123,7 @@ def _transfer(
     options: TransferOptions,
     on_progress: OnProgress,
 ) -> Result:
-    """Carry a registry into a database or a server."""
+    """Copy a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
     check_orphans(options.artifacts, options.selection, orphans=options.orphans)

@@ -108,7 +108,7 @@ def verify(
         restore_test: Restore it into a scratch database, too, and have MLflow count what it sees
             there and load some models: their code is run. A bundle or one snapshot.
         restore_models: How many model versions are loaded then, chosen by chance.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
