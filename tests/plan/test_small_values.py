@@ -82,6 +82,18 @@ def test_a_text_with_the_password_of_an_address_is_not_kept():
     assert rows.rows == [{"value": "s3://bucket/x"}, {}, {}]
 
 
+def test_a_group_of_many_rows_is_remembered_as_one(tmp_path):
+    names = [f"{number:04}" for number in range(2_500)]
+    columns = {"run_uuid": ["r"] * len(names), "key": names, "value": names}
+    rows = pa.RecordBatch.from_pydict(columns, schema=TAGS.schema)
+    state = LastSent(tmp_path)
+    remember(state, TAGS, iter([rows.slice(0, 10), rows.slice(10)]), ())
+    found, keys = state.values("tags", "r"), key_digests(rows, TAGS.key).tolist()
+    assert state.groups("tags", ["r"])["r"].rows[:, 0].tolist() == keys
+    assert [found[str(key)]["value"] for key in keys] == names
+    state.close()
+
+
 def test_nobody_else_reads_what_was_sent(tmp_path):
     state = LastSent(tmp_path / "state")
     state.commit()

@@ -236,6 +236,7 @@ def fingerprint(table: Table, batches: Iterator[pa.RecordBatch]) -> str:
 
 
 _AT_ONCE = 2_000
+"""Rows, or names, that are looked at together."""
 
 
 def refused_name(table: str) -> str:
@@ -280,11 +281,13 @@ def remember(
     columns = tuple(table.schema.names)
     doubtful = np.array(sorted(disputed), np.uint64)
     pending: list[GroupRows] = []
+    rows = 0
     for group in groups_of(table, batches, disputed):
         pending.append(group)
-        if len(pending) >= _AT_ONCE:
+        rows += len(group.lines)
+        if rows >= _AT_ONCE:
             _put(base, table, columns, pending, doubtful)
-            pending = []
+            pending, rows = [], 0
     _put(base, table, columns, pending, doubtful)
 
 

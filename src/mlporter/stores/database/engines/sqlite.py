@@ -44,7 +44,7 @@ _HEADER = b"SQLite format 3\x00"
 _BUSY_MILLISECONDS = 60_000
 _BEGIN_MILLISECONDS = 5_000
 """MLflow's own transactions take less; another import takes longer than anybody wants to wait."""
-_WRITE_CACHE_KIB = 32 * 1024
+_WRITE_CACHE_KIB = 16 * 1024
 """Rows come in another order than that of the indexes; SQLite's own 2 MB make that many writes."""
 
 _SCRATCH_CACHE_KIB = 32 * 1024
