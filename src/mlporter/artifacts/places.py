@@ -144,6 +144,12 @@ class LocalPlace:
             return True
         return self.roots is not None and self.roots.holds(real)
 
+    @cached_property
+    def elsewhere(self) -> LocalPlace | None:
+        """The same for other processes: plain data. None where not all in it may be read."""
+        base = self.base
+        return None if self._has_private else LocalPlace(Path(base), real=base)
+
     def exists(self) -> bool:
         """Whether the directory is there; see `Place.exists`."""
         return is_folder(self.root)

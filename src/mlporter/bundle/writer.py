@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.contents.named import NamedContents
+from mlporter.bundle.contents.adding_files import AddingFiles
 from mlporter.bundle.contents.writing import BundleContents, PackTotals, contents_in
 from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
 from mlporter.bundle.documents.manifest import Manifest, manifest_bytes, sums_bytes, sums_of
@@ -119,6 +120,7 @@ class BundleWriter:
                 self._upon = UponEarlier(path, earlier)
                 stack.callback(self._upon.close)
             self._contents = blobs
+            self.files = AddingFiles(self._journal, blobs, self._own, self._upon)
             self._packs = PackTotals()
             self._stack = stack.pop_all()
 
@@ -248,21 +250,7 @@ class BundleWriter:
             UnreachableError: the disk is full or fails. What `opener` and reading raise is passed
                 on; nothing is kept then.
         """
-        known = self._journal.known(file) or (self._upon.known(file) if self._upon else None)
-        if known and self._contents.has(known, file.size):
-            self._note_stamp(file)
-            return replace(file, sha256=known)
-        with opener() as stream:
-            stored = self._contents.add(stream)
-        self._journal.copied(file, stored.sha256, stored.size)
-        if stored.size == file.size:
-            self._note_stamp(file)
-        whose = file.owner_kind, file.owner_id
-        return ArtifactFile(*whose, file.path, stored.size, stored.sha256, file.token, file.stamp)
-
-    def _note_stamp(self, file: ArtifactFile) -> None:
-        if self._upon is not None:
-            self._upon.note(file)
+        return self.files.add(file, opener)
 
     def write_artifacts(self, files: Iterable[ArtifactFile]) -> int:
         """Write the rows of the table ``artifacts``: files that `add_file` returned, sorted.

@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.selection.criteria import Selection
     from mlporter.selection.links import End
-    from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
+    from mlporter.stores.protocols import (
+        Among,
+        ArtifactFile,
+        Description,
+        Keep,
+        Openable,
+        Report,
+        Source,
+    )
 
 __all__ = ["Rule", "SelectedSource"]
 
@@ -228,6 +236,10 @@ class SelectedSource:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where other processes find them."""
+        return elsewhere(self.inner, file)
 
     def unknown_fields(self) -> Iterator[pa.RecordBatch]:
         """Fields of a newer server, of what is chosen."""

@@ -38,6 +38,12 @@ class Storage(Protocol):
     def is_local(self) -> bool:
         """Whether a part of an object is read as cheaply as it is large."""
 
+    def elsewhere(self) -> Storage | None:
+        """The same as what can be sent to another process; None where it cannot be."""
+
+    def brought(self, path: str) -> None:
+        """Know that there is an object which another process wrote."""
+
     def scratch(self) -> Path:
         """A folder for files that `put_file` will take, on the same disk if there is one."""
 

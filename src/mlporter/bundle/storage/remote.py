@@ -21,7 +21,7 @@ from mlporter.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["SCHEMES", "RemoteStorage", "open_remote"]
 
@@ -92,11 +92,26 @@ class RemoteStorage:
         self._system = system
         self._root = root
         self._name = name
+        self.again: tuple[Callable[..., RemoteStorage], tuple[str, ...]] | None = None
+        """How another process opens it, by the variables that it has itself."""
+
+    def elsewhere(self) -> RemoteStorage | None:
+        """This, if another process can open it; see `Storage.elsewhere`."""
+        return None if self.again is None else self
+
+    def __reduce__(self) -> tuple[Callable[..., RemoteStorage], tuple[str, ...]]:
+        """It is sent as how to open it, and never with what opened it here."""
+        if self.again is None:
+            raise TypeError(f"{self._name} cannot be sent to another process")
+        return self.again
 
     @property
     def name(self) -> str:
         """Its address."""
         return self._name
+
+    def brought(self, path: str) -> None:
+        """Nothing is remembered of what is there."""
 
     def scratch(self) -> Path:
         """The temporary folder of this machine."""

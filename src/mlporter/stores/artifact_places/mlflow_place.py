@@ -50,6 +50,8 @@ class MlflowPlace:
     address: str
     repository: ArtifactRepository
     log: WriteLog | None = None
+    prefix: str | None = None
+    """Of the variables by which another process reaches it; None where none does."""
     _known: dict[str, int] | None = field(default=None, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
