@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.listing import ArtifactFile
-from mlporter.bundle.contents.named import NamedContents
 from mlporter.bundle.contents.adding_files import AddingFiles
+from mlporter.bundle.contents.named import NamedContents
 from mlporter.bundle.contents.writing import BundleContents, PackTotals, contents_in
 from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
 from mlporter.bundle.documents.manifest import Manifest, manifest_bytes, sums_bytes, sums_of
@@ -61,6 +59,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from typing_extensions import Self
 
+    from mlporter.artifacts.listing import ArtifactFile
     from mlporter.bundle.storage.protocol import Storage
     from mlporter.bundle.upon_earlier import Contents, Earlier
     from mlporter.catalogue.types import Table

@@ -279,7 +279,7 @@ class PromotedSource(Wrapped):
         if hashed.size == file.size:
             self.sums[file.owner_kind, file.owner_id, file.path] = hashed.digest.hexdigest()
 
-    def elsewhere(self, file: ArtifactFile) -> None:  # noqa: ARG002 -- whichever
+    def elsewhere(self, file: ArtifactFile) -> None:
         """They are read here: their sums are noted."""
 
 

@@ -20,6 +20,7 @@ from mlporter.selection.row_keys import (
     matches,
     rows_at,
 )
+from mlporter.stores.protocols import elsewhere
 from mlporter.stores.rows.other_places import OTHER, other_places
 from mlporter.stores.rows.unknown_fields import field_rows, row_keys, sorted_fields
 from mlporter.stores.views.without_secrets import WithoutSecrets

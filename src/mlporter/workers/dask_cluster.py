@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -124,7 +124,7 @@ class DaskWorkers:
     @property
     def width(self) -> int:
         """Threads of all workers that are there now."""
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, sum(map(int, self._client.nthreads().values())))
 
     @contextmanager
     def started(self, *, waits: bool) -> Iterator[Executor]:
@@ -198,10 +198,8 @@ class _Given:
 
         left, self._open = self._open, set()
         if left and waits and self._client.status == "running":
-            try:
+            with suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):
                 wait(left, timeout=_PATIENCE)
-            except (OSError, asyncio.TimeoutError, asyncio.CancelledError):
-                pass
         if left and self._client.status == "running":
             self._client.cancel(list(left), force=True)
 

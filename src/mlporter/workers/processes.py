@@ -11,15 +11,14 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar, cast
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from mlporter.stopping import Pool
 from mlporter.workers.crew import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Future
 
     from mlporter.workers.crew import Executor, Handed
 
@@ -49,7 +48,7 @@ class Processes:
         kind = ThreadPoolExecutor if waits else Pool
         try:
             with kind(self.width, "mlporter-process") as pool:
-                yield _Given(pool, self._do)
+                yield _Given(pool, self)
         finally:
             self._mine = threading.local()
             with self._lock:
@@ -57,7 +56,7 @@ class Processes:
             for process in ended:
                 process.end()
 
-    def _do(self, task: Callable[[X], A], data: X) -> A:
+    def do(self, task: Callable[[X], A], data: X) -> A:
         """Have a task done by the process of this thread."""
         process: _Process | None = getattr(self._mine, "process", None)
         if process is None:
@@ -65,10 +64,9 @@ class Processes:
             with self._lock:
                 self._started.append(process)
         for _ in range(ATTEMPTS):
-            try:
+            with suppress(BrokenProcessPool):
                 return process.do(task, data)
-            except BrokenProcessPool:
-                process.begin_anew()
+            process.begin_anew()
         raise WorkerLostError(f"{ATTEMPTS} processes were killed while they worked on it")
 
     def check_sees(self, folder: str) -> None:
@@ -78,14 +76,12 @@ class Processes:
 class _Given:
     """Tasks for threads that have a process each."""
 
-    def __init__(
-        self, pool: ThreadPoolExecutor, do: Callable[[Callable[[X], A], X], A]
-    ) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, processes: Processes) -> None:
         self._pool = pool
-        self._do = do
+        self._processes = processes
 
     def submit(self, task: Callable[[X], A], data: X, /) -> Handed[A]:
-        return cast("Future[A]", self._pool.submit(self._do, task, data))
+        return self._pool.submit(self._processes.do, task, data)
 
 
 class _Process:

@@ -5,13 +5,19 @@ A content is a blob, or lies in a pack, where the table ``contents`` says.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING
 
-from mlporter.bundle.checks.packs import check_packs, check_places
+from mlporter.bundle.checks.looked import (
+    LookAtPack,
+    LookAtPlaces,
+    Looked,
+    blob_tasks,
+    look,
+    pack_tasks,
+)
 from mlporter.bundle.contents.index import contents_rows
 from mlporter.bundle.contents.index import what_is_wrong as what_is_wrong_with_place
-from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import hash_stream
 from mlporter.bundle.folder.layout import (
     MANIFEST,
     TABLES,
@@ -22,7 +28,7 @@ from mlporter.bundle.folder.layout import (
 )
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS
-from mlporter.errors import BundleDamagedError, UnreachableError
+from mlporter.workers.bounded import handed_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +36,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.bundle.checks.findings import VerifyReport
+    from mlporter.bundle.checks.looked import Blobs, Task
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.workers.crew import Crew
 
-__all__ = ["ArtifactCheck", "Blobs"]
+__all__ = ["ArtifactCheck"]
 
 
 _AT_A_TIME = 1_000
@@ -52,23 +60,19 @@ _SCRATCH = (
 )
 
 
-class Blobs(Protocol):
-    """Contents that lie alone: in the bundle, or in a pool."""
-
-    def has(self, sha256: str, size: int) -> bool:
-        """Whether there is one of that name and size."""
-
-    def open_raw(self, sha256: str) -> BinaryIO:
-        """One for reading, unchecked."""
-
-
 class ArtifactCheck:
     """Holds rows of ``artifacts`` against contents. Both are kept in a temporary file."""
 
     def __init__(
-        self, report: VerifyReport, manifest: Manifest, blobs: Blobs, storage: Storage
+        self,
+        report: VerifyReport,
+        manifest: Manifest,
+        blobs: Blobs,
+        storage: Storage,
+        crew: Crew,
     ) -> None:
         """Check the packs in `storage` and `blobs`, which may belong to others too."""
+        self._crew = crew
         self._report = report
         self._totals = manifest.artifacts
         self._has_packs = manifest.has_packs
@@ -202,10 +206,23 @@ class ArtifactCheck:
             self._scratch.run_many("INSERT INTO chosen VALUES (?, ?, ?, ?)", picked)
             self._expect("chosen")
             blobs, places = "chosen WHERE pack = ''", "SELECT * FROM chosen WHERE pack <> ''"
-        for (sha256,) in self._scratch.rows(f"SELECT sha256 FROM {blobs} ORDER BY sha256"):  # noqa: S608
-            self._check_content(sha256)
-        check = check_packs if choice is None else check_places
-        check(self._storage, self._scratch.rows(f"{places} ORDER BY pack, start"), self._report)
+        here = Looked()
+        alone = self._scratch.rows(f"SELECT sha256, size FROM {blobs} ORDER BY sha256")  # noqa: S608
+        packed = self._scratch.rows(f"{places} ORDER BY pack, start")
+        kind = LookAtPack if choice is None else LookAtPlaces
+        tasks: Iterator[Task] = chain(
+            blob_tasks(self._blobs, self._storage.name, alone),
+            pack_tasks(kind, self._storage, packed, here),
+        )
+        for looked in handed_out(self._crew, look, tasks, failed=lambda found: found.has_problems):
+            self._take_looked(looked)
+        self._take_looked(here)
+
+    def _take_looked(self, looked: Looked) -> None:
+        self._report.blobs_read += looked.blobs_read
+        self._report.read(looked.bytes_read)
+        for problem in looked.problems:
+            self._report.add(*problem)
 
     def _expect(self, table: str) -> None:
         total = self._scratch.one(f"SELECT coalesce(sum(size), 0) FROM {table}")  # noqa: S608
@@ -214,20 +231,6 @@ class ArtifactCheck:
     def close(self) -> None:
         """Free the temporary space."""
         self._scratch.close()
-
-    def _check_content(self, sha256: str) -> None:
-        path = blob_path(sha256)
-        try:
-            with self._blobs.open_raw(sha256) as file, disk_errors(self._storage.name, "read"):
-                found = hash_stream(file, self._report.read)
-        except BundleDamagedError:
-            return  # missing or a link: named already
-        except UnreachableError as error:
-            self._report.add(path, "unreadable", error.message)
-            return
-        self._report.blobs_read += 1
-        if found != sha256:
-            self._report.add(path, "sha256", "does not match its name")
 
     def _check_total(self, table: str, expected: tuple[int, int]) -> None:
         # `table` is one of those made above.

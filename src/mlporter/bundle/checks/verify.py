@@ -19,14 +19,19 @@ from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.storage.bundle_place import check_there
 from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import BundleDamagedError, UsageError
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.bundle.checks.artifacts import Blobs
+    from mlporter.bundle.checks.looked import Blobs
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.workers.crew import Crew
 
 __all__ = ["Finding", "Progress", "VerifyMode", "VerifyReport", "verify_bundle"]
+
+
+_THREADS = 4
 
 
 def verify_bundle(  # noqa: PLR0913 - all but two go by name
@@ -36,6 +41,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
     fraction: float = 0.1,
     seed: int | None = None,
     blobs: BlobStore | None = None,
+    crew: Crew | None = None,
     on_progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a bundle; goes on after what is wrong and lists all of it.
@@ -48,6 +54,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         fraction: Share of the contents that "sample" reads, from 0 to 1.
         seed: Makes the choice of "sample" the same again.
         blobs: The pool that the blobs are in, if not in the bundle.
+        crew: Who reads contents; a few threads unless told.
         on_progress: Called with bytes read so far and bytes to be read.
 
     Raises:
@@ -73,7 +80,8 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
             report.add(MANIFEST, "manifest", detail)
         return report
     report.bundle_id = manifest.bundle_id
-    artifacts = ArtifactCheck(report, manifest, blobs or _own_blobs(storage), storage)
+    own = blobs or _own_blobs(storage)
+    artifacts = ArtifactCheck(report, manifest, own, storage, crew or Threads(_THREADS))
     try:
         sums = sums_of(manifest, data)
         saw_pack = artifacts.saw_pack if manifest.has_packs else None

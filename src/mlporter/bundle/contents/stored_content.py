@@ -56,10 +56,20 @@ class StoredContent:
         path, end = pack_path(self.pack), self.offset + self.size
         if self.storage.is_local:
             return self.storage.read_range(path, self.offset, self.size)
-        return _whole(self.storage, path)[self.offset : end]
+        return _whole(_Asked(self.storage), path)[self.offset : end]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A storage, told from others by being that one."""
+
+    storage: Storage
+
+    def __hash__(self) -> int:
+        return id(self.storage)
 
 
 @lru_cache(_KEPT_PACKS)
-def _whole(storage: Storage, path: str) -> bytes:
-    with storage.open(path) as file:
+def _whole(asked: _Asked, path: str) -> bytes:
+    with asked.storage.open(path) as file:
         return file.read()

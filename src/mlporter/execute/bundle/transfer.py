@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from itertools import chain
 from threading import Event
@@ -32,19 +33,23 @@ from mlporter.execute.bundle.reuse import (
     whose_changed,
 )
 from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.files.tasks import TakeIn
 from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import Remarks
 from mlporter.execute.phases import COPYING, FINISHING, READING, into_bundle
 from mlporter.execute.result import FilesResult, Result, TableResult
 from mlporter.plan.table_plan import Plan, plan_transfer
 from mlporter.stores.database.schema.scripts import installed_mlflow
-from mlporter.stores.protocols import Among, remote_source
+from mlporter.stores.protocols import Among, elsewhere, remote_source
 from mlporter.stores.rows.unknown_fields import field_losses, unknown_fields
 from mlporter.stores.rows.version_locations import locations_of, rows_of
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlporter.bundle.contents.adding_files import AddingFiles
+    from mlporter.bundle.contents.taking import Taken, Taker
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.upon_earlier import Earlier
     from mlporter.bundle.writer import BundleWriter
@@ -53,11 +58,37 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
     from mlporter.stores.rows.spool import RowSpool
+    from mlporter.workers.crew import Crew
 
 __all__ = ["BundleTransfer"]
 
 _METRICS = "metrics"
 _LATEST = "latest_metrics"
+
+
+@dataclass(frozen=True)
+class _IntoBundle:
+    """What is done with each file; see `mlporter.execute.files.artifact_files.Work`."""
+
+    source: Source
+    files: AddingFiles
+
+    def here(self, file: ArtifactFile) -> ArtifactFile:
+        return self.files.add(file, lambda: open_guarded(self.source, file))
+
+    def elsewhere(self, file: ArtifactFile) -> TakeIn | None:
+        taker = self.taker
+        if taker is None or self.files.known(file) is not None:
+            return None
+        found = elsewhere(self.source, file)
+        return None if found is None else TakeIn(found, taker)
+
+    @cached_property
+    def taker(self) -> Taker | None:
+        return self.files.taker()
+
+    def done(self, file: ArtifactFile, answer: Taken) -> ArtifactFile:
+        return self.files.took(file, answer)
 
 
 @dataclass
@@ -77,6 +108,7 @@ class BundleTransfer:
     earlier: Earlier | None = None
     full: bool = False
     marks: bool = False
+    crew: Crew | None = None
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     tables: list[TableResult] = field(default_factory=list)
     manifest: Manifest | None = None
@@ -312,16 +344,13 @@ class BundleTransfer:
         """Copy every file into the blobs; yield each as it was copied, in order."""
         done = 0
 
-        def carry(file: ArtifactFile) -> ArtifactFile:
-            return self.writer.add_file(file, lambda: open_guarded(self.source, file))
-
         def unread(file: ArtifactFile, why: str) -> None:
             self._leave_out(unreadable(file, why))
 
         found = self.source.files(self._leave_out)
-        for _, copied in carry_files(
-            found, carry, unread, workers=self.workers, size=lambda file: file.size
-        ):
+        work = _IntoBundle(self.source, self.writer.files)
+        crew = self.crew or Threads(self.workers)
+        for _, copied in carry_files(found, work, unread, crew=crew, size=lambda file: file.size):
             done += copied.size
             self.on_progress("copying artifacts", done, None, "bytes")
             yield copied

@@ -15,6 +15,7 @@ from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.units import OWNED, key_text
+from mlporter.stores.protocols import elsewhere
 from mlporter.stores.rows.other_places import OTHER, new_places, other_owner, parts_of_owner
 from mlporter.stores.rows.unknown_fields import field_rows, sorted_fields, unknown_fields
 

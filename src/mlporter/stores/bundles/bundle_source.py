@@ -76,7 +76,8 @@ class BundleSource:
         own = self._packed if manifest.has_packs else BlobStore(folder / BLOBS)
         self._use(manifest, PartsInFolder(folder), blobs or own)
 
-    def _use(self, manifest: Manifest, files: PartFiles, contents: BlobStore | ReadableContents
+    def _use(
+        self, manifest: Manifest, files: PartFiles, contents: BlobStore | ReadableContents
     ) -> None:
         """Read what a manifest names, wherever it is."""
         self.where = files.name

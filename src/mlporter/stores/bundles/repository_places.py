@@ -14,8 +14,8 @@ from mlporter.errors import UnreachableError, UsageError
 from mlporter.redaction import redact_address
 from mlporter.repository.repository import Repository, is_repository
 from mlporter.stores.addresses.address import AddressKind
-from mlporter.stores.addresses.locating import locate
 from mlporter.stores.addresses.environment import AZURE, GOOGLE
+from mlporter.stores.addresses.locating import locate
 
 if TYPE_CHECKING:
     from mlporter.bundle.storage.protocol import Storage

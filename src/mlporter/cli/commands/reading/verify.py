@@ -10,6 +10,7 @@ import mlporter
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
+    crew_options,
     epoch_option,
     explain_option,
     html_option,
@@ -52,6 +53,7 @@ __all__ = ["command"]
 @require_signature_option("The bundle")
 @html_option
 @workers_option
+@crew_options
 @retry_time_option
 @epoch_option
 @explain_option
@@ -67,6 +69,8 @@ def command(
     uri_map: tuple[str, ...],
     allow_root: tuple[str, ...],
     workers: int,
+    processes: int | None,
+    dask: str | None,
     retry_time: float,
     source_env: str | None,
     require_signature: str | None,
@@ -91,6 +95,8 @@ def command(
             uri_map=uri_map,
             allow_root=allow_root,
             workers=workers,
+            processes=processes,
+            dask=dask,
             retry_time=retry_time,
             source_env=source_env,
             require_signature=require_signature,
