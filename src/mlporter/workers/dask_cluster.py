@@ -59,7 +59,7 @@ def connected(address: str, local: int = 0) -> Iterator[DaskWorkers]:
             LocalCluster(
                 n_workers=local,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs=50,
                 host="127.0.0.1",
             ) as cluster,

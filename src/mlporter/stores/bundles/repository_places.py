@@ -49,14 +49,22 @@ def storage_of(place: Address) -> Storage:
     shown = redact_address(place.text)
     storage = open_remote(place.text, shown, options)
     if shown == place.text:
-        storage.again = (_storage_again, (place.text, place.environment.prefix))
+        storage.again = (_storage_again, (place.text, place.environment.prefix, storage.root))
     return storage
 
 
 @lru_cache(_STORAGES)
-def _storage_again(text: str, prefix: str) -> RemoteStorage:
-    """A place in object storage as another process opens it, by its own environment."""
-    return cast("RemoteStorage", storage_of(locate(text, prefix or None)))
+def _storage_again(text: str, prefix: str, root: str) -> RemoteStorage:
+    """A place in object storage as another process opens it, by its own environment.
+
+    When it is first used: what keeps it from being opened is told of that.
+    """
+    from mlporter.bundle.storage.remote import Later, RemoteStorage  # noqa: PLC0415 -- likewise
+
+    def system() -> object:
+        return cast("RemoteStorage", storage_of(locate(text, prefix or None))).system
+
+    return RemoteStorage(Later(system), root, text)
 
 
 def is_stored_bundle(place: Address) -> bool:
