@@ -1,4 +1,4 @@
-"""Files handed to the workers of a Dask cluster: the same comes out, whoever is killed meanwhile."""
+"""Files handed to the workers of a Dask cluster: the same comes out, whoever is killed."""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ def _storage_again(text: str, prefix: str, root: str) -> RemoteStorage:
     def system() -> object:
         return cast("RemoteStorage", storage_of(locate(text, prefix or None))).system
 
-    return RemoteStorage(Later(system), root, text)
+    storage = RemoteStorage(Later(system), root, text)
+    storage.again = (_storage_again, (text, prefix, root))
+    return storage
 
 
 def is_stored_bundle(place: Address) -> bool:
