@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import subprocess
@@ -20,14 +21,16 @@ class Blocked:
             raise ModuleNotFoundError(f"there is no {{name}} here", name=name)
 sys.meta_path.insert(0, Blocked())
 sys.argv = ["mlporter", *{argv!r}]
+"""
+MAIN = """
 from mlporter.cli import main
 main()
 """
 
 
-def without(blocked, *argv):
+def without(blocked, *argv, ends_with=MAIN):
     """Run a command line in a process of its own that must not import some packages."""
-    script = BLOCKED.format(blocked=blocked, argv=argv)
+    script = BLOCKED.format(blocked=blocked, argv=argv) + ends_with
     return subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
@@ -38,12 +41,27 @@ def as_process(*argv, **options):
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
-@pytest.mark.parametrize("argv", [("--help",), *((verb, "--help") for verb in VERBS)])
-def test_help_needs_neither_mlflow_nor_pyarrow(argv):
-    finished = without(["mlflow", "sqlalchemy", "pandas", "pyarrow", "numpy"], *argv)
+EACH_HELP = """
+import contextlib, io, json
+from mlporter.cli.app import run
+shown = {}
+for verb in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        shown[verb] = run(["--help"] if verb == "--help" else [verb, "--help"]), out.getvalue()
+print(json.dumps(shown))
+"""
+
+
+def test_help_needs_neither_mlflow_nor_pyarrow():
+    blocked = ["mlflow", "sqlalchemy", "pandas", "pyarrow", "numpy"]
+    finished = without(blocked, "--help", *VERBS, ends_with=EACH_HELP)
 
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert finished.stdout.startswith("Usage: mlporter")
+    shown = json.loads(finished.stdout)
+    assert shown.keys() == {"--help", *VERBS}
+    for code, text in shown.values():
+        assert code == 0
+        assert text.startswith("Usage: mlporter")
 
 
 def test_verify_needs_no_mlflow_and_no_driver(mlporter, plain_sqlite):

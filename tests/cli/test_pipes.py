@@ -41,6 +41,9 @@ ENDS = {
     "what runs others": ("demo", SIGPIPE),
 } | {name: (words, 0) for name, words in WORDS.items()}
 """What is printed, and the exit code."""
+REAL = ("help", "show as CSV", "verify as JSON", "an error as JSON", "inspect")
+"""Seen in a Python of its own, with what it says at its end; the others in one that starts at once,
+as they write in the same ways."""
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +60,9 @@ def nobody_reads() -> int:
     return theirs
 
 
-def start(words, *, stdout, stderr):
+def start(words, *, stdout, stderr, python=sys.executable):
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", *words],
+        [python, "-W", "ignore", *words],
         stdout=stdout,
         stderr=stderr,
         text=True,
@@ -68,13 +71,15 @@ def start(words, *, stdout, stderr):
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_nobody_reads_stdout(name, bundle, plain_sqlite_template, mlflow_sqlite, tmp_path):
-    mlflow_sqlite.rename(tmp_path / "empty.db")
+def test_nobody_reads_stdout(name, bundle, plain_sqlite_template, mlflow_sqlite, forking_python):
+    mlflow_sqlite.rename("empty.db")
     places = {"DATABASE": plain_sqlite_template.tracking_uri, "BUNDLE": str(bundle)}
     said, code = ENDS[name]
     words = [places.get(word, word) for word in said.split()]
     pipe = nobody_reads()
-    process = start(["-m", "mlporter", *words], stdout=pipe, stderr=subprocess.PIPE)
+    python = sys.executable if name in REAL else forking_python
+    words = ["-m", "mlporter", *words]
+    process = start(words, stdout=pipe, stderr=subprocess.PIPE, python=python)
     os.close(pipe)
     _, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (code, "")
@@ -149,11 +154,16 @@ def test_a_thread_finds_out_and_the_main_one_ends(plain_sqlite_template):
 
 
 @pytest.mark.parametrize("name", [*WORDS, "help"])
-def test_the_disk_that_stdout_is_written_to_is_full(name, bundle, plain_sqlite_template):
+def test_the_disk_that_stdout_is_written_to_is_full(
+    name, bundle, plain_sqlite_template, forking_python
+):
     places = {"DATABASE": plain_sqlite_template.tracking_uri, "BUNDLE": str(bundle)}
     words = [places.get(word, word) for word in ENDS[name][0].split()]
     with open("/dev/full", "wb") as full:  # noqa: PTH123 -- a device
-        process = start(["-m", "mlporter", *words], stdout=full, stderr=subprocess.PIPE)
+        python = sys.executable if name in REAL else forking_python
+        process = start(
+            ["-m", "mlporter", *words], stdout=full, stderr=subprocess.PIPE, python=python
+        )
         _, said = process.communicate(timeout=120)
     assert process.returncode == 6
     # With --json, what went wrong is an object on stdout, too.

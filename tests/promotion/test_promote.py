@@ -55,11 +55,15 @@ def pointers(address: str, name: str = "prod-model") -> tuple[dict[str, int], di
         return aliases, {str(v.version): v.current_stage for v in versions}
 
 
+@pytest.mark.usefixtures("quick_loads")
 def test_a_promoted_model_is_the_source_s_and_predicts_the_same(
     dev: PlainRegistry, prod: str, root: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
-    done = mlporter.promote(CANDIDATE, dev.tracking_uri, prod, **ASKED, **root(prod))
+    done = mlporter.promote(
+        CANDIDATE, dev.tracking_uri, prod, **ASKED, **root(prod), load_check=True
+    )
     assert (done.exit_code, [one.status for one in done.versions]) == (0, ["promoted"])
+    assert done.versions[0].load_check.startswith("loads")
     assert pointers(prod) == ({"champion": 1}, {"1": "Production"})
     for uri in ("models:/prod-model/1", "models:/prod-model@champion"):
         assert predictions(prod, uri) == predictions(dev.tracking_uri, "models:/plain-model/3")
@@ -87,15 +91,23 @@ def test_a_promoted_model_is_the_source_s_and_predicts_the_same(
         assert {e.name for e in everything} == {"Default", "plain"}
         assert len(client.search_runs([e.experiment_id for e in everything])) == 1
         assert len(client.search_model_versions()) == 1
+        at = client.get_model_version("prod-model", "1").last_updated_timestamp
+    # What was promoted before writes nothing.
+    again = mlporter.promote(CANDIDATE, dev.tracking_uri, prod, **ASKED, **root(prod))
+    assert (again.exit_code, again.receipts) == (0, ())
+    assert [one.status for one in again.versions] == ["already promoted"]
+    with mlflow_at(prod):
+        assert client.get_model_version("prod-model", "1").last_updated_timestamp == at
 
 
 def test_the_next_one_takes_over_and_an_undo_gives_back(
-    dev: PlainRegistry, prod: str, root: Callable[[str], dict[str, str]], tmp_path: Path
+    dev: PlainRegistry, prod: str, root: Callable[[str], dict[str, str]], tmp_path: Path, cli
 ) -> None:
-    mlporter.promote("models:/plain-model/1", dev.tracking_uri, prod, **ASKED, **root(prod))
+    asked = {**ASKED, "require": ["metrics.rmse < 0.2"]}
+    mlporter.promote("models:/plain-model/1", dev.tracking_uri, prod, **asked, **root(prod))
     before = tmp_path / "before"
     mlporter.export(prod, before, artifacts="none")
-    asked = {**ASKED, "receipt": tmp_path / "receipt.yaml"}
+    asked["receipt"] = tmp_path / "receipt.yaml"
     mlporter.promote(CANDIDATE, dev.tracking_uri, prod, **asked, **root(prod))
     assert pointers(prod) == ({"champion": 2}, {"1": "Archived", "2": "Production"})
     undone = mlporter.undo_promotion(tmp_path / "receipt.yaml")
@@ -110,35 +122,29 @@ def test_the_next_one_takes_over_and_an_undo_gives_back(
     assert not rest, rest
     again = mlporter.undo_promotion(tmp_path / "receipt.yaml")
     assert [one.status for one in again.versions] == ["already undone"]
+    # History is told from the receipts.
+    found = mlporter.history("models:/prod-model", prod)
+    assert [(one.version, one.of, one.gates) for one in found.versions] == [
+        (1, "plain-model/1", "1/1"),
+        (2, "plain-model/3", "1/1"),
+    ]
+    assert [bool(one.undone) for one in found.versions] == [False, True]
+    receipt = yaml.safe_load((tmp_path / "receipt.yaml").read_text())
+    assert found.versions[1].digest == receipt["files"]["digest"]
+    shown = cli("history", "models:/prod-model", "--at", prod, "--json")
+    assert json.loads(shown.out)["promotions"][0]["of"] == "plain-model/1"
     # Undone is not promoted: it can be done again, and makes no third version.
     mlporter.promote(CANDIDATE, dev.tracking_uri, prod, **asked, **root(prod))
     assert pointers(prod) == ({"champion": 2}, {"1": "Archived", "2": "Production"})
-
-
-def test_promoted_before_writes_nothing(dev, prod, root) -> None:
-    mlporter.promote(CANDIDATE, dev.tracking_uri, prod, **ASKED, **root(prod))
-    with mlflow_at(prod):
-        client = MlflowClient(prod, prod)
-        at = client.get_model_version("prod-model", "1").last_updated_timestamp
-    again = mlporter.promote(CANDIDATE, dev.tracking_uri, prod, **ASKED, **root(prod))
-    assert (again.exit_code, again.receipts) == (0, ())
-    assert [one.status for one in again.versions] == ["already promoted"]
-    with mlflow_at(prod):
-        assert client.get_model_version("prod-model", "1").last_updated_timestamp == at
-
-
-def test_an_undo_refuses_what_somebody_changed_since(dev, prod, root, tmp_path) -> None:
-    asked = {**ASKED, "receipt": tmp_path / "receipt.yaml"}
-    mlporter.promote("models:/plain-model/1", dev.tracking_uri, prod, **ASKED, **root(prod))
-    mlporter.promote(CANDIDATE, dev.tracking_uri, prod, **asked, **root(prod))
+    # And what somebody changed since is not undone.
     with mlflow_at(prod):
         MlflowClient(prod, prod).transition_model_version_stage("prod-model", "1", "Staging")
-    before = pointers(prod)
+    changed = pointers(prod)
     with pytest.raises(mlporter.RefusedError) as refused:
         mlporter.undo_promotion(tmp_path / "receipt.yaml")
     assert len(refused.value.reasons) == 1
     assert "1" in refused.value.reasons[0]
-    assert pointers(prod) == before
+    assert pointers(prod) == changed
 
 
 def test_all_closed_gates_are_shown_and_nothing_is_written(dev, tmp_path) -> None:
@@ -203,23 +209,7 @@ def test_the_receipt_says_what_sha256sum_says(dev, tmp_path) -> None:
     assert stored == Path(done.receipts[0]).read_text()
 
 
-def test_history_is_told_from_the_receipts(dev, prod, root, tmp_path, cli) -> None:
-    for model in ("models:/plain-model/1", CANDIDATE):
-        asked = {**ASKED, "require": ["metrics.rmse < 0.2"], "receipt": tmp_path / "last.yaml"}
-        mlporter.promote(model, dev.tracking_uri, prod, **asked, **root(prod))
-    mlporter.undo_promotion(tmp_path / "last.yaml")
-    found = mlporter.history("models:/prod-model", prod)
-    assert [(one.version, one.of, one.gates) for one in found.versions] == [
-        (1, "plain-model/1", "1/1"),
-        (2, "plain-model/3", "1/1"),
-    ]
-    assert [bool(one.undone) for one in found.versions] == [False, True]
-    receipt = yaml.safe_load((tmp_path / "last.yaml").read_text())
-    assert found.versions[1].digest == receipt["files"]["digest"]
-    shown = cli("history", "models:/prod-model", "--at", prod, "--json")
-    assert json.loads(shown.out)["promotions"][0]["of"] == "plain-model/1"
-
-
+@pytest.mark.parametrize("prod", ["sqlite", "server"], indirect=True)
 def test_a_promotion_that_was_stopped_goes_on(dev, prod, root, monkeypatch) -> None:
     from mlporter.promotion import finishing  # noqa: PLC0415
 
@@ -257,7 +247,7 @@ def test_files_that_are_not_the_source_s_lead_nobody_to_them(dev, tmp_path, monk
     assert pointers(target) == ({}, {"1": "None"})
 
 
-def test_a_model_that_does_not_load_in_the_target(dev, tmp_path) -> None:
+def test_a_model_that_does_not_load_in_the_target(dev, tmp_path, quick_loads) -> None:
     for path in Path(dev.artifact_root).rglob("python_model.pkl"):
         path.write_bytes(b"no pickle")
     for path in Path(dev.artifact_root).rglob("*.py"):
@@ -274,13 +264,6 @@ def test_a_model_that_does_not_load_in_the_target(dev, tmp_path) -> None:
         )
     assert refused.value.reasons
     assert pointers(target) == ({}, {"1": "None"})
-
-
-def test_load_check_compares_predictions(dev, prod, root, quick_loads) -> None:
-    done = mlporter.promote(
-        CANDIDATE, dev.tracking_uri, prod, **ASKED, **root(prod), load_check=True
-    )
-    assert done.versions[0].load_check.startswith("loads")
 
 
 @pytest.mark.parametrize(
@@ -339,6 +322,7 @@ def test_a_name_that_has_another_model_s_copies_is_refused(dev, tmp_path) -> Non
         mlporter.promote("models:/other/1", dev.tracking_uri, target, **ASKED, **files)
 
 
+@pytest.mark.parametrize("prod", ["sqlite", "server"], indirect=True)
 def test_a_model_of_the_target_s_own_gets_a_version_and_keeps_the_rest(dev, prod, root) -> None:
     """Its description, its tags, its versions."""
     with mlflow_at(prod):
@@ -364,6 +348,7 @@ def test_a_model_of_the_target_s_own_gets_a_version_and_keeps_the_rest(dev, prod
         assert {int(version.version) for version in versions} == {1, number}
 
 
+@pytest.mark.parametrize("prod", ["sqlite", "server"], indirect=True)
 def test_model_only_leaves_the_run_s_other_files(dev, prod, root) -> None:
     mlporter.promote(CANDIDATE, dev.tracking_uri, prod, model_only=True, **ASKED, **root(prod))
     with mlflow_at(prod):

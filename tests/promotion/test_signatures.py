@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
+from model_signing._cli import main as model_signing_cli
 
 import mlporter
 from tests.support.mlflow_session import mlflow_at, sqlite_url
@@ -20,9 +21,8 @@ CANDIDATE = "models:/plain-model@candidate"
 
 def judged(folder: Path, signature: Path, public: str) -> bool:
     """Whether `model_signing verify key` takes a signature."""
-    command = [sys.executable, "-m", "model_signing", "verify", "key", str(folder)]
-    command += ["--signature", str(signature), "--public_key", public]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    words = ["verify", "key", str(folder), "--signature", str(signature), "--public_key", public]
+    return CliRunner().invoke(model_signing_cli, words).exit_code == 0
 
 
 def promoted(dev: Any, folder: Path, keys: tuple[str, str]) -> tuple[str, Path]:

@@ -12,7 +12,7 @@ import pytest
 
 import mlporter
 from mlporter.bundle.storage.local import LocalStorage
-from mlporter.errors import RefusedError, RepositoryInUseError, UsageError
+from mlporter.errors import BundleDamagedError, RefusedError, RepositoryInUseError, UsageError
 from mlporter.repository.documents import Added, Snapshot
 from mlporter.repository.locks import EXPIRES, locked
 from mlporter.repository.publishing import snapshot_name
@@ -175,3 +175,26 @@ def test_no_rule_at_all_forgets_nothing(repository):
         mlporter.forget(repository)
     with pytest.raises(UsageError):
         mlporter.forget(repository, "first", keep_last=1)
+
+
+def test_a_damaged_snapshot_is_forgotten_by_its_name(repository, cli):
+    first, last = (one.name for one in mlporter.snapshots(repository).snapshots)
+    document = repository / "snapshots" / first / "snapshot.yaml"
+    document.write_bytes(document.read_bytes()[:-20])
+    with pytest.raises(BundleDamagedError) as caught:
+        mlporter.forget(repository, keep_last=1, prune_unused=True)
+    assert f"mlporter forget {repository} {first}" in str(caught.value.hint)
+    with pytest.raises(BundleDamagedError):  # what it needs is not known: nothing goes
+        mlporter.forget(repository, last, prune_unused=True)
+    assert document.exists()
+
+    planned = mlporter.forget(repository, first, dry_run=True)
+    assert planned.forgotten == planned.damaged == (first,)
+    done = cli("forget", repository, first, "--prune", "--grace", "1s")
+    assert done.code == 0
+    assert [line.split()[1:] for line in done.out.splitlines() if first in line] == [
+        ["damaged", "forgotten"]
+    ]
+    assert [one.name for one in mlporter.snapshots(repository).snapshots] == [last]
+    check = mlporter.verify(repository).check
+    assert check.problems == []

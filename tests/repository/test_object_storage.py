@@ -66,3 +66,4 @@ def test_small_files_take_hardly_any_requests(mlflow_sqlite_template, tmp_path, 
     # What there is to be asked of any repository, and one pack.
     assert all(m <= f + SMALL / 1_000 for f, m in zip(few, many, strict=True)), (few, many)
     assert max(few) <= 60
+    assert few[1] <= 34  # the repository is opened once, and each of its documents read once

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
 
 import mlporter
 from mlporter.errors import ExitCode, UsageError
+from mlporter.promotion.checks import fresh_load
 from tests.support.databases import rows
 
 
@@ -23,7 +25,11 @@ def temporary(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("temporary")
-def test_mlflow_sees_all_of_a_snapshot_and_its_models_predict(plain_sqlite, tmp_path):
+def test_mlflow_sees_all_of_a_snapshot_and_its_models_predict(
+    plain_sqlite, tmp_path, monkeypatch, forking_python
+):
+    # Models only: MLflow counts as it does for everybody, in a Python of its own.
+    monkeypatch.setattr(fresh_load, "sys", SimpleNamespace(executable=forking_python))
     source = plain_sqlite.tracking_uri
     mlporter.backup(source, tmp_path / "backups")
     done = mlporter.verify(f"{tmp_path}/backups/@latest", quick=True, restore_test=True)

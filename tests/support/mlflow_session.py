@@ -12,15 +12,17 @@ import atexit
 import os
 import shutil
 import sys
-import tempfile
+import sysconfig
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from .quick_disks import quick_folder
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 #: A constant key, so that another process (or a copy of the database) can read webhook secrets:
 #: without it MLflow makes up a new one in every process.
@@ -42,18 +44,50 @@ QUIET_ENVIRONMENT: Mapping[str, str] = {
 #: Variables that would make a test depend on the machine it runs on.
 LEFTOVER_PREFIXES = ("MLFLOW_", "_MLFLOW_", "AWS_", "DATABRICKS_")
 
+_STANDARD = sysconfig.get_path("stdlib")
+_COMPILED = f".{sys.implementation.cache_tag}.pyc"
+_NEVER_IMPORTED = ("test", "tests", "site-packages")
+"""Folders inside of packages, or of the standard library."""
+
 
 def compile_elsewhere() -> None:
     """Keep compiled Python out of the artifacts of registries, here and in processes started.
 
     A model made of code is imported where it lies when it is loaded; its ``__pycache__`` would be
     one of the model's files from then on.
+
+    What is compiled already is taken from where it is: MLflow and all below it take five seconds
+    to compile, and a hundred processes import them. So they would, each anew, where Python is told
+    not to write what it compiles, which is for the sake of folders that nothing is written to here.
     """
-    if not os.environ.get("PYTHONPYCACHEPREFIX"):
-        folder = tempfile.mkdtemp(prefix="mlporter-tests-pycache-")
-        os.environ["PYTHONPYCACHEPREFIX"] = folder  # of pytest-xdist's workers, too
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"]
+    prefix = os.environ.get("PYTHONPYCACHEPREFIX")
+    if not prefix:
+        prefix = str(quick_folder("mlporter-tests-pycache-"))
+        os.environ["PYTHONPYCACHEPREFIX"] = prefix  # of pytest-xdist's workers, too
+        atexit.register(shutil.rmtree, prefix, ignore_errors=True)
+    sys.pycache_prefix = prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        for folder in sys.path:
+            if folder == _STANDARD or folder.endswith(("/site-packages", "/dist-packages")):
+                _link_compiled(folder, prefix + folder)
+
+
+def _link_compiled(folder: str, mirror: str) -> None:
+    """Have Python find below the mirror what it compiled in a folder and those below it."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False) or entry.name in _NEVER_IMPORTED:
+                continue
+            if entry.name != "__pycache__":
+                _link_compiled(entry.path, f"{mirror}/{entry.name}")
+                continue
+            Path(mirror).mkdir(parents=True, exist_ok=True)
+            for compiled in Path(entry).iterdir():
+                if compiled.name.endswith(_COMPILED):
+                    with suppress(FileExistsError):
+                        Path(mirror, compiled.name).symlink_to(compiled)
 
 
 def sqlite_url(path: Path) -> str:

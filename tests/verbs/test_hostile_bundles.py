@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pytest
@@ -16,9 +19,6 @@ from mlporter.errors import BundleDamagedError, RefusedError, UnreachableError, 
 from tests.bundle.making import INFO, ROWS, RUN, batch_of, fill, make_bundle
 from tests.support.databases import tree
 from tests.support.mlflow_session import sqlite_url
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EVIL = ["../../../../evil", "%2e%2e%2f%2e%2e%2f%2e%2e%2fevil", "..", ""]
 
@@ -138,6 +138,21 @@ def test_nothing_is_written_into_a_bundle(bundle, mlflow_sqlite):
     for directory in (bundle, bundle / "out", bundle / "tables" / ".." / "out"):
         with pytest.raises(UsageError, match="the directory is inside the bundle"):
             mlporter.unpack(str(bundle), str(directory))
+
+
+@pytest.mark.parametrize("verb", [mlporter.export, mlporter.backup])
+def test_nothing_is_written_among_the_files_of_the_source(verb, rich_sqlite, mlflow_file_store):
+    """MLflow would show it as files of a run, and in a file store as an experiment."""
+    query = "SELECT artifact_location FROM experiments WHERE experiment_id = 1"
+    with closing(sqlite3.connect(rich_sqlite.tracking_uri.removeprefix("sqlite:///"))) as database:
+        ((folder,),) = database.execute(query)
+    for source, place in (
+        (rich_sqlite.tracking_uri, Path(unquote(urlsplit(folder).path), "inside")),
+        (str(mlflow_file_store), mlflow_file_store / "backups"),
+    ):
+        with pytest.raises(UsageError, match="inside a folder of the source's files"):
+            verb(source, str(place))
+        assert not place.exists()
 
 
 def test_a_database_is_not_copied_onto_itself(mlflow_sqlite, tmp_path):

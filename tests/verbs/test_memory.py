@@ -53,17 +53,17 @@ def test_six_times_the_rows_take_the_same_memory(mlflow_sqlite_template, postgre
     assert max(growth(*found).values()) < 40, found
 
 
-def test_four_times_the_large_texts_take_the_same_memory(mlflow_sqlite_template, tmp_path):
+def test_three_times_the_large_texts_take_the_same_memory(mlflow_sqlite_template, tmp_path):
     found = []
-    for spans in (80, 320):
+    for spans in (80, 240):
         path, target = tmp_path / f"{spans}.db", tmp_path / f"{spans} target.db"
         copy_sqlite(mlflow_sqlite_template, path)
         copy_sqlite(mlflow_sqlite_template, target)
         add_spans(path, spans)
         found.append(peaks(sqlite_url(path), tmp_path / f"bundle {spans}", sqlite_url(target)))
 
-    # The texts alone are 240 MB more.
-    assert max(growth(*found).values()) < 120, found
+    # The texts alone are 160 MB more.
+    assert max(growth(*found).values()) < 80, found
 
 
 def test_a_sync_holds_no_runs_that_did_not_change(mlflow_sqlite_template, tmp_path, monkeypatch):
@@ -80,7 +80,6 @@ def test_a_sync_holds_no_runs_that_did_not_change(mlflow_sqlite_template, tmp_pa
     for runs in (range(500), range(500, 3_500)):
         add_runs(source, runs)
         assert sync().rows >= 2 * len(runs)
-        sync()  # and now all that it takes is imported
         found.append(traced_peak(sync, tries=2))
 
     # The ids of 3,000 runs alone, as Python has them, take a quarter of a megabyte.
@@ -94,7 +93,7 @@ def test_what_differs_is_not_held_while_it_is_decided(
     monkeypatch.setattr(differences, "_AT_ONCE", 250)
     monkeypatch.setattr(rows, "_AT_ONCE", 250)
     found = []
-    for runs in (500, 2_000):
+    for runs in (400, 1_300):
         source, target = tmp_path / f"source {runs}.db", tmp_path / f"target {runs}.db"
         copy_sqlite(mlflow_sqlite_template, source)
         add_runs(source, range(runs))
@@ -104,14 +103,14 @@ def test_what_differs_is_not_held_while_it_is_decided(
         with closing(sqlite3.connect(source)) as database, database:
             database.execute("UPDATE tags SET value = 'other'")
 
-        def plan(places=places, options=options):
-            return mlporter.sync(*places, dry_run=True, **options)
+        def plan(places=places, options=options, runs=runs):
+            planned = mlporter.sync(*places, dry_run=True, **options)
+            assert planned.actions.total("update") == runs
 
-        assert plan().actions.total("update") == runs
         found.append(traced_peak(plan, tries=2))
 
     # With all differences it is 2 kB a run: what is decided of one is still held.
-    assert found[1] - found[0] < 1_500 * 1_800, found
+    assert found[1] - found[0] < 900 * 1_800, found
 
 
 def add_runs(path, numbers):

@@ -107,6 +107,8 @@ class ArtifactsBeside:
             for root in self.roots:
                 if workspace is not None and root.workspace not in {None, workspace}:
                     continue
+                if not is_folder(f"{root.path}{os.sep}{tail}"):
+                    continue  # of most owners: all is asked as a text, which is made sooner
                 if self._is_inside(root.path / tail) and not is_described(root.path / tail):
                     return root.path / tail
         return None

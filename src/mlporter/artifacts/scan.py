@@ -204,8 +204,14 @@ def _said(error: UnreachableError) -> str:
     return f"{error} ({error.hint})" if error.hint else str(error)
 
 
+@lru_cache(_EXPERIMENTS)
+def _redacted(uri: str) -> str:
+    """As `redact`, for what many owners have alike."""
+    return redact(uri)
+
+
 def _not_here(owner: Owner, place: Place) -> UnreachableError:
-    source = redact(owner.experiment_uri or "")
+    source = _redacted(owner.experiment_uri or "")
     return UnreachableError(
         f"{place.uri} is not here, nor is its experiment's folder; if the files are elsewhere: "
         f"--map-uri '{source}=FOLDER'"

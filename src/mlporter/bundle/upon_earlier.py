@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Contents", "Earlier", "UponEarlier"]
 
 
+_AT_ONCE = 1_000
+"""Stamps that are put away together."""
+
+
 class Contents(Protocol):
     """Where file contents go that are not the bundle's own: a pool of many bundles."""
 
@@ -51,22 +55,30 @@ class Earlier:
         tables: Reads them.
         files: Where its parts are.
         known: The SHA-256 (hex) of a file that it holds, if the source's is known to be the same.
+        began: When it was begun, in milliseconds since 1970.
+        has_content: Whether a content of that SHA-256 and size is there.
     """
 
     entries: Mapping[str, TableEntry]
     tables: LayeredTables
     files: PartFiles
     known: Callable[[ArtifactFile], str | None] = lambda _: None
+    began: int = 0
+    has_content: Callable[[str, int], bool] = lambda _sha256, _size: False
 
 
 class UponEarlier:
-    """Of a bundle whose contents lie in a pool: what it shares with an earlier one, if any."""
+    """Of a bundle whose contents lie in a pool: what it shares with an earlier one, if any.
+
+    The bundle itself is nobody's: whoever has the pool moves its parts there, and syncs them.
+    """
 
     def __init__(self, root: Path, earlier: Earlier | None) -> None:
         """Of the bundle that is written in `root`."""
         self._root = root
         self._earlier = earlier
         self.replaced: dict[str, dict[int, set[str]]] = {}
+        self._noted: list[tuple[str, ...]] = []
         self._stamps = Scratch(
             "CREATE TABLE stamps (kind TEXT, id TEXT, path TEXT, stamp TEXT,"
             " PRIMARY KEY (kind, id, path)) WITHOUT ROWID"
@@ -88,7 +100,8 @@ class UponEarlier:
         """Write all rows of some owners upon what the earlier bundle has; `rows` tells of all."""
         earlier = self._need()
         below = earlier.entries[table.name]
-        parts = PartWriter(self._root, table, first=len(below.parts)).write(batches)
+        writer = PartWriter(self._root, table, first=len(below.parts), durable=False)
+        parts = writer.write(batches)
         entry = table_entry(table, parts, below, rows())
         replaced = dict(earlier.tables.owners(table.name))
         self.replaced[table.name] = replaced | {entry.layers: set(owners)}
@@ -106,11 +119,17 @@ class UponEarlier:
     def note(self, file: ArtifactFile) -> None:
         """Note by what a file is known again."""
         if file.stamp:
-            row = (file.owner_kind, file.owner_id, file.path, file.stamp)
-            self._stamps.run("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?)", *row)
+            self._noted.append((file.owner_kind, file.owner_id, file.path, file.stamp))
+            if len(self._noted) >= _AT_ONCE:
+                self._write_stamps()
+
+    def _write_stamps(self) -> None:
+        rows, self._noted = self._noted, []
+        self._stamps.run_many("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?)", rows)
 
     def tables(self) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
         """What the next bundle over the same pool will want to know."""
+        self._write_stamps()
         rows = self._stamps.rows("SELECT * FROM stamps ORDER BY kind, id, path")
         yield FILE_STAMPS, batches_of(rows, FILE_STAMPS.schema)
         if any(self.replaced.values()):

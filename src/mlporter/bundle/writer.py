@@ -191,7 +191,8 @@ class BundleWriter:
         if table.name == CONTENTS.name and table.kind is not Kind.OWN and self._own:
             self._own.pack_nothing()  # another program's table has the name of ours
         counter = SecretCounter(table) if secrets and has_secrets(table) else None
-        writer = PartWriter(self.path, table, private=counter is not None)
+        private, durable = counter is not None, self._upon is None
+        writer = PartWriter(self.path, table, private=private, durable=durable)
         parts = writer.write(counter.watch(batches) if counter else batches)
         if counter:
             self._secrets.update(counter.found)
@@ -252,7 +253,9 @@ class BundleWriter:
         return self.files.add(file, opener)
 
     def write_artifacts(self, files: Iterable[ArtifactFile]) -> int:
-        """Write the rows of the table ``artifacts``: files that `add_file` returned, sorted.
+        """Write the rows of the table ``artifacts``, sorted: files that `add_file` returned.
+
+        Or files as the earlier bundle has them, with their SHA-256.
 
         Raises:
             MlporterError: they are not sorted, have unsafe paths, or were not added.
@@ -284,16 +287,18 @@ class BundleWriter:
             parts = {part.path for table in self._tables.values() for part in table.parts}
             remove_others(self.path, lambda path: path in parts or self._is_needed(path))
         reader = Reader(self._written, self.read_table)
-        summaries = write_summaries(self.path, reader, info.locations)
+        alone = self._upon is None  # else whoever has the pool makes a snapshot of it
+        summaries = write_summaries(self.path, reader, info.locations, durable=alone)
         manifest = self._manifest(info, summaries)
         data = manifest_bytes(manifest)
         if len(data) > MAX_MANIFEST_BYTES:
             raise UnsupportedError("the manifest would be too long to be read", subject=MANIFEST)
-        write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)))
-        sync_folders(self.path)
-        if self._replaces is not None:
-            check_only_ours(self._replaces)
-        write_atomic(self.path / MANIFEST, data)
+        if alone:
+            write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)))
+            sync_folders(self.path)
+            if self._replaces is not None:
+                check_only_ours(self._replaces)
+            write_atomic(self.path / MANIFEST, data)
         self._untouched = None
         self._stack.close()
         if self._replaces is not None:
@@ -353,6 +358,8 @@ class BundleWriter:
         if not there(sha256, file.size):
             message = f"{file.path!r} was not added to the bundle"
             raise MlporterError(message, subject=f"{file.owner_kind} {file.owner_id}")
+        if self._upon is not None:
+            self._upon.note(file)
         self._files += 1
         self._bytes += file.size
         return (file.owner_kind, file.owner_id, file.path, file.size, sha256)

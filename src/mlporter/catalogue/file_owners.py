@@ -21,6 +21,7 @@ class FileOwners:
         place: The column that holds the URI of their files; "" where tags or other rows say it.
         status: The column that says whether one is still at work; "" where files come all at once.
         at_work: The values of it that say so.
+        ended: The columns that add up to when it was done, or last changed, in milliseconds.
     """
 
     table: str
@@ -28,11 +29,19 @@ class FileOwners:
     place: str = ""
     status: str = ""
     at_work: frozenset[object] = frozenset()
+    ended: tuple[str, ...] = ()
 
+
+_TRACE_ENDED = ("timestamp_ms", "execution_time_ms")
 
 FILE_OWNERS: Mapping[str, FileOwners] = {
     "logged_model": FileOwners(
-        "logged_models", "model_id", "artifact_location", "status", frozenset({0, 1, None})
+        "logged_models",
+        "model_id",
+        "artifact_location",
+        "status",
+        frozenset({0, 1, None}),
+        ("last_updated_timestamp_ms",),
     ),
     "run": FileOwners(
         "runs",
@@ -40,9 +49,10 @@ FILE_OWNERS: Mapping[str, FileOwners] = {
         "artifact_uri",
         "status",
         frozenset({"RUNNING", "SCHEDULED", None}),
+        ("end_time",),
     ),
-    "model_version": FileOwners("model_versions"),
-    "trace": FileOwners("trace_info", "request_id"),
-    "trace_archive": FileOwners("trace_info", "request_id"),
+    "model_version": FileOwners("model_versions", ended=("last_updated_time",)),
+    "trace": FileOwners("trace_info", "request_id", ended=_TRACE_ENDED),
+    "trace_archive": FileOwners("trace_info", "request_id", ended=_TRACE_ENDED),
 }
 """By the kind of owner (`mlporter.catalogue.tables.own.OWNER_KINDS`); an orphan is no row's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -15,6 +15,7 @@ from mlporter.cli.options import CONTEXT
 from mlporter.cli.session import Session
 from mlporter.cli.terminal.consoles import error_console, print_now
 from mlporter.cli.terminal.logs import calm_environment
+from mlporter.cli.terminal.shells import prepare_shells
 from mlporter.cli.terminal.signals import stopping_on_signals
 from mlporter.cli.terminal.streams import guarded_streams, last_words
 from mlporter.errors import ExitCode
@@ -106,7 +107,7 @@ def run(argv: Sequence[str]) -> int:
             return ExitCode.USAGE
         try:
             with mlporter.make_context("mlporter", arguments.copy(), obj=session) as context:
-                return _all_said(int(mlporter.invoke(context)))
+                return session.ended(_all_said(int(mlporter.invoke(context))))
         except click.exceptions.Exit as end:
             return end.exit_code
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- nothing is above us
@@ -139,6 +140,20 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
+def _complete(instruction: str) -> NoReturn:
+    """Say to the shell what a word may become; what is still waited for is left behind."""
+    prepare_shells()
+    if instruction.endswith("_complete"):
+        # Whatever libraries say would stand in the middle of the line that is typed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        mlporter.main(prog_name="mlporter")
+    except SystemExit as end:
+        sys.stdout.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)
+    os._exit(0)
+
+
 def main() -> None:
     """Run the command line of this process, and exit.
 
@@ -151,7 +166,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     calm_environment()
     if "_MLPORTER_COMPLETE" in os.environ:
-        mlporter.main(prog_name="mlporter")
+        _complete(os.environ["_MLPORTER_COMPLETE"])
     code = run(sys.argv[1:])
     if code in _INTERRUPTED or stopping.has_left():
         # All is closed. Python would wait for threads, and take apart what it has loaded.

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from mlporter.verbs.reading.verify import VerifyResult
     from mlporter.verbs.run import ManifestResult
 
-__all__ = ["JsonOutput", "to_json"]
+__all__ = ["JSON_VERSION", "JsonOutput", "to_json"]
+
+JSON_VERSION = 1
+"""The first key of every object: raised where a key goes or means another thing, not for new ones.
+
+docs/json-schema.json says what each object holds.
+"""
 
 
 class JsonOutput:
@@ -85,7 +91,7 @@ class JsonOutput:
         """An object with the rows as an array; the format asked for beside is moot."""
         from mlporter.cli.render.rows import json_object  # noqa: PLC0415 -- it needs pyarrow
 
-        write_bytes(json_object(rows))
+        write_bytes(json_object(rows, JSON_VERSION))
 
     def checked(self, report: DoctorReport) -> None:
         """`DoctorReport.as_dict`."""
@@ -136,7 +142,8 @@ class JsonOutput:
 
 def to_json(data: dict[str, Any], indent: int | None = 2) -> bytes:
     """A JSON object for people and programs: indented, UTF-8, passwords in URLs hidden."""
-    text = json.dumps(_without_passwords(data), ensure_ascii=False, allow_nan=False, indent=indent)
+    said = {"json_version": JSON_VERSION, **_without_passwords(data)}
+    text = json.dumps(said, ensure_ascii=False, allow_nan=False, indent=indent)
     # File names that are not UTF-8 reach us as lone surrogates; JSON has an escape for these.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import click
 
+from mlporter.cli import completion
 from mlporter.cli.session import Session, Settings
 from mlporter.workers.asked import MOST_PROCESSES
 
@@ -40,7 +41,6 @@ __all__ = [
     "require_signature_option",
     "retry_time_option",
     "said_when_interrupted",
-    "sample_option",
     "sign_option",
     "source_and",
     "source_env_option",
@@ -74,6 +74,7 @@ _EPOCH = "mlporter.epoch"
 plan_out_option = click.option(
     "--plan-out",
     metavar="FILE",
+    shell_complete=completion.files,
     help="Write what would be done to FILE, for `mlporter apply`, and nothing else.",
 )
 
@@ -209,7 +210,13 @@ def source_and(second: str) -> Callable[[Callable[..., int]], Callable[..., int]
             options |= {"source": source, second.lower(): other, "source_env": source_env}
             return command(*args, **options)
 
-        argument = click.argument("places", nargs=-1, metavar=f"[SOURCE] {second}", required=False)
+        argument = click.argument(
+            "places",
+            nargs=-1,
+            metavar=f"[SOURCE] {second}",
+            required=False,
+            shell_complete=completion.places,
+        )
         return argument(source_env_option("SOURCE")(named))
 
     return decorate
@@ -244,6 +251,7 @@ def artifact_root_option(command: AnyCommand) -> AnyCommand:
     return click.option(
         "--artifact-root",
         metavar="URI",
+        shell_complete=completion.folders,
         help="Where the target keeps files: a directory, or a URI such as s3://bucket/mlflow.",
     )(command)
 
@@ -286,6 +294,7 @@ target_auth_option = click.option(
 registry_option = click.option(
     "--registry",
     metavar="ADDRESS",
+    shell_complete=completion.places,
     help="Where its registered models are, if elsewhere (--registry-store-uri).",
 )
 registry_of_a_option = click.option(
@@ -324,6 +333,7 @@ def allow_root_option(command: AnyCommand) -> AnyCommand:
         "--allow-root",
         multiple=True,
         metavar="DIR",
+        shell_complete=completion.folders,
         help=(
             "Also read files below DIR, though it is not an artifact root of the source. "
             "Repeatable."
@@ -381,30 +391,3 @@ def require_signature_option(what: str) -> Callable[[AnyCommand], AnyCommand]:
 def sign_option(what: str) -> Callable[[AnyCommand], AnyCommand]:
     """Add ``--sign KEY``, for what is called so."""
     return click.option("--sign", metavar="KEY", help=f"Sign {what} with this private key.")
-
-
-def sample_option(command: AnyCommand) -> AnyCommand:
-    """Add ``--sample SHARE``, as a number above 0 and up to 1, or None."""
-    return click.option(
-        "--sample",
-        "--read-data",
-        "sample",
-        metavar="SHARE",
-        callback=_as_share,
-        help="Read the content of only this share of the artifact files, such as 5%.",
-    )(command)
-
-
-def _as_share(
-    _context: click.Context, _parameter: click.Parameter, value: str | None
-) -> float | None:
-    if value is None:
-        return None
-    text = value.strip()
-    try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise click.BadParameter(f"{text!r} is not a share such as 5% or 0.05")
-    return share

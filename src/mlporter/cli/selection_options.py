@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 import mlporter
+from mlporter.cli import completion
 from mlporter.cli.options import (
     AnyCommand,
     allow_root_option,
@@ -132,12 +133,14 @@ _SELECTION: dict[str, dict[str, Any]] = {
     "experiment": {
         "multiple": True,
         "metavar": "NAME",
+        "shell_complete": completion.experiments,
         "help": "Experiments of this name or glob, and all they hold. Repeatable.",
     },
     "run": {"multiple": True, "metavar": "ID", "help": "The run of this id. Repeatable."},
     "model": {
         "multiple": True,
         "metavar": "NAME",
+        "shell_complete": completion.models,
         "help": "Registered models and prompts of this name or glob. Repeatable.",
     },
     "version": {

@@ -23,6 +23,7 @@ from mlporter.cli.terminal.failures import as_failure, short_traceback, write_cr
 from mlporter.cli.terminal.logs import logging_to
 from mlporter.cli.terminal.progress import TerminalProgress
 from mlporter.cli.terminal.progress_lines import ProgressLines
+from mlporter.cli.terminal.spans import spans_of
 from mlporter.errors import ExitCode
 from mlporter.progress import ProgressEvents, log_progress, silent, told_to_all
 from mlporter.redaction import redact_argument
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mlporter.cli.output import Output
     from mlporter.cli.terminal.failures import Failure
     from mlporter.cli.terminal.logs import LogFormat
+    from mlporter.cli.terminal.spans import CommandSpans
     from mlporter.progress import OnProgress
 
     _Listener = ProgressEvents | ProgressLines | TerminalProgress
@@ -82,6 +84,7 @@ class Session:
         # Until the options are known: a wrong option must not turn JSON into text.
         self.output: Output = JsonOutput() if "--json" in argv else self._console_output()
         self.when_interrupted: str | None = None
+        self._spans: CommandSpans | None = None
 
     def __enter__(self) -> Session:  # noqa: PYI034 -- Self is newer than Python 3.10
         return self
@@ -112,7 +115,15 @@ class Session:
         )
         self._open.enter_context(logs)
         _log.debug("mlporter %s, Python %s", version("mlporter"), platform.python_version())
-        _log.debug("command: mlporter %s", " ".join(map(redact_argument, self._argv)))
+        command = " ".join(["mlporter", *map(redact_argument, self._argv)])
+        _log.debug("command: %s", command)
+        self._spans = self._open.enter_context(spans_of(self._argv[0], command))
+
+    def ended(self, code: int) -> int:
+        """Note the exit code, and hand it on."""
+        if self._spans is not None:
+            self._spans.exit_code = code
+        return code
 
     @property
     def writes_json(self) -> bool:
@@ -135,6 +146,8 @@ class Session:
         settings = self._settings
         if settings.verbose or settings.log_file is not None:
             yield ProgressEvents(log_progress)
+        if self._spans is not None:
+            yield ProgressEvents(self._spans)
         if settings.progress == "json":  # who asks for it wants it, also with -q
             yield ProgressLines(self._stderr.file)
         elif settings.progress == "bar" and not settings.quiet and self._stderr.file.isatty():
@@ -143,6 +156,9 @@ class Session:
     def fail(self, error: BaseException) -> ExitCode:
         """Tell people (or a program) what went wrong, and return the exit code."""
         failure = as_failure(error, self.when_interrupted)
+        self.ended(failure.exit_code)
+        if self._spans is not None:
+            self._spans.failed(failure.type, failure.message)
         if failure.exit_code == ExitCode.SIGPIPE:
             return ExitCode.SIGPIPE
         if failure.exit_code == ExitCode.BUG:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from mlporter.errors import ExitCode, LeftOut
+from mlporter.notebooks import Shown
 
 if TYPE_CHECKING:
     from mlporter.stores.protocols import Description
@@ -93,7 +94,7 @@ LEFT_OUT_KEPT = 1000
 
 
 @dataclass(frozen=True)
-class DiffReport:
+class DiffReport(Shown):
     """What `diff_sources` found.
 
     Attributes:

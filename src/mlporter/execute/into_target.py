@@ -85,7 +85,7 @@ def _into_server(  # noqa: PLR0917 -- as above
             options.policy,
             options.workers,
             options.retry_time,
-            options.uri_map,
+            place.map_or(options.uri_map),
             on_progress,
             copies=options.copies(source),
             dry=options.dry_run,

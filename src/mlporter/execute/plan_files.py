@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import RefusedError, UnreachableError, UsageError
 from mlporter.execute.named_files import NamedKind, check_named_file, write_named_file
+from mlporter.notebooks import Shown
 from mlporter.plan.three_sides.actions import NAMED, Action, ActionKind, sum_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _LONGEST_HEAD = 1 << 20
 
 
 @dataclass(frozen=True)
-class PlanFile:
+class PlanFile(Shown):
     """A plan file, as far as people look at it.
 
     Attributes:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, LeftOut
+from mlporter.notebooks import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,7 @@ class ActionsResult:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Shown):
     """What a verb did, for people and for ``--json``.
 
     Attributes:

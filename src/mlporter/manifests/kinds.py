@@ -314,7 +314,8 @@ class Backup(Manifest):
     artifacts: f.Artifacts = "copy"
     strict_artifacts: f.StrictArtifacts = False
     full: f.Flag = Field(
-        default=False, description="Read all metric points, also of runs that look as they did."
+        default=False,
+        description="Read all metric points and list all files, also of what looks as it did.",
     )
     reread: f.Flag = Field(
         default=False, description="Read all files, also those that look unchanged."

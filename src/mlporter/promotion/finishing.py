@@ -139,7 +139,7 @@ class Finishing:
                 there,
                 path,
                 BytesIO(text.encode()),
-                uri_map=self.asked.uri_map,
+                uri_map=self.place.map_or(self.asked.uri_map),
                 retry_time=self.asked.retry_time,
             )
         except (MlporterError, OSError) as error:

@@ -64,7 +64,9 @@ class Snapshot(_Entry):
 
     ``place`` tells whether two snapshots are of the same registry: a digest of its address without
     user and password, and of what was asked for. ``rows`` counts what people ask for: experiments,
-    runs, registered models, versions. ``manifest_sha256`` begins the chain of hashes.
+    runs, registered models, versions. ``not_listed`` counts owners of files on a server whose files
+    were taken from the snapshot before, as they seemed unchanged. ``manifest_sha256`` begins the
+    chain of hashes.
     """
 
     format: Literal["mlporter-snapshot"] = SNAPSHOT_FORMAT
@@ -81,6 +83,7 @@ class Snapshot(_Entry):
     files: Count
     file_bytes: Count
     left_out: Count
+    not_listed: Count = 0
     added: Added
     upon: str | None = None
     manifest_bytes: Count

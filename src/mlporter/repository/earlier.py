@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlporter.bundle.tables.layers import LayeredTables
@@ -37,11 +38,18 @@ def earlier_of(
     """
     manifest = repository.manifest(snapshot)
     tables = LayeredTables(repository.parts, manifest.tables)
+    earlier = Earlier(
+        manifest.tables,
+        tables,
+        repository.parts,
+        began=int(snapshot.time.timestamp() * 1000),
+        has_content=repository.contents.has,
+    )
     if reread or FILE_STAMPS.name not in manifest.tables:
-        return Earlier(manifest.tables, tables, repository.parts)
+        return earlier
     files = _KnownFiles(tables)
     stack.callback(files.close)
-    return Earlier(manifest.tables, tables, repository.parts, files.known)
+    return replace(earlier, known=files.known)
 
 
 class _KnownFiles:

@@ -32,13 +32,14 @@ class Facts:
 
     ``place`` tells the registry (and the part of it that was asked for) from every other;
     ``started`` is when it was begun (UTC); ``upon`` the name of the snapshot that it was written
-    upon.
+    upon; ``not_listed`` as `Snapshot` says.
     """
 
     place: str
     started: datetime
     tags: tuple[str, ...] = ()
     upon: str | None = None
+    not_listed: int = 0
 
 
 def publish(
@@ -75,6 +76,7 @@ def publish(
         files=manifest.artifacts.files,
         file_bytes=manifest.artifacts.bytes,
         left_out=manifest.left_out.total - manifest.left_out.expected,
+        not_listed=facts.not_listed,
         added=Added(
             contents=repository.contents.new_contents,
             content_bytes=repository.contents.new_bytes,

@@ -73,6 +73,7 @@ class Repository:
         self.about = about
         self.parts = StoredParts(storage, lambda part: part_object(part.sha256))
         self.index = ContentIndex()
+        self._documents: dict[str, Snapshot] = {}
         self._pieces: set[str] = set()
         self._pending: list[tuple[str, str, int, int]] = []
         self.contents = ContentPool(storage, self.index, self._stored)
@@ -91,12 +92,20 @@ class Repository:
             UnsupportedError: it is of a later format.
             BundleDamagedError: its document is damaged.
         """
-        if not is_repository(storage):
+        found = cls.find(storage, identity)
+        if found is None:
             raise UsageError(
                 f"is no repository of backups: it has no {REPOSITORY}",
                 subject=storage.name,
                 hint=f"mlporter backup SOURCE {storage.name} makes one",
             )
+        return found
+
+    @classmethod
+    def find(cls, storage: Storage, identity: Path | None = None) -> Repository | None:
+        """Open a repository, if there is one. Raises as `open` otherwise."""
+        if not is_repository(storage):
+            return None
         data = storage.read(REPOSITORY, MAX_DOCUMENT_BYTES)
         about = parse_about(data, f"{storage.name}/{REPOSITORY}")
         return cls(_readable(storage, about, identity), about)
@@ -155,22 +164,40 @@ class Repository:
 
     def newest_first(self) -> Iterator[Snapshot]:
         """All snapshots, each read when it is asked for. Raises as `snapshots`."""
+        yield from map(self.snapshot, reversed(self.names()))
+
+    def names(self) -> list[str]:
+        """The names of all snapshots, the oldest first, also of those that are damaged."""
         names = [
             found.path.split("/")[1]
             for found in self.storage.walk(SNAPSHOTS)
             if found.path.endswith(f"/{SNAPSHOT}")
         ]
-        fitting = (name for name in names if NAME.fullmatch(name))
-        yield from (self.snapshot(name) for name in sorted(fitting, reverse=True))
+        return sorted(name for name in names if NAME.fullmatch(name))
 
     def snapshot(self, name: str) -> Snapshot:
-        """A snapshot by its whole name."""
+        """A snapshot by its whole name; its document never changes, and is read once."""
+        if name not in self._documents:
+            self._documents[name] = self._document(name)
+        return self._documents[name]
+
+    def _document(self, name: str) -> Snapshot:
         path = snapshot_path(name)
         data = self.storage.read(path, MAX_DOCUMENT_BYTES)
-        found = parse_snapshot(data, f"{self.storage.name}/{path}")
+        try:
+            found = parse_snapshot(data, f"{self.storage.name}/{path}")
+        except BundleDamagedError as error:
+            error.hint = self._without(name)
+            raise
         if found.name != name:
-            raise BundleDamagedError(f"{path} is of {found.name}", subject=self.storage.name)
+            message, hint = f"{path} is of {found.name}", self._without(name)
+            raise BundleDamagedError(message, subject=self.storage.name, hint=hint)
         return found
+
+    def _without(self, name: str) -> str:
+        """What to do about a damaged snapshot."""
+        command = f"mlporter forget {self.storage.name} {name}"
+        return f"put back the file from a copy, or do without the snapshot: {command}"
 
     def manifest(self, snapshot: Snapshot) -> Manifest:
         """The manifest of a snapshot.
@@ -182,7 +209,8 @@ class Repository:
         data = self.storage.read(path, MAX_MANIFEST_BYTES)
         if hashlib.sha256(data).hexdigest() != snapshot.manifest_sha256:
             message = f"{path} does not have the SHA-256 that {SNAPSHOT} gives it"
-            raise BundleDamagedError(message, subject=self.storage.name)
+            hint = self._without(snapshot.name)
+            raise BundleDamagedError(message, subject=self.storage.name, hint=hint)
         return parse_manifest(data, f"{self.storage.name}/{path}")
 
     # ------------------------------------------------------------------------------- the index

@@ -60,7 +60,8 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
 
     Args:
         address: Where, and by which variables; see `mlporter.stores.addresses.address`.
-        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found.
+        uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found; without any,
+            those of the place in the config file.
         workers: How many places are listed, and requests sent, at a time.
         include_secrets: Read secret columns and tables too.
         retry_time: Seconds after which a server that keeps failing is given up.
@@ -83,17 +84,18 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     allowed = tuple(map(allowed_folder, allow_root))
 
     def opened(place: Address, *, orphans: bool) -> Source:
+        mapped = place.map_or(uri_map)
         if place.kind in {AddressKind.BUNDLE, AddressKind.SNAPSHOT}:
             return _open_bundle(place, dedupe=dedupe)
         if place.kind is AddressKind.REPOSITORY:
             refuse_repository(place)
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
-                place, uri_map, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
+                place, mapped, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
             )
         if place.kind is AddressKind.SERVER:
-            return _open_server(place, uri_map, workers, allowed, retry_time, on_progress)
-        return _open_database(place, uri_map, workers, allowed, orphans=orphans, part=part)
+            return _open_server(place, mapped, workers, allowed, retry_time, on_progress)
+        return _open_database(place, mapped, workers, allowed, orphans=orphans, part=part)
 
     place = settled(parse_address(address) if isinstance(address, str) else address)
     registry = None if registry is None else settled(registry)

@@ -10,6 +10,7 @@ from mlporter.artifacts.uris.uri_text import UriMap, local_path
 from mlporter.catalogue.tables.own import skill_owner_id
 from mlporter.errors import ExitCode, ReadBackError, RefusedError, UnsupportedError, UsageError
 from mlporter.execute.database.rewrite import Remap
+from mlporter.notebooks import Shown
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
@@ -47,7 +48,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Relocated:
+class Relocated(Shown):
     """What `relocate` changed, or would.
 
     Attributes:

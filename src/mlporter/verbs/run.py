@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError, UsageError
 from mlporter.manifests.reading import ReadManifest, read_manifest
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
 from mlporter.verbs.backups.backup import BackupResult, backup
@@ -49,7 +50,7 @@ _ONLY_READ = ("diff", "verify")
 
 
 @dataclass(frozen=True)
-class ManifestResult:
+class ManifestResult(Shown):
     """What became of one manifest.
 
     Attributes:
@@ -93,7 +94,7 @@ def _error_dict(error: MlporterError) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Shown):
     """What became of all manifests.
 
     Attributes:

@@ -14,6 +14,7 @@ import os
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import ParseResult, quote, unquote, urlparse, urlunparse
@@ -44,6 +45,8 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:[./][A-Za-z0-9_-]+)*")
 _FILE_DRIVE = re.compile(r"^file:/*[A-Za-z][:|]", re.IGNORECASE)
 _LOCAL_HOSTS = ("", ".", "localhost", "127.0.0.1")
 _MAX_DECODINGS = 10
+_PARSED = 256
+"""URIs of which it is remembered what they are made of: of one owner, it is asked several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ def canonical(uri: str, base: Path | None = None) -> Canonical:
     return Canonical(f"{parsed.scheme}:{authority}{params}{query}{fragment}", path, local=False)
 
 
+@lru_cache(_PARSED)
 def _parse(uri: str) -> ParseResult:
     try:
         return urlparse(uri)

@@ -52,7 +52,6 @@ class AddingFiles:
         """A file that was copied before and is the same, with its SHA-256; else None."""
         known = self.journal.known(file) or (self.upon.known(file) if self.upon else None)
         if known and self.contents.has(known, file.size):
-            self._note_stamp(file)
             return replace(file, sha256=known)
         return None
 
@@ -67,12 +66,8 @@ class AddingFiles:
         return self._added(file, self.own.took(taken))
 
     def _added(self, file: ArtifactFile, stored: Stored) -> ArtifactFile:
-        self.journal.copied(file, stored.sha256, stored.size)
-        if stored.size == file.size:
-            self._note_stamp(file)
+        if self.upon is None:
+            self.journal.copied(file, stored.sha256, stored.size)
         whose = file.owner_kind, file.owner_id
-        return ArtifactFile(*whose, file.path, stored.size, stored.sha256, file.token, file.stamp)
-
-    def _note_stamp(self, file: ArtifactFile) -> None:
-        if self.upon is not None:
-            self.upon.note(file)
+        stamp = file.stamp if stored.size == file.size else ""
+        return ArtifactFile(*whose, file.path, stored.size, stored.sha256, file.token, stamp)

@@ -76,22 +76,26 @@ class Reader:
 
 
 def write_summaries(
-    root: Path, reader: Reader, locations: Mapping[_Version, OwnedFiles]
+    root: Path, reader: Reader, locations: Mapping[_Version, OwnedFiles], *, durable: bool = True
 ) -> tuple[SummaryEntry, ...]:
     """Write both into a bundle; returns what the manifest says of them.
+
+    Without `durable` nothing is synced.
 
     Raises:
         UnreachableError: the disk is full or fails.
     """
     return (
-        _write_lines(root, EXPERIMENTS, experiment_lines(reader)),
-        _write_lines(root, MODELS, model_lines(reader, locations)),
+        _write_lines(root, EXPERIMENTS, experiment_lines(reader), durable=durable),
+        _write_lines(root, MODELS, model_lines(reader, locations), durable=durable),
     )
 
 
-def _write_lines(root: Path, path: SummaryPath, lines: Iterable[str]) -> SummaryEntry:
+def _write_lines(
+    root: Path, path: SummaryPath, lines: Iterable[str], *, durable: bool
+) -> SummaryEntry:
     with disk_errors(root / path):
-        file = AtomicFile(root)
+        file = AtomicFile(root, durable=durable)
     with file:
         for line in lines:
             file.write(line.encode())

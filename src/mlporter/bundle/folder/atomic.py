@@ -73,26 +73,28 @@ class _DiskErrors:
         raise kind_of_ours(f"cannot {self._doing}: {why}", subject=subject) from error
 
 
-def make_folder(folder: Path, *, private: bool = False) -> None:
+def make_folder(folder: Path, *, private: bool = False, durable: bool = True) -> None:
     """Create a folder with its parents, and make their names durable.
 
     Args:
         folder: Which.
         private: Nobody but its owner may look into it, also if it is already there.
+        durable: Without it nothing is synced: for what is nobody's after a crash.
 
     Raises:
         UnreachableError: it cannot be created.
     """
     if private:
-        make_folder(folder)
+        make_folder(folder, durable=durable)
         with disk_errors(folder):
             folder.chmod(_OWNER_FOLDER)
     if folder.is_dir():
         return
     with disk_errors(folder):
-        make_folder(folder.parent)
+        make_folder(folder.parent, durable=durable)
         folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+        if durable:
+            sync_folder(folder.parent)
 
 
 def _temporary_name() -> str:
@@ -110,11 +112,13 @@ class AtomicFile:
     removes the temporary file. Not safe for several threads at once.
     """
 
-    def __init__(self, folder: Path, *, private: bool = False) -> None:
+    def __init__(self, folder: Path, *, private: bool = False, durable: bool = True) -> None:
         """Open a temporary file in `folder`, which must exist (`OSError` if it cannot be).
 
-        A `private` file is its owner's from the first byte on, and keeps that with its name.
+        A `private` file is its owner's from the first byte on, and keeps that with its name. One
+        that is not `durable` is never synced: it is nobody's after a crash.
         """
+        self._durable = durable
         self.temporary = folder / _temporary_name()
         self.size = 0
         self._hash = hashlib.sha256()
@@ -160,10 +164,11 @@ class AtomicFile:
         """
         with disk_errors(path):
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if self._durable:
+                os.fsync(self._file.fileno())
         self.close()
         self.take_name(path)
-        if sync:
+        if sync and self._durable:
             with disk_errors(path):
                 sync_folder(path.parent)
 

@@ -72,10 +72,18 @@ class PartWriter:
     row group and one incoming batch.
     """
 
-    def __init__(self, root: Path, table: Table, *, private: bool = False, first: int = 0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        table: Table,
+        *,
+        private: bool = False,
+        first: int = 0,
+        durable: bool = True,
+    ) -> None:
         """Write parts of `table` below `root`, the bundle's directory, numbered from `first` on.
 
-        With `private` nobody but their owner can read them.
+        With `private` nobody but their owner can read them; without `durable` nothing is synced.
 
         Raises:
             UnsupportedError: a column has a type, or the table a name, that a bundle cannot hold.
@@ -85,6 +93,7 @@ class PartWriter:
         self._order = OrderCheck(table.key, repeats=table.repeats)
         self._parts: list[Part] = []
         self._private = private
+        self._durable = durable
         self._first = first
         self._open: _OpenPart | None = None
         self._run: pa.Array | None = None
@@ -125,8 +134,9 @@ class PartWriter:
     def _add(self, batch: pa.RecordBatch) -> None:
         while batch.num_rows:
             if self._open is None:
-                make_folder(self._folder, private=self._private)
-                self._open = _OpenPart(self._folder, self._table.schema, private=self._private)
+                how = {"private": self._private, "durable": self._durable}
+                make_folder(self._folder, **how)
+                self._open = _OpenPart(self._folder, self._table.schema, **how)
             if self._open.raw_bytes < part_limit(len(self._parts)):
                 taken = self._open.add(batch, part_limit(len(self._parts)))
             elif run := self._rest_of_run(batch):
@@ -158,14 +168,14 @@ class PartWriter:
 class _OpenPart:
     """The part being written, and the rows that will be its next row group."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, *, private: bool) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, *, private: bool, durable: bool) -> None:
         self.raw_bytes = 0
         self._rows = 0
         self._group: list[pa.RecordBatch] = []
         self._group_rows = 0
         self._group_bytes = 0
         with disk_errors(folder):
-            self._file = AtomicFile(folder, private=private)
+            self._file = AtomicFile(folder, private=private, durable=durable)
         self._parquet = pq.ParquetWriter(
             self._file,
             schema,

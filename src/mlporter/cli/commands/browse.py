@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import places
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
@@ -30,7 +31,7 @@ _HIGHEST_PORT = 65_535
 
 
 @click.command("browse", context_settings=CONTEXT, short_help="MLflow's UI over a backup.")
-@click.argument("address")
+@click.argument("address", shell_complete=places)
 @click.option(
     "--port",
     type=click.IntRange(1, _HIGHEST_PORT),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import folders, places
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
@@ -29,8 +30,8 @@ __all__ = ["command"]
 @click.command(
     "rebuild", context_settings=CONTEXT, short_help="Rebuild a registry from artifacts alone."
 )
-@click.argument("folder")
-@click.argument("target")
+@click.argument("folder", shell_complete=folders)
+@click.argument("target", shell_complete=places)
 @source_env_option("FOLDER")
 @target_env_option("TARGET")
 @artifact_root_option

@@ -8,6 +8,7 @@ import click
 from rich.text import Text
 
 import mlporter
+from mlporter.cli.completion import places
 from mlporter.cli.options import (
     CONTEXT,
     map_uri_option,
@@ -27,7 +28,7 @@ __all__ = ["command"]
 
 
 @click.command("relocate", context_settings=CONTEXT, short_help="Change artifact URIs in place.")
-@click.argument("database")
+@click.argument("database", shell_complete=places)
 @source_env_option("DATABASE")
 @map_uri_option
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would change, and write nothing.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import folders, places
 from mlporter.cli.options import CONTEXT, output_options
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ __all__ = ["command"]
 
 
 @click.command("unpack", context_settings=CONTEXT, short_help="Artifacts as plain folders.")
-@click.argument("bundle")
-@click.argument("directory", metavar="DIR")
+@click.argument("bundle", shell_complete=places)
+@click.argument("directory", metavar="DIR", shell_complete=folders)
 @click.option("--model", metavar="NAME", help="Only the files of this registered model.")
 @click.option(
     "--version",

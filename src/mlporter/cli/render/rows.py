@@ -139,9 +139,14 @@ def json_array(rows: Rows) -> Iterator[bytes]:
     yield b"[]\n" if first else b"\n]\n"
 
 
-def json_object(rows: Rows) -> Iterator[bytes]:
+def json_object(rows: Rows, version: int) -> Iterator[bytes]:
     """One JSON object: ``address``, ``table``, ``columns`` and ``rows``, the latter an array."""
-    head = {"address": rows.address, "table": rows.table, "columns": rows.reader.schema.names}
+    head = {
+        "json_version": version,
+        "address": rows.address,
+        "table": rows.table,
+        "columns": rows.reader.schema.names,
+    }
     text = json.dumps(head, ensure_ascii=False).removesuffix("}")
     array = json_array(rows)
     last = b""

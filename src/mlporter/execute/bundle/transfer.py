@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.metadata import version
 from itertools import chain
 from threading import Event
@@ -23,6 +22,7 @@ from mlporter.catalogue.tables.own import POINT_MARKS, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
 from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError
+from mlporter.execute.bundle.files_into_bundle import FilesIntoBundle
 from mlporter.execute.bundle.reuse import (
     ALL,
     Changed,
@@ -32,15 +32,15 @@ from mlporter.execute.bundle.reuse import (
     rows_of_owners,
     whose_changed,
 )
-from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
-from mlporter.execute.files.tasks import TakeIn
+from mlporter.execute.bundle.settled_files import settled_files
+from mlporter.execute.files.artifact_files import carry_files, unreadable
 from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import Remarks
 from mlporter.execute.phases import COPYING, FINISHING, READING, into_bundle
 from mlporter.execute.result import FilesResult, Result, TableResult
 from mlporter.plan.table_plan import Plan, plan_transfer
 from mlporter.stores.database.schema.scripts import installed_mlflow
-from mlporter.stores.protocols import Among, elsewhere, remote_source
+from mlporter.stores.protocols import Among, remote_source
 from mlporter.stores.rows.unknown_fields import field_losses, unknown_fields
 from mlporter.stores.rows.version_locations import locations_of, rows_of
 from mlporter.workers.threads import Threads
@@ -48,12 +48,11 @@ from mlporter.workers.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.bundle.contents.adding_files import AddingFiles
-    from mlporter.bundle.contents.taking import Taken, Taker
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.upon_earlier import Earlier
     from mlporter.bundle.writer import BundleWriter
     from mlporter.catalogue.types import Table
+    from mlporter.execute.bundle.settled_files import SettledFiles
     from mlporter.execute.options import ArtifactsMode
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
@@ -66,37 +65,13 @@ _METRICS = "metrics"
 _LATEST = "latest_metrics"
 
 
-@dataclass(frozen=True)
-class _IntoBundle:
-    """What is done with each file; see `mlporter.execute.files.artifact_files.Work`."""
-
-    source: Source
-    files: AddingFiles
-
-    def here(self, file: ArtifactFile) -> ArtifactFile:
-        return self.files.add(file, lambda: open_guarded(self.source, file))
-
-    def elsewhere(self, file: ArtifactFile) -> TakeIn | None:
-        taker = self.taker
-        if taker is None or self.files.known(file) is not None:
-            return None
-        found = elsewhere(self.source, file)
-        return None if found is None else TakeIn(found, taker)
-
-    @cached_property
-    def taker(self) -> Taker | None:
-        return self.files.taker()
-
-    def done(self, file: ArtifactFile, answer: Taken) -> ArtifactFile:
-        return self.files.took(file, answer)
-
-
 @dataclass
 class BundleTransfer:
     """One export or backup under way.
 
     With `earlier`, what is as in that snapshot is not written again; `full` reads all points of
-    metrics to know, and a repository (`marks`) is told how they are known the next time.
+    metrics to know, and a repository (`marks`) is told how they are known the next time. A server
+    is asked for the files of those only that may have others, unless `full` or `reread` says so.
     """
 
     source: Source
@@ -107,6 +82,7 @@ class BundleTransfer:
     on_progress: OnProgress
     earlier: Earlier | None = None
     full: bool = False
+    reread: bool = False
     marks: bool = False
     crew: Crew | None = None
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
@@ -118,6 +94,7 @@ class BundleTransfer:
     _was_told: bool = False
     _left_points: int = 0
     _remarks: Remarks | None = None
+    _settled: SettledFiles | None = None
     _stopped: Event = field(default_factory=Event)
 
     def run(self) -> Manifest:
@@ -344,16 +321,37 @@ class BundleTransfer:
         """Copy every file into the blobs; yield each as it was copied, in order."""
         done = 0
 
+        settled = self._settled = self._find_settled()
+
         def unread(file: ArtifactFile, why: str) -> None:
             self._leave_out(unreadable(file, why))
 
-        found = self.source.files(self._leave_out)
-        work = _IntoBundle(self.source, self.writer.files)
+        keep = settled.is_asked_for if settled else None
+        found = self.source.files(self._leave_out, keep)
+        if settled is not None:
+            found = settled.together_with(found)
+        work = FilesIntoBundle(self.source, self.writer.files, settled)
         crew = self.crew or Threads(self.workers)
         for _, copied in carry_files(found, work, unread, crew=crew, size=lambda file: file.size):
             done += copied.size
             self.on_progress("copying artifacts", done, None, "bytes")
             yield copied
+
+    def _find_settled(self) -> SettledFiles | None:
+        """Of a server: whose files are taken from the earlier snapshot, without a look."""
+        looks_at_all = self.full or self.reread
+        if self.earlier is None or looks_at_all or remote_source(self.source) is None:
+            return None
+        return settled_files(self.source, self.earlier, self._points)
+
+    @property
+    def not_listed(self) -> int:
+        """Owners whose files were taken from the earlier snapshot, without a look."""
+        return self._settled.not_listed if self._settled else 0
+
+    def _notes(self) -> tuple[str, ...]:
+        note = self._settled.note if self._settled else None
+        return self.source.notes if note is None else (*self.source.notes, note)
 
     def _leave_out(self, item: LeftOut) -> None:
         self.left_out.add(item)
@@ -394,7 +392,7 @@ class BundleTransfer:
                 stored_bytes=totals.blob_bytes,
             ),
             left_out=self.left_out.summary(),
-            notes=self.source.notes,
+            notes=self._notes(),
             seconds=seconds,
             next_command=following,
         )

@@ -114,7 +114,12 @@ class DatabaseTransfer:
         """Where files go, if any are copied."""
         if not (isinstance(work.rewrite, Rewrite) and self.options.copies(self.source)):
             return None
-        return TargetFiles(work.rewrite, self.options.uri_map, self.place.environment)
+        return TargetFiles(work.rewrite, self._uri_map, self.place.environment)
+
+    @property
+    def _uri_map(self) -> tuple[str, ...]:
+        """Where the target's files are really found."""
+        return self.place.map_or(self.options.uri_map)
 
     def _changed_files(self, work: Prepared, files: TargetFiles | None) -> ChangedFiles | None:
         """What becomes of files of owners that are there, where changes are sent."""
@@ -198,7 +203,7 @@ class DatabaseTransfer:
         memory.count = target.count
         source, remarks = self._looked_through(target)
         if options.copies(source) and not target.is_fresh:
-            source = with_existing_files(source, target, options.uri_map, self.place.environment)
+            source = with_existing_files(source, target, self._uri_map, self.place.environment)
         work = prepare(
             source,
             target,

@@ -9,7 +9,7 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 from shlex import quote
-from typing import Union
+from typing import TYPE_CHECKING, Union
 from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 
 from mlporter.artifacts.disk.presence import is_file, is_seen, is_there
@@ -26,6 +26,9 @@ from mlporter.redaction import (
 from mlporter.stores.addresses.environment import PROCESS, Environment
 from mlporter.stores.addresses.file_store_folders import is_file_store
 from mlporter.stores.addresses.mistypings import mistyped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Address", "AddressKind", "Place", "is_databricks", "parse_address"]
 __all__ += ["place_text"]
@@ -69,6 +72,8 @@ class Address:
         environment: The variables by which it is reached; they are no part of what it is.
         typed: As the user would type it, where that is another text: the name of a place.
         snapshot: Which snapshot of a repository, as the user said it.
+        artifact_root: Where a database keeps files, as the config file says; or "".
+        uri_map: ``FROM=TO`` pairs of the config file: where its files are really found.
     """
 
     kind: AddressKind
@@ -77,6 +82,12 @@ class Address:
     environment: Environment = field(default=PROCESS, repr=False, compare=False)
     typed: str = field(default="", compare=False)
     snapshot: str = ""
+    artifact_root: str = field(default="", compare=False)
+    uri_map: tuple[str, ...] = field(default=(), compare=False)
+
+    def map_or(self, said: Sequence[str]) -> tuple[str, ...]:
+        """Where its files are really found: as the caller said, or else as the config file does."""
+        return tuple(said) or self.uri_map
 
     @property
     def repository(self) -> str:

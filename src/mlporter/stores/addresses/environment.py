@@ -19,7 +19,7 @@ from mlporter.errors import UsageError
 from mlporter.redaction import remember_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 __all__ = [
     "AWS_ENDPOINT",
@@ -27,11 +27,12 @@ __all__ = [
     "AZURE",
     "DATABRICKS",
     "GOOGLE",
+    "KNOWN",
     "LIBPQ",
     "LOGIN",
     "PROCESS",
 ]
-__all__ += ["PROXIES", "S3", "TLS", "TRACKING_URI", "Environment", "environment_of"]
+__all__ += ["PROXIES", "S3", "SECRETS", "TLS", "TRACKING_URI", "Environment", "environment_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ _TOGETHER = (LOGIN, TLS, AWS_LOGIN, AWS_ENDPOINT, _AWS_REGION, PROXIES, _PG_LOGI
 """Who has one of these by a prefix sees none of the others without it: a token of one side and a
 password that is meant for the other are no pair."""
 
-_KNOWN = frozenset(
+KNOWN = frozenset(
     {
         IDENTITY,
         TRACKING_URI,
@@ -138,9 +139,9 @@ _KNOWN = frozenset(
         *DATABRICKS,
     }
 ).union(*_TOGETHER)
-_SECRETS = frozenset(
+SECRETS = frozenset(
     name
-    for name in _KNOWN
+    for name in KNOWN
     if re.search(r"PASSWORD|TOKEN|SECRET|ACCESS_KEY$|MYSQL_PWD|CONNECTION_STRING", name)
 )
 _FAMILIES = ("MLFLOW_", "AWS_", "PG", "MYSQL_", "AZURE_", "GOOGLE_", "DATABRICKS_")
@@ -196,12 +197,18 @@ PROCESS = Environment(os.environ)
 """What is seen without a prefix: the environment of the process, as it is at the time."""
 
 
-def environment_of(prefix: str, variables: Mapping[str, str] | None = None) -> Environment:
+def environment_of(
+    prefix: str,
+    variables: Mapping[str, str] | None = None,
+    said: Callable[[frozenset[str]], Mapping[str, str]] | None = None,
+) -> Environment:
     """What the side with a prefix sees.
 
     Args:
         prefix: Such as ``DEV_``; "" is the process's own environment.
         variables: Of the process.
+        said: Other variables of its own, but for those of the given names: they have been set
+            with the prefix.
 
     Raises:
         UsageError: it is no prefix, or there is no variable with it.
@@ -211,40 +218,47 @@ def environment_of(prefix: str, variables: Mapping[str, str] | None = None) -> E
     (['DEV_PGPASSWORD', 'PGPASSWORD', 'PGPORT'], ['PGPASSWORD'])
     """
     _remember_secrets(os.environ)
-    if not prefix:
+    if not prefix and said is None:
         return PROCESS
-    if not _PREFIX.fullmatch(prefix):
-        raise UsageError(
-            f"{prefix!r} is nothing that the name of a variable begins with",
-            hint=f"such as DEV_, for DEV_{_EXAMPLE}",
-        )
     given = dict(os.environ if variables is None else variables)
-    own = {
-        name.removeprefix(prefix): value
-        for name, value in given.items()
-        if name.startswith(prefix) and name.removeprefix(prefix) in _KNOWN
-    }
-    if not own:
-        raise _nothing_set(prefix, given)
-    for name in sorted(given):
-        rest = name.removeprefix(prefix)
-        if name.startswith(prefix) and rest.startswith(_FAMILIES) and rest not in _KNOWN:
-            _log.warning("%s is not used: a side cannot have %s of its own", name, rest)
+    own = _prefixed(prefix, given) if prefix else {}
+    own |= {} if said is None else said(frozenset(own))
     _remember_secrets(own)
     hidden = frozenset[str]().union(*(names for names in _TOGETHER if not names.isdisjoint(own)))
     seen = {name: value for name, value in given.items() if name not in hidden}
     return Environment(seen | own, prefix, frozenset(own))
 
 
+def _prefixed(prefix: str, given: Mapping[str, str]) -> dict[str, str]:
+    """A side's own variables, by their names without the prefix."""
+    if not _PREFIX.fullmatch(prefix):
+        raise UsageError(
+            f"{prefix!r} is nothing that the name of a variable begins with",
+            hint=f"such as DEV_, for DEV_{_EXAMPLE}",
+        )
+    own = {
+        name.removeprefix(prefix): value
+        for name, value in given.items()
+        if name.startswith(prefix) and name.removeprefix(prefix) in KNOWN
+    }
+    if not own:
+        raise _nothing_set(prefix, given)
+    for name in sorted(given):
+        rest = name.removeprefix(prefix)
+        if name.startswith(prefix) and rest.startswith(_FAMILIES) and rest not in KNOWN:
+            _log.warning("%s is not used: a side cannot have %s of its own", name, rest)
+    return own
+
+
 def _remember_secrets(variables: Mapping[str, str]) -> None:
-    for name in _SECRETS:
+    for name in SECRETS:
         if value := variables.get(name):
             remember_secret(value)
 
 
 def _nothing_set(prefix: str, given: Mapping[str, str]) -> UsageError:
     longer = f"{prefix}_"
-    meant = any(n.startswith(longer) and n.removeprefix(longer) in _KNOWN for n in given)
+    meant = any(n.startswith(longer) and n.removeprefix(longer) in KNOWN for n in given)
     return UsageError(
         f"no variable that begins with {prefix} is set, of those that say how a place is reached",
         hint=f"did you mean {longer}?"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.presence import is_seen
 from mlporter.errors import UsageError
 from mlporter.stores.addresses.address import parse_address, place_text
+from mlporter.stores.addresses.credentials import values_of
 from mlporter.stores.addresses.environment import TRACKING_URI, environment_of
 from mlporter.stores.addresses.named_places import is_name, named_places
 
 if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address, Place
+    from mlporter.stores.addresses.environment import Environment
+    from mlporter.stores.addresses.named_places import NamedPlace
 
-__all__ = ["address_text", "locate", "locate_users", "tracking_uri"]
+__all__ = ["address_text", "asks_for_secrets", "locate", "locate_users", "tracking_uri"]
 
 
 def locate(place: Place, env: str | None = None) -> Address:
@@ -29,10 +33,10 @@ def locate(place: Place, env: str | None = None) -> Address:
     Raises:
         UsageError: it is no address; or there is no variable with the prefix.
         UnsupportedError: it names a kind of place that this release does not know.
+        UnreachableError: a secret cannot be had from where the config file says that it is.
     """
-    address, typed, said = _named(place)
-    found = parse_address(address, environment_of(said if env is None else env))
-    return _typed(found, typed)
+    text, named = _named(place)
+    return _reached(text, named, _environment(named) if env is None else environment_of(env))
 
 
 def locate_users(place: Place, registry: Address) -> Address:
@@ -41,11 +45,11 @@ def locate_users(place: Place, registry: Address) -> Address:
     A named place with variables of its own is reached by these.
 
     Raises:
-        UsageError, UnsupportedError: as `locate`.
+        UsageError, UnsupportedError, UnreachableError: as `locate`.
     """
-    address, typed, said = _named(place)
-    environment = environment_of(said) if said else registry.environment
-    return _typed(parse_address(address, environment), typed)
+    text, named = _named(place)
+    has_own = named is not None and (named.env or named.variables)
+    return _reached(text, named, _environment(named) if has_own else registry.environment)
 
 
 def address_text(place: Place) -> str:
@@ -54,9 +58,20 @@ def address_text(place: Place) -> str:
     For a look at what kind of place it is; nothing is raised that `locate` would raise later.
     """
     try:
-        return _named(place)[0]
+        text, named = _named(place)
     except UsageError:
         return ""
+    return text if named is None else named.address
+
+
+def asks_for_secrets(place: Place) -> bool:
+    """Whether a program or the keyring is asked where a place is located.
+
+    Raises:
+        UsageError: the config file says what it must not.
+    """
+    _, named = _named(place)
+    return named is not None and any(not isinstance(v, str) for v in named.variables.values())
 
 
 def tracking_uri(env: str | None) -> str | None:
@@ -64,22 +79,34 @@ def tracking_uri(env: str | None) -> str | None:
     return environment_of(env or "").get(TRACKING_URI)
 
 
-def _typed(address: Address, typed: str) -> Address:
-    return replace(address, typed=typed) if typed else address
+def _environment(named: NamedPlace | None) -> Environment:
+    if named is None:
+        return environment_of("")
+    said = partial(values_of, named.variables) if named.variables else None
+    return environment_of(named.env, said=said)
 
 
-def _named(place: Place) -> tuple[str, str, str]:
-    """Address, name ("" if it was not a name) and prefix of variables of a place."""
+def _reached(text: str, named: NamedPlace | None, environment: Environment) -> Address:
+    if named is None:
+        return parse_address(text, environment)
+    return replace(
+        parse_address(named.address, environment),
+        typed=text,
+        artifact_root=named.artifact_root,
+        uri_map=named.uri_map,
+    )
+
+
+def _named(place: Place) -> tuple[str, NamedPlace | None]:
+    """The text of a place, and what it is the name of."""
     text = place_text(place)
     if isinstance(place, os.PathLike) or not is_name(text):
-        return text, "", ""
+        return text, None
     named = named_places().get(text)
-    if named is None:
-        return text, "", ""
-    if is_seen(text):
+    if named is not None and is_seen(text):
         raise UsageError(
             f"is the name of a place in {named.file}, and a folder here",
             subject=text,
             hint=f"./{text} is the folder; for the place, give it another name in {named.file}",
         )
-    return named.address, text, named.env
+    return text, named

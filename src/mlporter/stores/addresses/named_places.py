@@ -5,29 +5,34 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import UsageError
 from mlporter.redaction import has_password, redact_address
+from mlporter.stores.addresses.credentials import Variable, password_variable, read_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LOCAL", "NamedPlace", "is_name", "named_places", "names_hint"]
+__all__ = ["LOCAL", "NamedPlace", "is_name", "named_places", "names_hint", "users_file"]
 
 LOCAL = "mlporter.toml"
 """The config file of the working folder."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _TAKEN = ("databricks", "databricks-uc")
-_KEYS = ("address", "env")
+_TEXTS = ("address", "env", "artifact_root")
+_CREDENTIALS = ("password_command", "password_keyring", "variables")
+_KEYS = (*_TEXTS, "map_uri", *_CREDENTIALS)
 _HINT = (
     'a place reads [places.prod], and below it address = "https://mlflow.example.com" and, where '
     'it has variables of its own, env = "PROD_"'
 )
+_DATABASES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,17 @@ class NamedPlace:
         address: The place.
         env: What the names of its own variables begin with; "" where it has none.
         file: Where that is said.
+        artifact_root: Where it keeps files, as a target; "" where that is not said.
+        uri_map: ``FROM=TO`` pairs: where its files are really found.
+        variables: What the file says of its own variables, by their names without a prefix.
     """
 
     address: str
     env: str
     file: Path
+    artifact_root: str = ""
+    uri_map: tuple[str, ...] = ()
+    variables: Mapping[str, Variable] = field(default_factory=dict, repr=False)
 
 
 def is_name(text: str) -> bool:
@@ -57,7 +68,7 @@ def named_places() -> dict[str, NamedPlace]:
         UsageError: a file cannot be read, or says what it must not.
     """
     found: dict[str, NamedPlace] = {}
-    for file in (_users_file(), Path(LOCAL)):
+    for file in (users_file(), Path(LOCAL)):
         found |= dict(_read(file))
     return found
 
@@ -68,7 +79,8 @@ def names_hint(text: str) -> str | None:
     return f"the names of places are {', '.join(names)}" if names else None
 
 
-def _users_file() -> Path:
+def users_file() -> Path:
+    """The config file of the user, which may be missing."""
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(home).expanduser() / "mlporter" / "config.toml"
 
@@ -107,20 +119,30 @@ def _place(name: str, said: object, file: Path) -> NamedPlace:
         raise _wrong(
             file, f"{name!r} is not a name for a place: a name is a word, without dots or /"
         )
-    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
-        raise _wrong(file, f"places.{name} is not a table of texts")
-    for key in said:
+    if not isinstance(said, dict):
+        raise _wrong(file, f"places.{name} is not a table")
+    for key, value in said.items():
         if key not in _KEYS:
             raise _wrong(file, f"places.{name} has {key!r}, and can have: {', '.join(_KEYS)}")
+        if key in _TEXTS and not isinstance(value, str):
+            raise _wrong(file, f"places.{name}.{key} is not a text")
     address, env = said.get("address", ""), said.get("env", "")
     if not address:
         raise _wrong(file, f"places.{name} has no address")
     _check_without_password(name, address, env, file)
-    return NamedPlace(address, env, file)
+    _check_trusted(name, said, file)
+    return NamedPlace(
+        address,
+        env,
+        file,
+        _artifact_root(name, address, said.get("artifact_root", ""), file),
+        _uri_map(name, said.get("map_uri", []), file),
+        read_variables(said, address, f"places.{name}", file),
+    )
 
 
-def _wrong(file: Path, what: str) -> UsageError:
-    return UsageError(what, subject=str(file), hint=_HINT)
+def _wrong(file: Path, what: str, hint: str = _HINT) -> UsageError:
+    return UsageError(what, subject=str(file), hint=hint)
 
 
 def _check_without_password(name: str, address: str, env: str, file: Path) -> None:
@@ -128,19 +150,65 @@ def _check_without_password(name: str, address: str, env: str, file: Path) -> No
     if not has_password(address):
         return
     prefix = env or "PROD_"
-    variable = f"{prefix}{_VARIABLES.get(urlsplit(address).scheme.partition('+')[0], _WEB)}"
+    variable = password_variable(address) or "MLFLOW_TRACKING_PASSWORD"
+    user = " (with MLFLOW_TRACKING_USERNAME)" if variable.startswith("MLFLOW") else ""
     also = "" if env else f', and add env = "{prefix}"'
     raise UsageError(
         f"places.{name} has a password in its address {redact_address(address)}",
         subject=str(file),
-        hint=f"take it out and set {variable} instead{also}",
+        hint=f"take it out and set {prefix}{variable}{user} instead{also}; or let "
+        f"password_command print it, in {users_file()}",
     )
 
 
-_WEB = "MLFLOW_TRACKING_PASSWORD (with MLFLOW_TRACKING_USERNAME)"
-_VARIABLES: Mapping[str, str] = {
-    "postgresql": "PGPASSWORD",
-    "postgres": "PGPASSWORD",
-    "mysql": "MYSQL_PWD",
-    "mariadb": "MYSQL_PWD",
-}
+def _check_trusted(name: str, said: Mapping[str, object], file: Path) -> None:
+    """A folder's file may be somebody else's: it runs no program, and asks for no password."""
+    for key in _CREDENTIALS:
+        if key in said and file != users_file():
+            raise _wrong(
+                file,
+                f"places.{name} has {key!r}, which the file of a folder cannot have: the folder "
+                "may be somebody else's",
+                f"move [places.{name}] to {users_file()}; or set its variables, and name what "
+                "they begin with by env",
+            )
+
+
+def _artifact_root(name: str, address: str, root: str, file: Path) -> str:
+    if root and urlsplit(address).scheme.partition("+")[0].lower() not in _DATABASES:
+        raise _wrong(
+            file,
+            f"places.{name} has an artifact_root, and is no database",
+            "leave it out: a server decides where it keeps files, and a bundle holds them",
+        )
+    if has_password(root):
+        raise _wrong(
+            file,
+            f"places.{name}.artifact_root has a password in it",
+            "take it out, and set the variables of the store, such as AWS_SECRET_ACCESS_KEY",
+        )
+    return root
+
+
+def _uri_map(name: str, said: object, file: Path) -> tuple[str, ...]:
+    if not isinstance(said, list) or not all(isinstance(pair, str) for pair in said):
+        raise _wrong(
+            file,
+            f"places.{name}.map_uri is not a list of texts",
+            'map_uri = ["/srv/mlruns=/mnt/mlruns"]',
+        )
+    if any(has_password(side) for pair in said for side in (pair, *pair.split("="))):
+        raise _wrong(
+            file,
+            f"places.{name}.map_uri has a password in it",
+            "take it out, and set the variables of the store, such as AWS_SECRET_ACCESS_KEY",
+        )
+    try:
+        UriMap.parse(said)
+    except UsageError as error:
+        raise _wrong(
+            file,
+            f"places.{name}.map_uri: {error.message}",
+            'map_uri = ["/srv/mlruns=/mnt/mlruns"]',
+        ) from error
+    return tuple(said)

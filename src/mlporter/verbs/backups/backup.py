@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,11 +21,12 @@ from mlporter.execute.files.unreadable_files import check_strict, refuse_unreada
 from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.earlier import earlier_of, last_of
 from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
-from mlporter.repository.repository import Repository, check_empty, is_repository
+from mlporter.repository.repository import Repository, check_empty
 from mlporter.selection import as_selection, select
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
@@ -34,7 +35,7 @@ from mlporter.stores.bundles.repository_places import identity_of, repository_st
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
-from mlporter.verbs.moving.overlap import check_outside
+from mlporter.verbs.moving.overlap import check_outside, check_outside_files
 from mlporter.verbs.moving.planned_export import check_planned, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
@@ -54,7 +55,7 @@ __all__ = ["BackupResult", "backup", "run_backup"]
 
 
 @dataclass(frozen=True)
-class BackupResult:
+class BackupResult(Shown):
     """A backup: what was carried, and the snapshot that now holds it; None after a dry run."""
 
     result: Result
@@ -122,8 +123,10 @@ def backup(
         include_tables: Tables of other programs in the same database that are to come, too.
         source_env: What the names of the source's own variables begin with, such as ``DEV_``.
         selection: What to back up, with all that it depends on; None is everything.
-        full: Read all points of metrics, also of runs that look as they did.
-        reread: Read all files, also those of which size and time of change are as they were.
+        full: Read all points of metrics, also of runs that look as they did; and ask a server for
+            the files of all owners, also of those that do.
+        reread: Read all files, also those of which size and time of change are as they were; ask a
+            server for them as with `full`.
         append_only: For a new repository: nothing will ever be removed from it.
         encrypt: For a new repository: public keys (age or SSH) to which everything in it is
             encrypted. The file of the private key is named by the variable MLPORTER_IDENTITY.
@@ -188,22 +191,29 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
     with monitored(labels, *told) as run:
         began, started = datetime.now(timezone.utc), monotonic()
         into_bundle(on_progress, copies=artifacts == "copy").begin(OPENING)
-        part = _reads_a_part(origin, place, given, chosen)
-        opened = open_asked(origin, given, part=part, on_progress=on_progress)
         with ExitStack() as stack:
+            found = _found(place, encrypt)
+            if found is not None:
+                stack.callback(found.close)
+            part = _reads_a_part(origin, found, given, chosen)
+            opened = open_asked(origin, given, part=part, on_progress=on_progress)
             stack.callback(opened.close)
+            check_outside_files(opened, origin, place, "the repository")
             opened = select(opened, chosen)
             if given["strict_artifacts"]:
                 refuse_unreadable(opened, workers=workers, on_progress=on_progress)
             if request.only_plans:
-                _check_place(place, encrypt)
+                if found is None:
+                    check_empty(repository_storage(place))
                 planned = plan_export(
                     request, opened, origin, place, replaced=None, on_progress=on_progress
                 )
                 return BackupResult(planned, None)
             check_planned(request, opened, None)
-            kept = _repository(place, append_only=given["append_only"], encrypt=encrypt)
-            stack.callback(kept.close)
+            kept = found
+            if kept is None:
+                kept = _made(place, append_only=given["append_only"], encrypt=encrypt)
+                stack.callback(kept.close)
             which = _place(origin, opened, artifacts)
             work = _Work(
                 opened,
@@ -230,13 +240,20 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
 
 
 def _reads_a_part(
-    origin: Address, place: Address, given: Mapping[str, Any], chosen: Selection | None
+    origin: Address, kept: Repository | None, given: Mapping[str, Any], chosen: Selection | None
 ) -> bool:
-    """Whether less is read, as a rule, than a copy of the whole source would take."""
+    """Whether less is read, as a rule, than a copy of the whole source would take.
+
+    So it is where there is a snapshot of the same address. That is a guess, which costs nobody
+    much: what is read where it lies is one state all the same, and is copied after all if that
+    takes long.
+    """
     if chosen is not None and not chosen.is_everything:
         return True
     reads_most = given["full"] or given["auth"] is not None or given["registry"] is not None
-    return not reads_most and _was_backed_up(place, origin)
+    if reads_most or kept is None or origin.kind is not AddressKind.SQLITE:
+        return False
+    return any(snapshot.source == str(origin) for snapshot in kept.newest_first())
 
 
 @dataclass(frozen=True)
@@ -278,54 +295,40 @@ class _Work:
                     self.on_progress,
                     earlier=earlier,
                     full=self.full,
+                    reread=self.reread,
                     marks=True,
                 )
                 manifest = transfer.run()
-            facts = Facts(which, began, tags, last.name if last else None)
+            upon = last.name if last else None
+            facts = Facts(which, began, tags, upon, transfer.not_listed)
             return transfer, publish(kept, staged / "bundle", manifest, facts, lock)
 
 
-def _repository(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) -> Repository:
-    storage, identity = repository_storage(place), identity_of(place)
-    if not is_repository(storage):
-        return Repository.create(
-            storage, append_only=append_only, recipients=encrypt, identity=identity
-        )
-    found = Repository.open(storage, identity)
-    if encrypt and set(encrypt) != set(found.about.recipients):
+def _found(place: Address, encrypt: tuple[str, ...]) -> Repository | None:
+    """The repository in a place, if there is one already.
+
+    Raises:
+        RefusedError: it was made for other keys.
+    """
+    found = Repository.find(repository_storage(place), identity_of(place))
+    if found is not None and encrypt and set(encrypt) != set(found.about.recipients):
         found.close()
         raise RefusedError(
             "was made for other keys, or for none",
-            subject=storage.name,
+            subject=found.storage.name,
             hint="leave --encrypt out, or name a new place",
         )
     return found
 
 
-def _was_backed_up(place: Address, origin: Address) -> bool:
-    """Whether there is a snapshot of this address, so that little of it will be read again.
-
-    A guess, which costs nobody much: what is read where it lies is one state all the same, and is
-    copied after all if that takes long.
-    """
-    storage = repository_storage(place)
-    if origin.kind is not AddressKind.SQLITE or not is_repository(storage):
-        return False
-    with closing(Repository.open(storage, identity_of(place))) as kept:
-        return any(snapshot.source == str(origin) for snapshot in kept.newest_first())
-
-
-def _check_place(place: Address, encrypt: tuple[str, ...]) -> None:
-    """Refuse a place into which no backup could go; nothing is made there.
-
-    Raises:
-        RefusedError: it holds something else, or was made for other keys.
-    """
-    storage = repository_storage(place)
-    if is_repository(storage):
-        _repository(place, append_only=False, encrypt=encrypt).close()
-    else:
-        check_empty(storage)
+def _made(place: Address, *, append_only: bool, encrypt: tuple[str, ...]) -> Repository:
+    """A new repository, or the one that somebody else has made there meanwhile."""
+    return _found(place, encrypt) or Repository.create(
+        repository_storage(place),
+        append_only=append_only,
+        recipients=encrypt,
+        identity=identity_of(place),
+    )
 
 
 def _place(origin: Address, source: Source, artifacts: str) -> str:

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from mlporter.errors import ExitCode, RefusedError, UsageError
+from mlporter.errors import (
+    BundleDamagedError,
+    ExitCode,
+    RefusedError,
+    UnsupportedError,
+    UsageError,
+)
 from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
+from mlporter.notebooks import Shown
 from mlporter.plan.three_sides.actions import Action, ActionBook, ActionKind
 from mlporter.progress import OnProgress, silent
 from mlporter.repository.layout import snapshot_path
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.repository.documents import Snapshot
     from mlporter.repository.repository import Repository
     from mlporter.stores.addresses.address import Address, Place
 
@@ -34,14 +42,19 @@ GRACE = 3600.0
 
 
 @dataclass(frozen=True)
-class ForgetResult:
-    """Which snapshots stay and why, which were forgotten, and what was removed with them."""
+class ForgetResult(Shown):
+    """Which snapshots stay and why, which were forgotten, and what was removed with them.
+
+    ``damaged`` are the names of those that were named and forgotten though nobody can say what
+    they are of: their own document cannot be read. They are not among ``snapshots``.
+    """
 
     repository: str
     snapshots: tuple[Kept, ...]
     pruned: Pruned | None
     dry_run: bool = False
     next_command: str = ""
+    damaged: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -51,7 +64,8 @@ class ForgetResult:
     @property
     def forgotten(self) -> tuple[str, ...]:
         """The names of the snapshots that are gone, or would be."""
-        return tuple(one.snapshot.name for one in self.snapshots if not one.reasons)
+        gone = [one.snapshot.name for one in self.snapshots if not one.reasons]
+        return tuple(sorted([*gone, *self.damaged]))
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -86,7 +100,8 @@ def forget(
 
     Args:
         repository: The folder, or the place in object storage.
-        *names: Snapshots to forget, as after ``@``; else the rules say which.
+        *names: Snapshots to forget, as after ``@``; else the rules say which. One whose own
+            document is damaged is named as a whole.
         keep_last: Keep the last so many of each registry.
         keep_hourly: Keep the last one of each of the last so many hours that have any.
         keep_daily: So of days (UTC).
@@ -158,9 +173,11 @@ def run_forget(request: Request, on_progress: OnProgress) -> ForgetResult:
                 subject=storage.name,
             )
         with locked(storage, "prune", append_only=dry_run):
-            sorted_out = _sorted_out(opened, names, retention)
-            gone = [one.snapshot.name for one in sorted_out if not one.reasons]
-            _check_plan(request, place, sorted_out)
+            sorted_out, damaged = _sorted_out(opened, names, retention)
+            if given["prune_unused"]:
+                _check_rest(opened, sorted_out, damaged)
+            gone = [*damaged, *(one.snapshot.name for one in sorted_out if not one.reasons)]
+            _check_plan(request, place, sorted_out, damaged)
             if not dry_run:
                 for name in gone:
                     _remove(storage, name)
@@ -175,10 +192,12 @@ def run_forget(request: Request, on_progress: OnProgress) -> ForgetResult:
                     on_progress=on_progress,
                 )
     following = request.next_command if gone or given["prune_unused"] else ""
-    return ForgetResult(storage.name, tuple(sorted_out), pruned, dry_run, following)
+    return ForgetResult(storage.name, tuple(sorted_out), pruned, dry_run, following, damaged)
 
 
-def _check_plan(request: Request, place: Address, sorted_out: Sequence[Kept]) -> None:
+def _check_plan(
+    request: Request, place: Address, sorted_out: Sequence[Kept], damaged: Sequence[str]
+) -> None:
     """Write down which snapshots go, or refuse to remove others than the plan file says.
 
     Raises:
@@ -190,17 +209,54 @@ def _check_plan(request: Request, place: Address, sorted_out: Sequence[Kept]) ->
                 found = one.snapshot
                 why = ", ".join([found.source, *(f"tag {tag}" for tag in found.tags)])
                 book.add(Action(ActionKind.DELETE, "snapshots", found.name, why=why))
+        for name in damaged:
+            book.add(Action(ActionKind.DELETE, "snapshots", name, why="damaged"))
         check_expected(request.expected, book)
         if request.plan_out is not None:
             write_plan(request.plan_out, request.header(place, place), book)
 
 
-def _sorted_out(repository: Repository, names: Sequence[str], retention: Retention) -> list[Kept]:
-    found = repository.snapshots()
+def _sorted_out(
+    repository: Repository, names: Sequence[str], retention: Retention
+) -> tuple[list[Kept], tuple[str, ...]]:
+    """Which snapshots stay and why, and the names of damaged ones that go."""
     if not names:
-        return sort_out(found, retention, datetime.now(timezone.utc))
-    gone = {choose(found, name, repository.storage.name).name for name in names}
-    return [Kept(one, () if one.name in gone else ("not named",)) for one in found]
+        found = repository.snapshots()
+        return sort_out(found, retention, datetime.now(timezone.utc)), ()
+    found, unread = _as_far_as_readable(repository)
+    gone = {
+        name if name in unread else choose(found, name, repository.storage.name).name
+        for name in names
+    }
+    kept = [Kept(one, () if one.name in gone else ("not named",)) for one in found]
+    return kept, tuple(sorted(gone & unread))
+
+
+def _as_far_as_readable(repository: Repository) -> tuple[tuple[Snapshot, ...], set[str]]:
+    """Snapshots, and the names of those whose own document cannot be read."""
+    names = repository.names()
+    read = [_read(repository, name) for name in names]
+    found = tuple(snapshot for snapshot in read if snapshot is not None)
+    return found, set(names) - {snapshot.name for snapshot in found}
+
+
+def _read(repository: Repository, name: str) -> Snapshot | None:
+    try:
+        return repository.snapshot(name)
+    except (BundleDamagedError, UnsupportedError):
+        return None
+
+
+def _check_rest(repository: Repository, known: Sequence[Kept], gone: Sequence[str]) -> None:
+    """Refuse to prune beside a snapshot that stays and cannot be read: what it needs is not known.
+
+    Raises:
+        BundleDamagedError: there is one.
+    """
+    read = {one.snapshot.name for one in known}
+    for name in repository.names():
+        if name not in read and name not in gone:
+            repository.snapshot(name)
 
 
 def _remove(storage: Storage, name: str) -> None:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode, UsageError
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.bundles.repository_places import open_repository
@@ -25,7 +26,7 @@ __all__ = ["Found", "FoundResult", "SnapshotList", "find", "snapshots"]
 
 
 @dataclass(frozen=True)
-class SnapshotList:
+class SnapshotList(Shown):
     """The snapshots of a repository, the oldest first."""
 
     repository: str
@@ -60,7 +61,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class FoundResult:
+class FoundResult(Shown):
     """What `find` found, by snapshot, the oldest first."""
 
     repository: str

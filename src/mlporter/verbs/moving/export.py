@@ -21,7 +21,7 @@ from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.bundle_places import check_free, replaced_bundle, written_bundle
-from mlporter.verbs.moving.overlap import check_outside
+from mlporter.verbs.moving.overlap import check_outside, check_outside_files
 from mlporter.verbs.moving.planned_export import check_planned, mode_of, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
@@ -150,6 +150,7 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
     part = chosen is not None and not chosen.is_everything
     opened = open_asked(origin, given, part=part, on_progress=on_progress)
     try:
+        check_outside_files(opened, origin, place, "the bundle")
         opened = select(opened, chosen)
         if given["strict_artifacts"]:
             refuse_unreadable(opened, workers=given["workers"], on_progress=on_progress)

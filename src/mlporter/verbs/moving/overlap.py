@@ -13,11 +13,13 @@ from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.wording import command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mlporter.execute.options import TransferOptions
+    from mlporter.stores.protocols import Source
 
-__all__ = ["check_apart", "check_outside"]
+__all__ = ["check_apart", "check_outside", "check_outside_files"]
 
 
 def check_apart(source: Address, target: Address, options: TransferOptions | None = None) -> None:
@@ -88,6 +90,44 @@ def check_outside(source: Address, place: Address | str | Path | None, what: str
             subject=redact_address(place) if isinstance(place, str) else str(place),
             hint="choose another place",
         )
+
+
+def check_outside_files(source: Source, origin: Address, place: Address, what: str) -> None:
+    """Refuse to write a bundle or a repository where a source keeps its experiments' files.
+
+    Nothing there would be changed, but MLflow would take what is added for an experiment, or show
+    it as a run's files.
+
+    Args:
+        source: The registry that is read.
+        origin: Where that is; servers are passed over, as their folders are another machine's.
+        place: Where something is to be written.
+        what: What that is, for the message: "the bundle", say.
+
+    Raises:
+        UsageError: `place` lies in such a folder.
+    """
+    if place.path is None or origin.kind is AddressKind.SERVER:
+        return
+    into = place.path.resolve()
+    for folder in _folders(source, origin):
+        if into.is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{what} is inside a folder of the source's files, {folder}",
+                subject=str(place),
+                hint="choose another place",
+            )
+
+
+def _folders(source: Source, origin: Address) -> Iterator[Path]:
+    """The folders of this machine in which a source's experiments keep their files."""
+    if origin.kind is AddressKind.FILESTORE and origin.path is not None:
+        yield origin.path
+    base = None if origin.path is None else origin.path.parent
+    for batch in source.read("experiments", ("artifact_location",)):
+        for uri in batch.column(0).to_pylist():
+            if (folder := local_path(uri or "", base)) is not None:
+                yield folder
 
 
 def _lies_in(place: Address | str | Path | None, source: Address) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import UsageError
@@ -62,6 +62,17 @@ class Request:
         """What carries out a plan that is written to a file, or that still holds; or nothing."""
         path = self.plan_out or (self.expected.path if self.expected is not None else "")
         return command_line("apply", [path], ()) if path and self.only_plans else ""
+
+    def into(self, place: Address) -> Request:
+        """The same into a target whose artifact root the config file knows.
+
+        It is an argument from here on, so that a plan file holds it.
+        """
+        given = self.arguments
+        keeps = given.get("artifacts") == "reference" or given.get("reference", False)
+        if not place.artifact_root or keeps or given["artifact_root"] is not None:
+            return self
+        return replace(self, arguments={**given, "artifact_root": place.artifact_root})
 
     def header(self, origin: Address, place: Address) -> dict[str, Any]:
         """What a plan file says of it; no password is among it."""

@@ -49,6 +49,7 @@ def run_transfer(request: Request, on_progress: OnProgress) -> Result:
     check_plan_file(request.plan_out)
     origin = settled(locate(request.source, given.get("source_env")))
     place = locate(request.target, given.get("target_env"))
+    request = request.into(place)
     if origin.kind is AddressKind.REPOSITORY:
         refuse_repository(origin)
     if request.verb == "import" and origin.kind not in {AddressKind.BUNDLE, AddressKind.SNAPSHOT}:

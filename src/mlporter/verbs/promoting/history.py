@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import RefusedError
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.promotion.checks.model_names import ModelName, find_versions
 from mlporter.promotion.target.target_model import read_target
@@ -52,7 +53,7 @@ class PromotedVersion:
 
 
 @dataclass(frozen=True)
-class History:
+class History(Shown):
     """The promotions of a model, oldest first."""
 
     address: str

@@ -15,6 +15,7 @@ from mlporter.promotion.checks.gates import refuse_closed
 from mlporter.promotion.transfer import Promotion
 from mlporter.stores.addresses.address import Address
 from mlporter.stores.addresses.locating import locate
+from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.request import Request
@@ -179,6 +180,7 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     given = request.arguments
     origin = settled(locate(request.source, given["source_env"]))
     place = locate(request.target, given["target_env"])
+    request = request if is_same_place(origin, place) else request.into(place)
     asked = asked_of(request, origin, place)
     page = checked_files(request, len(asked))
     try:

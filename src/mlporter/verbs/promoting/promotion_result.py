@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import ExitCode
+from mlporter.notebooks import Shown
 from mlporter.promotion.target.target_model import former
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ __all__ = ["PromotionResult"]
 
 
 @dataclass(frozen=True)
-class PromotionResult:
+class PromotionResult(Shown):
     """What a promotion did, for people and for ``--json``.
 
     Attributes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import ExitCode, MlporterError
+from mlporter.notebooks import Shown
 from mlporter.redaction import redact_address
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.database.history.shape import shape_for
@@ -58,7 +59,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class DoctorReport:
+class DoctorReport(Shown):
     """Everything that was looked at."""
 
     checks: tuple[Check, ...]

@@ -10,6 +10,7 @@ from mlporter.catalogue import release_of
 from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.execute.files.orphans import Orphans, find_orphans
 from mlporter.execute.result import LEFT_OUT_SHOWN
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.locating import locate, locate_users
@@ -97,7 +98,7 @@ class FilesInfo:
 
 
 @dataclass(frozen=True)
-class Inventory:
+class Inventory(Shown):
     """What is in a place.
 
     ``revision`` is that of the tables as they are read, and

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
 from mlporter.redaction import redact
 from mlporter.selection import Selection, select
@@ -85,7 +86,7 @@ class ExperimentRuns:
 
 
 @dataclass(frozen=True)
-class ExperimentDetails:
+class ExperimentDetails(Shown):
     """The experiments of a name or glob."""
 
     address: str
@@ -116,7 +117,7 @@ class RunFile:
 
 
 @dataclass(frozen=True)
-class RunDetails:
+class RunDetails(Shown):
     """A run: parameters, last metrics, tags, files, and the versions that were made from it.
 
     ``files`` are the first `RUNS_NAMED`; ``file_count`` and ``file_bytes`` count all. ``unread``

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
-from html import escape
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
 from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS
 from mlporter.errors import UnreachableError, UsageError
+from mlporter.notebooks import table
 from mlporter.selection.artifacts import find_artifact
 from mlporter.selection.rows.found_rows import Query, find_rows
 from mlporter.stores.addresses.locating import locate, locate_users
@@ -182,11 +182,8 @@ class Registry:
     def _repr_html_(self) -> str:
         """What a notebook shows: the tables that have rows."""
         counts = [(name, self.count(name)) for name in self.tables if name != "secrets"]
-        rows = "".join(
-            f"<tr><td>{escape(name)}</td><td>{count:,}</td></tr>" for name, count in counts if count
-        )
-        head = f"<caption>{escape(self.description.address)}</caption>"
-        return f"<table>{head}<tr><th>table</th><th>rows</th></tr>{rows}</table>"
+        rows = [(name, count) for name, count in counts if count]
+        return table(self.description.address, ("table", "rows"), rows)
 
     def close(self) -> None:
         """End the snapshot."""

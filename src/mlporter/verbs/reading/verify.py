@@ -11,6 +11,7 @@ from mlporter.bundle.folder.layout import SIGNATURE
 from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
+from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.reports.report_file import check_report_file
 from mlporter.repository.checks import verify_repository
@@ -41,7 +42,7 @@ _CHECKING, _RESTORING, _COMPARING = "checking", "restoring", "comparing"
 
 
 @dataclass(frozen=True)
-class VerifyResult:
+class VerifyResult(Shown):
     """What `verify` found: the bundle by itself, restored, and against another place, as asked."""
 
     check: VerifyReport

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import files
 from mlporter.cli.options import CONTEXT, epoch_option, explain_option, output_options
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ __all__ = ["command"]
 
 
 @click.command("apply", context_settings=CONTEXT, short_help="Carry out a plan.")
-@click.argument("plan")
+@click.argument("plan", shell_complete=files)
 @click.option("-n", "--dry-run", is_flag=True, help="Only check whether the plan still holds.")
 @epoch_option
 @explain_option

@@ -19,7 +19,7 @@ __all__ = ["command"]
 @click.command("backup", context_settings=CONTEXT, short_help="Add a snapshot to a repository.")
 @source_and("REPOSITORY")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="Mark the snapshot. Repeatable.")
-@click.option("--full", is_flag=True, help="Read all metric points, also of unchanged runs.")
+@click.option("--full", is_flag=True, help="Read all points, list all files of a server.")
 @click.option("--reread", is_flag=True, help="Read all files, also those that look unchanged.")
 @click.option(
     "--append-only", is_flag=True, help="For a new repository: nothing is ever removed from it."

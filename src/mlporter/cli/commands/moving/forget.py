@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
+from mlporter.cli.completion import places
 from mlporter.cli.options import CONTEXT, AnyCommand, output_options, plan_out_option
 from mlporter.cli.selection_options import seconds
 
@@ -30,7 +31,7 @@ def _keep(what: str, of: str) -> Callable[[AnyCommand], AnyCommand]:
 
 
 @click.command("forget", context_settings=CONTEXT, short_help="Remove old snapshots.")
-@click.argument("repository")
+@click.argument("repository", shell_complete=places)
 @click.argument("names", nargs=-1, metavar="[SNAPSHOT]...")
 @_keep("last", "Keep the last N snapshots of each registry.")
 @_keep("hourly", "Keep the last one of each of the last N hours that have any.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
+from mlporter.cli.completion import places
 from mlporter.cli.options import (
     CONTEXT,
     epoch_option,
@@ -24,8 +25,8 @@ __all__ = ["command"]
 
 
 @click.command("import", context_settings=CONTEXT, short_help="Import a bundle into a registry.")
-@click.argument("bundle")
-@click.argument("target")
+@click.argument("bundle", shell_complete=places)
+@click.argument("target", shell_complete=places)
 @transfer_options(merge_options, from_bundle=True, has_crew=True)
 @require_signature_option("BUNDLE")
 @epoch_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
+from mlporter.cli.completion import models, places
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
@@ -32,9 +33,17 @@ _STOPPED = "alias and stage have not moved; run the same command again to contin
 
 
 @click.command("promote", context_settings=CONTEXT, short_help="Promote a model version.")
-@click.argument("model", nargs=-1, metavar="[MODEL]...")
-@click.option("--from", "source", metavar="SOURCE", help="Where the model is.")
-@click.option("--to", "target", metavar="TARGET", help="Where to write: a database or a server.")
+@click.argument("model", nargs=-1, metavar="[MODEL]...", shell_complete=models)
+@click.option(
+    "--from", "source", metavar="SOURCE", shell_complete=places, help="Where the model is."
+)
+@click.option(
+    "--to",
+    "target",
+    metavar="TARGET",
+    shell_complete=places,
+    help="Where to write: a database or a server.",
+)
 @source_env_option("SOURCE")
 @target_env_option("TARGET")
 @click.option("--as", "name", metavar="NAME", help="The model's name in TARGET.")

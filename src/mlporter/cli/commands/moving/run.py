@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import files
 from mlporter.cli.options import (
     CONTEXT,
     epoch_option,
@@ -30,7 +31,7 @@ _STOPPED = (
 
 
 @click.command("run", context_settings=CONTEXT, short_help="Carry out manifests.")
-@click.argument("manifest", nargs=-1, required=True, metavar="MANIFEST...")
+@click.argument("manifest", nargs=-1, required=True, metavar="MANIFEST...", shell_complete=files)
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, and write nothing.")
 @plan_out_option
 @click.option(

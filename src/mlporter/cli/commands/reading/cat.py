@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 import mlporter
+from mlporter.cli.completion import models, places
 from mlporter.cli.options import (
     CONTEXT,
     output_options,
@@ -29,8 +30,8 @@ _CHUNK = 1 << 20
 
 
 @click.command("cat", context_settings=CONTEXT, short_help="One artifact file, to stdout.")
-@click.argument("address")
-@click.argument("uri")
+@click.argument("address", shell_complete=places)
+@click.argument("uri", shell_complete=models)
 @registry_option
 @retry_time_option
 @source_env_option("ADDRESS")

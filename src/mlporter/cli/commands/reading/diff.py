@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import places
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
@@ -34,8 +35,8 @@ __all__ = ["command"]
 
 
 @click.command("diff", context_settings=CONTEXT, short_help="Compare two places, field by field.")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=places)
+@click.argument("b", shell_complete=places)
 @source_env_option("A")
 @target_env_option("B")
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import places
 from mlporter.cli.options import (
     CONTEXT,
     output_options,
@@ -21,7 +22,7 @@ __all__ = ["command"]
 
 
 @click.command("doctor", context_settings=CONTEXT, short_help="Versions, drivers, settings.")
-@click.argument("address", required=False)
+@click.argument("address", required=False, shell_complete=places)
 @source_env_option("ADDRESS")
 @retry_time_option
 @output_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import places
 from mlporter.cli.options import CONTEXT, output_options
 from mlporter.cli.render.backups.snapshots import render_found
 
@@ -17,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("find", context_settings=CONTEXT, short_help="Find what snapshots hold.")
-@click.argument("repository")
+@click.argument("repository", shell_complete=places)
 @click.argument("name")
 @output_options
 def command(session: Session, /, *, repository: str, name: str) -> int:

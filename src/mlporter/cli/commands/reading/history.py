@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import models
 from mlporter.cli.options import (
     CONTEXT,
     epoch_option,
@@ -22,7 +23,7 @@ __all__ = ["command"]
 
 
 @click.command("history", context_settings=CONTEXT, short_help="Show a model's promotions.")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.option("--at", "place", metavar="ADDRESS", required=True, help="The registry.")
 @source_env_option("ADDRESS")
 @retry_time_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import mlporter
+from mlporter.cli.completion import experiments, places
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
@@ -29,9 +30,12 @@ __all__ = ["command"]
 
 
 @click.command("inspect", context_settings=CONTEXT, short_help="What is in a place, counted.")
-@click.argument("address")
+@click.argument("address", shell_complete=places)
 @click.option(
-    "--experiment", metavar="NAME", help="Look into the experiments of this name or glob."
+    "--experiment",
+    metavar="NAME",
+    shell_complete=experiments,
+    help="Look into the experiments of this name or glob.",
 )
 @click.option("--run", metavar="ID", help="Look into this run: params, metrics, tags, files.")
 @source_env_option("ADDRESS")

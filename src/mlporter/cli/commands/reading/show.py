@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 import mlporter
+from mlporter.cli.completion import places, tables
 from mlporter.cli.options import (
     CONTEXT,
     auth_option,
@@ -41,8 +42,8 @@ def _names(
 
 
 @click.command("show", context_settings=CONTEXT, short_help="Rows of a table, or a plan.")
-@click.argument("address")
-@click.argument("table", required=False)
+@click.argument("address", shell_complete=places)
+@click.argument("table", required=False, shell_complete=tables)
 @click.option(
     "--format",
     "how",

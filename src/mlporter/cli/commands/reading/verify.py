@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import mlporter
+from mlporter.cli.completion import places
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
@@ -18,7 +19,6 @@ from mlporter.cli.options import (
     output_options,
     require_signature_option,
     retry_time_option,
-    sample_option,
     source_env_option,
     workers_option,
 )
@@ -29,10 +29,32 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+def _as_share(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> float | None:
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise click.BadParameter(f"{text!r} is not a share such as 5% or 0.05")
+    return share
+
+
 @click.command("verify", context_settings=CONTEXT, short_help="Check a bundle for damage.")
-@click.argument("bundle")
+@click.argument("bundle", shell_complete=places)
 @click.option("--quick", is_flag=True, help="Check names and sizes only; read no file's content.")
-@sample_option
+@click.option(
+    "--sample",
+    "--read-data",
+    "sample",
+    metavar="SHARE",
+    callback=_as_share,
+    help="Read the content of only this share of the artifact files, such as 5%.",
+)
 @click.option("--against", metavar="ADDRESS", help="Compare the bundle with this place too.")
 @click.option(
     "--restore-test",

@@ -113,18 +113,11 @@ def render_found(result: FoundResult) -> Iterator[RenderableType]:
 def render_forgotten(result: ForgetResult) -> Iterator[RenderableType]:
     """Which snapshots stay and why, which are gone, and how much was freed."""
     gone = "to be forgotten" if result.dry_run else "forgotten"
-    yield columns(
-        (("snapshot", "left"), ("source", "left"), ("", "left")),
-        (
-            (
-                one.snapshot.name,
-                visible(one.snapshot.source),
-                f"kept: {', '.join(one.reasons)}" if one.reasons else gone,
-            )
-            for one in result.snapshots
-        ),
-        whole=1,
-    )
+    rows = [(name, "damaged", gone) for name in result.damaged]
+    for one in result.snapshots:
+        what = f"kept: {', '.join(one.reasons)}" if one.reasons else gone
+        rows.append((one.snapshot.name, visible(one.snapshot.source), what))
+    yield columns((("snapshot", "left"), ("source", "left"), ("", "left")), sorted(rows), whole=1)
     yield Text()
     would = "would be " if result.dry_run else ""
     count = len(result.forgotten)

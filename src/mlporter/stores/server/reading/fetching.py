@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 from itertools import chain
+from math import ceil
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher"]
 
 _AT_ONCE = 20
-"""Experiments whose runs or logged models are asked for in one search."""
+"""Experiments whose runs or logged models are asked for in one search, at most: fewer where there
+are so few that some workers would have none."""
 _FEW = 200
 """Single objects that are fetched one by one; of more, all that there are are fetched."""
 
@@ -268,17 +270,20 @@ class Fetcher:
             for rows in search(*asked):
                 yield without(rows, table, column, tried) if tried else rows
 
-        self._gather.each(kind, self._batches(experiments), fetch, _experiments_of)
+        most = min(_AT_ONCE, ceil(len(experiments) / self._gather.workers)) or 1
+        self._gather.each(kind, self._batches(experiments, most), fetch, _experiments_of)
 
-    def _batches(self, experiments: Sequence[int]) -> Iterator[tuple[Client, list[int]]]:
-        """Experiments in batches of one workspace; a few each, so that workers share them."""
+    def _batches(
+        self, experiments: Sequence[int], most: int = _AT_ONCE
+    ) -> Iterator[tuple[Client, list[int]]]:
+        """Experiments in batches of one workspace; `most` each, so that workers share them."""
         by_home: dict[int, tuple[Client, list[int]]] = {}
         for id_ in experiments:
             client = self._home[id_]
             by_home.setdefault(id(client), (client, []))[1].append(id_)
         for client, ids in by_home.values():
-            for at in range(0, len(ids), _AT_ONCE):
-                yield client, ids[at : at + _AT_ONCE]
+            for at in range(0, len(ids), most):
+                yield client, ids[at : at + most]
 
     def _each_experiment(
         self,

@@ -49,7 +49,7 @@ class Gatherer:
         self._scratch = scratch
         self._on_progress = on_progress
         self._rows = 0
-        self._workers = workers
+        self.workers = workers
         self._waiting: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._seen: set[str] = set()
         self._lock = Lock()
@@ -84,7 +84,7 @@ class Gatherer:
                 self.fail(kind, name(item), "unreadable", error.message)
 
         step, before = f"fetching {kind.removesuffix('s')}s", self._rows
-        for _ in prefetched(items, work, self._workers):
+        for _ in prefetched(items, work, self.workers):
             self._on_progress(step, self._rows - before, None)
         rows = self._rows - before
         self._on_progress(step, rows, rows)
