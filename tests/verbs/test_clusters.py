@@ -172,15 +172,12 @@ def test_a_file_that_no_worker_can_read_is_named_and_the_rest_goes_on(
     assert result.files.files == 1
 
 
-def test_from_bucket_to_bucket_workers_log_in_by_their_own_environment(
-    registry, target, cluster, s3
-):
-    root = s3.new_bucket()
-    mlporter.copy(registry.url, target, artifact_root=root)
+def test_workers_log_in_to_a_bucket_by_their_own_environment(registry, cluster, s3, caplog):
     place = f"{s3.new_bucket()}/bundle"
-    result = mlporter.export(target, place, dask=cluster.address)
+    result = mlporter.export(registry.url, place, dask=cluster.address)
     assert (result.exit_code, result.files.files) == (0, _RUNS * (_FILES + 1))
     assert mlporter.verify(place, dask=cluster.address).exit_code == 0
+    assert "carried here" not in caplog.text
 
 
 def test_what_workers_are_not_allowed_is_done_here(registry, bundle, cluster, tmp_path, caplog):

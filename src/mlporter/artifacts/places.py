@@ -283,16 +283,15 @@ class LocalPlace:
 
     def _write(self, folder: Path, path: str, stream: Tapped) -> Written:
         name, log = path.rpartition("/")[2], self.log
-        final = folder / name
         written = write_new(
             os.fspath(folder),
             name,
             stream,
             temporary=TEMPORARY,
             durable=log is None,
-            appears=None if log is None else partial(log.add_file, final),
+            appears=None if log is None else partial(log.add_file, folder, name),
         )
-        if written.created or is_same(final, written.sha256, written.size):
+        if written.created or is_same(folder / name, written.sha256, written.size):
             return Written(written.sha256, written.size, written.created)
         raise RefusedError(
             "another file is already there",

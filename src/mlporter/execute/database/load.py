@@ -140,7 +140,7 @@ class Load:
         try:
             check(self.work, self.work.beyond_limits())
             if self.files is not None:
-                self.files.prepare()
+                self.files.prepare(self.crew)
             self.proof.begin()
             self.phases.begin(WRITING)
             self._write()

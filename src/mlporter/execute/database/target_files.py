@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlporter.execute.database.rewrite import Rewrite
     from mlporter.execute.files.tasks import Landed, Put
     from mlporter.stores.protocols import ArtifactFile, Openable
+    from mlporter.workers.crew import Crew
 
 __all__ = ["Bound", "TargetFiles"]
 
@@ -81,7 +82,7 @@ class TargetFiles:
         """The place of an owner that the target has already."""
         return cast("Changeable", self._places.open(uri))
 
-    def prepare(self) -> None:
+    def prepare(self, crew: Crew) -> None:
         """Make the local folders that experiments lie in, as MLflow does for its own root.
 
         They tell a run that logged no files from a disk that is not there. A remote root is only
@@ -89,6 +90,7 @@ class TargetFiles:
 
         Raises:
             UnreachableError: they cannot be made, or reached.
+            RefusedError: the workers that are to write into them do not see them.
         """
         for root in self._rewrite.workspace_roots():
             place = self._places.open(root)
@@ -98,14 +100,20 @@ class TargetFiles:
                 except OSError as error:
                     reason = error.strerror or str(error)
                     raise UnreachableError(f"cannot write: {reason}", subject=place.uri) from error
+                crew.check_sees(place.base)
             else:
                 place.exists()
 
     def bind(self, files: Iterator[ArtifactFile]) -> Iterator[Bound]:
         """Each file with the root it goes to, in the order given: by owner kind and id."""
         root_of = self._rewrite.owner_root()
+        owner, root = ("", ""), ""
         for file in files:
-            yield Bound(file, root_of(file.owner_kind, file.owner_id))
+            # An owner has many files, and their root is the same.
+            if (file.owner_kind, file.owner_id) != owner:
+                owner = (file.owner_kind, file.owner_id)
+                root = root_of(*owner)
+            yield Bound(file, root)
 
     def put(self, bound: Bound, opened: Callable[[], AbstractContextManager[BinaryIO]]) -> Written:
         """Write one file, and read it back where that costs no network.
@@ -143,15 +151,15 @@ class TargetFiles:
         """Note what another process has put; None if it cannot be found here."""
         path, place = bound.file.path, self._places.open(bound.root)
         if isinstance(place, LocalPlace):
-            final = place.folder_of(path) / path.rpartition("/")[2]
+            folder, name = place.folder_of(path), path.rpartition("/")[2]
             try:
-                found = final.lstat()
+                found = (folder / name).lstat()
             except OSError:
                 return None
             if (found.st_ino, found.st_size) != (written.inode, written.size):
                 return None
             if written.created:
-                self._log.add_file(final, found.st_dev, found.st_ino)
+                self._log.add_file(folder, name, found.st_dev, found.st_ino)
         elif isinstance(place, MlflowPlace):
             place.brought(path, written.size)
         return Written(written.sha256, written.size, written.created)
