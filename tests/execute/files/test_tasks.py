@@ -47,7 +47,7 @@ def fresh(template: Path, place: Path) -> str:
     return sqlite_url(place)
 
 
-def test_through_buckets_and_bundles_in_them(
+def test_through_buckets_and_bundles_in_them(  # noqa: PLR0917 -- fixtures
     registry, crew, s3, mlflow_sqlite_template, tmp_path, caplog
 ):
     stored = fresh(mlflow_sqlite_template, tmp_path / "stored.db")
