@@ -1,4 +1,4 @@
-"""How long work tells what it is at: one call, its phases, and events with times made of these."""
+"""How long work says what it is at: one call, its phases, and events with times made of these."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 PHASES = "phases"
-"""The unit of what is told where a phase begins."""
+"""The unit of what is said where a phase begins."""
 
 _OFTEN = 0.5
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Phases:
 
 
 def without_phases(on_progress: OnProgress) -> OnProgress:
-    """For work that is itself part of a phase: its steps are told, and its phases are not."""
+    """For work that is itself part of a phase: its steps are handed on, and its phases are not."""
 
     def tell(step: str, done: int, total: int | None, unit: str = "rows") -> None:
         if unit != PHASES:
@@ -72,7 +72,7 @@ def without_phases(on_progress: OnProgress) -> OnProgress:
 
 
 def told_to_all(*listeners: OnProgress) -> OnProgress:
-    """One that tells several."""
+    """One that hands on to several."""
 
     def tell(step: str, done: int, total: int | None, unit: str = "rows") -> None:
         for listener in listeners:
@@ -87,7 +87,7 @@ class ProgressEvent:
 
     Attributes:
         event: ``phase`` begins; ``step`` begins or goes on; ``done``: a step is over; ``waiting``:
-            nothing was told for a while.
+            nothing was heard for a while.
         phase: The phase that is under way, number `phase_number` of `phases`; "" and 0 before.
         step: What is being done; "" if that is not known.
         done: How many units of it are done.
@@ -132,7 +132,7 @@ class _Step:
 
 
 class ProgressEvents:
-    """Makes events of what work tells: an `OnProgress` for callers who want times and phases, too.
+    """Makes events of what work says: an `OnProgress` for callers who want times and phases, too.
 
     A step that counted nothing is over when the next one begins, and every step when a phase does.
     Safe to call from several threads; events come one at a time.

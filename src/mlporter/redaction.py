@@ -166,6 +166,8 @@ def hide_passwords(text: str) -> str:
     >>> hide_passwords("s3://me:pass@bucket/x")
     's3://me:***@bucket/x'
     """
+    if "://" not in text:  # as hardly any does: values are looked at by the million
+        return text
     return _TOKEN_AS_USER.sub(r"\1***@", _URL_PASSWORD.sub(r"\1:***@", text))
 
 

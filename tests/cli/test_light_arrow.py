@@ -1,4 +1,4 @@
-"""What the command line makes of pyarrow."""
+"""What the command line makes of pyarrow, and of who would import more than is needed."""
 
 import os
 import subprocess
@@ -12,7 +12,8 @@ from mlporter.cli import main
 
 def tell():
     import pyarrow
-    print(pyarrow.default_memory_pool().backend_name, "pandas" in sys.modules)
+    large = [name for name in ("pandas", "polars") if name in sys.modules]
+    print(pyarrow.default_memory_pool().backend_name, *large)
 
 atexit.register(tell)
 main()
@@ -30,10 +31,14 @@ def told(*argv, **environment):
     return finished.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("given", "expected"), [("", "system"), ("mimalloc", "mimalloc")])
+@pytest.mark.parametrize(
+    ("verb", "given", "expected"), [("verify", "", "system"), ("inspect", "mimalloc", "mimalloc")]
+)
 def test_arrow_uses_the_allocator_of_the_system_unless_told(
-    mlporter, plain_sqlite, given, expected
+    mlporter, plain_sqlite, verb, given, expected
 ):
+    """A database is inspected by its driver, which imports polars where it finds it."""
     assert mlporter("export", plain_sqlite.tracking_uri, "backup").code == 0
     environment = {"ARROW_DEFAULT_MEMORY_POOL": given} if given else {}
-    assert told("verify", "backup", **environment) == f"{expected} False"
+    place = "backup" if verb == "verify" else plain_sqlite.tracking_uri
+    assert told(verb, place, **environment) == expected

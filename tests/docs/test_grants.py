@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.mariadb import MariaDb
+    from tests.support.plain_registry import PlainRegistry
 
 PAGE = Path(__file__).parents[2] / "docs" / "grants.md"
 
@@ -27,13 +28,13 @@ def statements(heading: str) -> list[str]:
     return [one for one in re.sub(r"(?m)^--.*$", "", block).split(";") if one.strip()]
 
 
-def moves(reader: str, writer: str, rich_bundle: Path, folder: Path) -> None:
-    """A registry goes in by the one, comes out by the other, and the reader writes nothing."""
+def moves(reader: str, writer: str, source: str, folder: Path) -> None:
+    """A registry goes in by the one and comes out by the other, and the reader writes nothing."""
     wishes = {"artifact_root": str(folder / "root")}
-    mlporter.sync(rich_bundle, writer, delete=True, **wishes)
-    assert mlporter.diff(rich_bundle, reader, artifacts="none").identical
+    assert mlporter.sync(source, writer, delete=True, **wishes).exit_code == 0
+    assert mlporter.diff(source, reader, artifacts="none").identical
     with pytest.raises(mlporter.UnreachableError):
-        mlporter.import_(rich_bundle, reader, on_conflict="rename", rename_prefix="x", **wishes)
+        mlporter.copy(source, reader, on_conflict="rename", rename_prefix="x", **wishes)
 
 
 @pytest.fixture
@@ -48,12 +49,12 @@ def postgresql(mlflow_postgres_url: str) -> Iterator[str]:
         execute(mlflow_postgres_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
-def test_postgresql(postgresql: str, rich_bundle: Path, tmp_path: Path) -> None:
+def test_postgresql(postgresql: str, plain_sqlite: PlainRegistry, tmp_path: Path) -> None:
     reader, writer = (
         re.sub("postgres:?@", f"{name}:change-me@", postgresql)
         for name in ("mlporter_reader", "mlporter_writer")
     )
-    moves(reader, writer, rich_bundle, tmp_path)
+    moves(reader, writer, plain_sqlite.tracking_uri, tmp_path)
     assert row_counts(postgresql)["alembic_version"] == 1
 
 
@@ -66,10 +67,10 @@ def mysql(mlflow_mysql_url: str, mariadb: MariaDb) -> Iterator[str]:
     mariadb.run(*(f"DROP USER {one}@'%'" for one in ("mlporter_reader", "mlporter_writer")))
 
 
-def test_mysql(mysql: str, rich_bundle: Path, tmp_path: Path) -> None:
+def test_mysql(mysql: str, plain_sqlite: PlainRegistry, tmp_path: Path) -> None:
     reader, writer = (
         re.sub("root:?@", f"{name}:change-me@", mysql)
         for name in ("mlporter_reader", "mlporter_writer")
     )
     assert reader != mysql
-    moves(reader, writer, rich_bundle, tmp_path)
+    moves(reader, writer, plain_sqlite.tracking_uri, tmp_path)

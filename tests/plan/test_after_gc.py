@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -14,11 +15,15 @@ from mlflow.entities import ViewType
 
 import mlporter
 from mlporter.errors import ConflictError, ExitCode
+from tests.conftest import forget_artifact_places
 from tests.support.databases import rows
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_models import EXAMPLE_INPUT
+from tests.support.rich_registry import copy_with_artifacts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlflow import MlflowClient
 
     from tests.support.rich_registry import RichRegistry
@@ -93,24 +98,48 @@ PURGES = [purge_runs, purge_experiments, purge_logged_models, delete_versions, d
 PURGES += [delete_traces]
 
 
-@pytest.mark.parametrize("purge", PURGES, ids=lambda purge: purge.__name__)
-def test_what_was_purged_comes_back_whole(rich_sqlite_private, tmp_path, purge):
-    rich = rich_sqlite_private
-    mlporter.export(rich.tracking_uri, tmp_path / "backup")
-    before = mlporter.diff(tmp_path / "backup", rich.tracking_uri)
+@pytest.fixture(scope="module")
+def backed_up(rich_sqlite_template, tmp_path_factory) -> tuple[RichRegistry, Path]:
+    """The rich registry, with files of its own, and a backup of it."""
+    folder = tmp_path_factory.mktemp("backed-up")
+    rich = copy_with_artifacts(rich_sqlite_template, folder / "rich")
+    mlporter.export(rich.tracking_uri, folder / "backup")
+    before = mlporter.diff(folder / "backup", rich.tracking_uri)
     assert before.exit_code == ExitCode.OK
+    shutil.copytree(folder / "rich", folder / "as it was")
+    return rich, folder / "backup"
+
+
+@pytest.fixture
+def rich(backed_up) -> RichRegistry:
+    """That registry as it was when it was backed up."""
+    forget_artifact_places()
+    kept, backup = backed_up
+    shutil.rmtree(backup.with_name("rich"))
+    shutil.copytree(backup.with_name("as it was"), backup.with_name("rich"))
+    return kept
+
+
+@pytest.fixture
+def backup(backed_up) -> Path:
+    """The backup. Do not touch."""
+    return backed_up[1]
+
+
+@pytest.mark.parametrize("purge", PURGES, ids=lambda purge: purge.__name__)
+def test_what_was_purged_comes_back_whole(rich, backup, purge):
     with mlflow_at(rich.tracking_uri):
         purge(rich)
     wanted = {"artifact_root": rich.artifact_root, "include_secrets": True}
-    planned = mlporter.import_(tmp_path / "backup", rich.tracking_uri, dry_run=True, **wanted)
+    planned = mlporter.import_(backup, rich.tracking_uri, dry_run=True, **wanted)
     assert planned.conflicts == ()
-    done = mlporter.import_(tmp_path / "backup", rich.tracking_uri, **wanted)
+    done = mlporter.import_(backup, rich.tracking_uri, **wanted)
     assert done.tables == planned.tables
-    after = mlporter.diff(tmp_path / "backup", rich.tracking_uri)
+    after = mlporter.diff(backup, rich.tracking_uri)
     # MLflow moves a model's time when a version is deleted; that is the target's own.
     told = [d for d in after.differences if d.columns.keys() != {"last_updated_time"}]
     assert told == []
-    again = mlporter.import_(tmp_path / "backup", rich.tracking_uri, **wanted)
+    again = mlporter.import_(backup, rich.tracking_uri, **wanted)
     assert sum(table.carried for table in again.tables) == 0
 
 
@@ -144,52 +173,44 @@ def delete_logged_models(rich: RichRegistry) -> None:
         (delete_logged_models, "--undelete"),
     ],
 )
-def test_what_is_only_marked_as_deleted_is_restored_if_asked_for(
-    rich_sqlite_private, tmp_path, delete, command
-):
-    rich = rich_sqlite_private
-    mlporter.export(rich.tracking_uri, tmp_path / "backup")
+def test_what_is_only_marked_as_deleted_is_restored_if_asked_for(rich, backup, delete, command):
     with mlflow_at(rich.tracking_uri):
         delete(rich)
     wanted = {"artifact_root": rich.artifact_root, "include_secrets": True}
     with pytest.raises(ConflictError) as refused:
-        mlporter.import_(tmp_path / "backup", rich.tracking_uri, **wanted)
+        mlporter.import_(backup, rich.tracking_uri, **wanted)
     assert any(command in reason for reason in refused.value.reasons)
     wanted["undelete"] = True
-    planned = mlporter.import_(tmp_path / "backup", rich.tracking_uri, dry_run=True, **wanted)
-    done = mlporter.import_(tmp_path / "backup", rich.tracking_uri, **wanted)
+    planned = mlporter.import_(backup, rich.tracking_uri, dry_run=True, **wanted)
+    done = mlporter.import_(backup, rich.tracking_uri, **wanted)
     assert (done.tables, done.units) == (planned.tables, planned.units)
     assert any("--undelete" in note for note in done.notes)
-    after = mlporter.diff(tmp_path / "backup", rich.tracking_uri)
+    after = mlporter.diff(backup, rich.tracking_uri)
     times = ({"last_update_time"}, {"deleted_time"})
     assert [d for d in after.differences if d.columns.keys() not in times] == []
 
 
-def test_a_change_besides_the_deletion_is_still_a_conflict(rich_sqlite_private, tmp_path):
-    rich = rich_sqlite_private
-    mlporter.export(rich.tracking_uri, tmp_path / "backup", artifacts="none")
+def test_a_change_besides_the_deletion_is_still_a_conflict(rich, backup):
     client = rich.client()
     run = client.search_runs(everything(client), run_view_type=ViewType.ACTIVE_ONLY)[0].info.run_id
     client.update_run(run, name="seen by the target's people")
     client.delete_run(run)
     with pytest.raises(ConflictError, match="seen"):
         mlporter.import_(
-            tmp_path / "backup", rich.tracking_uri, artifacts="none", undelete=True,
+            backup, rich.tracking_uri, artifacts="none", undelete=True,
             include_secrets=True,
         )  # fmt: skip
     assert client.get_run(run).info.lifecycle_stage == "deleted"
 
 
-def test_left_over_inputs_of_another_run_stay(rich_sqlite_private, tmp_path):
-    rich = rich_sqlite_private
-    mlporter.export(rich.tracking_uri, tmp_path / "backup", artifacts="none")
+def test_left_over_inputs_of_another_run_stay(rich, backup):
     with mlflow_at(rich.tracking_uri):
         purge_runs(rich)
     left = rows(rich.tracking_uri, "SELECT destination_id FROM inputs WHERE source_type='DATASET'")
     assert len(left) > 1
     one = left[0][0]
     result = mlporter.import_(
-        tmp_path / "backup", rich.tracking_uri, artifacts="none", selection={"runs": [one]}
+        backup, rich.tracking_uri, artifacts="none", selection={"runs": [one]}
     )
     assert any("inputs" in note for note in result.notes)
     after = rows(rich.tracking_uri, "SELECT destination_id FROM inputs WHERE source_type='DATASET'")
@@ -216,15 +237,13 @@ def test_on_other_engines_too(rich_sqlite, tmp_path, request, engine):
     assert [d for d in after.differences if d.columns.keys() != {"last_updated_time"}] == []
 
 
-def test_a_version_that_stayed_loads_again(rich_sqlite_private, tmp_path):
+def test_a_version_that_stayed_loads_again(rich, backup, tmp_path):
     """The files of its logged model come to another place than they were at."""
-    rich = rich_sqlite_private
-    mlporter.export(rich.tracking_uri, tmp_path / "backup")
     with mlflow_at(rich.tracking_uri):
         before = predictions(rich)
         purge_runs(rich)
         purge_logged_models(rich)
-    mlporter.import_(tmp_path / "backup", rich.tracking_uri, artifact_root=tmp_path / "new root")
+    mlporter.import_(backup, rich.tracking_uri, artifact_root=tmp_path / "new root")
     with mlflow_at(rich.tracking_uri):
         assert predictions(rich) == before
 

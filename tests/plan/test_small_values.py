@@ -1,6 +1,5 @@
 """Values that are kept of what was last sent: small ones, and neither secrets nor old ones."""
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -11,8 +10,8 @@ from mlporter.plan.three_sides.sent.base import remember
 from mlporter.plan.three_sides.sent.digests import key_digests, value_digest
 from mlporter.plan.three_sides.sent.small_values import (
     LONGEST,
+    SmallRows,
     kept_columns,
-    kept_values,
     sent_value,
 )
 from mlporter.stores.rows.last_sent import LastSent
@@ -30,9 +29,8 @@ def batch(*values, run="r"):
 
 
 def test_small_values_are_kept_and_long_ones_are_not():
-    rows = batch("x", None, "y" * LONGEST, "z" * (LONGEST + 1))
-    kept = kept_values(TAGS, np.arange(4, dtype=np.uint64), [rows])
-    assert kept == {"0": {"value": "x"}, "2": {"value": "y" * LONGEST}}
+    rows = SmallRows(TAGS, batch("x", None, "y" * LONGEST, "z" * (LONGEST + 1)))
+    assert rows.rows == [{"value": "x"}, {}, {"value": "y" * LONGEST}, {}]
 
 
 @pytest.mark.parametrize("table", [t for t in BY_NAME.values() if t.kind is not Kind.KEPT])
@@ -76,6 +74,23 @@ def test_of_what_is_disputed_the_older_value_stays(tmp_path):
     assert sent == ["3", "2"]
     state.forget("tags", ["r"])
     assert state.values("tags", "r") == {}
+    state.close()
+
+
+def test_a_text_with_the_password_of_an_address_is_not_kept():
+    rows = SmallRows(TAGS, batch("s3://bucket/x", "see http://me:pass@host/x", None))
+    assert rows.rows == [{"value": "s3://bucket/x"}, {}, {}]
+
+
+def test_a_group_of_many_rows_is_remembered_as_one(tmp_path):
+    names = [f"{number:04}" for number in range(2_500)]
+    columns = {"run_uuid": ["r"] * len(names), "key": names, "value": names}
+    rows = pa.RecordBatch.from_pydict(columns, schema=TAGS.schema)
+    state = LastSent(tmp_path)
+    remember(state, TAGS, iter([rows.slice(0, 10), rows.slice(10)]), ())
+    found, keys = state.values("tags", "r"), key_digests(rows, TAGS.key).tolist()
+    assert state.groups("tags", ["r"])["r"].rows[:, 0].tolist() == keys
+    assert [found[str(key)]["value"] for key in keys] == names
     state.close()
 
 

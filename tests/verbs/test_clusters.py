@@ -177,7 +177,7 @@ def test_workers_log_in_to_a_bucket_by_their_own_environment(registry, cluster, 
     result = mlporter.export(registry.url, place, dask=cluster.address)
     assert (result.exit_code, result.files.files) == (0, _RUNS * (_FILES + 1))
     assert mlporter.verify(place, dask=cluster.address).exit_code == 0
-    assert "carried here" not in caplog.text
+    assert "copied here" not in caplog.text
 
 
 def test_what_workers_are_not_allowed_is_done_here(registry, bundle, cluster, tmp_path, caplog):
@@ -192,7 +192,7 @@ def test_what_workers_are_not_allowed_is_done_here(registry, bundle, cluster, tm
             client.run(may_write, max(limits.values()))
     assert result.exit_code == 0
     assert files_of(made) == files_of(bundle)
-    assert "a worker could not carry a file, which is carried here" in caplog.text
+    assert "a worker could not copy a file, which is copied here" in caplog.text
 
 
 def may_write(size: int) -> int:

@@ -138,7 +138,7 @@ def _what(error: Exception) -> _What:
 
 
 def _codes(error: Exception) -> set[str]:
-    """Every code that an exception carries: its class, HTTP status, S3 or MLflow error code."""
+    """Every code that an exception has: its class, HTTP status, S3 or MLflow error code."""
     codes = {kind.__name__ for kind in type(error).__mro__}
     response = getattr(error, "response", None)
     if isinstance(response, dict):

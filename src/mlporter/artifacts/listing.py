@@ -148,7 +148,7 @@ def _why_unsafe(name: str) -> str:
 
 
 Report = Callable[[LeftOut], None]
-"""Takes what could not be carried, as it is found."""
+"""Takes what could not be copied, as it is found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class ArtifactsBeside:
         Args:
             recorded: The local folders that experiments' rows name, each with what the ids of
                 its orphans begin with.
-            lost: Told of folders that cannot be looked at.
+            lost: Called with folders that cannot be looked at.
             is_empty: Whether the registry has nothing that could own files: a new database, of
                 which nothing says that the folders beside it are not its own.
         """

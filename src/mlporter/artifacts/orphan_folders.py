@@ -22,7 +22,7 @@ Known = Callable[[str, tuple[str, ...]], frozenset[str]]
 registry has."""
 
 Lost = Callable[[str, UnreachableError], None]
-"""Told of a folder that cannot be looked at, and what the ids of its orphans would begin with."""
+"""Called with how the ids of orphans in a folder would begin that cannot be looked at."""
 
 BELOW = {"run": "", "logged_model": "models/", "trace": "traces/"}
 """Where owners of a kind lie in their experiment's folder."""
@@ -51,7 +51,7 @@ def find_orphans(
     Args:
         folders: Experiments' folders, each with what the ids of its orphans begin with.
         known: Tells which ids the registry has.
-        lost: Told of folders that cannot be looked at.
+        lost: Called with folders that cannot be looked at.
         described: Whether a folder with a description of its own is one too: the registry is
             the file store that it belongs to, and the description could not be read.
     """

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from mlporter.artifacts.disk.copying import StableFile, Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.disk.new_file import write_new
+from mlporter.artifacts.disk.portable_names import check_windows_names
 from mlporter.artifacts.disk.presence import displayable, is_folder, is_there, open_real
 from mlporter.artifacts.listing import TEMPORARY, FoundFile, Listing, Problem, list_folder
 from mlporter.artifacts.uris.allowed_folders import Roots, is_below
@@ -198,6 +199,8 @@ class LocalPlace:
         """Write a file, and read it back; see `Place.put`. An equal one is left as it is."""
         if not safe_relative(path):
             raise RefusedError("the path of an artifact is not safe", subject=path)
+        if os.name == "nt":
+            check_windows_names(path)
         source = Tapped(stream)
         try:
             return self._write(self._made_folder(path.rpartition("/")[0]), path, source)
@@ -212,6 +215,8 @@ class LocalPlace:
 
     def replace(self, path: str, stream: BinaryIO) -> Written:
         """Write a file over another one; see `Changeable.replace`."""
+        if os.name == "nt":
+            check_windows_names(path)
         source = Tapped(stream)
         try:
             folder = self._made_folder(path.rpartition("/")[0])
@@ -308,6 +313,8 @@ class LocalPlace:
         """
         if not safe_relative(path):
             raise RefusedError("the path of an artifact is not safe", subject=path)
+        if os.name == "nt":
+            check_windows_names(path)
         try:
             return self._made_folder(path.rpartition("/")[0])
         except OSError as error:

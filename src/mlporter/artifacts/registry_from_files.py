@@ -1,4 +1,4 @@
-"""What artifact files alone tell of a registry: MLflow's folder layout, and ``MLmodel`` files.
+"""What artifact files alone say of a registry: MLflow's folder layout, and ``MLmodel`` files.
 
     <experiment id>/<run id>/artifacts/…                    a run
     <experiment id>/models/<model id>/artifacts/…           a logged model
@@ -33,7 +33,7 @@ _LOAD_MARK = "registered_model_meta"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 Described = Callable[[str], dict[str, Any]]
-"""Reads the ``MLmodel`` file at a path; an empty mapping where it tells nothing."""
+"""Reads the ``MLmodel`` file at a path; an empty mapping where it says nothing."""
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Version:
 
 @dataclass
 class Tree:
-    """What some files tell.
+    """What some files say.
 
     Attributes:
         experiments: By number.

@@ -60,7 +60,7 @@ def make_scratch(source: Source, folder: Path, on_progress: OnProgress) -> Resul
     Args:
         source: What is to be looked at.
         folder: Where the two files go.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         MlporterError: as `import_` does.

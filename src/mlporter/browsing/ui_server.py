@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING
 
 from mlporter.browsing.file_channel import serve_files
 from mlporter.browsing.shared_names import ARTIFACT_ROOT, DATABASE, DESTINATION, HOST, TEMPORARY
-from mlporter.errors import AccessDeniedError, NeedsMlflowError, RefusedError, UnreachableError
+from mlporter.errors import (
+    AccessDeniedError,
+    NeedsMlflowError,
+    RefusedError,
+    UnreachableError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from mlporter.stores.protocols import Source
@@ -53,6 +59,7 @@ class UiServer:
     Raises (when made):
         RefusedError: the port is taken.
         AccessDeniedError: the port is not for everybody.
+        UnsupportedError: this is Windows.
     """
 
     def __init__(self, port: int | None = None, *, workspaces: bool = False) -> None:
@@ -62,6 +69,11 @@ class UiServer:
             port: Of 127.0.0.1; None for a free one.
             workspaces: Whether MLflow is to use workspaces.
         """
+        if os.name == "nt":
+            raise UnsupportedError(
+                "Windows hands no open connection on to MLflow's server, as browse needs it",
+                hint="run it in WSL; or copy the place into a new database and run mlflow ui on it",
+            )
         with _listening(port) as listener:
             self._port = listener.getsockname()[1]
             self.url = f"http://{HOST}:{self._port}"

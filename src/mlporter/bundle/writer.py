@@ -293,12 +293,12 @@ class BundleWriter:
         data = manifest_bytes(manifest)
         if len(data) > MAX_MANIFEST_BYTES:
             raise UnsupportedError("the manifest would be too long to be read", subject=MANIFEST)
+        write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)), durable=alone)
         if alone:
-            write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)))
             sync_folders(self.path)
-            if self._replaces is not None:
-                check_only_ours(self._replaces)
-            write_atomic(self.path / MANIFEST, data)
+        if self._replaces is not None:
+            check_only_ours(self._replaces)
+        write_atomic(self.path / MANIFEST, data, durable=alone)
         self._untouched = None
         self._stack.close()
         if self._replaces is not None:

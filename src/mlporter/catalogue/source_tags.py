@@ -1,6 +1,6 @@
-"""Tags that copies on a tracking server carry: whose copies they are.
+"""Tags that copies on a tracking server have: whose copies they are.
 
-The request that creates something carries them, so that an import that is run again finds what it
+The request that creates something sends them, so that an import that is run again finds what it
 made, even where it never heard of it.
 """
 

@@ -15,15 +15,15 @@ class Kind(str, Enum):
     """What happens to a table when a registry is moved."""
 
     KEPT = "kept"
-    """Carried, row for row."""
+    """Copied, row for row."""
     DERIVED = "derived"
-    """Computed by MLflow from kept tables; rebuilt in the target, not carried."""
+    """Computed by MLflow from kept tables; rebuilt in the target, not copied."""
     TRANSIENT = "transient"
     """Locks, leases, jobs, queues: about one server at one moment; left out."""
     SECRET = "secret"  # noqa: S105 -- a word, not a password
     """Left out unless asked for."""
     USERS = "users"
-    """Users and permissions: carried by names, and never by number."""
+    """Users and permissions: copied by names, and never by number."""
     UNKNOWN = "unknown"
     """Another program's, found by reflection: left where it is, unless it is asked for."""
     NEWER = "newer"

@@ -50,7 +50,7 @@ def transfer_options(
     to_bundle: bool = False,
     has_crew: bool = False,
 ) -> _Decorator:
-    """Add all that verbs take which carry a registry somewhere: what to carry, and how.
+    """Add all that verbs take which copy a registry somewhere: what to copy, and how.
 
     Args:
         on_target: The options that say what becomes of what a target has.

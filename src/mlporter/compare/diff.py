@@ -58,7 +58,8 @@ def diff_sources(  # noqa: PLR0913 - two sources, and optional hooks by keyword
         left: A.
         right: B.
         options: How closely; the default compares everything that a move must keep.
-        on_progress: Told how far it is: a step for each table (rows of both sides), and for files.
+        on_progress: Called with how far it is: a step for each table (rows of both sides), and one
+            for files.
         normalise_left: Rewrites batches of A, by an id map say. It sees places as they are
             compared: a version's as `run:<id>/<path>` (see `versions`), unless `strict`.
         normalise_right: The same for B.

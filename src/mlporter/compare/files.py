@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["OnFiles", "compare_files", "hash_file"]
 
 OnFiles = Callable[[int], None]
-"""Told how many files were compared so far."""
+"""Called with how many files were compared so far."""
 
 _AHEAD = 8
 """Pairs in flight, for each worker."""
@@ -61,7 +61,7 @@ _Sum = str | _Unreadable | None
 _Pending = tuple[_Pair, "Future[_Sum] | str | None", "Future[_Sum] | str | None"]
 
 
-def compare_files(  # noqa: PLR0913 - two sources, how, and whom to tell what
+def compare_files(  # noqa: PLR0913 - two sources, how, and who hears what
     left: Source,
     right: Source,
     options: CompareOptions,
@@ -78,7 +78,7 @@ def compare_files(  # noqa: PLR0913 - two sources, how, and whom to tell what
         options: Whether to compare contents, and with how many threads.
         on_difference: Gets the differences by owner and path; a file that cannot be read is ``!``.
         on_left_out: Get what A and B themselves could not list or find.
-        on_files: Told now and then how many were compared.
+        on_files: Called now and then with how many were compared.
 
     Raises:
         BundleDamagedError: a source does not list its files in order, or one twice.

@@ -37,11 +37,11 @@ def into_target(
 
     Args:
         verb: What the result is called by.
-        source: What is carried.
+        source: What is copied.
         place: A database or a server.
         options: What the caller asked for.
         memory: What was last sent there.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
         started: When the work began, by `time.monotonic`.
 
     Raises:
@@ -64,7 +64,7 @@ def _into_server(  # noqa: PLR0917 -- as above
     on_progress: OnProgress,
     memory: Memory,
 ) -> Result:
-    """Carry a registry into a tracking server: step by step, as it takes no transaction."""
+    """Copy a registry into a tracking server: step by step, as it takes no transaction."""
     # MLflow takes seconds to import, which a server's credentials need.
     with needing_mlflow("a tracking server", str(place)):
         from mlporter.execute.server.planning.same_answers import SameAnswers  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The phases of transfers: what is told of them while they are under way."""
+"""The phases of transfers: what is said of them while they are under way."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ NAMED_IN_JSON = 1000
 
 @dataclass(frozen=True, slots=True)
 class TableResult:
-    """Rows of one table: new, already there and equal, skipped by rule, failed, and changed.
+    """Rows of one table: new, already there and equal, skipped, failed, and changed.
 
     ``changed`` are rows that the target has and that get other values, or go. They are among no
     other number.
@@ -64,7 +64,7 @@ class FilesResult:
 
 @dataclass(frozen=True, slots=True)
 class LeftOutSummary:
-    """What was not carried: totals, and the first `LEFT_OUT_SHOWN` by name."""
+    """What was not copied: totals, and the first `LEFT_OUT_SHOWN` by name."""
 
     total: int = 0
     unexpected: int = 0
@@ -109,7 +109,7 @@ class Result(Shown):
         target: Where it wrote, redacted.
         tables: Per table, in the catalogue's order; tables without rows are in it too.
         files: Artifact files.
-        left_out: What was not carried. Unexpected ones make the exit code 3.
+        left_out: What was not copied. Unexpected ones make the exit code 3.
         notes: Sentences that people should read: limits of the kind of target, placeholders.
         seconds: How long it took.
         next_command: What a user would sensibly run now; of a plan, what carries it out.

@@ -236,7 +236,7 @@ class Lost:
 
         Args:
             is_there: Whether the target has a thing (kind, key) that is the same as the source's.
-            comes: Whether a thing is carried now.
+            comes: Whether a thing is copied now.
         """
         rows: dict[str, frozenset[str]] = {}
         links = []

@@ -39,7 +39,7 @@ _WORKSPACE = re.compile(r"(?=.{2,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 OnConflict = Literal["fail", "skip", "rename", "update"]
 """What to do with what the target has otherwise: refuse the whole, leave it out and say so,
-carry it under another name or id, or change it where the target still has what was sent."""
+copy it under another name or id, or change it where the target still has what was sent."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ class Renamed:
 
 @dataclass(frozen=True, slots=True)
 class UnitCount:
-    """Things of a kind: carried, already there and the same, left out as they conflict.
+    """Things of a kind: copied, already there and the same, left out as they conflict.
 
     Of those that are there, `restored` were marked as deleted, and are active again.
     """
@@ -261,14 +261,14 @@ class Merge:
 
     Attributes:
         ids: What is called otherwise in the target.
-        choice: What of the source is carried.
+        choice: What of the source is copied.
         new: What of each kind of unit is new, by the target's keys.
         skipped: What of each kind is left out by ``--on-conflict skip``.
         skipped_rows: How many single rows of each table are, likewise.
         conflicts: Why it is refused; empty if it is not.
         renamed: What gets another name or id, experiments and names first.
         units: Counts by kind.
-        leftovers: Rows of the target below things that it purged and that are carried: they make
+        leftovers: Rows of the target below things that it purged and that are copied: they make
             room. Children come first.
         updates: Rows of the target that change: what is restored (`Policy.undelete`).
         links: Columns of the target that named what it purged, and are to name it again.
@@ -283,7 +283,7 @@ class Merge:
         noted: The target's numbers of experiments, and the names they were sent with, by the
             source's numbers.
         sent_users: Digests of users and permissions that the target has of the source's, to be
-            noted; None where none are carried.
+            noted; None where none are copied.
     """
 
     ids: IdMap = field(default_factory=IdMap)

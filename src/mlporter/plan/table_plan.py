@@ -1,4 +1,4 @@
-"""What is carried and what is left out, decided before anything is written: pure functions."""
+"""What is copied and what is left out, decided before anything is written: pure functions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Plan:
     """What a transfer will do.
 
     Attributes:
-        tables: Tables to carry, parents first, with the columns to carry.
-        left_out: Tables and columns that will not be carried, and why.
+        tables: Tables to copy, parents first, with the columns to copy.
+        left_out: Tables and columns that will not be copied, and why.
         skipped: Rows of each table that is left out.
     """
 
@@ -46,7 +46,7 @@ def plan_transfer(
         source: The tables of the source.
         counts: Rows in each of them.
         target: The tables of the target, or None where it takes any table (a bundle).
-        include_secrets: Carry secret tables too.
+        include_secrets: Copy secret tables too.
     """
     there = None if target is None else {table.name: table for table in target}
     carried: list[Table] = []

@@ -57,7 +57,7 @@ def left_unheld(plan: Plan, source: Reader, target: Sequence[Table]) -> tuple[Pl
 
     Args:
         plan: What `plan_transfer` made of it: all that the target lacks is left out there.
-        source: What is carried.
+        source: What is copied.
         target: The target's tables.
     """
     mine = {table.name: table for table in source.tables}

@@ -1,6 +1,6 @@
 """What is copied as a whole: which rows of which tables make up one thing, such as a run.
 
-`Choice` says which of them are carried.
+`Choice` says which of them are copied.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ REIDENTIFIED = (
     "label_schemas",
     "review_queues",
 )
-"""Units that can be carried under a new id. The others are known to people or to programs outside
+"""Units that can be copied under a new id. The others are known to people or to programs outside
 by the id or name they have: an endpoint's name is in the code that calls it."""
 
 
@@ -217,12 +217,12 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Choice:
-    """What of a source is carried.
+    """What of a source is copied.
 
     Attributes:
-        units: By entity; an entity that is not in here is carried whole.
+        units: By entity; an entity that is not in here is copied whole.
         rows: Of tables whose rows stand alone, the keys (in the target's terms) left out.
-        besides: Keys of rows that are carried though the unit that they belong to is not: the
+        besides: Keys of rows that are copied though the unit that they belong to is not: the
             target has it, and has lost them, or gets more of them.
         below: Where all of these are known: the keys of the units that they belong to.
     """

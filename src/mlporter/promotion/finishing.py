@@ -53,7 +53,7 @@ class Finishing:
     def run(
         self, source: Source, moves: Sequence[Move], gates: Mapping[str, Sequence[GateResult]]
     ) -> list[VersionResult]:
-        """Finish versions that were carried.
+        """Finish versions that were copied.
 
         Raises:
             ReadBackError: files are not the source's; alias and stage did not move.

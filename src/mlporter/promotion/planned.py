@@ -40,7 +40,7 @@ def note_finished(book: ActionBook, keys: Iterable[VersionKey]) -> None:
 
 
 def take_over(book: ActionBook, carried: ActionBook, moves: Sequence[Move]) -> None:
-    """Note what is carried; the versions themselves are told by `note_moves`.
+    """Note what is copied; the versions themselves are noted by `note_moves`.
 
     What only the target has is the business of nobody who promotes one version.
     """

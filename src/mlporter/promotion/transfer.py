@@ -1,4 +1,4 @@
-"""One promotion, step by step: look, judge, carry, prove, and only then move alias and stage."""
+"""One promotion, step by step: look, judge, copy, prove, and only then move alias and stage."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Promotion:
             return [*done, *finishing.run(source, moves, gates)], result, finishing.left
 
     def closed(self) -> list[str]:
-        """The gates that are closed, a line for each. Nothing is carried.
+        """The gates that are closed, a line for each. Nothing is copied.
 
         Raises:
             RefusedError: there is no such version.
@@ -134,7 +134,7 @@ class Promotion:
         gates: dict[str, list[GateResult]],
         done: list[VersionResult],
     ) -> tuple[list[VersionResult], Result | None, list[LeftOut]]:
-        """Within one registry: nothing is carried, the version gets another name."""
+        """Within one registry: nothing is copied, the version gets another name."""
         if self.asked.dry_run:
             self._note_moves(moves, there)
             return [*done, *self._planned(moves, there, gates)], None, []
@@ -231,7 +231,7 @@ class Promotion:
     def _moves(
         self, facts: list[VersionFacts], there: TargetModel
     ) -> tuple[list[Move], list[tuple[VersionFacts, int]]]:
-        """What is to be carried, and what was promoted before: versions and their numbers."""
+        """What is to be copied, and what was promoted before: versions and their numbers."""
         asked, known = self.asked, {one.of: one for one in there.promoted()}
         moves: list[Move] = []
         finished: list[tuple[VersionFacts, int]] = []

@@ -69,7 +69,7 @@ def prune(
         kept: All snapshots that stay.
         grace: What was written so recently stays, for a backup whose lock was lost.
         dry_run: Only count.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         BundleDamagedError: a snapshot is damaged: nothing is removed then.

@@ -1,4 +1,4 @@
-"""How tables hang together, told from the catalogue: what is chosen and what comes with it.
+"""How tables hang together, found by the catalogue: what is chosen and what comes with it.
 
 A table is one of three: its rows are chosen one by one (runs), they follow the row that owns them
 (params), or they are edges between two rows (inputs). Everything here is data and pure functions;

@@ -73,7 +73,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         allow_root: Folders of this machine that files may be read from, though they are no
             artifact roots of the registry.
         include_tables: Leave out tables that are not MLflow's, but for these; None keeps all.
-        on_progress: Told how far reading is, where a place is read before its rows are given.
+        on_progress: Called with how far reading is, where all is read before rows are given.
 
     Raises:
         UsageError: it is no address.

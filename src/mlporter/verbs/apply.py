@@ -53,7 +53,7 @@ def apply(
     Args:
         plan: The file.
         dry_run: Only check whether the plan still holds.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: it is no plan, or was made with a password in an address.

@@ -143,8 +143,8 @@ def run(
         set_: Values in place of those in the files, by key: ``{"selection.model": "churn"}``.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Only say what would be done. What only reads is done.
-        on_done: Told what became of each manifest as it ends.
-        on_progress: Told how far it is.
+        on_done: Called with what became of each manifest as it ends.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: a manifest makes no sense; file, line and key are named. Nothing was done.

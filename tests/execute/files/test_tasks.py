@@ -60,7 +60,7 @@ def test_through_buckets_and_bundles_in_them(  # noqa: PLR0917 -- fixtures
     assert mlporter.verify(bundle).exit_code == 0
     assert mlporter.import_(bundle, again, artifact_root=str(tmp_path / "root")).exit_code == 0
     assert mlporter.diff(registry.url, again).identical
-    assert "carried here" not in caplog.text
+    assert "copied here" not in caplog.text
     assert len(crew.sent) >= 4
     assert [data for data in crew.sent if _SECRET.encode() in data] == []
 

@@ -22,21 +22,32 @@ def running_source(mlflow_sqlite_template, tmp_path_factory):
 
 
 @pytest.fixture
-def source(running_source):
+def source(running_source, beginnings):
     """A server with two runs, of which one has a file, and a model with a version and an alias."""
-    running_source.reset()
-    client = running_source.client()
-    experiment = client.create_experiment("e")
-    for name in ("one", "two"):
-        run = client.create_run(experiment, run_name=name).info.run_id
-        client.log_batch(run, [Metric("a", n / 3, n, n) for n in range(3)])
-        client.set_tag(run, "team", "blue")
-        client.set_terminated(run)
-    client.log_text(run, "text", "model/weights.txt")
-    client.create_registered_model("m")
-    client.create_model_version("m", f"{client.get_run(run).info.artifact_uri}/model", run)
-    client.set_registered_model_alias("m", "champion", "1")
+
+    def fill():
+        running_source.reset()
+        client = running_source.client()
+        experiment = client.create_experiment("e")
+        for name in ("one", "two"):
+            run = client.create_run(experiment, run_name=name).info.run_id
+            client.log_batch(run, [Metric("a", n / 3, n, n) for n in range(3)])
+            client.set_tag(run, "team", "blue")
+            client.set_terminated(run)
+        client.log_text(run, "text", "model/weights.txt")
+        client.create_registered_model("m")
+        client.create_model_version("m", f"{client.get_run(run).info.artifact_uri}/model", run)
+        client.set_registered_model_alias("m", "champion", "1")
+
+    beginnings.begin("source", fill, running_source)
     return running_source
+
+
+@pytest.fixture
+def in_step(source, server, beginnings):
+    """The other server, after a first sync."""
+    beginnings.begin("in step", lambda: sync(source, server), server)
+    return server
 
 
 @pytest.fixture
@@ -119,8 +130,8 @@ EDITS = {
 }
 
 
-def test_every_edit_at_the_source_is_seen(source, server):
-    sync(source, server)
+def test_every_edit_at_the_source_is_seen(source, in_step):
+    server = in_step
     for what, edit in EDITS.items():
         assert sync(source, server).rows == 0, what
         edit(source.client(), one_run(source))
@@ -130,8 +141,8 @@ def test_every_edit_at_the_source_is_seen(source, server):
 
 
 @pytest.mark.parametrize("what", ["a tag", "a description", "an experiment's name"])
-def test_what_people_did_at_the_target_is_told_each_time(source, server, fetched, what):
-    sync(source, server)
+def test_what_people_did_at_the_target_is_told_each_time(source, in_step, fetched, what):
+    server = in_step
     EDITS[what](server.client(), one_run(server))
     first = sync(source, server)
     assert first.actions.total("keep") == 1
@@ -161,9 +172,9 @@ def test_what_is_running_or_in_conflict_is_looked_at_each_time(source, server, f
 
 
 def test_another_wish_is_planned_and_what_was_asked_for_is_not_asked_for_twice(
-    source, server, fetched, sent
+    source, in_step, fetched, sent
 ):
-    sync(source, server)
+    server = in_step
     fetched.clear()
     assert sync(source, server, full=True).rows == 0
     assert "metrics" in fetched
@@ -177,8 +188,8 @@ def test_another_wish_is_planned_and_what_was_asked_for_is_not_asked_for_twice(
     assert sync(source, server).rows > 0
 
 
-def test_what_is_remembered_of_other_transfers_is_not_taken(source, server, fetched):
-    sync(source, server)
+def test_what_is_remembered_of_other_transfers_is_not_taken(source, in_step, fetched):
+    server = in_step
     source.client().set_tag(one_run(source), "team", "red")
     assert mlporter.copy(source.address, server.address, on_conflict="update").rows > 0
     fetched.clear()

@@ -15,11 +15,12 @@ import unicodedata
 from typing import IO, TYPE_CHECKING
 
 from mlporter.artifacts.uris.layout import quote_name
+from mlporter.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NAMES", "PortableNames", "portable_name"]
+__all__ = ["NAMES", "PortableNames", "check_windows_names", "portable_name"]
 
 NAMES = "names.jsonl"
 """The file, beside what was unpacked, that says which names were changed."""
@@ -45,6 +46,21 @@ def portable_name(name: str) -> str:
     if _RESERVED.match(text):
         text = _escape(text[0]) + text[1:]
     return text if len(text.encode()) <= _LONGEST else _marked(text, name)
+
+
+def check_windows_names(path: str) -> None:
+    """Refuse a path that Windows takes for another one: a device's, or one without its last dot.
+
+    Raises:
+        RefusedError: it does.
+    """
+    for part in path.split("/"):
+        if portable_name(part) != part:
+            raise RefusedError(
+                f"Windows has no file that is called {part!r}",
+                subject=path,
+                hint="keep the target's files in an object store, or run this on another system",
+            )
 
 
 def _escape(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Looking whether folders are there, so that one that may not be looked at is told, not guessed.
+"""Looking whether folders are there: one that may not be looked at is reported, not guessed.
 
 "It is not there" and "nobody can say" are different answers: the first loses nothing. `Path.is_dir`
 raises a bare `PermissionError` for the second, and `os.path.isdir` gives the first.
@@ -83,7 +83,7 @@ def is_file(path: Path | str) -> bool:
 
 
 def is_seen(path: Path | str) -> bool:
-    """Whether there is surely something: for a hint, and never for what is carried."""
+    """Whether there is surely something: for a hint, and never for what is copied."""
     try:
         return is_there(path)
     except (UnreachableError, ValueError):

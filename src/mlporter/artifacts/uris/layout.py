@@ -25,8 +25,9 @@ Sources: `SqlAlchemyStore.create_run`, `.create_logged_model`, `._get_trace_arti
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from mlporter.artifacts.uris.uri_text import is_windows_path, join
@@ -47,6 +48,7 @@ __all__ = [
     "trace_archive_root",
     "trace_root",
     "version_root",
+    "windows_root",
     "workspace_root",
 ]
 
@@ -69,6 +71,8 @@ def normalise_root(root: str, cwd: Path | None = None) -> str:
     """
     if not root.strip():
         raise UsageError("the artifact root is empty")
+    if is_windows_path(root) and os.name == "nt":
+        return windows_root(root)
     if is_windows_path(root) or root == "databricks":
         return root
     parts = urlsplit(root)
@@ -82,9 +86,36 @@ def normalise_root(root: str, cwd: Path | None = None) -> str:
     if path.startswith("/"):
         return root
     absolute = (cwd or Path.cwd()).joinpath(path).as_posix()
+    return _absolute(absolute, parts)
+
+
+def _absolute(path: str, parts: SplitResult) -> str:
+    if is_windows_path(path):
+        return windows_root(path)
     if not parts.scheme:
-        return absolute
-    return urlunsplit((parts.scheme, "", absolute, parts.query, parts.fragment))
+        return path
+    return urlunsplit((parts.scheme, "", path, parts.query, parts.fragment))
+
+
+def windows_root(root: str) -> str:
+    r"""A folder of Windows as a ``file:`` URI, to which MLflow can append; a share stays as it is.
+
+    >>> windows_root(r"C:\data\my files"), windows_root("file:///C:/data")
+    ('file:///C:/data/my%20files', 'file:///C:/data')
+
+    Raises:
+        UsageError: it is relative to where its drive happens to be.
+    """
+    path = PureWindowsPath(root)
+    if root[:5].lower() == "file:" or path.drive.startswith("\\\\"):
+        return root
+    if not path.is_absolute():
+        raise UsageError(
+            "is relative to the current folder of its drive",
+            subject=root,
+            hint=f"{path.drive}\\folder is a full path",
+        )
+    return path.as_uri()
 
 
 def _check_remote(root: str, parts: SplitResult) -> None:

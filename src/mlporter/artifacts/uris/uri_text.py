@@ -135,6 +135,8 @@ def _canonical_local(uri: str, parsed: ParseResult, base: Path | None) -> Canoni
         if base is None:
             return Canonical(".", _squeeze(path), local=True)
         path = os.path.normpath(base / path)
+        if is_windows_path(path):
+            return _canonical_windows(path)
     return Canonical("", _squeeze(path), local=True)
 
 

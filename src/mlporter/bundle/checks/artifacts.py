@@ -45,6 +45,7 @@ __all__ = ["ArtifactCheck"]
 
 
 _AT_A_TIME = 1_000
+_NOT_READ = ("unreadable", "")
 _WHERE = f"{TABLES}/{CONTENTS.name}"
 
 _SCRATCH = (

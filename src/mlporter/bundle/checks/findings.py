@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from threading import Lock
 from typing import Any, Literal
 
 from mlporter.errors import ExitCode
@@ -68,6 +69,7 @@ class VerifyReport:
     unreferenced: int = 0
     unreferenced_bytes: int = 0
     _bytes_expected: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
     def exit_code(self) -> int:
@@ -107,7 +109,7 @@ class VerifyReport:
             self.more += 1
 
     def tell(self, table: str, detail: str) -> None:
-        """Note something that the export told of, and that is no damage."""
+        """Note something that the export reported, and that is no damage."""
         self.told += 1
         if len(self.told_first) < _TOLD:
             self.told_first.append(f"{table}: {detail}")
@@ -117,7 +119,9 @@ class VerifyReport:
         self._bytes_expected += size
 
     def read(self, size: int) -> None:
-        """Say that so many bytes were read."""
-        self.bytes_read += size
+        """Say that so many bytes were read; any thread may."""
+        with self._lock:
+            self.bytes_read += size
+            done, expected = self.bytes_read, self._bytes_expected
         if self.on_progress:
-            self.on_progress(self.bytes_read, max(self._bytes_expected, self.bytes_read))
+            self.on_progress(done, max(expected, done))

@@ -63,14 +63,14 @@ _DANGLES = (REFERENCE, DANGLING)
 
 
 class _References(ReferenceCheck):
-    """References that have no row: told of by the export, and so no damage, or not."""
+    """References that have no row: reported by the export, and so no damage, or not."""
 
     def __init__(self, tables: Iterable[Table], counts: Mapping[str, int]) -> None:
         super().__init__(tables, counts)
         self._told = Scratch("CREATE TABLE told (name TEXT, path TEXT, PRIMARY KEY (name, path))")
 
     def take_left_out(self, batch: pa.RecordBatch) -> None:
-        """Take what the export told of."""
+        """Take what the export reported."""
         rows = zip(*(batch[name].to_pylist() for name in _NAMES), strict=True)
         named = ((id_, path) for kind, id_, path, why in rows if (kind, why) == _DANGLES)
         self._told.run_many("INSERT OR IGNORE INTO told VALUES (?, ?)", named)
@@ -80,7 +80,7 @@ class _References(ReferenceCheck):
         return self._told.one(query, dangling.table, dangling.path) is not None
 
     def report(self, report: VerifyReport) -> None:
-        """Report what dangles: as told by the export, or as damage, the first of each reference."""
+        """Report what dangles, the first of each reference: as the export did, or as damage."""
         counts: dict[tuple[str, tuple[str, ...]], int] = {}
         for found in self.dangling():
             if self._is_told(found):

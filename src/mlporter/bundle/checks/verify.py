@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "Progress", "VerifyMode", "VerifyReport", "verify_bundle"]
 
 
-_THREADS = 4
-
-
 def verify_bundle(  # noqa: PLR0913 - all but two go by name
     place: str | os.PathLike[str] | Storage,
     mode: VerifyMode = "full",
@@ -41,6 +38,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
     fraction: float = 0.1,
     seed: int | None = None,
     blobs: BlobStore | None = None,
+    workers: int = 4,
     crew: Crew | None = None,
     on_progress: Progress | None = None,
 ) -> VerifyReport:
@@ -54,7 +52,8 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         fraction: Share of the contents that "sample" reads, from 0 to 1.
         seed: Makes the choice of "sample" the same again.
         blobs: The pool that the blobs are in, if not in the bundle.
-        crew: Who reads contents; a few threads unless told.
+        workers: Contents that are read at a time.
+        crew: Who reads them, if not so many threads.
         on_progress: Called with bytes read so far and bytes to be read.
 
     Raises:
@@ -81,7 +80,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         return report
     report.bundle_id = manifest.bundle_id
     own = blobs or _own_blobs(storage)
-    artifacts = ArtifactCheck(report, manifest, own, storage, crew or Threads(_THREADS))
+    artifacts = ArtifactCheck(report, manifest, own, storage, crew or Threads(workers))
     try:
         sums = sums_of(manifest, data)
         saw_pack = artifacts.saw_pack if manifest.has_packs else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections import OrderedDict
-from typing import TYPE_CHECKING, BinaryIO
+from collections import OrderedDict, defaultdict
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from mlporter.bundle.blobs import Stored, check_name, checked_stream
 from mlporter.bundle.contents.index import row_of
@@ -27,7 +27,11 @@ __all__ = ["ContentPool"]
 _KEPT_PACKS = 4
 """Packs that are kept in memory: all of each where a part costs as much to read, else a window."""
 _WINDOW = 2 * SMALL
-"""Bytes of a pack of this machine that are read at a time; any content fits."""
+"""Bytes of a pack that are read at a time; any content fits. Of a pack on this machine always, of
+one in object storage at first: if more of it is asked for, all of it is fetched, once."""
+
+
+_T = TypeVar("_T")
 
 
 class ContentPool:
@@ -57,6 +61,8 @@ class ContentPool:
         self._pack = PackBuilder()
         self._waiting: dict[str, int] = {}
         self._packs: OrderedDict[str, bytes] = OrderedDict()
+        self._begun: set[str] = set()
+        self._fetching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._windows: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
         self.new_contents = 0
         self.new_bytes = 0
@@ -180,24 +186,40 @@ class ContentPool:
         if self._storage.is_local:
             content = self._part(path, found)
         else:
-            content = self._whole_pack(found.pack)[found.offset : found.offset + found.size]
+            with self._lock:
+                fetching = self._fetching[found.pack]
+            with fetching:  # several threads ask for what lies in the same pack
+                content = self._fetched(path, found)
         if len(content) != found.size:
             raise self._damaged(path, "is cut short")
         return content
 
-    def _part(self, path: str, found: Location) -> bytes:
-        """Part of a pack of this machine, and what comes after it: that is asked for next."""
+    def _fetched(self, path: str, found: Location) -> bytes:
+        """Part of a pack that is elsewhere."""
+        window = self._in_window(found)
+        if window is not None:
+            return window
+        if self._storage.reads_parts and found.pack not in self._begun:
+            self._begun.add(found.pack)
+            return self._part(path, found)
+        return self._whole_pack(found.pack)[found.offset : found.offset + found.size]
+
+    def _in_window(self, found: Location) -> bytes | None:
         end = found.offset + found.size
         with self._lock:
             start, data = self._windows.get(found.pack, (0, b""))
         if not start <= found.offset <= end <= start + len(data):
-            start, data = found.offset, self._storage.read_range(path, found.offset, _WINDOW)
-            with self._lock:
-                self._windows[found.pack] = (start, data)
-                self._windows.move_to_end(found.pack)
-                while len(self._windows) > _KEPT_PACKS:
-                    self._windows.popitem(last=False)
+            return None
         return data[found.offset - start : end - start]
+
+    def _part(self, path: str, found: Location) -> bytes:
+        """Part of a pack, and what comes after it: that is asked for next."""
+        known = self._in_window(found)
+        if known is not None:
+            return known
+        data = self._storage.read_range(path, found.offset, _WINDOW)
+        _keep(self._windows, self._lock, found.pack, (found.offset, data))
+        return data[: found.size]
 
     def _whole_pack(self, pack: str) -> bytes:
         """A pack, kept for what else is asked of it: files lie in it in the order of reading."""
@@ -208,11 +230,17 @@ class ContentPool:
                 return data
         with self._storage.open(pack_path(pack)) as file:
             data = file.read()
-        with self._lock:
-            self._packs[pack] = data
-            while len(self._packs) > _KEPT_PACKS:
-                self._packs.popitem(last=False)
+        _keep(self._packs, self._lock, pack, data)
         return data
 
     def _damaged(self, what: str, message: str) -> BundleDamagedError:
         return BundleDamagedError(f"content {what} {message}", subject=self._storage.name)
+
+
+def _keep(kept: OrderedDict[str, _T], lock: threading.Lock, pack: str, data: _T) -> None:
+    """Keep something of a pack; what was asked for longest ago goes."""
+    with lock:
+        kept[pack] = data
+        kept.move_to_end(pack)
+        while len(kept) > _KEPT_PACKS:
+            kept.popitem(last=False)

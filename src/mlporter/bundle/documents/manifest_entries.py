@@ -227,7 +227,7 @@ class FirstLeftOut(Entry):
 
 
 class LeftOutTotals(Entry):
-    """What is not in the bundle: how many things, how many of them by rule or wish, and why."""
+    """What is not in the bundle: how many things, how many of them on purpose, and why."""
 
     total: Count
     expected: Count

@@ -23,7 +23,7 @@ def remove_others(root: Path, is_needed: Callable[[str], bool]) -> None:
 
     Args:
         root: The bundle's directory.
-        is_needed: Told a path below it, "/" separated.
+        is_needed: Called with a path below it, "/" separated.
 
     Raises:
         UnreachableError: a file cannot be removed.

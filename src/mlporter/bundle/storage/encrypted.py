@@ -127,6 +127,7 @@ class EncryptedStorage:
     """
 
     is_local = False
+    reads_parts = False
 
     def __init__(self, inner: Storage, keys: Keys) -> None:
         """Encrypt what goes into `inner`, and decrypt what comes from there."""

@@ -31,6 +31,7 @@ class LocalStorage:
     """A folder, as `mlporter.bundle.storage.protocol.Storage`. No link in it is followed."""
 
     is_local = True
+    reads_parts = True
 
     def __init__(self, root: Path) -> None:
         """Use a folder; it is made by the first object."""

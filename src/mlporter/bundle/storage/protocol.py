@@ -44,6 +44,10 @@ class Storage(Protocol):
     def brought(self, path: str) -> None:
         """Know that there is an object which another process wrote."""
 
+    @property
+    def reads_parts(self) -> bool:
+        """Whether a part of an object is read without the rest of it."""
+
     def scratch(self) -> Path:
         """A folder for files that `put_file` will take, on the same disk if there is one."""
 

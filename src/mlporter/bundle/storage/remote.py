@@ -97,6 +97,7 @@ class RemoteStorage:
     """
 
     is_local = False
+    reads_parts = True
 
     def __init__(self, system: Any, root: str, name: str) -> None:  # noqa: ANN401 -- fsspec is untyped
         """Use a file system of fsspec's below `root` (bucket and prefix)."""

@@ -29,6 +29,7 @@ class Uploads:
     """
 
     is_local = False
+    reads_parts = False
 
     def __init__(self, storage: Storage, there: Mapping[str, int], workers: int) -> None:
         """Fill a storage.

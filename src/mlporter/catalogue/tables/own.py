@@ -93,7 +93,7 @@ LEFT_OUT = Table(
         Column("expected", pa.bool_(), nullable=False),
     ),
 )
-"""Everything that was not carried, as `mlporter.errors.LeftOut`."""
+"""Everything that was not copied, as `mlporter.errors.LeftOut`."""
 
 UNKNOWN_FIELDS = Table(
     name="unknown_fields",

@@ -54,7 +54,7 @@ _KEPT_SETTINGS = (
 
 @dataclass
 class _Story:
-    """What happened, as it is told at the end."""
+    """What happened, as it is said at the end."""
 
     directory: str
     commands: list[dict[str, Any]] = field(default_factory=list)

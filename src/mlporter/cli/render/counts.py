@@ -1,6 +1,6 @@
 """What becomes of things of each kind, counted: the table of a transfer, and of a plan.
 
-There is one way of counting: rows of the tables that are carried, and artifact files. What MLflow
+There is one way of counting: rows of the tables that are copied, and artifact files. What MLflow
 computes from other tables is no row of its own.
 """
 

@@ -33,7 +33,7 @@ _LONGEST_NAME = 40
 _STAGES = {"Production": "green", "Archived": "dim"}
 
 _NOT_COUNTED = {"derived", "transient", "secret"}
-"""Kinds of tables that a transfer does not carry as they are."""
+"""Kinds of tables that a transfer does not copy as they are."""
 
 _KINDS = {
     "derived": "computed by MLflow: rebuilt, not copied",

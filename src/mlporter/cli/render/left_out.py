@@ -29,7 +29,7 @@ _ALIKE = 3
 """How many are named of those that have the same reason."""
 
 _OTHERWISE = frozenset({"renamed", "nested", "duplicate"})
-"""Reasons for which something is copied differently from how it is stored, and people are told."""
+"""Reasons for which something is copied differently from how it is stored; they are shown."""
 _NO_NEWS = frozenset({"derived", "transient"})
 """Reasons that say nothing to most people: nobody misses what MLflow makes again by itself."""
 _STRUCTURE = frozenset({"table", "column"})

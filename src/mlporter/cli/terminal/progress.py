@@ -103,7 +103,7 @@ def _columns() -> tuple[ProgressColumn, ...]:
 
 
 class TerminalProgress:
-    """Draws what it is told: a line for the phase, and below it one for each step under way.
+    """Draws what it hears: a line for the phase, and below it one for each step under way.
 
     It is an `OnProgress`. Safe to call from several threads.
 

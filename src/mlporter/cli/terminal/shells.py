@@ -57,7 +57,7 @@ _ODD = re.compile(r"((?=[\x00-\x7f])[^\w@%+=:,./-])")
 
 
 class _Line(ShellComplete):
-    """The words of the line are what the context carries, for whoever completes one of them.
+    """The words of the line are what the context holds, for whoever completes one of them.
 
     Click takes no argument from a line that ends in an option without its value.
     """

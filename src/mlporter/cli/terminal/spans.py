@@ -33,7 +33,7 @@ _ASKED_BY = (
 )
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _GROUP = "opentelemetry_traces_exporter"
-_PATIENCE = 10.0
+_PATIENCE = 5.0
 """Seconds to send the last spans; whoever interrupts waits for less."""
 _IN_A_HURRY = 0.3
 _SHORT = 0.05

@@ -101,7 +101,7 @@ class SettledFiles:
 
     @property
     def note(self) -> str | None:
-        """What people are told of it, once all files were asked for."""
+        """What people read of it, once all files were asked for."""
         counts = {name: self._not_listed[kind] for kind, name in _NAMES.items()}
         named = [plural(count, name) for name, count in counts.items() if count]
         if not named:

@@ -132,7 +132,7 @@ class BundleTransfer:
         return self.source.count(table) + (self._left_points if table == _METRICS else 0)
 
     def _write_fields(self, plan: Plan) -> None:
-        """What a newer server told beside; known when all tables were read."""
+        """What a newer server said beside; known when all tables were read."""
         if any(table.name == UNKNOWN_FIELDS.name for table in plan.tables):
             why = "another program's table has the name under which a bundle keeps them"
             for item in field_losses(self.source, why):

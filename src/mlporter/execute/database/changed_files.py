@@ -100,7 +100,7 @@ class ChangedFiles:
     """What becomes of files of owners that both sides have.
 
     Attributes:
-        work: What is carried.
+        work: What is copied.
         files: Opens places of the target.
         base: What was last sent.
         policy: What is asked for.

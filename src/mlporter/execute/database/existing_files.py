@@ -1,6 +1,6 @@
 """Model versions whose files the target holds already, as those of a run or a logged model.
 
-Tracking and registry may be two places, of which the first was carried before. Alone, the second
+Tracking and registry may be two places, of which the first was copied before. Alone, the second
 does not know whose files those of its versions are: MLflow's layout says it, and the target shows
 whether it is so.
 """

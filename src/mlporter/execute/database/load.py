@@ -79,13 +79,13 @@ class Load:
     """A transfer that was planned, carried out.
 
     Attributes:
-        work: What is carried, and where; it is read twice: what was written is compared with it.
+        work: What is copied, and where; it is read twice: what was written is compared with it.
         target: A database in its transaction.
         files: Where the files go, or None to copy none.
         sent: Remembers files of new owners.
         changed: What becomes of files of owners that are there, if that was looked at.
         proof: Plans again, once all is written.
-        phases: Told how far it is.
+        phases: Called with how far it is.
     """
 
     work: Prepared
@@ -311,7 +311,7 @@ def check(work: Prepared, misfits: tuple[str, ...]) -> None:
     All reasons are named together.
 
     Args:
-        work: What is to be carried.
+        work: What is to be copied.
         misfits: The values that are known not to fit.
 
     Raises:

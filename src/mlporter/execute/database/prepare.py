@@ -53,7 +53,7 @@ def prepare(
     on_progress: OnProgress,
     memory: Memory | None = None,
 ) -> Prepared:
-    """Plan what carrying `source` into `target` does.
+    """Plan what copying `source` into `target` does.
 
     `remap` are ``FROM=TO`` pairs by which URIs are rewritten where no file is copied. `memory` is
     what was last sent, and where the actions of the plan go.

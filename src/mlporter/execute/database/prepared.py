@@ -84,7 +84,7 @@ class Prepared:
     """A transfer that is planned, and not begun.
 
     Attributes:
-        source: What is carried, in the target's terms.
+        source: What is copied, in the target's terms.
         origin: The source as it is.
         whole: All of it, in the target's terms.
         plan: Tables and columns.
@@ -121,7 +121,7 @@ class Prepared:
         return set(self.merge.new.get(table, ()))
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
-        """The rows of a table that are carried, as they will be written."""
+        """The rows of a table that are copied, as they will be written."""
         total, done = self.source.count(table.name), 0
         for batch in self._rows(table, total):
             yield batch
@@ -202,7 +202,7 @@ class Prepared:
 
     @cached_property
     def counted(self) -> tuple[TableResult, ...]:
-        """Rows by table: carried, already there, skipped."""
+        """Rows by table: copied, already there, skipped."""
         skipped = MappedSource(self.origin, self.merge.ids, Choice(self.merge.skipped))
         all_changed, followed = self.merge.changed, self.merge.followed
         results = []
@@ -226,7 +226,7 @@ class Places:
     merge: Merge
 
     def of(self, kind: str, ids: frozenset[str]) -> dict[str, str]:
-        """The places of those of some owners that are not carried."""
+        """The places of those of some owners that are not copied."""
         owners = FILE_OWNERS[kind]
         table, key, place = owners.table, owners.key, owners.place
         there = ids - self.merge.new.get(table, frozenset())

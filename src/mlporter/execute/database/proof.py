@@ -38,7 +38,7 @@ class Proof:
     """Plans once more, in the transaction in which rows were written.
 
     Attributes:
-        work: What was carried.
+        work: What was copied.
         target: Where to.
         memory: What the first plan was made with.
         before: Rows of tables that lose some, counted before anything was written.

@@ -40,7 +40,7 @@ class ReadingBack:
     """Reads what was written, before it is committed.
 
     Attributes:
-        work: What was carried.
+        work: What was copied.
         target: Where to.
         latest: The latest metrics that were computed.
     """

@@ -228,7 +228,7 @@ class DatabaseTransfer:
         """
         takes_all = target.is_fresh and not target.enforces_caps
         if takes_all and self.source.description.kind == AddressKind.BUNDLE.value:
-            return self.source, ()  # its export told of them
+            return self.source, ()  # its export reported them
         seen = self._seen
         if seen.dangling and not takes_all:
             source = WithoutDangling(self.source, seen.dangling)

@@ -63,7 +63,7 @@ def as_new_as(
         place: The target.
         source: What goes there.
         options: What the caller asked for.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
     """
     scripts, mine = installed_scripts(), source.description.revision
     can_upgrade = mine in scripts.revisions and mine != scripts.head

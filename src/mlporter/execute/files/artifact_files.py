@@ -278,7 +278,7 @@ class _Carrying(Generic[T, A, R]):
         self._failed += 1
         if self._failed == 1:
             why = answer.why if isinstance(answer, CouldNot) else "it does not show here"
-            _log.warning("a worker could not carry a file, which is carried here: %s", why)
+            _log.warning("a worker could not copy a file, which is copied here: %s", why)
 
     def _told(self, carried: _Carried[T, R]) -> Iterator[tuple[T, R]]:
         for item, result in carried.files:
@@ -299,7 +299,7 @@ class _Carrying(Generic[T, A, R]):
                     if not isinstance(answer, CouldNot):
                         self._work.done(item, answer)
         if self._failed > 1:
-            _log.warning("%d files were carried here that workers could not carry", self._failed)
+            _log.warning("%d files were copied here that workers could not copy", self._failed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Files that no row points to: when they are carried, and what `inspect` says of them."""
+"""Files that no row points to: when they are copied, and what `inspect` says of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Orphans:
 
 
 def check_orphans(artifacts: str, selection: Selection | None, *, orphans: bool) -> None:
-    """Refuse to carry orphans where no files are copied, or only chosen things.
+    """Refuse to copy orphans where no files are copied, or only chosen things.
 
     Raises:
         UsageError: it makes no sense.

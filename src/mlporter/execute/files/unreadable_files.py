@@ -45,7 +45,7 @@ class Unreadable:
     first: list[str] = field(default_factory=list)
 
     def add(self, item: LeftOut) -> None:
-        """Count what a source reports, unless it is left out by rule."""
+        """Count what a source reports, unless it is left out on purpose."""
         if item.expected:
             return
         self.count += 1
@@ -86,12 +86,12 @@ def refuse_unreadable(source: Source, *, workers: int, on_progress: OnProgress) 
 def find_unreadable(source: Source, *, workers: int, on_progress: OnProgress) -> Unreadable:
     """Look at every artifact file of a source, and read the first byte of each.
 
-    What an export already could not carry is missing from its bundle, and so found too.
+    What an export already could not copy is missing from its bundle, and so found too.
 
     Args:
         source: Where the files are; nothing is kept of them.
         workers: How many files to open at a time.
-        on_progress: Told how many bytes the files have that were found.
+        on_progress: Called with how many bytes the files have that were found.
     """
     found = Unreadable()
     for item in _lost_before(source):
@@ -118,7 +118,7 @@ def _nothing(_: ArtifactFile) -> int:
 
 
 def _lost_before(source: Source) -> Iterator[LeftOut]:
-    """What the export that wrote a bundle could not carry."""
+    """What the export that wrote a bundle could not copy."""
     if source.description.kind != "bundle":
         return
     for batch in source.read(LEFT_OUT.name):

@@ -1,4 +1,4 @@
-"""What of a source's rows people must know of, though it is carried: names and not numbers.
+"""What of a source's rows people must know of, though it is copied: names and not numbers.
 
 References to rows that are not there, as SQLite checks none; and NUL characters in texts, which
 not every database takes.
@@ -112,7 +112,7 @@ class Remarks:
         yield from self._references.dangling()
 
     def entries(self) -> Iterator[LeftOut]:
-        """What people must know of, now that all rows were seen and all of them are carried."""
+        """What people must know of, now that all rows were seen and all of them are copied."""
         for found in self.dangling():
             yield found.entry(CARRIED)
         yield from self.nuls()
@@ -136,7 +136,7 @@ class Seen:
     Attributes:
         dangling: Values of references that have no row.
         others: What else people must know of.
-        is_news: Whether nobody has told of it: an export tells of what is in a bundle.
+        is_news: Whether nobody has reported it: an export reports what is in a bundle.
     """
 
     dangling: tuple[Dangling, ...] = ()
@@ -144,14 +144,14 @@ class Seen:
     is_news: bool = True
 
     def carried(self) -> tuple[LeftOut, ...]:
-        """What people must know of where all of the rows are carried."""
+        """What people must know of where all of the rows are copied."""
         return (*(found.entry(CARRIED) for found in self.dangling), *self.others)
 
 
 def look_through(
     source: Source, on_progress: OnProgress, skip: frozenset[str] = frozenset()
 ) -> Seen:
-    """Read the tables of a source that are carried, for what there is to be said of their rows.
+    """Read the tables of a source that are copied, for what there is to be said of their rows.
 
     What does not fit its column is then known to the source itself. Of a bundle only the columns
     are read that refer to something. PostgreSQL has seen to all that; and a server's rows are

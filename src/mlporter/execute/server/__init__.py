@@ -1,4 +1,4 @@
-"""Carrying a registry into a tracking server: no transaction, so what is missing is brought over.
+"""Copying a registry into a tracking server: no transaction, so what is missing is brought over.
 
 The steps, in the order in which MLflow takes them: experiments, runs, logged models (`creating`),
 parameters, tags and metrics (`run_contents`), inputs and outputs (`inputs_outputs`), files

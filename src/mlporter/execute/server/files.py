@@ -36,7 +36,7 @@ _DEFAULT = "default"
 
 
 class Files:
-    """Sends the files of all owners that are carried.
+    """Sends the files of all owners that are copied.
 
     Those of owners that the server has already are planned first (`plan`).
 

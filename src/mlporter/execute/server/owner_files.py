@@ -79,7 +79,7 @@ class OwnedFiles:
         self._lookups: dict[str, SortedLookup] = {}
 
     def owner(self, kind: str, id_: str) -> ServerOwner | None:
-        """An owner, if it is carried, and the server has it; asked in the order of owners."""
+        """An owner, if it is copied, and the server has it; asked in the order of owners."""
         place = self._root(kind, id_)
         if place is None:
             return None

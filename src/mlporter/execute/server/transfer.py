@@ -75,7 +75,7 @@ class ServerTransfer:
     """One import or copy into a server.
 
     Attributes:
-        source: What is carried.
+        source: What is copied.
         place: The server.
         copies: Whether files are copied.
         dry: Plan only: the same steps, but nothing is sent.
@@ -390,7 +390,7 @@ class ServerTransfer:
 
 
 def _in_turn(on_progress: OnProgress) -> OnProgress:
-    """Steps tell how far they are from several threads: one at a time."""
+    """Steps say how far they are from several threads: one at a time."""
     lock = Lock()
 
     def tell(step: str, done: int, total: int | None, unit: str = "rows") -> None:

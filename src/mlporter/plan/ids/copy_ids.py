@@ -39,9 +39,9 @@ class Copies:
     """New ids of things of the source, and of the rows below them.
 
     Args:
-        source: What is carried.
+        source: What is copied.
         target: What is there.
-        tables: The tables that are carried.
+        tables: The tables that are copied.
         salt: What the id of something in an experiment is made from, besides the old one.
     """
 

@@ -1,4 +1,4 @@
-"""Which columns hold ids that may change: told from the catalogue's references, table by table."""
+"""Which columns hold ids that may change: found by the catalogue's references, table by table."""
 
 from __future__ import annotations
 

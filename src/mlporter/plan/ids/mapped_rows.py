@@ -1,4 +1,4 @@
-"""Tables as the other side sees them: ids mapped, and without what is not to be carried."""
+"""Tables as the other side sees them: ids mapped, and without what is not to be copied."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class MappedReader:
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table that are carried, in the target's terms, sorted by its key."""
+        """Rows of a table that are copied, in the target's terms, sorted by its key."""
         entry = self._by_name[table]
         wanted = columns or tuple(entry.schema.names)
         if not self.drops(table) and not self._changes(entry):
@@ -109,7 +109,7 @@ class MappedReader:
         return (entity or table) in self._choice.units or table in self._choice.rows
 
     def _is_empty(self, entry: Table) -> bool:
-        """Whether nothing of a table is carried, known without a look at it."""
+        """Whether nothing of a table is copied, known without a look at it."""
         if entry.name in self._choice.besides:
             return False
         entity = OWNED[entry.name].entity if entry.name in OWNED else entry.name
@@ -186,7 +186,7 @@ class MappedReader:
 
     @cached_property
     def _edges(self) -> frozenset[str]:
-        """Ids of the inputs of the runs that are carried."""
+        """Ids of the inputs of the runs that are copied."""
         entry = self._by_name.get("inputs")
         if entry is None:
             return frozenset()

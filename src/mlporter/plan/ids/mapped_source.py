@@ -1,4 +1,4 @@
-"""A source as the target will see it: ids mapped, and without what is not to be carried."""
+"""A source as the target will see it: ids mapped, and without what is not to be copied."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class MappedSource(MappedReader):
         return self._inner.description
 
     def count(self, table: str) -> int:
-        """Rows of a table that are carried."""
+        """Rows of a table that are copied."""
         if not self.drops(table):
             return self._inner.count(table)
         if table not in self._counts:
@@ -73,7 +73,7 @@ class MappedSource(MappedReader):
     # --- Files --------------------------------------------------------------------------------
 
     def files(self, report: Report, keep: Keep | None = None) -> Iterator[ArtifactFile]:
-        """The files of what is carried, by the target's ids."""
+        """The files of what is copied, by the target's ids."""
 
         def kept(kind: str, owner: str) -> bool:
             return self._keeps(kind, owner) and (keep is None or keep(kind, owner))
@@ -142,7 +142,7 @@ class MappedSource(MappedReader):
         return batch, other_owner(table, column, row.values())
 
     def _keeps_other(self, owner: str) -> bool:
-        """Whether a row that owns files is carried."""
+        """Whether a row that owns files is copied."""
         table, _, _ = parts_of_owner(owner)
         if not self.drops(table):
             return True

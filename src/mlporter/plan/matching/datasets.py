@@ -26,7 +26,7 @@ def match_datasets(
     """Match by experiment, name and digest; the ids of those that are there are used.
 
     Returns:
-        The keys of those that are there, and so are not carried.
+        The keys of those that are there, and so are not copied.
     """
     there = {(d.experiment, d.name, d.digest): d.uuid for d in datasets_of(target)}
     taken = set(there.values())

@@ -230,7 +230,7 @@ def by_tag(
     origin: Mapping[int, str],
     has_run: Callable[[Experiment, Experiment], bool],
 ) -> Known:
-    """Those whose copies carry their number as a tag (`By.TAG`).
+    """Those whose copies have their number as a tag (`By.TAG`).
 
     Args:
         experiments: Both sides.

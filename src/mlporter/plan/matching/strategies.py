@@ -1,7 +1,7 @@
 """By what things of a source are known again in a target: for each kind of target, as data.
 
 Databases keep ids, so that they are what tells; servers give ids of their own, and their copies
-carry a tag. What neither helps with is known by its name, or by what is said of it.
+have a tag. What neither helps with is known by its name, or by what is said of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Users and permissions of both sides, matched by name; what they name follows what is carried.
+"""Users and permissions of both sides, matched by name; what they name follows what is copied.
 
 All is small, and held in memory. `decide_users` is a pure function of both sides' rows;
 `UserTables` puts what it decided in the place of the source's rows.
@@ -172,7 +172,7 @@ class _Known:
         self.keys.setdefault(table, set()).update(keys)
 
     def why_not(self, table: str, row: Row) -> str:
-        """Why a new row cannot be carried, or ""."""
+        """Why a new row cannot be copied, or ""."""
         if table == "users":
             return _NOT_MADE if row.get("password_hash") is None else ""
         role = row["name"] if table == "roles" else row["role"]
@@ -224,12 +224,12 @@ def merge_users(
     policy: Policy,
     memory: Memory,
 ) -> UserTables | None:
-    """Decide, note it in `merge`, and return the rows; None where no users are carried.
+    """Decide, note it in `merge`, and return the rows; None where no users are copied.
 
     Args:
         source: Where they come from.
         target: Where they go.
-        tables: The tables that are carried.
+        tables: The tables that are copied.
         merge: What else is decided already: what is called otherwise in the target.
         policy: What to do about conflicts.
         memory: What was last sent, and where actions go.
@@ -317,7 +317,7 @@ class _Resources:
         return _followed(self._ids, workspace, kind, pattern)
 
     def _names(self, table: str, column: str = "") -> set[tuple[str, str]]:
-        """Workspace and name, or the ids, of what is carried.
+        """Workspace and name, or the ids, of what is copied.
 
         Where a table is not, as secrets may not be, then of what the target has: under a random id
         it has the same thing.

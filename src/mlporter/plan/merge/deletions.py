@@ -23,7 +23,7 @@ class Deletions:
     """Deleted versions of both sides, and rows that the target has left over of dead things.
 
     Args:
-        source: What is carried.
+        source: What is copied.
         target: What is there.
         holds_references: Whether the target never had a row that refers to nothing.
     """

@@ -334,7 +334,7 @@ class Comparison:
         return RowStates(frozenset(mine - differ.keys() - only_left), differ)
 
     def is_on_both(self, table: str) -> bool:
-        """Whether a table is carried, and a server, where one is a side, shows it."""
+        """Whether a table is copied, and a server, where one is a side, shows it."""
         hidden = self._over_rest and table in HIDDEN_TABLES
         return table in self._tables and table in self._there and not hidden
 
@@ -343,7 +343,7 @@ class Comparison:
         return self._tables.get(table), self._there.get(table)
 
     def is_carried(self, table: str) -> bool:
-        """Whether a table is among those that are carried, and the target has it."""
+        """Whether a table is among those that are copied, and the target has it."""
         return table in self._tables and table in self._there and _is_kept(self._tables[table])
 
 

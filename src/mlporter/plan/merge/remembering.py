@@ -65,11 +65,11 @@ def remember_sent(
 
     Args:
         base: Where to.
-        source: What was carried, as it is.
-        tables: The tables that were carried.
+        source: What was copied, as it is.
+        tables: The tables that were copied.
         there: The tables of the target.
         merge: What was done, and what the sides do not agree on.
-        on_progress: Told what is being remembered.
+        on_progress: Called with what is being remembered.
     """
     units: dict[str, Sides] = {}
     before = base.noted(_PRINTS)
@@ -167,10 +167,10 @@ def recall_snapshot(
     Args:
         memory: Names the snapshot; if it names none, nothing is done.
         target: What is there.
-        tables: The tables that are carried.
+        tables: The tables that are copied.
         policy: Names that things have in the target.
         largest: The largest number of an experiment that the target can hold.
-        on_progress: Told what is being remembered.
+        on_progress: Called with what is being remembered.
     """
     snapshot, base = memory.snapshot, memory.base
     if snapshot is None:

@@ -51,16 +51,16 @@ def resolve(
     memory: Memory | None = None,
     anchors: Reader | None = None,
 ) -> Merge:
-    """What carrying `tables` of `source` into `target` will do.
+    """What copying `tables` of `source` into `target` will do.
 
     Args:
-        source: What is carried: a selection, or all.
+        source: What is copied: a selection, or all.
         target: What is there, in one snapshot or transaction.
-        tables: The tables that are carried, with the columns that are.
+        tables: The tables that are copied, with the columns that are.
         policy: What to do about conflicts.
         largest_experiment: The largest experiment id that the target can hold.
         holds_references: Whether the target never had a row that refers to nothing.
-        on_progress: Told what is being compared.
+        on_progress: Called with what is being compared.
         memory: What was last sent, and where actions go.
         anchors: The source with all runs and models that files may lie with, where it is a part.
     """

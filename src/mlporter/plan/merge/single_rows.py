@@ -29,7 +29,7 @@ class SingleRows(Step):
     """Decides about rows one by one.
 
     Attributes:
-        rows: By table, rows (the target's keys) that are not carried.
+        rows: By table, rows (the target's keys) that are not copied.
     """
 
     rows: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -72,8 +72,8 @@ class SingleRows(Step):
     def _taken_away(self, table: str) -> None:
         """What of these was sent and somebody took away at the target: no more comes silently.
 
-        An alias or a link is made again, and told, or stays away (`sync`); a tag is in conflict,
-        like any other that was edited.
+        An alias or a link is made again, and reported, or stays away (`sync`); a tag is in
+        conflict, like any other that was edited.
         """
         plan = self.changes.planner.plan
         before = len(plan.conflicts)

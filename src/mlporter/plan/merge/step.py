@@ -35,12 +35,12 @@ class Step:
     """A step of a merge.
 
     Attributes:
-        source: What is carried: a selection, or all.
+        source: What is copied: a selection, or all.
         target: What is there, in one snapshot or transaction.
-        tables: The tables that are carried, with the columns that are.
+        tables: The tables that are copied, with the columns that are.
         policy: What to do about conflicts.
         memory: What was last sent, and where actions go.
-        on_progress: Told what is being compared.
+        on_progress: Called with what is being compared.
         merge: What was decided so far.
         deletions: What either side has deleted.
         comparison: Holds the sides against each other.

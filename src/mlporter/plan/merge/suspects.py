@@ -1,4 +1,4 @@
-"""Units that are plainly the same on both sides, told from whole tables while they stream by.
+"""Units that are plainly the same on both sides, found in whole tables while they stream by.
 
 Only the others are held, and looked at one by one. So a registry in which little changed takes the
 memory, and about the time, of what changed and of reading both sides once.

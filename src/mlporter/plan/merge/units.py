@@ -36,7 +36,7 @@ class Units(Step):
     """Decides about units, and fills in the merge's id map.
 
     Attributes:
-        chosen: What of each kind is carried.
+        chosen: What of each kind is copied.
         copies: Which ids copies get.
     """
 
@@ -146,7 +146,7 @@ class Units(Step):
         return found
 
     def _removed(self, entity: str, candidates: Candidates, decision: Decision) -> None:
-        """What was sent once, and the target has no more: `sync` leaves it so, and tells."""
+        """What was sent once, and the target has no more: `sync` leaves it so, and says so."""
         settled = decision.there | decision.skipped.keys() | decision.twins.keys()
         lacking = {
             key: new
@@ -235,7 +235,7 @@ class Units(Step):
         return decision is not None and back.get(key) in decision.there
 
     def comes(self, entity: str, key: str) -> bool:
-        """Whether a unit is carried, or restored."""
+        """Whether a unit is copied, or restored."""
         if entity == "experiments":
             return key in self.matching.new_experiments
         _, decision = self._decided.get(entity, (None, None))

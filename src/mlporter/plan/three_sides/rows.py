@@ -255,7 +255,7 @@ class RowPlanner:
             and not (name == DELETED_TIME and _are_deleted(mine, theirs))
         }
         if _is_deleted_version(row, mine) and row.is_known:
-            # What becomes of things that were sent, and are gone, is told with all others.
+            # What becomes of things that were sent, and are gone, is reported with all others.
             self.refused.add(row.owner)
             self.plan.disputed[row.table.name].add(mine.key_digest)
             return

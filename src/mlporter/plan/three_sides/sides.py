@@ -61,7 +61,7 @@ class Outcome(Enum):
     SEND = "send"
     """The target gets the source's."""
     KEEP = "keep"
-    """The target's stays, and that is told."""
+    """The target's stays, and that is reported."""
     CONFLICT = "conflict"
     """Nobody but people can decide: the target's stays, or all is refused."""
 

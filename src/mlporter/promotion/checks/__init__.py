@@ -1,1 +1,1 @@
-"""What a version must be before it is carried, and after: gates, proof, signatures."""
+"""What a version must be before it is copied, and after: gates, proof, signatures."""

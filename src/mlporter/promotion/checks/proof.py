@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["prove_files", "sums_of", "with_target_ids"]
 
 
-def sums_of(  # noqa: PLR0913, PLR0917 -- whose, how, and whom to tell
+def sums_of(  # noqa: PLR0913, PLR0917 -- whose, how, and who hears of it
     source: Source,
     facts: VersionFacts,
     workers: int,
@@ -34,8 +34,8 @@ def sums_of(  # noqa: PLR0913, PLR0917 -- whose, how, and whom to tell
         source: The registry.
         facts: The version there.
         workers: Files that are read at a time.
-        on_progress: Told how far it is.
-        step: What it is told.
+        on_progress: Called with how far it is.
+        step: What it is called.
         known: Sums that need no reading, by owner kind, owner id and path below the owner's root.
 
     Raises:

@@ -113,7 +113,7 @@ def _judged(
     curves: Histories,
     result: VersionResult | None,
 ) -> Candidate:
-    """A version with its champion; a target that cannot be read is told of."""
+    """A version with its champion; a target that cannot be read is named."""
     notes: list[str] = []
     champions: Mapping[str, _Champion] = {}
     try:

@@ -180,9 +180,9 @@ class Environment:
         return not self.own.isdisjoint(names)
 
     def libpq(self) -> dict[str, str]:
-        """What PostgreSQL's client is to be told, as it reads only the process's environment.
+        """What PostgreSQL's client is given, as it reads only the process's environment.
 
-        A word of a log-in that is not this side's is told to be empty, so that another side's
+        A word of a log-in that is not this side's is set to be empty, so that another side's
         is not taken.
         """
         login = _PG_LOGIN if self.owns(_PG_LOGIN) else frozenset()

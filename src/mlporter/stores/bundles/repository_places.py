@@ -159,7 +159,7 @@ def _azure_options(side: Environment) -> dict[str, Any]:
         return {}
     if _CONNECTION not in side.own:
         raise UnreachableError(
-            f"the log-in of {side.prefix}… cannot be told to Azure's package",
+            "a log-in of one side alone goes to Azure's package as a connection string only",
             hint=f"set {side.prefix}{_CONNECTION}",
         )
     return {"connection_string": side.get(_CONNECTION)}

@@ -76,7 +76,7 @@ class AuthDatabase:
         return self.rows.read(self._connection, entry, columns, among)
 
     def losses(self) -> Iterator[LeftOut]:
-        """What cannot be told by name."""
+        """What has no name to go by."""
         return self.rows.losses(self._connection)
 
     def write(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:

@@ -1,7 +1,7 @@
 """Experiments: which folders are some, live and in the trash, and what each is copied as.
 
 MLflow's database has each id and each name once. In a file store both may come twice, as what is
-in the trash is looked at by nobody; then one of them gets another id or name here, and it is told.
+in the trash is looked at by nobody; then one of them gets another id or name here, as is reported.
 """
 
 from __future__ import annotations

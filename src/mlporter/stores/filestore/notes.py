@@ -1,4 +1,4 @@
-"""What reading a file store came upon: things that cannot be carried, or not as they are."""
+"""What reading a file store came upon: things that cannot be copied, or not as they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Notes", "Spot"]
 
 @dataclass
 class Notes:
-    """Entries for what was not carried, one for each kind, id, path and reason."""
+    """Entries for what was not copied, one for each kind, id, path and reason."""
 
     _entries: dict[tuple[str, str, str, str], LeftOut] = field(default_factory=dict)
 

@@ -45,7 +45,7 @@ class Reading:
     Attributes:
         scratch: All tables but those of `run_tables`.
         run_tables: Tables by name.
-        notes: What was not carried, and what was told.
+        notes: What was not copied, and what was reported.
         repeats: Metric points that are exactly like another.
         places: The folders of its experiments, below the root.
         folders: By kind and id of runs, models and traces the folders of their files, where these
@@ -119,7 +119,7 @@ class Reading:
         return runs
 
     def _is_run(self, path: str, spot: Spot) -> bool:
-        """Whether a folder is to be read as a run; what it is instead is told."""
+        """Whether a folder is to be read as a run; what it is instead is reported."""
         entries = {entry.name for entry in self._tree.entries(path, spot)}
         if META in entries or entries & _OF_RUNS or _is_id(path.rpartition("/")[2]):
             return True
@@ -256,7 +256,7 @@ class Rows:
             self.flush()
 
     def claim(self, table: str, id_: str, spot: Spot) -> bool:
-        """Whether this is the first of its id; it is told if not."""
+        """Whether this is the first of its id; it is reported if not."""
         key = (table, id_)
         if key in self._claimed:
             spot.of(table, id_).lost(f"there is another {id_}, which is copied", "duplicate")

@@ -115,7 +115,7 @@ class FileStoreSource:
         return self._reader.tables
 
     def losses(self) -> Iterator[LeftOut]:
-        """What could not be read, and what is carried otherwise than it is stored."""
+        """What could not be read, and what is copied otherwise than it is stored."""
         yield from self._reading.notes.entries()
 
     @property

@@ -43,7 +43,7 @@ class Entry:
 
 
 def valid_name(name: str, spot: Spot) -> str:
-    """A file's name as valid text; it is told if that is not how it is called."""
+    """A file's name as valid text; it is reported if that is not how it is called."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -111,8 +111,8 @@ class Tree:
     def files_below(self, path: str, spot: Spot) -> list[tuple[str, str]]:
         r"""Names (``/`` separated) and paths of all files below a folder, sorted by UTF-8 bytes.
 
-        That is how a key with a slash in it is stored. Junk is left out, and told; so are bytes in
-        names that are no UTF-8, which are spelt ``\udcff``.
+        That is how a key with a slash in it is stored. Junk is left out, and reported; so are bytes
+        in names that are no UTF-8, which are spelt ``\udcff``.
         """
         found = [
             (valid_name(name, spot.at(name)), file) for name, file in self._below(path, "", spot, 0)

@@ -23,7 +23,7 @@ _MOST, _LEAST = 2**63 - 1, -(2**63)
 
 
 def text_of(data: bytes, spot: Spot) -> str:
-    r"""The text of a file, byte for byte; bytes that are no UTF-8 are spelt ``\xff``, and told."""
+    r"""The text of a file; bytes that are no UTF-8 are spelt ``\xff``, and reported."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -61,7 +61,7 @@ def read_meta(tree: Tree, path: str, spot: Spot) -> Meta | None:
 
 @dataclass(frozen=True)
 class Meta:
-    """Fields of a YAML file; what is not of the type that it should be is told, and None."""
+    """Fields of a YAML file; what is not of the type that it should be is reported, and None."""
 
     fields: Mapping[str, object]
     spot: Spot

@@ -31,7 +31,7 @@ class Download:
         ask: Sends the request, once.
         persist: Runs something until it works.
         subject: Server and path, for errors.
-        on_end: Told the digest of all of it.
+        on_end: Called with the digest of all of it.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ from mlporter.errors import StateInUseError, UnreachableError
 from mlporter.stores.addresses.same_place import identity_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -52,6 +52,9 @@ class Group:
             return None
         return dict(zip(self.columns, self.rows[found[0], 1:].tolist(), strict=True))
 
+
+_json = json.JSONEncoder(separators=(",", ":")).encode
+"""A text may hold halves of characters, which SQLite does not take: so it stays ASCII."""
 
 _FORMAT = 1
 """Of the file, and of how values are digested: another one is as good as none."""
@@ -209,25 +212,30 @@ class LastSent:
             rows: Its digests.
             values: What is kept of its values; None leaves those that there are.
         """
-        with self._errors():
-            self._database.execute(
-                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
-                (table, name, self._shape(columns), rows),
-            )
-            if values is not None:
-                self._put_values(table, name, values)
+        self.put_all(table, columns, [(name, rows, values)])
 
-    def _put_values(
-        self, table: str, name: str, values: Mapping[str, Mapping[str, object]]
+    def put_all(
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        groups: Iterable[tuple[str, bytes, Mapping[str, Mapping[str, object]] | None]],
     ) -> None:
-        if not values:
-            self._forget("small_values", table, [name])
+        """Remember some groups instead of what was remembered of them; see `put`."""
+        groups = list(groups)
+        if not groups:
             return
-        # A text may hold halves of characters, which SQLite does not take: so it stays ASCII.
-        self._database.execute(
-            "INSERT OR REPLACE INTO small_values VALUES (?, ?, ?)",
-            (table, name, json.dumps(values, separators=(",", ":"))),
-        )
+        with self._errors():
+            shape = self._shape(columns)
+            self._database.executemany(
+                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
+                ((table, name, shape, rows) for name, rows, _ in groups),
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO small_values VALUES (?, ?, ?)",
+                ((table, name, _json(values)) for name, _, values in groups if values),
+            )
+            none = [name for name, _, values in groups if values is not None and not values]
+            self._forget("small_values", table, none)
 
     def forget(self, table: str, names: Collection[str]) -> None:
         """Remember some groups no more."""

@@ -1,4 +1,4 @@
-"""Where the files of versions of skills lie, told from the tables of any source."""
+"""Where the files of versions of skills lie, found in the tables of any source."""
 
 from __future__ import annotations
 

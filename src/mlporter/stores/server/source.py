@@ -50,7 +50,7 @@ class ServerSource:
         uri_map: See `server_files`.
         workers: Requests at a time.
         retry_time: See `Client`.
-        on_progress: Told how far fetching is.
+        on_progress: Called with how far fetching is.
         can: What it can do, where that is known already.
         allowed: Folders of this machine that files may be read from.
         answers: Where its answers are noted; what is there already is not asked for.

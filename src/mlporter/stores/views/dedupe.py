@@ -1,7 +1,7 @@
 """Each row once: for places with keys, from places that have none.
 
 A file store permits that a metric's point is written twice, and so does a bundle of one. Databases
-refuse it. What is left away is counted, and told.
+refuse it. What is left away is counted, and reported.
 """
 
 from __future__ import annotations

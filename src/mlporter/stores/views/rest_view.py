@@ -1,4 +1,4 @@
-"""Any source as MLflow's REST API would tell it, so that it can be held against a server.
+"""Any source as MLflow's REST API would show it, so that it can be held against a server.
 
 What the API hides is hidden (`mlporter.catalogue.rest_limits`), and the ids that it does not show
 are made up as a server's reader makes them up. A server's own source is brought to the same shape.
@@ -33,7 +33,7 @@ _EDGES = ("inputs", "input_tags")
 
 
 class RestView(Wrapped):
-    """A source as MLflow's REST API would tell it. Closing it leaves the source itself open.
+    """A source as MLflow's REST API would show it. Closing it leaves the source itself open.
 
     Memory grows with what is deleted and with the datasets that were logged, and with nothing else.
     """

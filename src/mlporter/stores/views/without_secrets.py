@@ -26,7 +26,7 @@ class WithoutSecrets(Wrapped):
 
     Args:
         inner: The source.
-        asked: Tables of other programs that were asked for by name: they are carried whole.
+        asked: Tables of other programs that were asked for by name: they are copied whole.
     """
 
     def __init__(self, inner: Source, asked: tuple[str, ...] = ()) -> None:
@@ -53,7 +53,7 @@ class WithoutSecrets(Wrapped):
         return (_blank(batch, hidden) for batch in batches) if hidden else batches
 
     def left_out(self) -> Iterator[LeftOut]:
-        """An entry for each secret column of tables that are carried, if it holds something."""
+        """An entry for each secret column of tables that are copied, if it holds something."""
         carried = {Kind.KEPT, Kind.USERS, Kind.UNKNOWN, Kind.NEWER}
         for table in (table for table in self.tables if table.kind in carried):
             for name in self._hidden(table):

@@ -56,7 +56,7 @@ __all__ = ["BackupResult", "backup", "run_backup"]
 
 @dataclass(frozen=True)
 class BackupResult(Shown):
-    """A backup: what was carried, and the snapshot that now holds it; None after a dry run."""
+    """A backup: what was copied, and the snapshot that now holds it; None after a dry run."""
 
     result: Result
     snapshot: Snapshot | None
@@ -115,7 +115,7 @@ def backup(
             none there.
         workers: Tables and files that are read, and requests sent, at a time.
         retry_time: Seconds after which a server that keeps failing is given up.
-        include_secrets: Carry secrets (encrypted as they are) too.
+        include_secrets: Copy secrets (encrypted as they are) too.
         auth: Address of the database of its users, if they have one of their own.
         registry: Where its registered models are, if they are in another place.
         strict_artifacts: Refuse, before anything is written, if files are missing or unreadable.
@@ -134,7 +134,7 @@ def backup(
         notify: A URL that is called at the end; ``{exit}`` in it becomes the exit code.
         plan_out: Write the plan to this file, for `apply`, and nothing else.
         dry_run: Count and list what a snapshot would hold, and write nothing: no metrics either.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         RefusedError: the place holds something else, or the source cannot be read.

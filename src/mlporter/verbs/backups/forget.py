@@ -114,7 +114,7 @@ def forget(
         grace: Seconds for which whatever was just written is left alone.
         plan_out: Write the plan to this file, for `apply`, and remove nothing.
         dry_run: Only say what would be done.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: no rule and no snapshot is named, or there is no such snapshot.

@@ -1,7 +1,7 @@
-"""What a monitoring system is told of a run that nobody watches: metrics in a file, and a call.
+"""What a monitoring system hears of a run that nobody watches: metrics in a file, and a call.
 
 The file is one for Prometheus' node exporter (its textfile collector). Neither changes how the run
-itself ends: that it was done counts, not that it was told.
+itself ends: that it was done counts, not that it was reported.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HELP = {
 
 @dataclass
 class Monitored:
-    """One run: what there is to tell of it once it has ended.
+    """One run: what there is to say of it once it has ended.
 
     ``values`` by the name of a metric; ``rows`` by table.
     """
@@ -62,7 +62,7 @@ class Monitored:
 def monitored(
     labels: dict[str, str], metrics: str | os.PathLike[str] | None, notify: str | None
 ) -> Iterator[Monitored]:
-    """Do something, and tell how it ended, also where it failed.
+    """Do something, and report how it ended, also where it failed.
 
     Args:
         labels: What the metrics are of, such as the source and the repository; redacted.

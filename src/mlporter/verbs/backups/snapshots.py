@@ -97,7 +97,7 @@ def find(repository: Place, pattern: str, *, on_progress: OnProgress = silent) -
     Args:
         repository: The folder, or the place in object storage.
         pattern: A name or a glob, or the id of a run or an experiment.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: the place is no repository, or there is no pattern.

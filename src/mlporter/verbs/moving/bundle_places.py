@@ -44,7 +44,7 @@ def written_bundle(
         source: The redacted address of what is exported.
         workers: Objects that are sent at a time.
         key: The file of the private key that it is signed with.
-        on_progress: Told how far sending is.
+        on_progress: Called with how far sending is.
 
     Raises:
         RefusedError: the place is used otherwise; nothing was changed.

@@ -29,11 +29,11 @@ def counted_export(
 
     Args:
         verb: What would be done.
-        source: What would be carried.
+        source: What would be copied.
         target: Where to; for people.
         artifacts: What would become of files.
         include_secrets: Whether secrets would come.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
     """
     counts = {table.name: source.count(table.name) for table in source.tables}
     plan = plan_transfer(source.tables, counts, include_secrets=include_secrets)

@@ -67,7 +67,7 @@ def export(
     """Export a registry, or a part of it, to a directory or a place in object storage.
 
     The source is read in one consistent snapshot, and never changed. Artifact files are read
-    after the tables. What could not be carried is in the result and in the bundle's ``left_out``.
+    after the tables. What could not be copied is in the result and in the bundle's ``left_out``.
 
     Args:
         source: Address of a database or a tracking server, or the path of a file store.
@@ -86,12 +86,12 @@ def export(
             again, and those that are there are not sent again.
         restart: Begin again; a finished bundle in a directory is replaced once the new one is
             whole.
-        include_secrets: Carry secrets (encrypted as they are) too; what holds them is readable by
+        include_secrets: Copy secrets (encrypted as they are) too; what holds them is readable by
             its owner only.
         auth: Address of the database of its users, if they have one of their own.
         registry: Where its registered models are, if they are in another place.
         strict_artifacts: Refuse, before the directory is made, if files are missing or unreadable.
-        orphans: Carry local files too that no row points to; see `inspect`.
+        orphans: Copy local files too that no row points to; see `inspect`.
         include_tables: Tables of other programs in the same database that are to come, too.
         source_env: What the names of the source's own variables begin with, such as ``DEV_``.
         selection: What to export, with all that it depends on: a `Selection`, or a mapping such
@@ -100,7 +100,7 @@ def export(
             model-signing format.
         plan_out: Write the plan to this file, for `apply`, and nothing else.
         dry_run: Count and list what would be exported, and write nothing.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         RefusedError: the place is used, the source cannot be read by this release, something

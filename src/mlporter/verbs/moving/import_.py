@@ -75,19 +75,19 @@ def import_(
         dask: The workers of this Dask scheduler do, such as ``tcp://scheduler:8786``; or
             ``local:4`` for four that are started on this machine. Into a database only.
         retry_time: Seconds after which a server that keeps failing is given up.
-        include_secrets: Carry secrets too, if the bundle has them; and so passwords of users,
+        include_secrets: Copy secrets too, if the bundle has them; and so passwords of users,
             without which users that the target has not are left out.
         target_auth: Address of the target's database of users, if they have one of their own.
         strict_artifacts: Refuse, before the target is touched, if files are missing or unreadable.
         include_tables: Tables of other programs that are to come, too; the target's are empty.
         target_env: What the names of the target's own variables begin with, such as ``PROD_``.
-        selection: What to carry, with all that it depends on: a `Selection`, or a mapping such as
+        selection: What to copy, with all that it depends on: a `Selection`, or a mapping such as
             ``{"models": ["churn*"]}``; None is everything.
         on_conflict: What to do with what is different in the target: ``fail`` refuses the
-            whole, ``skip`` leaves it out and says so, ``rename`` carries it under another name
+            whole, ``skip`` leaves it out and says so, ``rename`` copies it under another name
             or id, ``update`` changes it where the target still has what was last sent.
         undelete: Restore what is marked as deleted in the target, but not in the source. What
-            it purged (``mlflow gc``) is carried anew, and needs no such wish.
+            it purged (``mlflow gc``) is copied anew, and needs no such wish.
         rename: ``OLD=NEW`` pairs: new names of experiments and registered models.
         rename_prefix: What goes before the names of experiments: a folder, on Databricks.
         to_workspace: The workspace that everything goes to; None keeps them.
@@ -99,7 +99,7 @@ def import_(
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         require_signature: The file of a public key: the bundle must be signed with its private one.
         dry_run: Plan, and write nothing.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         ConflictError: the target has something else under a name or an id; nothing was written.
@@ -176,7 +176,7 @@ def copy(
 
     As `export` and `import_` in one, with nothing in between. `uri_map` says where artifact URIs
     of both sides are really found. `allow_root` names folders of this machine that the source's
-    files may be read from, though it keeps none there. `orphans` carries local files too that no
+    files may be read from, though it keeps none there. `orphans` copies local files too that no
     row points to: they go to the folder ``orphans`` of the artifact root. `auth` is the address of
     the source's database of users, if they have one of their own. `source_env` is what the names
     of the source's own variables begin with, such as ``DEV_``. Other arguments and errors are

@@ -47,7 +47,7 @@ def open_asked(
         origin: Where it is.
         given: What the verb was given.
         part: Only a part will be read; see `open_source`.
-        on_progress: Told how far reading is.
+        on_progress: Called with how far reading is.
 
     Raises:
         MlporterError: as `open_source` says.
@@ -86,7 +86,7 @@ def plan_export(
         origin: Where that is.
         place: Where to.
         replaced: The id of the bundle that would be replaced there, if there is one.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         RefusedError: the plan is not that of the file.

@@ -131,7 +131,7 @@ def _transfer(
     options: TransferOptions,
     on_progress: OnProgress,
 ) -> Result:
-    """Carry a registry into a database or a server."""
+    """Copy a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
     check_crew(options.artifacts, options.processes, options.dask)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)

@@ -87,7 +87,7 @@ def history(
         place: The registry that they were promoted to.
         env: What the names of its own variables begin with.
         retry_time: Seconds after which a server that keeps failing is given up.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         RefusedError: there is no such model or version.

@@ -79,7 +79,7 @@ def promote(
 ) -> PromotionResult:
     """Bring a model version, its run and what it depends on into another registry.
 
-    Gates are judged before anything is written. Then the version is carried, its files are read
+    Gates are judged before anything is written. Then the version is copied, its files are read
     back and held against the source's, and only then its stage and aliases move: so nobody loads
     a model that is not whole. What is there already is not sent again; a promotion that was
     stopped goes on where it is repeated.
@@ -124,7 +124,7 @@ def promote(
         retry_time: Seconds after which a server that keeps failing is given up.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Judge and plan only.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: it makes no sense.
@@ -217,7 +217,7 @@ def _promoted(
             for one in asked
         ]
     if len(asked) > 1:
-        # Of several, none is carried if a gate of one is closed.
+        # Of several, none is copied if a gate of one is closed.
         each = [Promotion(origin, place, one, on_progress) for one in asked]
         subject = ", ".join(str(one.model) for one in asked)
         refuse_closed([line for one in each for line in one.closed()], subject)

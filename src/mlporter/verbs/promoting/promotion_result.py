@@ -25,7 +25,7 @@ class PromotionResult(Shown):
         source: Where it read, redacted.
         target: Where it wrote, redacted.
         versions: What became of each version.
-        transfers: What was carried, by table: one for each model.
+        transfers: What was copied, by table: one for each model.
         receipts: The receipts' files on this machine.
         left_out: What was not done beside the promotion itself: a receipt that could not be kept.
         dry_run: Whether this is a plan.

@@ -42,7 +42,7 @@ def undo_promotion(
         target_env: What the names of its own variables begin with.
         retry_time: Seconds after which a server that keeps failing is given up.
         dry_run: Look only.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         UsageError: it is not a receipt.

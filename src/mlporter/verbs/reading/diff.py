@@ -87,7 +87,7 @@ def diff(
         target_env: The same of `b`.
         selection: Compare only this part of both, of what each of them has of it.
         html: Write a report to this file, too.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         MlporterError: as `mlporter.stores.opening.open_source`.

@@ -163,7 +163,7 @@ def inspect_experiment(
         name: Of the experiment, or a glob.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the place's own variables begin with, such as ``DEV_``.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         RefusedError: there is no such experiment.
@@ -237,7 +237,7 @@ def inspect_run(
             none there.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the place's own variables begin with, such as ``DEV_``.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         RefusedError: there is no such run.

@@ -114,7 +114,7 @@ def verify(
         restore_test: Restore it into a scratch database, too, and have MLflow count what it sees
             there and load some models: their code is run. A bundle or one snapshot.
         restore_models: How many model versions are loaded then, chosen by chance.
-        on_progress: Told how far it is.
+        on_progress: Called with how far it is.
 
     Raises:
         BundleUnfinishedError: there is no manifest yet. Damage is not raised but reported.
@@ -163,7 +163,7 @@ def verify(
         with crew_of(workers, processes, dask) as crew:
             check = _checked(place, mode, sample, key, crew=crew, on_progress=on_progress)
     else:
-        place, check = _verify_repository(place, mode, sample, on_progress)
+        place, check = _verify_repository(place, mode, sample, workers, on_progress)
     restored = None
     if restore_test and not check.exit_code:
         # It loads much, and most are checked without it.
@@ -270,7 +270,7 @@ def _check_crew(place: Address, processes: int | None, dask: str | None) -> None
 
 
 def _verify_repository(
-    place: Address, mode: VerifyMode, sample: float | None, on_progress: OnProgress
+    place: Address, mode: VerifyMode, sample: float | None, workers: int, on_progress: OnProgress
 ) -> tuple[Address, VerifyReport]:
     """Check a repository, or one snapshot of it: this one, whatever is the latest by then."""
 
@@ -283,5 +283,7 @@ def _verify_repository(
         only = repository.choose(place.snapshot).name
         place = replace(place, snapshot=only)
     fraction = 1.0 if sample is None else sample
-    check = verify_repository(repository, mode, only=only, fraction=fraction, on_progress=progress)
+    check = verify_repository(
+        repository, mode, only=only, fraction=fraction, workers=workers, on_progress=progress
+    )
     return place, check

@@ -37,7 +37,7 @@ MOVABLE = {
     "logged_models",
     "trace_info",
 }
-"""What ``--on-conflict rename`` can always carry: under another name or id, or with its owner."""
+"""What ``--on-conflict rename`` can always copy: under another name or id, or with its owner."""
 
 
 def render_plan(result: Result, view: View = BRIEF) -> Iterator[RenderableType]:

@@ -1,4 +1,4 @@
-"""How a transfer ended: what was carried, what was not, what to do next."""
+"""How a transfer ended: what was copied, what was not, what to do next."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAMED = 8
 
 
 def render_transfer(result: Result, view: View = BRIEF) -> Iterator[RenderableType]:
-    """What was carried, counted; what was not, by name; what to do next."""
+    """What was copied, counted; what was not, by name; what to do next."""
     done = _DONE.get(result.verb, result.verb)
     took = human_seconds(result.seconds)
     yield heading(f"{done} {result.source} to {result.target} in {took}")

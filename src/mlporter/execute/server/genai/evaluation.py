@@ -64,7 +64,7 @@ def write_issues(context: ServerContext) -> None:
 
 
 def write_datasets(context: ServerContext) -> None:
-    """Evaluation datasets with their records, tied to the experiments that are carried."""
+    """Evaluation datasets with their records, tied to the experiments that are copied."""
     if not context.is_offered("evaluation datasets", "evaluation_datasets"):
         return
     ties = defaultdict(list)

@@ -42,7 +42,7 @@ __all__ = ["Changes"]
 
 _UNITS = ("experiments", "runs", "logged_models", "trace_info", "registered_models",
           "model_versions")  # fmt: skip
-"""What a plan for a server tells of, one by one."""
+"""What a plan for a server says, one by one."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Which tables some step carries, and what is said of the others."""
+"""Which tables some step copies, and what is said of the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["CARRIED", "note_left_out_tables"]
 CARRIED = frozenset({"metrics", "spans", "entity_associations"}).union(
     *BY_EXPERIMENT.values(), *WHOLE.values()
 )
-"""Tables whose rows a step carries: what a server shows."""
+"""Tables whose rows a step copies: what a server shows."""
 
 _NUMBERS = {
     "trace_metrics": ("trace_info", ("request_id",)),
@@ -28,7 +28,7 @@ and what a trace or span is known by."""
 
 
 def note_left_out_tables(context: ServerContext) -> None:
-    """Note tables that no step carries; what MLflow computes or holds for a moment is no loss."""
+    """Note tables that no step copies; what MLflow computes or holds for a moment is no loss."""
     source = context.source
     for table in source.tables:
         rows = 0 if table.name in CARRIED else source.count(table.name)

@@ -1,4 +1,4 @@
-"""What of the source is on the server already: by name, and by the tags that our copies carry."""
+"""What of the source is on the server already: by name, and by the tags that our copies have."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Matching:
 
     Attributes:
         context: The import; its maps are filled in.
-        matches: Experiments that are carried, by the source's ids.
+        matches: Experiments that are copied, by the source's ids.
         ours: Experiments on the server that an earlier import made.
         marked: Experiments on the server that say that they are copies, or hold some.
         conflicts: Why it is refused.
         renamed: What gets another name.
         memory: What was last sent, and where actions go.
-        experiments: Which is which of them; `matches` are those of these that are carried.
+        experiments: Which is which of them; `matches` are those of these that are copied.
         new_names: Names that experiments (the server's ids) get, in this order.
         not_renamed: Those of them that the server refused to rename.
     """

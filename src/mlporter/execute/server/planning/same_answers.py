@@ -58,7 +58,7 @@ class SameAnswers:
     """What two servers answered when a transfer between them ended, and whether they still do.
 
     Attributes:
-        source: What is carried.
+        source: What is copied.
         place: The target.
         options: What the caller asked for.
         memory: What was last sent; the answers are remembered there, too.

@@ -1,4 +1,4 @@
-"""What a server has of the registered models that are carried, and what of it is in the way."""
+"""What a server has of the registered models that are copied, and what of it is in the way."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def conflicts_of(
     """Models of the source that cannot be put into what a server has, and why.
 
     Args:
-        source: What is carried.
+        source: What is copied.
         there: What the server has.
         mine: Descriptions, by the source's workspace and name.
         target: The server's workspace and name of one of the source.

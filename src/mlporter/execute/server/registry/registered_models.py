@@ -190,7 +190,7 @@ class Registry:
             )
 
     def _versions(self) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
-        """Versions of each model that are carried, by number; deleted ones are not."""
+        """Versions of each model that are copied, by number; deleted ones are not."""
         rows = dicts_of(self._context.source, "model_versions")
         for key, found in groupby(rows, lambda row: (row["workspace"], row["name"])):
             if key not in self._skipped:

@@ -59,7 +59,7 @@ class ServerContext(Counting):
     """An import into a server.
 
     Attributes:
-        source: What is carried, as it is.
+        source: What is copied, as it is.
         server: What the server had at the start; fetched as it is asked for.
         writer_of: What writes into a workspace.
         policy: What to do about conflicts.
@@ -71,7 +71,7 @@ class ServerContext(Counting):
         fresh: Runs and logged models (the source's ids) that this import makes.
         deleted_models: Logged models (the source's ids) whose copies were deleted, as they are
             themselves.
-        lost_traces: Traces that could not be carried.
+        lost_traces: Traces that could not be copied.
         with_receipt: Runs (the source's ids) all of whose points are known to be on the server.
         lacking: Runs (the source's ids) some of whose points were not on the server.
         remote: The server that the source is, or comes from, if any.
@@ -139,7 +139,7 @@ class ServerContext(Counting):
         return {table.name: table for table in self.source.tables}
 
     def has(self, table: str) -> bool:
-        """Whether there is anything of a table to carry; what there is not, no server is asked."""
+        """Whether there is anything of a table to copy; what there is not, no server is asked."""
         return table in self.tables and bool(self.source.count(table))
 
     @cached_property

@@ -23,7 +23,7 @@ NAMED = 3
 
 @dataclass
 class Tally:
-    """Rows of a table: written, of these changed, there already, left out by rule, not taken."""
+    """Rows of a table: written, of these changed, there already, left out, not taken."""
 
     written: int = 0
     changed: int = 0
@@ -33,7 +33,7 @@ class Tally:
 
     @property
     def left(self) -> int:
-        """Rows that are not carried, whyever."""
+        """Rows that are not copied, whyever."""
         return self.skipped + self.failed
 
     def of(self, table: str) -> TableResult:
@@ -79,7 +79,7 @@ class Counting:
                 named.append(what)
 
     def skip(self, table: str, rows: int = 1) -> None:
-        """Count rows that are not carried by rule, or as it was asked for."""
+        """Count rows that are skipped, as what they hold is never copied or the caller said so."""
         with self.lock:
             self.tallies[table].skipped += rows
 

@@ -1,4 +1,4 @@
-"""Parts of the two sides: what of a source is carried, and what of a server is looked at."""
+"""Parts of the two sides: what of a source is copied, and what of a server is looked at."""
 
 from __future__ import annotations
 

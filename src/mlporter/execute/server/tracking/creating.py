@@ -83,7 +83,7 @@ def _restore(context: ServerContext, matching: Matching, number: int) -> None:
 def _mark(context: ServerContext, matching: Matching, number: int) -> None:
     """Say of an experiment that it holds copies, if it does not say so yet.
 
-    Who may only read it can import what is there already, and is told of anything else.
+    Who may only read it can import what is there already, and is refused anything else, by name.
     """
     match = matching.matches[number]
     there = match.there

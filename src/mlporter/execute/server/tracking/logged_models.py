@@ -72,7 +72,7 @@ def _send(context: ServerContext, table: str, model: str, pairs: list[tuple[str,
 
 
 def finish_logged_models(context: ServerContext) -> None:
-    """Set the status of models, and the tags that tell of versions, which the server adds to."""
+    """Set the status of models, and the tags that name versions, which the server adds to."""
     write_tags_of_versions(context)
 
     def finish(row: dict[str, Any]) -> None:

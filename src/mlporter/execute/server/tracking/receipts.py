@@ -4,7 +4,7 @@ Over REST points can only be added, and neither changed nor taken away. So when 
 runs of an experiment were read back, that is noted in a tag of the experiment: digests of what
 the source had, for groups of runs. A later import compares its own digests with the tag, and asks
 the server for the histories of those groups only where they differ. A digest also covers which run
-on the server is the copy, and the last value of each of its metrics as the server tells it: a copy
+on the server is the copy, and the last value of each of its metrics as the server shows it: a copy
 that was made anew, or whose points were changed in the database, is read as a whole.
 """
 

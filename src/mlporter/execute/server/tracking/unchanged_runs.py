@@ -103,7 +103,7 @@ def remember_looks(context: ServerContext, read: ServerContext, base: Base) -> b
         for run, proof in (context.unread | read.proofs).items()
         if run in context.looks and run not in unsure and copies.get(run) in theirs
     }
-    # Where a part of the source was carried, the rest is as it was.
+    # Where a part of the source was copied, the rest is as it was.
     all_runs = {run for (run,) in _ids(context)}
     sent = set(base.names("runs")) - all_runs
     rest = {run: known for run, known in _recall(base).items() if run in sent}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -11,10 +12,10 @@ import pyarrow.compute as pc
 
 from mlporter.plan.three_sides.keys import group_columns, key_array
 from mlporter.plan.three_sides.sent.digests import column_digests, key_digests
-from mlporter.plan.three_sides.sent.small_values import kept_values, small_rows
+from mlporter.plan.three_sides.sent.small_values import SmallRows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -37,6 +38,10 @@ Values = dict[str, dict[str, object]]
 """Small values of rows by column, by the digests of the rows' keys."""
 
 
+Put = tuple[str, bytes, Values | None]
+"""A group to remember: its name, digests and small values, as `Base.put` takes them."""
+
+
 class GroupRows(NamedTuple):
     """Rows of one group, as they are remembered.
 
@@ -54,15 +59,11 @@ class GroupRows(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some rows of a batch that follow each other: cut out only where they are looked at."""
+    """Rows of one group among some that follow each other."""
 
-    batch: pa.RecordBatch
+    among: SmallRows
     start: int
     end: int
-
-    def rows(self) -> pa.RecordBatch:
-        """These rows."""
-        return self.batch.slice(self.start, self.end - self.start)
 
 
 class Base(Protocol):
@@ -95,6 +96,9 @@ class Base(Protocol):
             rows: Its digests.
             values: What is kept of its values; None leaves those that there are.
         """
+
+    def put_all(self, table: str, columns: tuple[str, ...], groups: Iterable[Put]) -> None:
+        """Remember some groups instead of what was remembered of them."""
 
     def values(self, table: str, name: str) -> Values:
         """What was kept of the values of a group, by the digests of its keys."""
@@ -142,6 +146,9 @@ class NoBase:
     ) -> None:
         """Not kept."""
 
+    def put_all(self, table: str, columns: tuple[str, ...], groups: Iterable[Put]) -> None:
+        """Not kept."""
+
     def values(self, table: str, name: str) -> Values:  # noqa: ARG002
         """None."""
         return {}
@@ -176,39 +183,44 @@ def groups_of(
         batches: Its rows, as they are compared.
         disputed: Digests of the keys of rows that the sides do not agree on.
     """
-    last: tuple[str, list[NDArray[np.uint64]], list[Piece]] | None = None
-    doubtful = np.array(sorted(disputed), np.uint64)
-    for batch in batches:
-        if not batch.num_rows:
-            continue
+    last: GroupRows | None = None
+    wanted = np.array(sorted(disputed), np.uint64)
+    for batch in _few_at_once(batches):
         keys = key_digests(batch, table.key)
         lines = np.column_stack([keys, column_digests(table, batch)])
+        doubtful = np.isin(keys, wanted) if len(wanted) else np.zeros(len(keys), np.bool_)
         names = key_array(batch, group_columns(table))
         texts = names if pa.types.is_string(names.type) else names.cast(pa.string())
         ends = pc.run_end_encode(texts)
-        small, start = small_rows(table, batch), 0
+        small, start = SmallRows(table, batch), 0
         for end, name in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
-            some, piece = lines[start:end], Piece(small, start, end)
+            piece = Piece(small, start, end)
+            group = GroupRows(name, lines[start:end], doubtful[start:end], (piece,))
             start = end
-            if last is not None and last[0] == name:
-                last[1].append(some)
-                last[2].append(piece)
+            if last is not None and last.name == name:
+                last = _joined(last, group)
                 continue
             if last is not None:
-                yield _joined(*last, doubtful)
-            last = (name, [some], [piece])
+                yield last
+            last = group
     if last is not None:
-        yield _joined(*last, doubtful)
+        yield last
 
 
-def _joined(
-    name: str,
-    parts: list[NDArray[np.uint64]],
-    pieces: list[Piece],
-    doubtful: NDArray[np.uint64],
-) -> GroupRows:
-    lines = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    return GroupRows(name, lines, np.isin(lines[:, 0], doubtful), tuple(pieces))
+def _few_at_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in small batches: of each of them, more is held than the rows."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, _AT_ONCE):
+            yield batch.slice(start, _AT_ONCE)
+
+
+def _joined(one: GroupRows, other: GroupRows) -> GroupRows:
+    return GroupRows(
+        one.name,
+        np.concatenate([one.lines, other.lines]),
+        np.concatenate([one.doubtful, other.doubtful]),
+        (*one.pieces, *other.pieces),
+    )
 
 
 def fingerprint(table: Table, batches: Iterator[pa.RecordBatch]) -> str:
@@ -224,6 +236,7 @@ def fingerprint(table: Table, batches: Iterator[pa.RecordBatch]) -> str:
 
 
 _AT_ONCE = 2_000
+"""Rows, or names, that are looked at together."""
 
 
 def refused_name(table: str) -> str:
@@ -268,11 +281,13 @@ def remember(
     columns = tuple(table.schema.names)
     doubtful = np.array(sorted(disputed), np.uint64)
     pending: list[GroupRows] = []
+    rows = 0
     for group in groups_of(table, batches, disputed):
         pending.append(group)
-        if len(pending) >= _AT_ONCE:
+        rows += len(group.lines)
+        if rows >= _AT_ONCE:
             _put(base, table, columns, pending, doubtful)
-            pending = []
+            pending, rows = [], 0
     _put(base, table, columns, pending, doubtful)
 
 
@@ -300,26 +315,39 @@ def _put(
     disputed: NDArray[np.uint64],
 ) -> None:
     before = base.groups(table.name, [group.name for group in groups])
+    changed: list[Put] = []
     for group in groups:
         known = before.get(group.name)
         rows = _undisputed(group.lines, group.doubtful, columns, known, disputed)
         if known is not None and known.columns == columns and np.array_equal(known.rows, rows):
             continue
         if len(rows):
-            values = _values(base, table, group, rows[:, 0])
-            base.put(table.name, columns, group.name, rows.tobytes(), values)
+            values = _values(base, table.name, group, rows[:, 0] if len(disputed) else None)
+            changed.append((group.name, rows.tobytes(), values))
         elif known is not None:
             base.forget(table.name, [group.name])
+    base.put_all(table.name, columns, changed)
 
 
-def _values(base: Base, table: Table, group: GroupRows, keys: NDArray[np.uint64]) -> Values:
-    """What is kept of the values of a group; of disputed rows what was kept before."""
-    now = kept_values(table, group.lines[:, 0], (piece.rows() for piece in group.pieces))
-    if not group.doubtful.any() and len(keys) == len(group.lines):
+def _values(base: Base, table: str, group: GroupRows, keys: NDArray[np.uint64] | None) -> Values:
+    """What is kept of the values of a group; of disputed rows what was kept before.
+
+    Args:
+        base: Has what was kept before.
+        table: Which table's.
+        group: The rows.
+        keys: Those of all rows that are remembered, if any are disputed.
+    """
+    if not group.pieces[0].among.is_kept:
+        return {}
+    small = chain.from_iterable(p.among.rows[p.start : p.end] for p in group.pieces)
+    names = map(str, group.lines[:, 0].tolist())
+    now = {key: row for key, row in zip(names, small, strict=True) if row}
+    if keys is None:
         return now
     agreed = set(map(str, group.lines[~group.doubtful, 0].tolist()))
     wanted = set(map(str, keys.tolist())) - agreed
-    older = {key: row for key, row in base.values(table.name, group.name).items() if key in wanted}
+    older = {key: row for key, row in base.values(table, group.name).items() if key in wanted}
     return older | {key: row for key, row in now.items() if key in agreed}
 
 
@@ -334,8 +362,10 @@ def _undisputed(
 
     Among these are rows that the source has no more, and the target still has.
     """
+    if not len(disputed):
+        return lines
     agreed = lines[~doubtful]
-    if known is None or known.columns != columns or not len(disputed):
+    if known is None or known.columns != columns:
         return agreed
     older = known.rows[np.isin(known.rows[:, 0], disputed)]
     return np.concatenate([agreed, older]) if len(older) else agreed

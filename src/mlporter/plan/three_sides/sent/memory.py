@@ -26,7 +26,7 @@ class Memory:
         book: Where actions go.
         snapshot: An earlier snapshot of the source that is to be taken as what was last sent; None
             once that is done.
-        whole: The source with all that it has, where only a part of it is carried: what is not in
+        whole: The source with all that it has, where only a part of it is copied: what is not in
             the part is not gone.
         count: How many rows of a table the target has.
         subject: The target, for messages.

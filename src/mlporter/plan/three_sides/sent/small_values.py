@@ -6,7 +6,8 @@ of it, so that one which was not kept, or is older than its digest, is never tak
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,13 +18,11 @@ from mlporter.plan.three_sides.sent.digests import value_digest
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["LONGEST", "kept_columns", "kept_values", "sent_value", "small_rows"]
+__all__ = ["LONGEST", "SmallRows", "kept_columns", "sent_value", "small_rows"]
 
 LONGEST = 200
 """Characters of the longest text that is kept."""
@@ -46,44 +45,55 @@ def kept_columns(table: Table) -> tuple[str, ...]:
 
 
 def small_rows(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The columns whose values are kept, without what is too long: a batch may hold long texts."""
+    """The columns whose values are kept, with NULL for what is not small.
+
+    Small are numbers, and short texts without the password of an address.
+    """
     columns = {name: batch.column(name) for name in kept_columns(table)}
     for name, values in columns.items():
         if pa.types.is_string(values.type):
-            is_short = pc.less_equal(pc.utf8_length(values), LONGEST)
-            # Arrow makes room for all that may come: not for the long texts.
-            cut = pc.utf8_slice_codeunits(values, 0, LONGEST)
-            columns[name] = pc.if_else(is_short, cut, pa.scalar(None, values.type))
-    return pa.RecordBatch.from_pydict(columns)
+            columns[name] = _without_passwords(_short(values))
+    return pa.RecordBatch.from_pydict(
+        {name: values for name, values in columns.items() if _holds_small(values.type)}
+    )
 
 
-def kept_values(
-    table: Table, keys: NDArray[Any], pieces: Iterable[pa.RecordBatch]
-) -> dict[str, dict[str, object]]:
-    """What is kept of some rows, by the digests of their keys.
-
-    Args:
-        table: The columns that are compared.
-        keys: A digest for each row.
-        pieces: The rows.
-    """
-    columns = kept_columns(table)
-    if not columns:
-        return {}
-    rows = [row for piece in pieces for row in piece.select(list(columns)).to_pylist()]
-    kept = zip(map(str, keys.tolist()), map(_small, rows), strict=True)
-    return {key: row for key, row in kept if row}
+def _short(texts: pa.Array) -> pa.Array:
+    is_short = pc.less_equal(pc.utf8_length(texts), LONGEST)
+    # Arrow makes room for all that may come: not for the long texts.
+    cut = pc.utf8_slice_codeunits(texts, 0, LONGEST)
+    return pc.if_else(is_short, cut, pa.scalar(None, texts.type))
 
 
-def _small(row: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in row.items() if _is_small(value)}
+def _without_passwords(texts: pa.Array) -> pa.Array:
+    if not pc.any(pc.match_substring(texts, "://")).as_py():
+        return texts
+    shown = [None if text is None else hide_passwords(text) for text in texts.to_pylist()]
+    is_plain = pc.equal(texts, pa.array(shown, texts.type))
+    return pc.if_else(is_plain, texts, pa.scalar(None, texts.type))
 
 
-def _is_small(value: object) -> bool:
-    """Whether a value is kept: a number, or a short text without the password of an address."""
-    if isinstance(value, str):
-        return len(value) <= LONGEST and hide_passwords(value) == value
-    return isinstance(value, int | float)
+def _holds_small(kind: pa.DataType) -> bool:
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(is_number or pa.types.is_boolean(kind) or pa.types.is_string(kind))
+
+
+class SmallRows:
+    """What is kept of some rows that follow each other; made when it is first asked for."""
+
+    def __init__(self, table: Table, batch: pa.RecordBatch) -> None:
+        self._small = small_rows(table, batch)
+        self.is_kept = bool(self._small.num_columns)
+
+    @cached_property
+    def rows(self) -> list[dict[str, object]]:
+        """The small values of each row, by column."""
+        names = self._small.schema.names
+        columns = [column.to_pylist() for column in self._small.columns]
+        return [
+            {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            for row in zip(*columns, strict=True)
+        ]
 
 
 def sent_value(

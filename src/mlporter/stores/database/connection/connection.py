@@ -292,11 +292,20 @@ def _text_or_bytes(value: bytes | None) -> str | bytes | None:
         return value
 
 
+_AT_ONCE = 4096
+"""Rows that are handed to a driver together. PostgreSQL's makes them all ready, and then waits
+until the server has taken them: so the server works on some while the next are made ready."""
+
+
 class _Feed:
     """Batches on their way through a C stream, which would turn their errors into plain text."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
+        self._batches = (
+            batch.slice(start, _AT_ONCE)
+            for batch in batches
+            for start in range(0, batch.num_rows, _AT_ONCE)
+        )
         self.rows = 0
         self.error: BaseException | None = None
         self.stopped = False

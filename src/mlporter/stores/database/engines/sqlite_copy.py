@@ -41,7 +41,7 @@ class DatabaseCopy:
         self._original = path
         self._subject = subject
         self._folder: Path | None = None
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
 
     def make(self) -> bool:
         """Copy it, or say that there is no room.
@@ -81,8 +81,9 @@ class DatabaseCopy:
             return os.copy_file_range(self._descriptor, target, _BLOCK, offset)
         except (AttributeError, OSError):
             # Not on every system, nor between all file systems.
-            os.lseek(target, offset, os.SEEK_SET)
-            return os.write(target, os.pread(self._descriptor, _BLOCK // 8, offset))
+            for descriptor in (target, self._descriptor):
+                os.lseek(descriptor, offset, os.SEEK_SET)
+            return os.write(target, os.read(self._descriptor, _BLOCK // 8))
 
     def _say_no_room(self) -> None:
         _log.warning(

@@ -100,7 +100,7 @@ def _with_engine(
 
 
 def _arguments(address: Address) -> dict[str, str]:
-    """What the driver is told of what the address does not say."""
+    """What the driver hears of what the address does not say."""
     if address.kind is AddressKind.MYSQL:
         return environment_settings(address)
     return address.libpq_words if address.kind is AddressKind.POSTGRESQL else {}
@@ -108,7 +108,7 @@ def _arguments(address: Address) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Alembic tells of every migration it runs; nobody asked.
+    """Alembic speaks of every migration it runs; nobody asked.
 
     MLflow before 3 lets it set up all logging anew for that, which closes the handlers of others.
     """

@@ -68,7 +68,7 @@ def has_users(actual: Mapping[str, tuple[ActualColumn, ...]]) -> bool:
 
 @dataclass
 class _Found:
-    """Rows by table, and what of them could not be told by name."""
+    """Rows by table, and what of them has no name to go by."""
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: {t.name: [] for t in USER_TABLES})
     losses: list[LeftOut] = field(default_factory=list)
@@ -124,7 +124,7 @@ class UserRows:
             yield found.select(list(columns)) if columns else found
 
     def losses(self, connection: Connection) -> Iterator[LeftOut]:
-        """What cannot be told by name, and what MLflow keeps and does not read any more."""
+        """What has no name to go by, and what MLflow keeps and does not read any more."""
         yield from self._read(connection).losses
         for table in USER_TABLES:
             known = {*table.by_name, "id", "user_id", "role_id"}

@@ -45,7 +45,7 @@ class RunFolder:
 
     Attributes:
         path: Where it is.
-        experiment: The id that its experiment is carried under.
+        experiment: The id that its experiment is copied under.
         trashed: Whether that is in the trash.
         id: The run's id, where it is not to be the one that its description gives.
     """
@@ -73,7 +73,7 @@ class RunBatch:
         elsewhere: Runs whose folder is not called like them and their experiment, and the folder.
         renamed: Folders whose runs have another id than the folder's name: they were not read.
         repeats: Metric points that are exactly like another.
-        left_out: What was not carried.
+        left_out: What was not copied.
     """
 
     runs: list[str] = field(default_factory=list)

@@ -55,7 +55,7 @@ class Fetcher:
         can: What it can do.
         scratch: Where the rows go.
         workers: Requests at a time.
-        on_progress: Told how many rows have come.
+        on_progress: Called with how many rows have come.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class Gatherer:
     Args:
         scratch: Where the rows go.
         workers: Requests at a time.
-        on_progress: Told how many rows have come.
+        on_progress: Called with how many rows have come.
 
     Attributes:
         failed: What could not be read, by name and reason.

@@ -1,7 +1,7 @@
 """What is written to a server, one method for each request; none is ever carried out twice.
 
 Most requests say what is to be, and do no harm if they are sent again. Those that create something
-carry a tag that tells whose copy it is: where the answer of one is lost, what it made is looked for
+have a tag that tells whose copy it is: where the answer of one is lost, what it made is looked for
 by that tag before it is sent again.
 """
 
