@@ -425,6 +425,16 @@ def test_from_a_bundle_and_from_a_server(dev, server, tmp_path) -> None:
     assert predictions(second, "models:/prod-model@x") == [3.0, 6.0]
 
 
+def test_from_a_bundle_that_left_things_out_into_a_database_in_use(mlflow_sqlite, tmp_path) -> None:
+    """Its secrets and the files of others stop no promotion of a model that has none of them."""
+    bundle = Path(__file__).parents[2] / "samples" / "bundle-format-1"
+    target = sqlite_url(mlflow_sqlite)
+    files = {"artifact_root": tmp_path / "root"}
+    mlporter.import_(bundle, target, **files)
+    done = mlporter.promote("models:/rich-model/1", bundle, target, name="other", **files)
+    assert (done.exit_code, done.versions[0].status) == (0, "promoted")
+
+
 def test_all_versions_of_a_model(dev, tmp_path) -> None:
     target = sqlite_url(tmp_path / "prod.db")
     done = mlporter.promote(

@@ -10,6 +10,7 @@ from mlporter.execute.findings.dangling import WithoutDangling
 from mlporter.execute.findings.new_columns import WithoutNewColumns
 from mlporter.execute.result import LEFT_OUT_SHOWN, LeftOutSummary
 from mlporter.selection.selected_source import SelectedSource
+from mlporter.stores.protocols import Wrapped
 from mlporter.stores.views.without_secrets import WithoutSecrets
 
 if TYPE_CHECKING:
@@ -57,8 +58,17 @@ def left_out_of(source: Source) -> Iterator[LeftOut]:
         source = source.inside_out
     if isinstance(source, WithoutSecrets):
         yield from source.left_out()
-    elif source.description.kind == "bundle":
+    elif source.description.kind == "bundle" and not _hides_secrets(source):
         for batch in source.read(LEFT_OUT.name):
             for row in batch.to_pylist():
                 if row["reason"] == "secret":
                     yield LeftOut(**{**row, "detail": f"{row['detail']}, by the export"})
+
+
+def _hides_secrets(source: Source) -> bool:
+    """Whether secrets are not asked for, however many other views there are of the source."""
+    while isinstance(source, (Wrapped, SelectedSource)):
+        if isinstance(source, WithoutSecrets):
+            return True
+        source = source.inner
+    return False

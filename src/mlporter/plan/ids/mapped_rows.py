@@ -54,8 +54,13 @@ class MappedReader:
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of a table that are copied, in the target's terms, sorted by its key."""
-        entry = self._by_name[table]
+        """Rows of a table that are copied, in the target's terms, sorted by its key.
+
+        A bundle's own tables, such as what its export left out, are as they are.
+        """
+        entry = self._by_name.get(table)
+        if entry is None:
+            return self._rows.read(table, columns, among)
         wanted = columns or tuple(entry.schema.names)
         if not self.drops(table) and not self._changes(entry):
             return self._rows.read(table, columns, among)
