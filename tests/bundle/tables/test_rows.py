@@ -74,6 +74,7 @@ def test_sizes_are_of_the_values_and_not_of_their_encoding():
 def test_distinct_rows_leave_nulls_out():
     rows = [("a", 1.0, None), ("a", 1.0, True), ("a", 1.0, True), ("b", 1.0, False)]
     assert sorted(distinct_rows(batch(rows), ("t", "b"))) == [("a", True), ("b", False)]
+    assert sorted(distinct_rows(batch(rows), ("t",))) == [("a",), ("b",)]
 
 
 def test_batches_are_joined_as_they_are():

@@ -131,7 +131,7 @@ class DatabaseTarget:
             return users.write(self._connection, table, batches)
         schema = self._written_schema(table)
         empty = expected and not self.count(table.name)
-        with bulk_load(self._connection, table.name, expected if empty else 0):
+        with bulk_load(self._connection, table.name, expected if empty else 0, table.order[0]):
             return self._connection.ingest(
                 table.name, schema, (batch.cast(schema) for batch in batches)
             )

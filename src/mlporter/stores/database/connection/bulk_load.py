@@ -8,8 +8,7 @@ was declared as, or nothing has happened. MySQL cannot do that, and is loaded as
 from __future__ import annotations
 
 from contextlib import contextmanager
-from math import isqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlporter.stores.database.connection.connection import quoted
 
@@ -23,13 +22,12 @@ __all__ = ["WORTHWHILE_ROWS", "bulk_load", "set_sequences"]
 WORTHWHILE_ROWS = 10_000
 """Below this many rows nothing is gained."""
 
-_INDEX_ROW_BYTES = 100
-_RUN_BUFFER_BYTES = 264 << 10
-"""What PostgreSQL needs of memory for each sorted run that it merges."""
-_LEAST_SORT_MIB = 8
+_SORT_MEMORY = "8MB"
 
+# Each statement names what to do, how to undo it, and the first column of what is indexed, if it
+# matters.
 _SQLITE_INDEXES = """
-SELECT printf('DROP INDEX "%w"', name), sql FROM sqlite_master
+SELECT printf('DROP INDEX "%w"', name), sql, '' FROM sqlite_master
 WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = {name} ORDER BY name
 """
 
@@ -44,55 +42,71 @@ SELECT pg_has_role(relowner, 'USAGE') AND NOT EXISTS (
 _POSTGRESQL_CONSTRAINTS = """
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
        format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname,
-              pg_get_constraintdef(oid))
+              pg_get_constraintdef(oid)),
+       CASE contype WHEN 'f' THEN '' ELSE (
+           SELECT attname FROM pg_attribute WHERE attrelid = conrelid AND attnum = conkey[1]
+       ) END
 FROM pg_constraint WHERE conrelid = {identifier}::regclass AND contype IN ('p', 'u', 'f')
 ORDER BY contype
 """
 
 _POSTGRESQL_INDEXES = """
-SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid),
+       (SELECT attname FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = i.indkey[0])
 FROM pg_index i WHERE i.indrelid = {identifier}::regclass
 AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid)
 ORDER BY i.indexrelid::regclass::text
 """
 
 
+class _Statement(NamedTuple):
+    """What takes something away, and what puts it back.
+
+    Attributes:
+        drop: Takes it away.
+        create: Puts it back.
+        column: The first column of an index; empty for what is none.
+    """
+
+    drop: str
+    create: str
+    column: str
+
+
 @contextmanager
-def bulk_load(connection: Connection, table: str, rows: int) -> Iterator[None]:
+def bulk_load(connection: Connection, table: str, rows: int, first: str = "") -> Iterator[None]:
     """Take a table's indexes and constraints away, and put them back when it is filled.
 
     Args:
         connection: In its transaction; an error within leaves it to be rolled back.
         table: An empty table.
         rows: How many rows will come; few are loaded as usual.
+        first: The column that they are sorted by first.
     """
     statements = _statements(connection, table) if rows >= WORTHWHILE_ROWS else []
-    for drop, _ in statements:
-        connection.execute(drop)
+    for statement in statements:
+        connection.execute(statement.drop)
     yield
-    if statements and connection.dialect.name == "postgresql":
-        _sort_in_cache(connection, rows)
-    for _, create in reversed(statements):
-        connection.execute(create)
+    for statement in reversed(statements):
+        if connection.dialect.name == "postgresql":
+            _settle_sorting(connection, is_sorted=statement.column == first != "")
+        connection.execute(statement.create)
 
 
-def _sort_in_cache(connection: Connection, rows: int) -> None:
-    """Let indexes be sorted in a few megabytes, and by one process.
+def _settle_sorting(connection: Connection, *, is_sorted: bool) -> None:
+    """Say how an index is made: in little memory and by one process if rows lie in its order.
 
-    Whatever the memory, a row is compared some twenty times: it is quicker where the processor's
-    caches hold what is sorted. There is more of it only for more rows, so that all is merged in
-    one go. And two of three indexes of metrics are in the order in which the rows lie, which one
-    process finds out at once; several get rows that are mixed.
+    One process finds that out at once; several get rows that are mixed, and take half as much
+    processor time again. Any other index is the server's to decide about: several processes are
+    sooner done with it.
     """
-    mib = max(_LEAST_SORT_MIB, isqrt(rows * _INDEX_ROW_BYTES * _RUN_BUFFER_BYTES) >> 20)
-    own = "pg_size_bytes(current_setting('maintenance_work_mem'))"
-    less = f"set_config('maintenance_work_mem', least({own}, {mib << 20}) / 1024 || 'kB', true)"
-    connection.rows(f"SELECT {less}")
-    connection.execute("SET LOCAL max_parallel_maintenance_workers = 0")
+    memory, processes = (f"'{_SORT_MEMORY}'", "0") if is_sorted else ("DEFAULT", "DEFAULT")
+    connection.execute(f"SET LOCAL maintenance_work_mem TO {memory}")
+    connection.execute(f"SET LOCAL max_parallel_maintenance_workers TO {processes}")
 
 
-def _statements(connection: Connection, table: str) -> list[tuple[str, str]]:
-    """Pairs of what takes something away and what puts it back, in the order of taking."""
+def _statements(connection: Connection, table: str) -> list[_Statement]:
+    """In the order of taking away."""
     identifier = _literal(quoted(table))
     if connection.dialect.name == "mysql":
         return []  # there every change of a table ends the transaction
@@ -103,7 +117,7 @@ def _statements(connection: Connection, table: str) -> list[tuple[str, str]]:
         found += connection.rows(_POSTGRESQL_INDEXES.format(identifier=identifier))
     else:
         found = []
-    return [(str(drop), str(create)) for drop, create in found]
+    return [_Statement(*map(str, row)) for row in found]
 
 
 def _literal(text: str) -> str:
