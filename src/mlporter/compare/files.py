@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -23,13 +23,16 @@ from mlporter.compare.report import (
     Difference,
     TableCounts,
 )
-from mlporter.errors import BundleDamagedError
-from mlporter.stopping import Pool
+from mlporter.errors import BundleDamagedError, MlporterError
+from mlporter.stores.protocols import elsewhere
+from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from mlporter.compare.rows.streams import OnDifference
     from mlporter.compare.scope import CompareOptions
-    from mlporter.stores.protocols import ArtifactFile, Report, Source
+    from mlporter.stores.protocols import ArtifactFile, Openable, Report, Source
+    from mlporter.workers.crew import Crew, Executor, Handed
 
 __all__ = ["OnFiles", "compare_files", "hash_file"]
 
@@ -38,6 +41,8 @@ OnFiles = Callable[[int], None]
 
 _AHEAD = 8
 """Pairs in flight, for each worker."""
+_WORTH_SENDING = 1 << 20
+"""Bytes from which on a file of this machine is handed to another process."""
 
 _TELL_EVERY = 64
 
@@ -58,7 +63,7 @@ class _Pair:
 
 
 _Sum = str | _Unreadable | None
-_Pending = tuple[_Pair, "Future[_Sum] | str | None", "Future[_Sum] | str | None"]
+_Pending = tuple[_Pair, "_Asked | str | None", "_Asked | str | None"]
 
 
 def compare_files(  # noqa: PLR0913 - two sources, how, and who hears what
@@ -156,17 +161,61 @@ def _summed(
 ) -> Iterator[tuple[_Pair, _Sum, _Sum]]:
     """The pairs in order, with the hashes where they decide."""
     pending: deque[_Pending] = deque()
-    with Pool(options.workers, thread_name_prefix="mlporter-hash") as pool:
+    near = Threads(options.workers)
+    crew = options.crew or near
+    with ExitStack() as stack:
+        here = stack.enter_context(near.started(waits=False))
+        there = stack.enter_context(crew.started(waits=False)) if crew.is_elsewhere else None
+        readers = _Readers(here, there, crew)
         for pair in pairs:
-            pending.append(_submit(pool, left, right, pair, options))
-            if len(pending) >= options.workers * _AHEAD:
+            pending.append(_submit(readers, left, right, pair, options))
+            if len(pending) >= max(options.workers, crew.width) * _AHEAD:
                 yield _settled(pending.popleft())
         while pending:
             yield _settled(pending.popleft())
 
 
+@dataclass(frozen=True, slots=True)
+class _Readers:
+    """Who reads files: threads, and other processes if there are any."""
+
+    here: Executor
+    there: Executor | None
+    crew: Crew
+
+    def ask(self, source: Source, file: ArtifactFile) -> _Asked:
+        """Have a file read; a small one of this machine is sooner read than handed over."""
+        found = None if self.there is None else elsewhere(source, file)
+        if found is not None and found.folder and file.size < _WORTH_SENDING:
+            found = None
+        if found is None or self.there is None:
+            return _Asked(source, file, self.here.submit(_sum, (source, file)))
+        if found.folder:
+            self.crew.check_sees(found.folder)
+        return _Asked(source, file, self.there.submit(_sum_there, found), is_there=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A file that is being read."""
+
+    source: Source
+    file: ArtifactFile
+    handed: Handed[_Sum]
+    is_there: bool = False
+
+    def result(self) -> _Sum:
+        """Its hash; what no other process could read is read here."""
+        try:
+            found = self.handed.result()
+        except WorkerLostError:
+            return _sum((self.source, self.file))
+        is_lost = self.is_there and isinstance(found, _Unreadable)
+        return _sum((self.source, self.file)) if is_lost else found
+
+
 def _submit(
-    pool: Pool, left: Source, right: Source, pair: _Pair, options: CompareOptions
+    readers: _Readers, left: Source, right: Source, pair: _Pair, options: CompareOptions
 ) -> _Pending:
     mine, theirs = pair.left, pair.right
     decides = mine is not None and theirs is not None and mine.size == theirs.size
@@ -174,24 +223,32 @@ def _submit(
         return pair, None, None
     return (
         pair,
-        mine.sha256 or pool.submit(_sum, left, mine),
-        theirs.sha256 or pool.submit(_sum, right, theirs),
+        mine.sha256 or readers.ask(left, mine),
+        theirs.sha256 or readers.ask(right, theirs),
     )
 
 
-def _sum(source: Source, file: ArtifactFile) -> _Sum:
+def _sum(given: tuple[Source, ArtifactFile]) -> _Sum:
     try:
-        return hash_file(source, file)
+        return hash_file(*given)
     except OSError as error:
         return _Unreadable(error.strerror or type(error).__name__)
+
+
+def _sum_there(found: Openable) -> _Sum:
+    try:
+        with found.open() as stream:
+            return hash_stream(stream)[0]
+    except (OSError, MlporterError, ImportError) as error:
+        return _Unreadable(f"{type(error).__name__}: {error}")
 
 
 def _settled(pending: _Pending) -> tuple[_Pair, _Sum, _Sum]:
     pair, mine, theirs = pending
     return (
         pair,
-        mine.result() if isinstance(mine, Future) else mine,
-        theirs.result() if isinstance(theirs, Future) else theirs,
+        mine.result() if isinstance(mine, _Asked) else mine,
+        theirs.result() if isinstance(theirs, _Asked) else theirs,
     )
 
 

@@ -264,6 +264,8 @@ class Diff(Manifest):
     )
     html: f.Html | None = None
     workers: f.Workers = 4
+    processes: f.Processes | None = None
+    dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
 
 

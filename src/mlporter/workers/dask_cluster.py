@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import signal
 import socket
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def connected(address: str, local: int = 0) -> Iterator[DaskWorkers]:
                 dashboard_address="127.0.0.1:0",
                 silence_logs=50,
                 host="127.0.0.1",
+                preload=__name__,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
@@ -87,6 +89,11 @@ def connected(address: str, local: int = 0) -> Iterator[DaskWorkers]:
             ) from error
         _check_releases(client, shown)
         yield DaskWorkers(client, shown, is_here=False)
+
+
+def dask_setup(_worker: object) -> None:
+    """Called in each worker that was started here: Ctrl-C is for the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _check_releases(client: Client, shown: str) -> None:

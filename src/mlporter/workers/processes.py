@@ -7,6 +7,7 @@ process had when it was killed: that one is given to another process, and nobody
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -103,9 +104,20 @@ class _Process:
 
 def _new() -> ProcessPoolExecutor:
     # Not forked: this process has threads, whose locks a fork would take along as they are.
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _leave_interrupts)
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
 
 
-def _leave_interrupts() -> None:
-    """A terminal sends Ctrl-C to all processes; the one that was started ends the others."""
+def _begin() -> None:
+    """A terminal sends Ctrl-C to all processes: the one that was started ends the others.
+
+    If it is killed itself, they end too.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

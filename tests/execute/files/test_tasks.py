@@ -30,7 +30,12 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> PicklingCrew:
     def crew_of(*_: Any) -> Any:
         yield made
 
-    for module in ("verbs.moving.export", "verbs.moving.transfer", "verbs.reading.verify"):
+    for module in (
+        "verbs.moving.export",
+        "verbs.moving.transfer",
+        "verbs.reading.diff",
+        "verbs.reading.verify",
+    ):
         monkeypatch.setattr(f"mlporter.{module}.crew_of", crew_of)
     return made
 
@@ -88,3 +93,15 @@ def test_what_is_different_there_is_refused_and_nothing_is_taken_away(
     with pytest.raises(mlporter.RefusedError, match="another file is already there"):
         mlporter.copy(registry.url, target, artifact_root=str(root))
     assert tree(root) == before
+
+
+def test_files_of_two_places_are_compared(registry, crew, mlflow_sqlite_template, tmp_path):
+    registry.write(f"{1:032x}", "a/huge.bin", b"h" * 1_100_000)
+    target, root = fresh(mlflow_sqlite_template, tmp_path / "target.db"), tmp_path / "root"
+    mlporter.copy(registry.url, target, artifact_root=str(root))
+    before = len(crew.sent)
+    assert mlporter.diff(registry.url, target).identical
+    assert len(crew.sent) == before + 2
+    (huge,) = root.rglob("huge.bin")
+    huge.write_bytes(b"H" * 1_100_000)
+    assert mlporter.diff(registry.url, target).exit_code == 1

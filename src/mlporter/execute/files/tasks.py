@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from mlporter.artifacts.disk.copying import ChangedWhileReadError, Tapped, hash_stream
+from mlporter.artifacts.disk.copying import ChangedWhileReadError, Tapped
 from mlporter.artifacts.disk.new_file import write_new
 from mlporter.artifacts.listing import TEMPORARY
 from mlporter.artifacts.places import is_same
@@ -29,7 +29,6 @@ __all__ = [
     "CouldNot",
     "FileTask",
     "Group",
-    "HashFile",
     "Landed",
     "Put",
     "PutFile",
@@ -74,18 +73,6 @@ class TakeIn:
         """Read it."""
         with self.file.open() as stream:
             return self.taker.take(stream)
-
-
-@dataclass(frozen=True, slots=True)
-class HashFile:
-    """Read a file for its SHA-256."""
-
-    file: Openable
-
-    def do(self) -> str:
-        """Read it."""
-        with self.file.open() as stream:
-            return hash_stream(stream)[0]
 
 
 @dataclass(frozen=True, slots=True)

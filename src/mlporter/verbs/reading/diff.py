@@ -27,6 +27,7 @@ from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
 from mlporter.stores.views.older_tables import for_older_tables
 from mlporter.verbs.reports import write_difference
+from mlporter.workers.asked import check_asked, crew_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,8 @@ def diff(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     auth: Place | None = None,
     target_auth: Place | None = None,
@@ -78,6 +81,8 @@ def diff(
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
         workers: Files that are read, and requests sent, at a time.
+        processes: So many processes of this machine read files instead of threads.
+        dask: The workers of this Dask scheduler do; or ``local:4``.
         retry_time: Seconds after which a server that keeps failing is given up.
         auth: Where the users of A are, if they have a database of their own.
         target_auth: The same of B.
@@ -102,6 +107,8 @@ def diff(
         uri_map=uri_map,
         allow_root=allow_root,
         workers=workers,
+        processes=processes,
+        dask=dask,
         retry_time=retry_time,
         auth=auth,
         target_auth=target_auth,
@@ -128,6 +135,8 @@ def diff_places(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     auth: Place | None = None,
     target_auth: Place | None = None,
@@ -142,6 +151,7 @@ def diff_places(
     """As `diff`; with what a report shows beside it, if it is `for_report`."""
     one_place, other_place = settled(locate(a, source_env)), settled(locate(b, target_env))
     selection = as_selection(selection)
+    check_asked(processes, dask)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     dedupe = not strict and not all(_may_repeat(address) for address in (one_place, other_place))
     opened = partial(
@@ -155,6 +165,8 @@ def diff_places(
     )
     phases_of_diff(on_progress, artifacts).begin(OPENING)
     with ExitStack() as stack:
+        crew = stack.enter_context(crew_of(workers, processes, dask))
+        options = replace(options, crew=crew)
         models = None if registry is None else locate_users(registry, one_place)
         users = None if auth is None else locate_users(auth, one_place)
         theirs = None if target_auth is None else locate_users(target_auth, other_place)

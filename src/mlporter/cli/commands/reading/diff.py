@@ -13,6 +13,7 @@ from mlporter.cli.options import (
     allow_root_option,
     auth_of_a_option,
     auth_of_b_option,
+    crew_options,
     epoch_option,
     explain_option,
     html_option,
@@ -65,6 +66,7 @@ __all__ = ["command"]
 @selection_options
 @html_option
 @workers_option
+@crew_options
 @retry_time_option
 @epoch_option
 @explain_option
@@ -88,6 +90,8 @@ def command(
     target_env: str | None,
     selection: Selection | None,
     workers: int,
+    processes: int | None,
+    dask: str | None,
     retry_time: float,
     html: str | None,
 ) -> int:
@@ -114,6 +118,8 @@ def command(
             target_env=target_env,
             selection=selection,
             workers=workers,
+            processes=processes,
+            dask=dask,
             retry_time=retry_time,
             html=html,
             on_progress=on_progress,
