@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tests.support.command_line import Finished
     from tests.support.plain_registry import PlainRegistry
     from tests.support.rich_registry import RichRegistry
-    from tests.support.target_server import TargetServer
+    from tests.support.target_server import Beginnings, TargetServer
 
 # Before anything imports MLflow, whose telemetry starts with the import.
 os.environ.update(QUIET_ENVIRONMENT)
@@ -442,6 +442,14 @@ def server(running_server: TargetServer) -> TargetServer:
     """An empty server."""
     running_server.reset()
     return running_server
+
+
+@pytest.fixture(scope="module")
+def beginnings(tmp_path_factory: pytest.TempPathFactory) -> Beginnings:
+    """What tests of a module begin with: ``beginnings.begin(name, make, *servers)``."""
+    from tests.support.target_server import Beginnings
+
+    return Beginnings(tmp_path_factory.mktemp("beginnings"))
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from mlporter import stopping
 from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import InterruptedByUserError, UnreachableError
-from mlporter.execute.files.artifact_files import carry_files
+from mlporter.execute.files.artifact_files import Here, carry_files
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.stopping import Pool
 from mlporter.stores.rest.client import Client
+from mlporter.workers.threads import Threads
 from tests.support.faulty_server import Answer, faulty_server
 
 if TYPE_CHECKING:
@@ -124,7 +125,9 @@ def test_each_of_ours_leaves_what_hangs(hanging):
             raise KeyboardInterrupt
 
     def interrupted_files() -> None:
-        items = carry_files(range(5), work, lambda *_: None, workers=3, size=lambda _: 1 << 40)
+        items = carry_files(
+            range(5), Here(work), lambda *_: None, crew=Threads(3), size=lambda _: 1 << 40
+        )
         for _ in items:
             raise KeyboardInterrupt
 

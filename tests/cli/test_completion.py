@@ -91,7 +91,9 @@ def test_nothing_fails_and_no_program_is_run(complete, monkeypatch, tmp_path):
     config = tmp_path / "home/mlporter/config.toml"
     config.parent.mkdir(parents=True)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
-    config.write_text('[places.prod]\naddress = "https://h"\npassword_command = ["touch", "ran"]\n')
+    config.write_text(
+        '[places.prod]\naddress = "mysql://h/x"\npassword_command = ["touch", "ran"]\n'
+    )
     Path("broken.db").write_text("no database")
     for place in ("prod", "nowhere", "sqlite:///broken.db", "gopher://x", "'"):
         assert complete(f"mlporter inspect {place} --experiment ") == []

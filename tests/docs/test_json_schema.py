@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from mlporter.progress import ProgressEvent, ProgressEvents
 from tests.support.command_line import command_line
 from tests.support.json_schema import schema, schema_text
 
@@ -109,6 +110,18 @@ def test_what_verbs_print_is_as_it_says(
         done = mlporter(*line.format(**names).split(), "--json")
         assert done.code == code, f"{line}: {done.out}{done.err}"
         check(name, done.json)
+
+
+def test_events_of_progress_are_as_it_says() -> None:
+    events: list[ProgressEvent] = []
+    tell = ProgressEvents(events.append)
+    tell("copying", 1, 2, "phases")
+    tell("rows", 5, None, "rows")
+    tell("rows", 9, 9, "rows")
+    tell.close()
+    assert {event.event for event in events} >= {"phase", "step", "done"}
+    for event in events:
+        check("ProgressEvent", json.loads(json.dumps(event.as_dict())))
 
 
 def test_a_key_that_is_not_named_is_found() -> None:

@@ -28,13 +28,16 @@ FORGET = ROOT / "manifests" / "forget-old-backups.yaml"
 Run = "Callable[..., subprocess.CompletedProcess[str]]"
 
 
+PROGRAMS = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+
+
 @pytest.fixture
-def run(plain_sqlite: PlainRegistry, tmp_path: Path) -> Run:
-    """Run a command as a daemon does: with few variables."""
+def run(plain_sqlite: PlainRegistry, tmp_path: Path, forking_python: str) -> Run:
+    """Run a command as a daemon does: with few variables, but an `mlporter` that starts at once."""
 
     def finished(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PATH": f"{Path(forking_python).parent}:{PROGRAMS}",
             "HOME": str(tmp_path),
             "MLFLOW_TRACKING_URI": plain_sqlite.tracking_uri,
             "MANIFEST": str(MANIFEST),
@@ -108,6 +111,8 @@ def test_the_container_does_the_same(run: Run, plain_sqlite: PlainRegistry, tmp_
     variables = {one["name"]: one["value"] for one in found["env"]}
     assert {variables["BACKUPS"], str(Path(variables["MANIFEST"]).parent), "/tmp"} == mounts
     variables |= {
+        "PATH": PROGRAMS,  # with the real one
+        "PYTHONPYCACHEPREFIX": os.environ["PYTHONPYCACHEPREFIX"],
         "MLFLOW_TRACKING_URI": plain_sqlite.tracking_uri,
         "BACKUPS": str(tmp_path / "backups"),
         "HOME": str(tmp_path),

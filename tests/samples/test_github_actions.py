@@ -109,10 +109,11 @@ def test_actions_are_pinned() -> None:
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Path:
-    """`gh` and `pip` that only note what they are asked."""
+def tools(tmp_path: Path, forking_python: str) -> Path:
+    """`gh` and `pip` that only note what they are asked, and an `mlporter` that starts at once."""
     folder = tmp_path / "tools"
     folder.mkdir()
+    (folder / "mlporter").symlink_to(Path(forking_python).with_name("mlporter"))
     (folder / "gh").write_text(GH, encoding="utf-8")
     (folder / "pip").write_text('#!/bin/sh\ntest "$1" = install\n', encoding="utf-8")
     for tool in folder.iterdir():

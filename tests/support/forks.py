@@ -166,6 +166,8 @@ def commands(folder: Path) -> Path:
 _PROGRAM = """#!{0} -IS
 import array, json, os, socket, struct, sys
 words = {2!r} + sys.argv[1:]
+if "mlporter.browsing.server_process" in words:  # It is given more than its streams.
+    os.execv({0!r}, [{0!r}, *words])
 request = dict(words=words, environment=dict(os.environ), folder=os.getcwd(), own_session=False)
 text = json.dumps(request).encode()
 with socket.socket(socket.AF_UNIX) as connection:

@@ -53,6 +53,9 @@ SLOW = (
 
 LENGTH = struct.Struct("!I")
 
+PYTHON = "MLPORTER_TESTS_PYTHON"
+"""The variable that names what forks start as their own Python, if that is to be a fork, too."""
+
 
 class Forkserver:
     """Waits for requests, for the ends of forks, and for its own end: that of its input."""
@@ -133,6 +136,7 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    sys.executable = os.environ.get(PYTHON, sys.executable)
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
     for stream in streams:

@@ -22,6 +22,7 @@ from mlporter.errors import LeftOut
 from mlporter.execute.files.orphans import Orphans
 from mlporter.execute.result import FilesResult, LeftOutSummary, Result, TableResult
 from mlporter.plan.policy import Conflict, Renamed, UnitCount
+from mlporter.progress import ProgressEvent
 from mlporter.promotion.checks.gates import GateResult
 from mlporter.repository.documents import Snapshot
 from mlporter.repository.prune import Pruned
@@ -314,6 +315,7 @@ def _lookings(made: _Definitions) -> dict[str, Schema]:
         "rows": array({"type": "object"}),
     }
     kept = {"repository": TEXT, "snapshots": array(ref("Snapshot"))}
+    made.of(ProgressEvent)  # of --progress json, on stderr
     made.of(RunDetails)
     made["LastMetric"]["properties"]["value"] = {"type": ["number", "string"]}  # "nan", "inf"
     return {

@@ -18,6 +18,7 @@ import mlporter
 from tests.support.engines import build_once, copy_sqlite
 from tests.support.file_stores import FolderStore, put
 from tests.support.forks import commands
+from tests.support.forkserver import PYTHON
 from tests.support.mlflow_session import forget_mlflow_state, mlflow_at, sqlite_url
 from tests.support.old_databases import copy_old
 from tests.support.processes import mlflow_server
@@ -151,8 +152,9 @@ def prepared(
         places["s3://bucket"] = fixtures.getfixturevalue("s3").new_bucket()
     for name in sorted(set(re.findall(r"http://(\w+):5000", typed))):
         places[f"http://{name}:5000"] = stack.enter_context(_server(name, folder, tmp_path))
-    path = f"{commands(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}"
-    return Session(folder, places, {**os.environ, "PATH": path, "COLUMNS": "100"})
+    programs = commands(tmp_path / "bin")
+    own = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", PYTHON: str(programs / "python")}
+    return Session(folder, places, {**os.environ, **own, "COLUMNS": "100"})
 
 
 def trained(folder: Path, shared: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -17,8 +19,7 @@ from .mlflow_session import sqlite_url
 from .processes import mlflow_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,37 @@ class TargetServer:
             everywhere, f"tags.`mlporter.source.run_id` = '{run_id}'", run_view_type=3
         )
         return found
+
+
+@dataclass(frozen=True)
+class Beginnings:
+    """What many tests begin with: made for the first of them, and put back for the others."""
+
+    folder: Path
+
+    def begin(
+        self,
+        name: str,
+        make: Callable[[], object],
+        *servers: TargetServer,
+        folders: Sequence[Path] = (),
+    ) -> None:
+        """Have in servers and folders, and remember of transfers, what `make` leads to."""
+        kept = self.folder / name
+        places = [Path(os.environ["XDG_STATE_HOME"]), *folders]
+        if not kept.exists():
+            make()
+            kept.mkdir()
+            for number, server in enumerate(servers):
+                server.keep(kept / f"server {number}")
+            for number, place in enumerate(places):
+                shutil.copytree(place, kept / f"folder {number}")
+            return
+        for number, server in enumerate(servers):
+            server.put_back(kept / f"server {number}")
+        for number, place in enumerate(places):
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(kept / f"folder {number}", place)
 
 
 @contextmanager

@@ -12,21 +12,31 @@ from pathlib import Path
 import pytest
 
 import mlporter
+from tests.conftest import forget_artifact_places
 from tests.support.databases import rows
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_models import EXAMPLE_INPUT, VERSION_FACTORS
+from tests.support.rich_registry import copy_with_artifacts
 
 
-@pytest.fixture
-def moved(rich_sqlite_private, tmp_path):
+@pytest.fixture(scope="module")
+def moved(rich_sqlite_template, tmp_path_factory):
     """Export the rich registry, then move its database and files away; returns (rich, bundle)."""
-    rich = rich_sqlite_private
-    assert mlporter.export(rich.tracking_uri, str(tmp_path / "bundle")).files.files > 50
-    gone = tmp_path / "moved away"
+    forget_artifact_places()
+    folder = tmp_path_factory.mktemp("moved")
+    rich = copy_with_artifacts(rich_sqlite_template, folder / "rich")
+    assert mlporter.export(rich.tracking_uri, str(folder / "bundle")).files.files > 50
+    gone = folder / "moved away"
     gone.mkdir()
     rich.database_path.rename(gone / "mlflow.db")
     Path(rich.artifact_root).rename(gone / "artifacts")
-    return rich, tmp_path / "bundle"
+    return rich, folder / "bundle"
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """The same runs are in another place in each test."""
+    forget_artifact_places()
 
 
 def uris(models):
@@ -83,12 +93,39 @@ def assert_nothing_points_back(target_url, old_root):
         assert [value for (value,) in found if value and old_root in value] == []
 
 
+def assert_no_artifact_of_a_run_or_trace_stays_behind(target, rich):
+    import mlflow  # noqa: PLC0415 -- seconds
+    from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: PLC0415
+
+    from tests.support import rich_runs, rich_traces  # noqa: PLC0415 -- they import MLflow
+
+    with mlflow_at(target):
+        there = Path(mlflow.artifacts.download_artifacts(run_id=rich.runs.artifacts_id))
+        found = {
+            path.relative_to(there).as_posix(): path.read_bytes()
+            for path in there.rglob("*")
+            if path.is_file()
+        }
+        assert found == dict(rich_runs.ARTIFACTS)
+        deleted = mlflow.artifacts.load_text(
+            mlflow.get_run(rich.runs.deleted_id).info.artifact_uri + "/kept.txt"
+        )
+        assert deleted == "still here"
+        # Spans of a trace of MLflow 2 are in a file.
+        assert mlflow.get_trace(rich.traces.old_id).data.spans[0].name == "old"
+        tags = mlflow.get_trace(rich.traces.attachment_id).info.tags
+        attachments = Path(local_file_uri_to_path(tags["mlflow.artifactLocation"]))
+        contents = [path.read_bytes() for path in attachments.rglob("*") if path.is_file()]
+        assert rich_traces.ATTACHMENT in contents
+
+
 def test_no_prediction_changes_on_a_local_disk(moved, mlflow_sqlite, tmp_path):
     rich, bundle = moved
     target = f"sqlite:///{mlflow_sqlite}"
     mlporter.import_(str(bundle), target, artifact_root=str(tmp_path / "new root é %41"))
     assert_nothing_points_back(target, rich.artifact_root)
     assert_predicts_the_same(target, rich.models)
+    assert_no_artifact_of_a_run_or_trace_stays_behind(target, rich)
 
 
 def test_no_prediction_changes_with_a_file_uri(moved, mlflow_sqlite, tmp_path):
@@ -114,32 +151,3 @@ def test_no_prediction_changes_in_s3_and_back(moved, mlflow_postgres_url, s3, tm
     report = mlporter.diff(str(bundle), str(again))
     assert report.identical
     assert mlporter.diff(str(bundle), mlflow_postgres_url).identical
-
-
-def test_no_artifact_of_a_run_or_trace_stays_behind(moved, mlflow_sqlite, tmp_path):
-    import mlflow  # noqa: PLC0415 -- seconds
-
-    from tests.support import rich_runs, rich_traces  # noqa: PLC0415 -- they import MLflow
-
-    rich, bundle = moved
-    target = f"sqlite:///{mlflow_sqlite}"
-    mlporter.import_(str(bundle), target, artifact_root=str(tmp_path / "new"))
-    with mlflow_at(target):
-        there = Path(mlflow.artifacts.download_artifacts(run_id=rich.runs.artifacts_id))
-        found = {
-            path.relative_to(there).as_posix(): path.read_bytes()
-            for path in there.rglob("*")
-            if path.is_file()
-        }
-        assert found == dict(rich_runs.ARTIFACTS)
-        deleted = mlflow.artifacts.load_text(
-            mlflow.get_run(rich.runs.deleted_id).info.artifact_uri + "/kept.txt"
-        )
-        assert deleted == "still here"
-        # Spans of a trace of MLflow 2 are in a file.
-        assert mlflow.get_trace(rich.traces.old_id).data.spans[0].name == "old"
-        attachments = Path(
-            mlflow.get_trace(rich.traces.attachment_id).info.tags["mlflow.artifactLocation"]
-        )
-        contents = [path.read_bytes() for path in attachments.rglob("*") if path.is_file()]
-        assert rich_traces.ATTACHMENT in contents

@@ -118,6 +118,30 @@ def test_from_server_to_server_with_a_bucket_each(variables, cli):
     assert same.code == 0, same.out + same.err
 
 
+def test_the_config_file_gives_each_side_its_log_in(variables, cli, tmp_path, monkeypatch):
+    lines = []
+    for side in variables:
+        user, password = side.admin
+        s3 = {name: f'"{value}"' for name, value in side.s3.variables("").items()}
+        for name, value in (
+            ("AWS_SECRET_ACCESS_KEY", side.s3.secret),
+            ("MLFLOW_TRACKING_PASSWORD", password),
+        ):
+            s3[name] = f'{{command = ["echo", "{value}"]}}'
+        lines += [f"[places.{side.prefix.strip('_').lower()}]", f'address = "{side.address}"']
+        said = {"MLFLOW_TRACKING_USERNAME": f'"{user}"', **s3}
+        lines.append("variables = {" + ", ".join(f"{n} = {v}" for n, v in said.items()) + "}")
+        for name in side.variables:
+            monkeypatch.delenv(name)
+    config = tmp_path / "config/mlporter/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("\n".join(lines))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    done = cli("copy", "dev", "prod", "--experiment", "e", "-vv")
+    assert done.code == 0, done.err
+    assert not any(secret in done.out + done.err for s in variables for secret in s.secrets)
+
+
 def test_from_database_to_database_with_a_bucket_each(variables, cli, mlflow_sqlite):
     source, target = variables
     root = f"s3://{target.s3.bucket}/from-database"

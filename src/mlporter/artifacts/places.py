@@ -8,12 +8,13 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from mlporter.artifacts.disk.copying import StableFile, Tapped, copy_and_hash, hash_stream
 from mlporter.artifacts.disk.durable import sync_folder
+from mlporter.artifacts.disk.new_file import write_new
 from mlporter.artifacts.disk.portable_names import check_windows_names
 from mlporter.artifacts.disk.presence import displayable, is_folder, is_there, open_real
 from mlporter.artifacts.listing import TEMPORARY, FoundFile, Listing, Problem, list_folder
@@ -36,6 +37,7 @@ __all__ = [
     "Problem",
     "Written",
     "displayable",
+    "is_same",
 ]
 
 _FOLDERS = 16
@@ -87,6 +89,7 @@ class Place(Protocol):
         Raises:
             RefusedError: another file is there, or the path is not safe.
             UnreachableError: it cannot be written.
+            ReadBackError: what is there now is not what was written (of a local folder).
             OSError: `stream` cannot be read; nothing was written.
         """
 
@@ -145,6 +148,12 @@ class LocalPlace:
             return True
         return self.roots is not None and self.roots.holds(real)
 
+    @cached_property
+    def elsewhere(self) -> LocalPlace | None:
+        """The same for other processes: plain data. None where not all in it may be read."""
+        base = self.base
+        return None if self._has_private else LocalPlace(Path(base), real=base)
+
     def exists(self) -> bool:
         """Whether the directory is there; see `Place.exists`."""
         return is_folder(self.root)
@@ -187,7 +196,7 @@ class LocalPlace:
         return lru_cache(_FOLDERS)(lambda folder: os.path.realpath(f"{base}/{folder}"))
 
     def put(self, path: str, stream: BinaryIO) -> Written:
-        """Write a file; see `Place.put`. A file that is there and equal is left as it is."""
+        """Write a file, and read it back; see `Place.put`. An equal one is left as it is."""
         if not safe_relative(path):
             raise RefusedError("the path of an artifact is not safe", subject=path)
         if os.name == "nt":
@@ -278,47 +287,43 @@ class LocalPlace:
             self.log.add_directory(folder)
 
     def _write(self, folder: Path, path: str, stream: Tapped) -> Written:
-        final = folder / path.rpartition("/")[2]
-        temporary = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
-        try:
-            with temporary.open("xb") as out:
-                digest, size = copy_and_hash(stream, out)
-                out.flush()
-                if self.log is None:
-                    os.fsync(out.fileno())
-                made = os.fstat(out.fileno())
-            if self.log:
-                self.log.add_file(final, made.st_dev, made.st_ino)
-            if _publish(temporary, final):
-                if self.log is None:
-                    sync_folder(folder)
-                return Written(digest, size, created=True)
-        finally:
-            temporary.unlink(missing_ok=True)
-        if _same(final, digest, size):
-            return Written(digest, size, created=False)
+        name, log = path.rpartition("/")[2], self.log
+        written = write_new(
+            os.fspath(folder),
+            name,
+            stream,
+            temporary=TEMPORARY,
+            durable=log is None,
+            appears=None if log is None else partial(log.add_file, folder, name),
+        )
+        if written.created or is_same(folder / name, written.sha256, written.size):
+            return Written(written.sha256, written.size, written.created)
         raise RefusedError(
             "another file is already there",
             subject=f"{self.uri}/{path}",
             hint="choose a folder without it; no file is ever overwritten",
         )
 
+    def folder_of(self, path: str) -> Path:
+        """The folder that a new file goes into, made if it is not there; noted in the log.
 
-def _publish(temporary: Path, final: Path) -> bool:
-    """Give a finished file its name; False if the name is taken."""
-    try:
-        os.link(temporary, final, follow_symlinks=False)
-    except FileExistsError:
-        return False
-    except (OSError, NotImplementedError):
-        # No hard links on this file system: check, then rename.
-        if os.path.lexists(final):
-            return False
-        temporary.rename(final)
-    return True
+        Raises:
+            RefusedError: the path is not safe, or leads out.
+            UnreachableError: the folder cannot be made.
+        """
+        if not safe_relative(path):
+            raise RefusedError("the path of an artifact is not safe", subject=path)
+        if os.name == "nt":
+            check_windows_names(path)
+        try:
+            return self._made_folder(path.rpartition("/")[0])
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise UnreachableError(f"cannot write: {why}", subject=f"{self.uri}/{path}") from error
 
 
-def _same(path: Path, digest: str, size: int) -> bool:
+def is_same(path: Path, digest: str, size: int) -> bool:
+    """Whether a file is a regular one with this SHA-256 (hex) and size."""
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode) or found.st_size != size:
         return False

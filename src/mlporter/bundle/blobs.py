@@ -62,6 +62,10 @@ class BlobStore:
         self._real = ""
         self._unsynced: set[str] = set()
 
+    def __reduce__(self) -> tuple[type[BlobStore], tuple[Path]]:
+        """Other processes fill the same folder, each what it was given."""
+        return BlobStore, (self.path,)
+
     def path_of(self, sha256: str) -> Path:
         """Where a blob is, or would be.
 
@@ -109,6 +113,9 @@ class BlobStore:
                 waiting = _Waiting(os.fspath(file.temporary), file.size)
                 is_new = self._wait(file.sha256, waiting)
         return Stored(file.sha256, file.size, is_new)
+
+    def note(self, sha256: str, size: int) -> None:
+        """Nothing to do: what is there is looked for."""
 
     def _add_whole(self, content: bytes) -> Stored:
         """Add what is in memory; nothing is written if it is there already."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.listing import ArtifactFile
+from mlporter.bundle.contents.adding_files import AddingFiles
 from mlporter.bundle.contents.named import NamedContents
 from mlporter.bundle.contents.writing import BundleContents, PackTotals, contents_in
 from mlporter.bundle.documents.left_out_log import LeftOutLog, batches_of
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from typing_extensions import Self
 
+    from mlporter.artifacts.listing import ArtifactFile
     from mlporter.bundle.storage.protocol import Storage
     from mlporter.bundle.upon_earlier import Contents, Earlier
     from mlporter.catalogue.types import Table
@@ -119,6 +119,7 @@ class BundleWriter:
                 self._upon = UponEarlier(path, earlier)
                 stack.callback(self._upon.close)
             self._contents = blobs
+            self.files = AddingFiles(self._journal, blobs, self._own, self._upon)
             self._packs = PackTotals()
             self._stack = stack.pop_all()
 
@@ -249,16 +250,7 @@ class BundleWriter:
             UnreachableError: the disk is full or fails. What `opener` and reading raise is passed
                 on; nothing is kept then.
         """
-        known = self._journal.known(file) or (self._upon.known(file) if self._upon else None)
-        if known and self._contents.has(known, file.size):
-            return replace(file, sha256=known)
-        with opener() as stream:
-            stored = self._contents.add(stream)
-        if self._upon is None:
-            self._journal.copied(file, stored.sha256, stored.size)
-        whose = file.owner_kind, file.owner_id
-        stamp = file.stamp if stored.size == file.size else ""
-        return ArtifactFile(*whose, file.path, stored.size, stored.sha256, file.token, stamp)
+        return self.files.add(file, opener)
 
     def write_artifacts(self, files: Iterable[ArtifactFile]) -> int:
         """Write the rows of the table ``artifacts``, sorted: files that `add_file` returned.
@@ -301,12 +293,12 @@ class BundleWriter:
         data = manifest_bytes(manifest)
         if len(data) > MAX_MANIFEST_BYTES:
             raise UnsupportedError("the manifest would be too long to be read", subject=MANIFEST)
+        write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)), durable=alone)
         if alone:
-            write_atomic(self.path / SUMS, sums_bytes(sums_of(manifest, data)))
             sync_folders(self.path)
-            if self._replaces is not None:
-                check_only_ours(self._replaces)
-            write_atomic(self.path / MANIFEST, data)
+        if self._replaces is not None:
+            check_only_ours(self._replaces)
+        write_atomic(self.path / MANIFEST, data, durable=alone)
         self._untouched = None
         self._stack.close()
         if self._replaces is not None:

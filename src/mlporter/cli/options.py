@@ -10,6 +10,7 @@ import click
 
 from mlporter.cli import completion
 from mlporter.cli.session import Session, Settings
+from mlporter.workers.asked import MOST_PROCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ __all__ = [
     "auth_of_a_option",
     "auth_of_b_option",
     "auth_option",
+    "crew_options",
     "epoch_option",
     "explain_option",
     "has_both_sides",
@@ -347,6 +349,21 @@ def workers_option(command: AnyCommand) -> AnyCommand:
         default=4,
         show_default=True,
         help="How many files, or requests to a server, at a time.",
+    )(command)
+
+
+def crew_options(command: AnyCommand) -> AnyCommand:
+    """Add ``--processes N`` and ``--dask ADDRESS``."""
+    command = click.option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Hand files to the workers of this Dask scheduler (tcp://…), or local:N.",
+    )(command)
+    return click.option(
+        "--processes",
+        type=click.IntRange(1, MOST_PROCESSES),
+        metavar="N",
+        help="Hand files to N processes instead of threads.",
     )(command)
 
 

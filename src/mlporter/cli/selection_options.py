@@ -15,6 +15,7 @@ from mlporter.cli.options import (
     artifact_root_option,
     artifacts_option,
     auth_option,
+    crew_options,
     has_both_sides,
     include_secrets_option,
     map_uri_option,
@@ -43,7 +44,11 @@ def _no_more_options(command: AnyCommand) -> AnyCommand:
 
 
 def transfer_options(
-    on_target: _Decorator = _no_more_options, *, from_bundle: bool = False, to_bundle: bool = False
+    on_target: _Decorator = _no_more_options,
+    *,
+    from_bundle: bool = False,
+    to_bundle: bool = False,
+    has_crew: bool = False,
 ) -> _Decorator:
     """Add all that verbs take which copy a registry somewhere: what to copy, and how.
 
@@ -51,6 +56,7 @@ def transfer_options(
         on_target: The options that say what becomes of what a target has.
         from_bundle: Whether it is read from a bundle, of which there is less to say.
         to_bundle: Whether it is written into one.
+        has_crew: Whether files can be handed to other processes.
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
@@ -68,6 +74,7 @@ def transfer_options(
             on_target,
             selection_options,
             workers_option,
+            *(crew_options,) * has_crew,
             retry_time_option,
         )
         for option in reversed(options):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.workers.asked import check_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from mlporter.selection import Selection
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
+    from mlporter.workers.crew import Crew
 
-__all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_options"]
+__all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_crew"]
+__all__ += ["check_options"]
 
 WORKERS = 4
 """What `import_` and `copy` do unless told."""
@@ -60,6 +63,10 @@ class TransferOptions:
     state: str | None = None
     expected: Expected | None = None
     """The plan file that is carried out; other actions than its are refused."""
+    processes: int | None = None
+    dask: str | None = None
+    crew: Crew | None = field(default=None, compare=False)
+    """Who carries files, once they are there."""
 
     def check(self, source: Source) -> None:
         """Refuse options that exclude each other, or leave out where files go."""
@@ -82,6 +89,12 @@ class TransferOptions:
             raise UsageError(
                 "users and permissions are copied into a database together with the rest",
                 hint="name the server's database as the target, or leave --target-auth out",
+            )
+        if self.processes or self.dask:
+            raise UsageError(
+                f"--{'dask' if self.dask else 'processes'} is for files that go to a database's "
+                "artifact root: those of a server are sent by this process",
+                hint="leave it out, or say --workers N",
             )
         if self.artifact_root is not None:
             raise UsageError(
@@ -130,6 +143,8 @@ class TransferOptions:
         yield "rename-prefix", self.policy.rename_prefix
         yield "to-workspace", self.policy.to_workspace or ""
         yield "workers", "" if self.workers == WORKERS else str(self.workers)
+        yield "processes", "" if self.processes is None else str(self.processes)
+        yield "dask", self.dask or ""
         yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
 
     def _of_sync(self) -> Iterator[tuple[str, str | bool]]:
@@ -143,6 +158,21 @@ class TransferOptions:
 
 ArtifactsMode = Literal["copy", "reference", "none"]
 """What to do with artifact files: copy them, keep the URIs and copy nothing, or leave them out."""
+
+
+def check_crew(artifacts: str, processes: int | None, dask: str | None) -> None:
+    """Refuse other processes where they have nothing to do, or cannot be meant.
+
+    Raises:
+        UsageError: no files are copied; or see `check_asked`.
+    """
+    check_asked(processes, dask)
+    if (processes or dask) and artifacts != "copy":
+        raise UsageError(
+            f"--{'dask' if dask else 'processes'} is about files, and --artifacts {artifacts} "
+            "copies none",
+            hint="leave one of the two out",
+        )
 
 
 def check_options(artifacts: str, workers: int) -> None:

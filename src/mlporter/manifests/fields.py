@@ -28,6 +28,7 @@ __all__ = [
     "Auth",
     "Compared",
     "Count",
+    "Dask",
     "DropUnknown",
     "Duration",
     "Flag",
@@ -39,6 +40,7 @@ __all__ = [
     "OnConflictWord",
     "Orphans",
     "Pairs",
+    "Processes",
     "Rebase",
     "Registry",
     "Rename",
@@ -192,6 +194,14 @@ Workers = Annotated[
     int,
     Field(ge=1, le=64, description="How many files, or requests to a server, at a time."),
     BeforeValidator(_as_number, json_schema_input_type=Annotated[int, Field(ge=1, le=64)]),
+]
+Processes = Annotated[
+    int,
+    Field(ge=1, le=256, description="Hand files to this many processes instead of threads."),
+    BeforeValidator(_as_number, json_schema_input_type=Annotated[int, Field(ge=1, le=256)]),
+]
+Dask = Annotated[
+    str, Field(description="Hand files to the workers of this Dask scheduler, or local:N.")
 ]
 RetryTime = Annotated[
     float,

@@ -57,6 +57,8 @@ class Export(Manifest):
     resume: f.Flag = Field(default=False, description="Continue an export that was interrupted.")
     restart: f.Flag = Field(default=False, description="Start over, and replace what is there.")
     workers: f.Workers = 4
+    processes: f.Processes | None = None
+    dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
 
 
@@ -86,6 +88,8 @@ class Import(Manifest):
     target_env: f.TargetEnv | None = None
     require_signature: f.RequireSignature | None = None
     workers: f.Workers = 4
+    processes: f.Processes | None = None
+    dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
 
 
@@ -119,6 +123,8 @@ class Copy(Manifest):
     source_env: f.SourceEnv | None = None
     target_env: f.TargetEnv | None = None
     workers: f.Workers = 4
+    processes: f.Processes | None = None
+    dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
 
 
@@ -290,6 +296,8 @@ class Verify(Manifest):
     )
     html: f.Html | None = None
     workers: f.Workers = 4
+    processes: f.Processes | None = None
+    dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
 
 

@@ -279,6 +279,9 @@ class PromotedSource(Wrapped):
         if hashed.size == file.size:
             self.sums[file.owner_kind, file.owner_id, file.path] = hashed.digest.hexdigest()
 
+    def elsewhere(self, file: ArtifactFile) -> None:
+        """They are read here: their sums are noted."""
+
 
 class _Hashed:
     """A stream that hashes what is read of it, from its beginning on."""

@@ -20,6 +20,7 @@ from mlporter.selection.row_keys import (
     matches,
     rows_at,
 )
+from mlporter.stores.protocols import elsewhere
 from mlporter.stores.rows.other_places import OTHER, other_places
 from mlporter.stores.rows.unknown_fields import field_rows, row_keys, sorted_fields
 from mlporter.stores.views.without_secrets import WithoutSecrets
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.selection.criteria import Selection
     from mlporter.selection.links import End
-    from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
+    from mlporter.stores.protocols import (
+        Among,
+        ArtifactFile,
+        Description,
+        Keep,
+        Openable,
+        Report,
+        Source,
+    )
 
 __all__ = ["Rule", "SelectedSource"]
 
@@ -228,6 +237,10 @@ class SelectedSource:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where other processes find them."""
+        return elsewhere(self.inner, file)
 
     def unknown_fields(self) -> Iterator[pa.RecordBatch]:
         """Fields of a newer server, of what is chosen."""

@@ -26,12 +26,15 @@ __all__ = [
     "CountsPoints",
     "Description",
     "Keep",
+    "Openable",
+    "OpensElsewhere",
     "RemoteSource",
     "Report",
     "SharesRoots",
     "Source",
     "TellsOutside",
     "Wrapped",
+    "elsewhere",
     "only_orphans",
     "points_by_run",
     "remote_source",
@@ -154,6 +157,34 @@ class Source(Protocol):
         """End the snapshot and free what is held."""
 
 
+class Openable(Protocol):
+    """Plain data that says where the bytes of a file are, so that any process can read them."""
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """The bytes.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+
+    @property
+    def folder(self) -> str:
+        """The folder of this machine that it lies in; "" where it is on none."""
+
+
+@runtime_checkable
+class OpensElsewhere(Protocol):
+    """A source whose files other processes can read themselves."""
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where the bytes of a file are; None if only this process can read them."""
+
+
+def elsewhere(source: object, file: ArtifactFile) -> Openable | None:
+    """Where other processes find the bytes of a file; None if only this one can read them."""
+    return source.elsewhere(file) if isinstance(source, OpensElsewhere) else None
+
+
 @runtime_checkable
 class SharesRoots(Protocol):
     """A source of registered models whose files may lie where another place keeps them."""
@@ -230,6 +261,10 @@ class Wrapped:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self.inner.open_file(file)
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where other processes find them; for those to override that change what is read."""
+        return elsewhere(self.inner, file)
 
     def losses(self) -> Iterator[LeftOut]:
         """What its tables hold and cannot be read."""

@@ -27,7 +27,7 @@ from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.bundle.documents.safe_yaml import load_yaml
 from mlporter.errors import BundleDamagedError, LeftOut, UnreachableError, UsageError
 from mlporter.execute.result import LeftOutSummary, Result
-from mlporter.progress import OnProgress, silent
+from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.redaction import redact
 from mlporter.stores.addresses.address import AddressKind, place_text
 from mlporter.stores.addresses.environment import environment_of
@@ -50,6 +50,8 @@ __all__ = ["rebuild"]
 
 _MOST = 1 << 20
 """Bytes of an ``MLmodel`` file that are read; MLflow's have a few thousand."""
+_FINDING = "finding runs and models"
+_COPYING = "copying"
 _CANNOT = (
     "Files do not contain parameters, metrics, tags, users, names of experiments, runs and logged "
     "models, aliases and stages: they are not there. Times are those of models and files."
@@ -100,6 +102,8 @@ def rebuild(
         roots=Roots.of(map(allowed_folder, allowed)),
         environment=environment_of(source_env or ""),
     )
+    phases = Phases(on_progress, (_FINDING, _COPYING))
+    phases.begin(_FINDING)
     listing = place.list()
     lost = [
         LeftOut("artifact", root, p.path, p.reason, p.detail, p.expected) for p in listing.problems
@@ -117,6 +121,7 @@ def rebuild(
         for name, count in sorted(tree.unknown.items())
     ]
     models = _registered(tree, register)
+    phases.begin(_COPYING)
     copies = artifact_root is not None or to.kind is AddressKind.SERVER
     with TemporaryDirectory(prefix="mlporter-rebuild-") as scratch:
         _describe(tree, Path(scratch), root, models)
@@ -130,7 +135,7 @@ def rebuild(
             retry_time=retry_time,
             target_env=target_env,
             dry_run=dry_run,
-            on_progress=on_progress,
+            on_progress=without_phases(on_progress),
         )
     sides: list[tuple[str, str | bool]] = [
         ("source-env", source_env or ""),

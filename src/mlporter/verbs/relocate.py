@@ -12,7 +12,7 @@ from mlporter.errors import ExitCode, ReadBackError, RefusedError, UnsupportedEr
 from mlporter.execute.database.rewrite import Remap
 from mlporter.notebooks import Shown
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
-from mlporter.progress import OnProgress, silent
+from mlporter.progress import OnProgress, Phases, silent
 from mlporter.redaction import redact
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
@@ -34,6 +34,11 @@ _DATABASES = (AddressKind.SQLITE, AddressKind.POSTGRESQL, AddressKind.MYSQL)
 _SHOWN = 1000
 _DEAD = 3
 """After so many places that cannot be reached, no more old ones are asked."""
+
+
+_READING = "reading URIs"
+_LOOKING = "looking for files"
+_WRITING = "writing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +125,16 @@ def relocate(
     pairs = UriMap.parse(uri_map)
     if not pairs.pairs:
         raise UsageError("say what was moved where", hint="--map-uri OLD=NEW")
+    looking, writing = [_LOOKING] if check else [], [] if dry_run else [_WRITING]
+    phases = Phases(on_progress, (_READING, *looking, *writing))
+    phases.begin(_READING)
     source = DatabaseSource(place, uri_map=tuple(uri_map), workers=workers, older=False)
     try:
         revision = source.description.revision
         changes = list(_changes(source, pairs))
         long = _misfits(source, pairs) if place.kind is not AddressKind.SQLITE else ()
+        if check:
+            phases.begin(_LOOKING)
         missing = _missing(source, place, changes, on_progress) if check else ()
     finally:
         source.close()
@@ -139,6 +149,7 @@ def relocate(
             reasons=_first(missing + long),
         )
     if changes:
+        phases.begin(_WRITING)
         _write(place, revision, pairs, changes)
     return result
 

@@ -18,7 +18,7 @@ from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.errors import LeftOut, RefusedError, UsageError
 from mlporter.execute.findings.left_out import LeftOutCollector
 from mlporter.execute.result import FilesResult, Result
-from mlporter.progress import OnProgress, silent
+from mlporter.progress import OnProgress, Phases, silent
 from mlporter.selection.artifacts import folder_of_version, has_row
 from mlporter.selection.versions import VersionChoice, choose_versions
 from mlporter.stores.addresses.address import AddressKind, place_text
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["unpack"]
 
 
+_OPENING = "opening"
+_UNPACKING = "unpacking"
+_FINISHING = "finishing"
 _PLACES = 16
 """Folders of owners that are kept open: files come owner by owner."""
 
@@ -90,7 +93,8 @@ def unpack(
     if model is not None and run is not None:
         raise UsageError("--model and --run exclude each other")
     check_outside(place, Path(directory), "the directory")
-    started = monotonic()
+    started, phases = monotonic(), Phases(on_progress, (_OPENING, _UNPACKING, _FINISHING))
+    phases.begin(_OPENING)
     source = open_bundle(place)
     left_out = LeftOutCollector()
     with closing(source):
@@ -101,7 +105,7 @@ def unpack(
         else:
             pieces = None
         with closing(PortableNames(keep=pieces is not None)) as names:
-            files = _write(source, Path(directory), pieces, names, on_progress)
+            files = _write(source, Path(directory), pieces, names, phases)
             notes = _note_changes(Path(directory), names)
     return Result(
         verb="unpack",
@@ -148,9 +152,11 @@ def _write(
     root: Path,
     pieces: list[_Piece] | None,
     names: PortableNames,
-    on_progress: OnProgress,
+    phases: Phases,
 ) -> FilesResult:
+    phases.begin(_UNPACKING)
     count = size = there = 0
+    total = source.manifest.artifacts.bytes if pieces is None else None
     log = WriteLog()
     place_of = lru_cache(_PLACES)(lambda folder: LocalPlace(root / folder, log))
     for file in source.files(lambda _: None):
@@ -161,7 +167,8 @@ def _write(
             count += 1
             size += file.size
             there += not written.created
-            on_progress("unpacking", size, None, "bytes")
+            phases.on_progress("unpacking files", size, total, "bytes")
+    phases.begin(_FINISHING)
     with disk_errors(root):
         log.sync()
     if pieces is not None and pieces and not count:

@@ -179,7 +179,7 @@ def test_everything_that_is_wrong_is_listed(bundle):
     ("module", "mode", "path"),
     [
         ("tables", "sample", RUNS),
-        ("artifacts", "full", blob_path(MODEL)),
+        ("looked", "full", blob_path(MODEL)),
         ("files", "quick", "models.yaml"),
     ],
 )

@@ -6,7 +6,13 @@ import threading
 
 import pytest
 
-from mlporter.execute.files.artifact_files import ChangingFileError, SourceFileError, carry_files
+from mlporter.execute.files.artifact_files import (
+    ChangingFileError,
+    Here,
+    SourceFileError,
+    carry_files,
+)
+from mlporter.workers.threads import Threads
 
 MEGABYTE = 1_000_000
 
@@ -16,7 +22,11 @@ def carried(items, carry, *, workers=4, size=lambda _: 10):
     unread = []
     done = list(
         carry_files(
-            items, carry, lambda item, why: unread.append((item, why)), workers=workers, size=size
+            items,
+            Here(carry),
+            lambda item, why: unread.append((item, why)),
+            crew=Threads(workers),
+            size=size,
         )
     )
     return done, unread

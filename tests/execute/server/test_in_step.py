@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import tempfile
 from pathlib import Path
@@ -15,9 +16,11 @@ from mlflow.entities import ViewType
 
 import mlporter
 from mlporter.stores.server.target_places import ServerPlaces
+from tests.conftest import forget_artifact_places
 from tests.support.databases import dump
 from tests.support.examples import examples
 from tests.support.mlflow_session import mlflow_at, sqlite_url
+from tests.support.rich_registry import copy_with_artifacts
 from tests.verbs.histories import experiments, histories, live, registry
 
 _COUNT = itertools.count()
@@ -25,6 +28,27 @@ _COUNT = itertools.count()
 
 def sync(plain_sqlite, server, **options):
     return mlporter.sync(plain_sqlite.tracking_uri, server.address, artifacts="none", **options)
+
+
+@pytest.fixture(scope="module")
+def a_place(tmp_path_factory):
+    """Where the registry is that is in step: it is known by its address."""
+    return tmp_path_factory.mktemp("in step") / "plain"
+
+
+@pytest.fixture
+def in_step(plain_sqlite_template, a_place, server, beginnings):
+    """The plain registry; the server has followed it once."""
+
+    def first():
+        moved = copy_with_artifacts(plain_sqlite_template, a_place)
+        assert sync(moved, server).exit_code == 0
+
+    forget_artifact_places()
+    beginnings.begin("in step", first, server, folders=[a_place])
+    url = sqlite_url(a_place / "mlflow.db")
+    root = str(a_place / "artifacts")
+    return dataclasses.replace(plain_sqlite_template, tracking_uri=url, artifact_root=root)
 
 
 def done(result, *kinds):
@@ -37,9 +61,9 @@ def done(result, *kinds):
     ]
 
 
-def test_what_changed_at_the_source_follows(plain_sqlite, server):
+def test_what_changed_at_the_source_follows(in_step, server):
+    plain_sqlite = in_step
     client, name, run = plain_sqlite.client(), plain_sqlite.model_name, plain_sqlite.run_ids[0]
-    assert sync(plain_sqlite, server).exit_code == 0
     client.set_tag(run, "team", "other")
     client.update_run(run, name="another name")
     client.update_model_version(name, "2", description="better")
@@ -69,9 +93,9 @@ def test_what_changed_at_the_source_follows(plain_sqlite, server):
     assert mlporter.diff(plain_sqlite.tracking_uri, server.address, artifacts="none").identical
 
 
-def test_what_people_did_on_the_server_stays_and_is_told(plain_sqlite, server):
+def test_what_people_did_on_the_server_stays_and_is_told(in_step, server):
+    plain_sqlite = in_step
     name, run = plain_sqlite.model_name, plain_sqlite.run_ids[0]
-    sync(plain_sqlite, server)
     there, copy = server.client(), server.copy_of(run).info.run_id
     there.set_registered_model_alias(name, "champion", "1")
     there.update_model_version(name, "2", description="recalled")
@@ -125,9 +149,9 @@ def test_what_both_changed_is_a_conflict_and_the_rest_goes_on(plain_sqlite, serv
 
 
 def test_an_experiment_in_the_trash_of_the_server_is_a_conflict_that_says_the_way_out(
-    plain_sqlite, server
+    in_step, server
 ):
-    sync(plain_sqlite, server)
+    plain_sqlite = in_step
     there = server.client()
     number = there.get_experiment_by_name(plain_sqlite.experiment_name).experiment_id
     stages = "SELECT run_uuid, lifecycle_stage FROM runs ORDER BY run_uuid"
@@ -186,9 +210,9 @@ def test_a_version_without_a_run_is_carried_from_server_to_server(server, tmp_pa
     assert [item for item in result.left_out.first if not item.expected] == []
 
 
-def test_a_plan_is_carried_out_as_it_is_or_refused(plain_sqlite, server, tmp_path):
+def test_a_plan_is_carried_out_as_it_is_or_refused(in_step, server, tmp_path):
+    plain_sqlite = in_step
     client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
-    sync(plain_sqlite, server)
     client.set_tag(run, "planned", "1")
     file = str(tmp_path / "plan.json")
     plan = sync(plain_sqlite, server, plan_out=file)

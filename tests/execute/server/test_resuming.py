@@ -49,14 +49,17 @@ def once(plain_sqlite_template, running_server):
     return whole(plain_sqlite_template.tracking_uri, running_server)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed_and_run_again(plain_sqlite, server, once, step):
-    process = mlporter_process(
-        "copy", plain_sqlite.tracking_uri, server.address, "--quiet", paused_at=step
-    )
-    wait_until_paused(process)
-    process.kill()
-    process.communicate()
+def test_killed_and_run_again(plain_sqlite, server, once):
+    """At each step: the next one goes on from there, and is killed at a later one."""
+    for step in STEPS:
+        process = mlporter_process(
+            "copy", plain_sqlite.tracking_uri, server.address, "--quiet", paused_at=step
+        )
+        wait_until_paused(process)
+        process.kill()
+        process.communicate()
+        so_far = counts(server)
+        assert [table for table in once if so_far[table] > once[table]] == [], step
     assert whole(plain_sqlite.tracking_uri, server) == once
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -23,45 +21,32 @@ def running_source(mlflow_sqlite_template, tmp_path_factory):
         yield found
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A folder for what servers have when tests begin."""
-    return tmp_path_factory.mktemp("kept")
-
-
 @pytest.fixture
-def source(running_source, kept):
+def source(running_source, beginnings):
     """A server with two runs, of which one has a file, and a model with a version and an alias."""
-    if (kept / "source").exists():
-        running_source.put_back(kept / "source")
-        return running_source
-    running_source.reset()
-    client = running_source.client()
-    experiment = client.create_experiment("e")
-    for name in ("one", "two"):
-        run = client.create_run(experiment, run_name=name).info.run_id
-        client.log_batch(run, [Metric("a", n / 3, n, n) for n in range(3)])
-        client.set_tag(run, "team", "blue")
-        client.set_terminated(run)
-    client.log_text(run, "text", "model/weights.txt")
-    client.create_registered_model("m")
-    client.create_model_version("m", f"{client.get_run(run).info.artifact_uri}/model", run)
-    client.set_registered_model_alias("m", "champion", "1")
-    running_source.keep(kept / "source")
+
+    def fill():
+        running_source.reset()
+        client = running_source.client()
+        experiment = client.create_experiment("e")
+        for name in ("one", "two"):
+            run = client.create_run(experiment, run_name=name).info.run_id
+            client.log_batch(run, [Metric("a", n / 3, n, n) for n in range(3)])
+            client.set_tag(run, "team", "blue")
+            client.set_terminated(run)
+        client.log_text(run, "text", "model/weights.txt")
+        client.create_registered_model("m")
+        client.create_model_version("m", f"{client.get_run(run).info.artifact_uri}/model", run)
+        client.set_registered_model_alias("m", "champion", "1")
+
+    beginnings.begin("source", fill, running_source)
     return running_source
 
 
 @pytest.fixture
-def in_step(source, server, kept):
+def in_step(source, server, beginnings):
     """The other server, after a first sync."""
-    state = os.environ["XDG_STATE_HOME"]
-    if (kept / "server").exists():
-        server.put_back(kept / "server")
-        shutil.copytree(kept / "state", state, dirs_exist_ok=True)
-        return server
-    assert sync(source, server).exit_code == 0
-    server.keep(kept / "server")
-    shutil.copytree(state, kept / "state")
+    beginnings.begin("in step", lambda: sync(source, server), server)
     return server
 
 

@@ -28,20 +28,36 @@ def running_source(mlflow_sqlite_template, tmp_path_factory):
 
 
 @pytest.fixture
-def source(running_source):
+def source(running_source, beginnings):
     """A server with three runs in two experiments, of which the last one is still running."""
-    running_source.reset()
-    client = running_source.client()
-    for name, states in (("e", ("FINISHED", "RUNNING")), ("f", ("FINISHED",))):
-        experiment = client.create_experiment(name)
-        for state in states:
-            run = client.create_run(experiment, run_name=f"{name} {state}").info.run_id
-            points = [Metric("a", n / 3, n, n) for n in range(4, 10)]
-            few = [Metric("b", float("nan"), 9, 9)] if state == "FINISHED" else []
-            client.log_batch(run, [*points, *few])
-            if state == "FINISHED":
-                client.set_terminated(run)
+
+    def fill():
+        running_source.reset()
+        client = running_source.client()
+        for name, states in (("e", ("FINISHED", "RUNNING")), ("f", ("FINISHED",))):
+            experiment = client.create_experiment(name)
+            for state in states:
+                run = client.create_run(experiment, run_name=f"{name} {state}").info.run_id
+                points = [Metric("a", n / 3, n, n) for n in range(4, 10)]
+                few = [Metric("b", float("nan"), 9, 9)] if state == "FINISHED" else []
+                client.log_batch(run, [*points, *few])
+                if state == "FINISHED":
+                    client.set_terminated(run)
+
+    beginnings.begin("source", fill, running_source)
     return running_source
+
+
+@pytest.fixture
+def in_step(source, server, beginnings):
+    """The other server, after a first sync of runs that are all over."""
+
+    def first():
+        finish(source)
+        assert sync(source, server).exit_code == 0
+
+    beginnings.begin("in step", first, source, server)
+    return server
 
 
 @pytest.fixture
@@ -94,9 +110,8 @@ def finish(source):
     source.client().set_terminated(run_of(source, "e RUNNING"))
 
 
-def test_a_second_sync_asks_for_no_points_and_little_else(source, server, asked, writes):
-    finish(source)
-    assert sync(source, server).exit_code == 0
+def test_a_second_sync_asks_for_no_points_and_little_else(source, in_step, asked, writes):
+    server = in_step
     asked.clear()
     writes.clear()
     second = sync(source, server)
@@ -112,9 +127,8 @@ def test_a_second_sync_asks_for_no_points_and_little_else(source, server, asked,
     assert len(asked) <= few + 3 * 9
 
 
-def test_what_changed_is_seen_and_the_other_runs_are_not_read(source, server, asked):
-    finish(source)
-    sync(source, server)
+def test_what_changed_is_seen_and_the_other_runs_are_not_read(source, in_step, asked):
+    server = in_step
     client, one, other = source.client(), run_of(source, "e FINISHED"), run_of(source, "f FINISHED")
     client.log_metric(one, "a", 7.0, timestamp=20, step=20)
     asked.clear()
@@ -154,10 +168,9 @@ def test_a_copy_reads_everything(source, server):
     assert points_there(server, over)[0] == 1
 
 
-def test_what_became_of_a_copy_is_seen(source, server, asked):
+def test_what_became_of_a_copy_is_seen(source, in_step, asked):
     """Somebody was in the target's database."""
-    finish(source)
-    sync(source, server)
+    server = in_step
     run = run_of(source, "e FINISHED")
     copy = server.copy_of(run).info.run_id
     for table in ("metrics", "latest_metrics"):
@@ -168,9 +181,8 @@ def test_what_became_of_a_copy_is_seen(source, server, asked):
     assert points_there(server, run, "b") == [9]
 
 
-def test_runs_of_a_part_and_of_the_rest_are_both_known(source, server, asked):
-    finish(source)
-    sync(source, server)
+def test_runs_of_a_part_and_of_the_rest_are_both_known(source, in_step, asked):
+    server = in_step
     assert sync(source, server, selection=mlporter.Selection(experiments=("e",))).rows == 0
     asked.clear()
     assert sync(source, server).rows == 0

@@ -48,7 +48,8 @@ def printing(text):
 )
 def test_a_password_is_the_first_line_that_a_program_prints(users, address, variable):
     asked = printing(SECRET + "\\\\nmore")
-    users(f'[places.prod]\naddress = "{address}"\npassword_command = {asked}\n')
+    user = 'variables = {MLFLOW_TRACKING_USERNAME = "me"}' if variable.startswith("MLFLOW") else ""
+    users(f'[places.prod]\naddress = "{address}"\npassword_command = {asked}\n{user}\n')
     for _ in range(2):
         place = locate("prod")
         assert place.environment.get(variable) == SECRET
@@ -101,7 +102,7 @@ def test_a_variable_that_is_set_goes_before_the_program_and_an_option_before_the
 )
 def test_a_program_that_fails_is_named_with_its_file_and_key(users, script, said):
     command = f'["sh", "-c", "{script}"]'
-    file = users(f'[places.prod]\naddress = "https://h"\npassword_command = {command}')
+    file = users(f'[places.prod]\naddress = "mysql://h/x"\npassword_command = {command}')
     with pytest.raises(UnreachableError) as failed:
         locate("prod")
     assert str(file) in str(failed.value)
@@ -110,7 +111,7 @@ def test_a_program_that_fails_is_named_with_its_file_and_key(users, script, said
 
 
 def test_a_program_that_is_not_there_is_named(users, cli):
-    users('[places.prod]\naddress = "https://h"\npassword_command = ["nowhere-to-be-found"]\n')
+    users('[places.prod]\naddress = "mysql://h/x"\npassword_command = ["nowhere-to-be-found"]\n')
     done = cli("inspect", "prod")
     assert done.code == 6
     assert "places.prod.password_command" in done.err
@@ -129,11 +130,11 @@ class _Keyring(types.ModuleType):
 
 
 def test_a_password_comes_from_the_keyring(users, monkeypatch):
-    config = '[places.prod]\naddress = "https://h"\npassword_keyring = ["mlflow", "{}"]\n'
+    config = '[places.prod]\naddress = "mysql://h/x"\npassword_keyring = ["mlflow", "{}"]\n'
     users(config.format("me"))
     monkeypatch.setitem(sys.modules, "keyring", _Keyring("keyring"))
     monkeypatch.setitem(sys.modules, "keyring.errors", _Keyring.errors)
-    assert locate("prod").environment.get("MLFLOW_TRACKING_PASSWORD") == SECRET
+    assert locate("prod").environment.get("MYSQL_PWD") == SECRET
     for user, said in (("you", "not in the keyring"), ("locked", "the keyring is locked")):
         users(config.format(user))
         with pytest.raises(UnreachableError, match=said):
@@ -157,6 +158,7 @@ def test_a_password_comes_from_the_keyring(users, monkeypatch):
         "variables = 3",
         "password_command = 'pass show mlflow'",
         "password_command = []",
+        "password_command = ['a']",
         "password_keyring = ['mlflow']",
         "password_command = ['a']\npassword_keyring = ['a', 'b']",
         "artifact_root = '/srv'",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["NotRemoved", "Taker", "WriteLog"]
 
 _IN_MEMORY = 1 << 20
+_quoted = json.encoder.encode_basestring_ascii
+"""A text as JSON: `json.dumps` takes a tenth of the time that copying a small file does."""
 _FOLDERS = 4096
 """Folders that are remembered as synced: files come owner by owner, so few are synced twice."""
 
@@ -55,6 +57,7 @@ class WriteLog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._disks: dict[int, Path] = {}
         self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
         self._closing = weakref.finalize(self, self._spool.close)
 
@@ -73,12 +76,15 @@ class WriteLog:
         """Forget what was written; done by itself when the log is no longer used."""
         self._closing()
 
-    def add_file(self, path: Path, device: int, inode: int) -> None:
-        """A local file that is about to get this name."""
-        self._add("file", os.fspath(path), f"{device}:{inode}")
+    def add_file(self, folder: Path, name: str, device: int, inode: int) -> None:
+        """A local file that is about to get this name in a folder."""
+        self._disks.setdefault(device, folder)
+        self._add("file", f"{os.fspath(folder)}/{name}", f"{device}:{inode}")
 
     def add_directory(self, path: Path) -> None:
         """A local directory that was just made."""
+        parent = path.parent
+        self._disks.setdefault(parent.stat().st_dev, parent)
         self._add("directory", os.fspath(path), "")
 
     def add_remote(self, uri: str, path: str) -> None:
@@ -86,7 +92,7 @@ class WriteLog:
         self._add("remote", uri, path)
 
     def _add(self, *entry: str) -> None:
-        line = json.dumps(entry).encode() + b"\n"
+        line = f"[{', '.join(map(_quoted, entry))}]\n".encode()
         with self._lock:
             self._spool.seek(0, os.SEEK_END)
             self._spool.write(line)
@@ -105,22 +111,18 @@ class WriteLog:
         Raises:
             OSError: the disk fails, or somebody took a folder away.
         """
+        if has_syncfs():
+            for folder in self._disks.values():
+                sync_whole_disk(folder)
+            return
         sync_names = lru_cache(_FOLDERS)(sync_folder)
-        disks: set[str] = set()
         with self._lock:
-            for kind, where, inode in self._entries():
+            for kind, where, _ in self._entries():
                 if kind == "remote":
                     continue
-                folder = Path(where).parent
-                if not has_syncfs():
-                    if kind == "file":
-                        sync_file(Path(where))
-                    sync_names(folder)
-                    continue
-                disk = inode.partition(":")[0] or str(folder.stat().st_dev)
-                if disk not in disks:
-                    sync_whole_disk(folder)
-                    disks.add(disk)
+                if kind == "file":
+                    sync_file(Path(where))
+                sync_names(Path(where).parent)
 
     def undo(self, open_place: Callable[[str], Taker] | None = None) -> list[NotRemoved]:
         """Remove the files, then the directories that are empty.

@@ -5,14 +5,19 @@ A content is a blob, or lies in a pack, where the table ``contents`` says.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING
 
-from mlporter.artifacts.prefetch import prefetched
-from mlporter.bundle.checks.packs import PackedPlaces, check_packs, check_places
+from mlporter.bundle.checks.looked import (
+    LookAtPack,
+    LookAtPlaces,
+    Looked,
+    blob_tasks,
+    look,
+    pack_tasks,
+)
 from mlporter.bundle.contents.index import contents_rows
 from mlporter.bundle.contents.index import what_is_wrong as what_is_wrong_with_place
-from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import hash_stream
 from mlporter.bundle.folder.layout import (
     MANIFEST,
     TABLES,
@@ -23,7 +28,7 @@ from mlporter.bundle.folder.layout import (
 )
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS
-from mlporter.errors import BundleDamagedError, UnreachableError
+from mlporter.workers.bounded import handed_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +36,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.bundle.checks.findings import VerifyReport
+    from mlporter.bundle.checks.looked import Blobs, Task
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.workers.crew import Crew
 
-__all__ = ["ArtifactCheck", "Blobs"]
+__all__ = ["ArtifactCheck"]
 
 
 _AT_A_TIME = 1_000
@@ -54,16 +61,6 @@ _SCRATCH = (
 )
 
 
-class Blobs(Protocol):
-    """Contents that lie alone: in the bundle, or in a pool."""
-
-    def has(self, sha256: str, size: int) -> bool:
-        """Whether there is one of that name and size."""
-
-    def open_raw(self, sha256: str) -> BinaryIO:
-        """One for reading, unchecked."""
-
-
 class ArtifactCheck:
     """Holds rows of ``artifacts`` against contents. Both are kept in a temporary file."""
 
@@ -73,13 +70,10 @@ class ArtifactCheck:
         manifest: Manifest,
         blobs: Blobs,
         storage: Storage,
-        workers: int = 1,
+        crew: Crew,
     ) -> None:
-        """Check the packs in `storage` and `blobs`, which may belong to others too.
-
-        So many `workers` read contents at a time.
-        """
-        self._workers = workers
+        """Check the packs in `storage` and `blobs`, which may belong to others too."""
+        self._crew = crew
         self._report = report
         self._totals = manifest.artifacts
         self._has_packs = manifest.has_packs
@@ -213,17 +207,23 @@ class ArtifactCheck:
             self._scratch.run_many("INSERT INTO chosen VALUES (?, ?, ?, ?)", picked)
             self._expect("chosen")
             blobs, places = "chosen WHERE pack = ''", "SELECT * FROM chosen WHERE pack <> ''"
-        rows = self._scratch.rows(f"SELECT sha256 FROM {blobs} ORDER BY sha256")  # noqa: S608
-        names = (sha256 for (sha256,) in rows)
-        for sha256, problem in prefetched(names, self._problem_of, self._workers):
-            self._report.blobs_read += problem is None or problem[0] != "unreadable"
-            if problem and problem != _NOT_READ:
-                self._report.add(blob_path(sha256), *problem)
-        packs = self._scratch.rows(f"SELECT DISTINCT pack FROM ({places}) ORDER BY pack")  # noqa: S608
-        named = self._scratch.rows(f"{places} ORDER BY pack, start")
-        packed = PackedPlaces(self._storage, (name for (name,) in packs), named, self._workers)
-        check = check_packs if choice is None else check_places
-        check(packed, self._report)
+        here = Looked()
+        alone = self._scratch.rows(f"SELECT sha256, size FROM {blobs} ORDER BY sha256")  # noqa: S608
+        packed = self._scratch.rows(f"{places} ORDER BY pack, start")
+        kind = LookAtPack if choice is None else LookAtPlaces
+        tasks: Iterator[Task] = chain(
+            blob_tasks(self._blobs, self._storage.name, alone),
+            pack_tasks(kind, self._storage, packed, here),
+        )
+        for looked in handed_out(self._crew, look, tasks, failed=lambda found: found.has_problems):
+            self._take_looked(looked)
+        self._take_looked(here)
+
+    def _take_looked(self, looked: Looked) -> None:
+        self._report.blobs_read += looked.blobs_read
+        self._report.read(looked.bytes_read)
+        for problem in looked.problems:
+            self._report.add(*problem)
 
     def _expect(self, table: str) -> None:
         total = self._scratch.one(f"SELECT coalesce(sum(size), 0) FROM {table}")  # noqa: S608
@@ -232,17 +232,6 @@ class ArtifactCheck:
     def close(self) -> None:
         """Free the temporary space."""
         self._scratch.close()
-
-    def _problem_of(self, sha256: str) -> tuple[str, str] | None:
-        """Read a blob: what is wrong with it, if anything is."""
-        try:
-            with self._blobs.open_raw(sha256) as file, disk_errors(self._storage.name, "read"):
-                found = hash_stream(file, self._report.read)
-        except BundleDamagedError:
-            return _NOT_READ  # missing or a link: named already
-        except UnreachableError as error:
-            return "unreadable", error.message
-        return None if found == sha256 else ("sha256", "does not match its name")
 
     def _check_total(self, table: str, expected: tuple[int, int]) -> None:
         # `table` is one of those made above.

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
-from functools import partial
-from itertools import groupby, zip_longest
-from typing import TYPE_CHECKING, cast
+from itertools import chain, islice, zip_longest
+from typing import TYPE_CHECKING, Protocol, cast
 
-from mlporter.artifacts.prefetch import prefetched
-from mlporter.bundle.contents.packs import Member, read_members
+from mlporter.bundle.contents.packs import PACK_BYTES, PACK_MEMBERS, Member, holds, read_members
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import pack_path
@@ -23,63 +20,65 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from mlporter.bundle.checks.findings import VerifyReport
     from mlporter.bundle.storage.protocol import Storage
 
-__all__ = ["PackedPlaces", "check_packs", "check_places"]
+__all__ = ["Place", "check_pack", "check_places"]
 
-_Place = tuple[str, int, str, int]
+Place = tuple[str, int, str, int]
 """SHA-256 of the pack, offset in it, SHA-256 of the content, bytes."""
 
-
-@dataclass(frozen=True)
-class PackedPlaces:
-    """Contents in packs that are to be read.
-
-    Attributes:
-        storage: Where the packs are.
-        names: The packs, sorted.
-        places: The contents in them, sorted; each pack has some.
-        workers: Packs that are fetched at a time.
-    """
-
-    storage: Storage
-    names: Iterable[str]
-    places: Iterable[_Place]
-    workers: int
-
-    def opened(self) -> Iterator[tuple[str, Iterator[_Place], Callable[[], BinaryIO]]]:
-        """Each pack, what is in it, and what gives its file: those that come next are fetched."""
-        fetch = partial(_fetched, self.storage)
-        ahead = prefetched(self.names, fetch, self.workers, each=1)
-        groups = groupby(self.places, lambda place: place[0])
-        for (pack, rows), (_, file) in zip(groups, ahead, strict=True):
-            yield pack, rows, file
+_QUICK = PACK_MEMBERS + 1
+_LARGEST = 2 * PACK_BYTES
+"""What is looked at in memory: all that writers make."""
 
 
-def _fetched(storage: Storage, pack: str) -> Callable[[], BinaryIO]:
-    """Open a pack; what that raises is raised by who asks for the file."""
-    try:
-        file = storage.open(pack_path(pack))
-    except (UnreachableError, BundleDamagedError) as error:
-        return partial(_raise, error)
-    return lambda: file
+class Report(Protocol):
+    """Takes what is found."""
+
+    blobs_read: int
+
+    def add(self, path: str, what: str, detail: str) -> None:
+        """Note something that is wrong."""
+
+    def read(self, size: int) -> None:
+        """Say that so many bytes were read."""
 
 
-def _raise(error: Exception) -> BinaryIO:
-    raise error
+def check_pack(storage: Storage, pack: str, places: Iterable[Place], report: Report) -> None:
+    """Read every byte of a pack; `places` are what it is said to hold, sorted."""
+    rest = (Member(sha256, start, size) for _, start, sha256, size in places)
+    named = list(islice(rest, _QUICK))
+    with _Problems(report, pack_path(pack)), storage.open(pack_path(pack)) as file:
+        if len(named) < _QUICK and _is_as_it_should_be(pack, storage.name, file, named, report):
+            return
+        _check_pack(pack, storage.name, file, chain(named, rest), report)
 
 
-def check_packs(packed: PackedPlaces, report: VerifyReport) -> None:
-    """Read every byte of the packs that are named."""
-    for pack, rows, opened in packed.opened():
-        named = (Member(sha256, start, size) for _, start, sha256, size in rows)
-        with _Problems(report, pack_path(pack)), opened() as file:
-            _check_pack(pack, packed.storage.name, file, named, report)
+def _is_as_it_should_be(
+    pack: str, where: str, file: BinaryIO, named: list[Member], report: Report
+) -> bool:
+    """Whether a pack is what its name and `contents` say; if not, it is read again to say why."""
+    with disk_errors(where, "read"):
+        data = _all_of(file)
+        if data is not None and hashlib.sha256(data).hexdigest() == pack and holds(data, named):
+            report.read(len(data))
+            report.blobs_read += len(named)
+            return True
+        file.seek(0)
+    return False
+
+
+def _all_of(file: BinaryIO) -> bytes | None:
+    """All of a pack, if it is no larger than packs are."""
+    data = b""
+    while len(data) <= _LARGEST and (chunk := file.read(_LARGEST + 1 - len(data))):
+        check()
+        data = data + chunk if data else chunk
+    return data if len(data) <= _LARGEST else None
 
 
 def _check_pack(
-    pack: str, where: str, raw: BinaryIO, named: Iterator[Member], report: VerifyReport
+    pack: str, where: str, raw: BinaryIO, named: Iterator[Member], report: Report
 ) -> None:
     """All of a pack: its sum first of all, for where it is wrong, the rest follows from that."""
     path = pack_path(pack)
@@ -111,29 +110,28 @@ def _members(file: BinaryIO, path: str, problems: list[str]) -> Iterator[Member]
         yield member
 
 
-def check_places(packed: PackedPlaces, report: VerifyReport) -> None:
-    """Read some contents where they are said to be."""
-    for pack, rows, opened in packed.opened():
-        path = pack_path(pack)
-        with (
-            _Problems(report, path),
-            opened() as file,
-            disk_errors(f"{packed.storage.name}/{path}", "read"),
-        ):
-            for _, start, sha256, size in rows:
-                check()
-                file.seek(start)
-                content = file.read(size)
-                report.read(len(content))
-                report.blobs_read += 1
-                if hashlib.sha256(content).hexdigest() != sha256:
-                    report.add(path, "sha256", f"{sha256} does not match its name")
+def check_places(storage: Storage, pack: str, places: Iterable[Place], report: Report) -> None:
+    """Read some contents of a pack where they are said to be; `places` are sorted."""
+    path = pack_path(pack)
+    with (
+        _Problems(report, path),
+        storage.open(path) as file,
+        disk_errors(f"{storage.name}/{path}", "read"),
+    ):
+        for _, start, sha256, size in places:
+            check()
+            file.seek(start)
+            content = file.read(size)
+            report.read(len(content))
+            report.blobs_read += 1
+            if hashlib.sha256(content).hexdigest() != sha256:
+                report.add(path, "sha256", f"{sha256} does not match its name")
 
 
 class _Problems:
     """Turns what ends the reading of a pack into a finding. That one is missing was said before."""
 
-    def __init__(self, report: VerifyReport, path: str) -> None:
+    def __init__(self, report: Report, path: str) -> None:
         self._report = report
         self._path = path
 

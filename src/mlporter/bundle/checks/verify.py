@@ -19,12 +19,14 @@ from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.storage.bundle_place import check_there
 from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import BundleDamagedError, UsageError
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.bundle.checks.artifacts import Blobs
+    from mlporter.bundle.checks.looked import Blobs
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.workers.crew import Crew
 
 __all__ = ["Finding", "Progress", "VerifyMode", "VerifyReport", "verify_bundle"]
 
@@ -37,6 +39,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
     seed: int | None = None,
     blobs: BlobStore | None = None,
     workers: int = 4,
+    crew: Crew | None = None,
     on_progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a bundle; goes on after what is wrong and lists all of it.
@@ -50,6 +53,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         seed: Makes the choice of "sample" the same again.
         blobs: The pool that the blobs are in, if not in the bundle.
         workers: Contents that are read at a time.
+        crew: Who reads them, if not so many threads.
         on_progress: Called with bytes read so far and bytes to be read.
 
     Raises:
@@ -75,7 +79,8 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
             report.add(MANIFEST, "manifest", detail)
         return report
     report.bundle_id = manifest.bundle_id
-    artifacts = ArtifactCheck(report, manifest, blobs or _own_blobs(storage), storage, workers)
+    own = blobs or _own_blobs(storage)
+    artifacts = ArtifactCheck(report, manifest, own, storage, crew or Threads(workers))
     try:
         sums = sums_of(manifest, data)
         saw_pack = artifacts.saw_pack if manifest.has_packs else None

@@ -13,7 +13,7 @@ from mlporter.bundle.folder.layout import SHA256
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "SMALL",
     "Member",
     "PackBuilder",
+    "holds",
     "read_members",
     "small_head",
 ]
@@ -132,6 +133,22 @@ def read_members(file: BinaryIO, where: str) -> Iterator[tuple[Member, bytes]]:
         yield Member(name, offset + HEADER, size), content
         offset += HEADER + size + -size % HEADER
     raise BundleDamagedError("has no end", subject=where)
+
+
+def holds(data: bytes, members: Iterable[Member]) -> bool:
+    """Whether a pack holds precisely these contents, in this order, each with its hash."""
+    at = 0
+    for sha256, offset, size in members:
+        start = at + HEADER
+        end = start + size
+        if offset != start or size >= SMALL or data[at:start] != _header(sha256, size):
+            return False
+        if hashlib.sha256(data[start:end]).hexdigest() != sha256:
+            return False
+        at = end + -size % HEADER
+        if data[end:at] != _END[: at - end]:
+            return False
+    return data[at:] == _END
 
 
 def _octal(digits: bytes, where: str) -> int:

@@ -12,6 +12,7 @@ from mlporter.bundle.blobs import Stored, check_name, checked_stream
 from mlporter.bundle.contents.index import row_of
 from mlporter.bundle.contents.packs import SMALL, PackBuilder, small_head
 from mlporter.bundle.contents.stored_blobs import put_spooled, spooled
+from mlporter.bundle.contents.stored_content import StoredContent
 from mlporter.bundle.folder.layout import blob_path, pack_path
 from mlporter.errors import BundleDamagedError
 
@@ -158,6 +159,13 @@ class ContentPool:
             return io.BytesIO(content)
         raw = self._storage.open(blob_path(sha256))
         return checked_stream(raw, sha256, found.size, self._storage.name)
+
+    def elsewhere(self, sha256: str, size: int) -> StoredContent | None:
+        """Where other processes find a content; raises as `open`."""
+        found, storage = self._find(sha256), self._storage.elsewhere()
+        if storage is None or found.size != size:
+            return None  # `open` says it
+        return StoredContent(storage, sha256, size, found.pack, found.offset)
 
     def open_raw(self, sha256: str) -> BinaryIO:
         """A content for reading, unchecked. Raises as `open`."""

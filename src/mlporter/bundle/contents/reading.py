@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlporter.bundle.contents.index import Row
+    from mlporter.bundle.contents.stored_content import StoredContent
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["PackedContents"]
@@ -43,6 +44,12 @@ class PackedContents:
         with self._lock:
             pool = self._pool = self._pool or self._load()
         return pool.open(sha256, size)
+
+    def elsewhere(self, sha256: str, size: int) -> StoredContent | None:
+        """Where other processes find a content; raises as `open`."""
+        with self._lock:
+            pool = self._pool = self._pool or self._load()
+        return pool.elsewhere(sha256, size)
 
     def _load(self) -> ContentPool:
         self._index = self._index or ContentIndex()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.bundle.blobs import Stored, check_name, checked_stream
+from mlporter.bundle.contents.stored_content import StoredContent
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
 from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import blob_path
@@ -59,6 +60,15 @@ class StoredBlobs:
         self._lock = threading.Lock()
         self.name = storage.name
 
+    def __reduce__(self) -> tuple[type[StoredBlobs], tuple[Storage | None]]:
+        """In another process it knows nothing yet of what is there."""
+        return StoredBlobs, (self._storage.elsewhere(),)
+
+    def elsewhere(self, sha256: str, size: int) -> StoredContent | None:
+        """Where other processes find a content."""
+        storage = self._storage.elsewhere()
+        return None if storage is None else StoredContent(storage, sha256, size)
+
     def has(self, sha256: str, size: int) -> bool:
         """Whether there is one of that name and size."""
         known = self._sizes.get(sha256)
@@ -78,6 +88,12 @@ class StoredBlobs:
             if is_new:
                 put_spooled(self._storage, file)
         return Stored(sha256, size, is_new)
+
+    def note(self, sha256: str, size: int) -> None:
+        """Know one that another process may have brought."""
+        with self._lock:
+            self._sizes[sha256] = size
+        self._storage.brought(blob_path(sha256))
 
     def sync(self) -> None:
         """Nothing is left to do: what was added is there."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.bundle.blobs import BlobStore, Stored
 from mlporter.bundle.contents.index import ContentIndex, row_of
-from mlporter.bundle.contents.packs import SMALL, PackBuilder, read_members, small_head
+from mlporter.bundle.contents.packs import SMALL, PackBuilder, read_members
 from mlporter.bundle.contents.stored_blobs import StoredBlobs
+from mlporter.bundle.contents.taking import Taker
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import hash_stream
 from mlporter.bundle.folder.layout import BLOBS, PACK_PATH, PACKS, name_in, pack_path
@@ -23,22 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlporter.bundle.contents.index import Row
+    from mlporter.bundle.contents.taking import Blobs, Taken
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["BundleContents", "PackTotals", "contents_in"]
-
-
-class Blobs(Protocol):
-    """Contents that lie alone: in a folder, or in object storage."""
-
-    def has(self, sha256: str, size: int) -> bool:
-        """Whether there is one of that name and size."""
-
-    def add(self, stream: BinaryIO, head: bytes = b"") -> Stored:
-        """Take one, hashing on the way; it begins with `head`, which was read before."""
-
-    def sync(self) -> None:
-        """Make all that were added durable."""
 
 
 @dataclass
@@ -107,16 +95,30 @@ class BundleContents:
         Raises:
             UnreachableError: the disk is full or fails. What reading `stream` raises is passed on.
         """
-        head = small_head(stream) if self._packs_small else b""
-        if len(head) >= SMALL or not self._packs_small:
-            return self._blobs.add(stream, head)
-        sha256, size = hashlib.sha256(head).hexdigest(), len(head)
+        return self.took(self.taker().take(stream))
+
+    def taker(self) -> Taker:
+        """What takes contents for `took`, in any thread."""
+        return Taker(self._blobs, self._packs_small)
+
+    def taker_elsewhere(self) -> Taker | None:
+        """The same for other processes, or None if only this one can write here."""
+        if self._storage.elsewhere() is None:
+            return None
+        return self.taker()
+
+    def took(self, taken: Taken) -> Stored:
+        """Keep what was taken."""
+        sha256, size, content, is_new = taken
+        if content is None:
+            self._blobs.note(sha256, size)
+            return Stored(sha256, size, is_new)
         if self.has(sha256, size):
             return Stored(sha256, size, is_new=False)
         with self._lock:
             is_new = sha256 not in self._packing and sha256 not in self._waiting
             if is_new:
-                self._waiting[sha256] = head
+                self._waiting[sha256] = content
         return Stored(sha256, size, is_new)
 
     def claim(self, sha256: str, size: int) -> bool:

@@ -235,14 +235,16 @@ def write_temporary(folder: str, content: bytes) -> str:
     return path
 
 
-def write_atomic(path: Path, data: bytes) -> str:
+def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> str:
     """Write a small file whole or not at all; returns its SHA-256 (hex).
+
+    Without `durable` nothing is synced.
 
     Raises:
         UnreachableError: the folder cannot be made, or the disk is full or fails.
     """
-    make_folder(path.parent)
-    with disk_errors(path), AtomicFile(path.parent) as file:
+    make_folder(path.parent, durable=durable)
+    with disk_errors(path), AtomicFile(path.parent, durable=durable) as file:
         file.write(data)
         file.commit(path)
         return file.sha256

@@ -139,6 +139,12 @@ class EncryptedStorage:
         """What people call the place."""
         return self._inner.name
 
+    def elsewhere(self) -> None:
+        """Keys go to no other process."""
+
+    def brought(self, path: str) -> None:
+        """Nothing is remembered of what is there."""
+
     def scratch(self) -> Path:
         """The other storage's."""
         return self._inner.scratch()

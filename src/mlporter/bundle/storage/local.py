@@ -42,6 +42,13 @@ class LocalStorage:
         """Its path."""
         return str(self.root)
 
+    def elsewhere(self) -> LocalStorage:
+        """This is all that there is to it."""
+        return self
+
+    def brought(self, path: str) -> None:
+        """Nothing is remembered of what is there."""
+
     def scratch(self) -> Path:
         """A folder in it."""
         folder = self.root / SCRATCH

@@ -38,6 +38,12 @@ class Storage(Protocol):
     def is_local(self) -> bool:
         """Whether a part of an object is read as cheaply as it is large."""
 
+    def elsewhere(self) -> Storage | None:
+        """The same as what can be sent to another process; None where it cannot be."""
+
+    def brought(self, path: str) -> None:
+        """Know that there is an object which another process wrote."""
+
     @property
     def reads_parts(self) -> bool:
         """Whether a part of an object is read without the rest of it."""

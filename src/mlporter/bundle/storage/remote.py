@@ -8,6 +8,7 @@ import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,9 +22,9 @@ from mlporter.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["SCHEMES", "RemoteStorage", "open_remote"]
+__all__ = ["SCHEMES", "Later", "RemoteStorage", "open_remote"]
 
 SCHEMES = {
     "s3": ("s3fs", "s3"),
@@ -78,6 +79,16 @@ def open_remote(place: str, name: str, options: Mapping[str, Any]) -> RemoteStor
     return RemoteStorage(system, path.rstrip("/"), name)
 
 
+class Later:
+    """A file system of fsspec's that is opened when it is first used."""
+
+    def __init__(self, opened: Callable[[], object]) -> None:
+        self._opened = cache(opened)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- fsspec is untyped
+        return getattr(self._opened(), name)
+
+
 class RemoteStorage:
     """Objects below a prefix; implements `mlporter.bundle.storage.protocol.Storage`.
 
@@ -90,14 +101,29 @@ class RemoteStorage:
 
     def __init__(self, system: Any, root: str, name: str) -> None:  # noqa: ANN401 -- fsspec is untyped
         """Use a file system of fsspec's below `root` (bucket and prefix)."""
-        self._system = system
-        self._root = root
+        self.system = system
+        self.root = root
         self._name = name
+        self.again: tuple[Callable[..., RemoteStorage], tuple[str, ...]] | None = None
+        """How another process opens it, by the variables that it has itself."""
+
+    def elsewhere(self) -> RemoteStorage | None:
+        """This, if another process can open it; see `Storage.elsewhere`."""
+        return None if self.again is None else self
+
+    def __reduce__(self) -> tuple[Callable[..., RemoteStorage], tuple[str, ...]]:
+        """It is sent as how to open it, and never with what opened it here."""
+        if self.again is None:
+            raise TypeError(f"{self._name} cannot be sent to another process")
+        return self.again
 
     @property
     def name(self) -> str:
         """Its address."""
         return self._name
+
+    def brought(self, path: str) -> None:
+        """Nothing is remembered of what is there."""
 
     def scratch(self) -> Path:
         """The temporary folder of this machine."""
@@ -106,19 +132,19 @@ class RemoteStorage:
     def put(self, path: str, data: bytes) -> None:
         """Write an object."""
         with self._errors(path, "write"):
-            self._system.pipe_file(self._at(path), data)
+            self.system.pipe_file(self._at(path), data)
 
     def put_file(self, path: str, file: Path) -> None:
         """Upload a file, in parts if it is large, and remove it here."""
         with self._errors(path, "write"):
-            self._system.put_file(str(file), self._at(path))
+            self.system.put_file(str(file), self._at(path))
         file.unlink()
 
     def put_new(self, path: str, data: bytes) -> bool:
         """Write an object unless there is one."""
         with self._errors(path, "write"):
             try:
-                self._system.pipe_file(self._at(path), data, mode="create")
+                self.system.pipe_file(self._at(path), data, mode="create")
             except FileExistsError:
                 return False
         return True
@@ -127,7 +153,7 @@ class RemoteStorage:
         """Bytes of an object."""
         with self._errors(path, "look at"):
             try:
-                return int(self._system.info(self._at(path))["size"])
+                return int(self.system.info(self._at(path))["size"])
             except FileNotFoundError:
                 return None
 
@@ -137,7 +163,7 @@ class RemoteStorage:
         os.close(descriptor)
         try:
             with self._errors(path, "read"):
-                self._system.get_file(self._at(path), file)
+                self.system.get_file(self._at(path), file)
             return Path(file).open("rb", buffering=0)
         finally:
             with suppress(OSError):  # some packages remove it themselves where there is no object
@@ -155,7 +181,7 @@ class RemoteStorage:
         """Some bytes of an object."""
         try:
             with self._errors(path, "read"):
-                return bytes(self._system.cat_file(self._at(path), start=start, end=start + size))
+                return bytes(self.system.cat_file(self._at(path), start=start, end=start + size))
         except UnreachableError:
             # Providers differ in what they say of a range that begins behind the end.
             if (self.size(path) or 0) <= start:
@@ -166,12 +192,12 @@ class RemoteStorage:
         """Every object below a folder."""
         with self._errors(below, "list"):
             try:
-                found = self._system.find(self._at(below), detail=True)
+                found = self.system.find(self._at(below), detail=True)
             except FileNotFoundError:
                 return
         for path in sorted(found):
             entry = found[path]
-            relative = path.removeprefix(self._root).lstrip("/")
+            relative = path.removeprefix(self.root).lstrip("/")
             yield StoredObject(relative, int(entry["size"]), _modified(entry))
 
     def remove(self, paths: Iterable[str]) -> None:
@@ -181,19 +207,19 @@ class RemoteStorage:
             some = all_of_them[start : start + _AT_ONCE]
             with self._errors(some[0], "remove"):
                 try:
-                    self._system.rm(some)
+                    self.system.rm(some)
                 except FileNotFoundError:
                     for path in some:
                         self._remove_if_there(path)
 
     def _remove_if_there(self, path: str) -> None:
         try:
-            self._system.rm_file(path)
+            self.system.rm_file(path)
         except FileNotFoundError:
             return
 
     def _at(self, path: str) -> str:
-        return f"{self._root}/{path}" if path else self._root
+        return f"{self.root}/{path}" if path else self.root
 
     @contextmanager
     def _errors(self, path: str, doing: str) -> Iterator[None]:

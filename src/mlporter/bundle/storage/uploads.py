@@ -93,6 +93,14 @@ class Uploads:
 
     # --------------------------------------------------------------------- as the storage has it
 
+    def elsewhere(self) -> Storage | None:
+        """What is being filled, as other processes fill it."""
+        return self._storage.elsewhere()
+
+    def brought(self, path: str) -> None:
+        """Note an object that another process has sent."""
+        self.paths.add(path)
+
     def scratch(self) -> Path:
         """A folder for files that `put_file` will take."""
         return self._storage.scratch()

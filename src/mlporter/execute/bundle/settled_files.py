@@ -3,8 +3,8 @@
 A server tells nowhere when a file was logged: to know, each owner's folder is listed by a request.
 Of an owner that had ended before an earlier snapshot was begun, that looks the same as in it, and
 of which nothing was left out there, the list of files and their contents are taken from that
-snapshot. What is overlooked so is a file that came to it later, or was replaced, without any other
-change of the owner: so it is said for how many owners this was done.
+snapshot. What is overlooked so is a file that was added later, replaced or removed, without any
+other change of the owner: so it is said for how many owners this was done.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SettledFiles:
             return None
         return (
             f"Files of {', '.join(named)} were not listed again: they had ended before the last "
-            "snapshot and look as they did. A file that was added or replaced there since, with "
+            "snapshot and look as they did. What was added, replaced or removed there since, with "
             "nothing else changed, is not in this snapshot; --full or --reread looks at all."
         )
 

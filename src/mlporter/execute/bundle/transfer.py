@@ -22,6 +22,7 @@ from mlporter.catalogue.tables.own import POINT_MARKS, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
 from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError
+from mlporter.execute.bundle.files_into_bundle import FilesIntoBundle
 from mlporter.execute.bundle.reuse import (
     ALL,
     Changed,
@@ -32,7 +33,7 @@ from mlporter.execute.bundle.reuse import (
     whose_changed,
 )
 from mlporter.execute.bundle.settled_files import settled_files
-from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.files.artifact_files import carry_files, unreadable
 from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import Remarks
 from mlporter.execute.phases import COPYING, FINISHING, READING, into_bundle
@@ -42,6 +43,7 @@ from mlporter.stores.database.schema.scripts import installed_mlflow
 from mlporter.stores.protocols import Among, remote_source
 from mlporter.stores.rows.unknown_fields import field_losses, unknown_fields
 from mlporter.stores.rows.version_locations import locations_of, rows_of
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
     from mlporter.stores.rows.spool import RowSpool
+    from mlporter.workers.crew import Crew
 
 __all__ = ["BundleTransfer"]
 
@@ -81,6 +84,7 @@ class BundleTransfer:
     full: bool = False
     reread: bool = False
     marks: bool = False
+    crew: Crew | None = None
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     tables: list[TableResult] = field(default_factory=list)
     manifest: Manifest | None = None
@@ -319,11 +323,6 @@ class BundleTransfer:
 
         settled = self._settled = self._find_settled()
 
-        def carry(file: ArtifactFile) -> ArtifactFile:
-            if settled is not None and settled.is_settled(file.owner_kind, file.owner_id):
-                return file
-            return self.writer.add_file(file, lambda: open_guarded(self.source, file))
-
         def unread(file: ArtifactFile, why: str) -> None:
             self._leave_out(unreadable(file, why))
 
@@ -331,9 +330,9 @@ class BundleTransfer:
         found = self.source.files(self._leave_out, keep)
         if settled is not None:
             found = settled.together_with(found)
-        for _, copied in carry_files(
-            found, carry, unread, workers=self.workers, size=lambda file: file.size
-        ):
+        work = FilesIntoBundle(self.source, self.writer.files, settled)
+        crew = self.crew or Threads(self.workers)
+        for _, copied in carry_files(found, work, unread, crew=crew, size=lambda file: file.size):
             done += copied.size
             self.on_progress("copying artifacts", done, None, "bytes")
             yield copied

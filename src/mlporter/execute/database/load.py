@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -28,7 +27,7 @@ from mlporter.execute.phases import COPYING, FINISHING, READING_BACK, WRITING
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.plan.policy import how_to_settle, said_of_conflicts
-from mlporter.stores.protocols import Among
+from mlporter.stores.protocols import Among, elsewhere
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
@@ -41,13 +40,38 @@ if TYPE_CHECKING:
     from mlporter.execute.database.prepared import Prepared
     from mlporter.execute.database.proof import Proof
     from mlporter.execute.database.target_files import TargetFiles
+    from mlporter.execute.files.tasks import Landed, Put
     from mlporter.plan.deleted_rows import Update
     from mlporter.progress import Phases
     from mlporter.stores.database.target import DatabaseTarget
+    from mlporter.stores.protocols import Source
+    from mlporter.workers.crew import Crew
 
 __all__ = ["Load", "check"]
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _IntoPlaces:
+    """What is done with each file; see `mlporter.execute.files.artifact_files.Work`."""
+
+    work: Prepared
+    files: TargetFiles
+
+    def here(self, bound: Bound) -> Written:
+        source = self._source(bound)
+        return self.files.put(bound, lambda: open_guarded(source, bound.file))
+
+    def elsewhere(self, bound: Bound) -> Put | None:
+        found = elsewhere(self._source(bound), bound.file)
+        return None if found is None else self.files.elsewhere(bound, found)
+
+    def done(self, bound: Bound, answer: Landed) -> Written | None:
+        return self.files.put_elsewhere(bound, answer)
+
+    def _source(self, bound: Bound) -> Source:
+        return self.work.whole if bound.is_old else self.work.source
 
 
 @dataclass
@@ -70,7 +94,7 @@ class Load:
     sent: SentFiles
     changed: ChangedFiles | None
     proof: Proof
-    workers: int
+    crew: Crew
     phases: Phases
     latest: LatestMetrics = field(init=False)
     back: ReadingBack = field(init=False)
@@ -116,7 +140,7 @@ class Load:
         try:
             check(self.work, self.work.beyond_limits())
             if self.files is not None:
-                self.files.prepare()
+                self.files.prepare(self.crew)
             self.proof.begin()
             self.phases.begin(WRITING)
             self._write()
@@ -231,10 +255,6 @@ class Load:
         self.phases.begin(COPYING)
         total = self.work.source.description.file_bytes if self.work.fresh else None
 
-        def carry(bound: Bound) -> Written:
-            source = self.work.whole if bound.is_old else self.work.source
-            return files.put(bound, lambda: open_guarded(source, bound.file))
-
         def unread(bound: Bound, why: str) -> None:
             report(unreadable(bound.file, why))
 
@@ -248,11 +268,11 @@ class Load:
         count = size = there = stored = 0
         for bound, written in carry_files(
             bounds,
-            carry,
+            _IntoPlaces(self.work, files),
             unread,
-            workers=self.workers,
+            crew=self.crew,
             size=lambda bound: bound.file.size,
-            threads=ThreadPoolExecutor,  # what was written is taken back, once nobody writes
+            waits=True,  # what was written is taken back, once nobody writes
         ):
             files.landed(bound, written)
             self._note(bound, written)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.disk.write_log import NotRemoved, WriteLog
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import ReadBackError, UnreachableError
+from mlporter.execute.files.tasks import PutFile, PutObject
 from mlporter.stores.addresses.environment import PROCESS, TRACKING_URI, Environment
+from mlporter.stores.artifact_places.mlflow_place import MlflowPlace
 from mlporter.stores.artifact_places.places import Places
+from mlporter.stores.artifact_places.portable import StoredPlace, place_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
     from mlporter.artifacts.places import Changeable
     from mlporter.execute.database.rewrite import Rewrite
-    from mlporter.stores.protocols import ArtifactFile
+    from mlporter.execute.files.tasks import Landed, Put
+    from mlporter.stores.protocols import ArtifactFile, Openable
+    from mlporter.workers.crew import Crew
 
 __all__ = ["Bound", "TargetFiles"]
 
@@ -77,7 +82,7 @@ class TargetFiles:
         """The place of an owner that the target has already."""
         return cast("Changeable", self._places.open(uri))
 
-    def prepare(self) -> None:
+    def prepare(self, crew: Crew) -> None:
         """Make the local folders that experiments lie in, as MLflow does for its own root.
 
         They tell a run that logged no files from a disk that is not there. A remote root is only
@@ -85,6 +90,7 @@ class TargetFiles:
 
         Raises:
             UnreachableError: they cannot be made, or reached.
+            RefusedError: the workers that are to write into them do not see them.
         """
         for root in self._rewrite.workspace_roots():
             place = self._places.open(root)
@@ -94,14 +100,20 @@ class TargetFiles:
                 except OSError as error:
                     reason = error.strerror or str(error)
                     raise UnreachableError(f"cannot write: {reason}", subject=place.uri) from error
+                crew.check_sees(place.base)
             else:
                 place.exists()
 
     def bind(self, files: Iterator[ArtifactFile]) -> Iterator[Bound]:
         """Each file with the root it goes to, in the order given: by owner kind and id."""
         root_of = self._rewrite.owner_root()
+        owner, root = ("", ""), ""
         for file in files:
-            yield Bound(file, root_of(file.owner_kind, file.owner_id))
+            # An owner has many files, and their root is the same.
+            if (file.owner_kind, file.owner_id) != owner:
+                owner = (file.owner_kind, file.owner_id)
+                root = root_of(*owner)
+            yield Bound(file, root)
 
     def put(self, bound: Bound, opened: Callable[[], AbstractContextManager[BinaryIO]]) -> Written:
         """Write one file, and read it back where that costs no network.
@@ -113,15 +125,44 @@ class TargetFiles:
         """
         place = self._places.open(bound.root)
         with opened() as stream:
-            written = place.put(bound.file.path, stream)
+            return place.put(bound.file.path, stream)
+
+    def elsewhere(self, bound: Bound, file: Openable) -> Put | None:
+        """What another process has to do to put a file; None if only this one can.
+
+        What is there already is looked for here and now: so it is known what is to be taken back,
+        even if nobody ever says what became of the task.
+
+        Raises:
+            RefusedError: the path is not safe.
+            UnreachableError: the folder cannot be made, or the place not be looked at.
+        """
+        path, place = bound.file.path, self._places.open(bound.root)
         if isinstance(place, LocalPlace):
-            with place.open(bound.file.path) as back:
-                if hash_stream(back) != (written.sha256, written.size):
-                    raise ReadBackError(
-                        "reads back differently from what was written",
-                        subject=f"{place.uri}/{bound.file.path}",
-                    )
-        return written
+            folder = place.folder_of(path)
+            name = path.rpartition("/")[2]
+            return PutFile(file, str(folder), name, is_new=not os.path.lexists(folder / name))
+        stored = place_elsewhere(place)
+        if not isinstance(place, MlflowPlace) or not isinstance(stored, StoredPlace):
+            return None
+        return PutObject(file, stored, path, is_new=place.expects(path))
+
+    def put_elsewhere(self, bound: Bound, written: Landed) -> Written | None:
+        """Note what another process has put; None if it cannot be found here."""
+        path, place = bound.file.path, self._places.open(bound.root)
+        if isinstance(place, LocalPlace):
+            folder, name = place.folder_of(path), path.rpartition("/")[2]
+            try:
+                found = (folder / name).lstat()
+            except OSError:
+                return None
+            if (found.st_ino, found.st_size) != (written.inode, written.size):
+                return None
+            if written.created:
+                self._log.add_file(folder, name, found.st_dev, found.st_ino)
+        elif isinstance(place, MlflowPlace):
+            place.brought(path, written.size)
+        return Written(written.sha256, written.size, written.created)
 
     def landed(self, bound: Bound, written: Written) -> None:
         """Note a file that was put, in order; an owner's files are looked at when it is complete.

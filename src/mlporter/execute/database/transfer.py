@@ -30,6 +30,7 @@ from mlporter.stores.database.preview import has_no_tables, open_preview
 from mlporter.stores.database.target import open_database_target
 from mlporter.stores.rows.unknown_fields import field_losses
 from mlporter.wording import plural
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
@@ -75,9 +76,8 @@ class DatabaseTransfer:
             check_expected(self.options.expected, self.memory.book)
             sent = SentFiles(self.memory.base)
             proof = Proof(work, target, self.memory)
-            load = Load(
-                work, target, files, sent, changed, proof, self.options.workers, self.phases
-            )
+            crew = self.options.crew or Threads(self.options.workers)
+            load = Load(work, target, files, sent, changed, proof, crew, self.phases)
             for item in left_out_of(self.source):
                 load.left_out.add(item)
         except BaseException:

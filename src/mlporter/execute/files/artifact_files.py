@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from contextlib import suppress
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Generic, Protocol, TypeVar, cast
 
 from mlporter.artifacts.disk.copying import ChangedWhileReadError
-from mlporter.errors import LeftOut
-from mlporter.stopping import Pool, check
+from mlporter.errors import LeftOut, MlporterError
+from mlporter.execute.files.groups import FAR, GROUP_BYTES, FileGroup, FileGroups
+from mlporter.execute.files.tasks import Answered, CouldNot, Group, do_group
+from mlporter.stopping import check
+from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+    from mlporter.execute.files.tasks import FileTask
     from mlporter.stores.protocols import ArtifactFile, Source
+    from mlporter.workers.crew import Crew, Executor, Handed
 
-__all__ = ["ChangingFileError", "SourceFileError", "carry_files", "open_guarded", "unreadable"]
+__all__ = ["ChangingFileError", "Here", "SourceFileError", "Work", "carry_files"]
+__all__ += ["open_guarded", "unreadable"]
 
+_log = logging.getLogger(__name__)
+
+A = TypeVar("A")
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _ATTEMPTS = 3
 """How often a file is read that somebody writes to: a log that grows is soon read in peace."""
 
 _LOOK_AHEAD = 4
+_LOOK_AHEAD_FAR = 2
 """Groups of files submitted ahead of the one whose result is awaited, per worker."""
 
-_GROUP_SECONDS = 0.02
-_GROUP_FILES = 64
-_GROUP_BYTES = 1 << 20
-"""What is copied at a time, at most: as long as that, so many files, about so many bytes."""
-
-_QUICK_SECONDS = 0.001
-"""Files that take less are copied without other threads."""
+_NEAR = 4
+"""Threads for what other processes cannot do."""
 
 
 class SourceFileError(Exception):
@@ -103,96 +112,221 @@ def unreadable(file: ArtifactFile, why: str) -> LeftOut:
     return LeftOut("artifact", file.owner_id, file.path, "unreadable", why)
 
 
+class Work(Protocol[T_contra, A, R_co]):
+    """What is done with each file: here, or by another process."""
+
+    def here(self, item: T_contra) -> R_co:
+        """Do it in this process; called in any thread.
+
+        Raises:
+            SourceFileError: the file cannot be read.
+        """
+
+    def elsewhere(self, item: T_contra) -> FileTask[A] | None:
+        """The same as a task for another process; None if only this one can do it."""
+
+    def done(self, item: T_contra, answer: A) -> R_co | None:
+        """What the answer of another process comes to; None if it does not show here."""
+
+
+@dataclass(frozen=True)
+class Here(Generic[T, R]):
+    """Work that only this process does."""
+
+    here: Callable[[T], R]
+
+    def elsewhere(self, item: T) -> None:
+        """Never."""
+
+    def done(self, item: T, answer: object) -> None:
+        """Never called."""
+
+
 def carry_files(
     items: Iterable[T],
-    carry: Callable[[T], R],
+    work: Work[T, A, R],
     unread: Callable[[T, str], None],
     *,
-    workers: int,
+    crew: Crew,
     size: Callable[[T], int],
-    threads: type[ThreadPoolExecutor] = Pool,
+    waits: bool = False,
 ) -> Iterator[tuple[T, R]]:
-    """Copy files in several threads; yield each with its result, in the order they came.
+    """Carry files, several at a time; yield each with its result, in the order they came.
 
     A file that cannot be read (`SourceFileError`) goes to `unread` with the reason; one that is
-    being written to is tried again before. Any other error ends the whole.
+    being written to is tried again before. Any other error ends the whole. What a worker of another
+    process could not do is done here: only what this process cannot do either has failed.
 
-    Small files that are quickly done, as those of a local disk, are copied in this thread:
-    handing them over takes as long as copying them, and they stand in each other's way.
+    Small files that are quickly done, as those of a local disk, are carried in this thread:
+    handing them over to another thread takes as long as copying them.
 
     Args:
-        items: What to copy: files, or files with their destinations.
-        carry: Copies one; called in worker threads.
+        items: What to carry: files, or files with their destinations.
+        work: What to do with each.
         unread: Takes what could not be read; called in this thread.
-        workers: How many at a time.
+        crew: Who does it.
         size: The bytes of an item.
-        threads: What gives the threads: after an interrupt, those of `Pool` are left where they
-            are, and those of others waited for.
+        waits: Whether what was begun is waited for, come what may: it will be taken back.
     """
-    pending: deque[Future[_Carried[T, R]]] = deque()
-    groups = _Groups(size)
-    with threads(max_workers=workers, thread_name_prefix="artifacts") as pool:
+    carrying = _Carrying(work, unread, crew)
+    with ExitStack() as stack:
+        near = crew if not crew.is_elsewhere else Threads(_NEAR)
+        here = stack.enter_context(near.started(waits=waits))
+        there = stack.enter_context(crew.started(waits=waits)) if crew.is_elsewhere else None
         try:
-            for group in groups.of(items):
-                enough = 0 if group.is_quick else workers * _LOOK_AHEAD - 1
-                while len(pending) > enough:
-                    yield from _results(groups.learn(pending.popleft().result()), unread)
-                if group.is_quick:
-                    yield from _results(groups.learn(_carry_group(carry, group.items)), unread)
-                else:
-                    pending.append(pool.submit(_carry_group, carry, group.items))
-            while pending:
-                yield from _results(pending.popleft().result(), unread)
+            yield from carrying.all(items, size, here, there)
         finally:
-            for future in pending:
-                future.cancel()
+            carrying.abandon(waits=waits)
+
+
+class _Carrying(Generic[T, A, R]):
+    """Files on their way."""
+
+    def __init__(self, work: Work[T, A, R], unread: Callable[[T, str], None], crew: Crew) -> None:
+        self._work = work
+        self._unread = unread
+        self._crew = crew
+        self._pending: deque[_Near[T, R] | _Far[T, A]] = deque()
+        self._failed = 0
+
+    def all(
+        self,
+        items: Iterable[T],
+        size: Callable[[T], int],
+        here: Executor,
+        there: Executor | None,
+    ) -> Iterator[tuple[T, R]]:
+        pending = self._pending
+        near, far = FileGroups[T](size), FileGroups[T](size, FAR)
+        ahead = self._crew.width * (_LOOK_AHEAD if there is None else _LOOK_AHEAD_FAR)
+        for group in self._grouped(items, near, far, is_far=there is not None):
+            is_quick = not group.tasks and near.is_quick and group.bytes < GROUP_BYTES
+            while len(pending) > (0 if is_quick else ahead - 1):
+                yield from self._results(pending.popleft(), near, far)
+            if group.tasks and there is not None:
+                handed = there.submit(do_group, Group(tuple(group.tasks)))
+                pending.append(_Far(group.items, handed))
+            elif is_quick:
+                yield from self._told(
+                    self._learned(near, _carry_group((self._work.here, group.items)))
+                )
+            else:
+                pending.append(_Near(here.submit(_carry_group, (self._work.here, group.items))))
+        while pending:
+            yield from self._results(pending.popleft(), near, far)
+
+    def _grouped(
+        self, items: Iterable[T], near: FileGroups[T], far: FileGroups[T], *, is_far: bool
+    ) -> Iterator[FileGroup[T, A]]:
+        """Files in groups that go to the same workers."""
+        group: FileGroup[T, A] = FileGroup()
+        for item in items:
+            task = self._work.elsewhere(item) if is_far else None
+            if task is not None:
+                self._check_seen(task)
+            if group.items and bool(group.tasks) != (task is not None):
+                yield group
+                group = FileGroup()
+            groups = near if task is None else far
+            group.add(item, task, groups.size(item))
+            if groups.is_enough(group):
+                yield group
+                group = FileGroup()
+        if group.items:
+            yield group
+
+    def _check_seen(self, task: FileTask[A]) -> None:
+        """Refuse, with the first file of a place of this machine, workers that do not see it."""
+        folder = task.file.folder
+        if folder and self._seen is None:
+            self._crew.check_sees(folder)
+            self._seen = folder
+
+    _seen: str | None = None
+
+    def _results(
+        self, handed: _Near[T, R] | _Far[T, A], near: FileGroups[T], far: FileGroups[T]
+    ) -> Iterator[tuple[T, R]]:
+        if isinstance(handed, _Near):
+            yield from self._told(self._learned(near, handed.handed.result()))
+            return
+        answers, seconds = self._answers(handed)
+        far.learn(seconds, len(handed.items))
+        carried = []
+        for item, answer in zip(handed.items, answers, strict=True):
+            result = None if isinstance(answer, CouldNot) else self._work.done(item, answer)
+            if result is None:
+                self._say_first(answer)
+                carried.append((item, _carried(self._work.here, item)))
+            else:
+                carried.append((item, result))
+        yield from self._told(_Carried(carried, 0))
+
+    @staticmethod
+    def _learned(near: FileGroups[T], carried: _Carried[T, R]) -> _Carried[T, R]:
+        near.learn(carried.seconds, len(carried.files))
+        return carried
+
+    def _answers(self, handed: _Far[T, A]) -> tuple[Sequence[A | CouldNot], float]:
+        try:
+            answered = handed.handed.result()
+        except WorkerLostError as error:
+            return [CouldNot(error.message)] * len(handed.items), 0
+        return answered.answers, answered.seconds
+
+    def _say_first(self, answer: object) -> None:
+        self._failed += 1
+        if self._failed == 1:
+            why = answer.why if isinstance(answer, CouldNot) else "it does not show here"
+            _log.warning("a worker could not copy a file, which is copied here: %s", why)
+
+    def _told(self, carried: _Carried[T, R]) -> Iterator[tuple[T, R]]:
+        for item, result in carried.files:
+            if isinstance(result, SourceFileError):
+                self._unread(item, str(result))
+            else:
+                yield item, result
+
+    def abandon(self, *, waits: bool) -> None:
+        """Begin nothing more; with `waits`, note what others have done until then."""
+        pending, self._pending = self._pending, deque()
+        begun = [handed for handed in pending if not handed.handed.cancel()]
+        for handed in begun:
+            if not (waits and isinstance(handed, _Far)):
+                continue
+            with suppress(MlporterError, CancelledError):
+                for item, answer in zip(handed.items, self._answers(handed)[0], strict=True):
+                    if not isinstance(answer, CouldNot):
+                        self._work.done(item, answer)
+        if self._failed > 1:
+            _log.warning("%d files were copied here that workers could not copy", self._failed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Group(Generic[T]):
-    """Files that are copied one after another; `is_quick` if that hardly takes time."""
+class _Near(Generic[T, R]):
+    """A group that a thread carries."""
+
+    handed: Handed[_Carried[T, R]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Far(Generic[T, A]):
+    """A group that another process carries."""
 
     items: list[T]
-    is_quick: bool
+    handed: Handed[Answered[A]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Carried(Generic[T, R]):
-    """Files that were copied: each with its result, or why it could not be read."""
+    """Files that were carried: each with its result, or why it could not be read."""
 
     files: list[tuple[T, R | SourceFileError]]
     seconds: float
 
 
-class _Groups(Generic[T]):
-    """Cuts files into groups, by what the last ones took: one that is slow is a group by itself."""
-
-    def __init__(self, size: Callable[[T], int]) -> None:
-        self._size = size
-        self._most = 1
-        self._is_quick = True
-
-    def of(self, items: Iterable[T]) -> Iterator[_Group[T]]:
-        group: list[T] = []
-        total = 0
-        for item in items:
-            group.append(item)
-            total += self._size(item)
-            if len(group) >= self._most or total >= _GROUP_BYTES:
-                yield _Group(group, self._is_quick and total < _GROUP_BYTES)
-                group, total = [], 0
-        if group:
-            yield _Group(group, self._is_quick)
-
-    def learn(self, carried: _Carried[T, R]) -> _Carried[T, R]:
-        """Make the next groups longer or shorter, as this one took little or much time."""
-        each = carried.seconds / len(carried.files)
-        self._is_quick = each < _QUICK_SECONDS
-        self._most = max(1, min(_GROUP_FILES, int(_GROUP_SECONDS / max(each, 1e-6))))
-        return carried
-
-
-def _carry_group(carry: Callable[[T], R], group: list[T]) -> _Carried[T, R]:
+def _carry_group(given: tuple[Callable[[T], R], list[T]]) -> _Carried[T, R]:
+    carry, group = given
     started = monotonic()
     files = []
     for item in group:
@@ -202,7 +336,7 @@ def _carry_group(carry: Callable[[T], R], group: list[T]) -> _Carried[T, R]:
 
 
 def _carried(carry: Callable[[T], R], item: T) -> R | SourceFileError:
-    """Copy one file, in a moment in which nobody writes to it."""
+    """Carry one file, in a moment in which nobody writes to it."""
     try:
         for _ in range(_ATTEMPTS - 1):
             with suppress(ChangingFileError):
@@ -210,11 +344,3 @@ def _carried(carry: Callable[[T], R], item: T) -> R | SourceFileError:
         return carry(item)
     except SourceFileError as error:
         return error
-
-
-def _results(carried: _Carried[T, R], unread: Callable[[T, str], None]) -> Iterator[tuple[T, R]]:
-    for item, result in carried.files:
-        if isinstance(result, SourceFileError):
-            unread(item, str(result))
-        else:
-            yield item, result

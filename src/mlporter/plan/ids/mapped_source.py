@@ -15,6 +15,7 @@ from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.units import OWNED, key_text
+from mlporter.stores.protocols import elsewhere
 from mlporter.stores.rows.other_places import OTHER, new_places, other_owner, parts_of_owner
 from mlporter.stores.rows.unknown_fields import field_rows, sorted_fields, unknown_fields
 
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.plan.ids.id_map import IdMap
     from mlporter.plan.units import Choice
-    from mlporter.stores.protocols import ArtifactFile, Description, Keep, Report, Source
+    from mlporter.stores.protocols import (
+        ArtifactFile,
+        Description,
+        Keep,
+        Openable,
+        Report,
+        Source,
+    )
 
 __all__ = ["MappedSource"]
 
@@ -151,6 +159,10 @@ class MappedSource(MappedReader):
         """The bytes of a file, which names the ids that its owner has in the target."""
         with self._inner.open_file(file) as stream:
             yield with_new_ids(file.path, stream, self.ids) if self._renames(file) else stream
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where other processes find them, unless they name ids."""
+        return None if self._renames(file) else elsewhere(self._inner, file)
 
     def unknown_fields(self) -> Iterator[pa.RecordBatch]:
         """Fields of a newer server, by the target's ids."""

@@ -69,7 +69,7 @@ def remember_sent(
         tables: The tables that were copied.
         there: The tables of the target.
         merge: What was done, and what the sides do not agree on.
-        on_progress: Told what is being remembered.
+        on_progress: Called with what is being remembered.
     """
     units: dict[str, Sides] = {}
     before = base.noted(_PRINTS)
@@ -170,7 +170,7 @@ def recall_snapshot(
         tables: The tables that are copied.
         policy: Names that things have in the target.
         largest: The largest number of an experiment that the target can hold.
-        on_progress: Told what is being remembered.
+        on_progress: Called with what is being remembered.
     """
     snapshot, base = memory.snapshot, memory.base
     if snapshot is None:

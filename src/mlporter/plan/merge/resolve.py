@@ -60,7 +60,7 @@ def resolve(
         policy: What to do about conflicts.
         largest_experiment: The largest experiment id that the target can hold.
         holds_references: Whether the target never had a row that refers to nothing.
-        on_progress: Told what is being compared.
+        on_progress: Called with what is being compared.
         memory: What was last sent, and where actions go.
         anchors: The source with all runs and models that files may lie with, where it is a part.
     """

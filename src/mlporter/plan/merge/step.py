@@ -40,7 +40,7 @@ class Step:
         tables: The tables that are copied, with the columns that are.
         policy: What to do about conflicts.
         memory: What was last sent, and where actions go.
-        on_progress: Told what is being compared.
+        on_progress: Called with what is being compared.
         merge: What was decided so far.
         deletions: What either side has deleted.
         comparison: Holds the sides against each other.

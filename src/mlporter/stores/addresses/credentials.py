@@ -157,13 +157,14 @@ def password_variable(address: str) -> str:
     return _PASSWORDS.get(urlsplit(address).scheme.partition("+")[0].lower(), "")
 
 
+_WEB_USER, _WEB_PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 _PASSWORDS = {
     "postgresql": "PGPASSWORD",
     "postgres": "PGPASSWORD",
     "mysql": "MYSQL_PWD",
     "mariadb": "MYSQL_PWD",
-    "http": "MLFLOW_TRACKING_PASSWORD",
-    "https": "MLFLOW_TRACKING_PASSWORD",
+    "http": _WEB_PASSWORD,
+    "https": _WEB_PASSWORD,
 }
 
 
@@ -204,7 +205,22 @@ def read_variables(
                 f"{place} says twice what its password is", subject=str(file), hint="leave one out"
             )
         found[name] = _got(form, said[key], f"{place}.{key}", file)
+    _check_has_user(found, said, place, file)
     return found
+
+
+def _check_has_user(
+    found: Mapping[str, Variable], said: Mapping[str, Any], place: str, file: Path
+) -> None:
+    """A password of its own goes with no user of others; databases have theirs in the address."""
+    needs_user = _WEB_PASSWORD in found and _WEB_USER not in found
+    if needs_user and not said.get("env"):
+        raise UsageError(
+            f"{place} has a password, and no user",
+            subject=str(file),
+            hint=f'add variables = {{{_WEB_USER} = "me"}}; a token is '
+            "MLFLOW_TRACKING_TOKEN, among the variables",
+        )
 
 
 def _variable(name: str, value: object, key: str, file: Path) -> Variable:

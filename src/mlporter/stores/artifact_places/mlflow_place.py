@@ -50,6 +50,8 @@ class MlflowPlace:
     address: str
     repository: ArtifactRepository
     log: WriteLog | None = None
+    prefix: str | None = None
+    """Of the variables by which another process reaches it; None where none does."""
     _known: dict[str, int] | None = field(default=None, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
@@ -111,21 +113,42 @@ class MlflowPlace:
 
         What lies here is listed once, before the first file is written. Read back with `list`.
         """
+        return self._put(path, stream, looks=True)
+
+    def _put(self, path: str, stream: BinaryIO, *, looks: bool) -> Written:
         if not safe_relative(path):
             raise RefusedError("the path of an artifact is not safe", subject=path)
         folder, _, name = self._remote(path).rpartition("/")
         with tempfile.TemporaryDirectory(prefix="mlporter-") as temporary:
             local = Path(temporary, name)
             digest, size = _spool(stream, local)
-            if path in self._sizes():
+            if looks and path in self._sizes():
                 return self._already(path, digest, size)
             if self.log:
                 self.log.add_remote(self.address, path)
             with translated(self.address):
                 self.repository.log_artifact(os.fspath(local), folder or None)
+        if looks:
+            self.brought(path, size)
+        return Written(digest, size, created=True)
+
+    def expects(self, path: str) -> bool:
+        """Note that another process is about to write a file; whether there is none yet."""
+        if not safe_relative(path):
+            raise RefusedError("the path of an artifact is not safe", subject=path)
+        is_new = path not in self._sizes()
+        if is_new and self.log:
+            self.log.add_remote(self.address, path)
+        return is_new
+
+    def brought(self, path: str, size: int) -> None:
+        """Note that another process has written a file."""
         with self._lock:
             self._sizes()[path] = size
-        return Written(digest, size, created=True)
+
+    def put_new(self, path: str, stream: BinaryIO) -> Written:
+        """Write a file of which is known that nobody else has put it there; nothing is listed."""
+        return self._put(path, stream, looks=False)
 
     def replace(self, path: str, stream: BinaryIO) -> Written:
         """Write a file over another one; see `Changeable.replace`."""

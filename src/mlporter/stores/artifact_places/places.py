@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Places", "open_local", "open_place"]
 
 _PLACES = 256
+_STORES = frozenset({"s3", "r2", "b2", "gs", "wasbs", "abfss"})
+"""Object stores, which any process reaches by its own environment."""
 
 
 def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
@@ -78,7 +80,9 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
     refusal = _why_not(address, tracking_uri)
     if refusal:
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
-    return MlflowPlace(address, _repository(address, tracking_uri, environment), log)
+    repository = _repository(address, tracking_uri, environment)
+    is_stored = scheme_of(address) in _STORES
+    return MlflowPlace(address, repository, log, environment.prefix if is_stored else None)
 
 
 def open_local(path: Path, roots: Roots | None, log: WriteLog | None = None) -> LocalPlace:

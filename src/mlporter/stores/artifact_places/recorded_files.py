@@ -8,6 +8,7 @@ from mlporter.artifacts.scan import Owner, find_outside, scan_owners
 from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
+from mlporter.stores.artifact_places.portable import PlacedFile, place_elsewhere
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.other_places import OTHER, other_places
 from mlporter.stores.rows.skill_places import skill_places
@@ -90,6 +91,11 @@ class StoreFiles:
     def open(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of a file."""
         return self._open(file.token).open(file.path)
+
+    def elsewhere(self, file: ArtifactFile) -> PlacedFile | None:
+        """Where other processes find them; None where this one alone may look, or can."""
+        place = place_elsewhere(self._open(file.token))
+        return None if place is None else PlacedFile(place, file.path)
 
     def _wanted(self, keep: Keep | None) -> Iterator[Owner]:
         owners = self._owners()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.contents.reading import PackedContents
+from mlporter.bundle.contents.stored_content import StoredContent
 from mlporter.bundle.documents.manifest import load_manifest
 from mlporter.bundle.folder.layout import BLOBS, PACKS, what_is_wrong
 from mlporter.bundle.folder.state import check_finished
@@ -42,6 +43,9 @@ class ReadableContents(Protocol):
     def open(self, sha256: str, size: int | None = None) -> BinaryIO:
         """A content for reading, checked as it is read."""
 
+    def elsewhere(self, sha256: str, size: int) -> StoredContent | None:
+        """Where other processes find it; None if only this one can read it."""
+
 
 class BundleSource:
     """Reads a finished bundle; implements `mlporter.stores.protocols.Source`.
@@ -72,11 +76,13 @@ class BundleSource:
         own = self._packed if manifest.has_packs else BlobStore(folder / BLOBS)
         self._use(manifest, PartsInFolder(folder), blobs or own)
 
-    def _use(self, manifest: Manifest, files: PartFiles, contents: ReadableContents) -> None:
+    def _use(
+        self, manifest: Manifest, files: PartFiles, contents: BlobStore | ReadableContents
+    ) -> None:
         """Read what a manifest names, wherever it is."""
         self.where = files.name
         self.manifest = manifest
-        self._contents = contents
+        self._contents: BlobStore | ReadableContents = contents
         self._tables = {name: entry.table(name) for name, entry in manifest.tables.items()}
         self._reader = LayeredTables(files, manifest.tables)
 
@@ -168,6 +174,18 @@ class BundleSource:
             UnreachableError: it cannot be read.
         """
         return self._contents.open(file.sha256 or file.token, file.size)
+
+    def elsewhere(self, file: ArtifactFile) -> StoredContent | None:
+        """Where other processes find the bytes of a file."""
+        sha256, contents = file.sha256 or file.token, self._contents
+        if isinstance(contents, BlobStore):
+            folder = contents.path
+            is_own = folder.name == BLOBS
+            return StoredContent(LocalStorage(folder.parent), sha256, file.size) if is_own else None
+        try:
+            return contents.elsewhere(sha256, file.size)
+        except BundleDamagedError:
+            return None  # `open_file` says it
 
     def losses(self) -> Iterator[LeftOut]:
         """Nothing: what the export could not give is in the table ``left_out``."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlporter.bundle.folder.layout import MANIFEST
 from mlporter.bundle.storage.bundle_place import is_bundle
@@ -14,9 +15,11 @@ from mlporter.redaction import redact_address
 from mlporter.repository.repository import Repository, is_repository
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.environment import AZURE, GOOGLE
+from mlporter.stores.addresses.locating import locate
 
 if TYPE_CHECKING:
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.bundle.storage.remote import RemoteStorage
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.addresses.environment import Environment
 
@@ -25,6 +28,8 @@ __all__ += ["storage_of"]
 
 _ENDPOINTS = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _ATTEMPTS = 8
+_STORAGES = 16
+"""Places that a worker keeps open."""
 _CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
 _GOOGLE_KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 
@@ -41,7 +46,27 @@ def storage_of(place: Address) -> Storage:
     from mlporter.bundle.storage.remote import SCHEMES, open_remote  # noqa: PLC0415 -- brings fsspec
 
     options = _OPTIONS[SCHEMES[place.text.partition("://")[0].lower()][1]](place.environment)
-    return open_remote(place.text, redact_address(place.text), options)
+    shown = redact_address(place.text)
+    storage = open_remote(place.text, shown, options)
+    if shown == place.text:
+        storage.again = (_storage_again, (place.text, place.environment.prefix, storage.root))
+    return storage
+
+
+@lru_cache(_STORAGES)
+def _storage_again(text: str, prefix: str, root: str) -> RemoteStorage:
+    """A place in object storage as another process opens it, by its own environment.
+
+    When it is first used: what keeps it from being opened is told of that.
+    """
+    from mlporter.bundle.storage.remote import Later, RemoteStorage  # noqa: PLC0415 -- likewise
+
+    def system() -> object:
+        return cast("RemoteStorage", storage_of(locate(text, prefix or None))).system
+
+    storage = RemoteStorage(Later(system), root, text)
+    storage.again = (_storage_again, (text, prefix, root))
+    return storage
 
 
 def is_stored_bundle(place: Address) -> bool:
@@ -134,7 +159,7 @@ def _azure_options(side: Environment) -> dict[str, Any]:
         return {}
     if _CONNECTION not in side.own:
         raise UnreachableError(
-            f"the log-in of {side.prefix}… cannot be told to Azure's package",
+            "a log-in of one side alone goes to Azure's package as a connection string only",
             hint=f"set {side.prefix}{_CONNECTION}",
         )
     return {"connection_string": side.get(_CONNECTION)}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
     from mlporter.stores.database.mysql.limits import Limits
-    from mlporter.stores.protocols import Source
+    from mlporter.stores.protocols import Openable, Source
 
 __all__ = ["DatabaseSource"]
 
@@ -152,6 +152,10 @@ class DatabaseSource:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self._files.open(file)
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where other processes find them."""
+        return self._files.elsewhere(file)
 
     def close(self) -> None:
         """End the snapshot."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlporter.errors import LeftOut
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
-    from mlporter.stores.protocols import Source
+    from mlporter.stores.protocols import Openable, Source
 
 __all__ = ["FileStoreSource"]
 
@@ -148,6 +148,10 @@ class FileStoreSource:
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return self._files.open(file)
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where other processes find them."""
+        return self._files.elsewhere(file)
 
     @property
     def notes(self) -> tuple[str, ...]:

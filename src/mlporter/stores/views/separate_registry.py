@@ -16,7 +16,7 @@ import pyarrow as pa
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.catalogue.tables.registry import TABLES
 from mlporter.errors import LeftOut
-from mlporter.stores.protocols import SharesRoots, TellsOutside, Wrapped, only_orphans
+from mlporter.stores.protocols import SharesRoots, TellsOutside, Wrapped, elsewhere, only_orphans
 from mlporter.stores.rows.filters import rows_among
 from mlporter.stores.rows.unknown_fields import field_rows, sorted_fields
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from mlporter.catalogue.types import Table
-    from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report, Source
+    from mlporter.stores.protocols import (
+        Among,
+        ArtifactFile,
+        Description,
+        Keep,
+        Openable,
+        Report,
+        Source,
+    )
 
 __all__ = ["WithRegistry"]
 
@@ -161,6 +169,10 @@ class WithRegistry(Wrapped):
     def open_file(self, file: ArtifactFile) -> AbstractContextManager[BinaryIO]:
         """The bytes of an artifact file."""
         return (self._registry if file.owner_kind == _VERSION else self.inner).open_file(file)
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where other processes find them."""
+        return elsewhere(self._registry if file.owner_kind == _VERSION else self.inner, file)
 
     def losses(self) -> Iterator[LeftOut]:
         """What of both cannot be read; and registered models that nobody asked for."""

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import UsageError
-from mlporter.progress import OnProgress, silent
+from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.needing_mlflow import check_mlflow
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Browsing", "browse", "browse_place"]
 
+_OPENING = "opening"
+_READING = "reading tables"
+_STARTING = "starting MLflow's server"
 _NAMED = 10
 """How many things are named that are not shown."""
 _NO_FILES = "It holds no artifact files, as it was exported without them: only the rows are shown."
@@ -149,7 +152,8 @@ def browse_place(
     )
     from mlporter.browsing.ui_server import UiServer  # noqa: PLC0415
 
-    started = monotonic()
+    started, phases = monotonic(), Phases(on_progress, (_OPENING, _READING, _STARTING))
+    phases.begin(_OPENING)
     with ExitStack() as stack:
         source = open_source(
             place,
@@ -163,8 +167,9 @@ def browse_place(
         stack.callback(source.close)
         server = UiServer(port, workspaces=has_workspaces(source))
         stack.callback(server.close)
-        result = make_scratch(source, server.folder, on_progress)
-        on_progress("starting MLflow's server", 0, None)
+        phases.begin(_READING)
+        result = make_scratch(source, server.folder, without_phases(on_progress))
+        phases.begin(_STARTING)
         server.begin(source)
         remove_mlflows_own(source, server.folder)
         notes = tuple(_notes(source, result))

@@ -11,7 +11,7 @@ from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
-from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.execute.options import ArtifactsMode, check_crew, check_options
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.progress import OnProgress, silent
@@ -25,6 +25,7 @@ from mlporter.verbs.moving.overlap import check_outside, check_outside_files
 from mlporter.verbs.moving.planned_export import check_planned, mode_of, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
+from mlporter.workers.asked import crew_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,8 @@ def export(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     resume: bool = False,
     restart: bool = False,
@@ -75,6 +78,9 @@ def export(
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
         workers: Tables and files that are read, and requests sent, at a time.
+        processes: So many processes of this machine carry files instead of threads.
+        dask: The workers of this Dask scheduler do, such as ``tcp://scheduler:8786``; or
+            ``local:4`` for four that are started on this machine.
         retry_time: Seconds after which a server that keeps failing is given up.
         resume: Continue an interrupted export in that place. In object storage files are read
             again, and those that are there are not sent again.
@@ -107,6 +113,8 @@ def export(
         "uri_map": uri_map,
         "allow_root": allow_root,
         "workers": workers,
+        "processes": processes,
+        "dask": dask,
         "retry_time": retry_time,
         "resume": resume,
         "restart": restart,
@@ -155,14 +163,19 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
                 request, opened, origin, place, replaced=replaced, on_progress=on_progress
             )
         check_planned(request, opened, replaced)
-        with written_bundle(
-            place,
-            mode,
-            opened.description.address,
-            workers=given["workers"],
-            key=None if given["sign"] is None else str(given["sign"]),
-            on_progress=on_progress,
-        ) as writer:
+        with (
+            crew_of(given["workers"], given["processes"], given["dask"]) as crew,
+            written_bundle(
+                place,
+                mode,
+                opened.description.address,
+                workers=given["workers"],
+                key=None if given["sign"] is None else str(given["sign"]),
+                on_progress=on_progress,
+            ) as writer,
+        ):
+            if place.path is not None:
+                crew.check_sees(str(writer.path))
             work = BundleTransfer(
                 opened,
                 writer,
@@ -170,6 +183,7 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
                 given["workers"],
                 given["include_secrets"],
                 on_progress,
+                crew=crew,
             )
             work.run()
     finally:
@@ -186,6 +200,7 @@ def _checked_place(request: Request) -> Address:
     """
     given, place = request.arguments, locate(request.target)
     check_options(given["artifacts"], given["workers"])
+    check_crew(given["artifacts"], given["processes"], given["dask"])
     check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
     selection = as_selection(given["selection"])
     check_orphans(given["artifacts"], selection, orphans=given["orphans"])

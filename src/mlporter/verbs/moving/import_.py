@@ -30,6 +30,8 @@ def import_(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     target_auth: Place | None = None,
@@ -69,6 +71,9 @@ def import_(
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
+        processes: So many processes of this machine carry files instead of threads.
+        dask: The workers of this Dask scheduler do, such as ``tcp://scheduler:8786``; or
+            ``local:4`` for four that are started on this machine. Into a database only.
         retry_time: Seconds after which a server that keeps failing is given up.
         include_secrets: Copy secrets too, if the bundle has them; and so passwords of users,
             without which users that the target has not are left out.
@@ -107,6 +112,8 @@ def import_(
         "artifacts": artifacts,
         "uri_map": uri_map,
         "workers": workers,
+        "processes": processes,
+        "dask": dask,
         "retry_time": retry_time,
         "include_secrets": include_secrets,
         "target_auth": target_auth,
@@ -139,6 +146,8 @@ def copy(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     auth: Place | None = None,
@@ -179,6 +188,8 @@ def copy(
         "uri_map": uri_map,
         "allow_root": allow_root,
         "workers": workers,
+        "processes": processes,
+        "dask": dask,
         "retry_time": retry_time,
         "include_secrets": include_secrets,
         "auth": auth,

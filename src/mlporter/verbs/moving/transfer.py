@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
-from mlporter.execute.options import TransferOptions, check_options
+from mlporter.execute.options import TransferOptions, check_crew, check_options
 from mlporter.execute.phases import OPENING, into_database, into_server
 from mlporter.execute.plan_files import check_plan_file, write_plan
 from mlporter.plan.policy import InStep, Policy
@@ -24,11 +25,16 @@ from mlporter.stores.opening import open_source, refuse_repository, settled
 from mlporter.verbs.moving.bundle_places import check_signed
 from mlporter.verbs.moving.overlap import check_apart, check_outside
 from mlporter.wording import command_line
+from mlporter.workers.asked import crew_of
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlporter.execute.result import Result
     from mlporter.progress import OnProgress, Phases
     from mlporter.verbs.moving.request import Request
+    from mlporter.workers.crew import Crew
 
 __all__ = ["run_transfer"]
 
@@ -90,6 +96,8 @@ def _options(request: Request, origin: Address, place: Address) -> TransferOptio
         allow_root=tuple(map(place_text, given.get("allow_root", ()))),
         state=text("state"),
         expected=request.expected,
+        processes=given.get("processes"),
+        dask=given.get("dask"),
     )
 
 
@@ -125,6 +133,7 @@ def _transfer(
 ) -> Result:
     """Copy a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
+    check_crew(options.artifacts, options.processes, options.dask)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
     check_orphans(options.artifacts, options.selection, orphans=options.orphans)
     _check_target(place)
@@ -156,7 +165,8 @@ def _transfer(
         chosen = select(opened, options.selection)
         if place.kind is not AddressKind.SERVER:
             options.check(chosen)
-        with opened_memory(origin, place, options) as memory:
+        with _crew(options) as crew, opened_memory(origin, place, options) as memory:
+            options = replace(options, crew=crew)
             memory.whole, memory.lists = opened, request.lists
             result = into_target(
                 request.verb,
@@ -180,6 +190,16 @@ def _phases(place: Address, options: TransferOptions, on_progress: OnProgress) -
         return into_server(on_progress, dry=options.dry_run)
     copies = options.artifacts == "copy"
     return into_database(on_progress, dry=options.dry_run, copies=copies)
+
+
+@contextmanager
+def _crew(options: TransferOptions) -> Iterator[Crew]:
+    """Who carries files; what only plans has nothing to hand out."""
+    if options.dry_run:
+        yield Threads(options.workers)
+        return
+    with crew_of(options.workers, options.processes, options.dask) as crew:
+        yield crew
 
 
 def _reads_a_part(options: TransferOptions) -> bool:

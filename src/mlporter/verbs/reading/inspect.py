@@ -11,7 +11,7 @@ from mlporter.catalogue.tables.own import LEFT_OUT
 from mlporter.execute.files.orphans import Orphans, find_orphans
 from mlporter.execute.result import LEFT_OUT_SHOWN
 from mlporter.notebooks import Shown
-from mlporter.progress import OnProgress, silent
+from mlporter.progress import OnProgress, Phases, silent
 from mlporter.reports.report_file import check_report_file
 from mlporter.stores.addresses.locating import locate, locate_users
 from mlporter.stores.bundles.bundle_source import BundleSource
@@ -40,6 +40,12 @@ __all__ = [
     "VersionInfo",
     "inspect",
 ]
+
+
+_OPENING = "opening"
+_SEARCHING = "looking for files of nobody"
+_COUNTING = "counting"
+_LISTING = "listing files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,8 @@ def inspect(
     """
     report = check_report_file(html)
     place = locate(address, source_env)
+    phases = Phases(on_progress, (_OPENING, _SEARCHING, _COUNTING, *([_LISTING] if html else [])))
+    phases.begin(_OPENING)
     source = open_source(
         place,
         retry_time=retry_time,
@@ -175,23 +183,27 @@ def inspect(
         on_progress=on_progress,
     )
     try:
-        inventory = _inventory(source, on_progress)
+        inventory = _inventory(source, phases)
         if report is not None:
+            phases.begin(_LISTING)
             write_inspection(inventory, source, report, on_progress)
         return inventory
     finally:
         source.close()
 
 
-def _inventory(source: Source, on_progress: OnProgress) -> Inventory:
+def _inventory(source: Source, phases: Phases) -> Inventory:
     place = source.description
     manifest = _manifest(source)
     unseen: list[LeftOut] = []
+    phases.begin(_SEARCHING)
     orphans = find_orphans(source, unseen.append)
     tables = []
+    phases.begin(_COUNTING)
     for done, table in enumerate(source.tables):
-        on_progress("counting", done, len(source.tables), "tables")
+        phases.on_progress("counting rows", done, len(source.tables), "tables")
         tables.append(TableInfo(table.name, table.kind.value, source.count(table.name)))
+    phases.on_progress("counting rows", len(tables), len(tables), "tables")
     workspaces = tuple(name for (name,) in rows_of(source, "workspaces", ("name",)))
     # Now, as a server tells with its answers what of them is not known.
     losses = list(source.losses())

@@ -24,6 +24,7 @@ from mlporter.stores.opening import hinting_what_is_there, open_bundle, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.bundle_places import no_signature
 from mlporter.verbs.reports import write_verification
+from mlporter.workers.asked import check_asked, crew_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mlporter.reports.things import Beside
     from mlporter.stores.addresses.address import Address, Place
     from mlporter.verbs.backups.restore_test import RestoreTest
+    from mlporter.workers.crew import Crew
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -80,6 +82,8 @@ def verify(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     source_env: str | None = None,
     require_signature: str | PathLike[str] | None = None,
@@ -100,6 +104,8 @@ def verify(
         allow_root: Folders of this machine that files may be read from, though that place keeps
             none there.
         workers: Files that are read, and requests sent, at a time.
+        processes: So many processes of this machine read the bundle's contents instead of threads.
+        dask: The workers of this Dask scheduler do; or ``local:4``.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the variables of `against` alone begin with.
         require_signature: The file of a public key: the manifest must be signed with its private
@@ -146,6 +152,7 @@ def verify(
         return result
 
     _check_asked(place, against, require_signature, restore_test=restore_test)
+    _check_crew(place, processes, dask)
     mode = mode_of(quick, sample)
     restoring = [_RESTORING] if restore_test else []
     comparing = [_COMPARING] if against is not None else []
@@ -153,7 +160,8 @@ def verify(
     phases.begin(_CHECKING)
     if place.kind is AddressKind.BUNDLE:
         key = None if require_signature is None else str(require_signature)
-        check = _checked(place, mode, sample, key, on_progress, workers=workers)
+        with crew_of(workers, processes, dask) as crew:
+            check = _checked(place, mode, sample, key, crew=crew, on_progress=on_progress)
     else:
         place, check = _verify_repository(place, mode, sample, workers, on_progress)
     restored = None
@@ -176,11 +184,13 @@ def _checked(
     mode: VerifyMode,
     sample: float | None,
     require_signature: str | None,
-    on_progress: OnProgress,
     *,
-    workers: int,
+    crew: Crew,
+    on_progress: OnProgress,
 ) -> VerifyReport:
     """A bundle by itself."""
+    if place.path is not None:
+        crew.check_sees(str(place.path.resolve()))
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
@@ -190,7 +200,7 @@ def _checked(
             storage_of(place),
             mode,
             fraction=1.0 if sample is None else sample,
-            workers=workers,
+            crew=crew,
             on_progress=progress,
         )
     if require_signature is not None:
@@ -241,6 +251,22 @@ def _check_asked(
         raise no_signature(place)
     if restore_test:
         check_mlflow("a restore test", str(place))
+
+
+def _check_crew(place: Address, processes: int | None, dask: str | None) -> None:
+    """Refuse other processes where they cannot be used.
+
+    Raises:
+        UsageError: see `check_asked`; or it is no bundle.
+    """
+    check_asked(processes, dask)
+    if (processes or dask) and place.kind is not AddressKind.BUNDLE:
+        raise UsageError(
+            f"--{'dask' if dask else 'processes'} is for bundles: a repository is checked by "
+            "this process",
+            subject=str(place),
+            hint="leave it out",
+        )
 
 
 def _verify_repository(

@@ -11,6 +11,7 @@ from mlporter.cli.completion import places
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
+    crew_options,
     epoch_option,
     explain_option,
     html_option,
@@ -74,6 +75,7 @@ def _as_share(
 @require_signature_option("The bundle")
 @html_option
 @workers_option
+@crew_options
 @retry_time_option
 @epoch_option
 @explain_option
@@ -89,6 +91,8 @@ def command(
     uri_map: tuple[str, ...],
     allow_root: tuple[str, ...],
     workers: int,
+    processes: int | None,
+    dask: str | None,
     retry_time: float,
     source_env: str | None,
     require_signature: str | None,
@@ -113,6 +117,8 @@ def command(
             uri_map=uri_map,
             allow_root=allow_root,
             workers=workers,
+            processes=processes,
+            dask=dask,
             retry_time=retry_time,
             source_env=source_env,
             require_signature=require_signature,

@@ -48,7 +48,7 @@ _NAMED = 50
 """How many things of a kind are named, and how many fields of one in Markdown."""
 
 _WORDS = frozenset(kind.value for kind in ActionKind)
-_NOT_SAID = frozenset({"model", "workers", "retry_time"})
+_NOT_SAID = frozenset({"model", "workers", "processes", "dask", "retry_time"})
 """Arguments that say how, and not what; and the model, which is in the first line."""
 
 _USUAL: dict[str, object] = {

@@ -31,7 +31,7 @@ __all__ = ["SqliteSnapshot"]
 
 _PATIENCE = 3.0
 """Seconds that others wait for, of the 20 that MLflow does."""
-_MANY_ROWS = 200_000
+_MANY_ROWS = 1_000_000
 """Rows of a table that is not read while others wait."""
 
 

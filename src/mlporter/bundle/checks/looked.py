@@ -1,0 +1,154 @@
+"""Verify: contents that are read, by whichever worker; what it found is plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain, groupby, islice
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from mlporter.bundle.checks.packs import Place, check_pack, check_places
+from mlporter.bundle.folder.atomic import disk_errors
+from mlporter.bundle.folder.files import hash_stream
+from mlporter.bundle.folder.layout import blob_path
+from mlporter.errors import BundleDamagedError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mlporter.bundle.storage.protocol import Storage
+
+__all__ = ["Blobs", "LookAtBlobs", "LookAtPack", "LookAtPlaces", "Looked", "look", "pack_tasks"]
+__all__ += ["blob_tasks"]
+
+_MEMBERS = 20_000
+"""Contents of a pack that one task names; no writer puts so many into one."""
+_BLOBS = 64
+_BLOB_BYTES = 8 << 20
+"""Blobs that one task names, at most."""
+
+
+class Blobs(Protocol):
+    """Contents that lie alone: in the bundle, or in a pool."""
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether there is one of that name and size."""
+
+    def open_raw(self, sha256: str) -> BinaryIO:
+        """One for reading, unchecked."""
+
+
+@dataclass
+class Looked:
+    """What was found: problems (path, what, detail), bytes and contents that were read."""
+
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    bytes_read: int = 0
+    blobs_read: int = 0
+
+    def add(self, path: str, what: str, detail: str) -> None:
+        """Note something that is wrong."""
+        self.problems.append((path, what, detail))
+
+    def read(self, size: int) -> None:
+        """Say that so many bytes were read."""
+        self.bytes_read += size
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether anything is wrong: another process may see it so, and not this one."""
+        return bool(self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtBlobs:
+    """Read some blobs."""
+
+    blobs: Blobs
+    where: str
+    names: tuple[str, ...]
+
+    def look(self, looked: Looked) -> None:
+        """Read them."""
+        for sha256 in self.names:
+            self._look(sha256, looked)
+
+    def _look(self, sha256: str, looked: Looked) -> None:
+        path = blob_path(sha256)
+        try:
+            with self.blobs.open_raw(sha256) as file, disk_errors(self.where, "read"):
+                found = hash_stream(file, looked.read)
+        except BundleDamagedError:
+            return  # missing or a link: named already
+        except UnreachableError as error:
+            looked.add(path, "unreadable", error.message)
+            return
+        looked.blobs_read += 1
+        if found != sha256:
+            looked.add(path, "sha256", "does not match its name")
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtPack:
+    """Read a pack, of which is said what it holds; or some of what it holds."""
+
+    storage: Storage
+    pack: str
+    places: Iterable[Place]
+
+    def look(self, looked: Looked) -> None:
+        """Read all of it."""
+        check_pack(self.storage, self.pack, self.places, looked)
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtPlaces(LookAtPack):
+    """Read some contents of a pack."""
+
+    def look(self, looked: Looked) -> None:
+        """Read those that are named."""
+        check_places(self.storage, self.pack, self.places, looked)
+
+
+class Task(Protocol):
+    """Something to look at."""
+
+    def look(self, looked: Looked) -> None:
+        """Look at it."""
+
+
+def look(task: Task) -> Looked:
+    """Do a task."""
+    looked = Looked()
+    task.look(looked)
+    return looked
+
+
+def blob_tasks(blobs: Blobs, where: str, named: Iterable[tuple[str, int]]) -> Iterator[LookAtBlobs]:
+    """Blobs, some at a time."""
+    some: list[str] = []
+    total = 0
+    for sha256, size in named:
+        some.append(sha256)
+        total += size
+        if len(some) >= _BLOBS or total >= _BLOB_BYTES:
+            yield LookAtBlobs(blobs, where, tuple(some))
+            some, total = [], 0
+    if some:
+        yield LookAtBlobs(blobs, where, tuple(some))
+
+
+def pack_tasks(
+    kind: type[LookAtPack], storage: Storage, places: Iterable[Place], looked: Looked
+) -> Iterator[LookAtPack]:
+    """Packs that are named, one at a time; `places` are sorted.
+
+    Of one that is said to hold far more than any does, no list is made: it is looked at here.
+    """
+    for pack, of_pack in groupby(places, lambda place: place[0]):
+        rows = iter(of_pack)
+        some = tuple(islice(rows, _MEMBERS))
+        more = next(rows, None)
+        if more is None:
+            yield kind(storage, pack, some)
+        else:
+            kind(storage, pack, chain(some, [more], rows)).look(looked)

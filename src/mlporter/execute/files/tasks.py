@@ -1,0 +1,191 @@
+"""What is done with a file, as plain data: by whichever process is given it.
+
+Each task says where the bytes are and where they go. Its answer is plain data too, and so is a
+failure: what one process cannot do, another one may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from mlporter.artifacts.disk.copying import ChangedWhileReadError, Tapped, hash_stream
+from mlporter.artifacts.disk.new_file import write_new
+from mlporter.artifacts.listing import TEMPORARY
+from mlporter.artifacts.places import is_same
+from mlporter.errors import MlporterError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlporter.bundle.contents.taking import Taken, Taker
+    from mlporter.stores.artifact_places.portable import StoredPlace
+    from mlporter.stores.protocols import Openable
+
+__all__ = [
+    "Answered",
+    "CouldNot",
+    "FileTask",
+    "Group",
+    "HashFile",
+    "Landed",
+    "Put",
+    "PutFile",
+    "PutObject",
+    "TakeIn",
+    "do_group",
+]
+
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+
+_ATTEMPTS = 3
+"""How often a file is read that somebody writes to."""
+
+
+class FileTask(Protocol[A_co]):
+    """Something to do with a file."""
+
+    @property
+    def file(self) -> Openable:
+        """Where its bytes are."""
+
+    def do(self) -> A_co:
+        """Do it; the answer is plain data."""
+
+
+@dataclass(frozen=True, slots=True)
+class CouldNot:
+    """A task that this process could not do, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeIn:
+    """Read a file into a bundle."""
+
+    file: Openable
+    taker: Taker
+
+    def do(self) -> Taken:
+        """Read it."""
+        with self.file.open() as stream:
+            return self.taker.take(stream)
+
+
+@dataclass(frozen=True, slots=True)
+class HashFile:
+    """Read a file for its SHA-256."""
+
+    file: Openable
+
+    def do(self) -> str:
+        """Read it."""
+        with self.file.open() as stream:
+            return hash_stream(stream)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A file that was put: SHA-256 (hex), size, whether it is ours, and its inode where it has one.
+
+    It is ours too where an earlier attempt at the same task wrote it, of which nobody heard again.
+    """
+
+    sha256: str
+    size: int
+    created: bool
+    inode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """Put a file into a folder, which is there; `is_new` says that nothing had its name."""
+
+    file: Openable
+    folder: str
+    name: str
+    is_new: bool
+
+    def do(self) -> Landed:
+        """Write it, and read it back."""
+        with self.file.open() as stream:
+            new = write_new(
+                self.folder, self.name, Tapped(stream), temporary=TEMPORARY, durable=False
+            )
+        if new.created:
+            return Landed(new.sha256, new.size, created=True, inode=new.inode)
+        final = Path(self.folder, self.name)
+        if not is_same(final, new.sha256, new.size):
+            raise RefusedError("another file is already there", subject=str(final))
+        return Landed(new.sha256, new.size, self.is_new, final.lstat().st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class PutObject:
+    """Put a file into an object store; `is_new` says that nothing had its name."""
+
+    file: Openable
+    place: StoredPlace
+    path: str
+    is_new: bool
+
+    def do(self) -> Landed:
+        """Write it."""
+        place = self.place.opened()
+        put = place.put_new if self.is_new else place.put
+        with self.file.open() as stream:
+            written = put(self.path, stream)
+        return Landed(written.sha256, written.size, written.created)
+
+
+Put = PutFile | PutObject
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Generic[A]):
+    """Tasks that are handed out together."""
+
+    tasks: tuple[FileTask[A], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[A]):
+    """What became of the tasks of a group, in their order, and how long it took."""
+
+    answers: list[A | CouldNot]
+    seconds: float
+
+
+def do_group(group: Group[A]) -> Answered[A]:
+    """Do some tasks one after another, whichever of them fail."""
+    started = monotonic()
+    answers = [_done(task) for task in group.tasks]
+    try:
+        for taker in _takers(group.tasks):
+            taker.settle()
+    except (OSError, MlporterError) as error:
+        answers = [_could_not(error) for _ in answers]
+    return Answered(answers, monotonic() - started)
+
+
+def _could_not(error: Exception) -> CouldNot:
+    return CouldNot(f"{type(error).__name__}: {error}")
+
+
+def _takers(tasks: Iterable[object]) -> Iterable[Taker]:
+    return {id(task.taker): task.taker for task in tasks if isinstance(task, TakeIn)}.values()
+
+
+def _done(task: FileTask[A]) -> A | CouldNot:
+    left = _ATTEMPTS
+    while True:
+        left -= 1
+        try:
+            return task.do()
+        except (OSError, MlporterError, ImportError) as error:
+            if not (left and isinstance(error, ChangedWhileReadError)):
+                return _could_not(error)

@@ -1,0 +1,1 @@
+"""Who does the many small things: threads of this process, its own processes, a Dask cluster."""

@@ -1,0 +1,70 @@
+"""Which workers somebody asked for."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mlporter.errors import UsageError
+from mlporter.redaction import redact
+from mlporter.workers.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlporter.workers.crew import Crew
+
+__all__ = ["MOST_PROCESSES", "check_asked", "crew_of", "local_workers"]
+
+MOST_PROCESSES = 256
+_LOCAL = "local:"
+
+
+def check_asked(processes: int | None, dask: str | None) -> None:
+    """Refuse what makes no sense.
+
+    Raises:
+        UsageError: both are asked for; or no number of processes, or no address of a scheduler.
+    """
+    if processes is not None and dask is not None:
+        raise UsageError(
+            "--processes and --dask exclude each other", hint="leave one of the two out"
+        )
+    if processes is not None and not 1 <= processes <= MOST_PROCESSES:
+        raise UsageError(f"processes is from 1 to {MOST_PROCESSES}, not {processes}")
+    if dask is not None and not local_workers(dask) and "://" not in dask:
+        raise UsageError(
+            f"{redact(dask)!r} is no address of a Dask scheduler",
+            hint="such as tcp://scheduler:8786, or local:4 for four workers on this machine",
+        )
+
+
+def local_workers(dask: str) -> int:
+    """How many workers are to be started on this machine; 0 where it is an address."""
+    number = dask.removeprefix(_LOCAL)
+    if number == dask or not number.isdecimal() or not 1 <= int(number) <= MOST_PROCESSES:
+        return 0
+    return int(number)
+
+
+@contextmanager
+def crew_of(workers: int, processes: int | None = None, dask: str | None = None) -> Iterator[Crew]:
+    """The workers that were asked for: processes, those of a cluster, or else threads.
+
+    Raises:
+        UsageError: see `check_asked`.
+        UnsupportedError, UnreachableError, RefusedError: the cluster cannot be used.
+    """
+    check_asked(processes, dask)
+    if dask is not None:
+        # An extra, and most do without.
+        from mlporter.workers.dask_cluster import connected  # noqa: PLC0415
+
+        with connected(dask, local_workers(dask)) as crew:
+            yield crew
+    elif processes is not None:
+        from mlporter.workers.processes import Processes  # noqa: PLC0415 -- likewise
+
+        yield Processes(processes)
+    else:
+        yield Threads(workers)

@@ -1,0 +1,231 @@
+# ruff: noqa: PLC0415 -- distributed is an extra, and takes long to import
+"""Workers of a Dask cluster: one that the user has, or some of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import socket
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from mlporter.errors import RefusedError, UnreachableError, UnsupportedError
+from mlporter.redaction import redact
+from mlporter.workers.crew import WorkerLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from distributed import Client, Future
+
+    from mlporter.workers.crew import Executor
+
+__all__ = ["DaskWorkers", "connected"]
+
+A = TypeVar("A")
+X = TypeVar("X")
+
+_PATIENCE = 30
+"""Seconds for a scheduler to answer, and for the first worker to come."""
+_GONE = "the Dask scheduler is gone, and with it what its workers were at"
+
+
+@contextmanager
+def connected(address: str, local: int = 0) -> Iterator[DaskWorkers]:
+    """The workers of a cluster.
+
+    Args:
+        address: Of its scheduler, as it was typed.
+        local: How many workers to start on this machine instead.
+
+    Raises:
+        UnsupportedError: the package is not installed.
+        UnreachableError: the scheduler does not answer, or has no workers.
+        RefusedError: the workers have another release of mlporter.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise UnsupportedError(
+            "needs the package distributed, which is not installed",
+            subject=f"--dask {redact(address)}",
+            hint="pip install 'mlporter[dask]'",
+        ) from None
+    shown = redact(address)
+    if local:
+        with (
+            LocalCluster(
+                n_workers=local,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=50,
+                host="127.0.0.1",
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield DaskWorkers(client, shown, is_here=True)
+        return
+    try:
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, asyncio.TimeoutError) as error:
+        raise UnreachableError(
+            "no Dask scheduler answers there",
+            subject=shown,
+            hint="start one with `dask scheduler`, and workers with `dask worker`",
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except (OSError, asyncio.TimeoutError) as error:
+            raise UnreachableError(
+                "the Dask scheduler has no workers",
+                subject=shown,
+                hint=f"start some: dask worker {shown}",
+            ) from error
+        _check_releases(client, shown)
+        yield DaskWorkers(client, shown, is_here=False)
+
+
+def _check_releases(client: Client, shown: str) -> None:
+    """Refuse workers that would do something else than is meant here."""
+    mine = version("mlporter")
+    try:
+        found: dict[str, str] = client.run(_release)
+    except ImportError:
+        found = {"the workers": "none"}
+    others = {worker: theirs for worker, theirs in found.items() if theirs != mine}
+    if others:
+        raise RefusedError(
+            f"its workers must have mlporter {mine}, as this machine has",
+            subject=shown,
+            hint=f"pip install 'mlporter=={mine}' on the workers",
+            reasons=tuple(f"{worker}: {theirs}" for worker, theirs in list(others.items())[:10]),
+        )
+
+
+def _release() -> str:
+    return version("mlporter")
+
+
+class DaskWorkers:
+    """The workers of a cluster; see `mlporter.workers.crew.Crew`."""
+
+    is_elsewhere = True
+
+    def __init__(self, client: Client, shown: str, *, is_here: bool) -> None:
+        """Use `connected`."""
+        self._client = client
+        self._shown = shown
+        self._is_here = is_here
+        self._seen: set[str] = set()
+
+    @property
+    def width(self) -> int:
+        """Threads of all workers that are there now."""
+        return max(1, sum(map(int, self._client.nthreads().values())))
+
+    @contextmanager
+    def started(self, *, waits: bool) -> Iterator[Executor]:
+        """What takes tasks; see `Crew.started`."""
+        given = _Given(self._client, self._shown)
+        try:
+            yield given
+        finally:
+            given.end(waits=waits)
+
+    def check_sees(self, folder: str) -> None:
+        """Refuse a folder of this machine that the workers do not have; see `Crew.check_sees`."""
+        if self._is_here or folder in self._seen:
+            return
+        mine = _sight(folder)
+        blind = [w for w, theirs in self._client.run(_sight, folder).items() if theirs != mine]
+        if blind:
+            raise RefusedError(
+                "lies on this machine, and the workers of the Dask cluster do not see it",
+                subject=folder,
+                hint="use object storage or a shared disk, or leave --dask out (--dask local:N "
+                "starts workers on this machine)",
+                reasons=tuple(sorted(blind)[:10]),
+            )
+        self._seen.add(folder)
+
+
+def _sight(folder: str) -> tuple[int, int] | str:
+    """What tells a folder from another one of that name: a shared disk shows both alike."""
+    try:
+        found = os.stat(folder)  # noqa: PTH116 -- a text, as it was sent
+    except OSError:
+        return socket.gethostname()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _unpacked(task: Callable[[X], A], data: bytes) -> A:
+    # Bytes that this command's own process sent over the user's own cluster.
+    return task(pickle.loads(data))  # noqa: S301
+
+
+class _Given:
+    """Tasks that a cluster was given in one go."""
+
+    def __init__(self, client: Client, shown: str) -> None:
+        self._client = client
+        self._shown = shown
+        self._open: set[Future] = set()
+
+    def submit(self, task: Callable[[X], A], data: X, /) -> _Task[A]:
+        try:
+            # As bytes, which nobody on the way unpacks: what fails then fails in the task. Not
+            # remembered by its content: files may have changed since the last time.
+            future = self._client.submit(_unpacked, task, pickle.dumps(data), pure=False)
+        except (OSError, RuntimeError) as error:
+            raise self._gone() from error
+        self._open.add(future)
+        return _Task(future, self)
+
+    def result(self, future: Future) -> Any:  # noqa: ANN401 -- whatever the task answers
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+
+        try:
+            return future.result()
+        except KilledWorker as error:
+            raise WorkerLostError("several workers were killed while they worked on it") from error
+        except FutureCancelledError as error:
+            raise self._gone() from error
+        finally:
+            self._open.discard(future)
+            future.release()
+
+    def end(self, *, waits: bool) -> None:
+        """Forget what was not asked for; with `waits`, when no worker is at it any more."""
+        from distributed import wait
+
+        left, self._open = self._open, set()
+        if left and waits and self._client.status == "running":
+            with suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):
+                wait(left, timeout=_PATIENCE)
+        if left and self._client.status == "running":
+            self._client.cancel(list(left), force=True)
+
+    def _gone(self) -> UnreachableError:
+        return UnreachableError(
+            _GONE, subject=self._shown, hint="start it again, and run this again: it goes on"
+        )
+
+
+@dataclass(frozen=True)
+class _Task(Generic[A]):
+    """A task that a cluster was given; see `Handed`."""
+
+    future: Future
+    given: _Given
+
+    def result(self) -> A:
+        answer: A = self.given.result(self.future)
+        return answer
+
+    def cancel(self) -> bool:
+        return False

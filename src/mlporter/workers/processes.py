@@ -1,0 +1,111 @@
+"""Processes on this machine: hashing and small files past the lock of one interpreter.
+
+Each process belongs to a thread that gives it one task at a time. So it is known whose task a
+process had when it was killed: that one is given to another process, and nobody else notices.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from mlporter.stopping import Pool
+from mlporter.workers.crew import WorkerLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mlporter.workers.crew import Executor, Handed
+
+__all__ = ["ATTEMPTS", "Processes"]
+
+A = TypeVar("A")
+X = TypeVar("X")
+
+ATTEMPTS = 3
+"""Workers that may be lost over one task."""
+
+
+class Processes:
+    """So many processes; see `mlporter.workers.crew.Crew`. They start with the first task."""
+
+    is_elsewhere = True
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._mine = threading.local()
+        self._started: list[_Process] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def started(self, *, waits: bool) -> Iterator[Executor]:
+        """What takes tasks; see `Crew.started`."""
+        kind = ThreadPoolExecutor if waits else Pool
+        try:
+            with kind(self.width, "mlporter-process") as pool:
+                yield _Given(pool, self)
+        finally:
+            self._mine = threading.local()
+            with self._lock:
+                ended, self._started = self._started, []
+            for process in ended:
+                process.end()
+
+    def do(self, task: Callable[[X], A], data: X) -> A:
+        """Have a task done by the process of this thread."""
+        process: _Process | None = getattr(self._mine, "process", None)
+        if process is None:
+            process = self._mine.process = _Process()
+            with self._lock:
+                self._started.append(process)
+        for _ in range(ATTEMPTS):
+            with suppress(BrokenProcessPool):
+                return process.do(task, data)
+            process.begin_anew()
+        raise WorkerLostError(f"{ATTEMPTS} processes were killed while they worked on it")
+
+    def check_sees(self, folder: str) -> None:
+        """They see what this process sees."""
+
+
+class _Given:
+    """Tasks for threads that have a process each."""
+
+    def __init__(self, pool: ThreadPoolExecutor, processes: Processes) -> None:
+        self._pool = pool
+        self._processes = processes
+
+    def submit(self, task: Callable[[X], A], data: X, /) -> Handed[A]:
+        return self._pool.submit(self._processes.do, task, data)
+
+
+class _Process:
+    """One process, and another one when it was killed."""
+
+    def __init__(self) -> None:
+        self._pool = _new()
+
+    def do(self, task: Callable[[X], A], data: X) -> A:
+        return self._pool.submit(task, data).result()
+
+    def begin_anew(self) -> None:
+        self.end()
+        self._pool = _new()
+
+    def end(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _new() -> ProcessPoolExecutor:
+    # Not forked: this process has threads, whose locks a fork would take along as they are.
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _leave_interrupts)
+
+
+def _leave_interrupts() -> None:
+    """A terminal sends Ctrl-C to all processes; the one that was started ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

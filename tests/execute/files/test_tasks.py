@@ -1,0 +1,90 @@
+"""Files handed to other processes: a task is plain data, says no secret, and does the same."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import mlporter
+from tests.repository.registry import SmallRegistry
+from tests.support.databases import tree
+from tests.support.engines import copy_sqlite
+from tests.support.mlflow_session import sqlite_url
+from tests.support.pickling_crew import PicklingCrew
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SECRET = "testing"
+"""The key of the S3 of tests."""
+
+
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch) -> PicklingCrew:
+    """What all verbs hand files to."""
+    made = PicklingCrew()
+
+    @contextmanager
+    def crew_of(*_: Any) -> Any:
+        yield made
+
+    for module in ("verbs.moving.export", "verbs.moving.transfer", "verbs.reading.verify"):
+        monkeypatch.setattr(f"mlporter.{module}.crew_of", crew_of)
+    return made
+
+
+@pytest.fixture
+def registry(mlflow_sqlite_template: Path, tmp_path: Path) -> SmallRegistry:
+    made = SmallRegistry.make(mlflow_sqlite_template, tmp_path / "registry")
+    made.add_run(f"{1:032x}", 1, {"a/small.txt": b"small", "a/large.bin": b"l" * 300_000})
+    return made
+
+
+def fresh(template: Path, place: Path) -> str:
+    copy_sqlite(template, place)
+    return sqlite_url(place)
+
+
+def test_through_buckets_and_bundles_in_them(  # noqa: PLR0917 -- fixtures
+    registry, crew, s3, mlflow_sqlite_template, tmp_path, caplog
+):
+    stored = fresh(mlflow_sqlite_template, tmp_path / "stored.db")
+    again = fresh(mlflow_sqlite_template, tmp_path / "again.db")
+    bundle = f"{s3.new_bucket()}/bundle"
+    root = s3.new_bucket()
+    copied = mlporter.copy(registry.url, stored, artifact_root=root)
+    assert (copied.exit_code, copied.files.stored_files) == (0, 2)
+    assert mlporter.export(stored, bundle).exit_code == 0
+    assert mlporter.verify(bundle).exit_code == 0
+    assert mlporter.import_(bundle, again, artifact_root=str(tmp_path / "root")).exit_code == 0
+    assert mlporter.diff(registry.url, again).identical
+    assert "copied here" not in caplog.text
+    assert len(crew.sent) >= 4
+    assert [data for data in crew.sent if _SECRET.encode() in data] == []
+
+
+def test_what_is_there_already_is_left_as_it_is(registry, crew, mlflow_sqlite_template, tmp_path):
+    target, root = fresh(mlflow_sqlite_template, tmp_path / "target.db"), tmp_path / "root"
+    mlporter.copy(registry.url, target, artifact_root=str(root))
+    before = tree(root)
+    target = fresh(mlflow_sqlite_template, tmp_path / "second.db")
+    result = mlporter.copy(registry.url, target, artifact_root=str(root))
+    assert (result.files.already_there, result.files.stored_files) == (2, 0)
+    assert tree(root) == before
+
+
+def test_what_is_different_there_is_refused_and_nothing_is_taken_away(
+    registry, crew, mlflow_sqlite_template, tmp_path
+):
+    root = tmp_path / "root"
+    target = fresh(mlflow_sqlite_template, tmp_path / "target.db")
+    mlporter.copy(registry.url, target, artifact_root=str(root))
+    (other,) = root.rglob("small.txt")
+    other.write_bytes(b"other")
+    before = tree(root)
+    target = fresh(mlflow_sqlite_template, tmp_path / "second.db")
+    with pytest.raises(mlporter.RefusedError, match="another file is already there"):
+        mlporter.copy(registry.url, target, artifact_root=str(root))
+    assert tree(root) == before

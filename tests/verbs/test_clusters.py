@@ -1,0 +1,245 @@
+"""Files handed to the workers of a Dask cluster: the same comes out, whoever is killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import mlporter
+from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
+from mlporter.workers import dask_cluster
+from tests.repository.registry import SmallRegistry
+from tests.support.contents import contents
+from tests.support.databases import rows, tree
+from tests.support.engines import copy_sqlite
+from tests.support.mlflow_session import sqlite_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.engines import S3
+
+_RUNS, _FILES = 4, 8
+_LARGE = 300_000
+
+
+class Cluster:
+    """Two workers of one thread, behind an address."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        from distributed import LocalCluster  # noqa: PLC0415 -- as long as all of mlporter
+
+        self._cluster = LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+            env=environment,
+        )
+
+    @property
+    def address(self) -> str:
+        return self._cluster.scheduler_address
+
+    def kill_one(self) -> None:
+        """Kill the process of a worker; a new one comes."""
+        nanny = next(nanny for nanny in self._cluster.workers.values() if nanny.pid)
+        os.kill(nanny.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self._cluster.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(s3_server: S3) -> Iterator[Cluster]:
+    with closing(Cluster(s3_server.environment)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def registry(
+    mlflow_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> SmallRegistry:
+    """Runs with small files and large ones, no two alike but for one."""
+    made = SmallRegistry.make(mlflow_sqlite_template, tmp_path_factory.mktemp("large") / "registry")
+    for run in range(_RUNS):
+        files = {f"{n}.bin": bytes([run, n]) * (_LARGE if n % 2 else 10) for n in range(_FILES)}
+        made.add_run(f"{run:032x}", 1, files | {"same.txt": b"same"})
+    return made
+
+
+@pytest.fixture(scope="module")
+def bundle(registry: SmallRegistry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    mlporter.export(registry.url, str(folder))
+    return folder
+
+
+@pytest.fixture
+def target(mlflow_sqlite_template: Path, tmp_path: Path) -> str:
+    copy_sqlite(mlflow_sqlite_template, tmp_path / "target.db")
+    return sqlite_url(tmp_path / "target.db")
+
+
+def files_of(bundle: Path) -> dict[str, str]:
+    """What is not of its time only: parts, packs and blobs."""
+    return {name: sha for name, sha in tree(bundle).items() if "/" in name.rstrip("/")}
+
+
+def killing(cluster: Cluster, times: int) -> Any:
+    """Told of progress, it kills a worker now and then."""
+    told = 0
+
+    def tell(what: str, *_: object) -> None:
+        nonlocal told
+        if what == "copying artifacts":
+            told += 1
+            if told <= times * 3 and told % 3 == 1:
+                cluster.kill_one()
+
+    return tell
+
+
+def test_the_same_bundle_comes_out_while_workers_are_killed(registry, bundle, cluster, tmp_path):
+    made = tmp_path / "made"
+    result = mlporter.export(
+        registry.url, str(made), dask=cluster.address, on_progress=killing(cluster, 2)
+    )
+    assert result.exit_code == 0
+    assert files_of(made) == files_of(bundle)
+    verified = mlporter.verify(str(made), dask=cluster.address)
+    assert verified.exit_code == 0
+    assert verified.check.blobs_read == mlporter.verify(str(made)).check.blobs_read
+
+
+def test_a_copy_is_whole_while_workers_are_killed_and_repeating_it_finds_all_there(
+    registry, target, cluster, tmp_path
+):
+    asked = {"artifact_root": str(tmp_path / "root"), "dask": cluster.address}
+    result = mlporter.copy(registry.url, target, **asked, on_progress=killing(cluster, 2))
+    assert (result.exit_code, result.files.files) == (0, _RUNS * (_FILES + 1))
+    assert mlporter.diff(registry.url, target).identical
+    again = mlporter.copy(registry.url, target, **asked)
+    assert again.files.stored_files == 0
+
+
+def test_nothing_stays_of_an_import_that_fails_whoever_wrote_it(
+    bundle, target, cluster, tmp_path, monkeypatch
+):
+    def fails(self: object) -> None:
+        raise UnreachableError("the disk is gone", subject="root")
+
+    monkeypatch.setattr("mlporter.execute.database.target_files.TargetFiles.settle", fails)
+    root = tmp_path / "root"
+    with pytest.raises(UnreachableError, match="the disk is gone"):
+        mlporter.import_(
+            str(bundle),
+            target,
+            artifact_root=str(root),
+            dask=cluster.address,
+            on_progress=killing(cluster, 1),
+        )
+    assert tree(root) == {}
+    assert rows(target, "SELECT count(*) FROM runs") == [(0,)]
+
+
+def test_a_file_that_no_worker_can_read_is_named_and_the_rest_goes_on(
+    mlflow_sqlite_template, cluster, tmp_path
+):
+    made = SmallRegistry.make(mlflow_sqlite_template, tmp_path / "registry")
+    made.add_run(f"{1:032x}", 1, {"a.txt": b"a", "b.txt": b"b"})
+    lost = made.folder / f"{1:032x}" / "artifacts" / "a.txt"
+    check_sees = dask_cluster.DaskWorkers.check_sees
+
+    def unlink(self: Any, folder: str) -> None:
+        """The file goes when it was listed, and before it is read."""
+        if folder == str(lost.parent):
+            lost.unlink(missing_ok=True)
+        check_sees(self, folder)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dask_cluster.DaskWorkers, "check_sees", unlink)
+        result = mlporter.export(made.url, str(tmp_path / "made"), dask=cluster.address)
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert [item.path for item in result.left_out.first if not item.expected] == ["a.txt"]
+    assert result.files.files == 1
+
+
+def test_workers_log_in_to_a_bucket_by_their_own_environment(registry, cluster, s3, caplog):
+    place = f"{s3.new_bucket()}/bundle"
+    result = mlporter.export(registry.url, place, dask=cluster.address)
+    assert (result.exit_code, result.files.files) == (0, _RUNS * (_FILES + 1))
+    assert mlporter.verify(place, dask=cluster.address).exit_code == 0
+    assert "copied here" not in caplog.text
+
+
+def test_what_workers_are_not_allowed_is_done_here(registry, bundle, cluster, tmp_path, caplog):
+    from distributed import Client  # noqa: PLC0415 -- as above
+
+    made = tmp_path / "made"
+    with Client(cluster.address, set_as_default=False) as client:
+        limits = client.run(may_write, 0)
+        try:
+            result = mlporter.export(registry.url, str(made), dask=cluster.address)
+        finally:
+            client.run(may_write, max(limits.values()))
+    assert result.exit_code == 0
+    assert files_of(made) == files_of(bundle)
+    assert "a worker could not copy a file, which is copied here" in caplog.text
+
+
+def may_write(size: int) -> int:
+    """Let a process write files of so many bytes; how many it could before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    return soft
+
+
+def test_a_scheduler_that_goes_away_ends_it_and_resuming_goes_on(
+    registry, bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", 1)
+    gone = Cluster({})
+    made = tmp_path / "made"
+
+    def close(what: str, *_: object) -> None:
+        if what == "copying artifacts":
+            gone.close()
+
+    with pytest.raises(UnreachableError, match="scheduler is gone"):
+        mlporter.export(registry.url, str(made), dask=gone.address, on_progress=close)
+    assert mlporter.export(registry.url, str(made), resume=True).exit_code == 0
+    assert contents(made) == contents(bundle)
+
+
+def test_a_folder_that_only_this_machine_has_is_refused(cluster):
+    with dask_cluster.connected(cluster.address) as crew:
+        crew.check_sees("/")
+        # Every process has another one.
+        with pytest.raises(RefusedError, match="do not see it") as refused:
+            crew.check_sees("/proc/self")
+    assert "local:N" in (refused.value.hint or "")
+
+
+def test_an_address_at_which_nobody_answers_is_told(registry, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", 0.1)
+    with pytest.raises(UnreachableError, match="no Dask scheduler answers"):
+        mlporter.export(registry.url, str(tmp_path / "made"), dask="tcp://127.0.0.1:1")
+    assert not (tmp_path / "made").exists()
+
+
+def test_workers_are_refused_where_they_have_nothing_to_do(bundle, target, tmp_path):
+    with pytest.raises(UsageError, match="copies none"):
+        mlporter.import_(str(bundle), target, artifacts="none", dask="local:1")
+    with pytest.raises(UsageError, match="this process"):
+        mlporter.import_(str(bundle), "http://127.0.0.1:1", processes=1)
+    mlporter.backup(target, str(tmp_path / "repository"))
+    with pytest.raises(UsageError, match="is for bundles"):
+        mlporter.verify(str(tmp_path / "repository"), processes=1)

@@ -1,0 +1,52 @@
+"""Processes of this machine: each has one task at a time, and one that is killed is replaced."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mlporter.errors import UsageError
+from mlporter.workers.asked import check_asked, local_workers
+from mlporter.workers.bounded import handed_out
+from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.processes import Processes
+from tests.workers import tasks
+
+
+def test_tasks_are_done_by_another_process_in_order_and_whoever_is_killed_is_replaced(tmp_path):
+    crew = Processes(1)
+    with crew.started(waits=False) as executor:
+        assert executor.submit(tasks.process, None).result() != os.getpid()
+        assert executor.submit(tasks.die_once, str(tmp_path / "mark")).result() == "done"
+        lost = executor.submit(tasks.die, None)
+        with pytest.raises(WorkerLostError):
+            lost.result()
+        with pytest.raises(OSError, match="no space left"):
+            executor.submit(tasks.fail, None).result()
+        assert executor.submit(tasks.double, 4).result() == 8
+
+
+def test_answers_come_in_the_order_of_the_tasks_and_what_failed_there_is_tried_here():
+    answers = handed_out(Processes(1), tasks.process, range(3), failed=lambda _: True)
+    assert list(answers) == [os.getpid()] * 3
+
+
+@pytest.mark.parametrize(
+    ("processes", "dask", "said"),
+    [
+        (2, "local:2", "exclude each other"),
+        (0, None, "from 1 to"),
+        (None, "scheduler", "no address"),
+        (None, "local:0", "no address"),
+        (None, "local:x", "no address"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(processes, dask, said):
+    with pytest.raises(UsageError, match=said):
+        check_asked(processes, dask)
+
+
+def test_an_address_is_no_number_of_workers():
+    assert local_workers("local:3") == 3
+    assert local_workers("tcp://local:3") == 0
