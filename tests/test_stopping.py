@@ -15,7 +15,7 @@ from mlporter import stopping
 from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import InterruptedByUserError, UnreachableError
-from mlporter.execute.files.artifact_files import Here, carry_files
+from mlporter.execute.files.artifact_files import LocalWork, process_files
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.stopping import Pool
 from mlporter.stores.rest.client import Client
@@ -125,18 +125,18 @@ def test_each_of_ours_leaves_what_hangs(hanging):
             raise KeyboardInterrupt
 
     def interrupted_files() -> None:
-        items = carry_files(
-            range(5), Here(work), lambda *_: None, crew=Threads(3), size=lambda _: 1 << 40
+        items = process_files(
+            range(5), LocalWork(work), lambda *_: None, pool=Threads(3), size=lambda _: 1 << 40
         )
         for _ in items:
             raise KeyboardInterrupt
 
-    def interrupted_crew() -> None:
-        with WorkerPool(3) as crew:
-            crew.do(lambda: hanging.wait(60))
+    def interrupted_senders() -> None:
+        with WorkerPool(3) as senders:
+            senders.do(lambda: hanging.wait(60))
             raise KeyboardInterrupt
 
-    for interrupted in (interrupted_ahead, interrupted_files, interrupted_crew):
+    for interrupted in (interrupted_ahead, interrupted_files, interrupted_senders):
         start = monotonic()
         threading.Timer(0.2, stopping.stop).start()
         with pytest.raises(KeyboardInterrupt):

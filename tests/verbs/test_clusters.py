@@ -220,11 +220,11 @@ def test_a_scheduler_that_goes_away_ends_it_and_resuming_goes_on(
 
 
 def test_a_folder_that_only_this_machine_has_is_refused(cluster):
-    with dask_cluster.connected(cluster.address) as crew:
-        crew.check_sees("/")
+    with dask_cluster.connected(cluster.address) as pool:
+        pool.check_sees("/")
         # Every process has another one.
         with pytest.raises(RefusedError, match="do not see it") as refused:
-            crew.check_sees("/proc/self")
+            pool.check_sees("/proc/self")
     assert "local:N" in (refused.value.hint or "")
 
 

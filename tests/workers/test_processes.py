@@ -7,16 +7,16 @@ import os
 import pytest
 
 from mlporter.errors import UsageError
-from mlporter.workers.asked import check_asked, local_workers
-from mlporter.workers.bounded import handed_out
-from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.choice import check_workers, local_workers
+from mlporter.workers.in_order import answers_in_order
 from mlporter.workers.processes import Processes
+from mlporter.workers.task_pool import WorkerLostError
 from tests.workers import tasks
 
 
 def test_tasks_are_done_by_another_process_in_order_and_whoever_is_killed_is_replaced(tmp_path):
-    crew = Processes(1)
-    with crew.started(waits=False) as executor:
+    pool = Processes(1)
+    with pool.started(waits=False) as executor:
         assert executor.submit(tasks.process, None).result() != os.getpid()
         assert executor.submit(tasks.die_once, str(tmp_path / "mark")).result() == "done"
         lost = executor.submit(tasks.die, None)
@@ -28,7 +28,7 @@ def test_tasks_are_done_by_another_process_in_order_and_whoever_is_killed_is_rep
 
 
 def test_answers_come_in_the_order_of_the_tasks_and_what_failed_there_is_tried_here():
-    answers = handed_out(Processes(1), tasks.process, range(3), failed=lambda _: True)
+    answers = answers_in_order(Processes(1), tasks.process, range(3), failed=lambda _: True)
     assert list(answers) == [os.getpid()] * 3
 
 
@@ -44,7 +44,7 @@ def test_answers_come_in_the_order_of_the_tasks_and_what_failed_there_is_tried_h
 )
 def test_what_makes_no_sense_is_refused(processes, dask, said):
     with pytest.raises(UsageError, match=said):
-        check_asked(processes, dask)
+        check_workers(processes, dask)
 
 
 def test_an_address_is_no_number_of_workers():

@@ -10,7 +10,7 @@ import click
 
 from mlporter.cli import completion
 from mlporter.cli.session import Session, Settings
-from mlporter.workers.asked import MOST_PROCESSES
+from mlporter.workers.choice import MOST_PROCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,6 @@ __all__ = [
     "auth_of_a_option",
     "auth_of_b_option",
     "auth_option",
-    "crew_options",
     "epoch_option",
     "explain_option",
     "has_both_sides",
@@ -47,6 +46,7 @@ __all__ = [
     "strict_artifacts_option",
     "target_auth_option",
     "target_env_option",
+    "worker_options",
     "workers_option",
 ]
 
@@ -352,7 +352,7 @@ def workers_option(command: AnyCommand) -> AnyCommand:
     )(command)
 
 
-def crew_options(command: AnyCommand) -> AnyCommand:
+def worker_options(command: AnyCommand) -> AnyCommand:
     """Add ``--processes N`` and ``--dask ADDRESS``."""
     command = click.option(
         "--dask",

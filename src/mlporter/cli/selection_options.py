@@ -15,7 +15,6 @@ from mlporter.cli.options import (
     artifact_root_option,
     artifacts_option,
     auth_option,
-    crew_options,
     has_both_sides,
     include_secrets_option,
     map_uri_option,
@@ -25,6 +24,7 @@ from mlporter.cli.options import (
     strict_artifacts_option,
     target_auth_option,
     target_env_option,
+    worker_options,
     workers_option,
 )
 from mlporter.wording import seconds_of
@@ -48,7 +48,7 @@ def transfer_options(
     *,
     from_bundle: bool = False,
     to_bundle: bool = False,
-    has_crew: bool = False,
+    has_workers: bool = False,
 ) -> _Decorator:
     """Add all that verbs take which copy a registry somewhere: what to copy, and how.
 
@@ -56,7 +56,7 @@ def transfer_options(
         on_target: The options that say what becomes of what a target has.
         from_bundle: Whether it is read from a bundle, of which there is less to say.
         to_bundle: Whether it is written into one.
-        has_crew: Whether files can be handed to other processes.
+        has_workers: Whether files can be handed to other processes.
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
@@ -74,7 +74,7 @@ def transfer_options(
             on_target,
             selection_options,
             workers_option,
-            *(crew_options,) * has_crew,
+            *(worker_options,) * has_workers,
             retry_time_option,
         )
         for option in reversed(options):

@@ -25,14 +25,14 @@ from mlporter.compare.report import (
 )
 from mlporter.errors import BundleDamagedError, MlporterError
 from mlporter.stores.protocols import elsewhere
-from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.task_pool import WorkerLostError
 from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from mlporter.compare.rows.streams import OnDifference
     from mlporter.compare.scope import CompareOptions
     from mlporter.stores.protocols import ArtifactFile, Openable, Report, Source
-    from mlporter.workers.crew import Crew, Executor, Handed
+    from mlporter.workers.task_pool import Executor, PendingTask, TaskPool
 
 __all__ = ["OnFiles", "compare_files", "hash_file"]
 
@@ -162,14 +162,14 @@ def _summed(
     """The pairs in order, with the hashes where they decide."""
     pending: deque[_Pending] = deque()
     near = Threads(options.workers)
-    crew = options.crew or near
+    pool = options.pool or near
     with ExitStack() as stack:
         here = stack.enter_context(near.started(waits=False))
-        there = stack.enter_context(crew.started(waits=False)) if crew.is_elsewhere else None
-        readers = _Readers(here, there, crew)
+        there = stack.enter_context(pool.started(waits=False)) if pool.is_elsewhere else None
+        readers = _Readers(here, there, pool)
         for pair in pairs:
             pending.append(_submit(readers, left, right, pair, options))
-            if len(pending) >= max(options.workers, crew.width) * _AHEAD:
+            if len(pending) >= max(options.workers, pool.width) * _AHEAD:
                 yield _settled(pending.popleft())
         while pending:
             yield _settled(pending.popleft())
@@ -181,7 +181,7 @@ class _Readers:
 
     here: Executor
     there: Executor | None
-    crew: Crew
+    pool: TaskPool
 
     def ask(self, source: Source, file: ArtifactFile) -> _Asked:
         """Have a file read; a small one of this machine is sooner read than handed over."""
@@ -191,7 +191,7 @@ class _Readers:
         if found is None or self.there is None:
             return _Asked(source, file, self.here.submit(_sum, (source, file)))
         if found.folder:
-            self.crew.check_sees(found.folder)
+            self.pool.check_sees(found.folder)
         return _Asked(source, file, self.there.submit(_sum_there, found), is_there=True)
 
 
@@ -201,7 +201,7 @@ class _Asked:
 
     source: Source
     file: ArtifactFile
-    handed: Handed[_Sum]
+    handed: PendingTask[_Sum]
     is_there: bool = False
 
     def result(self) -> _Sum:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.stores.protocols import Description
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["ANCHORED", "ArtifactDepth", "CompareOptions", "Scope", "decide_scope"]
 
@@ -244,7 +244,7 @@ class CompareOptions:
         limit: How many differences are kept; all are counted.
         tables: Only these tables (``artifacts`` among them stands for the files); None means all.
         workers: Threads that read files to hash them.
-        crew: Other processes that read them instead, if there are any.
+        pool: Other processes that read them instead, if there are any.
         copied: One side is a copy on a server: what a server cannot be told is left out.
 
     Raises:
@@ -256,7 +256,7 @@ class CompareOptions:
     limit: int = 1000
     tables: tuple[str, ...] | None = None
     workers: int = 4
-    crew: Crew | None = field(default=None, compare=False)
+    pool: TaskPool | None = field(default=None, compare=False)
     copied: bool = False
 
     def __post_init__(self) -> None:

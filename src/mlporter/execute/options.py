@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.workers.asked import check_asked
+from mlporter.workers.choice import check_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mlporter.selection import Selection
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
-__all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_crew"]
+__all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_workers_fit"]
 __all__ += ["check_options"]
 
 WORKERS = 4
@@ -65,7 +65,7 @@ class TransferOptions:
     """The plan file that is carried out; other actions than its are refused."""
     processes: int | None = None
     dask: str | None = None
-    crew: Crew | None = field(default=None, compare=False)
+    pool: TaskPool | None = field(default=None, compare=False)
     """Who carries files, once they are there."""
 
     def check(self, source: Source) -> None:
@@ -160,13 +160,13 @@ ArtifactsMode = Literal["copy", "reference", "none"]
 """What to do with artifact files: copy them, keep the URIs and copy nothing, or leave them out."""
 
 
-def check_crew(artifacts: str, processes: int | None, dask: str | None) -> None:
+def check_workers_fit(artifacts: str, processes: int | None, dask: str | None) -> None:
     """Refuse other processes where they have nothing to do, or cannot be meant.
 
     Raises:
-        UsageError: no files are copied; or see `check_asked`.
+        UsageError: no files are copied; or see `check_workers`.
     """
-    check_asked(processes, dask)
+    check_workers(processes, dask)
     if (processes or dask) and artifacts != "copy":
         raise UsageError(
             f"--{'dask' if dask else 'processes'} is about files, and --artifacts {artifacts} "

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mlporter.errors import RefusedError, UnreachableError, UnsupportedError
 from mlporter.redaction import redact
-from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.task_pool import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from distributed import Client, Future
 
-    from mlporter.workers.crew import Executor
+    from mlporter.workers.task_pool import Executor
 
 __all__ = ["DaskWorkers", "connected"]
 
@@ -118,7 +118,7 @@ def _release() -> str:
 
 
 class DaskWorkers:
-    """The workers of a cluster; see `mlporter.workers.crew.Crew`."""
+    """The workers of a cluster; see `mlporter.workers.task_pool.TaskPool`."""
 
     is_elsewhere = True
 
@@ -136,15 +136,15 @@ class DaskWorkers:
 
     @contextmanager
     def started(self, *, waits: bool) -> Iterator[Executor]:
-        """What takes tasks; see `Crew.started`."""
-        given = _Given(self._client, self._shown)
+        """What takes tasks; see `TaskPool.started`."""
+        given = _ClusterExecutor(self._client, self._shown)
         try:
             yield given
         finally:
             given.end(waits=waits)
 
     def check_sees(self, folder: str) -> None:
-        """Refuse a folder of this machine that the workers do not have; see `Crew.check_sees`."""
+        """Refuse a folder of this machine that workers do not have; see `TaskPool.check_sees`."""
         if self._is_here or folder in self._seen:
             return
         mine = _sight(folder)
@@ -174,7 +174,7 @@ def _unpacked(task: Callable[[X], A], data: bytes) -> A:
     return task(pickle.loads(data))  # noqa: S301
 
 
-class _Given:
+class _ClusterExecutor:
     """Tasks that a cluster was given in one go."""
 
     def __init__(self, client: Client, shown: str) -> None:
@@ -225,10 +225,10 @@ class _Given:
 
 @dataclass(frozen=True)
 class _Task(Generic[A]):
-    """A task that a cluster was given; see `Handed`."""
+    """A task that a cluster was given; see `PendingTask`."""
 
     future: Future
-    given: _Given
+    given: _ClusterExecutor
 
     def result(self) -> A:
         answer: A = self.given.result(self.future)

@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from mlporter.stopping import Pool
-from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.task_pool import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlporter.workers.crew import Executor, Handed
+    from mlporter.workers.task_pool import Executor, PendingTask
 
 __all__ = ["ATTEMPTS", "Processes"]
 
@@ -33,7 +33,7 @@ ATTEMPTS = 3
 
 
 class Processes:
-    """So many processes; see `mlporter.workers.crew.Crew`. They start with the first task."""
+    """So many processes, started with the first task; see `TaskPool` in `workers.task_pool`."""
 
     is_elsewhere = True
 
@@ -45,11 +45,11 @@ class Processes:
 
     @contextmanager
     def started(self, *, waits: bool) -> Iterator[Executor]:
-        """What takes tasks; see `Crew.started`."""
+        """What takes tasks; see `TaskPool.started`."""
         kind = ThreadPoolExecutor if waits else Pool
         try:
             with kind(self.width, "mlporter-process") as pool:
-                yield _Given(pool, self)
+                yield _ProcessExecutor(pool, self)
         finally:
             self._mine = threading.local()
             with self._lock:
@@ -74,14 +74,14 @@ class Processes:
         """They see what this process sees."""
 
 
-class _Given:
+class _ProcessExecutor:
     """Tasks for threads that have a process each."""
 
     def __init__(self, pool: ThreadPoolExecutor, processes: Processes) -> None:
         self._pool = pool
         self._processes = processes
 
-    def submit(self, task: Callable[[X], A], data: X, /) -> Handed[A]:
+    def submit(self, task: Callable[[X], A], data: X, /) -> PendingTask[A]:
         return self._pool.submit(self._processes.do, task, data)
 
 

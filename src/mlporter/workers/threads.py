@@ -11,14 +11,14 @@ from mlporter.stopping import Pool
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from mlporter.workers.crew import Executor
+    from mlporter.workers.task_pool import Executor
 
 __all__ = ["Threads"]
 
 
 @dataclass(frozen=True)
 class Threads:
-    """So many threads; see `mlporter.workers.crew.Crew`."""
+    """So many threads; see `mlporter.workers.task_pool.TaskPool`."""
 
     width: int
     is_elsewhere = False

@@ -8,9 +8,9 @@ import pytest
 
 from mlporter.execute.files.artifact_files import (
     ChangingFileError,
-    Here,
+    LocalWork,
     SourceFileError,
-    carry_files,
+    process_files,
 )
 from mlporter.workers.threads import Threads
 
@@ -21,11 +21,11 @@ def carried(items, carry, *, workers=4, size=lambda _: 10):
     """What was carried, and what could not be read with the reason."""
     unread = []
     done = list(
-        carry_files(
+        process_files(
             items,
-            Here(carry),
+            LocalWork(carry),
             lambda item, why: unread.append((item, why)),
-            crew=Threads(workers),
+            pool=Threads(workers),
             size=size,
         )
     )

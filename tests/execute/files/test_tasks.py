@@ -12,7 +12,7 @@ from tests.repository.registry import SmallRegistry
 from tests.support.databases import tree
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
-from tests.support.pickling_crew import PicklingCrew
+from tests.support.pickling_pool import PicklingPool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,12 +22,12 @@ _SECRET = "testing"
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch) -> PicklingCrew:
+def pool(monkeypatch: pytest.MonkeyPatch) -> PicklingPool:
     """What all verbs hand files to."""
-    made = PicklingCrew()
+    made = PicklingPool()
 
     @contextmanager
-    def crew_of(*_: Any) -> Any:
+    def task_pool(*_: Any) -> Any:
         yield made
 
     for module in (
@@ -36,7 +36,7 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> PicklingCrew:
         "verbs.reading.diff",
         "verbs.reading.verify",
     ):
-        monkeypatch.setattr(f"mlporter.{module}.crew_of", crew_of)
+        monkeypatch.setattr(f"mlporter.{module}.task_pool", task_pool)
     return made
 
 
@@ -53,7 +53,7 @@ def fresh(template: Path, place: Path) -> str:
 
 
 def test_through_buckets_and_bundles_in_them(  # noqa: PLR0917 -- fixtures
-    registry, crew, s3, mlflow_sqlite_template, tmp_path, caplog
+    registry, pool, s3, mlflow_sqlite_template, tmp_path, caplog
 ):
     stored = fresh(mlflow_sqlite_template, tmp_path / "stored.db")
     again = fresh(mlflow_sqlite_template, tmp_path / "again.db")
@@ -66,11 +66,11 @@ def test_through_buckets_and_bundles_in_them(  # noqa: PLR0917 -- fixtures
     assert mlporter.import_(bundle, again, artifact_root=str(tmp_path / "root")).exit_code == 0
     assert mlporter.diff(registry.url, again).identical
     assert "copied here" not in caplog.text
-    assert len(crew.sent) >= 4
-    assert [data for data in crew.sent if _SECRET.encode() in data] == []
+    assert len(pool.sent) >= 4
+    assert [data for data in pool.sent if _SECRET.encode() in data] == []
 
 
-def test_what_is_there_already_is_left_as_it_is(registry, crew, mlflow_sqlite_template, tmp_path):
+def test_what_is_there_already_is_left_as_it_is(registry, pool, mlflow_sqlite_template, tmp_path):
     target, root = fresh(mlflow_sqlite_template, tmp_path / "target.db"), tmp_path / "root"
     mlporter.copy(registry.url, target, artifact_root=str(root))
     before = tree(root)
@@ -81,7 +81,7 @@ def test_what_is_there_already_is_left_as_it_is(registry, crew, mlflow_sqlite_te
 
 
 def test_what_is_different_there_is_refused_and_nothing_is_taken_away(
-    registry, crew, mlflow_sqlite_template, tmp_path
+    registry, pool, mlflow_sqlite_template, tmp_path
 ):
     root = tmp_path / "root"
     target = fresh(mlflow_sqlite_template, tmp_path / "target.db")
@@ -95,13 +95,13 @@ def test_what_is_different_there_is_refused_and_nothing_is_taken_away(
     assert tree(root) == before
 
 
-def test_files_of_two_places_are_compared(registry, crew, mlflow_sqlite_template, tmp_path):
+def test_files_of_two_places_are_compared(registry, pool, mlflow_sqlite_template, tmp_path):
     registry.write(f"{1:032x}", "a/huge.bin", b"h" * 1_100_000)
     target, root = fresh(mlflow_sqlite_template, tmp_path / "target.db"), tmp_path / "root"
     mlporter.copy(registry.url, target, artifact_root=str(root))
-    before = len(crew.sent)
+    before = len(pool.sent)
     assert mlporter.diff(registry.url, target).identical
-    assert len(crew.sent) == before + 2
+    assert len(pool.sent) == before + 2
     (huge,) = root.rglob("huge.bin")
     huge.write_bytes(b"H" * 1_100_000)
     assert mlporter.diff(registry.url, target).exit_code == 1

@@ -28,7 +28,7 @@ from mlporter.bundle.folder.layout import (
 )
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS
-from mlporter.workers.bounded import handed_out
+from mlporter.workers.in_order import answers_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mlporter.bundle.checks.looked import Blobs, Task
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.storage.protocol import Storage
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["ArtifactCheck"]
 
@@ -70,10 +70,10 @@ class ArtifactCheck:
         manifest: Manifest,
         blobs: Blobs,
         storage: Storage,
-        crew: Crew,
+        pool: TaskPool,
     ) -> None:
         """Check the packs in `storage` and `blobs`, which may belong to others too."""
-        self._crew = crew
+        self._pool = pool
         self._report = report
         self._totals = manifest.artifacts
         self._has_packs = manifest.has_packs
@@ -215,7 +215,9 @@ class ArtifactCheck:
             blob_tasks(self._blobs, self._storage.name, alone),
             pack_tasks(kind, self._storage, packed, here),
         )
-        for looked in handed_out(self._crew, look, tasks, failed=lambda found: found.has_problems):
+        for looked in answers_in_order(
+            self._pool, look, tasks, failed=lambda found: found.has_problems
+        ):
             self._take_looked(looked)
         self._take_looked(here)
 

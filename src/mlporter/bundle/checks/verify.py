@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.checks.looked import Blobs
     from mlporter.bundle.storage.protocol import Storage
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["Finding", "Progress", "VerifyMode", "VerifyReport", "verify_bundle"]
 
@@ -39,7 +39,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
     seed: int | None = None,
     blobs: BlobStore | None = None,
     workers: int = 4,
-    crew: Crew | None = None,
+    pool: TaskPool | None = None,
     on_progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a bundle; goes on after what is wrong and lists all of it.
@@ -53,7 +53,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         seed: Makes the choice of "sample" the same again.
         blobs: The pool that the blobs are in, if not in the bundle.
         workers: Contents that are read at a time.
-        crew: Who reads them, if not so many threads.
+        pool: Who reads them, if not so many threads.
         on_progress: Called with bytes read so far and bytes to be read.
 
     Raises:
@@ -80,7 +80,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         return report
     report.bundle_id = manifest.bundle_id
     own = blobs or _own_blobs(storage)
-    artifacts = ArtifactCheck(report, manifest, own, storage, crew or Threads(workers))
+    artifacts = ArtifactCheck(report, manifest, own, storage, pool or Threads(workers))
     try:
         sums = sums_of(manifest, data)
         saw_pack = artifacts.saw_pack if manifest.has_packs else None

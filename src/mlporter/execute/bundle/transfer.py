@@ -33,7 +33,7 @@ from mlporter.execute.bundle.reuse import (
     whose_changed,
 )
 from mlporter.execute.bundle.settled_files import settled_files
-from mlporter.execute.files.artifact_files import carry_files, unreadable
+from mlporter.execute.files.artifact_files import process_files, unreadable
 from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
 from mlporter.execute.findings.remarks import Remarks
 from mlporter.execute.phases import COPYING, FINISHING, READING, into_bundle
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
     from mlporter.stores.rows.spool import RowSpool
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["BundleTransfer"]
 
@@ -84,7 +84,7 @@ class BundleTransfer:
     full: bool = False
     reread: bool = False
     marks: bool = False
-    crew: Crew | None = None
+    pool: TaskPool | None = None
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     tables: list[TableResult] = field(default_factory=list)
     manifest: Manifest | None = None
@@ -331,8 +331,8 @@ class BundleTransfer:
         if settled is not None:
             found = settled.together_with(found)
         work = FilesIntoBundle(self.source, self.writer.files, settled)
-        crew = self.crew or Threads(self.workers)
-        for _, copied in carry_files(found, work, unread, crew=crew, size=lambda file: file.size):
+        pool = self.pool or Threads(self.workers)
+        for _, copied in process_files(found, work, unread, pool=pool, size=lambda file: file.size):
             done += copied.size
             self.on_progress("copying artifacts", done, None, "bytes")
             yield copied

@@ -21,7 +21,7 @@ from mlporter.execute.database.issue_categories import remove_categories, write_
 from mlporter.execute.database.reading_back import ReadingBack
 from mlporter.execute.database.rewrite import Rewrite
 from mlporter.execute.database.target_files import Bound
-from mlporter.execute.files.artifact_files import carry_files, open_guarded, unreadable
+from mlporter.execute.files.artifact_files import open_guarded, process_files, unreadable
 from mlporter.execute.findings.left_out import LeftOutCollector
 from mlporter.execute.phases import COPYING, FINISHING, READING_BACK, WRITING
 from mlporter.execute.result import FilesResult
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from mlporter.progress import Phases
     from mlporter.stores.database.target import DatabaseTarget
     from mlporter.stores.protocols import Source
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["Load", "check"]
 
@@ -94,7 +94,7 @@ class Load:
     sent: SentFiles
     changed: ChangedFiles | None
     proof: Proof
-    crew: Crew
+    pool: TaskPool
     phases: Phases
     latest: LatestMetrics = field(init=False)
     back: ReadingBack = field(init=False)
@@ -140,7 +140,7 @@ class Load:
         try:
             check(self.work, self.work.beyond_limits())
             if self.files is not None:
-                self.files.prepare(self.crew)
+                self.files.prepare(self.pool)
             self.proof.begin()
             self.phases.begin(WRITING)
             self._write()
@@ -266,11 +266,11 @@ class Load:
             self.left_out.add(item)
         bounds = chain(files.bind(self.work.source.files(report)), self._new_of_old_owners())
         count = size = there = stored = 0
-        for bound, written in carry_files(
+        for bound, written in process_files(
             bounds,
             _IntoPlaces(self.work, files),
             unread,
-            crew=self.crew,
+            pool=self.pool,
             size=lambda bound: bound.file.size,
             waits=True,  # what was written is taken back, once nobody writes
         ):

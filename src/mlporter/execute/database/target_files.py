@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlporter.execute.database.rewrite import Rewrite
     from mlporter.execute.files.tasks import Landed, Put
     from mlporter.stores.protocols import ArtifactFile, Openable
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["Bound", "TargetFiles"]
 
@@ -82,7 +82,7 @@ class TargetFiles:
         """The place of an owner that the target has already."""
         return cast("Changeable", self._places.open(uri))
 
-    def prepare(self, crew: Crew) -> None:
+    def prepare(self, pool: TaskPool) -> None:
         """Make the local folders that experiments lie in, as MLflow does for its own root.
 
         They tell a run that logged no files from a disk that is not there. A remote root is only
@@ -100,7 +100,7 @@ class TargetFiles:
                 except OSError as error:
                     reason = error.strerror or str(error)
                     raise UnreachableError(f"cannot write: {reason}", subject=place.uri) from error
-                crew.check_sees(place.base)
+                pool.check_sees(place.base)
             else:
                 place.exists()
 

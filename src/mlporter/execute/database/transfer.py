@@ -76,8 +76,8 @@ class DatabaseTransfer:
             check_expected(self.options.expected, self.memory.book)
             sent = SentFiles(self.memory.base)
             proof = Proof(work, target, self.memory)
-            crew = self.options.crew or Threads(self.options.workers)
-            load = Load(work, target, files, sent, changed, proof, crew, self.phases)
+            pool = self.options.pool or Threads(self.options.workers)
+            load = Load(work, target, files, sent, changed, proof, pool, self.phases)
             for item in left_out_of(self.source):
                 load.left_out.add(item)
         except BaseException:

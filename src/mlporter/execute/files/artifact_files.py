@@ -15,7 +15,7 @@ from mlporter.errors import LeftOut, MlporterError
 from mlporter.execute.files.groups import FAR, GROUP_BYTES, FileGroup, FileGroups
 from mlporter.execute.files.tasks import Answered, CouldNot, Group, do_group
 from mlporter.stopping import check
-from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.task_pool import WorkerLostError
 from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from mlporter.execute.files.tasks import FileTask
     from mlporter.stores.protocols import ArtifactFile, Source
-    from mlporter.workers.crew import Crew, Executor, Handed
+    from mlporter.workers.task_pool import Executor, PendingTask, TaskPool
 
-__all__ = ["ChangingFileError", "Here", "SourceFileError", "Work", "carry_files"]
+__all__ = ["ChangingFileError", "LocalWork", "SourceFileError", "Work", "process_files"]
 __all__ += ["open_guarded", "unreadable"]
 
 _log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Work(Protocol[T_contra, A, R_co]):
 
 
 @dataclass(frozen=True)
-class Here(Generic[T, R]):
+class LocalWork(Generic[T, R]):
     """Work that only this process does."""
 
     here: Callable[[T], R]
@@ -142,12 +142,12 @@ class Here(Generic[T, R]):
         """Never called."""
 
 
-def carry_files(
+def process_files(
     items: Iterable[T],
     work: Work[T, A, R],
     unread: Callable[[T, str], None],
     *,
-    crew: Crew,
+    pool: TaskPool,
     size: Callable[[T], int],
     waits: bool = False,
 ) -> Iterator[tuple[T, R]]:
@@ -164,28 +164,30 @@ def carry_files(
         items: What to carry: files, or files with their destinations.
         work: What to do with each.
         unread: Takes what could not be read; called in this thread.
-        crew: Who does it.
+        pool: Who does it.
         size: The bytes of an item.
         waits: Whether what was begun is waited for, come what may: it will be taken back.
     """
-    carrying = _Carrying(work, unread, crew)
+    carrying = _Processing(work, unread, pool)
     with ExitStack() as stack:
-        near = crew if not crew.is_elsewhere else Threads(_NEAR)
+        near = pool if not pool.is_elsewhere else Threads(_NEAR)
         here = stack.enter_context(near.started(waits=waits))
-        there = stack.enter_context(crew.started(waits=waits)) if crew.is_elsewhere else None
+        there = stack.enter_context(pool.started(waits=waits)) if pool.is_elsewhere else None
         try:
             yield from carrying.all(items, size, here, there)
         finally:
             carrying.abandon(waits=waits)
 
 
-class _Carrying(Generic[T, A, R]):
+class _Processing(Generic[T, A, R]):
     """Files on their way."""
 
-    def __init__(self, work: Work[T, A, R], unread: Callable[[T, str], None], crew: Crew) -> None:
+    def __init__(
+        self, work: Work[T, A, R], unread: Callable[[T, str], None], pool: TaskPool
+    ) -> None:
         self._work = work
         self._unread = unread
-        self._crew = crew
+        self._pool = pool
         self._pending: deque[_Near[T, R] | _Far[T, A]] = deque()
         self._failed = 0
 
@@ -198,7 +200,7 @@ class _Carrying(Generic[T, A, R]):
     ) -> Iterator[tuple[T, R]]:
         pending = self._pending
         near, far = FileGroups[T](size), FileGroups[T](size, FAR)
-        ahead = self._crew.width * (_LOOK_AHEAD if there is None else _LOOK_AHEAD_FAR)
+        ahead = self._pool.width * (_LOOK_AHEAD if there is None else _LOOK_AHEAD_FAR)
         for group in self._grouped(items, near, far, is_far=there is not None):
             is_quick = not group.tasks and near.is_quick and group.bytes < GROUP_BYTES
             while len(pending) > (0 if is_quick else ahead - 1):
@@ -208,10 +210,10 @@ class _Carrying(Generic[T, A, R]):
                 pending.append(_Far(group.items, handed))
             elif is_quick:
                 yield from self._told(
-                    self._learned(near, _carry_group((self._work.here, group.items)))
+                    self._learned(near, _process_group((self._work.here, group.items)))
                 )
             else:
-                pending.append(_Near(here.submit(_carry_group, (self._work.here, group.items))))
+                pending.append(_Near(here.submit(_process_group, (self._work.here, group.items))))
         while pending:
             yield from self._results(pending.popleft(), near, far)
 
@@ -239,7 +241,7 @@ class _Carrying(Generic[T, A, R]):
         """Refuse, with the first file of a place of this machine, workers that do not see it."""
         folder = task.file.folder
         if folder and self._seen is None:
-            self._crew.check_sees(folder)
+            self._pool.check_sees(folder)
             self._seen = folder
 
     _seen: str | None = None
@@ -260,10 +262,10 @@ class _Carrying(Generic[T, A, R]):
                 carried.append((item, _carried(self._work.here, item)))
             else:
                 carried.append((item, result))
-        yield from self._told(_Carried(carried, 0))
+        yield from self._told(_Processed(carried, 0))
 
     @staticmethod
-    def _learned(near: FileGroups[T], carried: _Carried[T, R]) -> _Carried[T, R]:
+    def _learned(near: FileGroups[T], carried: _Processed[T, R]) -> _Processed[T, R]:
         near.learn(carried.seconds, len(carried.files))
         return carried
 
@@ -280,7 +282,7 @@ class _Carrying(Generic[T, A, R]):
             why = answer.why if isinstance(answer, CouldNot) else "it does not show here"
             _log.warning("a worker could not copy a file, which is copied here: %s", why)
 
-    def _told(self, carried: _Carried[T, R]) -> Iterator[tuple[T, R]]:
+    def _told(self, carried: _Processed[T, R]) -> Iterator[tuple[T, R]]:
         for item, result in carried.files:
             if isinstance(result, SourceFileError):
                 self._unread(item, str(result))
@@ -306,7 +308,7 @@ class _Carrying(Generic[T, A, R]):
 class _Near(Generic[T, R]):
     """A group that a thread carries."""
 
-    handed: Handed[_Carried[T, R]]
+    handed: PendingTask[_Processed[T, R]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,25 +316,25 @@ class _Far(Generic[T, A]):
     """A group that another process carries."""
 
     items: list[T]
-    handed: Handed[Answered[A]]
+    handed: PendingTask[Answered[A]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Carried(Generic[T, R]):
+class _Processed(Generic[T, R]):
     """Files that were carried: each with its result, or why it could not be read."""
 
     files: list[tuple[T, R | SourceFileError]]
     seconds: float
 
 
-def _carry_group(given: tuple[Callable[[T], R], list[T]]) -> _Carried[T, R]:
+def _process_group(given: tuple[Callable[[T], R], list[T]]) -> _Processed[T, R]:
     carry, group = given
     started = monotonic()
     files = []
     for item in group:
         check()
         files.append((item, _carried(carry, item)))
-    return _Carried(files, monotonic() - started)
+    return _Processed(files, monotonic() - started)
 
 
 def _carried(carry: Callable[[T], R], item: T) -> R | SourceFileError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.catalogue.tables.own import LEFT_OUT, OWNER_KINDS
 from mlporter.errors import LeftOut, RefusedError, UsageError
-from mlporter.execute.files.artifact_files import Here, carry_files, open_guarded, unreadable
+from mlporter.execute.files.artifact_files import LocalWork, open_guarded, process_files, unreadable
 from mlporter.plan.misfits import MAX_REASONS
 from mlporter.wording import plural
 from mlporter.workers.threads import Threads
@@ -106,7 +106,9 @@ def find_unreadable(source: Source, *, workers: int, on_progress: OnProgress) ->
 
     size = 0
     files = source.files(found.add)
-    for file, _ in carry_files(files, Here(peek), unread, crew=Threads(workers), size=_nothing):
+    for file, _ in process_files(
+        files, LocalWork(peek), unread, pool=Threads(workers), size=_nothing
+    ):
         size += file.size
         on_progress("checking artifacts", size, None, "bytes")
     return found

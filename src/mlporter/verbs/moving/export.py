@@ -11,7 +11,7 @@ from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
-from mlporter.execute.options import ArtifactsMode, check_crew, check_options
+from mlporter.execute.options import ArtifactsMode, check_options, check_workers_fit
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.progress import OnProgress, silent
@@ -25,7 +25,7 @@ from mlporter.verbs.moving.overlap import check_outside, check_outside_files
 from mlporter.verbs.moving.planned_export import check_planned, mode_of, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
-from mlporter.workers.asked import crew_of
+from mlporter.workers.choice import task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +164,7 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
             )
         check_planned(request, opened, replaced)
         with (
-            crew_of(given["workers"], given["processes"], given["dask"]) as crew,
+            task_pool(given["workers"], given["processes"], given["dask"]) as pool,
             written_bundle(
                 place,
                 mode,
@@ -175,7 +175,7 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
             ) as writer,
         ):
             if place.path is not None:
-                crew.check_sees(str(writer.path))
+                pool.check_sees(str(writer.path))
             work = BundleTransfer(
                 opened,
                 writer,
@@ -183,7 +183,7 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
                 given["workers"],
                 given["include_secrets"],
                 on_progress,
-                crew=crew,
+                pool=pool,
             )
             work.run()
     finally:
@@ -200,7 +200,7 @@ def _checked_place(request: Request) -> Address:
     """
     given, place = request.arguments, locate(request.target)
     check_options(given["artifacts"], given["workers"])
-    check_crew(given["artifacts"], given["processes"], given["dask"])
+    check_workers_fit(given["artifacts"], given["processes"], given["dask"])
     check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
     selection = as_selection(given["selection"])
     check_orphans(given["artifacts"], selection, orphans=given["orphans"])

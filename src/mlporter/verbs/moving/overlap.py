@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,7 +15,6 @@ from mlporter.wording import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlporter.execute.options import TransferOptions
     from mlporter.stores.protocols import Source
@@ -120,13 +120,20 @@ def check_outside_files(source: Source, origin: Address, place: Address, what: s
 
 
 def _folders(source: Source, origin: Address) -> Iterator[Path]:
-    """The folders of this machine in which a source's experiments keep their files."""
+    """The folders of this machine in which a source keeps files, and nobody else does.
+
+    An experiment may be told to keep its files anywhere: in "/", at home, or around its database.
+    """
     if origin.kind is AddressKind.FILESTORE and origin.path is not None:
         yield origin.path
-    base = None if origin.path is None else origin.path.parent
+    holder = None if origin.path is None else origin.path.parent
+    shared = [path.resolve() for path in (Path("/"), Path.home(), holder) if path is not None]
     for batch in source.read("experiments", ("artifact_location",)):
         for uri in batch.column(0).to_pylist():
-            if (folder := local_path(uri or "", base)) is not None:
+            folder = local_path(uri or "", holder)
+            if folder is not None and not any(
+                path.is_relative_to(folder.resolve()) for path in shared
+            ):
                 yield folder
 
 

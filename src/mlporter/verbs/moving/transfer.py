@@ -12,7 +12,7 @@ from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
-from mlporter.execute.options import TransferOptions, check_crew, check_options
+from mlporter.execute.options import TransferOptions, check_options, check_workers_fit
 from mlporter.execute.phases import OPENING, into_database, into_server
 from mlporter.execute.plan_files import check_plan_file, write_plan
 from mlporter.plan.policy import InStep, Policy
@@ -25,7 +25,7 @@ from mlporter.stores.opening import open_source, refuse_repository, settled
 from mlporter.verbs.moving.bundle_places import check_signed
 from mlporter.verbs.moving.overlap import check_apart, check_outside
 from mlporter.wording import command_line
-from mlporter.workers.asked import crew_of
+from mlporter.workers.choice import task_pool
 from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlporter.execute.result import Result
     from mlporter.progress import OnProgress, Phases
     from mlporter.verbs.moving.request import Request
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["run_transfer"]
 
@@ -133,7 +133,7 @@ def _transfer(
 ) -> Result:
     """Copy a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
-    check_crew(options.artifacts, options.processes, options.dask)
+    check_workers_fit(options.artifacts, options.processes, options.dask)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
     check_orphans(options.artifacts, options.selection, orphans=options.orphans)
     _check_target(place)
@@ -165,8 +165,8 @@ def _transfer(
         chosen = select(opened, options.selection)
         if place.kind is not AddressKind.SERVER:
             options.check(chosen)
-        with _crew(options) as crew, opened_memory(origin, place, options) as memory:
-            options = replace(options, crew=crew)
+        with _pool(options) as pool, opened_memory(origin, place, options) as memory:
+            options = replace(options, pool=pool)
             memory.whole, memory.lists = opened, request.lists
             result = into_target(
                 request.verb,
@@ -193,13 +193,13 @@ def _phases(place: Address, options: TransferOptions, on_progress: OnProgress) -
 
 
 @contextmanager
-def _crew(options: TransferOptions) -> Iterator[Crew]:
+def _pool(options: TransferOptions) -> Iterator[TaskPool]:
     """Who carries files; what only plans has nothing to hand out."""
     if options.dry_run:
         yield Threads(options.workers)
         return
-    with crew_of(options.workers, options.processes, options.dask) as crew:
-        yield crew
+    with task_pool(options.workers, options.processes, options.dask) as pool:
+        yield pool
 
 
 def _reads_a_part(options: TransferOptions) -> bool:

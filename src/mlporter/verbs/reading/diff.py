@@ -27,7 +27,7 @@ from mlporter.stores.rows.version_locations import rows_of
 from mlporter.stores.views.foreign_tables import WithoutForeign, is_foreign
 from mlporter.stores.views.older_tables import for_older_tables
 from mlporter.verbs.reports import write_difference
-from mlporter.workers.asked import check_asked, crew_of
+from mlporter.workers.choice import check_workers, task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +151,7 @@ def diff_places(
     """As `diff`; with what a report shows beside it, if it is `for_report`."""
     one_place, other_place = settled(locate(a, source_env)), settled(locate(b, target_env))
     selection = as_selection(selection)
-    check_asked(processes, dask)
+    check_workers(processes, dask)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     dedupe = not strict and not all(_may_repeat(address) for address in (one_place, other_place))
     opened = partial(
@@ -165,8 +165,8 @@ def diff_places(
     )
     phases_of_diff(on_progress, artifacts).begin(OPENING)
     with ExitStack() as stack:
-        crew = stack.enter_context(crew_of(workers, processes, dask))
-        options = replace(options, crew=crew)
+        pool = stack.enter_context(task_pool(workers, processes, dask))
+        options = replace(options, pool=pool)
         models = None if registry is None else locate_users(registry, one_place)
         users = None if auth is None else locate_users(auth, one_place)
         theirs = None if target_auth is None else locate_users(target_auth, other_place)

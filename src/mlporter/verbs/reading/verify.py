@@ -24,7 +24,7 @@ from mlporter.stores.opening import hinting_what_is_there, open_bundle, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.bundle_places import no_signature
 from mlporter.verbs.reports import write_verification
-from mlporter.workers.asked import check_asked, crew_of
+from mlporter.workers.choice import check_workers, task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlporter.reports.things import Beside
     from mlporter.stores.addresses.address import Address, Place
     from mlporter.verbs.backups.restore_test import RestoreTest
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -152,7 +152,7 @@ def verify(
         return result
 
     _check_asked(place, against, require_signature, restore_test=restore_test)
-    _check_crew(place, processes, dask)
+    _check_workers_fit(place, processes, dask)
     mode = mode_of(quick, sample)
     restoring = [_RESTORING] if restore_test else []
     comparing = [_COMPARING] if against is not None else []
@@ -160,8 +160,8 @@ def verify(
     phases.begin(_CHECKING)
     if place.kind is AddressKind.BUNDLE:
         key = None if require_signature is None else str(require_signature)
-        with crew_of(workers, processes, dask) as crew:
-            check = _checked(place, mode, sample, key, crew=crew, on_progress=on_progress)
+        with task_pool(workers, processes, dask) as pool:
+            check = _checked(place, mode, sample, key, pool=pool, on_progress=on_progress)
     else:
         place, check = _verify_repository(place, mode, sample, workers, on_progress)
     restored = None
@@ -185,12 +185,12 @@ def _checked(
     sample: float | None,
     require_signature: str | None,
     *,
-    crew: Crew,
+    pool: TaskPool,
     on_progress: OnProgress,
 ) -> VerifyReport:
     """A bundle by itself."""
     if place.path is not None:
-        crew.check_sees(str(place.path.resolve()))
+        pool.check_sees(str(place.path.resolve()))
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
@@ -200,7 +200,7 @@ def _checked(
             storage_of(place),
             mode,
             fraction=1.0 if sample is None else sample,
-            crew=crew,
+            pool=pool,
             on_progress=progress,
         )
     if require_signature is not None:
@@ -253,13 +253,13 @@ def _check_asked(
         check_mlflow("a restore test", str(place))
 
 
-def _check_crew(place: Address, processes: int | None, dask: str | None) -> None:
+def _check_workers_fit(place: Address, processes: int | None, dask: str | None) -> None:
     """Refuse other processes where they cannot be used.
 
     Raises:
-        UsageError: see `check_asked`; or it is no bundle.
+        UsageError: see `check_workers`; or it is no bundle.
     """
-    check_asked(processes, dask)
+    check_workers(processes, dask)
     if (processes or dask) and place.kind is not AddressKind.BUNDLE:
         raise UsageError(
             f"--{'dask' if dask else 'processes'} is for bundles: a repository is checked by "

@@ -13,7 +13,6 @@ from mlporter.cli.options import (
     allow_root_option,
     auth_of_a_option,
     auth_of_b_option,
-    crew_options,
     epoch_option,
     explain_option,
     html_option,
@@ -23,6 +22,7 @@ from mlporter.cli.options import (
     retry_time_option,
     source_env_option,
     target_env_option,
+    worker_options,
     workers_option,
 )
 from mlporter.cli.selection_options import include_table_option, selection_options
@@ -66,7 +66,7 @@ __all__ = ["command"]
 @selection_options
 @html_option
 @workers_option
-@crew_options
+@worker_options
 @retry_time_option
 @epoch_option
 @explain_option

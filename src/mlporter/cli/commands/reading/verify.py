@@ -11,7 +11,6 @@ from mlporter.cli.completion import places
 from mlporter.cli.options import (
     CONTEXT,
     allow_root_option,
-    crew_options,
     epoch_option,
     explain_option,
     html_option,
@@ -20,6 +19,7 @@ from mlporter.cli.options import (
     require_signature_option,
     retry_time_option,
     source_env_option,
+    worker_options,
     workers_option,
 )
 
@@ -75,7 +75,7 @@ def _as_share(
 @require_signature_option("The bundle")
 @html_option
 @workers_option
-@crew_options
+@worker_options
 @retry_time_option
 @epoch_option
 @explain_option

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
-from mlporter.workers.crew import WorkerLostError
+from mlporter.workers.task_pool import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlporter.workers.crew import Crew, Handed
+    from mlporter.workers.task_pool import PendingTask, TaskPool
 
-__all__ = ["handed_out"]
+__all__ = ["answers_in_order"]
 
 A = TypeVar("A")
 X = TypeVar("X")
@@ -21,18 +21,18 @@ _AHEAD = 2
 """Tasks that are handed out before the one whose answer is awaited, per worker."""
 
 
-def handed_out(
-    crew: Crew, do: Callable[[X], A], tasks: Iterable[X], *, failed: Callable[[A], bool]
+def answers_in_order(
+    pool: TaskPool, do: Callable[[X], A], tasks: Iterable[X], *, failed: Callable[[A], bool]
 ) -> Iterator[A]:
     """The answers to tasks, in their order.
 
     Args:
-        crew: Who does them.
+        pool: Who does them.
         do: What is done with each: a function of a module.
         tasks: Taken as workers get free; plain data, where the workers are other processes.
         failed: Whether another process could not do it: then this one tries.
     """
-    pending: deque[tuple[X, Handed[A]]] = deque()
+    pending: deque[tuple[X, PendingTask[A]]] = deque()
 
     def answer() -> A:
         task, handed = pending.popleft()
@@ -40,12 +40,12 @@ def handed_out(
             answered = handed.result()
         except WorkerLostError:
             return do(task)
-        return do(task) if crew.is_elsewhere and failed(answered) else answered
+        return do(task) if pool.is_elsewhere and failed(answered) else answered
 
-    with crew.started(waits=False) as executor:
+    with pool.started(waits=False) as executor:
         for task in tasks:
             pending.append((task, executor.submit(do, task)))
-            if len(pending) >= crew.width * _AHEAD:
+            if len(pending) >= pool.width * _AHEAD:
                 yield answer()
         while pending:
             yield answer()

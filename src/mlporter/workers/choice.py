@@ -12,15 +12,15 @@ from mlporter.workers.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlporter.workers.crew import Crew
+    from mlporter.workers.task_pool import TaskPool
 
-__all__ = ["MOST_PROCESSES", "check_asked", "crew_of", "local_workers"]
+__all__ = ["MOST_PROCESSES", "check_workers", "local_workers", "task_pool"]
 
 MOST_PROCESSES = 256
 _LOCAL = "local:"
 
 
-def check_asked(processes: int | None, dask: str | None) -> None:
+def check_workers(processes: int | None, dask: str | None) -> None:
     """Refuse what makes no sense.
 
     Raises:
@@ -48,20 +48,22 @@ def local_workers(dask: str) -> int:
 
 
 @contextmanager
-def crew_of(workers: int, processes: int | None = None, dask: str | None = None) -> Iterator[Crew]:
+def task_pool(
+    workers: int, processes: int | None = None, dask: str | None = None
+) -> Iterator[TaskPool]:
     """The workers that were asked for: processes, those of a cluster, or else threads.
 
     Raises:
-        UsageError: see `check_asked`.
+        UsageError: see `check_workers`.
         UnsupportedError, UnreachableError, RefusedError: the cluster cannot be used.
     """
-    check_asked(processes, dask)
+    check_workers(processes, dask)
     if dask is not None:
         # An extra, and most do without.
         from mlporter.workers.dask_cluster import connected  # noqa: PLC0415
 
-        with connected(dask, local_workers(dask)) as crew:
-            yield crew
+        with connected(dask, local_workers(dask)) as pool:
+            yield pool
     elif processes is not None:
         from mlporter.workers.processes import Processes  # noqa: PLC0415 -- likewise
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class PicklingCrew:
+class PicklingPool:
     """What it sent is in `sent`."""
 
     width: int = 2
@@ -20,7 +20,7 @@ class PicklingCrew:
     sent: list[bytes] = field(default_factory=list)
 
     @contextmanager
-    def started(self, *, waits: bool) -> Iterator[PicklingCrew]:  # noqa: ARG002 -- as all have it
+    def started(self, *, waits: bool) -> Iterator[PicklingPool]:  # noqa: ARG002 -- as all have it
         yield self
 
     def submit(self, task: Callable[[Any], Any], data: object, /) -> Done:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-__all__ = ["Crew", "Executor", "Handed", "WorkerLostError"]
+__all__ = ["Executor", "PendingTask", "TaskPool", "WorkerLostError"]
 
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
@@ -27,7 +27,7 @@ class WorkerLostError(MlporterError):
     """Every worker that was given a task ended before it was done; others go on."""
 
 
-class Handed(Protocol[A_co]):
+class PendingTask(Protocol[A_co]):
     """A task that was handed out."""
 
     def result(self) -> A_co:
@@ -46,11 +46,11 @@ class Handed(Protocol[A_co]):
 class Executor(Protocol):
     """Takes tasks, as `concurrent.futures.Executor` does. The caller bounds how many wait."""
 
-    def submit(self, task: Callable[[X], A], data: X, /) -> Handed[A]:
+    def submit(self, task: Callable[[X], A], data: X, /) -> PendingTask[A]:
         """Hand a task out."""
 
 
-class Crew(Protocol):
+class TaskPool(Protocol):
     """Workers."""
 
     @property
