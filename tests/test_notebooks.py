@@ -59,7 +59,7 @@ def test_what_is_empty_is_not_shown_and_what_is_long_is_cut():
         "exit_code": 0,
         "hint": "",
         "files": {"copied": 0, "bytes": 7},
-        "tables": [{"table": "runs", "carried": 2}, {"table": "spans", "carried": 0}],
+        "tables": [{"table": "runs", "copied": 2}, {"table": "spans", "copied": 0}],
         "differences": [{"key": f"row-{at}", "detail": "x" * 1000} for at in range(200)],
         "url": "postgresql://me:s3cret-word@host/db",
     }
@@ -90,7 +90,7 @@ def test_results_are_shown_as_they_are(plain_sqlite):
     url = plain_sqlite.tracking_uri
     planned = mlporter.export(url, "b", dry_run=True)
     texts = Page(planned._repr_html_()).texts
-    rows = {table.table: table.carried for table in planned.tables}
+    rows = {table.table: table.copied for table in planned.tables}
     assert texts[texts.index("runs") + 1] == str(rows["runs"])
     texts = Page(mlporter.diff(url, url)._repr_html_()).texts
     assert texts[texts.index("identical") + 1] == "yes"

@@ -19,8 +19,6 @@ __all__ = ["Shown", "as_html", "table"]
 
 _ROWS = 30
 _LONGEST = 200
-_CALLED = {"carried": "copied"}
-"""What ``--json`` calls otherwise than people do."""
 _FOR_PROGRAMS = {"digest", "bundle_id"}
 _STYLE = "text-align: left"
 _NUMBER = "text-align: right"
@@ -140,7 +138,7 @@ def _is_said(value: object) -> bool:
 
 
 def _called(name: str) -> str:
-    return _CALLED.get(name, name).replace("_", " ").replace(".", ", ")
+    return name.replace("_", " ").replace(".", ", ")
 
 
 def _cell(name: str, value: object) -> str | int:

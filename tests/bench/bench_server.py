@@ -110,7 +110,7 @@ def test_export(server, tmp_path):
     busy, start = Busy(*processes), time.perf_counter()
     points = plain_export(address, plain)
     reference = time.perf_counter() - start
-    carried = {table.table: table.carried for table in result.tables}
+    carried = {table.table: table.copied for table in result.tables}
     assert carried["metrics"] == points
     assert result.files.files == len([file for file in plain.rglob("*") if file.is_file()])
     ratios.add(f"server on {engine}: export / loop over MLflow's client", ours, reference, 1 / 15)

@@ -88,7 +88,7 @@ def test_what_is_carried_is_counted_and_nothing_is_said_to_be_left_out(mlporter,
 
     left = finished.json["left_out"]["first"]
     assert {item["reason"] for item in left if not item["expected"]} == {"missing"}
-    carried = {table["table"]: table["carried"] for table in finished.json["tables"]}
+    carried = {table["table"]: table["copied"] for table in finished.json["tables"]}
     assert carried["secrets"] == 1
 
 

@@ -52,7 +52,7 @@ def test_a_long_note_is_cut_to_its_first_words(mlporter, fake):
 
 def test_no_table_hides_what_failed(mlporter, fake):
     result = incomplete(1)
-    tables = (*result.tables, replace(result.tables[0], table="params", carried=5, failed=3))
+    tables = (*result.tables, replace(result.tables[0], table="params", copied=5, failed=3))
     fake("export", replace(result, tables=tables))
 
     assert "  params       5              1       3\n" in mlporter(*EXPORT).err

@@ -53,7 +53,7 @@ def test_222_158_models_behind_a_log_in(guarded, cli, monkeypatch, tmp_path):
     words = ("--model", CATALOGUE_MODEL, "--artifacts", "none", "--json")
     done = cli("export", guarded, tmp_path / "bundle", *words)
     assert done.code == 0, done.err
-    carried = {table["table"]: table["carried"] for table in done.json["tables"]}
+    carried = {table["table"]: table["copied"] for table in done.json["tables"]}
     assert carried["model_versions"] == 1
 
 

@@ -140,7 +140,7 @@ def test_what_was_purged_comes_back_whole(rich, backup, purge):
     told = [d for d in after.differences if d.columns.keys() != {"last_updated_time"}]
     assert told == []
     again = mlporter.import_(backup, rich.tracking_uri, **wanted)
-    assert sum(table.carried for table in again.tables) == 0
+    assert sum(table.copied for table in again.tables) == 0
 
 
 def delete_runs(rich: RichRegistry) -> None:

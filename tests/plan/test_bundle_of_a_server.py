@@ -33,14 +33,14 @@ def bundle(served, tmp_path_factory):
 def test_everything_is_there_already(served, bundle):
     before = dump(served.database)
     result = mlporter.import_(bundle, served.database, artifacts="none")
-    assert {table.table: table.carried for table in result.tables if table.carried} == {}
+    assert {table.table: table.copied for table in result.tables if table.copied} == {}
     assert result.conflicts == ()
     assert dump(served.database) == before
 
 
 def test_so_it_is_straight_from_the_server(served):
     result = mlporter.copy(served.address, served.database, artifacts="none", dry_run=True)
-    assert {table.table: table.carried for table in result.tables if table.carried} == {}
+    assert {table.table: table.copied for table in result.tables if table.copied} == {}
     assert result.conflicts == ()
 
 

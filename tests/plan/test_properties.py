@@ -90,7 +90,7 @@ def check(source, target, wishes):
     assert (done.tables, done.units, done.renamed) == (plan.tables, plan.units, plan.renamed)
     assert (done.exit_code, done.left_out) == (plan.exit_code, plan.left_out)
     after = dump(b)
-    carried = {t.table: t.carried for t in done.tables}
+    carried = {t.table: t.copied for t in done.tables}
     for table, lines in before.items():
         assert set(lines) <= set(after[table]), f"{table} was changed"
         if table != "latest_metrics":

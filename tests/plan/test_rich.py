@@ -21,7 +21,7 @@ def target(request):
 
 
 def counts(result):
-    return {t.table: (t.carried, t.already_there, t.skipped) for t in result.tables}
+    return {t.table: (t.copied, t.already_there, t.skipped) for t in result.tables}
 
 
 def test_the_second_time_nothing_changes(rich_sqlite, target, tmp_path):

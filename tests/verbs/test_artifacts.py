@@ -99,7 +99,7 @@ def test_files_that_are_not_here_are_each_named_and_stop_nothing(plain_sqlite, t
     assert all("--map-uri" in item.detail for item in result.left_out.first if item.kind == "run")
     in_bundle = pq.read_table(tmp_path / "bundle" / "tables" / "left_out").to_pylist()
     assert named <= {row["id"] for row in in_bundle}
-    assert {t.table: t.carried for t in result.tables}["runs"] == 4
+    assert {t.table: t.copied for t in result.tables}["runs"] == 4
 
 
 def test_a_map_finds_files_whose_uri_is_not_reachable_from_here(plain_sqlite, tmp_path):

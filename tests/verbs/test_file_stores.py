@@ -38,7 +38,7 @@ def told(result):
 
 
 def carried(result, table):
-    return next(found.carried for found in result.tables if found.table == table)
+    return next(found.copied for found in result.tables if found.table == table)
 
 
 def test_a_bundle_holds_a_line_as_often_as_the_store_and_a_database_once(store, target, tmp_path):

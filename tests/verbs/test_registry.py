@@ -259,8 +259,8 @@ def test_a_result_counts_what_the_database_holds(rich_bundle, rich_sqlite_templa
         ((count,),) = rows(
             rich_sqlite_template.tracking_uri, f'SELECT count(*) FROM "{table.table}"'
         )
-        assert table.carried + table.skipped == count
-    assert result.rows == sum(table.carried for table in result.tables)
+        assert table.copied + table.skipped == count
+    assert result.rows == sum(table.copied for table in result.tables)
     assert json.loads(json.dumps(result.as_dict()))["exit_code"] == result.exit_code
     assert pd.DataFrame(result.as_dict()["tables"])["failed"].sum() == 0
     assert Path(result.target).name == "bundle"

@@ -40,7 +40,7 @@ class TableResult:
     """
 
     table: str
-    carried: int
+    copied: int
     already_there: int = 0
     skipped: int = 0
     failed: int = 0
@@ -146,7 +146,7 @@ class Result(Shown):
     @property
     def rows(self) -> int:
         """Rows written, new or changed, all tables together."""
-        return sum(table.carried + table.changed for table in self.tables)
+        return sum(table.copied + table.changed for table in self.tables)
 
     @property
     def exit_code(self) -> ExitCode:

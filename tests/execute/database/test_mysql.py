@@ -48,7 +48,7 @@ def test_postgresql_to_a_new_mariadb_database_and_a_second_time(
     assert mlporter.diff(mlflow_postgres_url, empty_mysql_url).identical
     before = row_counts(empty_mysql_url)
     again = mlporter.copy(mlflow_postgres_url, empty_mysql_url, artifact_root=root)
-    assert sum(table.carried for table in again.tables) == 0
+    assert sum(table.copied for table in again.tables) == 0
     assert row_counts(empty_mysql_url) == before
 
 

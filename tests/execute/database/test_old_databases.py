@@ -243,7 +243,7 @@ def test_rows_that_mlflows_upgrade_stumbles_over_are_read(tmp_path):
     path = copy_old("3.10.1", tmp_path / "old")
     execute(sqlite_url(path), "DELETE FROM trace_info WHERE request_id LIKE '%1'")
     result = mlporter.export(sqlite_url(path), str(tmp_path / "bundle"), artifacts="none")
-    assert {t.table: t.carried for t in result.tables}["spans"] == 8
+    assert {t.table: t.copied for t in result.tables}["spans"] == 8
     with mlporter.open(str(tmp_path / "bundle")) as registry:
         lost = registry.to_pandas("assessments").query("trace_id.str.endswith('1')")
     assert lost["experiment_id"].isna().all()

@@ -163,7 +163,7 @@ def test_real_old_databases_are_read_as_their_upgrades_and_never_changed(tmp_pat
     path = wild_database(tmp_path, name)
     before = tree(path.parent)
     result = mlporter.export(sqlite_url(path), str(tmp_path / "bundle"), artifacts="none")
-    carried = {table.table: table.carried for table in result.tables}
+    carried = {table.table: table.copied for table in result.tables}
     assert {table: carried[table] for table in counted} == counted
     assert tree(path.parent) == before
     upgraded = sqlite_url(Path(shutil.copy(path, tmp_path / "upgraded.db")))

@@ -63,7 +63,7 @@ def test_unknown_tables_and_columns_are_exported_and_marked(extended, tmp_path):
     bundle = tmp_path / "bundle"
     result = mlporter.export(extended, str(bundle), include_tables=["extra"])
     assert result.exit_code == 0
-    assert {t.table: t.carried for t in result.tables}["extra"] == 3
+    assert {t.table: t.copied for t in result.tables}["extra"] == 3
     runs = pq.read_table(bundle / "tables" / "runs").to_pylist()
     assert {(row["status"], row["priority"]) for row in runs} == {("FINISHED", 7)}
     with mlporter.open(str(bundle)) as registry:
@@ -94,7 +94,7 @@ def test_what_the_target_has_no_place_for_is_named(extended, mlflow_sqlite, tmp_
         ("column", "runs", "priority", "unknown"),
         ("column", "params", "note", "unknown"),
     }
-    assert {t.table: t.carried for t in result.tables}["runs"] == 4
+    assert {t.table: t.copied for t in result.tables}["runs"] == 4
 
 
 def test_a_target_with_the_same_extras_takes_them(plain_sqlite, mlflow_sqlite, tmp_path):

@@ -208,7 +208,7 @@ def test_a_plan_writes_nothing(plain_sqlite, server, writes):
     assert writes == []
     assert server.rows("SELECT * FROM experiments") == before
     done = mlporter.copy(plain_sqlite.tracking_uri, server.address)
-    assert {t.table: t.carried for t in plan.tables} == {t.table: t.carried for t in done.tables}
+    assert {t.table: t.copied for t in plan.tables} == {t.table: t.copied for t in done.tables}
     assert plan.files.files == done.files.files
 
 
@@ -240,7 +240,7 @@ def test_an_experiment_that_is_deleted_only_there_is_restored_if_asked_for(plain
     stages = "SELECT DISTINCT lifecycle_stage FROM runs"
     assert server.rows(stages) == rows(plain_sqlite.tracking_uri, stages)
     again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
-    assert sum(table.carried for table in again.tables) == 0
+    assert sum(table.copied for table in again.tables) == 0
 
 
 def test_a_model_of_somebody_else_is_refused_left_out_or_renamed(plain_sqlite, server, writes):

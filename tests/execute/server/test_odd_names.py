@@ -36,7 +36,7 @@ def left(result: Result) -> list[tuple[str, str]]:
 def counts(result: Result, table: str) -> tuple[int, int, int, int]:
     """Carried, already there, skipped, failed."""
     (found,) = [t for t in result.tables if t.table == table]
-    return found.carried, found.already_there, found.skipped, found.failed
+    return found.copied, found.already_there, found.skipped, found.failed
 
 
 def add_tag(source: PlainRegistry, run: str, key: str, value: str = "x") -> None:

@@ -60,7 +60,7 @@ def many_metrics(mlflow_sqlite_template, tmp_path_factory):
 def test_a_large_load_leaves_the_schema_as_mlflow_made_it(many_metrics, target):
     before = schema(target)
     result = mlporter.copy(many_metrics, target, artifacts="none")
-    assert {t.table: t.carried for t in result.tables}["metrics"] == 600 * 90
+    assert {t.table: t.copied for t in result.tables}["metrics"] == 600 * 90
     assert schema(target) == before
     for query in (
         "SELECT run_uuid, key, step, timestamp, value FROM metrics ORDER BY 1, 2, 3",
@@ -81,7 +81,7 @@ def test_rows_that_do_not_lie_as_they_were_sent_are_read_back_by_key(
 
     monkeypatch.setattr(DatabaseTarget, "read_lying", backwards)
     result = mlporter.copy(many_metrics, mlflow_postgres_url, artifacts="none")
-    assert {t.table: t.carried for t in result.tables}["metrics"] == 600 * 90
+    assert {t.table: t.copied for t in result.tables}["metrics"] == 600 * 90
     assert asked == ["metrics", "latest_metrics"]
 
 

@@ -148,7 +148,7 @@ def test_what_is_not_carried_is_listed(experiments):
 
 def check(written, result, bundle):
     """Carried and listed make up what was written."""
-    carried = {table.table: table.carried for table in result.tables}
+    carried = {table.table: table.copied for table in result.tables}
     with mlporter.open(str(bundle)) as registry:
         entries = registry.read("left_out").read_all().to_pylist()
         runs = set(registry.read("runs", ("run_uuid",)).read_all()["run_uuid"].to_pylist())

@@ -71,7 +71,7 @@ def test_behind_basic_auth(
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ANN[1])
         result = mlporter.export(address, str(tmp_path / "part"), artifacts="none", workers=2)
     assert result.exit_code == ExitCode.INCOMPLETE
-    carried = {table.table: table.carried for table in result.tables}
+    carried = {table.table: table.copied for table in result.tables}
     assert (carried["experiments"], carried["runs"]) == (1, 13)
     denied = {item.kind for item in result.left_out.first if item.reason == "denied"}
     assert {"webhooks", "evaluation datasets", "gateway"} <= denied

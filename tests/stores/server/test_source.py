@@ -142,7 +142,7 @@ def test_a_copy_into_a_database_is_what_mlflow_shows(served: Served, tmp_path: P
     result = mlporter.copy(served.address, target, artifact_root=root, allow_root=served.folders)
     assert result.exit_code in (ExitCode.OK, ExitCode.INCOMPLETE)
     again = mlporter.copy(served.address, target, artifact_root=root, allow_root=served.folders)
-    assert sum(table.carried for table in again.tables) == 0
+    assert sum(table.copied for table in again.tables) == 0
     assert lines(mlporter.diff(served.address, target, allow_root=served.folders)) == []
     with mlflow_at(target):
         client = mlflow.MlflowClient()

@@ -110,7 +110,7 @@ class _Counts:
 
     @classmethod
     def of(cls, table: TableResult, conflicts: int = 0) -> _Counts:
-        copied, there = table.carried, table.already_there
+        copied, there = table.copied, table.already_there
         if table.table in COUNTED_AS_THERE:
             there = max(there - conflicts, 0)
         else:
@@ -207,8 +207,8 @@ def _table(lines: Sequence[tuple[str, _Counts]], heads: dict[str, str]) -> Rende
 
 
 def _totals(result: Result, view: View) -> Iterator[RenderableType]:
-    rows = sum(t.carried + t.changed + t.already_there for t in result.tables)
-    tables = sum(1 for t in result.tables if t.carried or t.changed or t.already_there)
+    rows = sum(t.copied + t.changed + t.already_there for t in result.tables)
+    tables = sum(1 for t in result.tables if t.copied or t.changed or t.already_there)
     said = []
     if tables:
         more = "" if view.full else " (-v)"

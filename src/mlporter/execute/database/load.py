@@ -173,7 +173,7 @@ class Load:
         self._make_room()
         planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
-            expected = planned[table.name].carried
+            expected = planned[table.name].copied
             batches = self.work.rows(table, "writing")
             if self.work.stops_at_misfit:
                 batches = stop_at_misfit(table, batches)

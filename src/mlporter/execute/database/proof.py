@@ -72,7 +72,7 @@ class Proof:
 
     def _count_removed(self) -> None:
         """Look whether tables lost the rows that were planned, and no more."""
-        new = {table.table: table.carried for table in self.work.counted}
+        new = {table.table: table.copied for table in self.work.counted}
         keys = {table.name: table.key for table in self.target.tables}
         for table, before in self.before.items():
             removals = [one for one in self.work.merge.removals if one.table == table]

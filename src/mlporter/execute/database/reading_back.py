@@ -57,7 +57,7 @@ class ReadingBack:
         """
         planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
-            carried = planned[table.name].carried
+            carried = planned[table.name].copied
             if carried or self.work.fresh:
                 self._compare(table, partial(self.work.rows, table, "reading back"), carried)
         if self.latest.count:

@@ -324,9 +324,9 @@ def _receipt(result: VersionResult) -> Block | None:
 def _carried(result: PromotionResult) -> Iterator[Block | None]:
     for one in result.transfers:
         rows = [
-            (cut(entry.table.replace("_", " ")), entry.carried, entry.already_there, entry.skipped)
+            (cut(entry.table.replace("_", " ")), entry.copied, entry.already_there, entry.skipped)
             for entry in one.tables
-            if entry.carried or entry.already_there or entry.skipped
+            if entry.copied or entry.already_there or entry.skipped
         ]
         copied = "To copy#" if result.dry_run else "Copied#"
         yield table("Rows", ["Table", copied, "Already there#", "Skipped#"], rows, "tables")
