@@ -79,6 +79,11 @@ class BundleWriter:
 
     `add_file` and `leave_out` may be called from several threads, the rest from one. Left without
     `finish`, the directory stays as it is: an unfinished bundle, which "resume" continues.
+
+    Attributes:
+        path: The directory.
+        may_hold_others: Whether files may be there that the bundle does not name, which somebody
+            had begun who was killed: `finish` removes them.
     """
 
     def __init__(  # noqa: PLR0913 -- as `create`
@@ -97,7 +102,7 @@ class BundleWriter:
         self._replaces: Path | None = None
         self._untouched: Untouched | None = None
         self._lock = lock
-        self.resumed = resume
+        self.may_hold_others = resume
         self._started = utc_now()
         self._tables: dict[str, TableEntry] = {}
         self._written: dict[str, Table] = {}
@@ -283,7 +288,7 @@ class BundleWriter:
         self._contents.sync()
         if self._own is not None:
             self._write_contents(self._own)
-        if self.resumed:
+        if self.may_hold_others:
             parts = {part.path for table in self._tables.values() for part in table.parts}
             remove_others(self.path, lambda path: path in parts or self._is_needed(path))
         reader = Reader(self._written, self.read_table)

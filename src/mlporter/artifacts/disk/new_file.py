@@ -99,7 +99,7 @@ def _unnamed(folder: str) -> int | None:
     if not flag:
         return None
     try:
-        return os.open(folder, flag | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        return os.open(folder, flag | os.O_RDWR, 0o666)
     except OSError as error:
         if error.errno not in _CANNOT:
             raise

@@ -332,6 +332,8 @@ class BundleTransfer:
             found = settled.together_with(found)
         work = FilesIntoBundle(self.source, self.writer.files, settled)
         pool = self.pool or Threads(self.workers)
+        if pool.is_elsewhere and self.earlier is None:
+            self.writer.may_hold_others = True  # what a process had begun that was killed
         for _, copied in process_files(found, work, unread, pool=pool, size=lambda file: file.size):
             done += copied.size
             self.on_progress("copying artifacts", done, None, "bytes")

@@ -92,6 +92,8 @@ def test_options_reach_the_function(mlporter, fake):
         "uri_map": ("s3://x=/y", "c=d=e"),
         "allow_root": ("/srv/one", "/srv/two"),
         "include_tables": (),
+        "dask": None,
+        "processes": None,
         "source_env": None,
         "workers": 9,
         "retry_time": 120.0,

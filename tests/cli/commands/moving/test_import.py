@@ -17,6 +17,8 @@ def test_options_reach_the_function(mlporter, fake):
         "uri_map": (),
         "include_tables": (),
         "target_env": None,
+        "dask": None,
+        "processes": None,
         "workers": 2,
         "retry_time": 120.0,
         "rename_prefix": "",
