@@ -607,6 +607,12 @@ def test_a_conflict_of_a_row_names_which(two):
     )
     assert "mlporter sync" in caught.value.hint
 
+    run = rows(two.source, "SELECT run_uuid FROM runs")[0][0]
+    execute(two.source, f"INSERT INTO tags VALUES ('reviewed', 'yes', '{run}')")
+    with pytest.raises(ConflictError, match="conflict") as caught:
+        two.copy(on_conflict="fail")
+    assert "tags 'reviewed' is not in the target" in str(caught.value.reasons)
+
 
 def test_a_part_does_not_make_the_rest_look_deleted(two):
     two.run("b" * 32)

@@ -384,6 +384,8 @@ def _what(difference: Difference, kind: str) -> str:
         more = len(difference.columns) - len(first)
         said += [f"and {more} more"] if more else []
         return where + ", ".join(said)
-    key = ", ".join(str(value) for value in difference.key.values())
     side = "is not in the target" if difference.sigil == ONLY_LEFT else "is in the target only"
+    if where and (row := _row_of(difference)):
+        return f"{difference.table}{row} {side}"
+    key = ", ".join(str(value) for value in difference.key.values())
     return f"{where}{key} {side}"
