@@ -197,26 +197,18 @@ class LocalPlace:
 
     def put(self, path: str, stream: BinaryIO) -> Written:
         """Write a file, and read it back; see `Place.put`. An equal one is left as it is."""
-        if not safe_relative(path):
-            raise RefusedError("the path of an artifact is not safe", subject=path)
-        if os.name == "nt":
-            check_windows_names(path)
+        _check_path(path)
         source = Tapped(stream)
         try:
             return self._write(self._made_folder(path.rpartition("/")[0]), path, source)
         except OSError as error:
             if error is source.failure:
                 raise
-            raise UnreachableError(
-                f"cannot write: {error.strerror or error}",
-                subject=f"{self.uri}/{path}",
-                hint="free some space" if error.errno == errno.ENOSPC else None,
-            ) from error
+            raise self._cannot_write(path, error) from error
 
     def replace(self, path: str, stream: BinaryIO) -> Written:
         """Write a file over another one; see `Changeable.replace`."""
-        if os.name == "nt":
-            check_windows_names(path)
+        _check_path(path)
         source = Tapped(stream)
         try:
             folder = self._made_folder(path.rpartition("/")[0])
@@ -233,8 +225,7 @@ class LocalPlace:
         except OSError as error:
             if error is source.failure:
                 raise
-            why = error.strerror or str(error)
-            raise UnreachableError(f"cannot write: {why}", subject=f"{self.uri}/{path}") from error
+            raise self._cannot_write(path, error) from error
         return Written(digest, size, created=True)
 
     def remove(self, paths: Sequence[str]) -> Sequence[str]:
@@ -311,15 +302,26 @@ class LocalPlace:
             RefusedError: the path is not safe, or leads out.
             UnreachableError: the folder cannot be made.
         """
-        if not safe_relative(path):
-            raise RefusedError("the path of an artifact is not safe", subject=path)
-        if os.name == "nt":
-            check_windows_names(path)
+        _check_path(path)
         try:
             return self._made_folder(path.rpartition("/")[0])
         except OSError as error:
-            why = error.strerror or str(error)
-            raise UnreachableError(f"cannot write: {why}", subject=f"{self.uri}/{path}") from error
+            raise self._cannot_write(path, error) from error
+
+    def _cannot_write(self, path: str, error: OSError) -> UnreachableError:
+        return UnreachableError(
+            f"cannot write: {error.strerror or error}",
+            subject=f"{self.uri}/{path}",
+            hint="free some space" if error.errno == errno.ENOSPC else None,
+        )
+
+
+def _check_path(path: str) -> None:
+    """Refuse a path that leads out of a folder, or that this system takes for another one."""
+    if not safe_relative(path):
+        raise RefusedError("the path of an artifact is not safe", subject=path)
+    if os.name == "nt":
+        check_windows_names(path)
 
 
 def is_same(path: Path, digest: str, size: int) -> bool:

@@ -183,9 +183,10 @@ class ContentPool:
 
     def _packed(self, found: Location) -> bytes:
         path = pack_path(found.pack)
-        if self._storage.is_local:
+        content = self._in_window(found)
+        if content is None and self._storage.is_local:
             content = self._part(path, found)
-        else:
+        elif content is None:
             with self._lock:
                 fetching = self._fetching[found.pack]
             with fetching:  # several threads ask for what lies in the same pack
@@ -195,7 +196,7 @@ class ContentPool:
         return content
 
     def _fetched(self, path: str, found: Location) -> bytes:
-        """Part of a pack that is elsewhere."""
+        """Part of a pack that is elsewhere, which another thread may have just fetched."""
         window = self._in_window(found)
         if window is not None:
             return window
@@ -214,9 +215,6 @@ class ContentPool:
 
     def _part(self, path: str, found: Location) -> bytes:
         """Part of a pack, and what comes after it: that is asked for next."""
-        known = self._in_window(found)
-        if known is not None:
-            return known
         data = self._storage.read_range(path, found.offset, _WINDOW)
         _keep(self._windows, self._lock, found.pack, (found.offset, data))
         return data[: found.size]

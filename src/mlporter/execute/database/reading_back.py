@@ -57,9 +57,9 @@ class ReadingBack:
         """
         planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
-            carried = planned[table.name].copied
-            if carried or self.work.fresh:
-                self._compare(table, partial(self.work.rows, table, "reading back"), carried)
+            copied = planned[table.name].copied
+            if copied or self.work.fresh:
+                self._compare(table, partial(self.work.rows, table, "reading back"), copied)
         if self.latest.count:
             self._compare(self.latest.table, self.latest.read, self.latest.count)
 

@@ -7,13 +7,14 @@ from collections import deque
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, Generic, Protocol, TypeVar, cast
 
 from mlporter.artifacts.disk.copying import ChangedWhileReadError
 from mlporter.errors import LeftOut, MlporterError
 from mlporter.execute.files.groups import FAR, GROUP_BYTES, FileGroup, FileGroups
-from mlporter.execute.files.tasks import Answered, CouldNot, Group, do_group
+from mlporter.execute.files.tasks import Answered, CouldNot, Group, do_group, in_peace
 from mlporter.stopping import check
 from mlporter.workers.task_pool import WorkerLostError
 from mlporter.workers.threads import Threads
@@ -37,9 +38,6 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-
-_ATTEMPTS = 3
-"""How often a file is read that somebody writes to: a log that grows is soon read in peace."""
 
 _LOOK_AHEAD = 4
 _LOOK_AHEAD_FAR = 2
@@ -254,15 +252,15 @@ class _Processing(Generic[T, A, R]):
             return
         answers, seconds = self._answers(handed)
         far.learn(seconds, len(handed.items))
-        carried = []
+        processed = []
         for item, answer in zip(handed.items, answers, strict=True):
             result = None if isinstance(answer, CouldNot) else self._work.done(item, answer)
             if result is None:
                 self._say_first(answer)
-                carried.append((item, _carried(self._work.here, item)))
+                processed.append((item, _processed(self._work.here, item)))
             else:
-                carried.append((item, result))
-        yield from self._told(_Processed(carried, 0))
+                processed.append((item, result))
+        yield from self._told(_Processed(processed, 0))
 
     @staticmethod
     def _learned(near: FileGroups[T], carried: _Processed[T, R]) -> _Processed[T, R]:
@@ -328,21 +326,17 @@ class _Processed(Generic[T, R]):
 
 
 def _process_group(given: tuple[Callable[[T], R], list[T]]) -> _Processed[T, R]:
-    carry, group = given
+    do, group = given
     started = monotonic()
     files = []
     for item in group:
         check()
-        files.append((item, _carried(carry, item)))
+        files.append((item, _processed(do, item)))
     return _Processed(files, monotonic() - started)
 
 
-def _carried(carry: Callable[[T], R], item: T) -> R | SourceFileError:
-    """Carry one file, in a moment in which nobody writes to it."""
+def _processed(do: Callable[[T], R], item: T) -> R | SourceFileError:
     try:
-        for _ in range(_ATTEMPTS - 1):
-            with suppress(ChangingFileError):
-                return carry(item)
-        return carry(item)
+        return in_peace(partial(do, item), ChangingFileError)
     except SourceFileError as error:
         return error

@@ -6,6 +6,7 @@ failure: what one process cannot do, another one may.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -18,7 +19,7 @@ from mlporter.artifacts.places import is_same
 from mlporter.errors import MlporterError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mlporter.bundle.contents.taking import Taken, Taker
     from mlporter.stores.artifact_places.portable import StoredPlace
@@ -35,13 +36,14 @@ __all__ = [
     "PutObject",
     "TakeIn",
     "do_group",
+    "in_peace",
 ]
 
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
 
 _ATTEMPTS = 3
-"""How often a file is read that somebody writes to."""
+"""How often a file is read that somebody writes to: a log that grows is soon read in peace."""
 
 
 class FileTask(Protocol[A_co]):
@@ -168,11 +170,20 @@ def _takers(tasks: Iterable[object]) -> Iterable[Taker]:
 
 
 def _done(task: FileTask[A]) -> A | CouldNot:
-    left = _ATTEMPTS
-    while True:
-        left -= 1
-        try:
-            return task.do()
-        except (OSError, MlporterError, ImportError) as error:
-            if not (left and isinstance(error, ChangedWhileReadError)):
-                return _could_not(error)
+    try:
+        return in_peace(task.do, ChangedWhileReadError)
+    except (OSError, MlporterError, ImportError) as error:
+        return _could_not(error)
+
+
+def in_peace(do: Callable[[], A], changed: type[Exception]) -> A:
+    """Read a file in a moment in which nobody writes to it, as far as such a moment comes.
+
+    Args:
+        do: Reads it.
+        changed: What that raises where it was written to meanwhile.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(changed):
+            return do()
+    return do()
