@@ -197,8 +197,8 @@ def light_arrow() -> None:
     """
     os.environ.setdefault(_POOL, "system")
     _without_pandas()
-    if not any(isinstance(finder, _NoPolars) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _NoPolars())
+    if _NO_POLARS not in sys.meta_path:
+        sys.meta_path.insert(0, _NO_POLARS)
 
 
 def _without_pandas() -> None:
@@ -212,7 +212,7 @@ def _without_pandas() -> None:
 
     if "pandas" in sys.modules:
         return
-    finder = _NoPandas()
+    finder = _Hidden("pandas")
     sys.meta_path.insert(0, finder)
     try:
         pa.array([None])
@@ -220,24 +220,13 @@ def _without_pandas() -> None:
         sys.meta_path.remove(finder)
 
 
-class _NoPandas(MetaPathFinder):
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002 -- as the protocol wants it
-        target: ModuleType | None = None,  # noqa: ARG002
-    ) -> ModuleSpec | None:
-        if fullname == "pandas":
-            raise ImportError(fullname)
-        return None
+class _Hidden(MetaPathFinder):
+    """Lets a module not be found: by anybody, or by one that is being imported."""
 
-
-class _NoPolars(MetaPathFinder):
-    """Lets the database drivers find no polars, and everybody else.
-
-    Where it is installed, they import it for who wants its data frames of them: a third of a second
-    and 40 MB. Source: adbc_driver_manager/_dbapi_backend.py.
-    """
+    def __init__(self, name: str, *, importer: str = "") -> None:
+        """Hide `name`: from all, or from the module `importer` alone, while that is imported."""
+        self._name = name
+        self._importer = importer
 
     def find_spec(
         self,
@@ -245,7 +234,7 @@ class _NoPolars(MetaPathFinder):
         path: Sequence[str] | None,  # noqa: ARG002 -- as the protocol wants it
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
-        if fullname == "polars" and _is_being_imported("adbc_driver_manager._dbapi_backend"):
+        if fullname == self._name and (not self._importer or _is_being_imported(self._importer)):
             raise ImportError(fullname)
         return None
 
@@ -253,3 +242,8 @@ class _NoPolars(MetaPathFinder):
 def _is_being_imported(name: str) -> bool:
     spec = getattr(sys.modules.get(name), "__spec__", None)
     return bool(getattr(spec, "_initializing", False))
+
+
+_NO_POLARS = _Hidden("polars", importer="adbc_driver_manager._dbapi_backend")
+"""Where polars is installed, the database drivers import it for who wants its data frames: a third
+of a second and 40 MB. Source: adbc_driver_manager/_dbapi_backend.py."""

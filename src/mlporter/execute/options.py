@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.workers.choice import check_workers
+from mlporter.workers.choice import check_workers, said_of_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,9 +90,9 @@ class TransferOptions:
                 "users and permissions are copied into a database together with the rest",
                 hint="name the server's database as the target, or leave --target-auth out",
             )
-        if self.processes or self.dask:
+        if option := said_of_workers(self.processes, self.dask):
             raise UsageError(
-                f"--{'dask' if self.dask else 'processes'} is for files that go to a database's "
+                f"{option} is for files that go to a database's "
                 "artifact root: those of a server are sent by this process",
                 hint="leave it out, or say --workers N",
             )
@@ -167,10 +167,10 @@ def check_workers_fit(artifacts: str, processes: int | None, dask: str | None) -
         UsageError: no files are copied; or see `check_workers`.
     """
     check_workers(processes, dask)
-    if (processes or dask) and artifacts != "copy":
+    option = said_of_workers(processes, dask)
+    if option and artifacts != "copy":
         raise UsageError(
-            f"--{'dask' if dask else 'processes'} is about files, and --artifacts {artifacts} "
-            "copies none",
+            f"{option} is about files, and --artifacts {artifacts} copies none",
             hint="leave one of the two out",
         )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mlporter.workers.task_pool import TaskPool
 
-__all__ = ["MOST_PROCESSES", "check_workers", "local_workers", "task_pool"]
+__all__ = ["MOST_PROCESSES", "check_workers", "local_workers", "said_of_workers", "task_pool"]
 
 MOST_PROCESSES = 256
 _LOCAL = "local:"
@@ -37,6 +37,13 @@ def check_workers(processes: int | None, dask: str | None) -> None:
             f"{redact(dask)!r} is no address of a Dask scheduler",
             hint="such as tcp://scheduler:8786, or local:4 for four workers on this machine",
         )
+
+
+def said_of_workers(processes: int | None, dask: str | None) -> str:
+    """The option by which other processes were asked for; "" if they were not."""
+    if dask:
+        return "--dask"
+    return "--processes" if processes else ""
 
 
 def local_workers(dask: str) -> int:

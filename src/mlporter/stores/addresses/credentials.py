@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Printed", "Stored", "Variable", "password_variable", "read_variables", "values_of"]
+__all__ = ["Printed", "Stored", "Variable", "kind_of_address", "password_variable"]
+__all__ += ["read_variables", "values_of"]
 
 _PATIENCE = 120
 """Seconds for a program that prints a secret: it may ask for another one on the terminal."""
@@ -154,7 +155,12 @@ def values_of(variables: Mapping[str, Variable], besides: frozenset[str]) -> dic
 
 def password_variable(address: str) -> str:
     """The variable that holds the password of a place; "" where it can have none."""
-    return _PASSWORDS.get(urlsplit(address).scheme.partition("+")[0].lower(), "")
+    return _PASSWORDS.get(kind_of_address(address), "")
+
+
+def kind_of_address(address: str) -> str:
+    """The scheme of an address, in lower case and without a driver: ``postgresql``, say."""
+    return urlsplit(address).scheme.partition("+")[0].lower()
 
 
 _WEB_USER, _WEB_PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"

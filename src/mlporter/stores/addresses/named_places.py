@@ -8,12 +8,16 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import UsageError
 from mlporter.redaction import has_password, redact_address
-from mlporter.stores.addresses.credentials import Variable, password_variable, read_variables
+from mlporter.stores.addresses.credentials import (
+    Variable,
+    kind_of_address,
+    password_variable,
+    read_variables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -174,8 +178,12 @@ def _check_trusted(name: str, said: Mapping[str, object], file: Path) -> None:
             )
 
 
+_NO_PASSWORDS = "take it out, and set the variables of the store, such as AWS_SECRET_ACCESS_KEY"
+_SUCH_AS = 'map_uri = ["/srv/mlruns=/mnt/mlruns"]'
+
+
 def _artifact_root(name: str, address: str, root: str, file: Path) -> str:
-    if root and urlsplit(address).scheme.partition("+")[0].lower() not in _DATABASES:
+    if root and kind_of_address(address) not in _DATABASES:
         raise _wrong(
             file,
             f"places.{name} has an artifact_root, and is no database",
@@ -185,7 +193,7 @@ def _artifact_root(name: str, address: str, root: str, file: Path) -> str:
         raise _wrong(
             file,
             f"places.{name}.artifact_root has a password in it",
-            "take it out, and set the variables of the store, such as AWS_SECRET_ACCESS_KEY",
+            _NO_PASSWORDS,
         )
     return root
 
@@ -195,13 +203,13 @@ def _uri_map(name: str, said: object, file: Path) -> tuple[str, ...]:
         raise _wrong(
             file,
             f"places.{name}.map_uri is not a list of texts",
-            'map_uri = ["/srv/mlruns=/mnt/mlruns"]',
+            _SUCH_AS,
         )
     if any(has_password(side) for pair in said for side in (pair, *pair.split("="))):
         raise _wrong(
             file,
             f"places.{name}.map_uri has a password in it",
-            "take it out, and set the variables of the store, such as AWS_SECRET_ACCESS_KEY",
+            _NO_PASSWORDS,
         )
     try:
         UriMap.parse(said)
@@ -209,6 +217,6 @@ def _uri_map(name: str, said: object, file: Path) -> tuple[str, ...]:
         raise _wrong(
             file,
             f"places.{name}.map_uri: {error.message}",
-            'map_uri = ["/srv/mlruns=/mnt/mlruns"]',
+            _SUCH_AS,
         ) from error
     return tuple(said)

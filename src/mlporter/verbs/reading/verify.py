@@ -24,7 +24,7 @@ from mlporter.stores.opening import hinting_what_is_there, open_bundle, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.bundle_places import no_signature
 from mlporter.verbs.reports import write_verification
-from mlporter.workers.choice import check_workers, task_pool
+from mlporter.workers.choice import check_workers, said_of_workers, task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -260,10 +260,10 @@ def _check_workers_fit(place: Address, processes: int | None, dask: str | None) 
         UsageError: see `check_workers`; or it is no bundle.
     """
     check_workers(processes, dask)
-    if (processes or dask) and place.kind is not AddressKind.BUNDLE:
+    option = said_of_workers(processes, dask)
+    if option and place.kind is not AddressKind.BUNDLE:
         raise UsageError(
-            f"--{'dask' if dask else 'processes'} is for bundles: a repository is checked by "
-            "this process",
+            f"{option} is for bundles: a repository is checked by this process",
             subject=str(place),
             hint="leave it out",
         )
