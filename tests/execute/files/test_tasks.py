@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mlporter
+from mlporter.errors import RefusedError
 from tests.repository.registry import SmallRegistry
 from tests.support.databases import tree
 from tests.support.engines import copy_sqlite
@@ -105,3 +106,22 @@ def test_files_of_two_places_are_compared(registry, pool, mlflow_sqlite_template
     (huge,) = root.rglob("huge.bin")
     huge.write_bytes(b"H" * 1_100_000)
     assert mlporter.diff(registry.url, target).exit_code == 1
+
+
+def test_what_was_put_beside_a_file_that_ends_the_whole_is_taken_back(
+    registry, pool, mlflow_sqlite_template, tmp_path
+):
+    registry.add_run(f"{2:032x}", 1, {f"{n:02}.txt": b"%d" % n for n in range(40)})
+    root = tmp_path / "root"
+    target = fresh(mlflow_sqlite_template, tmp_path / "target.db")
+    mlporter.copy(registry.url, target, artifact_root=str(root))
+    for file in root.rglob("*.*"):
+        if file.name == "20.txt":
+            file.write_bytes(b"of somebody else")
+        elif file.is_file():
+            file.unlink()
+    before = tree(root)
+    target = fresh(mlflow_sqlite_template, tmp_path / "second.db")
+    with pytest.raises(RefusedError, match="another file is already there"):
+        mlporter.copy(registry.url, target, artifact_root=str(root))
+    assert tree(root) == before

@@ -252,15 +252,20 @@ class _Processing(Generic[T, A, R]):
             return
         answers, seconds = self._answers(handed)
         far.learn(seconds, len(handed.items))
-        processed = []
-        for item, answer in zip(handed.items, answers, strict=True):
-            result = None if isinstance(answer, CouldNot) else self._work.done(item, answer)
-            if result is None:
-                self._say_first(answer)
-                processed.append((item, _processed(self._work.here, item)))
-            else:
-                processed.append((item, result))
+        # First of all what others have done: doing the rest here may end the whole.
+        results = [self._noted(*one) for one in zip(handed.items, answers, strict=True)]
+        processed = [
+            (item, _processed(self._work.here, item) if result is None else result)
+            for item, result in zip(handed.items, results, strict=True)
+        ]
         yield from self._told(_Processed(processed, 0))
+
+    def _noted(self, item: T, answer: A | CouldNot) -> R | None:
+        """What the answer of another process comes to; None if it is to be done here."""
+        result = None if isinstance(answer, CouldNot) else self._work.done(item, answer)
+        if result is None:
+            self._say_first(answer)
+        return result
 
     @staticmethod
     def _learned(near: FileGroups[T], carried: _Processed[T, R]) -> _Processed[T, R]:
@@ -297,7 +302,8 @@ class _Processing(Generic[T, A, R]):
             with suppress(MlporterError, CancelledError):
                 for item, answer in zip(handed.items, self._answers(handed)[0], strict=True):
                     if not isinstance(answer, CouldNot):
-                        self._work.done(item, answer)
+                        with suppress(MlporterError):  # the others are noted all the same
+                            self._work.done(item, answer)
         if self._failed > 1:
             _log.warning("%d files were copied here that workers could not copy", self._failed)
 
