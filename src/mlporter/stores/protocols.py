@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlporter.artifacts.places import WholeObject
     from mlporter.artifacts.uris.ownership import Root
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
@@ -170,6 +171,10 @@ class Openable(Protocol):
     @property
     def folder(self) -> str:
         """The folder of this machine that it lies in; "" where it is on none."""
+
+    @property
+    def whole(self) -> WholeObject | None:
+        """The object that it is, which a store might copy itself; None where it is none."""
 
 
 @runtime_checkable

@@ -61,7 +61,11 @@ class _IntoPlaces:
 
     def here(self, bound: Bound) -> Written:
         source = self._source(bound)
-        return self.files.put(bound, lambda: open_guarded(source, bound.file))
+        return self.files.put(
+            bound,
+            lambda: open_guarded(source, bound.file),
+            lambda: elsewhere(source, bound.file),
+        )
 
     def elsewhere(self, bound: Bound) -> Put | None:
         found = elsewhere(self._source(bound), bound.file)
@@ -265,7 +269,7 @@ class Load:
         for item in self.changed.left_out if self.changed else ():
             self.left_out.add(item)
         bounds = chain(files.bind(self.work.source.files(report)), self._new_of_old_owners())
-        count = size = there = stored = 0
+        count = size = there = stored = by_storage = bytes_by_storage = 0
         for bound, written in process_files(
             bounds,
             _IntoPlaces(self.work, files),
@@ -280,10 +284,14 @@ class Load:
             size += bound.file.size
             there += not written.created
             stored += written.size if written.created else 0
+            by_storage += written.by_storage
+            bytes_by_storage += written.size if written.by_storage else 0
             self.phases.on_progress("copying artifacts", size, total, "bytes")
         files.settle()
         self.sent.without_files(self.work)
-        self.files_result = FilesResult("copy", count, size, there, count - there, stored)
+        self.files_result = FilesResult(
+            "copy", count, size, there, count - there, stored, by_storage, bytes_by_storage
+        )
 
     def _new_of_old_owners(self) -> Iterator[Bound]:
         for file, root in self.changed.sends if self.changed else ():
