@@ -189,8 +189,8 @@ class StoreCopy:
 
     def _take_back(self, *, is_other: bool) -> None:
         """Remove a copy that nothing proves: it is streamed instead."""
-        if not is_other:
-            _willing.failed(self.pair, "it says no SHA-256 of what it copied", for_good=True)
+        why = "another SHA-256" if is_other else "no SHA-256"
+        _willing.failed(self.pair, f"it says {why} of what it copied", for_good=not is_other)
         with suppress(*known_errors()):
             self._client.delete_object(**self._there)
             return
