@@ -139,10 +139,10 @@ class StoreCopy:
             return self._made()
         except known_errors() as error:
             codes = codes_of(error)
-            if codes & _CONDITIONS:
-                raise OtherwiseNowError from None
             if not codes & _ABSENT:
                 _willing.failed(self.pair, text_of(error))
+            if codes & _CONDITIONS:
+                raise OtherwiseNowError from None
             return None
 
     def _made(self) -> Written | None:
@@ -150,9 +150,9 @@ class StoreCopy:
         source = self._client.head_object(
             Bucket=whole.bucket, Key=whole.key, ChecksumMode="ENABLED", **self._owner
         )
-        size, stored = int(source["ContentLength"]), _of_all_bytes(source)
+        size, stored = source.get("ContentLength", _MOST + 1), _of_all_bytes(source)
         known = whole.sha256 or stored
-        if size > _MOST or (stored and stored != known):
+        if size > _MOST or (stored and stored != known) or "ETag" not in source:
             return None
         sha256 = self._copied(source)
         if sha256 and sha256 == (known or sha256):
@@ -183,8 +183,10 @@ class StoreCopy:
             TaggingDirective="REPLACE",  # Tags are rules of the other bucket; an upload has none.
         )
         found: Mapping[str, Any] = answer.get("CopyObjectResult", {})
-        if not found.get("ChecksumSHA256"):
-            return dict(self._client.head_object(**self._there, ChecksumMode="ENABLED"))
+        if found.get("ChecksumSHA256"):
+            return found
+        with suppress(*known_errors()):
+            found = self._client.head_object(**self._there, ChecksumMode="ENABLED")
         return found
 
     def _take_back(self, *, is_other: bool) -> None:
