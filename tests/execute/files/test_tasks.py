@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 
 import mlporter
+from mlporter.cli.render.transfers.transfer import render_transfer
 from mlporter.errors import RefusedError
 from tests.repository.registry import SmallRegistry
 from tests.support.copying_s3 import watched_copies
@@ -102,6 +105,9 @@ def test_what_a_bucket_holds_already_is_copied_by_s3_without_being_read(
         "by_storage": 2,
         "bytes_by_storage": 300_005,
     }
+    console = Console(file=io.StringIO(), width=100)
+    console.print(*render_transfer(copied))
+    assert "2 files, 300.0 kB, all copied by the storage itself" in console.file.getvalue()
     # The small one lies in a pack.
     assert (imported.files.by_storage, imported.files.bytes_by_storage) == (1, 300_000)
     assert mlporter.diff(registry.url, target).identical

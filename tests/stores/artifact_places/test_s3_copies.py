@@ -12,9 +12,10 @@ import pytest
 from mlporter.artifacts.disk.write_log import WriteLog
 from mlporter.artifacts.places import WholeObject, Written
 from mlporter.errors import BundleDamagedError, RefusedError
+from mlporter.execute.files.tasks import Landed, PutObject
 from mlporter.stores.addresses.environment import environment_of
 from mlporter.stores.artifact_places.places import Places, open_place
-from mlporter.stores.artifact_places.portable import PlacedFile, place_elsewhere
+from mlporter.stores.artifact_places.portable import PlacedFile, StoredPlace, place_elsewhere
 from tests.support.copying_s3 import watched_copies
 
 if TYPE_CHECKING:
@@ -152,6 +153,16 @@ def test_what_somebody_puts_there_meanwhile_stays(sides, copies, is_new):
         sides.put(is_new=is_new)
     assert sides.places.undo() == []
     assert sides.there() == b"somebody's"
+
+
+def test_what_an_earlier_attempt_at_a_task_had_copied_is_ours(sides, copies):
+    sides.store(DATA)
+    there = place_elsewhere(sides.place)
+    assert isinstance(there, StoredPlace)
+    task = PutObject(sides.found, there, ODD, is_new=True)
+    sha256 = hashlib.sha256(DATA).hexdigest()
+    assert task.do() == Landed(sha256, len(DATA), created=True, by_storage=True)
+    assert task.do() == Landed(sha256, len(DATA), created=True)
 
 
 def test_a_copy_of_something_else_than_its_name_says_does_not_stay(sides, copies):
