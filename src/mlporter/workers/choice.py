@@ -56,16 +56,24 @@ def local_workers(dask: str) -> int:
 
 @contextmanager
 def task_pool(
-    workers: int, processes: int | None = None, dask: str | None = None
+    workers: int, processes: int | None = None, dask: str | None = None, *, needed: bool = True
 ) -> Iterator[TaskPool]:
     """The workers that were asked for: processes, those of a cluster, or else threads.
+
+    Args:
+        workers: Threads.
+        processes: Processes of this machine.
+        dask: The address of a scheduler, or ``local:4``.
+        needed: Whether anything is to be handed out; else there are threads whatever was asked.
 
     Raises:
         UsageError: see `check_workers`.
         UnsupportedError, UnreachableError, RefusedError: the cluster cannot be used.
     """
     check_workers(processes, dask)
-    if dask is not None:
+    if not needed:
+        yield Threads(workers)
+    elif dask is not None:
         # An extra, and most do without.
         from mlporter.workers.dask_cluster import connected  # noqa: PLC0415
 
