@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.bundle.checks.looked import look
+from mlporter.bundle.checks.parts import look_at_all
 from mlporter.bundle.folder.layout import blob_path, name_in, pack_path
-from mlporter.bundle.tables.layers import LayeredTables
-from mlporter.bundle.tables.rows import OrderCheck
-from mlporter.catalogue.types import Kind
 from mlporter.errors import BundleDamagedError, MlporterError
 from mlporter.repository.layout import PARTS, SNAPSHOT, SNAPSHOTS, part_object, snapshot_path
 from mlporter.repository.objects import object_tasks
+from mlporter.repository.rows import SnapshotTable
 from mlporter.repository.used import Used
 from mlporter.workers.in_order import answers_in_order
 from mlporter.workers.threads import Threads
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlporter.bundle.checks.findings import Progress, VerifyMode
-    from mlporter.catalogue.types import Table
     from mlporter.repository.documents import Snapshot
     from mlporter.repository.repository import Repository
     from mlporter.workers.task_pool import TaskPool
@@ -73,10 +71,11 @@ def verify_repository(  # noqa: PLR0913 -- all but two go by name
         if mode == "quick":
             return report
         read = (lambda: True) if mode == "full" else (lambda: chosen.random() < fraction)
+        if pool is None or repository.storage.elsewhere() is None:
+            pool = Threads(workers)
         if only is not None and mode == "full":
-            check.rows()
-        is_open = repository.storage.elsewhere() is not None
-        check.contents(read, pool if pool is not None and is_open else Threads(workers))
+            check.rows(pool)
+        check.contents(read, pool)
     return report
 
 
@@ -169,32 +168,14 @@ class _Check:
         name = name_in(path)
         return used.has_part(name) if path.startswith(f"{PARTS}/") else path in packs
 
-    def rows(self) -> None:
+    def rows(self, pool: TaskPool) -> None:
         """Every row of a snapshot: decoded, in order, and as many as it says."""
         for snapshot in self._whole:
-            manifest = self._repository.manifest(snapshot)
-            tables = LayeredTables(self._repository.parts, manifest.tables)
-            for name, entry in manifest.tables.items():
-                self._table(tables, entry.table(name), entry.rows)
-
-    def _table(self, tables: LayeredTables, table: Table, rows: int) -> None:
-        order = OrderCheck(table.key, repeats=table.repeats)
-        found = 0
-        try:
-            for batch in tables.read(table):
-                found += batch.num_rows
-                if order.first_wrong(batch) is not None:
-                    self._report.add(f"tables/{table.name}", "order", "rows are not in order")
-                    return
-        except (MlporterError, ValueError) as error:
-            self._report.add(f"tables/{table.name}", "content", str(error))
-            return
-        self._report.rows += found
-        if table.kind is Kind.OWN:
-            self._report.own_rows += found
-        if found != rows:
-            detail = f"has {found:,} rows, and not {rows:,}"
-            self._report.add(f"tables/{table.name}", "content", detail)
+            entries = self._repository.manifest(snapshot).tables
+            tables = [SnapshotTable(self._storage, name, entries, self._report) for name in entries]
+            look_at_all(pool, tables)
+            for table in tables:
+                table.finish()
 
     def contents(self, read: Callable[[], bool], pool: TaskPool) -> None:
         """Read objects, several at a time, and hold each against its name."""

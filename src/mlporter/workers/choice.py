@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UsageError
@@ -82,6 +82,7 @@ def task_pool(
     elif processes is not None:
         from mlporter.workers.processes import Processes  # noqa: PLC0415 -- likewise
 
-        yield Processes(processes)
+        with closing(Processes(processes)) as pool_of_processes:
+            yield pool_of_processes
     else:
         yield Threads(workers)
