@@ -85,23 +85,34 @@ _AHEAD = 2
 def read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items, fetched by another thread while the caller works on those before.
 
-    The first is fetched by the caller's own thread: a statement that sorts for minutes before it
-    gives its first rows can be interrupted there. Left early, it closes `items`, if that can be.
+    The first are fetched by the caller's own thread: a statement that sorts for minutes before it
+    gives its first rows can be interrupted there, and where there is only one batch, as in most
+    tables, no thread is worth its start. Left early, it closes `items`, if that can be.
     """
+    try:
+        ahead = deque(islice(items, _AHEAD))
+        if len(ahead) < _AHEAD:
+            yield from ahead
+        else:
+            yield from _fetched_ahead(items, ahead)
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
+def _fetched_ahead(items: Iterator[T], ahead: deque[T]) -> Iterator[T]:
+    """What was fetched already, and the rest, by a thread."""
     end: object = object()
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
         coming: deque[Future[T | object]] = deque()
         try:
-            item: T | object = next(items, end)
-            while item is not end:
-                while len(coming) < _AHEAD:
-                    coming.append(pool.submit(next, items, end))
+            while ahead:
+                coming.append(pool.submit(next, items, end))
+                yield ahead.popleft()
+            while (item := coming.popleft().result()) is not end:
+                coming.append(pool.submit(next, items, end))
                 yield cast("T", item)
-                item = coming.popleft().result()
         finally:
             for fetched in coming:
                 fetched.cancel()
-            pool.shutdown()
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
