@@ -332,7 +332,7 @@ class BundleTransfer:
             found = settled.together_with(found)
         work = FilesIntoBundle(self.source, self.writer.files, settled)
         pool = self.pool or Threads(self.workers)
-        if pool.is_elsewhere and self.earlier is None:
+        if pool.is_elsewhere and not self.marks:
             self.writer.may_hold_others = True  # what a process had begun that was killed
         for _, copied in process_files(found, work, unread, pool=pool, size=lambda file: file.size):
             done += copied.size

@@ -27,7 +27,7 @@ from mlporter.execute.phases import COPYING, FINISHING, READING_BACK, WRITING
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.plan.policy import how_to_settle, said_of_conflicts
-from mlporter.stores.protocols import Among, elsewhere
+from mlporter.stores.protocols import Among, elsewhere, read_elsewhere
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ class _IntoPlaces:
         return None if found is None else self.files.elsewhere(bound, found)
 
     def done(self, bound: Bound, answer: Landed) -> Written | None:
-        return self.files.put_elsewhere(bound, answer)
+        written = self.files.put_elsewhere(bound, answer)
+        if written is not None:
+            read_elsewhere(self._source(bound), bound.file, written.sha256)
+        return written
 
     def _source(self, bound: Bound) -> Source:
         return self.work.whole if bound.is_old else self.work.source
