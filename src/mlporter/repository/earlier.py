@@ -9,6 +9,7 @@ from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.bundle.upon_earlier import Earlier
 from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS
+from mlporter.repository.layout import part_object
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -17,12 +18,18 @@ if TYPE_CHECKING:
     from mlporter.repository.documents import Snapshot
     from mlporter.repository.repository import Repository
 
-__all__ = ["earlier_of", "last_of"]
+__all__ = ["earlier_of", "has_parts", "last_of"]
 
 
 def last_of(repository: Repository, place: str) -> Snapshot | None:
     """The newest snapshot of a registry."""
     return next((found for found in repository.newest_first() if found.place == place), None)
+
+
+def has_parts(repository: Repository, earlier: Earlier) -> bool:
+    """Whether all parts of tables that a snapshot names are there."""
+    objects = (part_object(p.sha256) for entry in earlier.entries.values() for p in entry.parts)
+    return all(repository.storage.size(path) is not None for path in objects)
 
 
 def earlier_of(

@@ -176,6 +176,11 @@ class DatabaseReader:
             self._counts[rows] = int(connection.scalar(f"SELECT count(*) FROM {rows}"))
         return self._counts[rows]
 
+    @property
+    def met_unfit(self) -> bool:
+        """Whether anything that was read did not fit its column."""
+        return self._careful.met_any
+
     def points_by_run(self) -> Iterator[pa.RecordBatch]:
         """How many metric points each run has that has any: the index says it."""
         relation = self._relations.get("metrics")

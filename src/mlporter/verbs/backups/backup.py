@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.bundle.writer import BundleWriter
 from mlporter.errors import RefusedError
 from mlporter.execute.bundle.transfer import BundleTransfer
+from mlporter.execute.bundle.unchanged import state_of
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
@@ -23,7 +24,7 @@ from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
-from mlporter.repository.earlier import earlier_of, last_of
+from mlporter.repository.earlier import earlier_of, has_parts, last_of
 from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
 from mlporter.repository.repository import Repository, check_empty
@@ -280,6 +281,8 @@ class _Work:
             kept.load_index()
             last = last_of(kept, which)
             earlier = earlier_of(kept, last, stack, reread=self.reread) if last else None
+            state = None if self.full or last is None else last.state
+            is_unchanged = state is not None and state == state_of(self.source)
             staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
             stack.callback(shutil.rmtree, staged, ignore_errors=True)
             address = self.source.description.address
@@ -297,10 +300,12 @@ class _Work:
                     full=self.full,
                     reread=self.reread,
                     marks=True,
+                    is_unchanged=is_unchanged and earlier is not None and has_parts(kept, earlier),
                 )
                 manifest = transfer.run()
             upon = last.name if last else None
-            facts = Facts(which, began, tags, upon, transfer.not_listed)
+            state = None if transfer.says_of_rows else state_of(self.source)
+            facts = Facts(which, began, tags, upon, transfer.not_listed, state)
             return transfer, publish(kept, staged / "bundle", manifest, facts, lock)
 
 
