@@ -9,16 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.catalogue.tables.own import POINT_MARKS
+from mlporter.execute.bundle.point_marks import PointsSeen, marked, point_marks, tells_points
 from mlporter.execute.bundle.reuse import (
     ALL,
     Changed,
     has_remarks_on_points,
     must_read_points,
-    point_marks,
     rows_of_owners,
     whose_changed,
 )
 from mlporter.stores.protocols import remote_source
+from mlporter.stores.rows.spool import RowSpool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from mlporter.compare.rows.latest_metrics import LatestMetrics
     from mlporter.execute.findings.remarks import Remarks
     from mlporter.stores.protocols import Source
-    from mlporter.stores.rows.spool import RowSpool
 
 __all__ = ["KnownPoints", "known_points"]
 
@@ -43,6 +43,7 @@ class KnownPoints:
         source: Whose they are.
         earlier: The snapshot that they are held against.
         marks: Rows of ``point_marks``.
+        is_counted: Whether they are there: else points are counted as they are read.
         changed: The runs that have other points than before.
         was_told: Whether the earlier snapshot says something of points, which may still hold.
         left: How many points of a server are left where they are.
@@ -51,6 +52,7 @@ class KnownPoints:
     source: Source
     earlier: Earlier | None
     marks: RowSpool
+    is_counted: bool = True
     changed: Changed = ALL
     was_told: bool = False
     left: int = 0
@@ -68,8 +70,24 @@ class KnownPoints:
             rows = latest.watch(rows)
         return rows if remarks is None else remarks.watch_texts(_METRICS, rows)
 
+    def counting(self, rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Count all points as they go by, if that is still to be done."""
+        if self.is_counted:
+            yield from rows
+            return
+        seen = PointsSeen()
+        for batch in rows:
+            seen.take(batch)
+            yield batch
+        for batch in marked(seen.counts(), self.source):
+            self.marks.add(batch)
+        self.marks.end()
+        self.is_counted = True
+
     def write(self, writer: BundleWriter) -> None:
         """Say by what they are known, for the next backup."""
+        if not self.is_counted:
+            return  # and no point was read either
         remote = remote_source(self.source)
         if remote is not None and remote.incomplete_histories:
             return  # the next backup reads all points
@@ -104,11 +122,14 @@ def known_points(source: Source, earlier: Earlier | None, *, full: bool) -> Know
         None where nothing tells of points but they themselves.
     """
     metrics = next((table for table in source.tables if table.name == _METRICS), None)
-    marks = point_marks(source) if metrics is not None else None
-    if marks is None or metrics is None:
+    if metrics is None or not tells_points(source):
         return None
+    reads_all = earlier is None or full or must_read_points(earlier)
+    if reads_all and remote_source(source) is None:
+        return KnownPoints(source, earlier, RowSpool(), is_counted=False)
+    marks = point_marks(source)
     known = KnownPoints(source, earlier, marks)
-    if earlier is None or full or must_read_points(earlier):
+    if reads_all or earlier is None:
         return known
     known.changed = changed = whose_changed(metrics, lambda: iter(()), earlier, points=marks)
     known.was_told = changed.owners is not None and has_remarks_on_points(earlier)

@@ -258,6 +258,8 @@ class BundleTransfer:
         batches: Iterator[pa.RecordBatch] = read_ahead(self.source.read(table.name))
         if table.name == _METRICS and self._latest is not None:
             batches = self._latest.watch(batches)
+        if table.name == _METRICS and self._points is not None:
+            batches = self._points.counting(batches)
         if self._remarks is not None:
             batches = self._remarks.watch(table.name, batches)
         for batch in batches:
