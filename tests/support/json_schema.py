@@ -25,8 +25,8 @@ from mlporter.plan.policy import Conflict, Renamed, UnitCount
 from mlporter.progress import ProgressEvent
 from mlporter.promotion.checks.gates import GateResult
 from mlporter.repository.documents import Snapshot
-from mlporter.repository.repository import DamagedSnapshot
 from mlporter.repository.prune import Pruned
+from mlporter.repository.repository import DamagedSnapshot
 from mlporter.stores.protocols import Description
 from mlporter.verbs.backups.restore_test import RestoreTest
 from mlporter.verbs.backups.snapshots import Found
