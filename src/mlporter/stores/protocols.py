@@ -34,6 +34,7 @@ __all__ = [
     "SharesRoots",
     "Source",
     "TellsOutside",
+    "TellsState",
     "Wrapped",
     "elsewhere",
     "only_orphans",
@@ -218,6 +219,19 @@ class TellsOutside(Protocol):
 
     def outside(self) -> Iterator[LeftOut]:
         """Owners whose place is nobody's artifact root."""
+
+
+@runtime_checkable
+class TellsState(Protocol):
+    """A source that can tell that nothing in its tables has changed, without reading them."""
+
+    @property
+    def state(self) -> str | None:
+        """A text that is another one after every change of a row.
+
+        None where nobody can say, or where something that was read did not fit, so that what is
+        to be said of it is only known to who reads it again.
+        """
 
 
 @runtime_checkable
