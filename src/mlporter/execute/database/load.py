@@ -171,15 +171,17 @@ class Load:
         elif isinstance(self.work.rewrite, Rewrite):
             self.work.rewrite.look()
         self._make_room()
-        planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
-            expected = planned[table.name].copied
-            batches = self.work.rows(table, "writing")
+            expected = self.work.copied(table.name)
+            batches = self.work.later.watch(table.name, self.work.rows(table, "writing"))
             if self.work.stops_at_misfit:
                 batches = stop_at_misfit(table, batches)
             if table.name == "metrics":
                 batches = self.latest.watch(batches)
             rows = self.target.write(table, batches, expected)
+            if rows != expected:
+                self.work.count_again()  # what does not fit was met while it was read
+                expected = self.work.copied(table.name)
             if rows != expected:
                 raise ReadBackError(
                     f"{rows} rows were written and {expected} planned",
