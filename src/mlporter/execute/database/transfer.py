@@ -135,9 +135,13 @@ class DatabaseTransfer:
         return changed
 
     def _remember(
-        self, work: Prepared, there: tuple[Table, ...], changed: ChangedFiles | None
+        self,
+        work: Prepared,
+        there: tuple[Table, ...],
+        changed: ChangedFiles | None,
+        on_progress: OnProgress,
     ) -> None:
-        """Note what is sent, right before it is committed; the note is kept right after.
+        """Note what is sent, before it is committed; the note is kept right after.
 
         So who stops it stops both, but for a moment: then what was sent and not remembered is the
         same on both sides the next time.
@@ -148,7 +152,7 @@ class DatabaseTransfer:
             tables=work.plan.tables,
             there=there,
             merge=work.merge,
-            on_progress=self.on_progress,
+            on_progress=on_progress,
         )
         if changed is not None:
             changed.remember()
