@@ -162,6 +162,10 @@ class BundleTransfer:
             for batch in self._latest.watch(self.writer.read_table(_METRICS)):
                 if self._remarks is not None:
                     self._remarks.take_texts(_METRICS, batch)
+        if self._was_told:
+            rows = self._latest.watch(self.writer.read_table(_METRICS))
+            for _ in self._remarks.watch_texts(_METRICS, rows) if self._remarks else rows:
+                pass
         elif owners is not None:
             among = Among("run_uuid", tuple(sorted(owners, key=str.encode)))
         difference = self._latest.differences(self.source, among)
