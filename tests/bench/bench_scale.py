@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-from uuid import uuid4
 import random
 import signal
 import subprocess
@@ -26,6 +25,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -132,6 +132,8 @@ def test_from_bucket_to_bucket(mlflow_sqlite_template, tmp_path, s3, monkeypatch
         theirs,
         0.8,
     )
+
+
 def test_a_copy_is_whole_though_workers_are_killed(mlflow_sqlite_template, tmp_path, monkeypatch):
     from distributed import LocalCluster  # noqa: PLC0415 -- as above
 

@@ -159,10 +159,6 @@ class BundleTransfer:
             return
         among = None
         if was_told:
-            for batch in self._latest.watch(self.writer.read_table(_METRICS)):
-                if self._remarks is not None:
-                    self._remarks.take_texts(_METRICS, batch)
-        if self._was_told:
             rows = self._latest.watch(self.writer.read_table(_METRICS))
             for _ in self._remarks.watch_texts(_METRICS, rows) if self._remarks else rows:
                 pass

@@ -191,14 +191,10 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
         MlporterError: as `backup` says.
     """
     given = request.arguments
-    check_plan_file(request.plan_out)
     chosen = as_selection(given["selection"])
+    _check_asked(request, chosen)
     artifacts, workers = given["artifacts"], given["workers"]
     encrypt = tuple(given["encrypt"])
-    check_options(artifacts, workers)
-    check_workers_fit(artifacts, given["processes"], given["dask"])
-    check_strict(artifacts, strict_artifacts=given["strict_artifacts"])
-    check_orphans(artifacts, chosen, orphans=given["orphans"])
     place = locate(request.target)
     origin = settled(locate(request.source, given["source_env"]))
     if origin.kind is AddressKind.BUNDLE:
@@ -261,6 +257,16 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
             "left_out": snapshot.left_out,
         }
     return made
+
+
+def _check_asked(request: Request, chosen: Selection | None) -> None:
+    """Refuse what does not fit together, before anything is opened."""
+    given = request.arguments
+    check_plan_file(request.plan_out)
+    check_options(given["artifacts"], given["workers"])
+    check_workers_fit(given["artifacts"], given["processes"], given["dask"])
+    check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
+    check_orphans(given["artifacts"], chosen, orphans=given["orphans"])
 
 
 def _check_seen(place: Address, pool: TaskPool, recipients: Sequence[str]) -> None:
