@@ -161,12 +161,13 @@ class LocalPlace:
         return self.real or os.path.realpath(self.root)
 
     @cached_property
-    def _has_private(self) -> bool:
+    def has_private(self) -> bool:
+        """Whether the system's or somebody's own files lie in it."""
         return self.roots is not None and self.roots.machine.has_private(self.base)
 
     def _may_read(self, real: str) -> bool:
         """Whether what has this real path may be read."""
-        if is_below(real, self.base) and not self._has_private:
+        if is_below(real, self.base) and not self.has_private:
             return True
         return self.roots is not None and self.roots.holds(real)
 
@@ -174,7 +175,7 @@ class LocalPlace:
     def elsewhere(self) -> LocalPlace | None:
         """The same for other processes: plain data. None where not all in it may be read."""
         base = self.base
-        return None if self._has_private else LocalPlace(Path(base), real=base)
+        return None if self.has_private else LocalPlace(Path(base), real=base)
 
     def exists(self) -> bool:
         """Whether the directory is there; see `Place.exists`."""

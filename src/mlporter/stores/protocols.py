@@ -34,6 +34,7 @@ __all__ = [
     "SharesRoots",
     "Source",
     "TellsOutside",
+    "TellsState",
     "Wrapped",
     "elsewhere",
     "only_orphans",
@@ -191,6 +192,20 @@ def elsewhere(source: object, file: ArtifactFile) -> Openable | None:
 
 
 @runtime_checkable
+class HearsSums(Protocol):
+    """A source that wants to know of files that another process read."""
+
+    def read_elsewhere(self, file: ArtifactFile, sha256: str) -> None:
+        """Hear of a file that was read to its end, and its SHA-256 (hex)."""
+
+
+def read_elsewhere(source: object, file: ArtifactFile, sha256: str) -> None:
+    """Tell a source of a file that another process read, if it wants to know."""
+    if isinstance(source, HearsSums):
+        source.read_elsewhere(file, sha256)
+
+
+@runtime_checkable
 class SharesRoots(Protocol):
     """A source of registered models whose files may lie where another place keeps them."""
 
@@ -204,6 +219,19 @@ class TellsOutside(Protocol):
 
     def outside(self) -> Iterator[LeftOut]:
         """Owners whose place is nobody's artifact root."""
+
+
+@runtime_checkable
+class TellsState(Protocol):
+    """A source that can tell that nothing in its tables has changed, without reading them."""
+
+    @property
+    def state(self) -> str | None:
+        """A text that is another one after every change of a row.
+
+        None where nobody can say, or where something that was read did not fit, so that what is
+        to be said of it is only known to who reads it again.
+        """
 
 
 @runtime_checkable
@@ -270,6 +298,10 @@ class Wrapped:
     def elsewhere(self, file: ArtifactFile) -> Openable | None:
         """Where other processes find them; for those to override that change what is read."""
         return elsewhere(self.inner, file)
+
+    def read_elsewhere(self, file: ArtifactFile, sha256: str) -> None:
+        """Hear of a file that another process read."""
+        read_elsewhere(self.inner, file, sha256)
 
     def losses(self) -> Iterator[LeftOut]:
         """What its tables hold and cannot be read."""

@@ -37,6 +37,10 @@ class LocalStorage:
         """Use a folder; it is made by the first object."""
         self.root = root
 
+    def __reduce__(self) -> tuple[type[LocalStorage], tuple[Path]]:
+        """Another process may be in another folder."""
+        return LocalStorage, (self.root.absolute(),)
+
     @property
     def name(self) -> str:
         """Its path."""
