@@ -12,8 +12,9 @@ from mlporter.artifacts.prefetch import prefetched
 from mlporter.bundle.checks.findings import VerifyReport
 from mlporter.bundle.contents.packs import read_members
 from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import CHUNK
+from mlporter.bundle.folder.files import hash_stream
 from mlporter.bundle.folder.layout import blob_path, name_in, pack_path
+from mlporter.bundle.storage.hashing import hash_object
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.rows import OrderCheck
 from mlporter.catalogue.types import Kind
@@ -22,7 +23,7 @@ from mlporter.repository.layout import PARTS, SNAPSHOT, SNAPSHOTS, part_object, 
 from mlporter.repository.used import Used
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from mlporter.bundle.checks.findings import Progress, VerifyMode
@@ -76,10 +77,6 @@ def verify_repository(  # noqa: PLR0913 -- all but two go by name
             check.rows()
         check.contents(read, workers)
     return report
-
-
-_PIECE = 8 * 2**20
-"""Bytes of an object in object storage that are fetched at a time."""
 
 
 @dataclass
@@ -220,32 +217,22 @@ class _Check:
         """One object: its sum first of all, for where it is wrong, the rest follows from that."""
         looked = _Looked()
         try:
-            if self._is_fetched_in_pieces(path):
-                starts = range(0, self._sizes[path], _PIECE)
-                pieces = (self._storage.read_range(path, start, _PIECE) for start in starts)
-                self._hash(path, pieces, looked)
+            if not path.startswith("packs/"):
+                self._hashed(path, hash_object(self._storage, path, self._report.read), looked)
                 return looked
             with self._storage.open(path) as file, disk_errors(path, "read"):
-                self._hash(path, iter(lambda: file.read(CHUNK), b""), looked)
-                if not looked.problems and path.startswith("packs/"):
+                self._hashed(path, hash_stream(file, self._report.read), looked)
+                if not looked.problems:
                     file.seek(0)
                     looked.problems += self._pack(path, file)
         except MlporterError as error:
             looked.problems.append(("unreadable", str(error)))
         return looked
 
-    def _is_fetched_in_pieces(self, path: str) -> bool:
-        """Whether an object need not be on this machine as a whole: a blob may be large."""
-        storage = self._storage
-        return storage.reads_parts and not storage.is_local and not path.startswith("packs/")
-
-    def _hash(self, path: str, pieces: Iterable[bytes], looked: _Looked) -> None:
-        digest = hashlib.sha256()
-        for piece in pieces:
-            digest.update(piece)
-            self._report.read(len(piece))
+    @staticmethod
+    def _hashed(path: str, sha256: str, looked: _Looked) -> None:
         looked.was_read = True
-        if digest.hexdigest() != name_in(path):
+        if sha256 != name_in(path):
             looked.problems.append(("sha256", "does not match its name"))
 
     def _pack(self, path: str, file: BinaryIO) -> Iterator[tuple[str, str]]:
