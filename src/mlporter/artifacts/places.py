@@ -35,6 +35,7 @@ __all__ = [
     "LocalPlace",
     "Place",
     "Problem",
+    "WholeObject",
     "Written",
     "displayable",
     "is_same",
@@ -48,11 +49,32 @@ _OVER_A_LINK = (errno.ELOOP, errno.ENOTDIR)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `Place.put` did. `created` is False if the very same bytes were already there."""
+    """What `Place.put` did. `created` is False if the very same bytes were already there.
+
+    `by_storage` says that an object store copied it itself.
+    """
 
     sha256: str
     size: int
     created: bool
+    by_storage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WholeObject:
+    """A file that is one object of a store which speaks S3: where it is, as plain data.
+
+    Attributes:
+        bucket: Its bucket.
+        key: Its key.
+        prefix: Of the variables by which the store is reached.
+        sha256: What its content must have (hex); "" where nobody knows.
+    """
+
+    bucket: str
+    key: str
+    prefix: str
+    sha256: str = ""
 
 
 class Place(Protocol):

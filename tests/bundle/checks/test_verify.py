@@ -178,7 +178,7 @@ def test_everything_that_is_wrong_is_listed(bundle):
 @pytest.mark.parametrize(
     ("module", "mode", "path"),
     [
-        ("checks.tables", "sample", RUNS),
+        ("checks.parts", "sample", RUNS),
         ("blobs", "full", blob_path(MODEL)),
         ("checks.files", "quick", "models.yaml"),
     ],

@@ -159,9 +159,9 @@ class BundleTransfer:
             return
         among = None
         if was_told:
-            for batch in self._latest.watch(self.writer.read_table(_METRICS)):
-                if self._remarks is not None:
-                    self._remarks.take_texts(_METRICS, batch)
+            rows = self._latest.watch(self.writer.read_table(_METRICS))
+            for _ in self._remarks.watch_texts(_METRICS, rows) if self._remarks else rows:
+                pass
         elif owners is not None:
             among = Among("run_uuid", tuple(sorted(owners, key=str.encode)))
         difference = self._latest.differences(self.source, among)
@@ -284,7 +284,7 @@ class BundleTransfer:
             found = settled.together_with(found)
         work = FilesIntoBundle(self.source, self.writer.files, settled)
         pool = self.pool or Threads(self.workers)
-        if pool.is_elsewhere and self.earlier is None:
+        if pool.is_elsewhere and not self.marks:
             self.writer.may_hold_others = True  # what a process had begun that was killed
         for _, copied in process_files(found, work, unread, pool=pool, size=lambda file: file.size):
             done += copied.size

@@ -84,7 +84,7 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
     repository = _repository(address, tracking_uri, environment)
     is_stored = scheme_of(address) in _STORES
-    return MlflowPlace(address, repository, log, environment.prefix if is_stored else None)
+    return MlflowPlace(address, repository, log, environment.for_others if is_stored else None)
 
 
 def open_local(path: Path, roots: Roots | None, log: WriteLog | None = None) -> LocalPlace:

@@ -19,7 +19,7 @@ from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.bundle.unchanged import state_of
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
-from mlporter.execute.options import ArtifactsMode, check_options
+from mlporter.execute.options import ArtifactsMode, check_options, check_workers_fit
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.notebooks import Shown
@@ -40,6 +40,7 @@ from mlporter.verbs.moving.overlap import check_outside, check_outside_files
 from mlporter.verbs.moving.planned_export import check_planned, open_asked, plan_export
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
+from mlporter.workers.choice import task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from mlporter.selection import Asked, Selection
     from mlporter.stores.addresses.address import Address, Place
     from mlporter.stores.protocols import Source
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["BackupResult", "backup", "run_backup"]
 
@@ -88,6 +90,8 @@ def backup(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     auth: Place | None = None,
@@ -121,6 +125,9 @@ def backup(
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
         workers: Tables and files that are read, and requests sent, at a time.
+        processes: So many processes of this machine carry files instead of threads.
+        dask: The workers of this Dask scheduler do, such as ``tcp://scheduler:8786``; or
+            ``local:4`` for four workers of this machine.
         retry_time: Seconds after which a server that keeps failing is given up.
         include_secrets: Copy secrets (encrypted as they are) too.
         auth: Address of the database of its users, if they have one of their own.
@@ -154,6 +161,8 @@ def backup(
         "uri_map": tuple(uri_map),
         "allow_root": allow_root,
         "workers": workers,
+        "processes": processes,
+        "dask": dask,
         "retry_time": retry_time,
         "include_secrets": include_secrets,
         "auth": auth,
@@ -182,13 +191,10 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
         MlporterError: as `backup` says.
     """
     given = request.arguments
-    check_plan_file(request.plan_out)
     chosen = as_selection(given["selection"])
+    _check_asked(request, chosen)
     artifacts, workers = given["artifacts"], given["workers"]
     encrypt = tuple(given["encrypt"])
-    check_options(artifacts, workers)
-    check_strict(artifacts, strict_artifacts=given["strict_artifacts"])
-    check_orphans(artifacts, chosen, orphans=given["orphans"])
     place = locate(request.target)
     origin = settled(locate(request.source, given["source_env"]))
     if origin.kind is AddressKind.BUNDLE:
@@ -199,7 +205,11 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
         began, started = datetime.now(timezone.utc), monotonic()
         into_bundle(on_progress, copies=artifacts == "copy").begin(OPENING)
         with ExitStack() as stack:
+            pool = stack.enter_context(
+                task_pool(workers, given["processes"], given["dask"], needed=not request.only_plans)
+            )
             found = _found(place, encrypt)
+            _check_seen(place, pool, found.about.recipients if found is not None else encrypt)
             if found is not None:
                 stack.callback(found.close)
             part = _reads_a_part(origin, found, given, chosen)
@@ -227,6 +237,7 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
                 kept,
                 artifacts,
                 workers,
+                pool,
                 given["include_secrets"],
                 given["full"],
                 given["reread"],
@@ -246,6 +257,29 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
             "left_out": snapshot.left_out,
         }
     return made
+
+
+def _check_asked(request: Request, chosen: Selection | None) -> None:
+    """Refuse what does not fit together, before anything is opened."""
+    given = request.arguments
+    check_plan_file(request.plan_out)
+    check_options(given["artifacts"], given["workers"])
+    check_workers_fit(given["artifacts"], given["processes"], given["dask"])
+    check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
+    check_orphans(given["artifacts"], chosen, orphans=given["orphans"])
+
+
+def _check_seen(place: Address, pool: TaskPool, recipients: Sequence[str]) -> None:
+    """Refuse workers that do not see the folder of a repository, or that in which it will be made.
+
+    In one that is encrypted they do nothing.
+
+    Raises:
+        RefusedError: they do not.
+    """
+    if place.path is not None and not recipients:
+        path = place.path.absolute()
+        pool.check_sees(str(next(folder for folder in (path, *path.parents) if folder.is_dir())))
 
 
 def _reads_a_part(
@@ -273,6 +307,7 @@ class _Work:
     repository: Repository
     artifacts: ArtifactsMode
     workers: int
+    pool: TaskPool
     include_secrets: bool
     full: bool
     reread: bool
@@ -308,6 +343,7 @@ class _Work:
                     full=self.full,
                     reread=self.reread,
                     marks=True,
+                    pool=self.pool,
                     is_unchanged=is_unchanged and earlier is not None and has_parts(kept, earlier),
                 )
                 manifest = transfer.run()
