@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlporter.artifacts import prefetch
 from mlporter.artifacts.prefetch import read_ahead
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ def test_the_same_items_in_the_same_order(count: int) -> None:
     assert list(read_ahead(iter(range(count)))) == list(range(count))
 
 
-def test_the_next_is_fetched_while_the_one_before_is_worked_on() -> None:
+def test_the_next_is_fetched_while_the_one_before_is_worked_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prefetch, "_QUICK_SECONDS", 0)  # nothing is quicker
     fetched = Event()
 
     def items() -> Iterator[int]:
@@ -34,6 +38,11 @@ def test_the_next_is_fetched_while_the_one_before_is_worked_on() -> None:
 
 def test_the_first_is_fetched_by_the_caller() -> None:
     assert next(read_ahead(current_thread() for _ in "ab")) is current_thread()
+
+
+def test_what_is_quickly_fetched_is_fetched_by_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch, "_QUICK_SECONDS", 60)
+    assert set(read_ahead(current_thread() for _ in "abc")) == {current_thread()}
 
 
 def test_an_error_comes_where_it_belongs() -> None:

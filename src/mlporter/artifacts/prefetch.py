@@ -86,18 +86,28 @@ def read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items, fetched by another thread while the caller works on those before.
 
     The first is fetched by the caller's own thread: a statement that sorts for minutes before it
-    gives its first rows can be interrupted there. Left early, it closes `items`, if that can be.
+    gives its first rows can be interrupted there. So are all that follow until one takes longer
+    than handing it over. Left early, it closes `items`, if that can be.
     """
     end: object = object()
+
+    def fetched_here() -> tuple[T | object, bool]:
+        started = monotonic()
+        item = next(items, end)
+        return item, monotonic() - started < _QUICK_SECONDS
+
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
         coming: deque[Future[T | object]] = deque()
         try:
-            item: T | object = next(items, end)
+            item, is_quick = fetched_here()
             while item is not end:
-                while len(coming) < _AHEAD:
+                while not is_quick and len(coming) < _AHEAD:
                     coming.append(pool.submit(next, items, end))
                 yield cast("T", item)
-                item = coming.popleft().result()
+                if coming:
+                    item = coming.popleft().result()
+                else:
+                    item, is_quick = fetched_here()
         finally:
             for fetched in coming:
                 fetched.cancel()

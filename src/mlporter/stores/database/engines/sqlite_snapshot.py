@@ -82,6 +82,7 @@ class _Reader:
     def __init__(self, path: Path, subject: str, copy: DatabaseCopy | None) -> None:
         self.subject = subject
         self._copy = copy
+        self._small: set[str] = set()
         self._lock = RLock()
         self._connection = _begin(path, subject)
         self._original: AdbcConnection | None = None
@@ -152,12 +153,17 @@ class _Reader:
         yield from self._now().read_raw(table, columns, where, relation)
 
     def _is_large(self, table: Table) -> bool:
+        if table.name in self._small:  # what is read is one state: it stays small
+            return False
         # Ids of rows are counted up: the greatest is found at once, and is about their number.
         try:
             newest = self.scalar(f"SELECT max(rowid) FROM {quoted(table.name)}")
         except UnreachableError:
             return True  # a table without them
-        return (newest or 0) > _MANY_ROWS
+        if (newest or 0) > _MANY_ROWS:
+            return True
+        self._small.add(table.name)
+        return False
 
     def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
         """Fail, as the connection is one for reading only."""
