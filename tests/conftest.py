@@ -399,6 +399,17 @@ def rich_bundle(shared_folder: Path, rich_sqlite_template: RichRegistry) -> Path
 
 
 @pytest.fixture(scope="session")
+def plain_bundle(shared_folder: Path, plain_sqlite_template: PlainRegistry) -> Path:
+    """The plain SQLite registry, exported. Do not touch; copy what is to be damaged."""
+    import mlporter
+
+    def build(folder: Path) -> None:
+        mlporter.export(plain_sqlite_template.tracking_uri, str(folder / "bundle"))
+
+    return build_once(shared_folder / "plain-bundle", build) / "bundle"
+
+
+@pytest.fixture(scope="session")
 def rich_observed(shared_folder: Path, rich_sqlite_template: RichRegistry) -> dict[str, Any]:
     """The rich SQLite registry as MLflow's client sees it (a copy, as MLflow writes)."""
     from tests.support.observed import observe
