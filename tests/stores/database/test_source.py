@@ -11,7 +11,6 @@ import pytest
 
 from mlporter.catalogue import BY_NAME
 from mlporter.stores.addresses.address import parse_address
-from mlporter.stores.database.connection.connection import AdbcConnection
 from mlporter.stores.database.engines.postgresql import PostgresqlDialect, connect
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute, rows
@@ -174,22 +173,6 @@ def test_tables_can_be_read_side_by_side(rich_sqlite_template):
             together = list(pool.map(lambda name: read(source, name), names))
     # NaN is not equal to itself, but prints the same.
     assert list(map(repr, together)) == list(map(repr, alone))
-
-
-def test_a_table_that_was_counted_and_is_empty_is_not_read(mlflow_sqlite, monkeypatch):
-    asked = []
-    really = AdbcConnection.read
-
-    def noting(self, table, *rest, **named):
-        asked.append(table.name)
-        return really(self, table, *rest, **named)
-
-    monkeypatch.setattr(AdbcConnection, "read", noting)
-    with closing(open_source(sqlite_url(mlflow_sqlite))) as source:
-        assert (source.count("runs"), source.count("experiments")) == (0, 1)
-        assert list(source.read("runs")) == []
-        assert len(read(source, "experiments")) == 1
-    assert asked == ["experiments"]
 
 
 # --- Memory ---------------------------------------------------------------------------------------

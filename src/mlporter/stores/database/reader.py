@@ -206,9 +206,6 @@ class DatabaseReader:
         self, entry: Table, columns: tuple[Column, ...], where: str = ""
     ) -> Iterator[pa.RecordBatch]:
         relation = self._relations.get(entry.name)
-        rows = relation.rows if relation is not None else quoted(entry.name)
-        if self._still and self._counts.get(rows) == 0:
-            return  # as most tables of most registries are
         if relation is None:
             with self.borrowed() as connection:
                 asked = self._asked(entry.name, columns, where)
