@@ -7,20 +7,18 @@ was then, in the order of its key.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.bundle.tables.read_parts import read_part
-from mlporter.bundle.tables.small_rows import Again, Room
+from mlporter.bundle.tables.small_parts import SmallParts
 from mlporter.catalogue.tables.own import REPLACED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from mlporter.bundle.documents.manifest_entries import PartEntry, TableEntry
+    from mlporter.bundle.documents.manifest_entries import TableEntry
     from mlporter.bundle.tables.read_parts import PartFiles
     from mlporter.catalogue.types import Table
 
@@ -29,8 +27,6 @@ __all__ = ["LayeredTables", "owner_columns", "owner_names", "replaced_batches"]
 _WORKSPACE = "workspace"
 _OWNED_FILES = ("owner_kind", "owner_id")
 _SEPARATOR = "\0"
-_SMALL = 64 * 2**10
-"""Bytes of the largest part whose rows may be kept for the next time."""
 
 Owners = dict[int, set[str]]
 """By layer: whose rows it replaces."""
@@ -91,10 +87,8 @@ class LayeredTables:
 
     def __init__(self, files: PartFiles, entries: Mapping[str, TableEntry]) -> None:
         """Read parts of `files`."""
-        self._files = files
+        self._parts = SmallParts(files)
         self._entries = entries
-        self._small: dict[str, Again[pa.RecordBatch]] = {}
-        self._room = Room()
         self.replaced: Mapping[str, Owners] | None = None
 
     def owners(self, table: str) -> Owners:
@@ -107,7 +101,7 @@ class LayeredTables:
         found: dict[str, Owners] = {}
         entry = self._entries.get(REPLACED.name)
         if entry is not None and entry.kind == REPLACED.kind.value:
-            for batch in self._parts(REPLACED, entry.parts):
+            for batch in self._parts.read(REPLACED, entry.parts):
                 for name, layer, owner in zip(*(c.to_pylist() for c in batch), strict=True):
                     found.setdefault(name, {}).setdefault(layer, set()).add(owner)
         return found
@@ -123,29 +117,13 @@ class LayeredTables:
         """
         entry = self._entries[table.name]
         if not entry.layers:
-            yield from self._parts(table, entry.parts, columns)
+            yield from self._parts.read(table, entry.parts, columns)
             return
         whose = owner_columns(table)
         wanted = None if columns is None else tuple(dict.fromkeys((*columns, *whose)))
         names = list(columns) if columns is not None else table.schema.names
         for batch in self._merged(table, entry, wanted, whose):
             yield batch.select(names)
-
-    def _parts(
-        self, table: Table, parts: Iterable[PartEntry], columns: tuple[str, ...] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """The rows of some parts; those of small ones are decoded once."""
-        for part in parts:
-            read = partial(read_part, self._files, table, part)
-            small = self._small.get(part.path)
-            if small is None and part.bytes <= _SMALL:
-                small = self._small[part.path] = Again(read, self._room)
-            if small is None or not small.is_few:
-                yield from read(columns)
-            elif columns is None:
-                yield from small()
-            else:
-                yield from (batch.select(list(columns)) for batch in small())
 
     def _merged(
         self,
@@ -159,7 +137,7 @@ class LayeredTables:
         for layer in range(entry.layers + 1):
             parts = [part for part in entry.parts if part.layer == layer]
             above: set[str] = set().union(*(o for at, o in replaced.items() if at > layer))
-            rows = _without(self._parts(table, parts, columns), above, whose)
+            rows = _without(self._parts.read(table, parts, columns), above, whose)
             found = merge(found, rows, lambda batch: _order(batch, whose))
         return found
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlporter.bundle.tables.small_rows import Again, Room
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.plan.ids.id_map import IdMap
@@ -30,6 +29,7 @@ from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.three_sides.sent.base import fingerprint, forget_emptied, remember
 from mlporter.plan.three_sides.sent.digests import digested
 from mlporter.plan.three_sides.sent.sent_files import remember_files
+from mlporter.plan.three_sides.sent.small_rows import Again, Room
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
@@ -81,10 +81,10 @@ def remember_sent(
     prints: dict[str, str] = {}
     for sides in _sides(source, tables, there, merge):
         table = sides.pair.table
-        on_progress(f"remembering {table.name}", 0, None)
+        said = partial(_said, on_progress, f"remembering {table.name}")
         disputed = merge.disputed.get(table.name, ())
         rows = _Rows(table, Again(partial(_digested, sides), room))
-        prints[table.name] = fingerprint(table, rows.read())
+        prints[table.name] = fingerprint(table, said(rows.read()))
         kind = groups_are_of(table)
         if kind is None:
             units[table.name] = rows
@@ -92,7 +92,7 @@ def remember_sent(
             continue  # all of it is remembered as it is
         if disputed:
             del prints[table.name]
-        remember(base, table, rows.read(), disputed)
+        remember(base, table, said(rows.read()), disputed)
         if kind in units:
             emptied = _emptied(base, rows, units[kind])
             forget_emptied(base, table.name, emptied, disputed)
@@ -103,6 +103,16 @@ def remember_sent(
     numbers, names = merge.noted
     base.note(EXPERIMENTS, base.noted(EXPERIMENTS) | numbers)
     base.note("experiment_names", base.noted("experiment_names") | names)
+
+
+def _said(on_progress: OnProgress, step: str, rows: Iterator[Digested]) -> Iterator[Digested]:
+    """Pass rows on, and say how many they are."""
+    done = 0
+    on_progress(step, done, None)
+    for some in rows:
+        yield some
+        done += some.rows.num_rows
+        on_progress(step, done, None)
 
 
 @dataclass(frozen=True)

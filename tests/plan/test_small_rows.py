@@ -3,12 +3,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mlporter.bundle.tables import layers, small_rows
-from mlporter.bundle.tables.read_parts import PartsInFolder, _most_bytes
-from mlporter.bundle.tables.rows import row_sizes
-from mlporter.bundle.tables.small_rows import Again, Room
-from mlporter.stores.bundles.bundle_source import BundleSource
-from tests.bundle.making import make_bundle
+from mlporter.plan.three_sides.sent import small_rows
+from mlporter.plan.three_sides.sent.small_rows import Again, Room
 
 BATCH = pa.RecordBatch.from_pydict({"number": list(range(1_000))})
 
@@ -60,27 +56,3 @@ def test_those_of_a_room_share_it(asked):
             assert len(list(again())) == 2
     assert (first.is_few, second.is_few) == (True, False)
     assert len(asked.times) == 3
-
-
-def test_a_small_part_of_a_bundle_is_decoded_once(tmp_path, monkeypatch):
-    opened = []
-    really = PartsInFolder.open
-    monkeypatch.setattr(
-        PartsInFolder, "open", lambda self, part: (opened.append(part.path), really(self, part))[1]
-    )
-    bundle = make_bundle(tmp_path / "bundle")
-    opened.clear()
-    source = BundleSource(bundle)
-    whole = [row for batch in source.read("metrics") for row in batch.to_pylist()]
-    some = [row for batch in source.read("metrics", ("step",)) for row in batch.to_pylist()]
-    assert some == [{"step": row["step"]} for row in whole]
-    assert len(opened) == 1
-    monkeypatch.setattr(layers, "_SMALL", 0)
-    assert sum(batch.num_rows for batch in BundleSource(bundle).read("metrics")) == len(whole)
-    assert len(opened) == 2
-
-
-def test_nothing_is_larger_than_it_is_taken_for():
-    texts = pa.array(["a", "", None, "bcd", "a"]).dictionary_encode()
-    batch = pa.RecordBatch.from_pydict({"text": texts, "number": [1, None, 3, 4, 5]})
-    assert sum(row_sizes(batch).to_pylist()) <= _most_bytes(batch)
