@@ -223,16 +223,33 @@ def rich_sqlite_private(rich_sqlite_template: RichRegistry, tmp_path: Path) -> R
     return copy_with_artifacts(rich_sqlite_template, tmp_path / "rich")
 
 
+@pytest.fixture(scope="session")
+def rich_workspaces_template(
+    shared_folder: Path, rich_sqlite_template: RichRegistry
+) -> RichRegistry:
+    """The rich registry with a second workspace ``team-b``. Do not touch."""
+    from tests.support.rich_registry import add_workspace, copy_with_artifacts, from_json, to_json
+
+    def build(folder: Path) -> None:
+        rich = copy_with_artifacts(rich_sqlite_template, folder / "rich")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
+            add_workspace(rich)
+        (folder / "rich.json").write_text(to_json(rich), encoding="utf-8")
+
+    folder = build_once(shared_folder / "rich-workspaces", build)
+    return from_json((folder / "rich.json").read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def rich_sqlite_workspaces(
-    rich_sqlite_private: RichRegistry, monkeypatch: pytest.MonkeyPatch
+    rich_workspaces_template: RichRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> RichRegistry:
     """The rich registry with a second workspace ``team-b``, and MLflow set to use workspaces."""
-    from tests.support.rich_registry import add_workspace
+    from tests.support.rich_registry import copy_with_artifacts
 
-    add_workspace(rich_sqlite_private)
     monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
-    return rich_sqlite_private
+    return copy_with_artifacts(rich_workspaces_template, tmp_path / "rich")
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
@@ -396,6 +413,17 @@ def rich_bundle(shared_folder: Path, rich_sqlite_template: RichRegistry) -> Path
         mlporter.export(rich_sqlite_template.tracking_uri, str(folder / "bundle"))
 
     return build_once(shared_folder / "rich-bundle", build) / "bundle"
+
+
+@pytest.fixture(scope="session")
+def plain_bundle(shared_folder: Path, plain_sqlite_template: PlainRegistry) -> Path:
+    """The plain SQLite registry, exported. Do not touch; copy what is to be damaged."""
+    import mlporter
+
+    def build(folder: Path) -> None:
+        mlporter.export(plain_sqlite_template.tracking_uri, str(folder / "bundle"))
+
+    return build_once(shared_folder / "plain-bundle", build) / "bundle"
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from mlporter.plan.three_sides.keys import key_text
 from mlporter.plan.three_sides.row import Sides, is_of_a_registry
 from mlporter.plan.three_sides.rows import NOT_TAKEN, RowPlanner
 from mlporter.plan.three_sides.sent.base import refused_name, remember, remember_refused
+from mlporter.plan.three_sides.sent.digests import digested
 from mlporter.plan.three_sides.vanished import Vanished, check_how_many
 from mlporter.plan.units import Choice, Chosen
 from mlporter.stores.rows.version_locations import rows_of
@@ -342,8 +343,9 @@ class Changes:
             if sides is not None:
                 sent = disputed.sent.get(table, set())
                 differ = disputed.disputed.get(table, set()) | sent
-                remember(base, sides.pair.table, sides.of_source(), differ)
-                remember_refused(base, sides.pair.table, sides.of_source(), sent)
+                entry = sides.pair.table
+                remember(base, entry, digested(entry, sides.of_source()), differ)
+                remember_refused(base, entry, digested(entry, sides.of_source()), sent)
         if self.vanished is not None:
             for kind, key in (*self.vanished.forgotten, *self.vanished.doomed):
                 base.forget(kind, [key])
