@@ -29,7 +29,7 @@ def test_an_earlier_bundle_says_who_changed_what(plain_sqlite, server, tmp_path,
     run, name = plain_sqlite.run_ids[0], plain_sqlite.model_name
     plain_sqlite.client().set_tag(run, "team", "first")
     bundle = tmp_path / "bundle"
-    mlporter.export(plain_sqlite.tracking_uri, bundle)
+    mlporter.export(plain_sqlite.tracking_uri, bundle, artifacts="none")
     mlporter.import_(bundle, server.address)
     forget()
     edit_both(plain_sqlite, server)
@@ -50,9 +50,8 @@ def test_an_earlier_bundle_says_who_changed_what(plain_sqlite, server, tmp_path,
     assert (again.exit_code, again.actions.total("update", "create")) == (3, 0)
 
 
-def test_a_lost_base_is_found_again_by_tags_but_for_what_differs(plain_sqlite, server, forget):
-    run, name = plain_sqlite.run_ids[0], plain_sqlite.model_name
-    sync(plain_sqlite, server)
+def test_a_lost_base_is_found_again_by_tags_but_for_what_differs(copied, server, forget):
+    plain_sqlite, run, name = copied, copied.run_ids[0], copied.model_name
     home = [server.copy_of(run).info.experiment_id]
     runs = len(server.client().search_runs(home))
     forget()
@@ -74,9 +73,8 @@ def test_a_lost_base_is_found_again_by_tags_but_for_what_differs(plain_sqlite, s
     assert ("runs", "tags.mine") in done(second, "keep")
 
 
-def test_rebase_takes_what_differs_as_the_servers(plain_sqlite, server, forget):
-    run, name = plain_sqlite.run_ids[0], plain_sqlite.model_name
-    sync(plain_sqlite, server)
+def test_rebase_takes_what_differs_as_the_servers(copied, server, forget):
+    plain_sqlite, run, name = copied, copied.run_ids[0], copied.model_name
     forget()
     edit_both(plain_sqlite, server)
 

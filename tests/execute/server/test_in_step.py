@@ -127,10 +127,9 @@ def test_what_people_did_on_the_server_stays_and_is_told(in_step, server):
     assert there.get_run(copy).data.tags.get("team") != "prod"
 
 
-def test_what_both_changed_is_a_conflict_and_the_rest_goes_on(plain_sqlite, server):
+def test_what_both_changed_is_a_conflict_and_the_rest_goes_on(in_step, server):
+    plain_sqlite = in_step
     client, run, other = plain_sqlite.client(), *plain_sqlite.run_ids[:2]
-    client.set_tag(run, "team", "first")
-    sync(plain_sqlite, server)
     copy = server.copy_of(run).info.run_id
     client.set_tag(run, "team", "here")
     client.set_tag(other, "more", "1")
@@ -176,27 +175,28 @@ def test_an_experiment_in_the_trash_of_the_server_is_a_conflict_that_says_the_wa
     assert sync(plain_sqlite, server).rows == 0
 
 
-def test_deleting_needs_to_be_asked_for_and_goes_as_mlflow_deletes(plain_sqlite, server):
+def test_deleting_needs_to_be_asked_for_and_goes_as_mlflow_deletes(in_step, server):
+    plain_sqlite = in_step
     client, name, run = plain_sqlite.client(), plain_sqlite.model_name, plain_sqlite.run_ids[0]
-    client.set_tag(run, "gone", "soon")
-    client.set_registered_model_alias(name, "gone", "1")
-    sync(plain_sqlite, server)
-    client.delete_tag(run, "gone")
-    client.delete_registered_model_alias(name, "gone")
+    client.delete_tag(run, "team")
+    # The only ones: of these tables the source has nothing any more.
+    client.delete_registered_model_alias(name, "champion")
+    client.delete_registered_model_tag(name, "team")
     client.delete_model_version(name, "3")
 
     kept = sync(plain_sqlite, server)
     assert kept.exit_code == 0
     there = server.client()
     assert there.get_model_version(name, "3").version == "3"
-    assert "gone" in there.get_registered_model(name).aliases
-    assert "gone" not in server.copy_of(run).data.tags  # a tag is a part of its run
+    assert "champion" in there.get_registered_model(name).aliases
+    assert "team" not in server.copy_of(run).data.tags  # a tag is a part of its run
+    assert there.get_registered_model(name).tags.keys().isdisjoint({"team"})
 
     result = sync(plain_sqlite, server, delete=True)
     assert result.exit_code == 0
     assert result.actions.total("delete") == 2
     assert [v.version for v in there.search_model_versions(f"name = '{name}'")] == ["2", "1"]
-    assert "gone" not in there.get_registered_model(name).aliases
+    assert "champion" not in there.get_registered_model(name).aliases
     assert sync(plain_sqlite, server, delete=True).actions.total("delete") == 0
 
 

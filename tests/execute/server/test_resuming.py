@@ -11,18 +11,16 @@ from urllib.parse import urlsplit
 import pytest
 
 import mlporter
+from mlporter.stores.rest import retrying
 from tests.support.mlflow_session import environment
 from tests.support.processes import mlporter_process, wait_until_paused
 
 pytestmark = pytest.mark.timeout(400)
 
 STEPS = (
-    "making experiments",
-    "making runs",
-    "making logged models",
-    "writing metrics",
-    "writing inputs",
-    "copying artifacts",
+    "making runs",  # when there are experiments
+    "writing metrics",  # and logged models
+    "copying artifacts",  # and inputs
     "making versions",
     "reading back",
 )
@@ -119,14 +117,18 @@ def cutting_proxy(address, cut, how="cut"):
 
 
 @pytest.mark.parametrize("how", ["cut", "half", "late"])
-def test_answers_that_are_lost_make_nothing_twice(plain_sqlite, server, once, how, cli):
+def test_answers_that_are_lost_make_nothing_twice(
+    plain_sqlite, server, once, how, cli, monkeypatch
+):
     """Every first answer to a request that makes something is lost after it was carried out."""
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
     lost = []
-    most, seconds = (4, "3") if how == "late" else (1000, "60")  # late ones are waited for
+    seconds = "1" if how == "late" else "60"
 
     def cut(method, path):
         first = method not in {"GET", "OPTIONS"} and "search" not in path and path not in lost
-        if first and len(lost) < most:
+        # Late ones are waited for: so it is only some of them.
+        if first and (how != "late" or path.endswith(("runs/create", "/logged-models"))):
             lost.append(path)
             return True
         return False

@@ -269,7 +269,7 @@ except AccessDeniedError as error:
     print("denied:", error.hint)
 """
     # boto3 keeps credentials it has found in the process, hence another one.
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run(["-c", code])
     assert done.stdout.startswith("denied: set the credentials")
 
 
