@@ -93,8 +93,8 @@ def test_files_of_an_earlier_bundle_count_as_sent(plain_sqlite, server, tmp_path
     client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
     for path in ("changed.txt", "edited.txt", "both.txt"):
         client.log_text(run, "as sent", path)
-    bundle = tmp_path / "bundle"
-    mlporter.export(plain_sqlite.tracking_uri, bundle)
+    bundle, part = tmp_path / "bundle", {"selection": mlporter.Selection(runs=(run,))}
+    mlporter.export(plain_sqlite.tracking_uri, bundle, **part)
     mlporter.import_(bundle, server.address)
     forget()
     client.set_tag(run, "went", "on")
@@ -104,10 +104,10 @@ def test_files_of_an_earlier_bundle_count_as_sent(plain_sqlite, server, tmp_path
     for path in ("edited.txt", "both.txt"):
         there.log_text(copy, "edited on the server, too", path)
 
-    asked = {"state": bundle, "on_conflict": "update"}
+    asked = {"state": bundle, "on_conflict": "update", **part}
     with pytest.raises(mlporter.ConflictError, match="artifact "):
         mlporter.copy(plain_sqlite.tracking_uri, server.address, **asked)
-    result = mlporter.sync(plain_sqlite.tracking_uri, server.address, state=bundle)
+    result = mlporter.sync(plain_sqlite.tracking_uri, server.address, state=bundle, **part)
 
     assert files_of(result, run) == {
         ("update", "artifacts.changed.txt"),

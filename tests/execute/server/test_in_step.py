@@ -243,7 +243,7 @@ def files_of(result, run):
 
 def test_files_of_runs_that_went_on_follow_and_edited_ones_stay(plain_sqlite, server, tmp_path):
     client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
-    options = {"state": tmp_path / "state"}
+    options = {"state": tmp_path / "state", "selection": mlporter.Selection(runs=(run,))}
     for name in ("changed.txt", "edited.txt", "both.txt"):
         client.log_text(run, "as sent", name)
     address = plain_sqlite.tracking_uri
@@ -282,7 +282,8 @@ def test_files_of_runs_that_went_on_follow_and_edited_ones_stay(plain_sqlite, se
 
 
 def test_what_did_not_change_is_not_looked_at(plain_sqlite, server, tmp_path, monkeypatch):
-    options = {"state": tmp_path / "state"}
+    one = mlporter.Selection(runs=plain_sqlite.run_ids[:1])
+    options = {"state": tmp_path / "state", "selection": one}
     address = plain_sqlite.tracking_uri
     mlporter.sync(address, server.address, **options)
     asked = []
@@ -355,7 +356,7 @@ def is_held(key, value, own):
     rounds=st.lists(
         st.tuples(histories, histories, st.booleans(), st.none() | st.integers(1, 40)),
         min_size=1,
-        max_size=3,
+        max_size=2,
     ),
 )
 def test_whatever_people_do_on_both_sides(mlflow_sqlite_template, tmp_path, server, first, rounds):
