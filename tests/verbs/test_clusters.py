@@ -13,6 +13,7 @@ import pytest
 
 import mlporter
 from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
+from mlporter.promotion.promoted_source import PromotedSource
 from mlporter.workers import dask_cluster
 from tests.repository.registry import SmallRegistry
 from tests.support.contents import contents
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlporter.artifacts.listing import ArtifactFile
     from tests.support.engines import S3
 
 _RUNS, _FILES = 4, 8
@@ -114,9 +116,16 @@ def test_the_same_bundle_comes_out_while_workers_are_killed(registry, bundle, cl
     )
     assert result.exit_code == 0
     assert files_of(made) == files_of(bundle)
-    verified = mlporter.verify(str(made), dask=cluster.address)
-    assert verified.exit_code == 0
-    assert verified.check.blobs_read == mlporter.verify(str(made)).check.blobs_read
+    assert mlporter.verify(str(made), dask=cluster.address).exit_code == 0
+    (part,) = made.glob("tables/metrics/*")
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    found, here = (
+        mlporter.verify(str(made), **asked).check for asked in ({"dask": cluster.address}, {})
+    )
+    assert found.as_dict() == here.as_dict()
+    assert [(one.path, one.what) for one in found.problems] == [
+        (str(part.relative_to(made)), "content")
+    ]
 
 
 def test_a_copy_is_whole_while_workers_are_killed_and_repeating_it_finds_all_there(
@@ -128,6 +137,53 @@ def test_a_copy_is_whole_while_workers_are_killed_and_repeating_it_finds_all_the
     assert mlporter.diff(registry.url, target).identical
     again = mlporter.copy(registry.url, target, **asked)
     assert again.files.stored_files == 0
+
+
+def test_a_snapshot_holds_the_same_while_workers_are_killed_and_damage_is_found_by_workers(
+    registry, bundle, cluster, tmp_path
+):
+    kept, asked = tmp_path / "kept", {"dask": cluster.address}
+    made = mlporter.backup(registry.url, kept, **asked, on_progress=killing(cluster, 2))
+    assert (made.exit_code, made.snapshot.added.contents) == (0, _RUNS * _FILES + 1)
+    assert contents(kept) == contents(bundle)
+    again = mlporter.backup(registry.url, kept, **asked, reread=True)
+    assert again.snapshot.added.contents == 0
+    blob = max(kept.glob("blobs/*/*"))
+    blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+    for place in (str(kept), f"{kept}/@latest"):
+        found, here = mlporter.verify(place, **asked).check, mlporter.verify(place).check
+        assert found.as_dict() == here.as_dict()
+        assert [one.path for one in found.problems] == [str(blob.relative_to(kept))]
+
+
+def test_a_target_is_kept_in_step_by_workers(registry, target, cluster, tmp_path):
+    asked = {"artifact_root": str(tmp_path / "root"), "state": tmp_path / "state"}
+    result = mlporter.sync(registry.url, target, **asked, dask=cluster.address)
+    assert (result.exit_code, result.files.files) == (0, _RUNS * (_FILES + 1))
+    assert mlporter.diff(registry.url, target).identical
+
+
+def test_a_version_is_promoted_by_workers_whose_sums_prove_it(
+    plain_sqlite, target, cluster, tmp_path, monkeypatch
+):
+    heard, hear = [], PromotedSource.read_elsewhere
+
+    def hears(self: PromotedSource, file: ArtifactFile, sha256: str) -> None:
+        heard.append(file.path)
+        hear(self, file, sha256)
+
+    monkeypatch.setattr(PromotedSource, "read_elsewhere", hears)
+    result = mlporter.promote(
+        "models:/plain-model/1",
+        plain_sqlite.tracking_uri,
+        target,
+        artifact_root=tmp_path / "root",
+        receipt=tmp_path / "receipt.json",
+        dask=cluster.address,
+    )
+    (version,) = result.versions
+    assert (result.exit_code, version.status) == (0, "promoted")
+    assert len(heard) == result.transfers[0].files.files > 0
 
 
 def test_nothing_stays_of_an_import_that_fails_whoever_wrote_it(
@@ -228,6 +284,34 @@ def test_a_folder_that_only_this_machine_has_is_refused(cluster):
     assert "local:N" in (refused.value.hint or "")
 
 
+def test_of_a_worker_that_is_killed_while_it_is_asked_nothing_is_wanted(
+    cluster, tmp_path, monkeypatch
+):
+    from distributed import Client  # noqa: PLC0415 -- as above
+
+    with Client(cluster.address, set_as_default=False) as client:
+        answers = dask_cluster.asked(client, "cluster", the_first_dies, str(tmp_path / "first"))
+        monkeypatch.setattr(dask_cluster, "_ATTEMPTS", 1)
+        with pytest.raises(UnreachableError, match="before they answer"):
+            dask_cluster.asked(client, "cluster", dies)
+    assert set(answers.values()) == {"alive"}
+    assert len(answers) == 1
+
+
+def the_first_dies(marker: str) -> str:
+    """Answered by all processes but the first one that comes to it."""
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return "alive"
+    return dies()
+
+
+def dies() -> str:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return ""
+
+
 def test_an_address_at_which_nobody_answers_is_told(registry, tmp_path, monkeypatch):
     monkeypatch.setattr(dask_cluster, "_PATIENCE", 0.1)
     with pytest.raises(UnreachableError, match="no Dask scheduler answers"):
@@ -240,6 +324,5 @@ def test_workers_are_refused_where_they_have_nothing_to_do(bundle, target, tmp_p
         mlporter.import_(str(bundle), target, artifacts="none", dask="local:1")
     with pytest.raises(UsageError, match="this process"):
         mlporter.import_(str(bundle), "http://127.0.0.1:1", processes=1)
-    mlporter.backup(target, str(tmp_path / "repository"))
-    with pytest.raises(UsageError, match="is for bundles"):
-        mlporter.verify(str(tmp_path / "repository"), processes=1)
+    with pytest.raises(UsageError, match="--reference copies none"):
+        mlporter.promote("models:/a/1", str(bundle), target, reference=True, processes=1)

@@ -185,15 +185,35 @@ def test_a_secret_that_does_not_fit_is_not_quoted(mlflow_sqlite, tmp_path):
     assert "hunter" not in str(result.as_dict())
 
 
+def test_points_are_read_once_by_a_copy_that_finds_none_that_do_not_fit(registry, tmp_path):
+    """Of a registry most rows are points: whose they are, and that all are, is counted."""
+    execute(registry, f"INSERT INTO metrics ({METRIC}) VALUES ('r1', 'good', 0.5, 2, 1, 0)")
+    looked = {}
+
+    def note(step, done, *_):
+        looked[step] = max(done, looked.get(step, 0))
+
+    mlporter.copy(registry, f"sqlite:///{tmp_path}/new.db", artifacts="none", on_progress=note)
+    assert looked["looking through metrics"] == 3  # runs
+    assert looked["writing metrics"] == 4
+
+
 # --- NUL ------------------------------------------------------------------------------------------
 
 
 def test_a_nul_character_is_carried_and_named(registry, tmp_path):
-    execute(registry, "UPDATE params SET value = CAST(x'610062' AS TEXT) WHERE run_uuid = 'r2'")
+    execute(
+        registry,
+        "UPDATE params SET value = CAST(x'610062' AS TEXT) WHERE run_uuid = 'r2'",
+        "UPDATE metrics SET key = CAST(x'6d00' AS TEXT) WHERE run_uuid = 'r3'",
+    )
     bundle = tmp_path / "bundle"
     exported = mlporter.export(registry, bundle)
     assert exported.exit_code == ExitCode.INCOMPLETE
-    assert list(named(exported)) == [("value", "params/r2/good", "value")]
+    assert set(named(exported)) == {
+        ("value", "params/r2/good", "value"),
+        ("value", "metrics/r3/m\0/0/1/0.25/False", "key"),
+    }
     copied = mlporter.copy(registry, f"sqlite:///{tmp_path}/copy.db", artifacts="none")
     assert named(copied) == named(exported)
     new = f"sqlite:///{tmp_path}/new.db"

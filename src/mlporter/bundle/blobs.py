@@ -64,7 +64,7 @@ class BlobStore:
 
     def __reduce__(self) -> tuple[type[BlobStore], tuple[Path]]:
         """Other processes fill the same folder, each what it was given."""
-        return BlobStore, (self.path,)
+        return BlobStore, (self.path.absolute(),)
 
     def path_of(self, sha256: str) -> Path:
         """Where a blob is, or would be.

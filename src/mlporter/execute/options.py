@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_workers_fit"]
-__all__ += ["check_options"]
+__all__ += ["check_options", "refuse_idle_workers", "refuse_workers"]
 
 WORKERS = 4
 """What `import_` and `copy` do unless told."""
@@ -90,12 +90,7 @@ class TransferOptions:
                 "users and permissions are copied into a database together with the rest",
                 hint="name the server's database as the target, or leave --target-auth out",
             )
-        if option := said_of_workers(self.processes, self.dask):
-            raise UsageError(
-                f"{option} is for files that go to a database's "
-                "artifact root: those of a server are sent by this process",
-                hint="leave it out, or say --workers N",
-            )
+        refuse_workers(self.processes, self.dask)
         if self.artifact_root is not None:
             raise UsageError(
                 "a server decides by itself where it keeps files",
@@ -167,11 +162,33 @@ def check_workers_fit(artifacts: str, processes: int | None, dask: str | None) -
         UsageError: no files are copied; or see `check_workers`.
     """
     check_workers(processes, dask)
-    option = said_of_workers(processes, dask)
-    if option and artifacts != "copy":
+    if artifacts != "copy":
+        refuse_idle_workers(processes, dask, f"--artifacts {artifacts}")
+
+
+def refuse_idle_workers(processes: int | None, dask: str | None, because: str) -> None:
+    """Refuse other processes where no files are copied, because of an option.
+
+    Raises:
+        UsageError: they were asked for.
+    """
+    if option := said_of_workers(processes, dask):
         raise UsageError(
-            f"{option} is about files, and --artifacts {artifacts} copies none",
-            hint="leave one of the two out",
+            f"{option} is about files, and {because} copies none", hint="leave one of the two out"
+        )
+
+
+def refuse_workers(processes: int | None, dask: str | None) -> None:
+    """Refuse other processes where the target is a server.
+
+    Raises:
+        UsageError: they were asked for.
+    """
+    if option := said_of_workers(processes, dask):
+        raise UsageError(
+            f"{option} is for files that go to a database's artifact root: those of a server are "
+            "sent by this process",
+            hint="leave it out, or say --workers N",
         )
 
 

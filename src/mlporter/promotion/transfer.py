@@ -295,6 +295,9 @@ class Promotion:
             dry_run=asked.dry_run,
             retry_time=asked.retry_time,
             allow_root=asked.allow_root,
+            processes=asked.processes,
+            dask=asked.dask,
+            pool=asked.pool,
         )
 
     def _carry(

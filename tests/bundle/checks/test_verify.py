@@ -178,7 +178,7 @@ def test_everything_that_is_wrong_is_listed(bundle):
 @pytest.mark.parametrize(
     ("module", "mode", "path"),
     [
-        ("tables", "sample", RUNS),
+        ("parts", "sample", RUNS),
         ("looked", "full", blob_path(MODEL)),
         ("files", "quick", "models.yaml"),
     ],

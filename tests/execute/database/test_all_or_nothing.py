@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,10 +27,12 @@ from mlporter.errors import (
     UnreachableError,
 )
 from mlporter.stores.database.connection.connection import AdbcConnection
+from mlporter.stores.rows.last_sent import LastSent
 from tests.support.contents import damage_content, lose_content
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import sqlite_url
 from tests.support.others import sqlite_held
+from tests.support.plain_registry import fill_metrics
 from tests.support.rich_registry import add_what_only_sqlite_holds
 
 both_engines = pytest.mark.parametrize("target_url", ["sqlite", "postgresql"], indirect=True)
@@ -421,3 +424,23 @@ def test_a_sqlite_target_that_somebody_writes_to_is_never_mixed_with(
             mlporter.import_(str(rich_bundle), url, artifact_root=str(tmp_path / "root"))
         assert caught.value.exit_code == ExitCode.REFUSED
     assert not (tmp_path / "root").exists()
+
+
+def test_where_what_is_sent_cannot_be_remembered_nothing_is_sent(mlflow_sqlite, tmp_path):
+    """It is noted beside the writing, in another thread."""
+    fill_metrics(sqlite_url(mlflow_sqlite), runs=2, keys=1, steps=3)
+    kept, target = tmp_path / "kept", tmp_path / "copied.db"
+    with closing(LastSent(kept)) as state:
+        state.commit()
+    refusing = "CREATE TRIGGER no BEFORE INSERT ON digests BEGIN SELECT RAISE(ABORT, 'no'); END"
+    with closing(sqlite3.connect(kept / "base.sqlite")) as base:
+        base.execute(refusing)
+    url = sqlite_url(mlflow_sqlite)
+    with pytest.raises(UnreachableError, match="last sent"):
+        mlporter.copy(url, sqlite_url(target), artifacts="none", state=kept)
+    assert not target.exists()
+    with closing(sqlite3.connect(kept / "base.sqlite")) as base:
+        base.execute("DROP TRIGGER no")
+    mlporter.copy(url, sqlite_url(target), artifacts="none", state=kept)
+    again = mlporter.sync(url, sqlite_url(target), artifacts="none", state=kept)
+    assert (again.rows, again.exit_code) == (0, ExitCode.OK)

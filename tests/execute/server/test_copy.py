@@ -5,11 +5,15 @@ Issues of mlflow-export-import are named by their number (PEERS.md).
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import mlflow
 import pytest
 from mlflow.entities import Metric, ViewType
 
 import mlporter
+from tests.repository.registry import SmallRegistry
+from tests.support.copying_s3 import watched_copies
 from tests.support.databases import execute, rows
 from tests.support.mlflow_session import mlflow_at
 from tests.support.next_mlflow import add_rows, make_next
@@ -50,6 +54,29 @@ def test_a_registry_arrives_whole_and_the_second_time_nothing_changes(plain_sqli
     assert writes == []
     assert server.rows("SELECT count(*) FROM runs") == there
     assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical
+
+
+def test_files_of_one_bucket_go_to_another_by_the_storage_itself(
+    server, s3, mlflow_sqlite_template, tmp_path
+):
+    made = SmallRegistry.make(mlflow_sqlite_template, tmp_path / "registry")
+    bucket, run = s3.new_bucket(), "a" * 32
+    made.add_run(run, 1)
+    made.sql("UPDATE experiments SET artifact_location = ?", bucket)
+    made.sql("UPDATE runs SET artifact_uri = ?", f"{bucket}/{run}/artifacts")
+    there = s3.new_bucket()
+    server.client().create_experiment("churn", f"{there}/here")
+    with closing(s3.client()) as client, watched_copies() as copies:
+        name = bucket.removeprefix("s3://")
+        client.put_object(Bucket=name, Key=f"{run}/artifacts/a.bin", Body=b"the bytes")
+        result = mlporter.copy(made.url, server.address)
+        assert (result.exit_code, result.files.by_storage, copies.read) == (0, 1, [])
+        name = there.removeprefix("s3://")
+        (found,) = client.list_objects_v2(Bucket=name)["Contents"]
+        body = client.get_object(Bucket=name, Key=found["Key"])["Body"].read()
+    assert body == b"the bytes"
+    again = mlporter.copy(made.url, server.address)
+    assert again.files.stored_files == 0
 
 
 def test_what_only_a_newer_mlflow_has_is_named(plain_sqlite, server):

@@ -44,6 +44,8 @@ class Looked:
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     bytes_read: int = 0
     blobs_read: int = 0
+    members: list[tuple[str, str, int]] = field(default_factory=list)
+    """Of packs of a repository: path, SHA-256 of a content, and the offset at which it is."""
 
     def add(self, path: str, what: str, detail: str) -> None:
         """Note something that is wrong."""

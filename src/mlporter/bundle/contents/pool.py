@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from mlporter.bundle.blobs import Stored, check_name, checked_stream
 from mlporter.bundle.contents.index import row_of
 from mlporter.bundle.contents.packs import SMALL, PackBuilder, small_head
-from mlporter.bundle.contents.stored_blobs import put_spooled, spooled
+from mlporter.bundle.contents.stored_blobs import StoredBlobs, put_spooled, spooled
 from mlporter.bundle.contents.stored_content import StoredContent
+from mlporter.bundle.contents.taking import Taker
 from mlporter.bundle.folder.layout import blob_path, pack_path
 from mlporter.errors import BundleDamagedError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlporter.bundle.contents.index import ContentIndex, Location, Row
+    from mlporter.bundle.contents.taking import Taken
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["ContentPool"]
@@ -84,11 +86,28 @@ class ContentPool:
         """
         head = small_head(stream)
         if len(head) < SMALL:
-            return self._add_small(head)
+            return self._add_small(hashlib.sha256(head).hexdigest(), head)
         return self._add_large(head, stream)
 
-    def _add_small(self, content: bytes) -> Stored:
-        sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+    def taker_elsewhere(self) -> Taker | None:
+        """What takes contents for `took` in other processes; None if they cannot write here."""
+        if self._storage.elsewhere() is None:
+            return None
+        return Taker(StoredBlobs(self._storage, is_shared=True))
+
+    def took(self, taken: Taken) -> Stored:
+        """Keep what another process took: large contents are there already."""
+        sha256, size, content, _ = taken
+        if content is not None:
+            return self._add_small(sha256, content)
+        with self._lock:
+            is_new = sha256 not in self._waiting and self._index.find(sha256) is None
+        if is_new:
+            self._settle([(sha256, "", 0, size)])
+        return Stored(sha256, size, is_new)
+
+    def _add_small(self, sha256: str, content: bytes) -> Stored:
+        size = len(content)
         if self.has(sha256, size):
             return Stored(sha256, size, is_new=False)
         full = None

@@ -15,13 +15,13 @@ from mlporter.bundle.tables.rows import first_reaching, row_sizes
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mlporter.bundle.documents.manifest_entries import PartEntry
     from mlporter.catalogue.types import Table
 
-__all__ = ["BATCH_ROWS", "PartFiles", "PartsInFolder", "decode_part", "read_part", "read_table"]
+__all__ = ["BATCH_ROWS", "PartFiles", "PartsInFolder", "decode_part", "read_part"]
 
 BATCH_ROWS = 16_384
 """The most rows of a batch."""
@@ -64,17 +64,6 @@ class PartsInFolder:
             file.close()
             raise
         return file
-
-
-def read_table(
-    files: PartFiles,
-    table: Table,
-    parts: Iterable[PartEntry],
-    columns: tuple[str, ...] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a table in order, in batches of bounded size; see `read_part`."""
-    for part in parts:
-        yield from read_part(files, table, part, columns)
 
 
 def read_part(

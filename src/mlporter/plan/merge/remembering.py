@@ -76,9 +76,9 @@ def remember_sent(
     prints: dict[str, str] = {}
     for sides in _sides(source, tables, there, merge):
         table = sides.pair.table
-        on_progress(f"remembering {table.name}", 0, None)
+        said = partial(_said, on_progress, f"remembering {table.name}")
         disputed = merge.disputed.get(table.name, ())
-        prints[table.name] = fingerprint(table, sides.of_source())
+        prints[table.name] = fingerprint(table, said(sides.of_source()))
         kind = groups_are_of(table)
         if kind is None:
             units[table.name] = sides
@@ -86,7 +86,7 @@ def remember_sent(
             continue  # all of it is remembered as it is
         if disputed:
             del prints[table.name]
-        remember(base, table, sides.of_source(), disputed)
+        remember(base, table, said(sides.of_source()), disputed)
         if kind in units:
             emptied = _emptied(base, sides, units[kind])
             forget_emptied(base, table.name, emptied, disputed)
@@ -97,6 +97,18 @@ def remember_sent(
     numbers, names = merge.noted
     base.note(EXPERIMENTS, base.noted(EXPERIMENTS) | numbers)
     base.note("experiment_names", base.noted("experiment_names") | names)
+
+
+def _said(
+    on_progress: OnProgress, step: str, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Pass rows on, and say how many they are."""
+    done = 0
+    on_progress(step, done, None)
+    for batch in batches:
+        yield batch
+        done += batch.num_rows
+        on_progress(step, done, None)
 
 
 def _emptied(base: Base, rows: Sides, owners: Sides) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -26,15 +25,11 @@ from mlporter.verbs.moving.bundle_places import check_signed
 from mlporter.verbs.moving.overlap import check_apart, check_outside
 from mlporter.wording import command_line
 from mlporter.workers.choice import task_pool
-from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlporter.execute.result import Result
     from mlporter.progress import OnProgress, Phases
     from mlporter.verbs.moving.request import Request
-    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["run_transfer"]
 
@@ -165,7 +160,12 @@ def _transfer(
         chosen = select(opened, options.selection)
         if place.kind is not AddressKind.SERVER:
             options.check(chosen)
-        with _pool(options) as pool, opened_memory(origin, place, options) as memory:
+        with (
+            task_pool(
+                options.workers, options.processes, options.dask, needed=not options.dry_run
+            ) as pool,
+            opened_memory(origin, place, options) as memory,
+        ):
             options = replace(options, pool=pool)
             memory.whole, memory.lists = opened, request.lists
             result = into_target(
@@ -190,16 +190,6 @@ def _phases(place: Address, options: TransferOptions, on_progress: OnProgress) -
         return into_server(on_progress, dry=options.dry_run)
     copies = options.artifacts == "copy"
     return into_database(on_progress, dry=options.dry_run, copies=copies)
-
-
-@contextmanager
-def _pool(options: TransferOptions) -> Iterator[TaskPool]:
-    """Who carries files; what only plans has nothing to hand out."""
-    if options.dry_run:
-        yield Threads(options.workers)
-        return
-    with task_pool(options.workers, options.processes, options.dask) as pool:
-        yield pool
 
 
 def _reads_a_part(options: TransferOptions) -> bool:

@@ -23,6 +23,7 @@ from mlporter.verbs.promoting.promotion_files import checked_files, write_receip
 from mlporter.verbs.promoting.promotion_request import asked_of
 from mlporter.verbs.promoting.promotion_result import PromotionResult
 from mlporter.verbs.reports import write_promotion, write_refusal
+from mlporter.workers.choice import task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,8 @@ def promote(
     receipt: str | PathLike[str] | None = None,
     html: str | PathLike[str] | None = None,
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     plan_out: str | None = None,
     dry_run: bool = False,
@@ -121,6 +124,8 @@ def promote(
         receipt: The file of the receipt; None for one in the current folder.
         html: Write a report to this file, too, also of a plan, and where a gate is closed.
         workers: Files and requests at a time.
+        processes: So many processes of this machine carry files instead of threads.
+        dask: The workers of this Dask scheduler do; or ``local:4``.
         retry_time: Seconds after which a server that keeps failing is given up.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Judge and plan only.
@@ -164,6 +169,8 @@ def promote(
         "receipt": receipt,
         "html": None if html is None else str(html),
         "workers": workers,
+        "processes": processes,
+        "dask": dask,
         "retry_time": retry_time,
         "plan_out": plan_out,
         "dry_run": dry_run,
@@ -184,7 +191,11 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     asked = asked_of(request, origin, place)
     page = checked_files(request, len(asked))
     try:
-        result = _promoted(request, origin, place, asked, on_progress)
+        with task_pool(
+            given["workers"], given["processes"], given["dask"], needed=not request.only_plans
+        ) as pool:
+            asked = [replace(one, pool=pool) for one in asked]
+            result = _promoted(request, origin, place, asked, on_progress)
     except MlporterError as error:
         if page is not None and not isinstance(error, InterruptedByUserError):
             write_refusal(origin, place, asked, error, page)

@@ -42,6 +42,10 @@ class SqliteSnapshot:
         address: The database.
         part: Only a part will be read.
 
+    Attributes:
+        state: A text that says which state of the database is seen, if anything tells; see
+            `DatabaseCopy.state`. It cannot change before somebody else may write.
+
     Raises:
         UnreachableError: there is no such file, or another process holds a lock on it.
         RefusedError: it is no SQLite database, or cannot be read as one.
@@ -54,8 +58,12 @@ class SqliteSnapshot:
         sqlite.check_file(address.path, str(address))
         waits = sqlite.needs_copy(address.path)
         self._copy = DatabaseCopy(address.path, str(address)) if waits else None
+        before = self._copy.state() if self._copy is not None else None
         try:
             self._reader = _Reader(address.path, str(address), self._copy)
+            # Somebody may have written to the file, or replaced it, while it was being opened.
+            now = self._copy.state() if self._copy is not None else None
+            self.state = now if now == before else None
             if not part:
                 self._reader.get_out_of_the_way()
         except BaseException:
