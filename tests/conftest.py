@@ -69,9 +69,7 @@ settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def scratch_folder(
-    tmp_path_factory: pytest.TempPathFactory, shared_folder: Path
-) -> Iterator[None]:
+def scratch_folder(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Iterator[None]:
     """Make templates in a scratch folder: MLflow makes ``mlruns`` wherever it opens a database."""
     os.environ[SHARED] = str(shared_folder)  # before any process is started
     before = Path.cwd()
@@ -482,6 +480,14 @@ def beginnings(tmp_path_factory: pytest.TempPathFactory) -> Beginnings:
     from tests.support.target_server import Beginnings
 
     return Beginnings(tmp_path_factory.mktemp("beginnings"))
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks a server again does not wait before, or not long."""
+    from mlporter.stores.rest import retrying
+
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
 
 
 @pytest.fixture

@@ -192,9 +192,7 @@ def planted_in(url, side):
     return {*spellings(planted), *spellings(hash_), *spellings(words["word"])}
 
 
-def test_no_secret_is_shown_by_any_verb_of_what_differs(
-    mlporter, lean, mlflow_sqlite, tmp_path
-):
+def test_no_secret_is_shown_by_any_verb_of_what_differs(mlporter, lean, mlflow_sqlite, tmp_path):
     left, right = lean.tracking_uri, sqlite_url(tmp_path / "right.db")
     (tmp_path / "right.db").write_bytes(lean.database_path.read_bytes())
     planted = planted_in(left, "left") | planted_in(right, "right")

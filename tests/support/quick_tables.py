@@ -28,7 +28,7 @@ SHARED = "MLPORTER_TESTS_SHARED"
 
 
 def make_tables_once() -> None:
-    """From now on, in this process, if MLflow is there: copy what was kept, and keep what is new."""
+    """From now on, in this process, if MLflow is there: keep them, and copy what was kept."""
     shared = Path(os.environ[SHARED])
     utils: Any = sys.modules.get("mlflow.store.db.utils")
     if utils is None or isinstance(utils._initialize_tables, partial):

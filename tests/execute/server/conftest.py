@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,7 @@ def copied(
     place = copied_folder / "plain"
 
     def copy() -> None:
+        shutil.rmtree(place, ignore_errors=True)  # of a time when that failed
         source = copy_with_artifacts(plain_sqlite_template, place)
         assert mlporter.copy(source.tracking_uri, server.address).exit_code == 0
 

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 
 import mlporter
-from mlporter.stores.rest import retrying
 from tests.support.mlflow_session import environment
 from tests.support.processes import mlporter_process, wait_until_paused
 
@@ -116,12 +115,10 @@ def cutting_proxy(address, cut, how="cut"):
         thread.join()
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("how", ["cut", "half", "late"])
-def test_answers_that_are_lost_make_nothing_twice(
-    plain_sqlite, server, once, how, cli, monkeypatch
-):
+def test_answers_that_are_lost_make_nothing_twice(plain_sqlite, server, once, how, cli):
     """Every first answer to a request that makes something is lost after it was carried out."""
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
     lost = []
     seconds = "1" if how == "late" else "60"
 

@@ -146,9 +146,7 @@ def test_export_names_what_is_not_visible(served: Served, exported: Exported):
 
 def test_a_bundle_from_a_server_is_the_database(served: Served, exported: Exported):
     assert lines(mlporter.diff(served.database, exported.bundle)) == []
-    verified = mlporter.verify(
-        exported.bundle, against=served.address, allow_root=served.folders
-    )
+    verified = mlporter.verify(exported.bundle, against=served.address, allow_root=served.folders)
     assert verified.exit_code == ExitCode.OK
 
 
