@@ -11,6 +11,7 @@ from mlporter.bundle.tables.rows import (
     OrderCheck,
     distinct,
     first_change,
+    gathered,
     joined,
     row_sizes,
 )
@@ -76,6 +77,15 @@ def test_distinct_rows_leave_nulls_out():
     both = distinct(batch(rows), ("t", "b")).sort_by("t").to_pydict()
     assert both == {"t": ["a", "b"], "b": [True, False]}
     assert distinct(batch(rows), ("t",)).sort_by("t").to_pydict() == {"t": ["a", "b"]}
+
+
+def test_small_batches_are_gathered_and_large_ones_stay_as_they_are():
+    small = [pa.record_batch({"a": [n]}) for n in range(5000)]
+    large = pa.record_batch({"a": ["x" * (1 << 20)]})
+    assert [b.num_rows for b in gathered(small)] == [4096, 904]
+    assert [v for b in gathered(small) for v in b["a"].to_pylist()] == list(range(5000))
+    assert [b.num_rows for b in gathered([large, large])] == [1, 1]
+    assert list(gathered([])) == []
 
 
 def test_batches_are_joined_as_they_are():

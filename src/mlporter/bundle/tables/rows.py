@@ -9,9 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "joined", "row_sizes"]
+__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "gathered", "joined"]
+__all__ += ["row_sizes"]
+
+_MANY_ROWS, _MANY_BYTES = 4096, 1 << 20
+"""Rows of a batch, or bytes, that make it worth its while."""
 
 
 def row_sizes(batch: pa.RecordBatch) -> pa.Array:
@@ -106,6 +110,21 @@ def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     columns = zip(*(batch.columns for batch in batches), strict=True)
     arrays = [pa.concat_arrays(column) for column in columns]
     return pa.RecordBatch.from_arrays(arrays, schema=batches[0].schema)
+
+
+def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches that are not small: each costs as much as thousands of rows do."""
+    some: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        some.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _MANY_ROWS or size >= _MANY_BYTES:
+            yield joined(some) if len(some) > 1 else batch
+            some, rows, size = [], 0, 0
+    if some:
+        yield joined(some)
 
 
 def _alone(column: pa.Array, at: int) -> pa.Array:
