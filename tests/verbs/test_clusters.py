@@ -310,6 +310,34 @@ def test_a_folder_that_only_this_machine_has_is_refused(cluster):
     assert "local:N" in (refused.value.hint or "")
 
 
+def test_of_a_worker_that_is_killed_while_it_is_asked_nothing_is_wanted(
+    cluster, tmp_path, monkeypatch
+):
+    from distributed import Client  # noqa: PLC0415 -- as above
+
+    with Client(cluster.address, set_as_default=False) as client:
+        answers = dask_cluster.asked(client, "cluster", the_first_dies, str(tmp_path / "first"))
+        monkeypatch.setattr(dask_cluster, "_ATTEMPTS", 1)
+        with pytest.raises(UnreachableError, match="before they answer"):
+            dask_cluster.asked(client, "cluster", dies)
+    assert set(answers.values()) == {"alive"}
+    assert len(answers) == 1
+
+
+def the_first_dies(marker: str) -> str:
+    """Answered by all processes but the first one that comes to it."""
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return "alive"
+    return dies()
+
+
+def dies() -> str:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return ""
+
+
 def test_an_address_at_which_nobody_answers_is_told(registry, tmp_path, monkeypatch):
     monkeypatch.setattr(dask_cluster, "_PATIENCE", 0.1)
     with pytest.raises(UnreachableError, match="no Dask scheduler answers"):

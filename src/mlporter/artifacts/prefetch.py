@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from mlporter import stopping
 from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["prefetched", "read_ahead"]
+    from mlporter.progress import OnProgress
+
+__all__ = ["Ahead", "prefetched", "read_ahead"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -74,6 +77,53 @@ def prefetched(
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+class Ahead:
+    """Something to be done once: in another thread from when it is begun, or when it is needed.
+
+    For what this process can do while it waits for another one.
+    """
+
+    def __init__(self, work: Callable[[OnProgress], None], on_progress: OnProgress) -> None:
+        """Nothing is begun.
+
+        Args:
+            work: Calls what it is given now and then; that raises if nobody wants it any more.
+            on_progress: What `work` calls if it is not done in another thread, which says nothing.
+        """
+        self._work = work
+        self._on_progress = on_progress
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="mlporter-ahead")
+        self._begun: Future[None] | None = None
+        self._closed = False
+
+    def begin_after(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Pass items on, and begin once they have all gone by."""
+        yield from items
+        if self._begun is None:
+            self._begun = self._pool.submit(self._work, self._check)
+
+    def _check(self, step: str, done: int, total: int | None, unit: str = "rows") -> None:  # noqa: ARG002
+        stopping.check()
+        if self._closed:
+            raise CancelledError
+
+    def wait(self) -> None:
+        """Have it done if it was begun; what it raised is raised here."""
+        if self._begun is not None:
+            self._begun.result()
+
+    def finish(self) -> None:
+        """Have it done."""
+        if self._begun is None:
+            self._work(self._on_progress)
+        self.wait()
+
+    def close(self) -> None:
+        """End it if it is not done, and wait until nothing of it goes on."""
+        self._closed = True
+        self._pool.shutdown()
 
 
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import platform
@@ -186,6 +187,8 @@ class Session:
 
 
 _POOL = "ARROW_DEFAULT_MEMORY_POOL"
+_HEAP = (("MALLOC_MMAP_THRESHOLD_", -3, 256 << 10), ("MALLOC_ARENA_MAX", -8, 2))
+"""What glibc's allocator is told, unless one of its variables says it: `mallopt(3)`, malloc.h."""
 
 
 def light_arrow() -> None:
@@ -196,9 +199,23 @@ def light_arrow() -> None:
     https://arrow.apache.org/docs/cpp/memory.html (overriding the default memory pool).
     """
     os.environ.setdefault(_POOL, "system")
+    _give_back()
     _without_pandas()
     if _NO_POLARS not in sys.meta_path:
         sys.meta_path.insert(0, _NO_POLARS)
+
+
+def _give_back() -> None:
+    """Have the system's allocator return large buffers as soon as they are freed.
+
+    glibc's would keep more of them the larger they get, and small objects that come to lie in
+    between keep all of it for good: that grew with the registry, though what was in use did not.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for variable, option, value in _HEAP:
+            if variable not in os.environ:
+                mallopt(option, value)
 
 
 def _without_pandas() -> None:

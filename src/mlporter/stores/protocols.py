@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlporter.artifacts.places import WholeObject
     from mlporter.artifacts.uris.ownership import Root
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
@@ -33,6 +34,7 @@ __all__ = [
     "SharesRoots",
     "Source",
     "TellsOutside",
+    "TellsState",
     "Wrapped",
     "elsewhere",
     "only_orphans",
@@ -171,6 +173,10 @@ class Openable(Protocol):
     def folder(self) -> str:
         """The folder of this machine that it lies in; "" where it is on none."""
 
+    @property
+    def whole(self) -> WholeObject | None:
+        """The object that it is, which a store might copy itself; None where it is none."""
+
 
 @runtime_checkable
 class OpensElsewhere(Protocol):
@@ -213,6 +219,19 @@ class TellsOutside(Protocol):
 
     def outside(self) -> Iterator[LeftOut]:
         """Owners whose place is nobody's artifact root."""
+
+
+@runtime_checkable
+class TellsState(Protocol):
+    """A source that can tell that nothing in its tables has changed, without reading them."""
+
+    @property
+    def state(self) -> str | None:
+        """A text that is another one after every change of a row.
+
+        None where nobody can say, or where something that was read did not fit, so that what is
+        to be said of it is only known to who reads it again.
+        """
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ import socket
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mlporter.errors import RefusedError, UnreachableError, UnsupportedError
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 
     from mlporter.workers.task_pool import Executor
 
-__all__ = ["DaskWorkers", "connected"]
+__all__ = ["DaskWorkers", "asked", "connected"]
 
 A = TypeVar("A")
 X = TypeVar("X")
 
 _PATIENCE = 30
 """Seconds for a scheduler to answer, and for the first worker to come."""
+_ATTEMPTS = 3
+_WIDTH_HOLDS = 5
+"""Seconds for which workers are not counted anew."""
+_LOST = (OSError, asyncio.TimeoutError)
+"""How it shows that whoever was asked is gone."""
 _GONE = "the Dask scheduler is gone, and with it what its workers were at"
 
 
@@ -99,11 +105,12 @@ def dask_setup(_worker: object) -> None:
 def _check_releases(client: Client, shown: str) -> None:
     """Refuse workers that would do something else than is meant here."""
     mine = version("mlporter")
-    try:
-        found: dict[str, str] = client.run(_release)
-    except ImportError:
-        found = {"the workers": "none"}
-    others = {worker: theirs for worker, theirs in found.items() if theirs != mine}
+    found = asked(client, shown, _release)
+    others = {
+        worker: "none" if isinstance(theirs, ImportError) else theirs
+        for worker, theirs in found.items()
+        if theirs != mine
+    }
     if others:
         raise RefusedError(
             f"its workers must have mlporter {mine}, as this machine has",
@@ -117,6 +124,44 @@ def _release() -> str:
     return version("mlporter")
 
 
+def asked(
+    client: Client, shown: str, question: Callable[..., Any], *about: object
+) -> dict[str, Any]:
+    """What each worker answers, or what it raised; nothing of one that is killed meanwhile.
+
+    Who comes later is never asked: what it cannot do is done here.
+
+    Raises:
+        UnreachableError: the scheduler is gone, or no worker is left to answer.
+    """
+    with _reached(shown):
+        for _ in range(_ATTEMPTS):
+            client.wait_for_workers(1, timeout=_PATIENCE)
+            answers: dict[str, Any] = client.run(question, *about, on_error="return")
+            there = {w: a for w, a in answers.items() if not isinstance(a, _LOST)}
+            if there:
+                return there
+    raise UnreachableError(
+        "all workers of the Dask cluster go away before they answer",
+        subject=shown,
+        hint="look into what they log: too little memory, say",
+    )
+
+
+@contextmanager
+def _reached(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except _LOST as error:
+        raise _gone(shown) from error
+
+
+def _gone(shown: str) -> UnreachableError:
+    return UnreachableError(
+        _GONE, subject=shown, hint="start it again, and run this again: it goes on"
+    )
+
+
 class DaskWorkers:
     """The workers of a cluster; see `mlporter.workers.task_pool.TaskPool`."""
 
@@ -128,11 +173,17 @@ class DaskWorkers:
         self._shown = shown
         self._is_here = is_here
         self._seen: set[str] = set()
+        self._counted = (0, float("-inf"))
 
     @property
     def width(self) -> int:
-        """Threads of all workers that are there now."""
-        return max(1, sum(map(int, self._client.nthreads().values())))
+        """Threads of all workers that are there now, or were some seconds ago."""
+        width, then = self._counted
+        if monotonic() - then > _WIDTH_HOLDS:
+            with _reached(self._shown):
+                width = max(1, sum(map(int, self._client.nthreads().values())))
+            self._counted = width, monotonic()
+        return width
 
     @contextmanager
     def started(self, *, waits: bool) -> Iterator[Executor]:
@@ -149,7 +200,8 @@ class DaskWorkers:
         if self._is_here or folder in self._seen:
             return
         mine = _sight(folder)
-        blind = [w for w, theirs in self._client.run(_sight, folder).items() if theirs != mine]
+        answers = asked(self._client, self._shown, _sight, folder)
+        blind = [worker for worker, theirs in answers.items() if theirs != mine]
         if blind:
             raise RefusedError(
                 "lies on this machine, and the workers of the Dask cluster do not see it",
@@ -189,7 +241,7 @@ class _ClusterExecutor:
             # remembered by its content: files may have changed since the last time.
             future = self._client.submit(_unpacked, task, pickle.dumps(data), pure=False)
         except (OSError, RuntimeError) as error:
-            raise self._gone() from error
+            raise _gone(self._shown) from error
         self._open.add(future)
         return _Task(future, self)
 
@@ -202,7 +254,7 @@ class _ClusterExecutor:
         except KilledWorker as error:
             raise WorkerLostError("several workers were killed while they worked on it") from error
         except FutureCancelledError as error:
-            raise self._gone() from error
+            raise _gone(self._shown) from error
         finally:
             self._open.discard(future)
             future.release()
@@ -217,11 +269,6 @@ class _ClusterExecutor:
                 wait(left, timeout=_PATIENCE)
         if left and self._client.status == "running":
             self._client.cancel(list(left), force=True)
-
-    def _gone(self) -> UnreachableError:
-        return UnreachableError(
-            _GONE, subject=self._shown, hint="start it again, and run this again: it goes on"
-        )
 
 
 @dataclass(frozen=True)

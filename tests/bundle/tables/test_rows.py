@@ -11,7 +11,6 @@ from mlporter.bundle.tables.rows import (
     OrderCheck,
     distinct,
     first_change,
-    gathered,
     joined,
     row_sizes,
 )
@@ -72,20 +71,13 @@ def test_sizes_are_of_the_values_and_not_of_their_encoding():
     assert row_sizes(coded) == row_sizes(plain)
 
 
-def test_distinct_rows_leave_nulls_out():
+@pytest.mark.parametrize("few", [0, 500])
+def test_distinct_rows_leave_nulls_out(few, monkeypatch):
+    monkeypatch.setattr("mlporter.bundle.tables.rows._FEW", few)
     rows = [("a", 1.0, None), ("a", 1.0, True), ("a", 1.0, True), ("b", 1.0, False)]
     both = distinct(batch(rows), ("t", "b")).sort_by("t").to_pydict()
     assert both == {"t": ["a", "b"], "b": [True, False]}
     assert distinct(batch(rows), ("t",)).sort_by("t").to_pydict() == {"t": ["a", "b"]}
-
-
-def test_small_batches_are_gathered_and_large_ones_stay_as_they_are():
-    small = [pa.record_batch({"a": [n]}) for n in range(5000)]
-    large = pa.record_batch({"a": ["x" * (1 << 20)]})
-    assert [b.num_rows for b in gathered(small)] == [4096, 904]
-    assert [v for b in gathered(small) for v in b["a"].to_pylist()] == list(range(5000))
-    assert [b.num_rows for b in gathered([large, large])] == [1, 1]
-    assert list(gathered([])) == []
 
 
 def test_batches_are_joined_as_they_are():

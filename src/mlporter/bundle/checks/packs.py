@@ -7,7 +7,14 @@ import io
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Protocol, cast
 
-from mlporter.bundle.contents.packs import PACK_BYTES, PACK_MEMBERS, Member, holds, read_members
+from mlporter.bundle.contents.packs import (
+    END,
+    PACK_MEMBERS,
+    Member,
+    holds,
+    read_members,
+    windows,
+)
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import pack_path
@@ -28,8 +35,7 @@ Place = tuple[str, int, str, int]
 """SHA-256 of the pack, offset in it, SHA-256 of the content, bytes."""
 
 _QUICK = PACK_MEMBERS + 1
-_LARGEST = 2 * PACK_BYTES
-"""What is looked at in memory: all that writers make."""
+"""What writers make has fewer contents."""
 
 
 class Report(Protocol):
@@ -59,22 +65,37 @@ def _is_as_it_should_be(
 ) -> bool:
     """Whether a pack is what its name and `contents` say; if not, it is read again to say why."""
     with disk_errors(where, "read"):
-        data = _all_of(file)
-        if data is not None and hashlib.sha256(data).hexdigest() == pack and holds(data, named):
-            report.read(len(data))
+        total = _bytes_as_named(pack, file, named)
+        if total is not None:
+            report.read(total)
             report.blobs_read += len(named)
             return True
         file.seek(0)
     return False
 
 
-def _all_of(file: BinaryIO) -> bytes | None:
-    """All of a pack, if it is no larger than packs are."""
-    data = b""
-    while len(data) <= _LARGEST and (chunk := file.read(_LARGEST + 1 - len(data))):
+def _bytes_as_named(pack: str, file: BinaryIO, named: list[Member]) -> int | None:
+    """The bytes of a pack that holds what is named, and nothing else; None of any other one."""
+    digest = hashlib.sha256()
+    at = 0
+    for size, some in windows(named, CHUNK):
         check()
+        data = _read(file, size)
+        if not holds(data, some, at):
+            return None
+        digest.update(data)
+        at += size
+    end = _read(file, len(END) + 1)
+    digest.update(end)
+    return at + len(end) if end == END and digest.hexdigest() == pack else None
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """So many bytes, or all that are left."""
+    data = b""
+    while len(data) < size and (chunk := file.read(size - len(data))):
         data = data + chunk if data else chunk
-    return data if len(data) <= _LARGEST else None
+    return data
 
 
 def _check_pack(

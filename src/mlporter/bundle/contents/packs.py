@@ -7,6 +7,7 @@ A pack is named by the SHA-256 of all of it.
 from __future__ import annotations
 
 import hashlib
+import io
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlporter.bundle.folder.layout import SHA256
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 __all__ = [
+    "END",
     "HEADER",
     "LARGEST_OFFSET",
     "PACK_BYTES",
@@ -27,6 +29,7 @@ __all__ = [
     "holds",
     "read_members",
     "small_head",
+    "windows",
 ]
 
 SMALL = 256 * 2**10
@@ -41,7 +44,9 @@ HEADER = 512
 LARGEST_OFFSET = 2**40
 """No pack is nearly as large: what lies beyond is in none."""
 
-_END = bytes(2 * HEADER)
+END = bytes(2 * HEADER)
+"""What a pack ends with."""
+
 _SUM_AT = 148
 # POSIX.1-1988 (ustar): name, mode, uid, gid, size, mtime, checksum, type, link, magic, version, …
 _HEADER = (
@@ -87,25 +92,25 @@ class PackBuilder:
     """A pack that is being filled, in memory. Not safe for several threads at once."""
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        self._data = io.BytesIO()
         self.members: list[Member] = []
 
     @property
     def is_full(self) -> bool:
         """Whether it is to be closed."""
-        return len(self._data) >= PACK_BYTES or len(self.members) >= PACK_MEMBERS
+        return self._data.tell() >= PACK_BYTES or len(self.members) >= PACK_MEMBERS
 
     def add(self, sha256: str, content: bytes) -> None:
         """Take a content."""
-        self._data += _header(sha256, len(content))
-        self.members.append(Member(sha256, len(self._data), len(content)))
-        self._data += content
-        self._data += bytes(-len(content) % HEADER)
+        self._data.write(_header(sha256, len(content)))
+        self.members.append(Member(sha256, self._data.tell(), len(content)))
+        self._data.write(content)
+        self._data.write(bytes(-len(content) % HEADER))
 
     def close(self) -> tuple[str, bytes]:
         """Its SHA-256 and all of its bytes."""
-        self._data += _END
-        data = bytes(self._data)
+        self._data.write(END)
+        data = self._data.getvalue()  # no copy
         return hashlib.sha256(data).hexdigest(), data
 
 
@@ -135,20 +140,43 @@ def read_members(file: BinaryIO, where: str) -> Iterator[tuple[Member, bytes]]:
     raise BundleDamagedError("has no end", subject=where)
 
 
-def holds(data: bytes, members: Iterable[Member]) -> bool:
-    """Whether a pack holds precisely these contents, in this order, each with its hash."""
+def windows(members: Iterable[Member], size: int) -> Iterator[tuple[int, list[Member]]]:
+    """Contents that lie one after another, about `size` bytes of the pack at a time.
+
+    Yields how many bytes they take, each with its header, and which they are.
+    """
+    some: list[Member] = []
+    total = 0
+    for member in members:
+        some.append(member)
+        total += HEADER + member.size + -member.size % HEADER
+        if total >= size:
+            yield total, some
+            some, total = [], 0
+    if some:
+        yield total, some
+
+
+def holds(data: bytes, members: Iterable[Member], start: int = 0) -> bool:
+    """Whether part of a pack holds precisely these contents, in this order, each with its hash.
+
+    Args:
+        data: The bytes.
+        members: The contents.
+        start: Where in the pack the bytes begin.
+    """
     at = 0
     for sha256, offset, size in members:
-        start = at + HEADER
-        end = start + size
-        if offset != start or size >= SMALL or data[at:start] != _header(sha256, size):
+        begin = at + HEADER
+        end = begin + size
+        if offset != start + begin or size >= SMALL or data[at:begin] != _header(sha256, size):
             return False
-        if hashlib.sha256(data[start:end]).hexdigest() != sha256:
+        if hashlib.sha256(data[begin:end]).hexdigest() != sha256:
             return False
         at = end + -size % HEADER
-        if data[end:at] != _END[: at - end]:
+        if data[end:at] != END[: at - end]:
             return False
-    return data[at:] == _END
+    return at == len(data)
 
 
 def _octal(digits: bytes, where: str) -> int:

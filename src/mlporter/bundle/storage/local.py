@@ -50,6 +50,9 @@ class LocalStorage:
         """This is all that there is to it."""
         return self
 
+    def whole(self, path: str, sha256: str) -> None:
+        """No object store."""
+
     def brought(self, path: str) -> None:
         """Nothing is remembered of what is there."""
 

@@ -9,13 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "gathered", "joined"]
-__all__ += ["row_sizes"]
-
-_MANY_ROWS, _MANY_BYTES = 4096, 1 << 20
-"""Rows of a batch, or bytes, that make it worth its while."""
+__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "joined", "row_sizes"]
 
 
 def row_sizes(batch: pa.RecordBatch) -> pa.Array:
@@ -95,13 +91,28 @@ class OrderCheck:
         return None if found < 0 else found + (0 if carried else 1)
 
 
+_FEW = 500
+"""Rows of which Python finds the distinct ones before Arrow has made a plan for it."""
+
+
 def distinct(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.Table:
     """The distinct rows of these columns, those with a NULL left out."""
     if len(columns) == 1 and pa.types.is_string(batch.column(columns[0]).type):
         # Rows of one owner follow each other: there are few of them, once runs of them are one.
         texts = pc.run_end_encode(batch.column(columns[0])).values.unique().drop_null()
         return pa.table([texts], names=list(columns))
-    table = pa.Table.from_batches([batch.select(list(columns))]).drop_null()
+    chosen = batch.select(list(columns))
+    if batch.num_rows <= _FEW:
+        whole = zip(*(column.to_pylist() for column in chosen.columns), strict=True)
+        rows = dict.fromkeys(row for row in whole if None not in row)
+        return pa.table(
+            [
+                pa.array([row[at] for row in rows], field.type)
+                for at, field in enumerate(chosen.schema)
+            ],
+            names=list(columns),
+        )
+    table = pa.Table.from_batches([chosen]).drop_null()
     return table.group_by(list(columns)).aggregate([]).select(list(columns))
 
 
@@ -110,21 +121,6 @@ def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     columns = zip(*(batch.columns for batch in batches), strict=True)
     arrays = [pa.concat_arrays(column) for column in columns]
     return pa.RecordBatch.from_arrays(arrays, schema=batches[0].schema)
-
-
-def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches that are not small: each costs as much as thousands of rows do."""
-    some: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        some.append(batch)
-        rows += batch.num_rows
-        size += batch.nbytes
-        if rows >= _MANY_ROWS or size >= _MANY_BYTES:
-            yield joined(some) if len(some) > 1 else batch
-            some, rows, size = [], 0, 0
-    if some:
-        yield joined(some)
 
 
 def _alone(column: pa.Array, at: int) -> pa.Array:

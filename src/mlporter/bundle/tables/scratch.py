@@ -26,7 +26,7 @@ class Scratch:
         for statement in (
             "PRAGMA journal_mode=OFF",
             "PRAGMA synchronous=OFF",
-            "PRAGMA cache_size=-16384",
+            "PRAGMA cache_size=-4096",
             *statements,
         ):
             self._base.execute(statement)

@@ -198,9 +198,11 @@ class _Processing(Generic[T, A, R]):
     ) -> Iterator[tuple[T, R]]:
         pending = self._pending
         near, far = FileGroups[T](size), FileGroups[T](size, FAR)
-        ahead = self._pool.width * (_LOOK_AHEAD if there is None else _LOOK_AHEAD_FAR)
+        each = _LOOK_AHEAD if there is None else _LOOK_AHEAD_FAR
         for group in self._grouped(items, near, far, is_far=there is not None):
             is_quick = not group.tasks and near.is_quick and group.bytes < GROUP_BYTES
+            # Workers of a cluster come and go.
+            ahead = self._pool.width * each
             while len(pending) > (0 if is_quick else ahead - 1):
                 yield from self._results(pending.popleft(), near, far)
             if group.tasks and there is not None:

@@ -7,15 +7,16 @@ import json
 import shutil
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.writer import BundleWriter
-from mlporter.errors import RefusedError
+from mlporter.errors import ExitCode, RefusedError
 from mlporter.execute.bundle.transfer import BundleTransfer
+from mlporter.execute.bundle.unchanged import state_of
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
@@ -23,7 +24,7 @@ from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
-from mlporter.repository.earlier import earlier_of, last_of
+from mlporter.repository.earlier import earlier_of, has_parts, last_of
 from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
 from mlporter.repository.repository import Repository, check_empty
@@ -50,9 +51,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    from mlporter.errors import ExitCode
     from mlporter.execute.result import Result
     from mlporter.repository.documents import Snapshot
+    from mlporter.repository.repository import DamagedSnapshot
     from mlporter.selection import Asked, Selection
     from mlporter.stores.addresses.address import Address, Place
     from mlporter.stores.protocols import Source
@@ -63,20 +64,26 @@ __all__ = ["BackupResult", "backup", "run_backup"]
 
 @dataclass(frozen=True)
 class BackupResult(Shown):
-    """A backup: what was copied, and the snapshot that now holds it; None after a dry run."""
+    """A backup: what was copied, and the snapshot that now holds it; None after a dry run.
+
+    ``damaged`` are snapshots that were to be built upon and cannot be read.
+    """
 
     result: Result
     snapshot: Snapshot | None
+    damaged: tuple[DamagedSnapshot, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
-        """As that of an export."""
-        return self.result.exit_code
+        """As that of an export; 5 where an earlier snapshot is damaged."""
+        return ExitCode.BUNDLE if self.damaged else self.result.exit_code
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
         made = self.snapshot.model_dump(mode="json") if self.snapshot else None
-        return {**self.result.as_dict(), "snapshot": made}
+        damaged = [asdict(one) for one in self.damaged]
+        told = {**self.result.as_dict(), "snapshot": made, "damaged": damaged}
+        return {**told, "exit_code": int(self.exit_code)}
 
 
 def backup(
@@ -189,13 +196,10 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
         MlporterError: as `backup` says.
     """
     given = request.arguments
-    check_plan_file(request.plan_out)
     chosen = as_selection(given["selection"])
+    _check_asked(request, chosen)
     artifacts, workers = given["artifacts"], given["workers"]
     encrypt = tuple(given["encrypt"])
-    check_options(artifacts, workers)
-    check_strict(artifacts, strict_artifacts=given["strict_artifacts"])
-    check_orphans(artifacts, chosen, orphans=given["orphans"])
     place = locate(request.target)
     origin = settled(locate(request.source, given["source_env"]))
     needed = needs_workers(origin, given) or not request.only_plans
@@ -246,17 +250,28 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
                 on_progress,
             )
             transfer, snapshot = work.run(which, began, tuple(given["tags"]))
+            damaged = tuple(kept.damaged.values())
         where = kept.storage.name
         following = command_line("verify", [place.typed or where], ())
         result = transfer.result("backup", where, following, monotonic() - started)
-        run.exit_code = result.exit_code
+        made = BackupResult(result, snapshot, damaged)
+        run.exit_code = made.exit_code
         run.rows = dict(snapshot.rows)
         run.values |= {
             "added_bytes": snapshot.added.bytes,
             "file_bytes": snapshot.file_bytes,
             "left_out": snapshot.left_out,
         }
-    return BackupResult(result, snapshot)
+    return made
+
+
+def _check_asked(request: Request, chosen: Selection | None) -> None:
+    """Refuse what does not fit together, before anything is opened."""
+    given = request.arguments
+    check_plan_file(request.plan_out)
+    check_options(given["artifacts"], given["workers"])
+    check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
+    check_orphans(given["artifacts"], chosen, orphans=given["orphans"])
 
 
 def _check_seen(place: Address, pool: TaskPool, recipients: Sequence[str]) -> None:
@@ -286,7 +301,7 @@ def _reads_a_part(
     reads_most = given["full"] or given["auth"] is not None or given["registry"] is not None
     if reads_most or kept is None or origin.kind is not AddressKind.SQLITE:
         return False
-    return any(snapshot.source == str(origin) for snapshot in kept.newest_first())
+    return any(snapshot.source == str(origin) for snapshot in kept.whole_newest_first())
 
 
 @dataclass(frozen=True)
@@ -314,6 +329,8 @@ class _Work:
             kept.load_index()
             last = last_of(kept, which)
             earlier = earlier_of(kept, last, stack, reread=self.reread) if last else None
+            state = None if self.full or last is None else last[0].state
+            is_unchanged = state is not None and state == state_of(self.source)
             staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
             stack.callback(shutil.rmtree, staged, ignore_errors=True)
             address = self.source.description.address
@@ -332,10 +349,12 @@ class _Work:
                     reread=self.reread,
                     marks=True,
                     pool=self.pool,
+                    is_unchanged=is_unchanged and earlier is not None and has_parts(kept, earlier),
                 )
                 manifest = transfer.run()
-            upon = last.name if last else None
-            facts = Facts(which, began, tags, upon, transfer.not_listed)
+            upon = last[0].name if last else None
+            state = None if transfer.says_of_rows else state_of(self.source)
+            facts = Facts(which, began, tags, upon, transfer.not_listed, state)
             return transfer, publish(kept, staged / "bundle", manifest, facts, lock)
 
 

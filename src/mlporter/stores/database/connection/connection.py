@@ -14,7 +14,6 @@ import adbc_driver_manager
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.bundle.tables.rows import gathered
 from mlporter.errors import MlporterError, RowRefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.database.connection.interrupts import interruptible
@@ -207,7 +206,7 @@ class AdbcConnection:
         """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
         select = self.dialect.select(table, columns, where, relation, as_lying=as_lying)
-        for rows in gathered(self._batches(table, select)):
+        for rows in self._batches(table, select):
             yield conform(rows, schema, table.name, self.subject)
 
     def read_raw(
