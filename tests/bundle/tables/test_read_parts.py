@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mlporter.bundle.documents.manifest_entries import PartEntry
 from mlporter.bundle.folder.layout import part_path
-from mlporter.bundle.tables.read_parts import BATCH_ROWS, PartsInFolder, read_part
+from mlporter.bundle.tables.read_parts import BATCH_ROWS, PartsInFolder, _most_bytes, read_part
+from mlporter.bundle.tables.rows import row_sizes
 from mlporter.bundle.tables.small_parts import SmallParts
 from mlporter.catalogue.types import Column, Table
 from mlporter.errors import BundleDamagedError
@@ -187,3 +188,9 @@ def test_parts_are_read_one_after_the_other(tmp_path):
     assert next(batches).num_rows == 1
     with pytest.raises(BundleDamagedError):
         next(batches)
+
+
+def test_nothing_is_larger_than_it_is_taken_for():
+    texts = pa.array(["a", "", None, "bcd", "a"]).dictionary_encode()
+    batch = pa.RecordBatch.from_pydict({"text": texts, "number": [1, None, 3, 4, 5]})
+    assert sum(row_sizes(batch).to_pylist()) <= _most_bytes(batch)

@@ -71,7 +71,9 @@ def test_sizes_are_of_the_values_and_not_of_their_encoding():
     assert row_sizes(coded) == row_sizes(plain)
 
 
-def test_distinct_rows_leave_nulls_out():
+@pytest.mark.parametrize("few", [0, 500])
+def test_distinct_rows_leave_nulls_out(few, monkeypatch):
+    monkeypatch.setattr("mlporter.bundle.tables.rows._FEW", few)
     rows = [("a", 1.0, None), ("a", 1.0, True), ("a", 1.0, True), ("b", 1.0, False)]
     both = distinct(batch(rows), ("t", "b")).sort_by("t").to_pydict()
     assert both == {"t": ["a", "b"], "b": [True, False]}

@@ -91,13 +91,28 @@ class OrderCheck:
         return None if found < 0 else found + (0 if carried else 1)
 
 
+_FEW = 500
+"""Rows of which Python finds the distinct ones before Arrow has made a plan for it."""
+
+
 def distinct(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.Table:
     """The distinct rows of these columns, those with a NULL left out."""
     if len(columns) == 1 and pa.types.is_string(batch.column(columns[0]).type):
         # Rows of one owner follow each other: there are few of them, once runs of them are one.
         texts = pc.run_end_encode(batch.column(columns[0])).values.unique().drop_null()
         return pa.table([texts], names=list(columns))
-    table = pa.Table.from_batches([batch.select(list(columns))]).drop_null()
+    chosen = batch.select(list(columns))
+    if batch.num_rows <= _FEW:
+        whole = zip(*(column.to_pylist() for column in chosen.columns), strict=True)
+        rows = dict.fromkeys(row for row in whole if None not in row)
+        return pa.table(
+            [
+                pa.array([row[at] for row in rows], field.type)
+                for at, field in enumerate(chosen.schema)
+            ],
+            names=list(columns),
+        )
+    table = pa.Table.from_batches([chosen]).drop_null()
     return table.group_by(list(columns)).aggregate([]).select(list(columns))
 
 
