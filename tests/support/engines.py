@@ -8,7 +8,7 @@ import subprocess
 import warnings
 from contextlib import contextmanager
 from shutil import rmtree
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 from .mlflow_session import close_databases, environment, mlflow_at, sqlite_url
@@ -57,6 +57,9 @@ class Postgres:
     ``postgresql://`` would be psycopg 3); `plain` turns one into what people write.
     """
 
+    programs: ClassVar[Path | None] = None
+    """Where the server's programs are, once one was started."""
+
     def __init__(self, shared: Path) -> None:
         """Start it; what is slow to make is kept in `shared` for other workers."""
         self._shared = shared
@@ -69,6 +72,7 @@ class Postgres:
         self._server: Any = get_server(self.folder, cleanup_mode="stop")
         self._socket_folder = self._server.get_postmaster_info().socket_dir
         self._templates: dict[str, Path] = {}
+        Postgres.programs = self._server.bin_path
         for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
             self._run(f"ALTER SYSTEM SET {setting} = off")
         self._run("ALTER SYSTEM SET max_wal_size = '128MB'")
