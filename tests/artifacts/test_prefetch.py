@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from threading import Event, current_thread
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mlporter.artifacts.prefetch import read_ahead
+from mlporter.artifacts.prefetch import Ahead, read_ahead
+from mlporter.progress import silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlporter.progress import OnProgress
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
@@ -61,3 +65,50 @@ def test_what_is_left_early_is_closed() -> None:
     next(prefetched)
     prefetched.close()
     assert closed == [True]
+
+
+# --- Something else, beside -----------------------------------------------------------------------
+
+
+def test_what_is_begun_after_items_is_done_once_and_elsewhere() -> None:
+    threads = []
+    with closing(Ahead(lambda _: threads.append(current_thread()), silent)) as ahead:
+        ahead.wait()
+        assert not threads
+        assert list(ahead.begin_after("ab")) == ["a", "b"]
+        ahead.wait()
+        ahead.finish()
+    assert len(threads) == 1
+    assert threads[0] is not current_thread()
+
+
+def test_what_was_not_begun_is_done_when_it_is_needed_and_says_how_far_it_is() -> None:
+    said = []
+    with closing(Ahead(lambda say: say("step", 1, None), lambda *it: said.append(it))) as ahead:
+        ahead.finish()
+    assert said == [("step", 1, None)]
+
+
+def test_what_it_raises_is_raised_to_who_waits_for_it() -> None:
+    def fails(_: OnProgress) -> None:
+        raise KeyError("lost")
+
+    with closing(Ahead(fails, silent)) as ahead:
+        list(ahead.begin_after(()))
+        with pytest.raises(KeyError, match="lost"):
+            ahead.finish()
+
+
+@pytest.mark.timeout(60)
+def test_what_nobody_wants_any_more_ends() -> None:
+    begun = Event()
+
+    def goes_on(say: OnProgress) -> None:
+        while True:
+            say("step", 0, None)
+            begun.set()
+
+    ahead = Ahead(goes_on, silent)
+    list(ahead.begin_after(()))
+    assert begun.wait(30)
+    ahead.close()

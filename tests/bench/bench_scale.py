@@ -1,8 +1,12 @@
 """Workers: files to an S3 that answers after 50 ms, by 1, 2 and 4 workers of a Dask cluster.
 
+And files from bucket to bucket of such an S3: copied by it, and streamed through this machine.
+
     pytest -m bench -n 0 -s tests/bench/bench_scale.py
 
 What a machine waits for is shared by workers, whatever its processors: the files are few and the
+answers late. MLPORTER_BENCH_FILES says how much of the workload (400 files of 300 kB, 200 of 1 MB)
+there is.
 answers late. MLPORTER_BENCH_FILES says how much of the workload (400 files of 300 kB) there is.
 
 And a copy of many runs with many files, by four workers of which one is killed now and then:
@@ -21,6 +25,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -44,6 +49,8 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 FILES = round(400 * float(os.environ.get("MLPORTER_BENCH_FILES", "1")))
 LATE = 0.05
 SIZE = 300_000
+MOVED = round(200 * float(os.environ.get("MLPORTER_BENCH_FILES", "1")))
+MEGABYTE = 1_000_000
 
 KILLED_RUNS, KILLED_FILES = map(
     int, os.environ.get("MLPORTER_BENCH_KILLED", "40000,100000").split(",")
@@ -89,6 +96,42 @@ def test_files_to_an_s3_that_answers_late(registry, s3, monkeypatch):
             took[1],
             1 / 0.9,
         )
+
+
+def test_from_bucket_to_bucket(mlflow_sqlite_template, tmp_path, s3, monkeypatch):
+    stored, source = tmp_path / "stored.db", s3.new_bucket()
+    made = SmallRegistry.make(mlflow_sqlite_template, tmp_path / "registry")
+    made.add_run(f"{1:032x}", 1, {f"{n}.bin": bytes([n % 256]) * MEGABYTE for n in range(MOVED)})
+    copy_sqlite(mlflow_sqlite_template, stored)
+    mlporter.copy(made.url, sqlite_url(stored), artifact_root=source)
+
+    def copied() -> int:
+        target = tmp_path / f"{uuid4().hex}.db"
+        copy_sqlite(mlflow_sqlite_template, target)
+        result = mlporter.copy(
+            sqlite_url(stored), sqlite_url(target), artifact_root=s3.new_bucket()
+        )
+        return result.files.by_storage
+
+    def by_storage() -> None:
+        assert copied() == MOVED
+
+    def streamed() -> None:
+        with monkeypatch.context() as without:
+            name = "mlporter.stores.artifact_places.mlflow_place.copy_by_store"
+            without.setattr(name, lambda *_: None)
+            assert copied() == 0
+
+    with late(s3.endpoint, LATE) as slow:
+        for name in ("AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"):
+            monkeypatch.setenv(name, slow)
+        mine, theirs = ratios.side_by_side(by_storage, streamed, times=2)
+    ratios.add(
+        f"{MOVED} files of 1 MB from bucket to bucket, {LATE * 1000:.0f} ms: by S3 / streamed",
+        mine,
+        theirs,
+        0.8,
+    )
 
 
 def test_a_copy_is_whole_though_workers_are_killed(mlflow_sqlite_template, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
-_SOME = 5
+_SOME = 9
 """A whole restart follows after each so-manieth stop; it takes most of the time."""
 _KEY = ("run", "r", "new.txt")
 
@@ -92,6 +93,12 @@ def _is_new(path: Path) -> bool:
     return BundleSource(path).count("artifacts") == 1
 
 
+def _bytes_of(path: Path) -> dict[str, bytes]:
+    """All files of a bundle."""
+    files = (file for file in path.rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
 @pytest.fixture(params=["exchanged", "renamed"])
 def how(request, monkeypatch):
     """How the disk lets two folders change places; a step like any other."""
@@ -109,6 +116,8 @@ def how(request, monkeypatch):
 @pytest.mark.parametrize("forever", [False, True], ids=["interrupted", "killed"])
 def test_stopped_at_any_change_of_the_disk_one_of_both_is_whole(tmp_path, how, forever):
     old = make_bundle(tmp_path / "old")
+    assert not _is_new(old)
+    was = _bytes_of(old)
     seen = set()
     for stop_at in count(1):
         folder = tmp_path / str(stop_at)
@@ -120,8 +129,9 @@ def test_stopped_at_any_change_of_the_disk_one_of_both_is_whole(tmp_path, how, f
             # Between two renames: whoever comes next finds the new one and puts it there.
             with pytest.raises(RefusedError, match="already holds a bundle"):
                 BundleWriter.create(path)
-        seen.add(_is_new(path))
+        seen.add(_bytes_of(path) != was and _is_new(path))  # it was whole
         if stop_at % _SOME == 0 or is_last:
+            gc.collect()  # whoever was killed holds no lock any more
             _restart(path)
             assert _is_new(path)
             assert [entry.name for entry in folder.iterdir()] == ["backup"]

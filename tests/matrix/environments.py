@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+from tests.support.mlflow_session import TRUSTED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -78,8 +80,13 @@ def _uv(*words: str) -> subprocess.CompletedProcess[str]:
         check=False,
         stdout=subprocess.PIPE,
         text=True,
-        # An environment that is active is not the one that is meant.
-        env={name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+        # An environment that is active is not the one that is meant, and a test that calls nobody
+        # outside trusts nobody.
+        env={
+            name: value
+            for name, value in os.environ.items()
+            if name != "VIRTUAL_ENV" and (name not in TRUSTED or value != os.devnull)
+        },
     )
 
 

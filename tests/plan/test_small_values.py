@@ -7,7 +7,7 @@ from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.plan.three_sides.actions import NOT_KNOWN, Action, ActionKind, Change
 from mlporter.plan.three_sides.sent.base import remember
-from mlporter.plan.three_sides.sent.digests import key_digests, value_digest
+from mlporter.plan.three_sides.sent.digests import digested, key_digests, value_digest
 from mlporter.plan.three_sides.sent.small_values import (
     LONGEST,
     SmallRows,
@@ -61,8 +61,8 @@ def test_of_what_is_disputed_the_older_value_stays(tmp_path):
     state = LastSent(tmp_path)
     first, second = batch("1", "2"), batch("3", "4")
     disputed = int(key_digests(second, TAGS.key)[1])
-    remember(state, TAGS, iter([first]), ())
-    remember(state, TAGS, iter([second]), [disputed])
+    remember(state, TAGS, digested(TAGS, [first]), ())
+    remember(state, TAGS, digested(TAGS, [second]), [disputed])
     state.commit()
     state.close()
 
@@ -87,7 +87,7 @@ def test_a_group_of_many_rows_is_remembered_as_one(tmp_path):
     columns = {"run_uuid": ["r"] * len(names), "key": names, "value": names}
     rows = pa.RecordBatch.from_pydict(columns, schema=TAGS.schema)
     state = LastSent(tmp_path)
-    remember(state, TAGS, iter([rows.slice(0, 10), rows.slice(10)]), ())
+    remember(state, TAGS, digested(TAGS, [rows.slice(0, 10), rows.slice(10)]), ())
     found, keys = state.values("tags", "r"), key_digests(rows, TAGS.key).tolist()
     assert state.groups("tags", ["r"])["r"].rows[:, 0].tolist() == keys
     assert [found[str(key)]["value"] for key in keys] == names

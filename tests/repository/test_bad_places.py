@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -168,3 +169,42 @@ def test_a_snapshot_that_cannot_be_read_is_in_the_way_of_no_other(repository, da
             assert source.count("runs") == 3
     assert mlporter.verify(f"{repository}/@{last}").check.problems == []
     assert mlporter.verify(repository).exit_code == ExitCode.BUNDLE
+
+
+def test_backups_go_on_beside_snapshots_that_are_damaged(two_snapshots, repository, cli):
+    registry, _ = two_snapshots
+    first, last = (one.name for one in mlporter.snapshots(repository).snapshots)
+    document = repository / "snapshots" / last / "snapshot.yaml"
+    document.write_bytes(document.read_bytes()[:-20])
+    listed = mlporter.snapshots(repository)
+    assert [one.name for one in listed.snapshots] == [first]
+    assert [one.name for one in listed.damaged] == [last]
+    assert f"mlporter forget {repository} {last}" in listed.damaged[0].hint
+    assert listed.exit_code == ExitCode.BUNDLE
+
+    done = cli("backup", registry.url, repository, "--quiet")
+    assert done.code == ExitCode.BUNDLE
+    assert f"Snapshot {last} is damaged" in done.err
+    [_, made] = mlporter.snapshots(repository).snapshots
+    assert made.upon == first
+    assert mlporter.diff(registry.url, f"{repository}/@latest").exit_code == ExitCode.OK
+
+    found = cli("find", repository, "churn", "--json")
+    assert found.code == ExitCode.BUNDLE
+    told = json.loads(found.out)
+    assert [one["snapshot"] for one in told["found"]] == [first, made.name]
+    assert [one["name"] for one in told["damaged"]] == [last]
+
+    # Of those before the one that it builds upon, a backup need not know.
+    assert mlporter.backup(registry.url, repository).exit_code == ExitCode.OK
+
+
+def test_a_backup_builds_upon_no_manifest_that_is_damaged(two_snapshots, repository):
+    registry, _ = two_snapshots
+    first, last = (one.name for one in mlporter.snapshots(repository).snapshots)
+    manifest = repository / "snapshots" / last / "manifest.yaml"
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+    made = mlporter.backup(registry.url, repository)
+    assert made.exit_code == ExitCode.BUNDLE
+    assert [one.name for one in made.damaged] == [last]
+    assert made.snapshot.upon == first

@@ -38,7 +38,7 @@ def test_a_repository_in_a_bucket_holds_and_restores(mlflow_sqlite_template, tmp
     assert dump(now) == dump(registry.url)
 
 
-SMALL = 4_000
+SMALL = 1_500
 
 
 def test_small_files_take_hardly_any_requests(mlflow_sqlite_template, tmp_path, s3, caplog):

@@ -16,6 +16,7 @@ from mlporter.errors import RefusedError
 from mlporter.selection import KINDS, Selection, select
 from mlporter.stores.opening import open_source
 from tests.selection.reading import comparable, everything_in, problems
+from tests.support.examples import examples
 from tests.support.mlflow_session import sqlite_url
 
 NAMES = ("a", "A", "ab", "b*", "it's", "ä")
@@ -135,7 +136,7 @@ def wish(words):
         return None
 
 
-@settings(max_examples=12, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=examples(6), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(registry=REGISTRY, wishes=st.lists(SELECTION, min_size=1, max_size=8))
 def test_any_part_of_any_registry_is_sound(mlflow_sqlite_template, registry, wishes):
     with TemporaryDirectory() as folder:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+POSTGRESQL = "postgresql-tables.sql"
+"""The statements that make MLflow's tables, in the folder that all workers share."""
+
+
 def create_mlflow_schema(database_uri: str) -> None:
     """Let MLflow create its tables and default experiment in an empty database. Takes seconds."""
     # A template is made when first asked for, maybe by a test that has switched workspaces on.
@@ -101,8 +105,20 @@ class Postgres:
 
     def mlflow_template(self) -> str:
         """The name of a database with MLflow's schema, for `new_database` and `template`."""
-        self.template("mlflow", lambda url, _: create_mlflow_schema(url))
+        self.template("mlflow", self._make_mlflow)
         return "mlflow"
+
+    def _make_mlflow(self, url: str, folder: Path) -> None:
+        """MLflow's tables, and what makes them elsewhere (`quick_tables`)."""
+        create_mlflow_schema(url)
+        close_databases()
+        script = folder / POSTGRESQL
+        # The default experiment is what whoever opens the database makes.
+        what = ("--inserts", "--no-owner", "--exclude-table-data=experiments")
+        self._program("pg_dump", url, *what, "--file", script)
+        lines = script.read_text(encoding="utf-8").splitlines(keepends=True)
+        script.write_text("".join(line for line in lines if not line.startswith("\\")), "utf-8")
+        script.rename(self._shared / POSTGRESQL)
 
     def template(
         self, name: str, fill: Callable[[str, Path], object], base: str = "template0"

@@ -26,6 +26,7 @@ from mlporter.progress import ProgressEvent
 from mlporter.promotion.checks.gates import GateResult
 from mlporter.repository.documents import Snapshot
 from mlporter.repository.prune import Pruned
+from mlporter.repository.repository import DamagedSnapshot
 from mlporter.stores.protocols import Description
 from mlporter.verbs.backups.restore_test import RestoreTest
 from mlporter.verbs.backups.snapshots import Found
@@ -241,7 +242,14 @@ def _transfers(made: _Definitions) -> dict[str, Schema]:
             "sync --watch: a round that failed; the next one follows.",
             {"round": TEXT, "exit_code": EXIT_CODE},
         ),
-        "Backup": thing("backup", {**done, "snapshot": or_null(ref("Snapshot"))}),
+        "Backup": thing(
+            "backup",
+            {
+                **done,
+                "snapshot": or_null(ref("Snapshot")),
+                "damaged": array(made.of(DamagedSnapshot)),
+            },
+        ),
         "Promotion": thing("promote, promote --undo", promotion),
         "Run": thing("run", runs),
         "Plan": thing("show PLAN", {**plan, "exit_code": EXIT_CODE}),
@@ -300,7 +308,9 @@ def _checks(made: _Definitions) -> dict[str, Schema]:
 
 
 def _lookings(made: _Definitions) -> dict[str, Schema]:
+    damaged = array(made.of(DamagedSnapshot))
     found = {"repository": TEXT, "pattern": TEXT, "found": array(made.of(Found))}
+    found["damaged"] = damaged
     history = {
         "verb": {"const": "history"},
         "address": TEXT,
@@ -314,7 +324,7 @@ def _lookings(made: _Definitions) -> dict[str, Schema]:
         "columns": array(TEXT),
         "rows": array({"type": "object"}),
     }
-    kept = {"repository": TEXT, "snapshots": array(ref("Snapshot"))}
+    kept = {"repository": TEXT, "snapshots": array(ref("Snapshot")), "damaged": damaged}
     made.of(ProgressEvent)  # of --progress json, on stderr
     made.of(RunDetails)
     made["LastMetric"]["properties"]["value"] = {"type": ["number", "string"]}  # "nan", "inf"

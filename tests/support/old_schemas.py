@@ -69,9 +69,9 @@ def quietly() -> Iterator[None]:
 def fill(url: str) -> None:
     """Put rows into every table that there is, whatever the revision."""
     engine = create_engine(parse_address(url).sqlalchemy, poolclass=NullPool)
-    inspector = inspect(engine)
-    order = [name for name, _ in inspector.get_sorted_table_and_fkc_names() if name]
     with engine.begin() as connection:
+        inspector = inspect(connection)
+        order = [name for name, _ in inspector.get_sorted_table_and_fkc_names() if name]
         for table in order:
             if table not in _SKIPPED:
                 columns = [c for c in inspector.get_columns(table) if not c.get("computed")]

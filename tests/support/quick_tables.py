@@ -1,11 +1,13 @@
-"""MLflow's tables in new SQLite files: made by its migrations once, and copied from then on.
+"""MLflow's tables in new databases: made by its migrations once, and copied from then on.
 
 Hundreds of tests copy into a file that is not there yet, and MLflow's migrations would take a
-second each time to come to what is always the same.
+second each time to come to what is always the same. So do those who copy into an empty database of
+PostgreSQL. It holds for the processes that tests start, too (see `forks`).
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -13,7 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .engines import build_once
+from .engines import POSTGRESQL, build_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,28 +23,47 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-def make_tables_once(shared: Path) -> None:
-    """From now on, if MLflow is there: keep what it makes in a folder that all workers share."""
+SHARED = "MLPORTER_TESTS_SHARED"
+"""The variable that names the folder that all workers share."""
+
+
+def make_tables_once() -> None:
+    """From now on, in this process, if MLflow is there: keep them, and copy what was kept."""
+    shared = Path(os.environ[SHARED])
     utils: Any = sys.modules.get("mlflow.store.db.utils")
     if utils is None or isinstance(utils._initialize_tables, partial):
         return
-    utils._initialize_tables = partial(_make, utils._initialize_tables, shared / "tables")
+    utils._initialize_tables = partial(_make, utils._initialize_tables, shared)
     # Every store that is opened asks for it, and every script of the migrations is run for it.
     utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)
 
 
-def _make(really: Callable[[Engine], None], folder: Path, engine: Engine) -> None:
-    new = engine.url.database or ""
-    path = Path(new)
-    if engine.dialect.name != "sqlite" or not path.is_absolute() or _filled(path):
+def _make(really: Callable[[Engine], None], shared: Path, engine: Engine) -> None:
+    path, script = Path(engine.url.database or ""), shared / POSTGRESQL
+    if engine.dialect.name == "postgresql" and script.exists() and _is_empty(engine):
+        with engine.connect().execution_options(no_parameters=True) as connection:
+            connection.exec_driver_sql(script.read_text(encoding="utf-8"))
+            connection.commit()
+            connection.invalidate()  # The script leaves settings behind.
+    elif engine.dialect.name == "sqlite" and path.is_absolute() and not _filled(path):
+        _copy(build_once(shared / "tables", partial(_make_first, really)), path, engine, really)
+    else:
         really(engine)
-        return
-    made = build_once(folder, partial(_make_first, really)) / "tables.db"
+
+
+def _copy(folder: Path, new: Path, engine: Engine, really: Callable[[Engine], None]) -> None:
+    made = folder / "tables.db"
     try:
         with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(new)) as target:
             source.backup(target)
     except sqlite3.Error:
         really(engine)  # and fail as it does
+
+
+def _is_empty(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT 1 FROM pg_tables WHERE schemaname = 'public'")
+        return found.first() is None
 
 
 def _filled(path: Path) -> bool:

@@ -13,18 +13,22 @@ import pytest
 
 import mlporter
 from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
+from mlporter.promotion.promoted_source import PromotedSource
+from mlporter.stores.filestore.runs import run_folders
 from mlporter.workers import dask_cluster
 from mlporter.workers.in_order import answers_in_order
 from tests.repository.registry import SmallRegistry
 from tests.support.contents import contents
 from tests.support.databases import rows, tree
 from tests.support.engines import copy_sqlite
+from tests.support.file_stores import TIME, FolderStore, put
 from tests.support.mlflow_session import sqlite_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlporter.artifacts.listing import ArtifactFile
     from tests.support.engines import S3
 
 _RUNS, _FILES = 4, 8
@@ -115,9 +119,16 @@ def test_the_same_bundle_comes_out_while_workers_are_killed(registry, bundle, cl
     )
     assert result.exit_code == 0
     assert files_of(made) == files_of(bundle)
-    verified = mlporter.verify(str(made), dask=cluster.address)
-    assert verified.exit_code == 0
-    assert verified.check.blobs_read == mlporter.verify(str(made)).check.blobs_read
+    assert mlporter.verify(str(made), dask=cluster.address).exit_code == 0
+    (part,) = made.glob("tables/metrics/*")
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    found, here = (
+        mlporter.verify(str(made), **asked).check for asked in ({"dask": cluster.address}, {})
+    )
+    assert found.as_dict() == here.as_dict()
+    assert [(one.path, one.what) for one in found.problems] == [
+        (str(part.relative_to(made)), "content")
+    ]
 
 
 def test_a_copy_is_whole_while_workers_are_killed_and_repeating_it_finds_all_there(
@@ -129,6 +140,53 @@ def test_a_copy_is_whole_while_workers_are_killed_and_repeating_it_finds_all_the
     assert mlporter.diff(registry.url, target).identical
     again = mlporter.copy(registry.url, target, **asked)
     assert again.files.stored_files == 0
+
+
+def test_a_snapshot_holds_the_same_while_workers_are_killed_and_damage_is_found_by_workers(
+    registry, bundle, cluster, tmp_path
+):
+    kept, asked = tmp_path / "kept", {"dask": cluster.address}
+    made = mlporter.backup(registry.url, kept, **asked, on_progress=killing(cluster, 2))
+    assert (made.exit_code, made.snapshot.added.contents) == (0, _RUNS * _FILES + 1)
+    assert contents(kept) == contents(bundle)
+    again = mlporter.backup(registry.url, kept, **asked, reread=True)
+    assert again.snapshot.added.contents == 0
+    blob = max(kept.glob("blobs/*/*"))
+    blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+    for place in (str(kept), f"{kept}/@latest"):
+        found, here = mlporter.verify(place, **asked).check, mlporter.verify(place).check
+        assert found.as_dict() == here.as_dict()
+        assert [one.path for one in found.problems] == [str(blob.relative_to(kept))]
+
+
+def test_a_target_is_kept_in_step_by_workers(registry, target, cluster, tmp_path):
+    asked = {"artifact_root": str(tmp_path / "root"), "state": tmp_path / "state"}
+    result = mlporter.sync(registry.url, target, **asked, dask=cluster.address)
+    assert (result.exit_code, result.files.files) == (0, _RUNS * (_FILES + 1))
+    assert mlporter.diff(registry.url, target).identical
+
+
+def test_a_version_is_promoted_by_workers_whose_sums_prove_it(
+    plain_sqlite, target, cluster, tmp_path, monkeypatch
+):
+    heard, hear = [], PromotedSource.read_elsewhere
+
+    def hears(self: PromotedSource, file: ArtifactFile, sha256: str) -> None:
+        heard.append(file.path)
+        hear(self, file, sha256)
+
+    monkeypatch.setattr(PromotedSource, "read_elsewhere", hears)
+    result = mlporter.promote(
+        "models:/plain-model/1",
+        plain_sqlite.tracking_uri,
+        target,
+        artifact_root=tmp_path / "root",
+        receipt=tmp_path / "receipt.json",
+        dask=cluster.address,
+    )
+    (version,) = result.versions
+    assert (result.exit_code, version.status) == (0, "promoted")
+    assert len(heard) == result.transfers[0].files.files > 0
 
 
 def test_nothing_stays_of_an_import_that_fails_whoever_wrote_it(
@@ -171,6 +229,30 @@ def test_a_file_that_no_worker_can_read_is_named_and_the_rest_goes_on(
     assert result.exit_code == ExitCode.INCOMPLETE
     assert [item.path for item in result.left_out.first if not item.expected] == ["a.txt"]
     assert result.files.files == 1
+
+
+def test_runs_of_a_file_store_are_read_by_workers_and_what_they_cannot_read_is_tried_here(
+    cluster, tmp_path, monkeypatch
+):
+    store = FolderStore(tmp_path / "mlruns")
+    experiment = store.experiment("1", "one")
+    for number in range(40):  # more than are read at a time
+        run = store.run(experiment)
+        put(run / "params" / "a", str(number))
+        put(run / "metrics" / "loss", f"{TIME} {number} 1\n")
+    put(run / "metrics" / "broken", "no point\n")
+    place, here, finish = str(store.root), [], run_folders._Reading.finish
+    plain = mlporter.export(place, tmp_path / "plain", artifacts="none")
+    monkeypatch.setattr(
+        run_folders._Reading, "finish", lambda self: here.append(finish(self)) or here[-1]
+    )
+    made = mlporter.export(place, tmp_path / "made", artifacts="none", dask=cluster.address)
+    assert made.left_out == plain.left_out
+    assert [item.path for item in made.left_out.first if not item.expected] == [
+        f"1/{run.name}/metrics/broken"
+    ]
+    assert files_of(tmp_path / "made") == files_of(tmp_path / "plain")
+    assert [len(batch.runs) for batch in here] == [40 % 32]
 
 
 def test_workers_log_in_to_a_bucket_by_their_own_environment(registry, cluster, s3, caplog):
@@ -283,6 +365,5 @@ def test_workers_are_refused_where_they_have_nothing_to_do(bundle, target, tmp_p
         mlporter.import_(str(bundle), target, artifacts="none", dask="local:1")
     with pytest.raises(UsageError, match="this process"):
         mlporter.import_(str(bundle), "http://127.0.0.1:1", processes=1)
-    mlporter.backup(target, str(tmp_path / "repository"))
-    with pytest.raises(UsageError, match="is for bundles"):
-        mlporter.verify(str(tmp_path / "repository"), processes=1)
+    with pytest.raises(UsageError, match="--reference copies none"):
+        mlporter.promote("models:/a/1", str(bundle), target, reference=True, processes=1)

@@ -21,7 +21,7 @@ from tests.support.file_stores import FolderStore, put
 from tests.support.listener import NAME, PLANTED, PROXY, listening
 from tests.support.mlflow_session import sqlite_url
 from tests.support.processes import mlflow_server
-from tests.verbs.test_outside_files import NAMED, point, unexpected
+from tests.verbs.test_outside_files import NAMED, add_runs_at, point, unexpected
 
 TOKEN = "token-of-the-exporter"
 PASSWORD = "password-of-the-exporter"
@@ -90,11 +90,11 @@ def test_an_owner_that_names_another_host_is_named(kind, plain_sqlite, stranger,
 
 
 def test_however_it_is_spelt(plain_sqlite, stranger, tmp_path):
-    for number, uri in enumerate(spellings(stranger.host)):
-        point(plain_sqlite, "run", uri)
-        result = mlporter.export(plain_sqlite.tracking_uri, tmp_path / f"bundle-{number}")
-        assert [item.reason for item in unexpected(result)] == ["outside"], uri
-        assert result.exit_code == 3
+    named = add_runs_at(plain_sqlite, spellings(stranger.host))
+    result = mlporter.export(plain_sqlite.tracking_uri, tmp_path / "bundle")
+    found = {named[item.id]: item.reason for item in unexpected(result)}
+    assert found == dict.fromkeys(spellings(stranger.host), "outside")
+    assert result.exit_code == 3
     assert stranger.asked == []
 
 

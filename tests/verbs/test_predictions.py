@@ -63,17 +63,17 @@ def uris(models):
     }
 
 
-def assert_predicts_the_same(target_url, models):
+def assert_predicts_the_same(target_url, models, every=1):
+    """Of every kind of URI, or of some of them: where files are says nothing of aliases."""
     import mlflow  # noqa: PLC0415 -- seconds
 
+    asked = dict(list(uris(models).items())[every // 2 :: every])
     with mlflow_at(target_url):
-        found = {
-            uri: list(mlflow.pyfunc.load_model(uri).predict(EXAMPLE_INPUT)) for uri in uris(models)
-        }
+        found = {uri: list(mlflow.pyfunc.load_model(uri).predict(EXAMPLE_INPUT)) for uri in asked}
         sklearn = mlflow.sklearn.load_model(f"models:/{models.sklearn_model_id}")
         assert sklearn.predict([[3.0]])[0] == pytest.approx(6.0)
     assert found == {
-        uri: [factor * number for number in EXAMPLE_INPUT] for uri, factor in uris(models).items()
+        uri: [factor * number for number in EXAMPLE_INPUT] for uri, factor in asked.items()
     }
 
 
@@ -133,7 +133,7 @@ def test_no_prediction_changes_with_a_file_uri(moved, mlflow_sqlite, tmp_path):
     target = f"sqlite:///{mlflow_sqlite}"
     mlporter.import_(str(bundle), target, artifact_root=(tmp_path / "mlartifacts").as_uri())
     assert_nothing_points_back(target, rich.artifact_root)
-    assert_predicts_the_same(target, rich.models)
+    assert_predicts_the_same(target, rich.models, every=2)
 
 
 def test_no_prediction_changes_in_s3_and_back(moved, mlflow_postgres_url, s3, tmp_path):
@@ -144,7 +144,7 @@ def test_no_prediction_changes_in_s3_and_back(moved, mlflow_postgres_url, s3, tm
     )
     assert result.exit_code == 0
     assert_nothing_points_back(mlflow_postgres_url, rich.artifact_root)
-    assert_predicts_the_same(mlflow_postgres_url, rich.models)
+    assert_predicts_the_same(mlflow_postgres_url, rich.models, every=2)
     # S3 as a source, and its files compared with the bundle's, content by content.
     again = tmp_path / "again"
     mlporter.export(mlflow_postgres_url, str(again))

@@ -44,6 +44,15 @@ def stored(root):
     return sorted(path.relative_to(root).as_posix() for path in Path(root).rglob("MLmodel"))
 
 
+@pytest.fixture(scope="module")
+def stored_whole(rich_sqlite_template, tmp_path_factory):
+    """What a copy of the one that they were stores."""
+    folder = tmp_path_factory.mktemp("whole")
+    target = sqlite_url(folder / "whole.db")
+    mlporter.copy(rich_sqlite_template.tracking_uri, target, artifact_root=folder / "files")
+    return stored(folder / "files")
+
+
 def predictions(target, models):
     import mlflow  # noqa: PLC0415 -- seconds
 
@@ -122,7 +131,7 @@ def test_one_bundle_of_both(apart, tmp_path, cli):
 
 
 @pytest.mark.parametrize("by_bundle", [False, True])
-def test_the_registry_after_its_runs(apart, tmp_path, by_bundle):
+def test_the_registry_after_its_runs(apart, stored_whole, tmp_path, by_bundle):
     """Nothing but the layout tells then whose the files are; and the target has them."""
     tracking, models, rich = apart
     new, root = f"sqlite:///{tmp_path}/new.db", tmp_path / "files"
@@ -136,8 +145,7 @@ def test_the_registry_after_its_runs(apart, tmp_path, by_bundle):
     planned = mlporter.copy(source, new, artifact_root=root, dry_run=True, **asked)
     copied = mlporter.copy(source, new, artifact_root=root, **asked)
     assert planned.files.files == copied.files.files
-    mlporter.copy(rich.tracking_uri, f"sqlite:///{tmp_path}/whole.db", artifact_root=tmp_path / "w")
-    assert stored(root) == stored(tmp_path / "w") > before
+    assert stored(root) == stored_whole > before
     assert_loads(new, rich.models)
     assert mlporter.diff(tracking, new, registry=models).identical
     again = mlporter.copy(source, new, artifact_root=root, **asked)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from mlflow import MlflowClient
 
 import mlporter
 from mlporter.catalogue import TABLES
@@ -77,7 +78,7 @@ def test_the_judge_is_not_blind(rich_observed):
 
 @pytest.mark.parametrize("target_url", ["sqlite", "postgresql"], indirect=True)
 def test_mlflow_never_sees_less_after_export_and_import(
-    rich_bundle, rich_observed, target_url, tmp_path
+    rich_bundle, rich_observed, rich_sqlite_template, target_url, tmp_path
 ):
     result = mlporter.import_(str(rich_bundle), target_url, artifact_root=str(tmp_path / "files"))
     assert result.exit_code == 0
@@ -85,7 +86,19 @@ def test_mlflow_never_sees_less_after_export_and_import(
     exported = mlporter.export(target_url, str(tmp_path / "again"))
     assert {item.reason for item in exported.left_out.first if not item.expected} == {"missing"}
     assert_same_parts(rich_bundle, tmp_path / "again")
+    assert latest_metrics(target_url) == latest_metrics(rich_sqlite_template.tracking_uri)
     assert differences(rich_observed, observe(target_url)) == []
+    # The next experiment never gets an id that is taken.
+    taken = {row[0] for row in rows(target_url, "SELECT experiment_id FROM experiments")}
+    with mlflow_at(target_url):
+        made = int(MlflowClient().create_experiment("after the import"))
+    assert made == max(taken) + 1
+
+
+def latest_metrics(url):
+    """What MLflow derives."""
+    sql = "SELECT run_uuid, key, step, timestamp, value, is_nan FROM latest_metrics"
+    return sorted((*row[:-1], bool(row[-1])) for row in rows(url, sql))
 
 
 def test_mlflow_never_sees_less_after_a_copy_to_postgresql(
@@ -144,41 +157,11 @@ def tree_of(path):
     return ((file.name, file.read_bytes()) for file in files if file.is_file())
 
 
-# --- What MLflow derives, and what it counts with -------------------------------------------------
-
-LATEST = "SELECT run_uuid, key, step, timestamp, value, is_nan FROM latest_metrics ORDER BY 1, 2"
-
-
-@pytest.mark.parametrize("target_url", ["sqlite", "postgresql"], indirect=True)
-def test_latest_metrics_are_never_other_than_mlflows_own(
-    rich_bundle, rich_sqlite_template, target_url, tmp_path
-):
-    mlporter.import_(str(rich_bundle), target_url, artifact_root=str(tmp_path / "files"))
-
-    def latest(url):
-        return sorted((*row[:-1], bool(row[-1])) for row in rows(url, LATEST))
-
-    assert latest(target_url) == latest(rich_sqlite_template.tracking_uri)
-
-
-@pytest.mark.parametrize("target_url", ["sqlite", "postgresql"], indirect=True)
-def test_the_next_experiment_never_gets_an_id_that_is_taken(rich_bundle, target_url, tmp_path):
-    mlporter.import_(str(rich_bundle), target_url, artifact_root=str(tmp_path / "files"))
-    from mlflow import MlflowClient  # noqa: PLC0415 -- seconds
-
-    taken = {row[0] for row in rows(target_url, "SELECT experiment_id FROM experiments")}
-    with mlflow_at(target_url):
-        made = int(MlflowClient().create_experiment("after the import"))
-    assert made == max(taken) + 1
-
-
 def test_an_empty_registry_can_be_moved_too(mlflow_sqlite, empty_postgres_url, tmp_path):
     bundle = tmp_path / "bundle"
     mlporter.export(f"sqlite:///{mlflow_sqlite}", str(bundle))
     mlporter.import_(str(bundle), empty_postgres_url, artifact_root=str(tmp_path / "files"))
     assert mlporter.diff(str(bundle), empty_postgres_url).identical
-    from mlflow import MlflowClient  # noqa: PLC0415 -- seconds
-
     with mlflow_at(empty_postgres_url):
         assert MlflowClient().create_experiment("first") == "1"
 

@@ -48,12 +48,10 @@ def source(request, plain_sqlite):
     return plain_sqlite
 
 
-@pytest.fixture(scope="session")
-def bundle(plain_sqlite_template, tmp_path_factory):
+@pytest.fixture
+def bundle(plain_bundle):
     """The plain registry as a bundle. The same for all, as none of them changes it."""
-    path = tmp_path_factory.mktemp("bundle") / "bundle"
-    mlporter.export(plain_sqlite_template.tracking_uri, str(path))
-    return path
+    return plain_bundle
 
 
 def run_with(words, source, bundle, target, tmp_path):

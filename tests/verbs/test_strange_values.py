@@ -9,6 +9,7 @@ import pytest
 
 import mlporter
 from mlporter.errors import ExitCode
+from mlporter.stores.database.engines import sqlite
 from tests.support.databases import execute, rows
 from tests.support.mlflow_session import sqlite_url
 
@@ -105,22 +106,23 @@ def test_what_is_carried_in_their_place(registry, tmp_path):
     assert "left out" in details["metrics", "r1/m/0/1/high/0", "value"]
 
 
-def test_far_down_in_a_long_table(registry, tmp_path):
+def test_far_down_in_a_long_table(registry, tmp_path, monkeypatch):
     """The driver has told the type of a column by then, and stops in the middle."""
+    monkeypatch.setattr(sqlite, "_MOST_ROWS", 500)
     with closing(sqlite3.connect(registry.removeprefix("sqlite:///"))) as base:
         base.executemany(
             f"INSERT INTO metrics ({METRIC}) VALUES ('r2', 'long', ?, ?, 0, 0)",
-            ((n / 7, n) for n in range(70_000)),
+            ((n / 7, n) for n in range(3_000)),
         )
-        base.execute("UPDATE metrics SET value = 'odd' WHERE key = 'long' AND timestamp = 69990")
+        base.execute("UPDATE metrics SET value = 'odd' WHERE key = 'long' AND timestamp = 2990")
         base.commit()
     result = mlporter.export(registry, tmp_path / "bundle")
-    assert list(named(result)) == [("metrics", "r2/long/0/69990/odd/0", "value")]
+    assert list(named(result)) == [("metrics", "r2/long/0/2990/odd/0", "value")]
     with mlporter.open(tmp_path / "bundle") as bundle:
-        assert bundle.count("metrics") == 70_002
+        assert bundle.count("metrics") == 3_002
         batch = bundle.read("metrics").read_all()
     values = {row["timestamp"]: row["value"] for row in batch.to_pylist() if row["key"] == "long"}
-    assert values == {n: n / 7 for n in range(70_000) if n != 69990}
+    assert values == {n: n / 7 for n in range(3_000) if n != 2990}
 
 
 def test_words_that_read_like_numbers_are_none(registry, tmp_path):
@@ -185,15 +187,35 @@ def test_a_secret_that_does_not_fit_is_not_quoted(mlflow_sqlite, tmp_path):
     assert "hunter" not in str(result.as_dict())
 
 
+def test_points_are_read_once_by_a_copy_that_finds_none_that_do_not_fit(registry, tmp_path):
+    """Of a registry most rows are points: whose they are, and that all are, is counted."""
+    execute(registry, f"INSERT INTO metrics ({METRIC}) VALUES ('r1', 'good', 0.5, 2, 1, 0)")
+    looked = {}
+
+    def note(step, done, *_):
+        looked[step] = max(done, looked.get(step, 0))
+
+    mlporter.copy(registry, f"sqlite:///{tmp_path}/new.db", artifacts="none", on_progress=note)
+    assert looked["looking through metrics"] == 3  # runs
+    assert looked["writing metrics"] == 4
+
+
 # --- NUL ------------------------------------------------------------------------------------------
 
 
 def test_a_nul_character_is_carried_and_named(registry, tmp_path):
-    execute(registry, "UPDATE params SET value = CAST(x'610062' AS TEXT) WHERE run_uuid = 'r2'")
+    execute(
+        registry,
+        "UPDATE params SET value = CAST(x'610062' AS TEXT) WHERE run_uuid = 'r2'",
+        "UPDATE metrics SET key = CAST(x'6d00' AS TEXT) WHERE run_uuid = 'r3'",
+    )
     bundle = tmp_path / "bundle"
     exported = mlporter.export(registry, bundle)
     assert exported.exit_code == ExitCode.INCOMPLETE
-    assert list(named(exported)) == [("value", "params/r2/good", "value")]
+    assert set(named(exported)) == {
+        ("value", "params/r2/good", "value"),
+        ("value", "metrics/r3/m\0/0/1/0.25/False", "key"),
+    }
     copied = mlporter.copy(registry, f"sqlite:///{tmp_path}/copy.db", artifacts="none")
     assert named(copied) == named(exported)
     new = f"sqlite:///{tmp_path}/new.db"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 from typing import TYPE_CHECKING
@@ -886,15 +887,14 @@ def test_what_is_no_plan_is_refused(tmp_path, text):
 
 def test_a_sync_that_is_stopped_anywhere_is_all_there_or_not_at_all(two):
     two.sync()
+    two.tag("source", "new")
+    phases = {}
+    told = itertools.count(1)
+    two.sync(on_progress=lambda step, *_: phases.setdefault(step.split()[0], []).append(next(told)))
+    assert len(phases) > 3
     two.tag("source", "newer")
-    steps = 0
-
-    def count(*_):
-        nonlocal steps
-        steps += 1
-
-    two.sync(dry_run=True, on_progress=count)
-    for number in range(1, steps + 40, 3):
+    # When it begins with reading, writing and so on, in the middle of that, and at its end.
+    for number in sorted({each[at] for each in phases.values() for at in (0, len(each) // 2, -1)}):
         before = dump(two.target)
         left = number
 
@@ -904,12 +904,9 @@ def test_a_sync_that_is_stopped_anywhere_is_all_there_or_not_at_all(two):
             if not left:
                 raise KeyboardInterrupt
 
-        try:
+        with pytest.raises(KeyboardInterrupt):
             two.sync(on_progress=stop)
-        except KeyboardInterrupt:
-            assert dump(two.target) == before
-        else:
-            break
+        assert dump(two.target) == before
     two.tag("source", "newest")
     assert two.sync().exit_code is ExitCode.OK
     assert two.tags() == {"state": "newest"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,12 +13,17 @@ import pytest
 
 from mlporter.errors import ExitCode
 from mlporter.stores.needing_mlflow import NeedsMlflowError, needing_mlflow
+from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.plain_registry import PlainRegistry
     from tests.support.rich_registry import RichRegistry
+
+Line = tuple[object, ...]
+"""The words of a command line."""
 
 WITHOUT = """
 import contextlib, io, json, sys
@@ -45,7 +49,7 @@ class Told:
     err: str
 
 
-def without_mlflow(*lines: tuple[object, ...]) -> list[Told]:
+def without_mlflow(*lines: Line) -> list[Told]:
     """Command lines, one after the other, in a process that cannot import MLflow."""
     argv = json.dumps([[str(word) for word in line] for line in lines])
     done = subprocess.run(
@@ -60,38 +64,81 @@ def without_mlflow(*lines: tuple[object, ...]) -> list[Told]:
     return [Told(*told) for told in json.loads(done.stdout)]
 
 
-def test_bundles_are_read_and_held_against_each_other(rich_bundle: Path, tmp_path: Path):
-    told = without_mlflow(
-        ("verify", rich_bundle, "--html", tmp_path / "verify.html"),
-        ("inspect", rich_bundle, "--html", tmp_path / "inspect.html"),
-        ("show", rich_bundle, "runs"),
-        ("diff", rich_bundle, rich_bundle, "--html", tmp_path / "diff.html"),
-        ("unpack", rich_bundle, tmp_path / "plain"),
-        ("doctor", rich_bundle),
-    )
-    assert [one.code for one in told] == [0] * len(told), told
-    assert any((tmp_path / "plain").rglob("*"))
-    assert len(list(tmp_path.glob("*.html"))) == 3
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where they write."""
+    return tmp_path_factory.mktemp("without")
 
 
-def test_databases_are_read_and_written(
-    rich_sqlite: RichRegistry, mlflow_sqlite: Path, tmp_path: Path
-):
-    source, empty, files = rich_sqlite.tracking_uri, sqlite_url(mlflow_sqlite), tmp_path / "files"
-    bundle, allowed = tmp_path / "bundle", ("--allow-root", rich_sqlite.artifact_root)
-    second = tmp_path / "second.db"
-    shutil.copy(mlflow_sqlite, second)
-    told = without_mlflow(
+@pytest.fixture(scope="module")
+def told(  # noqa: PLR0917 -- fixtures
+    folder: Path,
+    rich_bundle: Path,
+    rich_sqlite_template: RichRegistry,
+    plain_sqlite_template: PlainRegistry,
+    mlflow_sqlite_template: Path,
+    mlflow_file_store: Path,
+) -> dict[str, list[Told]]:
+    """What came of all of them, which one process does: it takes a while to start."""
+    for name in ("imported", "copied", "of files", "synced"):
+        copy_sqlite(mlflow_sqlite_template, folder / f"{name}.db")
+    lines = {
+        "bundles": bundles(folder, rich_bundle),
+        "databases": databases(folder, rich_sqlite_template),
+        "files": files(folder, mlflow_file_store, rich_sqlite_template),
+        "needing it": needing_it(folder, rich_bundle, rich_sqlite_template),
+        "server": [("doctor", "http://127.0.0.1:9")],
+        "new": [
+            ("import", rich_bundle, at(folder, "new"), "--artifact-root", folder / "new files")
+        ],
+        "away": [away(folder, rich_sqlite_template)],
+        "writing": writing(folder, plain_sqlite_template),
+    }
+    found = iter(without_mlflow(*(line for each in lines.values() for line in each)))
+    return {name: [next(found) for _ in each] for name, each in lines.items()}
+
+
+def at(folder: Path, name: str) -> str:
+    """A database in the folder."""
+    return sqlite_url(folder / f"{name}.db")
+
+
+def bundles(folder: Path, bundle: Path) -> list[Line]:
+    """Bundles are read and held against each other."""
+    return [
+        ("verify", bundle, "--html", folder / "verify.html"),
+        ("inspect", bundle, "--html", folder / "inspect.html"),
+        ("show", bundle, "runs"),
+        ("diff", bundle, bundle, "--html", folder / "diff.html"),
+        ("unpack", bundle, folder / "plain"),
+        ("doctor", bundle),
+    ]
+
+
+def test_bundles_are_read_and_held_against_each_other(told: dict[str, list[Told]], folder: Path):
+    assert [one.code for one in told["bundles"]] == [0] * 6, told["bundles"]
+    assert any((folder / "plain").rglob("*"))
+    assert len(list(folder.glob("*.html"))) == 3
+
+
+def databases(folder: Path, rich: RichRegistry) -> list[Line]:
+    """Databases are read and written."""
+    source, bundle = rich.tracking_uri, folder / "bundle"
+    allowed = ("--allow-root", rich.artifact_root)
+    return [
         ("inspect", source),
         ("show", source, "runs"),
         ("export", source, bundle, *allowed),
         ("verify", bundle, "--against", source, *allowed),
-        ("import", bundle, empty, "--artifact-root", files),
-        ("diff", bundle, empty),
-        ("copy", source, sqlite_url(second), "--artifacts", "reference"),
-        ("sync", source, sqlite_url(second), "--artifacts", "reference"),
-    )
-    inspected, shown, exported, verified, imported, same, copied, synced = told
+        ("import", bundle, at(folder, "imported"), "--artifact-root", folder / "files"),
+        ("diff", bundle, at(folder, "imported")),
+        ("copy", source, at(folder, "copied"), "--artifacts", "reference"),
+        ("sync", source, at(folder, "copied"), "--artifacts", "reference"),
+    ]
+
+
+def test_databases_are_read_and_written(told: dict[str, list[Told]]):
+    inspected, shown, exported, verified, imported, same, copied, synced = told["databases"]
     assert (inspected.code, shown.code, verified.code, same.code) == (0, 0, 0, 0), told
     # What is left out is left out with MLflow, too.
     for one in (exported, imported, copied, synced):
@@ -99,69 +146,99 @@ def test_databases_are_read_and_written(
         assert "MLflow, which is not installed" not in one.err
 
 
-def test_file_stores_are_read_and_files_put_elsewhere(
-    mlflow_file_store: Path, rich_sqlite: RichRegistry, mlflow_sqlite: Path, tmp_path: Path
-):
-    target, bundle = sqlite_url(mlflow_sqlite), tmp_path / "bundle"
-    moved = f"{rich_sqlite.artifact_root}=/elsewhere"
-    told = without_mlflow(
-        ("inspect", mlflow_file_store),
-        ("export", mlflow_file_store, bundle),
+def files(folder: Path, store: Path, rich: RichRegistry) -> list[Line]:
+    """File stores are read, and files put elsewhere."""
+    target, bundle = at(folder, "of files"), folder / "bundle of files"
+    moved = f"{rich.artifact_root}=/elsewhere"
+    return [
+        ("inspect", store),
+        ("export", store, bundle),
         ("verify", bundle),
-        ("copy", mlflow_file_store, target, "--artifact-root", tmp_path / "files"),
-        ("relocate", rich_sqlite.tracking_uri, "--map-uri", moved, "--dry-run"),
-        ("rebuild", tmp_path / "files", target, "--dry-run"),
-    )
-    for one in told:
+        ("copy", store, target, "--artifact-root", folder / "theirs"),
+        ("relocate", rich.tracking_uri, "--map-uri", moved, "--dry-run"),
+        ("rebuild", folder / "theirs", target, "--dry-run"),
+    ]
+
+
+def test_file_stores_are_read_and_files_put_elsewhere(told: dict[str, list[Told]]):
+    for one in told["files"]:
         assert one.code in {ExitCode.OK, ExitCode.INCOMPLETE, ExitCode.REFUSED}, one
         assert "which is not installed" not in one.err, one
 
 
-def test_what_needs_it_says_so(rich_bundle: Path, rich_sqlite: RichRegistry, tmp_path: Path):
-    server, source = "http://127.0.0.1:9", rich_sqlite.tracking_uri
-    told = without_mlflow(
+def needing_it(folder: Path, bundle: Path, rich: RichRegistry) -> list[Line]:
+    """What needs MLflow."""
+    server, source = "http://127.0.0.1:9", rich.tracking_uri
+    return [
         ("inspect", server),
-        ("export", server, tmp_path / "a"),
-        ("export", source, tmp_path / "b", "--filter", "metrics.loss > 1"),
-        ("import", rich_bundle, server),
-        ("sync", rich_bundle, server),
-        ("diff", rich_bundle, server),
-        ("promote", "rich-model", "--from", rich_bundle, "--to", server),
+        ("export", server, folder / "a"),
+        ("export", source, folder / "b", "--filter", "metrics.loss > 1"),
+        ("import", bundle, server),
+        ("sync", bundle, server),
+        ("diff", bundle, server),
+        ("promote", "rich-model", "--from", bundle, "--to", server),
         ("history", "rich-model", "--at", server),
-        ("browse", rich_bundle),
-        ("verify", rich_bundle, "--restore-test"),
+        ("browse", bundle),
+        ("verify", bundle, "--restore-test"),
         ("demo",),
-    )
-    for one in told:
+    ]
+
+
+def test_what_needs_it_says_so(told: dict[str, list[Told]]):
+    for one in told["needing it"]:
         assert one.code == ExitCode.UNREACHABLE, one
         assert "needs MLflow, which is not installed" in one.err
         assert "pip install mlflow" in one.err
 
 
-def test_a_server_cannot_be_looked_at(tmp_path: Path):
-    (told,) = without_mlflow(("doctor", "http://127.0.0.1:9"))
-    assert told.code == ExitCode.UNREACHABLE
-    assert "needs MLflow, which is not installed" in told.out + told.err
+def test_a_server_cannot_be_looked_at(told: dict[str, list[Told]]):
+    (looked,) = told["server"]
+    assert looked.code == ExitCode.UNREACHABLE
+    assert "needs MLflow, which is not installed" in looked.out + looked.err
 
 
-def test_a_new_database_needs_it(rich_bundle: Path, tmp_path: Path):
-    new = tmp_path / "new.db"
-    (told,) = without_mlflow(
-        ("import", rich_bundle, sqlite_url(new), "--artifact-root", tmp_path / "files")
+def test_a_new_database_needs_it(told: dict[str, list[Told]], folder: Path):
+    (imported,) = told["new"]
+    assert imported.code == ExitCode.REFUSED
+    assert "pip install mlflow" in imported.err
+    assert not (folder / "new.db").exists()
+
+
+def away(folder: Path, rich: RichRegistry) -> Line:
+    """Files are where only MLflow reaches them."""
+    mapped = ("--map-uri", f"{rich.artifact_root}=s3://bucket")
+    return ("export", rich.tracking_uri, folder / "bundle without", *mapped, "--json")
+
+
+def test_files_that_only_mlflow_reaches_are_named(told: dict[str, list[Told]]):
+    (exported,) = told["away"]
+    assert exported.code == ExitCode.INCOMPLETE
+    left_out = json.loads(exported.out)["left_out"]["first"]
+    assert [one for one in left_out if one["reason"] == "unreachable"]
+
+
+def writing(folder: Path, plain: PlainRegistry) -> list[Line]:
+    """Verbs that write into databases."""
+    source, target, plan = plain.tracking_uri, at(folder, "synced"), folder / "plan"
+    manifest = folder / "nightly.yaml"
+    manifest.write_text(
+        f"kind: sync\nsource: {source}\ntarget: {target}\nartifacts: reference\n",
+        encoding="utf-8",
     )
-    assert told.code == ExitCode.REFUSED
-    assert "pip install mlflow" in told.err
-    assert not new.exists()
+    where = ("--as", "promoted", "--artifact-root", folder / "promoted")
+    version = f"models:/{plain.model_name}/latest"
+    return [
+        ("sync", source, target, "--artifacts", "reference", "--plan-out", plan),
+        ("apply", plan),
+        ("run", manifest),
+        ("history", plain.model_name, "--at", source),
+        ("promote", version, "--from", source, "--to", target, *where),
+    ]
 
 
-def test_files_that_only_mlflow_reaches_are_named(rich_sqlite: RichRegistry, tmp_path: Path):
-    away = ("--map-uri", f"{rich_sqlite.artifact_root}=s3://bucket")
-    (told,) = without_mlflow(
-        ("export", rich_sqlite.tracking_uri, tmp_path / "bundle", *away, "--json")
-    )
-    assert told.code == ExitCode.INCOMPLETE
-    lost = [e for e in json.loads(told.out)["left_out"]["first"] if e["reason"] == "unreachable"]
-    assert lost
+def test_verbs_that_write_into_databases(told: dict[str, list[Told]]):
+    assert [one.code for one in told["writing"]] == [0] * 5, told["writing"]
+    assert "read back and equal" in told["writing"][-1].out
 
 
 def test_a_release_that_lacks_something_is_told_of():
@@ -177,30 +254,3 @@ def test_a_release_that_lacks_something_is_told_of():
 def test_other_modules_are_nobodys_business_here():
     with pytest.raises(ModuleNotFoundError), needing_mlflow("a filter"):
         import nothing_of_the_kind  # noqa: F401, PLC0415
-
-
-def test_verbs_that_write_into_databases(
-    rich_sqlite_private: RichRegistry, mlflow_sqlite: Path, tmp_path: Path
-):
-    source, target, plan = (
-        rich_sqlite_private.tracking_uri,
-        sqlite_url(mlflow_sqlite),
-        tmp_path / "plan",
-    )
-    manifest = tmp_path / "nightly.yaml"
-    manifest.write_text(
-        f"kind: sync\nsource: {source}\ntarget: {target}\nartifacts: reference\n",
-        encoding="utf-8",
-    )
-    files = ("--as", "promoted", "--artifact-root", tmp_path / "files")
-    planned, applied, ran, told, promoted = without_mlflow(
-        ("sync", source, target, "--artifacts", "reference", "--plan-out", plan),
-        ("apply", plan),
-        ("run", manifest),
-        ("history", "rich-model", "--at", source),
-        ("promote", "models:/rich-model/latest", "--from", source, "--to", target, *files),
-    )
-    # Secrets stay where they are.
-    assert {one.code for one in (planned, applied, ran)} == {ExitCode.INCOMPLETE}, applied
-    assert (told.code, promoted.code) == (ExitCode.OK, ExitCode.OK), promoted
-    assert "read back and equal" in promoted.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing, suppress
 
 import pytest
 
@@ -15,8 +16,7 @@ from tests.workers import tasks
 
 
 def test_tasks_are_done_by_another_process_in_order_and_whoever_is_killed_is_replaced(tmp_path):
-    pool = Processes(1)
-    with pool.started(waits=False) as executor:
+    with closing(Processes(1)) as pool, pool.started(waits=False) as executor:
         assert executor.submit(tasks.process, None).result() != os.getpid()
         assert executor.submit(tasks.die_once, str(tmp_path / "mark")).result() == "done"
         lost = executor.submit(tasks.die, None)
@@ -28,8 +28,20 @@ def test_tasks_are_done_by_another_process_in_order_and_whoever_is_killed_is_rep
 
 
 def test_answers_come_in_the_order_of_the_tasks_and_what_failed_there_is_tried_here():
-    answers = answers_in_order(Processes(1), tasks.process, range(3), failed=lambda _: True)
-    assert list(answers) == [os.getpid()] * 3
+    with closing(Processes(1)) as pool:
+        answers = answers_in_order(pool, tasks.process, range(3), failed=lambda _: True)
+        assert list(answers) == [os.getpid()] * 3
+
+
+def test_processes_stay_for_the_next_tasks_unless_they_may_be_at_work():
+    with closing(Processes(1)) as pool:
+        found = []
+        for error in (None, OSError, None):
+            with suppress(OSError), pool.started(waits=False) as executor:
+                found.append(executor.submit(tasks.process, None).result())
+                if error:
+                    raise error
+    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from mlporter.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["known_errors", "reading_one_file", "translated"]
+__all__ = ["codes_of", "known_errors", "reading_one_file", "text_of", "translated"]
 
 _DRIVER_ERRORS = (
     ("mlflow.exceptions", "MlflowException"),
@@ -110,7 +110,7 @@ def translated(uri: str) -> Iterator[None]:
         yield
     except known_errors() as error:
         kind = AccessDeniedError if _what(error) is _What.DENIED else UnreachableError
-        raise kind(_text(error), subject=redact(uri), hint=_hint(error)) from None
+        raise kind(text_of(error), subject=redact(uri), hint=_hint(error)) from None
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def reading_one_file(uri: str) -> Iterator[None]:
     try:
         yield
     except known_errors() as error:
-        what, text = _what(error), _text(error)
+        what, text = _what(error), text_of(error)
         if what is _What.DENIED:
             raise PermissionError(errno.EACCES, text, redact(uri)) from None
         if what is _What.ABSENT:
@@ -131,13 +131,13 @@ def reading_one_file(uri: str) -> Iterator[None]:
 
 
 def _what(error: Exception) -> _What:
-    codes = _codes(error)
+    codes = codes_of(error)
     if codes & _DENIED:
         return _What.DENIED
     return _What.ABSENT if codes & _ABSENT else _What.OTHER
 
 
-def _codes(error: Exception) -> set[str]:
+def codes_of(error: Exception) -> set[str]:
     """Every code that an exception has: its class, HTTP status, S3 or MLflow error code."""
     codes = {kind.__name__ for kind in type(error).__mro__}
     response = getattr(error, "response", None)
@@ -149,7 +149,8 @@ def _codes(error: Exception) -> set[str]:
     return codes | set(_IN_TEXT.findall(str(error)))
 
 
-def _text(error: Exception) -> str:
+def text_of(error: Exception) -> str:
+    """What an exception says, for people: without credentials, and not endless."""
     text = redact(" ".join(str(error).split()))
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}…"

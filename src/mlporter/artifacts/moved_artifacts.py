@@ -187,14 +187,16 @@ def _tails(owner: Owner) -> Iterator[str]:
     below = BELOW.get(owner.kind)
     if below is None or not _RANDOM.fullmatch(owner.id):
         return
-    parts = canonical(owner.uri or "").path.split("/")
+    usual = f"{owner.experiment}/{below}{owner.id}/artifacts"
+    is_usual = bool(owner.uri) and (owner.uri or "").endswith(f"/{usual}")
+    parts = [] if is_usual else canonical(owner.uri or "").path.split("/")
     if owner.id in parts:
         start = parts.index(owner.id) - (2 if below else 1)
         tail = "/".join(parts[max(start, 0) :])
         if start >= 0 and safe_relative(tail):
             yield tail
     if owner.experiment and safe_relative(owner.experiment):
-        yield f"{owner.experiment}/{below}{owner.id}/artifacts"
+        yield usual
 
 
 def _version_tails(owner: Owner) -> Iterator[str]:
@@ -302,4 +304,8 @@ class MovedArtifacts:
 
 def _may_lie_beside(uri: str) -> bool:
     """Whether a place is one that a store is moved away from: a disk's, or behind a server."""
-    return is_windows_path(uri) or scheme_of(uri) in {"", "file", "mlflow-artifacts"}
+    return (
+        uri.startswith("/")
+        or is_windows_path(uri)
+        or scheme_of(uri) in {"", "file", "mlflow-artifacts"}
+    )

@@ -35,6 +35,7 @@ __all__ = [
     "LocalPlace",
     "Place",
     "Problem",
+    "WholeObject",
     "Written",
     "displayable",
     "is_same",
@@ -48,11 +49,32 @@ _OVER_A_LINK = (errno.ELOOP, errno.ENOTDIR)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `Place.put` did. `created` is False if the very same bytes were already there."""
+    """What `Place.put` did. `created` is False if the very same bytes were already there.
+
+    `by_storage` says that an object store copied it itself.
+    """
 
     sha256: str
     size: int
     created: bool
+    by_storage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WholeObject:
+    """A file that is one object of a store which speaks S3: where it is, as plain data.
+
+    Attributes:
+        bucket: Its bucket.
+        key: Its key.
+        prefix: Of the variables by which the store is reached.
+        sha256: What its content must have (hex); "" where nobody knows.
+    """
+
+    bucket: str
+    key: str
+    prefix: str
+    sha256: str = ""
 
 
 class Place(Protocol):
@@ -139,12 +161,13 @@ class LocalPlace:
         return self.real or os.path.realpath(self.root)
 
     @cached_property
-    def _has_private(self) -> bool:
+    def has_private(self) -> bool:
+        """Whether the system's or somebody's own files lie in it."""
         return self.roots is not None and self.roots.machine.has_private(self.base)
 
     def _may_read(self, real: str) -> bool:
         """Whether what has this real path may be read."""
-        if is_below(real, self.base) and not self._has_private:
+        if is_below(real, self.base) and not self.has_private:
             return True
         return self.roots is not None and self.roots.holds(real)
 
@@ -152,7 +175,7 @@ class LocalPlace:
     def elsewhere(self) -> LocalPlace | None:
         """The same for other processes: plain data. None where not all in it may be read."""
         base = self.base
-        return None if self._has_private else LocalPlace(Path(base), real=base)
+        return None if self.has_private else LocalPlace(Path(base), real=base)
 
     def exists(self) -> bool:
         """Whether the directory is there; see `Place.exists`."""

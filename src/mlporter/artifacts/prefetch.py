@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from mlporter import stopping
 from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["prefetched", "read_ahead"]
+    from mlporter.progress import OnProgress
+
+__all__ = ["Ahead", "prefetched", "read_ahead"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -76,6 +79,53 @@ def prefetched(
                 future.cancel()
 
 
+class Ahead:
+    """Something to be done once: in another thread from when it is begun, or when it is needed.
+
+    For what this process can do while it waits for another one.
+    """
+
+    def __init__(self, work: Callable[[OnProgress], None], on_progress: OnProgress) -> None:
+        """Nothing is begun.
+
+        Args:
+            work: Calls what it is given now and then; that raises if nobody wants it any more.
+            on_progress: What `work` calls if it is not done in another thread, which says nothing.
+        """
+        self._work = work
+        self._on_progress = on_progress
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="mlporter-ahead")
+        self._begun: Future[None] | None = None
+        self._closed = False
+
+    def begin_after(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Pass items on, and begin once they have all gone by."""
+        yield from items
+        if self._begun is None:
+            self._begun = self._pool.submit(self._work, self._check)
+
+    def _check(self, step: str, done: int, total: int | None, unit: str = "rows") -> None:  # noqa: ARG002
+        stopping.check()
+        if self._closed:
+            raise CancelledError
+
+    def wait(self) -> None:
+        """Have it done if it was begun; what it raised is raised here."""
+        if self._begun is not None:
+            self._begun.result()
+
+    def finish(self) -> None:
+        """Have it done."""
+        if self._begun is None:
+            self._work(self._on_progress)
+        self.wait()
+
+    def close(self) -> None:
+        """End it if it is not done, and wait until nothing of it goes on."""
+        self._closed = True
+        self._pool.shutdown()
+
+
 T = TypeVar("T")
 
 _AHEAD = 2
@@ -85,23 +135,34 @@ _AHEAD = 2
 def read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items, fetched by another thread while the caller works on those before.
 
-    The first is fetched by the caller's own thread: a statement that sorts for minutes before it
-    gives its first rows can be interrupted there. Left early, it closes `items`, if that can be.
+    The first are fetched by the caller's own thread: a statement that sorts for minutes before it
+    gives its first rows can be interrupted there, and where there is only one batch, as in most
+    tables, no thread is worth its start. Left early, it closes `items`, if that can be.
     """
+    try:
+        ahead = deque(islice(items, _AHEAD))
+        if len(ahead) < _AHEAD:
+            yield from ahead
+        else:
+            yield from _fetched_ahead(items, ahead)
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
+def _fetched_ahead(items: Iterator[T], ahead: deque[T]) -> Iterator[T]:
+    """What was fetched already, and the rest, by a thread."""
     end: object = object()
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
         coming: deque[Future[T | object]] = deque()
         try:
-            item: T | object = next(items, end)
-            while item is not end:
-                while len(coming) < _AHEAD:
-                    coming.append(pool.submit(next, items, end))
+            while ahead:
+                coming.append(pool.submit(next, items, end))
+                yield ahead.popleft()
+            while (item := coming.popleft().result()) is not end:
+                coming.append(pool.submit(next, items, end))
                 yield cast("T", item)
-                item = coming.popleft().result()
         finally:
             for fetched in coming:
                 fetched.cancel()
-            pool.shutdown()
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()

@@ -14,10 +14,12 @@ from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import LeftOut, OutsideError, UnreachableError
 from mlporter.redaction import redact
 
-__all__ = ["Elsewhere", "OpenPlace", "Owner", "find_outside", "scan_owners"]
+__all__ = ["Absent", "Elsewhere", "OpenPlace", "Owner", "find_outside", "scan_owners"]
 
 OpenPlace = Callable[[str], Place]
 """Opens an artifact URI; raises UnreachableError if nothing can be looked for there."""
+Absent = Callable[[str], str | None]
+"""What the place of an artifact URI is called that is surely not there; None if it may be."""
 
 _EXPERIMENTS = 4096
 _MODEL = "MLmodel"
@@ -60,12 +62,13 @@ class Elsewhere(Protocol):
         """Whether the owner's would be found if there were any."""
 
 
-def scan_owners(
+def scan_owners(  # noqa: PLR0913, PLR0917 -- where to look, and where else
     owners: Iterable[Owner],
     open_place: OpenPlace,
     report: Report,
     workers: int = 8,
     elsewhere: Elsewhere | None = None,
+    absent: Absent = lambda _uri: None,
 ) -> Iterator[ArtifactFile]:
     """The files of each owner: owners in the order given, each one's files sorted by path.
 
@@ -77,7 +80,7 @@ def scan_owners(
     root, and not looked at), ``missing`` (files were expected),
     ``unreadable``, ``unsafe-path`` and unfinished uploads (``transient``, expected).
     """
-    looker = _Looker(open_place, elsewhere)
+    looker = _Looker(open_place, elsewhere, absent)
     for owner, (place, listing) in prefetched(owners, looker.look, workers):
         for problem in listing.problems:
             report(_left_out(owner, problem))
@@ -126,9 +129,10 @@ _Looked = tuple[str, Listing]
 class _Looker:
     """Lists one owner's files, and says why there are none."""
 
-    def __init__(self, open_place: OpenPlace, elsewhere: Elsewhere | None) -> None:
+    def __init__(self, open_place: OpenPlace, elsewhere: Elsewhere | None, absent: Absent) -> None:
         self._open_place = open_place
         self._elsewhere = elsewhere
+        self._absent = absent
         self._is_here = lru_cache(_EXPERIMENTS)(self._experiment_is_here)
 
     def look(self, owner: Owner) -> _Looked:
@@ -148,6 +152,9 @@ class _Looker:
             return home, self._complete(owner, _without_load_marks(place.list()))
         if not owner.uri:
             return "", self._complete(owner, Listing())
+        absent = self._absent(owner.uri)
+        if absent is not None:
+            return self._lacking(owner, absent)
         try:
             place = self._open_place(owner.uri)
         except UnreachableError as error:
@@ -155,9 +162,13 @@ class _Looker:
                 raise
             return self._instead(owner, error)
         if self._is_absent(place):
-            problem = _not_here(owner, place) if self._is_elsewhere(owner) else None
-            return self._instead(owner, problem)
+            return self._lacking(owner, place.uri)
         return owner.uri, self._complete(owner, _without_load_marks(place.list()))
+
+    def _lacking(self, owner: Owner, place: str) -> _Looked:
+        """The files of an owner whose place is not there."""
+        problem = _not_here(owner, place) if self._is_elsewhere(owner) else None
+        return self._instead(owner, problem)
 
     def _instead(self, owner: Owner, problem: UnreachableError | None) -> _Looked:
         """The files of an owner that are not where they were recorded.
@@ -210,10 +221,10 @@ def _redacted(uri: str) -> str:
     return redact(uri)
 
 
-def _not_here(owner: Owner, place: Place) -> UnreachableError:
+def _not_here(owner: Owner, place: str) -> UnreachableError:
     source = _redacted(owner.experiment_uri or "")
     return UnreachableError(
-        f"{place.uri} is not here, nor is its experiment's folder; if the files are elsewhere: "
+        f"{place} is not here, nor is its experiment's folder; if the files are elsewhere: "
         f"--map-uri '{source}=FOLDER'"
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlporter.artifacts.listing import ArtifactFile
     from mlporter.bundle.blobs import Stored
+    from mlporter.bundle.contents.taking import Taken, Taker
     from mlporter.bundle.documents.manifest_entries import PartEntry, TableEntry
     from mlporter.bundle.tables.read_parts import PartFiles
     from mlporter.catalogue.types import Table
@@ -34,13 +35,19 @@ _AT_ONCE = 1_000
 
 
 class Contents(Protocol):
-    """Where file contents go that are not the bundle's own: a pool of many bundles."""
+    """Where file contents go: into the bundle, or into a pool of many bundles."""
 
     def has(self, sha256: str, size: int) -> bool:
         """Whether a content is there."""
 
     def add(self, stream: BinaryIO) -> Stored:
         """Take a content."""
+
+    def taker_elsewhere(self) -> Taker | None:
+        """What takes contents for `took` in other processes; None if they cannot write here."""
+
+    def took(self, taken: Taken) -> Stored:
+        """Keep what another process took."""
 
     def sync(self) -> None:
         """Make all contents durable."""

@@ -124,7 +124,7 @@ class BundleWriter:
                 self._upon = UponEarlier(path, earlier)
                 stack.callback(self._upon.close)
             self._contents = blobs
-            self.files = AddingFiles(self._journal, blobs, self._own, self._upon)
+            self.files = AddingFiles(self._journal, blobs, self._upon)
             self._packs = PackTotals()
             self._stack = stack.pop_all()
 

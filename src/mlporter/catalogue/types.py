@@ -175,6 +175,8 @@ class Table:
 
     def only(self, names: frozenset[str]) -> Table:
         """This table with no other columns than `names` (an older schema has fewer)."""
+        if names.issuperset(column.name for column in self.columns):
+            return self
         return replace(
             self,
             columns=tuple(c for c in self.columns if c.name in names),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 from rich.text import Text
 
 from mlporter.cli.json_output import to_json
-from mlporter.cli.render.backups.snapshots import render_backup, render_forgotten
+from mlporter.cli.render.backups.snapshots import render_backup, render_forgotten, render_lacking
 from mlporter.cli.render.backups.verification import render_verdict, render_verification
 from mlporter.cli.render.details import render_experiment, render_run
 from mlporter.cli.render.difference import render_diff, render_diff_verdict
@@ -179,7 +179,7 @@ class ConsoleOutput:
         if result.snapshot is None:
             self.transferred(result.result)
             return
-        blocks = render_left_out(result.result) if self._quiet else render_backup(result)
+        blocks = render_lacking(result) if self._quiet else render_backup(result)
         if not self._quiet or result.exit_code:
             self._print(self._messages, blocks)
 

@@ -48,7 +48,6 @@ def transfer_options(
     *,
     from_bundle: bool = False,
     to_bundle: bool = False,
-    has_workers: bool = False,
 ) -> _Decorator:
     """Add all that verbs take which copy a registry somewhere: what to copy, and how.
 
@@ -56,7 +55,6 @@ def transfer_options(
         on_target: The options that say what becomes of what a target has.
         from_bundle: Whether it is read from a bundle, of which there is less to say.
         to_bundle: Whether it is written into one.
-        has_workers: Whether files can be handed to other processes.
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
@@ -74,7 +72,7 @@ def transfer_options(
             on_target,
             selection_options,
             workers_option,
-            *(worker_options,) * has_workers,
+            worker_options,
             retry_time_option,
         )
         for option in reversed(options):

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.catalogue.tables.own import ARTIFACTS
+from mlporter.compare.file_sums import AskedSum, SumReaders, Unreadable, sum_readers
 from mlporter.compare.report import (
     DIFFER,
     ONLY_LEFT,
@@ -23,35 +22,22 @@ from mlporter.compare.report import (
     Difference,
     TableCounts,
 )
-from mlporter.errors import BundleDamagedError, MlporterError
-from mlporter.stores.protocols import elsewhere
-from mlporter.workers.task_pool import WorkerLostError
-from mlporter.workers.threads import Threads
+from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
     from mlporter.compare.rows.streams import OnDifference
     from mlporter.compare.scope import CompareOptions
-    from mlporter.stores.protocols import ArtifactFile, Openable, Report, Source
-    from mlporter.workers.task_pool import Executor, PendingTask, TaskPool
+    from mlporter.stores.protocols import ArtifactFile, Report, Source
 
-__all__ = ["OnFiles", "compare_files", "hash_file"]
+__all__ = ["OnFiles", "compare_files"]
 
 OnFiles = Callable[[int], None]
 """Called with how many files were compared so far."""
 
 _AHEAD = 8
 """Pairs in flight, for each worker."""
-_WORTH_SENDING = 1 << 20
-"""Bytes from which on a file of this machine is handed to another process."""
 
 _TELL_EVERY = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """A file whose bytes could not be read, and why."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +48,8 @@ class _Pair:
     right: ArtifactFile | None
 
 
-_Sum = str | _Unreadable | None
-_Pending = tuple[_Pair, "_Asked | str | None", "_Asked | str | None"]
+_Sum = str | Unreadable | None
+_Pending = tuple[_Pair, "AskedSum | str | None", "AskedSum | str | None"]
 
 
 def compare_files(  # noqa: PLR0913 - two sources, how, and who hears what
@@ -106,16 +92,6 @@ def compare_files(  # noqa: PLR0913 - two sources, how, and who hears what
             on_files(done)
     on_files(done)
     return counts
-
-
-def hash_file(source: Source, file: ArtifactFile) -> str:
-    """SHA-256 (hex) of a file's bytes.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with source.open_file(file) as stream:
-        return hash_stream(stream)[0]
 
 
 def _owned(files: Iterator[ArtifactFile], *, orphans: bool) -> Iterator[ArtifactFile]:
@@ -161,61 +137,17 @@ def _summed(
 ) -> Iterator[tuple[_Pair, _Sum, _Sum]]:
     """The pairs in order, with the hashes where they decide."""
     pending: deque[_Pending] = deque()
-    near = Threads(options.workers)
-    pool = options.pool or near
-    with ExitStack() as stack:
-        here = stack.enter_context(near.started(waits=False))
-        there = stack.enter_context(pool.started(waits=False)) if pool.is_elsewhere else None
-        readers = _Readers(here, there, pool)
+    with sum_readers(options.pool, options.workers) as readers:
         for pair in pairs:
             pending.append(_submit(readers, left, right, pair, options))
-            if len(pending) >= max(options.workers, pool.width) * _AHEAD:
+            if len(pending) >= readers.width * _AHEAD:
                 yield _settled(pending.popleft())
         while pending:
             yield _settled(pending.popleft())
 
 
-@dataclass(frozen=True, slots=True)
-class _Readers:
-    """Who reads files: threads, and other processes if there are any."""
-
-    here: Executor
-    there: Executor | None
-    pool: TaskPool
-
-    def ask(self, source: Source, file: ArtifactFile) -> _Asked:
-        """Have a file read; a small one of this machine is sooner read than handed over."""
-        found = None if self.there is None else elsewhere(source, file)
-        if found is not None and found.folder and file.size < _WORTH_SENDING:
-            found = None
-        if found is None or self.there is None:
-            return _Asked(source, file, self.here.submit(_sum, (source, file)))
-        if found.folder:
-            self.pool.check_sees(found.folder)
-        return _Asked(source, file, self.there.submit(_sum_there, found), is_there=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A file that is being read."""
-
-    source: Source
-    file: ArtifactFile
-    handed: PendingTask[_Sum]
-    is_there: bool = False
-
-    def result(self) -> _Sum:
-        """Its hash; what no other process could read is read here."""
-        try:
-            found = self.handed.result()
-        except WorkerLostError:
-            return _sum((self.source, self.file))
-        is_lost = self.is_there and isinstance(found, _Unreadable)
-        return _sum((self.source, self.file)) if is_lost else found
-
-
 def _submit(
-    readers: _Readers, left: Source, right: Source, pair: _Pair, options: CompareOptions
+    readers: SumReaders, left: Source, right: Source, pair: _Pair, options: CompareOptions
 ) -> _Pending:
     mine, theirs = pair.left, pair.right
     decides = mine is not None and theirs is not None and mine.size == theirs.size
@@ -228,27 +160,12 @@ def _submit(
     )
 
 
-def _sum(given: tuple[Source, ArtifactFile]) -> _Sum:
-    try:
-        return hash_file(*given)
-    except OSError as error:
-        return _Unreadable(error.strerror or type(error).__name__)
-
-
-def _sum_there(found: Openable) -> _Sum:
-    try:
-        with found.open() as stream:
-            return hash_stream(stream)[0]
-    except (OSError, MlporterError, ImportError) as error:
-        return _Unreadable(f"{type(error).__name__}: {error}")
-
-
 def _settled(pending: _Pending) -> tuple[_Pair, _Sum, _Sum]:
     pair, mine, theirs = pending
     return (
         pair,
-        mine.result() if isinstance(mine, _Asked) else mine,
-        theirs.result() if isinstance(theirs, _Asked) else theirs,
+        mine.result() if isinstance(mine, AskedSum) else mine,
+        theirs.result() if isinstance(theirs, AskedSum) else theirs,
     )
 
 
@@ -262,7 +179,7 @@ def _difference(pair: _Pair, mine: _Sum, theirs: _Sum) -> Difference | None:
     bad = [
         f"{side}: {found.reason}"
         for side, found in (("A", mine), ("B", theirs))
-        if isinstance(found, _Unreadable)
+        if isinstance(found, Unreadable)
     ]
     if bad:
         return Difference(ARTIFACTS.name, UNREADABLE, key, detail="; ".join(bad))

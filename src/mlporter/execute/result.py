@@ -51,7 +51,8 @@ class TableResult:
 class FilesResult:
     """Artifact files: how they were treated (copy, reference, none), counts and bytes.
 
-    ``stored_files`` and ``stored_bytes`` count each content once.
+    ``stored_files`` and ``stored_bytes`` count each content once. ``by_storage`` of them, with
+    ``bytes_by_storage``, the storage copied itself, so that they passed through no machine.
     """
 
     mode: str
@@ -60,6 +61,8 @@ class FilesResult:
     already_there: int = 0
     stored_files: int = 0
     stored_bytes: int = 0
+    by_storage: int = 0
+    bytes_by_storage: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,8 @@ class Sync(Manifest):
     source_env: f.SourceEnv | None = None
     target_env: f.TargetEnv | None = None
     workers: f.Workers = 4
+    processes: f.Processes | None = None
+    dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
 
 
@@ -231,6 +233,8 @@ class Promote(Manifest):
     source_env: f.SourceEnv | None = None
     target_env: f.TargetEnv | None = None
     workers: f.Workers = 4
+    processes: f.Processes | None = None
+    dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
 
 
@@ -343,6 +347,8 @@ class Backup(Manifest):
     auth: f.Auth | None = None
     source_env: f.SourceEnv | None = None
     workers: f.Workers = 4
+    processes: f.Processes | None = None
+    dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlporter.promotion.checks.model_names import ModelName
     from mlporter.promotion.target.receipt import Receipt
     from mlporter.promotion.target.target_model import Pointers
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["Asked", "VersionResult"]
 
@@ -39,6 +40,10 @@ class Asked:
     uri_map: tuple[str, ...] = ()
     allow_root: tuple[str, ...] = ()
     workers: int = 4
+    processes: int | None = None
+    dask: str | None = None
+    pool: TaskPool | None = field(default=None, compare=False)
+    """Who carries files, once they are there."""
     retry_time: float = 120.0
     dry_run: bool = False
     plan: str = ""

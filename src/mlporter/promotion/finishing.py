@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from mlporter.compare.file_sums import sum_readers
 from mlporter.errors import LeftOut, MlporterError
 from mlporter.promotion.asked import Asked, VersionResult
 from mlporter.promotion.checks.facts import read_facts
@@ -111,9 +112,10 @@ class Finishing:
     ) -> dict[str, str]:
         """The sums of the model's files, the same on both sides."""
         asked = self.asked
-        how = (asked.workers, self.on_progress)
-        mine = sums_of(source, move.facts, *how, "hashing the source", self.sums)
-        back = sums_of(target, theirs, *how, "reading back", {})
+        with sum_readers(asked.pool, asked.workers) as readers:
+            how = (readers, self.on_progress)
+            mine = sums_of(source, move.facts, *how, "hashing the source", self.sums)
+            back = sums_of(target, theirs, *how, "reading back", {})
         sent = with_target_ids(source, move.facts, theirs, mine)
         prove_files(sent, back, f"models:/{move.name}/{move.number}")
         return sent

@@ -19,7 +19,7 @@ import pyarrow as pa
 from mlporter.artifacts.uris.uri_text import uri_below
 from mlporter.catalogue.source_tags import OF_VERSIONS
 from mlporter.execute.server.registry.version_sources import names_version
-from mlporter.stores.protocols import Wrapped
+from mlporter.stores.protocols import Wrapped, elsewhere
 from mlporter.stores.rows.version_locations import owner_roots, version_owner_id
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mlporter.artifacts.uris.ownership import VersionKey
     from mlporter.promotion.checks.facts import VersionFacts
-    from mlporter.stores.protocols import Among, ArtifactFile, Keep, Report, Source
+    from mlporter.stores.protocols import Among, ArtifactFile, Keep, Openable, Report, Source
 
 __all__ = ["Move", "PromotedSource"]
 
@@ -271,16 +271,27 @@ class PromotedSource(Wrapped):
     @contextmanager
     def open_file(self, file: ArtifactFile) -> Iterator[BinaryIO]:
         """The bytes of a file, whose sum is noted as they are read."""
-        if file.owner_kind == _OF_VERSION:
-            file = replace(file, owner_id=self._back[file.owner_id])
+        file = self._at_source(file)
         with self.inner.open_file(file) as stream:
             hashed = _Hashed(stream)
             yield cast("BinaryIO", hashed)
         if hashed.size == file.size:
             self.sums[file.owner_kind, file.owner_id, file.path] = hashed.digest.hexdigest()
 
-    def elsewhere(self, file: ArtifactFile) -> None:
-        """They are read here: their sums are noted."""
+    def _at_source(self, file: ArtifactFile) -> ArtifactFile:
+        """A file by the owner that it has at the source."""
+        if file.owner_kind == _OF_VERSION:
+            return replace(file, owner_id=self._back[file.owner_id])
+        return file
+
+    def elsewhere(self, file: ArtifactFile) -> Openable | None:
+        """Where other processes find them."""
+        return elsewhere(self.inner, self._at_source(file))
+
+    def read_elsewhere(self, file: ArtifactFile, sha256: str) -> None:
+        """Note the sum of a file that another process read."""
+        file = self._at_source(file)
+        self.sums[file.owner_kind, file.owner_id, file.path] = sha256
 
 
 class _Hashed:

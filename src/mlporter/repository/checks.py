@@ -5,30 +5,27 @@ from __future__ import annotations
 import hashlib
 import random
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlporter.artifacts.prefetch import prefetched
 from mlporter.bundle.checks.findings import VerifyReport
-from mlporter.bundle.contents.packs import read_members
-from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import CHUNK
+from mlporter.bundle.checks.looked import look
+from mlporter.bundle.checks.parts import look_at_all
 from mlporter.bundle.folder.layout import blob_path, name_in, pack_path
-from mlporter.bundle.tables.layers import LayeredTables
-from mlporter.bundle.tables.rows import OrderCheck
-from mlporter.catalogue.types import Kind
 from mlporter.errors import BundleDamagedError, MlporterError
 from mlporter.repository.layout import PARTS, SNAPSHOT, SNAPSHOTS, part_object, snapshot_path
+from mlporter.repository.objects import object_tasks
+from mlporter.repository.rows import SnapshotTable
 from mlporter.repository.used import Used
+from mlporter.workers.in_order import answers_in_order
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import BinaryIO
+    from collections.abc import Callable
 
     from mlporter.bundle.checks.findings import Progress, VerifyMode
-    from mlporter.catalogue.types import Table
     from mlporter.repository.documents import Snapshot
     from mlporter.repository.repository import Repository
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["verify_repository"]
 
@@ -41,6 +38,7 @@ def verify_repository(  # noqa: PLR0913 -- all but two go by name
     fraction: float = 1.0,
     seed: int | None = None,
     workers: int = 4,
+    pool: TaskPool | None = None,
     on_progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a repository, or one snapshot; goes on after what is wrong and lists all of it.
@@ -53,6 +51,7 @@ def verify_repository(  # noqa: PLR0913 -- all but two go by name
         fraction: Share of the objects that "sample" reads.
         seed: Makes the choice of "sample" the same again.
         workers: Objects that are read at a time.
+        pool: Who reads them, if not so many threads; only this process reads what is encrypted.
         on_progress: Called with bytes read so far and bytes to be read.
 
     Raises:
@@ -72,22 +71,12 @@ def verify_repository(  # noqa: PLR0913 -- all but two go by name
         if mode == "quick":
             return report
         read = (lambda: True) if mode == "full" else (lambda: chosen.random() < fraction)
+        if pool is None or repository.storage.elsewhere() is None:
+            pool = Threads(workers)
         if only is not None and mode == "full":
-            check.rows()
-        check.contents(read, workers)
+            check.rows(pool)
+        check.contents(read, pool)
     return report
-
-
-_PIECE = 8 * 2**20
-"""Bytes of an object in object storage that are fetched at a time."""
-
-
-@dataclass
-class _Looked:
-    """Whether all of an object was read, and what is wrong with it."""
-
-    was_read: bool = False
-    problems: list[tuple[str, str]] = field(default_factory=list)
 
 
 class _Check:
@@ -179,82 +168,31 @@ class _Check:
         name = name_in(path)
         return used.has_part(name) if path.startswith(f"{PARTS}/") else path in packs
 
-    def rows(self) -> None:
+    def rows(self, pool: TaskPool) -> None:
         """Every row of a snapshot: decoded, in order, and as many as it says."""
         for snapshot in self._whole:
-            manifest = self._repository.manifest(snapshot)
-            tables = LayeredTables(self._repository.parts, manifest.tables)
-            for name, entry in manifest.tables.items():
-                self._table(tables, entry.table(name), entry.rows)
+            entries = self._repository.manifest(snapshot).tables
+            tables = [SnapshotTable(self._storage, name, entries, self._report) for name in entries]
+            look_at_all(pool, tables)
+            for table in tables:
+                table.finish()
 
-    def _table(self, tables: LayeredTables, table: Table, rows: int) -> None:
-        order = OrderCheck(table.key, repeats=table.repeats)
-        found = 0
-        try:
-            for batch in tables.read(table):
-                found += batch.num_rows
-                if order.first_wrong(batch) is not None:
-                    self._report.add(f"tables/{table.name}", "order", "rows are not in order")
-                    return
-        except (MlporterError, ValueError) as error:
-            self._report.add(f"tables/{table.name}", "content", str(error))
-            return
-        self._report.rows += found
-        if table.kind is Kind.OWN:
-            self._report.own_rows += found
-        if found != rows:
-            detail = f"has {found:,} rows, and not {rows:,}"
-            self._report.add(f"tables/{table.name}", "content", detail)
-
-    def contents(self, read: Callable[[], bool], workers: int) -> None:
+    def contents(self, read: Callable[[], bool], pool: TaskPool) -> None:
         """Read objects, several at a time, and hold each against its name."""
         chosen = [path for path in sorted(self._sizes) if read()]
         self._report.blobs += len(self._sizes)
         self._report.expect(sum(self._sizes[path] for path in chosen))
-        for path, looked in prefetched(chosen, self._read, workers):
-            self._report.blobs_read += looked.was_read
-            for what, detail in looked.problems:
-                self._report.add(path, what, detail)
-
-    def _read(self, path: str) -> _Looked:
-        """One object: its sum first of all, for where it is wrong, the rest follows from that."""
-        looked = _Looked()
-        try:
-            if self._is_fetched_in_pieces(path):
-                starts = range(0, self._sizes[path], _PIECE)
-                pieces = (self._storage.read_range(path, start, _PIECE) for start in starts)
-                self._hash(path, pieces, looked)
-                return looked
-            with self._storage.open(path) as file, disk_errors(path, "read"):
-                self._hash(path, iter(lambda: file.read(CHUNK), b""), looked)
-                if not looked.problems and path.startswith("packs/"):
-                    file.seek(0)
-                    looked.problems += self._pack(path, file)
-        except MlporterError as error:
-            looked.problems.append(("unreadable", str(error)))
-        return looked
-
-    def _is_fetched_in_pieces(self, path: str) -> bool:
-        """Whether an object need not be on this machine as a whole: a blob may be large."""
-        storage = self._storage
-        return storage.reads_parts and not storage.is_local and not path.startswith("packs/")
-
-    def _hash(self, path: str, pieces: Iterable[bytes], looked: _Looked) -> None:
-        digest = hashlib.sha256()
-        for piece in pieces:
-            digest.update(piece)
-            self._report.read(len(piece))
-        looked.was_read = True
-        if digest.hexdigest() != name_in(path):
-            looked.problems.append(("sha256", "does not match its name"))
-
-    def _pack(self, path: str, file: BinaryIO) -> Iterator[tuple[str, str]]:
-        for member, content in read_members(file, path):
-            if hashlib.sha256(content).hexdigest() != member.sha256:
-                yield "sha256", f"{member.sha256} does not match its name"
-            found = self._repository.index.find(member.sha256)
-            if found and found.pack == name_in(path) and found.offset != member.offset:
-                yield "index", f"the index has {member.sha256} at another place"
+        tasks = object_tasks(self._storage, ((path, self._sizes[path]) for path in chosen))
+        for looked in answers_in_order(pool, look, tasks, failed=lambda found: found.has_problems):
+            self._report.blobs_read += looked.blobs_read
+            self._report.read(looked.bytes_read)
+            for problem in looked.problems:
+                self._report.add(*problem)
+            for path, sha256, offset in looked.members:
+                found = self._repository.index.find(sha256)
+                if found and found.pack == name_in(path) and found.offset != offset:
+                    detail = f"the index has {sha256} at another place"
+                    self._report.add(path, "index", detail)
 
 
 def _place(sha256: str, pack: str) -> str:

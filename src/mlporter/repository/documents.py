@@ -65,8 +65,9 @@ class Snapshot(_Entry):
     ``place`` tells whether two snapshots are of the same registry: a digest of its address without
     user and password, and of what was asked for. ``rows`` counts what people ask for: experiments,
     runs, registered models, versions. ``not_listed`` counts owners of files on a server whose files
-    were taken from the snapshot before, as they seemed unchanged. ``manifest_sha256`` begins the
-    chain of hashes.
+    were taken from the snapshot before, as they seemed unchanged. ``state``, if it is there, is a
+    digest that is another one if any row has changed since. ``manifest_sha256`` begins the chain
+    of hashes.
     """
 
     format: Literal["mlporter-snapshot"] = SNAPSHOT_FORMAT
@@ -86,6 +87,7 @@ class Snapshot(_Entry):
     not_listed: Count = 0
     added: Added
     upon: str | None = None
+    state: Hash | None = None
     manifest_bytes: Count
     manifest_sha256: Hash
     mlporter: str

@@ -9,34 +9,58 @@ from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.bundle.upon_earlier import Earlier
 from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS
+from mlporter.errors import BundleDamagedError, UnsupportedError
+from mlporter.repository.layout import part_object
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from mlporter.artifacts.listing import ArtifactFile
+    from mlporter.bundle.documents.manifest import Manifest
     from mlporter.repository.documents import Snapshot
     from mlporter.repository.repository import Repository
 
-__all__ = ["earlier_of", "last_of"]
+__all__ = ["earlier_of", "has_parts", "last_of"]
 
 
-def last_of(repository: Repository, place: str) -> Snapshot | None:
-    """The newest snapshot of a registry."""
-    return next((found for found in repository.newest_first() if found.place == place), None)
+def last_of(repository: Repository, place: str) -> tuple[Snapshot, Manifest] | None:
+    """The newest snapshot of a registry that can be read, with its manifest.
+
+    What is damaged is noted in the repository: a new snapshot is made all the same, upon an older
+    one.
+    """
+    for found in repository.whole_newest_first():
+        if found.place != place:
+            continue
+        try:
+            return found, repository.manifest(found)
+        except (BundleDamagedError, UnsupportedError) as error:
+            repository.note(found.name, error)
+    return None
+
+
+def has_parts(repository: Repository, earlier: Earlier) -> bool:
+    """Whether all parts of tables that a snapshot names are there."""
+    objects = (part_object(p.sha256) for entry in earlier.entries.values() for p in entry.parts)
+    return all(repository.storage.size(path) is not None for path in objects)
 
 
 def earlier_of(
-    repository: Repository, snapshot: Snapshot, stack: ExitStack, *, reread: bool
+    repository: Repository,
+    last: tuple[Snapshot, Manifest],
+    stack: ExitStack,
+    *,
+    reread: bool,
 ) -> Earlier:
     """What a snapshot gives to the next one of the same registry.
 
     Args:
         repository: The repository; its index is loaded.
-        snapshot: The earlier snapshot.
+        last: The earlier snapshot, and its manifest.
         stack: Closes what is needed meanwhile.
         reread: Every file is read again, also one that looks as it did.
     """
-    manifest = repository.manifest(snapshot)
+    snapshot, manifest = last
     tables = LayeredTables(repository.parts, manifest.tables)
     earlier = Earlier(
         manifest.tables,

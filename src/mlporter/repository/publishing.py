@@ -32,7 +32,7 @@ class Facts:
 
     ``place`` tells the registry (and the part of it that was asked for) from every other;
     ``started`` is when it was begun (UTC); ``upon`` the name of the snapshot that it was written
-    upon; ``not_listed`` as `Snapshot` says.
+    upon; ``not_listed`` and ``state`` as `Snapshot` says.
     """
 
     place: str
@@ -40,6 +40,7 @@ class Facts:
     tags: tuple[str, ...] = ()
     upon: str | None = None
     not_listed: int = 0
+    state: str | None = None
 
 
 def publish(
@@ -84,6 +85,7 @@ def publish(
             part_bytes=part_bytes,
         ),
         upon=facts.upon,
+        state=facts.state,
         manifest_bytes=len(data),
         manifest_sha256=hashlib.sha256(data).hexdigest(),
         mlporter=version("mlporter"),

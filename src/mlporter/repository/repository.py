@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlporter.bundle.contents.index import ContentIndex, index_bytes, read_index
@@ -15,7 +16,7 @@ from mlporter.bundle.folder.layout import MANIFEST, MAX_MANIFEST_BYTES
 from mlporter.bundle.folder.lock import utc_now
 from mlporter.bundle.storage.encrypted import EncryptedStorage, Keys
 from mlporter.bundle.storage.stored_parts import StoredParts
-from mlporter.errors import BundleDamagedError, RefusedError, UsageError
+from mlporter.errors import BundleDamagedError, RefusedError, UnsupportedError, UsageError
 from mlporter.repository.documents import About, document_bytes, parse_about, parse_snapshot
 from mlporter.repository.layout import (
     INDEX,
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.errors import MlporterError
     from mlporter.repository.documents import Snapshot
 
-__all__ = ["Repository", "check_empty", "choose", "is_repository", "put_index"]
+__all__ = ["DamagedSnapshot", "Repository", "check_empty", "choose", "is_repository", "put_index"]
 
 
 _ROWS_OF_A_PIECE = 50_000
@@ -64,8 +66,21 @@ def check_empty(storage: Storage) -> None:
         )
 
 
+@dataclass(frozen=True)
+class DamagedSnapshot:
+    """A snapshot that is there and cannot be read: why, and what to do about it."""
+
+    name: str
+    problem: str
+    hint: str
+
+
 class Repository:
-    """Snapshots over shared parts and contents. `close` frees temporary space."""
+    """Snapshots over shared parts and contents. `close` frees temporary space.
+
+    Attributes:
+        damaged: Snapshots by name that were met and cannot be read, where that was passed over.
+    """
 
     def __init__(self, storage: Storage, about: About) -> None:
         """Use `open` or `create`."""
@@ -73,6 +88,7 @@ class Repository:
         self.about = about
         self.parts = StoredParts(storage, lambda part: part_object(part.sha256))
         self.index = ContentIndex()
+        self.damaged: dict[str, DamagedSnapshot] = {}
         self._documents: dict[str, Snapshot] = {}
         self._pieces: set[str] = set()
         self._pending: list[tuple[str, str, int, int]] = []
@@ -165,6 +181,20 @@ class Repository:
     def newest_first(self) -> Iterator[Snapshot]:
         """All snapshots, each read when it is asked for. Raises as `snapshots`."""
         yield from map(self.snapshot, reversed(self.names()))
+
+    def whole_newest_first(self) -> Iterator[Snapshot]:
+        """The same of those that can be read; the others are noted in `damaged` and passed over."""
+        for name in reversed(self.names()):
+            try:
+                found = self.snapshot(name)
+            except (BundleDamagedError, UnsupportedError) as error:  # noqa: PERF203 -- one by one
+                self.note(name, error)
+            else:
+                yield found
+
+    def note(self, name: str, error: MlporterError) -> None:
+        """Note in `damaged` that a snapshot cannot be read."""
+        self.damaged[name] = DamagedSnapshot(name, str(error), error.hint or "")
 
     def names(self) -> list[str]:
         """The names of all snapshots, the oldest first, also of those that are damaged."""

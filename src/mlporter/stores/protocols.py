@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlporter.artifacts.places import WholeObject
     from mlporter.artifacts.uris.ownership import Root
     from mlporter.catalogue.types import Table
     from mlporter.errors import LeftOut
@@ -33,6 +34,7 @@ __all__ = [
     "SharesRoots",
     "Source",
     "TellsOutside",
+    "TellsState",
     "Wrapped",
     "elsewhere",
     "only_orphans",
@@ -171,6 +173,10 @@ class Openable(Protocol):
     def folder(self) -> str:
         """The folder of this machine that it lies in; "" where it is on none."""
 
+    @property
+    def whole(self) -> WholeObject | None:
+        """The object that it is, which a store might copy itself; None where it is none."""
+
 
 @runtime_checkable
 class OpensElsewhere(Protocol):
@@ -183,6 +189,20 @@ class OpensElsewhere(Protocol):
 def elsewhere(source: object, file: ArtifactFile) -> Openable | None:
     """Where other processes find the bytes of a file; None if only this one can read them."""
     return source.elsewhere(file) if isinstance(source, OpensElsewhere) else None
+
+
+@runtime_checkable
+class HearsSums(Protocol):
+    """A source that wants to know of files that another process read."""
+
+    def read_elsewhere(self, file: ArtifactFile, sha256: str) -> None:
+        """Hear of a file that was read to its end, and its SHA-256 (hex)."""
+
+
+def read_elsewhere(source: object, file: ArtifactFile, sha256: str) -> None:
+    """Tell a source of a file that another process read, if it wants to know."""
+    if isinstance(source, HearsSums):
+        source.read_elsewhere(file, sha256)
 
 
 @runtime_checkable
@@ -199,6 +219,19 @@ class TellsOutside(Protocol):
 
     def outside(self) -> Iterator[LeftOut]:
         """Owners whose place is nobody's artifact root."""
+
+
+@runtime_checkable
+class TellsState(Protocol):
+    """A source that can tell that nothing in its tables has changed, without reading them."""
+
+    @property
+    def state(self) -> str | None:
+        """A text that is another one after every change of a row.
+
+        None where nobody can say, or where something that was read did not fit, so that what is
+        to be said of it is only known to who reads it again.
+        """
 
 
 @runtime_checkable
@@ -265,6 +298,10 @@ class Wrapped:
     def elsewhere(self, file: ArtifactFile) -> Openable | None:
         """Where other processes find them; for those to override that change what is read."""
         return elsewhere(self.inner, file)
+
+    def read_elsewhere(self, file: ArtifactFile, sha256: str) -> None:
+        """Hear of a file that another process read."""
+        read_elsewhere(self.inner, file, sha256)
 
     def losses(self) -> Iterator[LeftOut]:
         """What its tables hold and cannot be read."""

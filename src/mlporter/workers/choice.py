@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from mlporter.errors import UsageError
@@ -56,16 +56,24 @@ def local_workers(dask: str) -> int:
 
 @contextmanager
 def task_pool(
-    workers: int, processes: int | None = None, dask: str | None = None
+    workers: int, processes: int | None = None, dask: str | None = None, *, needed: bool = True
 ) -> Iterator[TaskPool]:
     """The workers that were asked for: processes, those of a cluster, or else threads.
+
+    Args:
+        workers: Threads.
+        processes: Processes of this machine.
+        dask: The address of a scheduler, or ``local:4``.
+        needed: Whether anything is to be handed out; else there are threads whatever was asked.
 
     Raises:
         UsageError: see `check_workers`.
         UnsupportedError, UnreachableError, RefusedError: the cluster cannot be used.
     """
     check_workers(processes, dask)
-    if dask is not None:
+    if not needed:
+        yield Threads(workers)
+    elif dask is not None:
         # An extra, and most do without.
         from mlporter.workers.dask_cluster import connected  # noqa: PLC0415
 
@@ -74,6 +82,7 @@ def task_pool(
     elif processes is not None:
         from mlporter.workers.processes import Processes  # noqa: PLC0415 -- likewise
 
-        yield Processes(processes)
+        with closing(Processes(processes)) as pool_of_processes:
+            yield pool_of_processes
     else:
         yield Threads(workers)

@@ -203,6 +203,7 @@ class DaskWorkers:
 
     def check_sees(self, folder: str) -> None:
         """Refuse a folder of this machine that workers do not have; see `TaskPool.check_sees`."""
+        folder = os.path.abspath(folder)  # noqa: PTH100 -- a text; workers are in another folder
         if self._is_here or folder in self._seen:
             return
         mine = _sight(folder)

@@ -33,56 +33,84 @@ ATTEMPTS = 3
 
 
 class Processes:
-    """So many processes, started with the first task; see `TaskPool` in `workers.task_pool`."""
+    """So many processes, started with the first tasks; see `TaskPool` in `workers.task_pool`.
+
+    They are kept for the next tasks until `close`: starting one takes longer than most tasks.
+    """
 
     is_elsewhere = True
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self._mine = threading.local()
-        self._started: list[_Process] = []
-        self._lock = threading.Lock()
+        self._idle: list[_Process] = []
 
     @contextmanager
     def started(self, *, waits: bool) -> Iterator[Executor]:
         """What takes tasks; see `TaskPool.started`."""
         kind = ThreadPoolExecutor if waits else Pool
+        idle, self._idle = self._idle, []
+        crew = _Crew(idle)
         try:
             with kind(self.width, "mlporter-process") as pool:
-                yield _ProcessExecutor(pool, self)
-        finally:
-            self._mine = threading.local()
-            with self._lock:
-                ended, self._started = self._started, []
-            for process in ended:
-                process.end()
+                yield _ProcessExecutor(pool, crew)
+        except BaseException:
+            crew.end()  # somebody may still be at work
+            raise
+        self._idle += crew.all
+
+    def close(self) -> None:
+        """End them."""
+        idle, self._idle = self._idle, []
+        _Crew(idle).end()
+
+    def check_sees(self, folder: str) -> None:
+        """They see what this process sees."""
+
+
+class _Crew:
+    """Processes, each of which works for one thread."""
+
+    def __init__(self, idle: list[_Process]) -> None:
+        self.all = list(idle)
+        self._idle = idle
+        self._mine = threading.local()
+        self._lock = threading.Lock()
 
     def do(self, task: Callable[[X], A], data: X) -> A:
         """Have a task done by the process of this thread."""
-        process: _Process | None = getattr(self._mine, "process", None)
-        if process is None:
-            process = self._mine.process = _Process()
-            with self._lock:
-                self._started.append(process)
+        process = self._process()
         for _ in range(ATTEMPTS):
             with suppress(BrokenProcessPool):
                 return process.do(task, data)
             process.begin_anew()
         raise WorkerLostError(f"{ATTEMPTS} processes were killed while they worked on it")
 
-    def check_sees(self, folder: str) -> None:
-        """They see what this process sees."""
+    def _process(self) -> _Process:
+        process: _Process | None = getattr(self._mine, "process", None)
+        if process is None:
+            with self._lock:
+                process = self._idle.pop() if self._idle else None
+                if process is None:
+                    process = _Process()
+                    self.all.append(process)
+            self._mine.process = process
+        return process
+
+    def end(self) -> None:
+        """End all of them."""
+        for process in self.all:
+            process.end()
 
 
 class _ProcessExecutor:
     """Tasks for threads that have a process each."""
 
-    def __init__(self, pool: ThreadPoolExecutor, processes: Processes) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, crew: _Crew) -> None:
         self._pool = pool
-        self._processes = processes
+        self._crew = crew
 
     def submit(self, task: Callable[[X], A], data: X, /) -> PendingTask[A]:
-        return self._pool.submit(self._processes.do, task, data)
+        return self._pool.submit(self._crew.do, task, data)
 
 
 class _Process:

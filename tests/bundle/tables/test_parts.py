@@ -13,7 +13,8 @@ from mlporter.bundle.documents.manifest_entries import table_entry
 from mlporter.bundle.folder.layout import PART_BYTES, part_limit
 from mlporter.bundle.tables import parts as parts_module
 from mlporter.bundle.tables.parts import PartWriter
-from mlporter.bundle.tables.read_parts import PartsInFolder, read_table
+from mlporter.bundle.tables.read_parts import PartsInFolder
+from mlporter.bundle.tables.small_parts import SmallParts
 from mlporter.catalogue.types import Column, Table
 from mlporter.errors import MlporterError, UnsupportedError
 
@@ -57,7 +58,7 @@ def write(root, table, batches):
 
 
 def read_back(root, table, parts):
-    batches = list(read_table(PartsInFolder(root), table, table_entry(table, parts).parts))
+    batches = list(SmallParts(PartsInFolder(root)).read(table, table_entry(table, parts).parts))
     return pa.Table.from_batches(batches, table.schema)
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from mlporter.bundle.documents.manifest_entries import PartEntry
 from mlporter.bundle.folder.layout import part_path
-from mlporter.bundle.tables.read_parts import BATCH_ROWS, PartsInFolder, read_part, read_table
+from mlporter.bundle.tables.read_parts import BATCH_ROWS, PartsInFolder, _most_bytes, read_part
+from mlporter.bundle.tables.rows import row_sizes
+from mlporter.bundle.tables.small_parts import SmallParts
 from mlporter.catalogue.types import Column, Table
 from mlporter.errors import BundleDamagedError
 
@@ -181,9 +183,14 @@ def test_a_forged_part_is_read_or_refused_and_nothing_else(tmp_path_factory, dat
 
 def test_parts_are_read_one_after_the_other(tmp_path):
     part = put(tmp_path, [{"id": 1}])
-    batches = read_table(
-        PartsInFolder(tmp_path), TABLE, [part, part.model_copy(update={"sha256": "0" * 64})]
-    )
+    other = part.model_copy(update={"sha256": "0" * 64})
+    batches = SmallParts(PartsInFolder(tmp_path)).read(TABLE, [part, other])
     assert next(batches).num_rows == 1
     with pytest.raises(BundleDamagedError):
         next(batches)
+
+
+def test_nothing_is_larger_than_it_is_taken_for():
+    texts = pa.array(["a", "", None, "bcd", "a"]).dictionary_encode()
+    batch = pa.RecordBatch.from_pydict({"text": texts, "number": [1, None, 3, 4, 5]})
+    assert sum(row_sizes(batch).to_pylist()) <= _most_bytes(batch)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mlporter.bundle.tables.rows import (
     OrderCheck,
-    distinct_rows,
+    distinct,
     first_change,
     joined,
     row_sizes,
@@ -71,10 +71,13 @@ def test_sizes_are_of_the_values_and_not_of_their_encoding():
     assert row_sizes(coded) == row_sizes(plain)
 
 
-def test_distinct_rows_leave_nulls_out():
+@pytest.mark.parametrize("few", [0, 500])
+def test_distinct_rows_leave_nulls_out(few, monkeypatch):
+    monkeypatch.setattr("mlporter.bundle.tables.rows._FEW", few)
     rows = [("a", 1.0, None), ("a", 1.0, True), ("a", 1.0, True), ("b", 1.0, False)]
-    assert sorted(distinct_rows(batch(rows), ("t", "b"))) == [("a", True), ("b", False)]
-    assert sorted(distinct_rows(batch(rows), ("t",))) == [("a",), ("b",)]
+    both = distinct(batch(rows), ("t", "b")).sort_by("t").to_pydict()
+    assert both == {"t": ["a", "b"], "b": [True, False]}
+    assert distinct(batch(rows), ("t",)).sort_by("t").to_pydict() == {"t": ["a", "b"]}
 
 
 def test_batches_are_joined_as_they_are():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlporter.catalogue.types import Kind
@@ -16,6 +16,7 @@ from mlporter.compare.rows.streams import Merge, compare_streams
 from mlporter.compare.rows.values import same_json
 from mlporter.errors import BundleDamagedError
 from tests.compare.memory_source import METRICS, MIXED, TAGS, batches, sort_key
+from tests.support.examples import examples
 
 # The last two sort the other way round in UTF-16, where astral characters are surrogates.
 NAMES = ("", "a", "a\0", "aa", "b", "é", "\uffee", "\U0001f600")
@@ -98,6 +99,7 @@ def test_finds_what_a_naive_comparison_finds(left, changes, start_equal, cuts, s
     )
 
 
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_finds_random_edits_in_long_streams(data):
     size = data.draw(st.integers(600, 3000))

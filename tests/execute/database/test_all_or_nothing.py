@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,10 +27,12 @@ from mlporter.errors import (
     UnreachableError,
 )
 from mlporter.stores.database.connection.connection import AdbcConnection
+from mlporter.stores.rows.last_sent import LastSent
 from tests.support.contents import damage_content, lose_content
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.mlflow_session import sqlite_url
 from tests.support.others import sqlite_held
+from tests.support.plain_registry import fill_metrics
 from tests.support.rich_registry import add_what_only_sqlite_holds
 
 both_engines = pytest.mark.parametrize("target_url", ["sqlite", "postgresql"], indirect=True)
@@ -55,9 +58,9 @@ def unchanged(target_url, tmp_path):
 
 
 @pytest.fixture
-def damaged(rich_bundle, tmp_path):
-    """A copy of the rich bundle, to be damaged."""
-    shutil.copytree(rich_bundle, tmp_path / "damaged")
+def damaged(plain_bundle, tmp_path):
+    """A copy of the plain bundle, to be damaged."""
+    shutil.copytree(plain_bundle, tmp_path / "damaged")
     return tmp_path / "damaged"
 
 
@@ -127,11 +130,11 @@ def test_a_missing_blob_leaves_nothing(damaged, unchanged):
 @both_engines
 def test_a_damaged_table_leaves_nothing(damaged, unchanged):
     url, root = unchanged
-    part = damaged / "tables" / "spans" / "00000.parquet"
+    part = damaged / "tables" / "tags" / "00000.parquet"
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
-    with pytest.raises(BundleDamagedError, match="spans"):
+    with pytest.raises(BundleDamagedError, match="tags"):
         mlporter.import_(str(damaged), url, artifact_root=root)
 
 
@@ -147,7 +150,7 @@ def test_a_new_database_never_appears_if_the_import_fails(damaged, tmp_path):
 
 
 def test_an_empty_postgresql_database_still_takes_an_import_after_one_that_failed(
-    damaged, rich_bundle, empty_postgres_url, tmp_path
+    damaged, plain_bundle, empty_postgres_url, tmp_path
 ):
     """MLflow creates its tables outside of our transaction: they stay, and hold nothing."""
     damage_content(damaged)
@@ -157,40 +160,40 @@ def test_an_empty_postgresql_database_still_takes_an_import_after_one_that_faile
     left = {name: count for name, count in counts.items() if count}
     assert left == {"alembic_version": 1, "workspaces": 1}
     assert not (tmp_path / "root").exists()
-    mlporter.import_(str(rich_bundle), empty_postgres_url, artifact_root=str(tmp_path / "root"))
+    mlporter.import_(str(plain_bundle), empty_postgres_url, artifact_root=str(tmp_path / "root"))
 
 
 # --- The artifact root does not take the files ----------------------------------------------------
 
 
 @both_engines
-def test_an_artifact_root_that_cannot_be_written_leaves_nothing(rich_bundle, target_url, tmp_path):
+def test_an_artifact_root_that_cannot_be_written_leaves_nothing(plain_bundle, target_url, tmp_path):
     (tmp_path / "file").write_text("in the way")
     before = state(target_url, tmp_path)
     with pytest.raises(UnreachableError, match="file") as caught:
-        mlporter.import_(str(rich_bundle), target_url, artifact_root=str(tmp_path / "file/root"))
+        mlporter.import_(str(plain_bundle), target_url, artifact_root=str(tmp_path / "file/root"))
     assert caught.value.exit_code == ExitCode.UNREACHABLE
     assert state(target_url, tmp_path) == before
 
 
 @both_engines
 def test_a_file_of_somebody_else_is_never_overwritten(
-    rich_bundle, rich_sqlite_template, target_url, tmp_path
+    plain_bundle, plain_sqlite_template, target_url, tmp_path
 ):
-    models = rich_sqlite_template.models
-    there = tmp_path / "root" / "1" / models.legacy_run_id / "artifacts" / "model" / "MLmodel"
+    run = plain_sqlite_template.run_ids[0]
+    there = tmp_path / "root" / "1" / run / "artifacts" / "nested" / "same.txt"
     there.parent.mkdir(parents=True)
     there.write_text("somebody else's")
     before = state(target_url, tmp_path / "root")
     with pytest.raises(RefusedError, match="another file is already there") as caught:
-        mlporter.import_(str(rich_bundle), target_url, artifact_root=str(tmp_path / "root"))
-    assert "MLmodel" in str(caught.value)
+        mlporter.import_(str(plain_bundle), target_url, artifact_root=str(tmp_path / "root"))
+    assert "same.txt" in str(caught.value)
     assert state(target_url, tmp_path / "root") == before
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 24 kB, which is too small for the rich registry's files."""
+    """A disk of 24 kB, which is too small for the plain registry's files."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(disk)]
@@ -201,10 +204,10 @@ def small_disk(tmp_path):
 
 
 @both_engines
-def test_a_full_disk_leaves_nothing(rich_bundle, target_url, small_disk):
+def test_a_full_disk_leaves_nothing(plain_bundle, target_url, small_disk):
     before = state(target_url, small_disk)
     with pytest.raises(UnreachableError, match="No space left on device") as caught:
-        mlporter.import_(str(rich_bundle), target_url, artifact_root=str(small_disk / "root"))
+        mlporter.import_(str(plain_bundle), target_url, artifact_root=str(small_disk / "root"))
     assert caught.value.exit_code == ExitCode.UNREACHABLE
     assert state(target_url, small_disk) == before
 
@@ -228,30 +231,30 @@ def test_files_in_s3_are_taken_back(damaged, mlflow_sqlite, s3):
 # --- The database fails ---------------------------------------------------------------------------
 
 REFUSE = {
-    "sqlite": """CREATE TRIGGER refuse BEFORE INSERT ON assessments
-        BEGIN SELECT RAISE(ABORT, 'no assessments here'); END""",
+    "sqlite": """CREATE TRIGGER refuse BEFORE INSERT ON tags
+        BEGIN SELECT RAISE(ABORT, 'no tags here'); END""",
     "postgresql": """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION 'no assessments here'; END $$;
-        CREATE TRIGGER refuse BEFORE INSERT ON assessments EXECUTE FUNCTION refuse()""",
+        $$ BEGIN RAISE EXCEPTION 'no tags here'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON tags EXECUTE FUNCTION refuse()""",
 }
 
 
 @both_engines
-def test_a_row_that_the_database_refuses_leaves_nothing(rich_bundle, unchanged):
+def test_a_row_that_the_database_refuses_leaves_nothing(plain_bundle, unchanged):
     url, root = unchanged
     execute(url, REFUSE[url.partition("+")[0].partition(":")[0]])
-    with pytest.raises(UnreachableError, match="no assessments here") as caught:
-        mlporter.import_(str(rich_bundle), url, artifact_root=root)
+    with pytest.raises(UnreachableError, match="no tags here") as caught:
+        mlporter.import_(str(plain_bundle), url, artifact_root=root)
     assert caught.value.exit_code == ExitCode.UNREACHABLE
-    assert "table assessments" in str(caught.value)
+    assert "table tags" in str(caught.value)
 
 
 @pytest.mark.parametrize("target_url", ["postgresql"], indirect=True)
-def test_a_connection_that_breaks_in_the_middle_leaves_nothing(rich_bundle, unchanged):
+def test_a_connection_that_breaks_in_the_middle_leaves_nothing(plain_bundle, unchanged):
     url, root = unchanged
 
     def cut(step, done, total, unit="rows"):
-        if step == "writing trace_info":
+        if step == "writing tags":
             with closing(psycopg2.connect(url.replace("+psycopg2", ""))) as other:
                 other.autocommit = True
                 with other.cursor() as cursor:
@@ -261,12 +264,12 @@ def test_a_connection_that_breaks_in_the_middle_leaves_nothing(rich_bundle, unch
                     )
 
     with pytest.raises(MlporterError) as caught:
-        mlporter.import_(str(rich_bundle), url, artifact_root=root, on_progress=cut)
+        mlporter.import_(str(plain_bundle), url, artifact_root=root, on_progress=cut)
     assert caught.value.exit_code == ExitCode.UNREACHABLE
 
 
 @both_engines
-def test_what_reads_back_differently_is_never_kept(rich_bundle, unchanged):
+def test_what_reads_back_differently_is_never_kept(plain_bundle, unchanged):
     """A trigger that changes what is written: found by reading back, whoever made it."""
     url, root = unchanged
     if url.startswith("sqlite"):
@@ -283,25 +286,25 @@ def test_what_reads_back_differently_is_never_kept(rich_bundle, unchanged):
             "CREATE TRIGGER meddle BEFORE INSERT ON params FOR EACH ROW EXECUTE FUNCTION meddle()",
         )
     with pytest.raises(MlporterError, match="read back something other") as caught:
-        mlporter.import_(str(rich_bundle), url, artifact_root=root)
+        mlporter.import_(str(plain_bundle), url, artifact_root=root)
     assert caught.value.exit_code == ExitCode.BUG
 
 
 # --- Interrupted ----------------------------------------------------------------------------------
 
-STEPS = ("writing workspaces", "writing metrics", "reading back assessments", "copying artifacts")
+STEPS = ("writing workspaces", "writing metrics", "reading back tags", "copying artifacts")
 
 
 @pytest.mark.parametrize("target_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("step", STEPS)
-def test_an_interrupt_at_any_step_leaves_nothing(step, rich_bundle, unchanged):
+def test_an_interrupt_at_any_step_leaves_nothing(step, plain_bundle, unchanged):
     url, root = unchanged
-    interrupt(step, rich_bundle, url, root)
+    interrupt(step, plain_bundle, url, root)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_an_interrupt_at_any_step_leaves_no_new_sqlite_file(
-    step, rich_bundle, tmp_path, mlflow_sqlite, monkeypatch
+    step, plain_bundle, tmp_path, mlflow_sqlite, monkeypatch
 ):
     # MLflow takes seconds to create its tables; a copy of what it made will do here.
     monkeypatch.setattr(
@@ -310,7 +313,7 @@ def test_an_interrupt_at_any_step_leaves_no_new_sqlite_file(
     )
     place = tmp_path / "place"
     place.mkdir()
-    interrupt(step, rich_bundle, f"sqlite:///{place}/new.db", str(place / "root"))
+    interrupt(step, plain_bundle, f"sqlite:///{place}/new.db", str(place / "root"))
     assert tree(place) == {}
 
 
@@ -325,7 +328,7 @@ def interrupt(step, bundle, url, root):
 
 @both_engines
 def test_an_interrupt_in_the_moment_of_commit_never_parts_rows_and_files(
-    rich_bundle, target_url, tmp_path, monkeypatch
+    plain_bundle, target_url, tmp_path, monkeypatch
 ):
     """All or nothing: here the rows are in, so the files have to be there as well."""
     execute_really = AdbcConnection.execute
@@ -338,10 +341,10 @@ def test_an_interrupt_in_the_moment_of_commit_never_parts_rows_and_files(
     monkeypatch.setattr(AdbcConnection, "execute", execute_and_interrupt)
     root = tmp_path / "root"
     # Too late to stop: so it is done, and says so.
-    assert mlporter.import_(str(rich_bundle), target_url, artifact_root=str(root)).exit_code == 0
+    assert mlporter.import_(str(plain_bundle), target_url, artifact_root=str(root)).exit_code == 0
     monkeypatch.undo()
-    assert rows(target_url, "SELECT count(*) FROM runs") == [(24,)]
-    assert mlporter.diff(str(rich_bundle), target_url).identical
+    assert rows(target_url, "SELECT count(*) FROM runs") == [(4,)]
+    assert mlporter.diff(str(plain_bundle), target_url).identical
 
 
 class Interrupted(ThreadPoolExecutor):
@@ -368,29 +371,29 @@ class Interrupted(ThreadPoolExecutor):
 @both_engines
 @pytest.mark.parametrize("moment", ["while it starts", "while it ends"])
 def test_an_interrupt_around_the_commit_comes_too_late(
-    rich_bundle, target_url, tmp_path, monkeypatch, moment
+    plain_bundle, target_url, tmp_path, monkeypatch, moment
 ):
     monkeypatch.setattr("mlporter.stores.database.target.ThreadPoolExecutor", Interrupted)
     monkeypatch.setattr(Interrupted, "moments", [moment])
     root = tmp_path / "root"
-    assert mlporter.import_(str(rich_bundle), target_url, artifact_root=str(root)).exit_code == 0
-    assert mlporter.diff(str(rich_bundle), target_url).identical
+    assert mlporter.import_(str(plain_bundle), target_url, artifact_root=str(root)).exit_code == 0
+    assert mlporter.diff(str(plain_bundle), target_url).identical
 
 
 @both_engines
-def test_an_interrupt_before_the_commit_undoes_everything(rich_bundle, unchanged, monkeypatch):
+def test_an_interrupt_before_the_commit_undoes_everything(plain_bundle, unchanged, monkeypatch):
     url, root = unchanged
     monkeypatch.setattr("mlporter.stores.database.target.ThreadPoolExecutor", Interrupted)
     monkeypatch.setattr(Interrupted, "moments", ["before"])
     with pytest.raises(KeyboardInterrupt):
-        mlporter.import_(str(rich_bundle), url, artifact_root=root)
+        mlporter.import_(str(plain_bundle), url, artifact_root=root)
 
 
 # --- Two at a time --------------------------------------------------------------------------------
 
 
 def test_two_imports_into_one_postgresql_database_never_mix(
-    rich_bundle, mlflow_postgres_url, tmp_path
+    plain_bundle, mlflow_postgres_url, tmp_path
 ):
     refused = []
 
@@ -398,26 +401,46 @@ def test_two_imports_into_one_postgresql_database_never_mix(
         if step == "writing runs" and not refused:
             with pytest.raises(RefusedError, match="another import into this database") as caught:
                 mlporter.import_(
-                    str(rich_bundle), mlflow_postgres_url, artifact_root=str(tmp_path / "second")
+                    str(plain_bundle), mlflow_postgres_url, artifact_root=str(tmp_path / "second")
                 )
             refused.append(caught.value.exit_code)
 
     first = tmp_path / "first"
     mlporter.import_(
-        str(rich_bundle), mlflow_postgres_url, artifact_root=str(first), on_progress=second
+        str(plain_bundle), mlflow_postgres_url, artifact_root=str(first), on_progress=second
     )
     assert refused == [ExitCode.REFUSED]
     assert not (tmp_path / "second").exists()
-    assert mlporter.diff(str(rich_bundle), mlflow_postgres_url).identical
+    assert mlporter.diff(str(plain_bundle), mlflow_postgres_url).identical
 
 
 def test_a_sqlite_target_that_somebody_writes_to_is_never_mixed_with(
-    rich_bundle, mlflow_sqlite, tmp_path, monkeypatch
+    plain_bundle, mlflow_sqlite, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("mlporter.stores.database.engines.sqlite._BUSY_MILLISECONDS", 10)
     url = sqlite_url(mlflow_sqlite)
     with sqlite_held(mlflow_sqlite, "BEGIN IMMEDIATE"):
         with pytest.raises(RefusedError, match="another process is writing") as caught:
-            mlporter.import_(str(rich_bundle), url, artifact_root=str(tmp_path / "root"))
+            mlporter.import_(str(plain_bundle), url, artifact_root=str(tmp_path / "root"))
         assert caught.value.exit_code == ExitCode.REFUSED
     assert not (tmp_path / "root").exists()
+
+
+def test_where_what_is_sent_cannot_be_remembered_nothing_is_sent(mlflow_sqlite, tmp_path):
+    """It is noted beside the writing, in another thread."""
+    fill_metrics(sqlite_url(mlflow_sqlite), runs=2, keys=1, steps=3)
+    kept, target = tmp_path / "kept", tmp_path / "copied.db"
+    with closing(LastSent(kept)) as state:
+        state.commit()
+    refusing = "CREATE TRIGGER no BEFORE INSERT ON digests BEGIN SELECT RAISE(ABORT, 'no'); END"
+    with closing(sqlite3.connect(kept / "base.sqlite")) as base:
+        base.execute(refusing)
+    url = sqlite_url(mlflow_sqlite)
+    with pytest.raises(UnreachableError, match="last sent"):
+        mlporter.copy(url, sqlite_url(target), artifacts="none", state=kept)
+    assert not target.exists()
+    with closing(sqlite3.connect(kept / "base.sqlite")) as base:
+        base.execute("DROP TRIGGER no")
+    mlporter.copy(url, sqlite_url(target), artifacts="none", state=kept)
+    again = mlporter.sync(url, sqlite_url(target), artifacts="none", state=kept)
+    assert (again.rows, again.exit_code) == (0, ExitCode.OK)

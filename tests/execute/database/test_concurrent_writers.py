@@ -97,49 +97,34 @@ every_engine = pytest.mark.parametrize(
 
 
 @every_engine
-def test_a_snapshot_never_holds_half_of_anything(target_url, writer, tmp_path):
+def test_nobody_who_writes_waits_and_nothing_is_ever_half(target_url, writer, tmp_path):
+    """However long an export takes: here, for as long as others need to log more."""
     seen = []
-    for number in range(3):
-        bundle = tmp_path / f"bundle {number}"
-        assert mlporter.export(target_url, str(bundle)).exit_code in {0, 3}
+    for number, part in enumerate((None, mlporter.Selection(experiments=("busy",)))):
+        bundle, paused = tmp_path / f"bundle {number}", set()
+
+        def wait(step, done, total, unit="rows", paused=paused):
+            for where in ("reading runs", "copying artifacts"):
+                if step == where and where not in paused:
+                    paused.add(where)
+                    writer.wait_for(2)
+
+        result = mlporter.export(
+            target_url, str(bundle), workers=1, selection=part, on_progress=wait
+        )
+        assert result.exit_code in {0, 3}
+        assert paused == {"reading runs", "copying artifacts"}
         seen.append(check(bundle))
-        writer.wait_for(2)
     there = f"sqlite:///{tmp_path}/there.db"
     mlporter.import_(str(bundle), there, artifact_root=str(tmp_path / "root"))
     assert mlporter.diff(str(bundle), there).identical
-    # It went on all the while.
-    assert 3 <= seen[0] < seen[-1] < writer.end()
-
-
-@every_engine
-def test_a_copy_never_holds_half_of_anything(target_url, writer, tmp_path):
-    there = f"sqlite:///{tmp_path}/there.db"
-    mlporter.copy(target_url, there, artifact_root=str(tmp_path / "root"))
+    copied = f"sqlite:///{tmp_path}/copied.db"
+    mlporter.copy(target_url, copied, artifact_root=str(tmp_path / "copied"))
     writer.wait_for(2)
-    mlporter.export(there, str(tmp_path / "bundle"))
-    assert 3 <= check(tmp_path / "bundle") < writer.end()
-
-
-@every_engine
-@pytest.mark.parametrize(
-    "part", [None, mlporter.Selection(experiments=("busy",))], ids=["all", "part"]
-)
-def test_nobody_who_writes_ever_waits_for_an_export(target_url, writer, tmp_path, part):
-    """However long it takes: here, for as long as others need to log more."""
-    paused = set()
-
-    def wait(step, done, total, unit="rows"):
-        for where in ("reading runs", "copying artifacts"):
-            if step == where and where not in paused:
-                paused.add(where)
-                writer.wait_for(2)
-
-    result = mlporter.export(
-        target_url, str(tmp_path / "bundle"), workers=1, selection=part, on_progress=wait
-    )
-    assert result.exit_code in {0, 3}
-    assert paused == {"reading runs", "copying artifacts"}
-    assert 3 <= check(tmp_path / "bundle") < writer.end()
+    mlporter.export(copied, str(tmp_path / "bundle of the copy"))
+    seen.append(check(tmp_path / "bundle of the copy"))
+    # It went on all the while.
+    assert 3 <= seen[0] < seen[1] < seen[2] < writer.end()
 
 
 def check(bundle):

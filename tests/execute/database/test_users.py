@@ -72,11 +72,29 @@ def old(old_template: Path, tmp_path: Path) -> str:
     return sqlite_url(shutil.copy(old_template, tmp_path / "old.db"))
 
 
+def use(url: str) -> None:
+    """Let the same numbers be somebody and something else."""
+    add_users(url, "admin", "zoe")
+    make_registry(url, "salaries")
+
+
+@pytest.fixture(scope="session")
+def used_template(shared_folder: Path, mlflow_sqlite_template: Path) -> Path:
+    """A registry in SQLite in which they are; made once."""
+
+    def build(folder: Path) -> None:
+        use(sqlite_url(shutil.copy(mlflow_sqlite_template, folder / "used.db")))
+
+    return build_once(shared_folder / "registry-with-zoe", build) / "used.db"
+
+
 @pytest.fixture
-def in_use(target_url: str) -> str:
+def in_use(target_url: str, used_template: Path) -> str:
     """A registry in which the same numbers are somebody and something else."""
-    add_users(target_url, "admin", "zoe")
-    make_registry(target_url, "salaries")
+    if target_url.startswith("sqlite"):
+        shutil.copy(used_template, target_url.removeprefix("sqlite:///"))
+    else:
+        use(target_url)
     return target_url
 
 
@@ -204,14 +222,25 @@ def test_a_part_of_a_registry_comes_without_users(old, tmp_path):
 # --- A database of their own ----------------------------------------------------------------------
 
 
+@pytest.fixture(scope="session")
+def apart_template(shared_folder: Path, mlflow_sqlite_template: Path) -> Path:
+    """A folder with a registry, and its users beside it; made once."""
+
+    def build(folder: Path) -> None:
+        registry = sqlite_url(shutil.copy(mlflow_sqlite_template, folder / "registry.db"))
+        auth = sqlite_url(folder / "basic_auth.db")
+        add_users(auth, "admin", "bob", "ann")
+        grant(auth, make_registry(registry, "shared"))
+
+    return build_once(shared_folder / "users-apart", build)
+
+
 @pytest.fixture
-def apart(tmp_path: Path, mlflow_sqlite_template: Path) -> tuple[str, str]:
+def apart(tmp_path: Path, apart_template: Path) -> tuple[str, str]:
     """A registry, and its users elsewhere."""
-    registry, auth = tmp_path / "registry.db", sqlite_url(tmp_path / "basic_auth.db")
-    shutil.copy(mlflow_sqlite_template, registry)
-    add_users(auth, "admin", "bob", "ann")
-    grant(auth, make_registry(sqlite_url(registry), "shared"))
-    return sqlite_url(registry), auth
+    names = ("registry.db", "basic_auth.db")
+    registry, auth = (shutil.copy(apart_template / name, tmp_path / name) for name in names)
+    return sqlite_url(registry), sqlite_url(auth)
 
 
 @SQLITE

@@ -14,17 +14,28 @@ from tests.support.databases import rows
 from tests.support.mlflow_session import sqlite_url
 from tests.support.observed import differences, observe
 from tests.support.rich_models import EXAMPLE_INPUT, MODEL_NAME, champion_predictions
+from tests.support.rich_registry import copy_with_artifacts
 from tests.support.rich_runs import EXPERIMENT_NAME
 
 
-@pytest.fixture
-def moved(rich_sqlite_workspaces, tmp_path):
+@pytest.fixture(scope="module")
+def exported(rich_workspaces_template, tmp_path_factory):
     """The rich registry with workspace ``team-b`` in a bundle; then its files are moved away."""
-    rich = rich_sqlite_workspaces
-    mlporter.export(rich.tracking_uri, str(tmp_path / "bundle"))
-    seen = {name: observe(rich.tracking_uri, name) for name in ("default", "team-b")}
-    Path(rich.artifact_root).rename(tmp_path / "moved")
-    return seen, tmp_path / "bundle"
+    folder = tmp_path_factory.mktemp("workspaces")
+    rich = copy_with_artifacts(rich_workspaces_template, folder / "rich")
+    mlporter.export(rich.tracking_uri, str(folder / "bundle"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
+        seen = {name: observe(rich.tracking_uri, name) for name in ("default", "team-b")}
+    Path(rich.artifact_root).rename(folder / "moved")
+    return seen, folder / "bundle"
+
+
+@pytest.fixture
+def moved(exported, monkeypatch):
+    """That, and MLflow set to use workspaces."""
+    monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
+    return exported
 
 
 def test_a_second_workspace_arrives_whole_and_apart(moved, mlflow_postgres_url, tmp_path):

@@ -14,9 +14,9 @@ RUN = "SELECT min(run_uuid) FROM runs WHERE run_uuid IN (SELECT run_uuid FROM pa
 
 
 @pytest.fixture
-def registry(rich_sqlite_private):
+def registry(rich_sqlite):
     """The rich registry, with a run gone of which parameters, metrics and tags are left."""
-    url = rich_sqlite_private.tracking_uri
+    url = rich_sqlite.tracking_uri
     ((run,),) = rows(url, RUN)
     execute(url, f"DELETE FROM runs WHERE run_uuid = '{run}'")
     return url, run
@@ -65,13 +65,13 @@ def test_one_that_the_export_did_not_name_is_damage(registry, tmp_path, monkeypa
 
 def test_sqlite_takes_them_as_they_are(registry, tmp_path):
     url, run = registry
-    bundle, root = tmp_path / "bundle", tmp_path / "files"
-    exported = mlporter.export(url, bundle)
-    copied = mlporter.copy(url, f"sqlite:///{tmp_path}/copy.db", artifact_root=root)
+    bundle = tmp_path / "bundle"
+    exported = mlporter.export(url, bundle, artifacts="none")
+    copied = mlporter.copy(url, f"sqlite:///{tmp_path}/copy.db", artifacts="none")
     assert dangling(copied) == dangling(exported)
     assert copied.exit_code == ExitCode.INCOMPLETE
     new = f"sqlite:///{tmp_path}/new.db"
-    imported = mlporter.import_(bundle, new, artifact_root=root)
+    imported = mlporter.import_(bundle, new, artifacts="none")
     assert dangling(imported) == set()
     assert of_run(new, "params", run) == of_run(url, "params", run) > 0
 
@@ -79,13 +79,13 @@ def test_sqlite_takes_them_as_they_are(registry, tmp_path):
 @pytest.mark.parametrize("target_url", ["postgresql", "mysql"], indirect=True)
 def test_a_target_that_enforces_references_gets_what_it_can(registry, target_url, tmp_path):
     url, run = registry
-    bundle, options = tmp_path / "bundle", {"artifact_root": tmp_path / "files"}
+    bundle, options = tmp_path / "bundle", {"artifacts": "none"}
     if target_url.startswith("mysql"):  # which has no infinity, and so much for the rich registry
         execute(url, "UPDATE metrics SET value = 1 WHERE abs(value) > 1e300")
         execute(
             url, "UPDATE logged_model_metrics SET metric_value = 1 WHERE abs(metric_value) > 1e300"
         )
-    mlporter.export(url, bundle)
+    mlporter.export(url, bundle, **options)
     planned = mlporter.import_(bundle, target_url, dry_run=True, **options)
     imported = mlporter.import_(bundle, target_url, **options)
     assert imported.exit_code == planned.exit_code == ExitCode.INCOMPLETE
@@ -101,12 +101,12 @@ def test_a_target_that_enforces_references_gets_what_it_can(registry, target_url
 
 
 @pytest.mark.parametrize("target_url", ["postgresql"], indirect=True)
-def test_what_hangs_on_such_a_row_stays_behind_with_it(rich_sqlite_private, target_url, tmp_path):
-    url = rich_sqlite_private.tracking_uri
+def test_what_hangs_on_such_a_row_stays_behind_with_it(rich_sqlite, target_url):
+    url = rich_sqlite.tracking_uri
     ((experiment,),) = rows(url, "SELECT min(experiment_id) FROM runs WHERE experiment_id > 0")
     execute(url, f"DELETE FROM experiments WHERE experiment_id = {experiment}")
     gone = f"(SELECT run_uuid FROM runs WHERE experiment_id = {experiment})"
-    result = mlporter.copy(url, target_url, artifact_root=tmp_path / "files")
+    result = mlporter.copy(url, target_url, artifacts="none")
     assert result.exit_code == ExitCode.INCOMPLETE
     left = {item.id: item.detail for item in result.left_out.first if item.kind == "table"}
     ((params,),) = rows(url, f"SELECT count(*) FROM params WHERE run_uuid IN {gone}")

@@ -61,8 +61,9 @@ def test_a_condition_that_makes_no_sense_is_refused(text):
 @pytest.mark.parametrize("limit", [None, 0, 7, 60_000])
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_sorting_is_the_same_in_memory_and_with_a_file(limit, sign):
-    numbers = [random.Random(4).choice([None, n % 997]) for n in range(50_000)]
-    random.Random(5).shuffle(numbers)
+    chance = random.Random(4)
+    numbers = [chance.choice([None, n % 997]) for n in range(50_000)]
+    chance.shuffle(numbers)
     table = pa.table({"a": pa.array(numbers, pa.int64()), "row": range(50_000)})
     rows = sorted_rows(iter(table.to_batches(1000)), table.schema, f"{sign}a", limit)
     there = [row for row in range(50_000) if numbers[row] is not None]

@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
@@ -19,7 +18,6 @@ from mlporter.selection.rows.runs import find_runs
 from mlporter.stores.opening import open_source
 from tests.support.databases import execute
 from tests.support.mlflow_session import forget_mlflow_state, sqlite_url
-from tests.support.rich_registry import copy_database
 from tests.verbs.test_random_registries import fill
 
 FILTERS = (
@@ -151,49 +149,46 @@ CLAUSE = st.one_of(
 FILTER = st.lists(CLAUSE, min_size=1, max_size=3).map(" AND ".join)
 
 
-def searched(url, text):
-    """The runs that MLflow finds, deleted ones and those of deleted experiments included."""
+def searched(url, texts):
+    """The runs that MLflow finds, deleted ones and those of deleted experiments included.
+
+    By filter; without those that it does not take.
+    """
     client = MlflowClient(url, url)
     experiments = [e.experiment_id for e in client.search_experiments(ViewType.ALL)]
-    found = client.search_runs(experiments, text, ViewType.ALL, max_results=10_000)
-    return {run.info.run_id for run in found}
+    judged = {}
+    for text in texts:
+        with suppress(MlflowException):
+            runs = client.search_runs(experiments, text, ViewType.ALL, max_results=10_000)
+            judged[text] = {run.info.run_id for run in runs}
+    return judged
 
 
-def found(address, text):
-    """The runs that we find."""
+def found(address, texts):
+    """The runs that we find, by filter."""
     source = open_source(address)
     try:
-        return find_runs(source, Selection(filter=text), None)[0]
+        return {text: find_runs(source, Selection(filter=text), None)[0] for text in texts}
     finally:
         source.close()
 
 
-@pytest.fixture(scope="module")
-def rich_copy(rich_sqlite_template, tmp_path_factory):
-    """The rich registry, for tests that do not change it."""
-    return copy_database(rich_sqlite_template, tmp_path_factory.mktemp("searched"))
-
-
-@pytest.mark.parametrize("text", FILTERS)
-def test_a_filter_finds_what_mlflow_finds(rich_copy, text):
-    assert found(rich_copy.tracking_uri, text) == searched(rich_copy.tracking_uri, text)
-
-
-@pytest.mark.parametrize("text", FILTERS)
-def test_a_bundle_is_searched_as_its_source_is(rich_bundle, rich_copy, text):
-    assert found(str(rich_bundle), text) == found(rich_copy.tracking_uri, text)
+def test_filters_find_what_mlflow_finds(rich_sqlite, rich_bundle):
+    url = rich_sqlite.tracking_uri
+    judged = searched(url, ("", *FILTERS))
+    everything = len(judged.pop(""))
+    assert len(judged) == len(FILTERS)
+    assert found(url, FILTERS) == judged
+    assert found(str(rich_bundle), FILTERS) == judged
+    # Filters that find everything or nothing would prove nothing.
+    assert sum(0 < len(runs) < everything for runs in judged.values()) > len(FILTERS) * 0.6
 
 
 def test_filters_find_the_same_on_postgresql(rich_postgres):
     url = rich_postgres.tracking_uri
-    assert {t: found(url, t) for t in FILTERS} == {t: searched(url, t) for t in FILTERS}
-
-
-def test_the_filters_tell_runs_apart(rich_copy):
-    """Filters that find everything or nothing would prove nothing."""
-    everything = len(searched(rich_copy.tracking_uri, ""))
-    counts = [len(found(rich_copy.tracking_uri, text)) for text in FILTERS]
-    assert sum(0 < count < everything for count in counts) > len(FILTERS) * 0.6
+    judged = searched(url, FILTERS)
+    assert len(judged) == len(FILTERS)
+    assert found(url, FILTERS) == judged
 
 
 @settings(max_examples=15, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -205,12 +200,9 @@ def test_any_filter_finds_what_mlflow_finds(mlflow_sqlite_template, runs, texts)
         fill(path, [("e", {}, runs)])
         url = sqlite_url(path)
         execute(url, LATEST)
-        judged = {}
-        for text in texts:
-            with suppress(MlflowException):
-                judged[text] = searched(url, text)
+        judged = searched(url, texts)
         forget_mlflow_state()
-        assert {text: found(url, text) for text in judged} == judged
+        assert found(url, judged) == judged
 
 
 LATEST = """

@@ -17,6 +17,7 @@ from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
 from mlporter.stores.database.schema.scripts import installed_head
 from mlporter.stores.database.target import DatabaseTarget, open_database_target
 from tests.support.databases import execute, row_counts, rows, tree
+from tests.support.examples import examples
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 from tests.support.plain_registry import fill_metrics
 
@@ -192,7 +193,7 @@ def without_undecided(points):
 BATCHES = st.lists(st.lists(POINT, min_size=1, max_size=8), min_size=1, max_size=8)
 
 
-@settings(max_examples=5, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=examples(2), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(runs=st.lists(BATCHES, min_size=5, max_size=5))  # one copy for all: it is what takes time
 def test_latest_metrics_are_rebuilt_as_mlflow_keeps_them(
     latest_metrics_database, mlflow_sqlite_template, runs

@@ -58,6 +58,7 @@ class WriteLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._disks: dict[int, Path] = {}
+        self._others: set[tuple[str, str]] = set()
         self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
         self._closing = weakref.finalize(self, self._spool.close)
 
@@ -89,7 +90,14 @@ class WriteLog:
 
     def add_remote(self, uri: str, path: str) -> None:
         """A file that is about to be written below an artifact URI."""
+        with self._lock:
+            self._others.discard((uri, path))
         self._add("remote", uri, path)
+
+    def forget_remote(self, uri: str, path: str) -> None:
+        """A file that somebody else has put there, as it turned out; it is theirs."""
+        with self._lock:
+            self._others.add((uri, path))
 
     def _add(self, *entry: str) -> None:
         line = f"[{', '.join(map(_quoted, entry))}]\n".encode()
@@ -142,7 +150,8 @@ class WriteLog:
                 elif kind == "directory":
                     directories += [path for _, path, _ in group]
                 else:
-                    stays += _remove_remote(where, [path for _, _, path in group], open_place)
+                    paths = [path for _, _, path in group if (where, path) not in self._others]
+                    stays += _remove_remote(where, paths, open_place) if paths else []
         for path in sorted(directories, key=len, reverse=True):
             if stay := _rmdir(path):
                 stays.append(stay)

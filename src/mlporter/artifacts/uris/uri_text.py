@@ -94,6 +94,8 @@ def scheme_of(uri: str) -> str:
 
 def canonical(uri: str, base: Path | None = None) -> Canonical:
     """The URI in the shape in which URIs are compared; relative paths against `base` if given."""
+    if _is_plain(uri):
+        return Canonical("", uri[1:], local=True)
     if is_windows_path(uri):
         return _canonical_windows(uri)
     parsed = _parse(uri)
@@ -106,6 +108,11 @@ def canonical(uri: str, base: Path | None = None) -> Canonical:
     path = parsed.path.removeprefix("/").rstrip("/")
     params = f";{parsed.params}" if parsed.params else ""
     return Canonical(f"{parsed.scheme}:{authority}{params}{query}{fragment}", path, local=False)
+
+
+def _is_plain(uri: str) -> bool:
+    """Whether it is an absolute path with nothing in it that means anything in a URI."""
+    return uri.startswith("/") and _PLAIN_PATH.fullmatch(uri, 1) is not None
 
 
 @lru_cache(_PARSED)
@@ -162,6 +169,8 @@ def local_path(uri: str, base: Path | None = None) -> Path | None:
         An absolute path; None for other schemes, for ``file://otherhost/``, and for Windows
         drives and shares on a machine that has none.
     """
+    if os.name != "nt" and _is_plain(uri):
+        return Path(uri)
     if is_windows_path(uri):
         return _local_windows_path(uri) if os.name == "nt" else None
     parsed = _parse(uri)

@@ -62,7 +62,11 @@ _SCRATCH = (
 
 
 class ArtifactCheck:
-    """Holds rows of ``artifacts`` against contents. Both are kept in a temporary file."""
+    """Holds rows of ``artifacts`` against contents. Both are kept in a temporary file.
+
+    Attributes:
+        pool: Who reads contents.
+    """
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class ArtifactCheck:
         pool: TaskPool,
     ) -> None:
         """Check the packs in `storage` and `blobs`, which may belong to others too."""
-        self._pool = pool
+        self.pool = pool
         self._report = report
         self._totals = manifest.artifacts
         self._has_packs = manifest.has_packs
@@ -216,7 +220,7 @@ class ArtifactCheck:
             pack_tasks(kind, self._storage, packed, here),
         )
         for looked in answers_in_order(
-            self._pool, look, tasks, failed=lambda found: found.has_problems
+            self.pool, look, tasks, failed=lambda found: found.has_problems
         ):
             self._take_looked(looked)
         self._take_looked(here)

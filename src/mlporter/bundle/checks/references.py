@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from mlporter.bundle.tables.rows import distinct_rows
+from mlporter.bundle.tables.rows import distinct
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from mlporter.catalogue.types import Reference, Table
 
-__all__ = ["DANGLING", "REFERENCE", "Dangling", "ReferenceCheck"]
+__all__ = ["DANGLING", "REFERENCE", "Dangling", "ReferenceCheck", "Wanted"]
 
 REFERENCE, DANGLING = "reference", "dangling"
 """The kind and the reason of an entry about a reference that has no row."""
@@ -56,6 +56,20 @@ class Dangling:
         return LeftOut(REFERENCE, self.table, self.path, DANGLING, f"{self}; {became}")
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The distinct values of some columns: of all rows, or where a column has a value."""
+
+    columns: tuple[str, ...]
+    where: tuple[str, str] | None = None
+
+    def of(self, batch: pa.RecordBatch) -> pa.Table:
+        """Those of some rows."""
+        where = self.where
+        rows = batch.filter(pc.equal(batch[where[0]], where[1])) if where else batch
+        return distinct(rows, self.columns)
+
+
 class ReferenceCheck:
     """Takes the rows of all tables, those referred to preferably first, and says what dangles."""
 
@@ -81,23 +95,28 @@ class ReferenceCheck:
 
     def columns_of(self, table: Table) -> tuple[str, ...]:
         """The columns that `take` needs of a table."""
-        names: dict[str, None] = {}
-        for keys in self._keys.values():
-            names.update(dict.fromkeys(keys.columns if keys.table == table.name else ()))
-        for followed in self._followed:
-            if followed.table == table.name:
-                where = followed.reference.where
-                names.update(dict.fromkeys((*followed.reference.columns, *(where or ())[:1])))
-        return tuple(names)
+        asked = self.wanted(table.name)
+        return tuple(
+            dict.fromkeys(name for one in asked for name in (*one.columns, *(one.where or ())[:1]))
+        )
+
+    def wanted(self, table: str) -> tuple[Wanted, ...]:
+        """What `take_found` needs of a table."""
+        return tuple(taker.wanted for taker in self._takers(table))
 
     def take(self, table: str, batch: pa.RecordBatch) -> None:
         """Take rows of a table; those of several tables may come from several threads."""
-        for keys in self._keys.values():
-            if keys.table == table:
-                keys.take(batch)
-        for followed in self._followed:
-            if followed.table == table:
-                followed.take(batch)
+        for taker in self._takers(table):
+            taker.take(taker.wanted.of(batch))
+
+    def take_found(self, table: str, found: Sequence[pa.Table]) -> None:
+        """Take what is `wanted` of rows of a table, or nothing where there are none."""
+        for taker, rows in zip(self._takers(table) if found else (), found, strict=True):
+            taker.take(rows)
+
+    def _takers(self, table: str) -> tuple[_Keys | _Followed, ...]:
+        takers: list[_Keys | _Followed] = [*self._keys.values(), *self._followed]
+        return tuple(taker for taker in takers if taker.table == table)
 
     def lost(self, table: str) -> None:
         """Say that some rows of a table could not be read: nothing is said to be lacking there."""
@@ -120,12 +139,12 @@ class _Keys:
     def __init__(self, scratch: Scratch, name: str, table: str, columns: tuple[str, ...]) -> None:
         self.name = name
         self.table = table
-        self.columns = columns
+        self.wanted = Wanted(columns)
         self._scratch = scratch
         self._insert = _create(scratch, name, len(columns))
 
-    def take(self, batch: pa.RecordBatch) -> None:
-        self._scratch.run_many(self._insert, distinct_rows(batch, self.columns))
+    def take(self, rows: pa.Table) -> None:
+        self._scratch.run_many(self._insert, _tuples(rows))
 
 
 class _Followed:
@@ -136,6 +155,7 @@ class _Followed:
     ) -> None:
         self.table = table
         self.reference = reference
+        self.wanted = Wanted(reference.columns, reference.where)
         self._scratch = scratch
         self._name = name
         width = len(reference.columns)
@@ -145,11 +165,9 @@ class _Followed:
         # The names are made here, from numbers.
         self._lacking = f"WHERE NOT EXISTS (SELECT 1 FROM {keys.name} k WHERE {same})"  # noqa: S608
 
-    def take(self, batch: pa.RecordBatch) -> None:
-        where = self.reference.where
-        rows = batch.filter(pc.equal(batch[where[0]], where[1])) if where else batch
+    def take(self, rows: pa.Table) -> None:
         new = f"{self._name}_new"
-        self._scratch.run_many(self._insert, distinct_rows(rows, self.reference.columns))
+        self._scratch.run_many(self._insert, _tuples(rows))
         self._scratch.run(
             f"INSERT OR IGNORE INTO {self._name} SELECT * FROM {new} u {self._lacking}"  # noqa: S608
         )
@@ -159,6 +177,10 @@ class _Followed:
         unmet = self._scratch.rows(f"SELECT * FROM {self._name} u {self._lacking}")  # noqa: S608
         for row in unmet:
             yield Dangling(self.table, self.reference, row)
+
+
+def _tuples(rows: pa.Table) -> Iterator[tuple[object, ...]]:
+    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
 def _create(scratch: Scratch, name: str, width: int) -> str:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.checks.parts import LookAtPart, OrderOfParts, look_at_all, look_at_part
 from mlporter.bundle.checks.references import DANGLING, REFERENCE, ReferenceCheck
-from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import check_size, hash_stream
 from mlporter.bundle.folder.layout import MANIFEST, table_folder
 from mlporter.bundle.folder.layout import TABLES as PARTS
-from mlporter.bundle.tables.read_parts import decode_part
-from mlporter.bundle.tables.rows import OrderCheck
 from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue import TABLES, USER_TABLES
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, LEFT_OUT
 from mlporter.catalogue.types import Kind
-from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from mlporter.bundle.checks.artifacts import ArtifactCheck
     from mlporter.bundle.checks.findings import VerifyReport
+    from mlporter.bundle.checks.parts import LookedAtRows
     from mlporter.bundle.checks.references import Dangling
     from mlporter.bundle.documents.manifest import Manifest
     from mlporter.bundle.documents.manifest_entries import PartEntry
@@ -51,8 +48,20 @@ def check_tables(
     counts = {name: entry.rows for name, entry in manifest.tables.items()}
     references = _References(tables if follow else (), counts)
     try:
-        for table in tables:
-            _TableCheck(storage, table, report, references, artifacts).run(manifest)
+        checks = [
+            _TableCheck(
+                storage,
+                table,
+                manifest.tables[table.name].parts,
+                (report, references, artifacts),
+            )
+            for table in tables
+        ]
+        look_at_all(artifacts.pool, [check for check in checks if not check.is_read_here])
+        for check in checks:
+            if check.is_read_here:
+                check.look()
+            check.finish(manifest)
         references.report(report)
     finally:
         references.close()
@@ -101,6 +110,10 @@ class _References(ReferenceCheck):
         self._told.close()
 
 
+_READ_HERE = frozenset({ARTIFACTS.name, CONTENTS.name, LEFT_OUT.name})
+"""Tables of which every row is wanted here, if they are ours."""
+
+
 class _TableCheck:
     """One table: its parts in order, and the order of keys across them."""
 
@@ -108,75 +121,74 @@ class _TableCheck:
         self,
         storage: Storage,
         table: Table,
-        report: VerifyReport,
-        references: _References,
-        artifacts: ArtifactCheck,
+        parts: Sequence[PartEntry],
+        checks: tuple[VerifyReport, _References, ArtifactCheck],
     ) -> None:
         self._storage = storage
         self._table = table
-        self._report = report
-        self._references = references
-        self._artifacts = artifacts
-        self._order = OrderCheck(table.key, repeats=table.repeats)
+        self._parts = parts
+        self._report, self._references, self._artifacts = checks
+        self._order = OrderOfParts(table)
         self._reasons: dict[str, int] = {}
         self._expected = 0
+        self._taken = 0
+        self._is_sound = True
 
-    def run(self, manifest: Manifest) -> None:
-        sound = True
-        for part in manifest.tables[self._table.name].parts:
-            sound = self._check_part(part) and sound
-            self._report.parts += 1
+    @property
+    def is_read_here(self) -> bool:
+        """Whether every row is wanted here."""
+        name = self._table.name
+        is_ours = name != CONTENTS.name or self._table.kind is Kind.OWN
+        return name in _READ_HERE and is_ours
+
+    def tasks(self) -> Iterator[LookAtPart]:
+        """Its parts, to be looked at by anybody."""
+        wanted = self._references.wanted(self._table.name)
+        for part in self._parts:
+            yield LookAtPart(self._storage, self._table, part, wanted)
+
+    def look(self) -> None:
+        """Look at all of it here."""
+        for task in self.tasks():
+            self.take(look_at_part(task, self._take_rows))
+
+    def take(self, looked: LookedAtRows) -> None:
+        """Take what was found in the next part."""
+        part, report = self._parts[self._taken], self._report
+        self._taken += 1
+        report.parts += 1
+        report.read(looked.bytes_read)
+        report.rows += looked.rows
+        if self._table.kind is Kind.OWN:
+            report.own_rows += looked.rows
+        if disorder := self._order.disorder(looked):
+            detail = f"a row does not follow the row before it by key: {disorder}"
+            report.add(part.path, "order", detail)
+        self._references.take_found(self._table.name, looked.found)
+        if looked.problem is not None:
+            report.add(part.path, *looked.problem)
+            self._is_sound = False
+
+    def finish(self, manifest: Manifest) -> None:
+        """All parts were taken."""
         self._report.tables += 1
-        if not sound:
+        if not self._is_sound:
             # What refers to it, and what is counted from it, would only repeat the finding.
             self._references.lost(self._table.name)
             self._artifacts.lost(self._table.name)
         elif self._table.name == LEFT_OUT.name:
             self._check_left_out(manifest)
 
-    def _check_part(self, part: PartEntry) -> bool:
-        try:
-            ordered = True
-            for batch in self._batches(part):
-                ordered = self._take(part, batch, ordered=ordered)
-        except BundleDamagedError as error:
-            self._report.add(part.path, "content", error.message)
-            return False
-        except UnreachableError as error:
-            self._report.add(part.path, "unreadable", error.message)
-            return False
-        return True
-
-    def _batches(self, part: PartEntry) -> Iterator[pa.RecordBatch]:
-        where = self._storage.name
-        with self._storage.open(part.path) as file:
-            check_size(where, part.path, file, part.bytes)
-            with disk_errors(f"{where}/{part.path}", "read"):
-                found = hash_stream(file, self._report.read)
-                file.seek(0)
-            if found != part.sha256:
-                raise BundleDamagedError("does not have the SHA-256 in the manifest")
-            yield from decode_part(where, self._table, part, file)
-
-    def _take(self, part: PartEntry, batch: pa.RecordBatch, *, ordered: bool) -> bool:
-        """Look at the rows of a batch; returns whether the part is still in order."""
-        wrong = self._order.first_wrong(batch)
-        if wrong is not None and ordered:
-            key = {name: batch.column(name)[wrong].as_py() for name in self._table.key}
-            detail = f"a row does not follow the row before it by key: {str(key)[:300]}"
-            self._report.add(part.path, "order", detail)
-        self._report.rows += batch.num_rows
-        if self._table.kind is Kind.OWN:
-            self._report.own_rows += batch.num_rows
-        self._references.take(self._table.name, batch)
+    def _take_rows(self, batch: pa.RecordBatch) -> None:
+        """Look at rows of a table of ours."""
+        path = self._parts[self._taken].path
         if self._table.name == ARTIFACTS.name:
-            self._artifacts.take(part.path, batch)
-        elif self._table.name == CONTENTS.name and self._table.kind is Kind.OWN:
-            self._artifacts.take_contents(part.path, batch)
-        elif self._table.name == LEFT_OUT.name:
+            self._artifacts.take(path, batch)
+        elif self._table.name == CONTENTS.name:
+            self._artifacts.take_contents(path, batch)
+        else:
             self._count(batch)
             self._references.take_left_out(batch)
-        return ordered and wrong is None
 
     def _count(self, batch: pa.RecordBatch) -> None:
         for reason, expected in zip(

@@ -53,7 +53,7 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         seed: Makes the choice of "sample" the same again.
         blobs: The pool that the blobs are in, if not in the bundle.
         workers: Contents that are read at a time.
-        pool: Who reads them, if not so many threads.
+        pool: Who reads them and the parts of tables, if not so many threads.
         on_progress: Called with bytes read so far and bytes to be read.
 
     Raises:

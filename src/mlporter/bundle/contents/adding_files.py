@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.artifacts.listing import ArtifactFile
-from mlporter.errors import MlporterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.blobs import Stored
     from mlporter.bundle.contents.taking import Taken, Taker
-    from mlporter.bundle.contents.writing import BundleContents
     from mlporter.bundle.journal import Journal
     from mlporter.bundle.upon_earlier import Contents, UponEarlier
 
@@ -28,13 +26,11 @@ class AddingFiles:
     Attributes:
         journal: Notes what was copied.
         contents: Where contents go.
-        own: The same, if they lie in the bundle itself.
         upon: What an earlier snapshot over the same contents knows.
     """
 
     journal: Journal
     contents: Contents
-    own: BundleContents | None
     upon: UponEarlier | None
 
     def add(
@@ -57,13 +53,11 @@ class AddingFiles:
 
     def taker(self) -> Taker | None:
         """What reads files for `took` in other processes; None if they cannot write here."""
-        return self.own.taker_elsewhere() if self.own is not None else None
+        return self.contents.taker_elsewhere()
 
     def took(self, file: ArtifactFile, taken: Taken) -> ArtifactFile:
         """Keep a file that a `taker` read; returns it as `add` does."""
-        if self.own is None:
-            raise MlporterError("only contents of its own are taken so", subject=file.path)
-        return self._added(file, self.own.took(taken))
+        return self._added(file, self.contents.took(taken))
 
     def _added(self, file: ArtifactFile, stored: Stored) -> ArtifactFile:
         if self.upon is None:

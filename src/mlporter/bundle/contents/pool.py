@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from mlporter.bundle.blobs import Stored, check_name, checked_stream
 from mlporter.bundle.contents.index import row_of
 from mlporter.bundle.contents.packs import SMALL, PackBuilder, small_head
-from mlporter.bundle.contents.stored_blobs import put_spooled, spooled
+from mlporter.bundle.contents.stored_blobs import StoredBlobs, put_spooled, spooled
 from mlporter.bundle.contents.stored_content import StoredContent
+from mlporter.bundle.contents.taking import Taker
 from mlporter.bundle.folder.layout import blob_path, pack_path
+from mlporter.bundle.storage.hashing import hash_object
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlporter.bundle.contents.index import ContentIndex, Location, Row
+    from mlporter.bundle.contents.taking import Taken
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["ContentPool"]
@@ -84,11 +87,28 @@ class ContentPool:
         """
         head = small_head(stream)
         if len(head) < SMALL:
-            return self._add_small(head)
+            return self._add_small(hashlib.sha256(head).hexdigest(), head)
         return self._add_large(head, stream)
 
-    def _add_small(self, content: bytes) -> Stored:
-        sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+    def taker_elsewhere(self) -> Taker | None:
+        """What takes contents for `took` in other processes; None if they cannot write here."""
+        if self._storage.elsewhere() is None:
+            return None
+        return Taker(StoredBlobs(self._storage, is_shared=True))
+
+    def took(self, taken: Taken) -> Stored:
+        """Keep what another process took: large contents are there already."""
+        sha256, size, content, _ = taken
+        if content is not None:
+            return self._add_small(sha256, content)
+        with self._lock:
+            is_new = sha256 not in self._waiting and self._index.find(sha256) is None
+        if is_new:
+            self._settle([(sha256, "", 0, size)])
+        return Stored(sha256, size, is_new)
+
+    def _add_small(self, sha256: str, content: bytes) -> Stored:
+        size = len(content)
         if self.has(sha256, size):
             return Stored(sha256, size, is_new=False)
         full = None
@@ -167,12 +187,14 @@ class ContentPool:
             return None  # `open` says it
         return StoredContent(storage, sha256, size, found.pack, found.offset)
 
-    def open_raw(self, sha256: str) -> BinaryIO:
-        """A content for reading, unchecked. Raises as `open`."""
+    def hash(self, sha256: str, seen: Callable[[int], None]) -> str:
+        """SHA-256 (hex) of a content as it is. Raises as `open`."""
         found = self._find(sha256)
-        if found.pack:
-            return io.BytesIO(self._packed(found))
-        return self._storage.open(blob_path(sha256))
+        if not found.pack:
+            return hash_object(self._storage, blob_path(sha256), seen)
+        content = self._packed(found)
+        seen(len(content))
+        return hashlib.sha256(content).hexdigest()
 
     def _find(self, sha256: str) -> Location:
         check_name(sha256)

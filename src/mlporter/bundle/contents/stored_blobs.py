@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -12,10 +13,13 @@ from mlporter.bundle.contents.stored_content import StoredContent
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
 from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import blob_path
+from mlporter.bundle.storage.hashing import hash_object
 from mlporter.errors import BundleDamagedError
 from mlporter.stopping import check
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["StoredBlobs", "put_spooled", "spooled"]
@@ -53,16 +57,18 @@ def put_spooled(storage: Storage, file: AtomicFile) -> None:
 class StoredBlobs:
     """Blobs, ``blobs/ab/abcdef…``, in a storage. Safe for several threads."""
 
-    def __init__(self, storage: Storage) -> None:
-        """Use those below ``blobs/``."""
+    def __init__(self, storage: Storage, *, is_shared: bool = False) -> None:
+        """Use those below ``blobs/``; in a place that others fill too, look what is there."""
         self._storage = storage
+        self._is_shared = is_shared
         self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
         self.name = storage.name
 
-    def __reduce__(self) -> tuple[type[StoredBlobs], tuple[Storage | None]]:
+    def __reduce__(self) -> tuple[Callable[..., StoredBlobs], tuple[Storage | None]]:
         """In another process it knows nothing yet of what is there."""
-        return StoredBlobs, (self._storage.elsewhere(),)
+        kind = partial(StoredBlobs, is_shared=self._is_shared)
+        return kind, (self._storage.elsewhere(),)
 
     def elsewhere(self, sha256: str, size: int) -> StoredContent | None:
         """Where other processes find a content."""
@@ -85,6 +91,8 @@ class StoredBlobs:
             with self._lock:
                 is_new = sha256 not in self._sizes
                 self._sizes[sha256] = size
+            if is_new and self._is_shared:
+                is_new = self._storage.size(blob_path(sha256)) != size
             if is_new:
                 put_spooled(self._storage, file)
         return Stored(sha256, size, is_new)
@@ -113,6 +121,11 @@ class StoredBlobs:
             message = f"blob {sha256} has {found:,} bytes, not {size:,}"
             raise BundleDamagedError(message, subject=self.name)
         return checked_stream(raw, sha256, found, self.name)
+
+    def hash(self, sha256: str, seen: Callable[[int], None]) -> str:
+        """SHA-256 (hex) of a blob as it is; none is kept on this machine for it."""
+        check_name(sha256)
+        return hash_object(self._storage, blob_path(sha256), seen)
 
     def open_raw(self, sha256: str) -> BinaryIO:
         """A blob for reading, unchecked."""

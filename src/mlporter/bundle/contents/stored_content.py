@@ -13,6 +13,7 @@ from mlporter.bundle.folder.layout import blob_path, pack_path
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
+    from mlporter.artifacts.places import WholeObject
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["StoredContent"]
@@ -35,6 +36,11 @@ class StoredContent:
     def folder(self) -> str:
         """The folder of this machine that it lies in, or ""."""
         return self.storage.name if self.storage.is_local else ""
+
+    @property
+    def whole(self) -> WholeObject | None:
+        """The object that it is, if it lies alone in an object store."""
+        return None if self.pack else self.storage.whole(blob_path(self.sha256), self.sha256)
 
     def open(self) -> BinaryIO:
         """The bytes; the last ones come only if all have the hash it is named by.

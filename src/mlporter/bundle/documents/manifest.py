@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -146,8 +147,13 @@ def load_manifest(root: Path) -> Manifest:
     return parse_manifest(data, str(root / MANIFEST))
 
 
+@lru_cache(maxsize=8)
 def parse_manifest(data: bytes, where: str = MANIFEST) -> Manifest:
-    """As `load_manifest`, from bytes; errors say `where` they are from."""
+    """As `load_manifest`, from bytes; errors say `where` they are from.
+
+    The last ones are kept: a verb asks for that of a bundle two or three times, and to read the
+    YAML of sixty tables takes longer than many a verb has to do besides. Nobody changes one.
+    """
     value = load_yaml(data, where)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise BundleDamagedError(f"does not say format: {FORMAT}", subject=where)

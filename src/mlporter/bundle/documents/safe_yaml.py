@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import yaml
 
 from mlporter.bundle.folder.layout import MAX_MANIFEST_BYTES
 from mlporter.errors import BundleDamagedError
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 __all__ = ["MAX_DEPTH", "load_yaml"]
 
@@ -35,10 +32,8 @@ def load_yaml(data: bytes, name: str) -> object:
     if len(data) > MAX_MANIFEST_BYTES:
         raise BundleDamagedError(f"is longer than {MAX_MANIFEST_BYTES:,} bytes", subject=name)
     try:
-        text = data.decode()
-        _check_events(text, name)
-        # The loader is a SafeLoader, and stricter: see _StrictLoader.
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+        # The loader is a SafeLoader, and stricter: see _Document.
+        return _Document(_Loader(data.decode()), name).value()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BundleDamagedError(f"line {line}: not UTF-8", subject=name) from None
@@ -52,52 +47,91 @@ def load_yaml(data: bytes, name: str) -> object:
         raise BundleDamagedError(f"cannot be read: {what}", subject=name) from None
 
 
-def _check_events(text: str, name: str) -> None:
-    """Refuse what must not even be composed: what explodes, recurses or names types."""
-    depth = documents = 0
-    for event in yaml.parse(text, Loader=_FAST):
-        wrong = None
-        if isinstance(event, yaml.DocumentStartEvent):
+_Event: TypeAlias = Any
+"""What PyYAML has read; it gives the attributes of one no types."""
+
+
+class _Document:
+    """Makes the value while it reads, and nothing of what explodes, recurses or names types."""
+
+    def __init__(self, loader: yaml.SafeLoader, name: str) -> None:
+        self._loader: Any = loader
+        self._name = name
+
+    def value(self) -> object:
+        """The value of the only document; None if there is none."""
+        self._next()  # the stream begins
+        found: object = None
+        documents = 0
+        while isinstance(event := self._next(), yaml.DocumentStartEvent):
             documents += 1
-            wrong = "more than one document" if documents > 1 else None
-        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            wrong = "anchors and aliases are not allowed"
-        elif getattr(event, "tag", None):
-            wrong = "tags are not allowed"
-        elif isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            wrong = f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else None
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if wrong:
-            line = event.start_mark.line + 1 if event.start_mark else 1
-            raise BundleDamagedError(f"line {line}: {wrong}", subject=name)
+            if documents > 1:
+                raise self._wrong("more than one document", event)
+            found = self._made(self._next(), 0)
+            self._next()  # the document ends
+        return found
+
+    def _next(self) -> _Event:
+        event: _Event = self._loader.get_event()
+        return event
+
+    def _made(self, event: _Event, depth: int) -> object:
+        """What begins with an event, once all of it is read."""
+        self._check(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        if depth == MAX_DEPTH:
+            raise self._wrong(f"nested deeper than {MAX_DEPTH}", event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._list(depth + 1)
+        return self._mapping(depth + 1)
+
+    def _check(self, event: _Event) -> None:
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            raise self._wrong("anchors and aliases are not allowed", event)
+        if event.tag:
+            raise self._wrong("tags are not allowed", event)
+
+    def _list(self, depth: int) -> list[object]:
+        found = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            found.append(self._made(event, depth))
+        return found
+
+    def _mapping(self, depth: int) -> dict[str, object]:
+        found: dict[str, object] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            self._check(event)
+            if not isinstance(event, yaml.ScalarEvent) or self._kind(event) != _STRING:
+                raise self._wrong("a key is not a text", event)
+            if event.value in found:
+                raise self._wrong(f"key {event.value[:80]!r} is repeated", event)
+            found[event.value] = self._made(self._next(), depth)
+        return found
+
+    def _kind(self, event: _Event) -> str:
+        """What a scalar is by its looks, if it has no quotes."""
+        if not event.implicit[0]:
+            return _STRING
+        kind: str = self._loader.resolve(yaml.ScalarNode, event.value, (True, False))
+        return kind
+
+    def _scalar(self, event: _Event) -> object:
+        kind = self._kind(event)
+        if kind == _STRING:
+            return event.value
+        return self._loader.construct_object(yaml.ScalarNode(kind, event.value, event.start_mark))
+
+    def _wrong(self, what: str, event: _Event) -> BundleDamagedError:
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        return BundleDamagedError(f"line {line}: {what}", subject=self._name)
 
 
-class _StrictLoader(_FAST):  # type: ignore[misc]  # either loader, both untyped
-    """A safe loader that refuses repeated keys, merges and keys that are not texts."""
-
-    def construct_mapping(
-        self,
-        node: yaml.MappingNode,
-        deep: bool = False,  # noqa: FBT001, FBT002 - as PyYAML's
-    ) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.tag != _STRING:
-                problem = "a key is not a text"
-            elif key.value in seen:
-                problem = f"key {key.value[:80]!r} is repeated"
-            else:
-                seen.add(key.value)
-                continue
-            raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
-        return mapping
+class _Loader(_FAST):  # type: ignore[misc]  # either loader, both untyped
+    """Takes a time for what the manifest says it is, a text, with or without its quotes."""
 
 
-# A time is what the manifest says it is, a text, whether or not somebody dropped its quotes.
-_StrictLoader.yaml_implicit_resolvers = {
+_Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
     for first, resolvers in _FAST.yaml_implicit_resolvers.items()
 }

@@ -142,6 +142,9 @@ class EncryptedStorage:
     def elsewhere(self) -> None:
         """Keys go to no other process."""
 
+    def whole(self, path: str, sha256: str) -> None:
+        """What is stored is not what is read."""
+
     def brought(self, path: str) -> None:
         """Nothing is remembered of what is there."""
 

@@ -37,6 +37,10 @@ class LocalStorage:
         """Use a folder; it is made by the first object."""
         self.root = root
 
+    def __reduce__(self) -> tuple[type[LocalStorage], tuple[Path]]:
+        """Another process may be in another folder."""
+        return LocalStorage, (self.root.absolute(),)
+
     @property
     def name(self) -> str:
         """Its path."""
@@ -45,6 +49,9 @@ class LocalStorage:
     def elsewhere(self) -> LocalStorage:
         """This is all that there is to it."""
         return self
+
+    def whole(self, path: str, sha256: str) -> None:
+        """No object store."""
 
     def brought(self, path: str) -> None:
         """Nothing is remembered of what is there."""

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from mlporter.artifacts.places import WholeObject
+
 __all__ = ["Storage", "StoredObject"]
 
 
@@ -40,6 +42,9 @@ class Storage(Protocol):
 
     def elsewhere(self) -> Storage | None:
         """The same as what can be sent to another process; None where it cannot be."""
+
+    def whole(self, path: str, sha256: str) -> WholeObject | None:
+        """An object of a content as a store might copy it itself; None where none would."""
 
     def brought(self, path: str) -> None:
         """Know that there is an object which another process wrote."""

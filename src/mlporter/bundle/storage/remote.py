@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mlporter.artifacts.places import WholeObject
 from mlporter.bundle.storage.protocol import StoredObject
 from mlporter.errors import (
     AccessDeniedError,
@@ -110,6 +111,14 @@ class RemoteStorage:
     def elsewhere(self) -> RemoteStorage | None:
         """This, if another process can open it; see `Storage.elsewhere`."""
         return None if self.again is None else self
+
+    def whole(self, path: str, sha256: str) -> WholeObject | None:
+        """An object of a bucket that S3 might copy itself; see `Storage.whole`."""
+        if self.again is None:
+            return None
+        address, prefix, root = self.again[1]
+        bucket, _, key = f"{root}/{path}".partition("/")
+        return WholeObject(bucket, key, prefix, sha256) if address.startswith("s3://") else None
 
     def __reduce__(self) -> tuple[Callable[..., RemoteStorage], tuple[str, ...]]:
         """It is sent as how to open it, and never with what opened it here."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from mlporter.artifacts.places import WholeObject
     from mlporter.bundle.storage.protocol import Storage, StoredObject
 
 __all__ = ["Uploads"]
@@ -96,6 +97,10 @@ class Uploads:
     def elsewhere(self) -> Storage | None:
         """What is being filled, as other processes fill it."""
         return self._storage.elsewhere()
+
+    def whole(self, path: str, sha256: str) -> WholeObject | None:
+        """An object of what is being filled."""
+        return self._storage.whole(path, sha256)
 
     def brought(self, path: str) -> None:
         """Note an object that another process has sent."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.bundle.tables.read_parts import read_table
+from mlporter.bundle.tables.small_parts import SmallParts
 from mlporter.catalogue.tables.own import REPLACED
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class LayeredTables:
 
     def __init__(self, files: PartFiles, entries: Mapping[str, TableEntry]) -> None:
         """Read parts of `files`."""
-        self._files = files
+        self._parts = SmallParts(files)
         self._entries = entries
         self.replaced: Mapping[str, Owners] | None = None
 
@@ -101,7 +101,7 @@ class LayeredTables:
         found: dict[str, Owners] = {}
         entry = self._entries.get(REPLACED.name)
         if entry is not None and entry.kind == REPLACED.kind.value:
-            for batch in read_table(self._files, REPLACED, entry.parts):
+            for batch in self._parts.read(REPLACED, entry.parts):
                 for name, layer, owner in zip(*(c.to_pylist() for c in batch), strict=True):
                     found.setdefault(name, {}).setdefault(layer, set()).add(owner)
         return found
@@ -117,7 +117,7 @@ class LayeredTables:
         """
         entry = self._entries[table.name]
         if not entry.layers:
-            yield from read_table(self._files, table, entry.parts, columns)
+            yield from self._parts.read(table, entry.parts, columns)
             return
         whose = owner_columns(table)
         wanted = None if columns is None else tuple(dict.fromkeys((*columns, *whose)))
@@ -137,7 +137,7 @@ class LayeredTables:
         for layer in range(entry.layers + 1):
             parts = [part for part in entry.parts if part.layer == layer]
             above: set[str] = set().union(*(o for at, o in replaced.items() if at > layer))
-            rows = _without(read_table(self._files, table, parts, columns), above, whose)
+            rows = _without(self._parts.read(table, parts, columns), above, whose)
             found = merge(found, rows, lambda batch: _order(batch, whose))
         return found
 

@@ -15,13 +15,13 @@ from mlporter.bundle.tables.rows import first_reaching, row_sizes
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mlporter.bundle.documents.manifest_entries import PartEntry
     from mlporter.catalogue.types import Table
 
-__all__ = ["BATCH_ROWS", "PartFiles", "PartsInFolder", "decode_part", "read_part", "read_table"]
+__all__ = ["BATCH_ROWS", "PartFiles", "PartsInFolder", "decode_part", "read_part"]
 
 BATCH_ROWS = 16_384
 """The most rows of a batch."""
@@ -64,17 +64,6 @@ class PartsInFolder:
             file.close()
             raise
         return file
-
-
-def read_table(
-    files: PartFiles,
-    table: Table,
-    parts: Iterable[PartEntry],
-    columns: tuple[str, ...] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a table in order, in batches of bounded size; see `read_part`."""
-    for part in parts:
-        yield from read_part(files, table, part, columns)
 
 
 def read_part(
@@ -163,14 +152,24 @@ def _read_group(
 ) -> Iterator[pa.RecordBatch]:
     names = list(columns) if columns is not None else table.schema.names
     schema = pa.schema([table.schema.field(name) for name in names])
-    raw = 0
+    raw = at_most = 0
     for batch in parquet.iter_batches(BATCH_ROWS, [group], names, use_threads=False):
+        at_most += _most_bytes(batch)
+        if at_most <= _BATCH_BYTES:  # as almost always; and then it need not be known exactly
+            yield _decode(batch, schema)
+            continue
         sizes = row_sizes(batch)
         for start, length in _steps(sizes):
             raw += pc.sum(sizes.slice(start, length)).as_py()
             if raw > MAX_GROUP_BYTES:
                 raise too_large()
             yield _decode(batch.slice(start, length), schema)
+
+
+def _most_bytes(batch: pa.RecordBatch) -> int:
+    """Raw bytes that the batch has at most: as if each text were all texts of its dictionary."""
+    texts = [c.dictionary.nbytes for c in batch.columns if pa.types.is_dictionary(c.type)]
+    return int((sum(texts) + 8 * batch.num_columns) * batch.num_rows)
 
 
 def _steps(sizes: pa.Array) -> Iterator[tuple[int, int]]:

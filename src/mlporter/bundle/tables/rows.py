@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["OrderCheck", "distinct_rows", "first_change", "first_reaching", "joined", "row_sizes"]
+__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "joined", "row_sizes"]
 
 
 def row_sizes(batch: pa.RecordBatch) -> pa.Array:
@@ -59,24 +59,30 @@ class OrderCheck:
 
     Texts are compared by their UTF-8 bytes, false is less than true, NaN is above all numbers, and
     NULL above everything. A table without a key has no order to break.
+
+    Attributes:
+        first: The key of the first row, as arrays of one value; none as long as there is no row.
+        last: That of the last.
     """
 
     def __init__(self, key: tuple[str, ...], *, repeats: bool = False) -> None:
         """Take the names of the key columns, the most significant first."""
         self._key = key
         self._repeats = repeats
-        self._last: list[pa.Array] = []
+        self.first: list[pa.Array] = []
+        self.last: list[pa.Array] = []
 
     def first_wrong(self, batch: pa.RecordBatch) -> int | None:
         """The index of the first row that is not above the row before it, or None."""
         if not self._key or not batch.num_rows:
             return None
         columns = [batch.column(name) for name in self._key]
-        carried = bool(self._last)
+        carried = bool(self.last)
         if carried:
-            pairs = zip(self._last, columns, strict=True)
+            pairs = zip(self.last, columns, strict=True)
             columns = [pa.concat_arrays([last, column]) for last, column in pairs]
-        self._last = [_alone(column) for column in columns]
+        self.first = self.first or [_alone(column, 0) for column in columns]
+        self.last = [_alone(column, -1) for column in columns]
         size = len(columns[0])
         before = [column.slice(0, size - 1) for column in columns]
         after = [column.slice(1) for column in columns]
@@ -85,16 +91,29 @@ class OrderCheck:
         return None if found < 0 else found + (0 if carried else 1)
 
 
-def distinct_rows(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
-    """The distinct tuples of these columns, those with a NULL left out."""
+_FEW = 500
+"""Rows of which Python finds the distinct ones before Arrow has made a plan for it."""
+
+
+def distinct(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.Table:
+    """The distinct rows of these columns, those with a NULL left out."""
     if len(columns) == 1 and pa.types.is_string(batch.column(columns[0]).type):
         # Rows of one owner follow each other: there are few of them, once runs of them are one.
         texts = pc.run_end_encode(batch.column(columns[0])).values.unique().drop_null()
-        yield from ((text,) for text in texts.to_pylist())
-        return
-    table = pa.Table.from_batches([batch.select(list(columns))]).drop_null()
-    lists = table.group_by(list(columns)).aggregate([]).to_pydict()
-    yield from zip(*(lists[column] for column in columns), strict=True)
+        return pa.table([texts], names=list(columns))
+    chosen = batch.select(list(columns))
+    if batch.num_rows <= _FEW:
+        whole = zip(*(column.to_pylist() for column in chosen.columns), strict=True)
+        rows = dict.fromkeys(row for row in whole if None not in row)
+        return pa.table(
+            [
+                pa.array([row[at] for row in rows], field.type)
+                for at, field in enumerate(chosen.schema)
+            ],
+            names=list(columns),
+        )
+    table = pa.Table.from_batches([chosen]).drop_null()
+    return table.group_by(list(columns)).aggregate([]).select(list(columns))
 
 
 def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -104,9 +123,9 @@ def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=batches[0].schema)
 
 
-def _alone(column: pa.Array) -> pa.Array:
-    """The last value, copied: a slice would keep its whole batch in memory."""
-    return pa.array([column[-1].as_py()], column.type)
+def _alone(column: pa.Array, at: int) -> pa.Array:
+    """A value, copied: a slice would keep its whole batch in memory."""
+    return pa.array([column[at].as_py()], column.type)
 
 
 def _ascends(before: list[pa.Array], after: list[pa.Array], *, equal: bool) -> pa.Array:

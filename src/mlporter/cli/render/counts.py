@@ -228,6 +228,9 @@ def _size(files: FilesResult, *, once: bool) -> str:
     text = f"{plural(files.files, 'file')}, {human_bytes(files.bytes)}"
     if once and files.stored_files not in {0, files.files}:
         text += f" ({files.stored_files:,} different, {human_bytes(files.stored_bytes)})"
+    if files.by_storage:
+        every = files.by_storage == files.files
+        text += f", {'all' if every else f'{files.by_storage:,}'} copied by the storage itself"
     return text
 
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.bundle.tables.layers import owner_columns, owner_names
 from mlporter.catalogue.tables.own import LEFT_OUT, POINT_MARKS, UNKNOWN_FIELDS
 from mlporter.compare.rows.latest_metrics import INCONSISTENT
-from mlporter.execute.bundle.changes import changed_owners, marks
+from mlporter.execute.bundle.changes import changed_owners
 from mlporter.execute.findings.remarks import NUL
-from mlporter.execute.server.tracking.unchanged_runs import looks_of
-from mlporter.stores.protocols import points_by_run, remote_source
-from mlporter.stores.rows.spool import RowSpool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from mlporter.bundle.upon_earlier import Earlier
     from mlporter.catalogue.types import Table
-    from mlporter.stores.protocols import Source
+    from mlporter.stores.rows.spool import RowSpool
 
 __all__ = [
     "ALL",
@@ -32,13 +27,11 @@ __all__ = [
     "Changed",
     "has_remarks_on_points",
     "must_read_points",
-    "point_marks",
     "rows_of_owners",
     "whose_changed",
 ]
 
 _METRICS = "metrics"
-_LATEST = "latest_metrics"
 _SMALL = 2_000
 """Rows below which a table that changed is written anew: a layer would hardly be smaller."""
 _MOST_LAYERS = 8
@@ -101,28 +94,6 @@ def whose_changed(
     return Changed(frozenset(found), was_read)
 
 
-def point_marks(source: Source) -> RowSpool | None:
-    """By what the points of each run are known again, if the source tells without giving them.
-
-    A database tells how many there are and which are the latest. A server shows all of a run but
-    its points, the latest excepted: so it is a digest of that, of a run that is not at work.
-    """
-    spool = RowSpool()
-    if remote_source(source) is not None:
-        for batch in _looks(source):
-            spool.add(batch)
-        spool.end()
-        return spool
-    counts = points_by_run(source)
-    latest = next((table for table in source.tables if table.name == _LATEST), None)
-    if counts is None or latest is None:
-        return None
-    for batch in _marked(counts, source.read(_LATEST)):
-        spool.add(batch)
-    spool.end()
-    return spool
-
-
 def must_read_points(earlier: Earlier) -> bool:
     """Whether all points are to be read again, though most are known not to have changed.
 
@@ -162,34 +133,3 @@ def rows_of_owners(table: Table, earlier: Earlier, owners: Collection[str]) -> i
         pc.sum(pc.is_in(owner_names(batch, whose), value_set=wanted)).as_py() or 0
         for batch in earlier.tables.read(table, whose)
     )
-
-
-def _looks(source: Source) -> Iterator[pa.RecordBatch]:
-    """Rows of ``point_marks`` of a server's runs."""
-    looks = looks_of(source)
-    now = time.time_ns()  # of a run at work: never again the same
-    for batch in source.read("runs", ("run_uuid",)):
-        runs = batch.column(0).to_pylist()
-        columns = [
-            batch.column(0),
-            pa.array([0 if run in looks else now for run in runs], pa.int64()),
-            pa.array([looks.get(run, 0) % 2**64 for run in runs], pa.uint64()),
-        ]
-        yield pa.RecordBatch.from_arrays(columns, schema=POINT_MARKS.schema)
-
-
-def _marked(
-    counts: Iterable[pa.RecordBatch], latest: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """Rows of ``point_marks``: both are sorted by run."""
-    last = marks(latest, ("run_uuid",))
-    mark = next(last, None)
-    for batch in counts:
-        digests = np.zeros(batch.num_rows, np.uint64)
-        for at, run in enumerate(batch.column("run_uuid").to_pylist()):
-            while mark is not None and mark.owner < run:
-                mark = next(last, None)
-            if mark is not None and mark.owner == run:
-                digests[at] = mark.digest
-        columns = [batch.column("run_uuid"), batch.column("points"), pa.array(digests)]
-        yield pa.RecordBatch.from_arrays(columns, schema=POINT_MARKS.schema)

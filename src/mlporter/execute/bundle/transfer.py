@@ -23,15 +23,8 @@ from mlporter.catalogue.types import Kind
 from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError
 from mlporter.execute.bundle.files_into_bundle import FilesIntoBundle
-from mlporter.execute.bundle.reuse import (
-    ALL,
-    Changed,
-    has_remarks_on_points,
-    must_read_points,
-    point_marks,
-    rows_of_owners,
-    whose_changed,
-)
+from mlporter.execute.bundle.known_points import KnownPoints, known_points
+from mlporter.execute.bundle.reuse import ALL, NOTHING, Changed, whose_changed
 from mlporter.execute.bundle.settled_files import settled_files
 from mlporter.execute.files.artifact_files import process_files, unreadable
 from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
@@ -56,7 +49,6 @@ if TYPE_CHECKING:
     from mlporter.execute.options import ArtifactsMode
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import ArtifactFile, Source
-    from mlporter.stores.rows.spool import RowSpool
     from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["BundleTransfer"]
@@ -72,6 +64,7 @@ class BundleTransfer:
     With `earlier`, what is as in that snapshot is not written again; `full` reads all points of
     metrics to know, and a repository (`marks`) is told how they are known the next time. A server
     is asked for the files of those only that may have others, unless `full` or `reread` says so.
+    Where it `is_unchanged`, no table that it has is read at all: see `unchanged`.
     """
 
     source: Source
@@ -84,15 +77,14 @@ class BundleTransfer:
     full: bool = False
     reread: bool = False
     marks: bool = False
+    is_unchanged: bool = False
     pool: TaskPool | None = None
     left_out: LeftOutCollector = field(default_factory=LeftOutCollector)
     tables: list[TableResult] = field(default_factory=list)
     manifest: Manifest | None = None
     _latest: LatestMetrics | None = None
-    _points: RowSpool | None = None
-    _new_points: Changed = ALL
-    _was_told: bool = False
-    _left_points: int = 0
+    _points: KnownPoints | None = None
+    _says_of_rows: bool = False
     _remarks: Remarks | None = None
     _settled: SettledFiles | None = None
     _stopped: Event = field(default_factory=Event)
@@ -100,8 +92,10 @@ class BundleTransfer:
     def run(self) -> Manifest:
         """Tables, then files, then everything that makes it a bundle."""
         with ExitStack() as stack:
-            if self.marks:
-                self._mark_points(stack)
+            if self.marks and not self.is_unchanged:
+                self._points = known_points(self.source, self.earlier, full=self.full)
+            if self._points is not None:
+                stack.callback(self._points.close)
             return self._run()
 
     def _run(self) -> Manifest:
@@ -116,7 +110,7 @@ class BundleTransfer:
             self._write_marks()
             self._check_latest()
             for item in self._remarks.entries():
-                self._leave_out(item)
+                self._remark(item)
         self._write_fields(plan)
         for item in (*plan.left_out, *left_out_of(self.source)):
             self._leave_out(item)
@@ -129,7 +123,10 @@ class BundleTransfer:
 
     def _count(self, table: str) -> int:
         """Rows of a table of the source, those included that are left where they are."""
-        return self.source.count(table) + (self._left_points if table == _METRICS else 0)
+        if self.is_unchanged and self.earlier is not None and table in self.earlier.entries:
+            return self.earlier.entries[table].rows
+        left = self._points.left if self._points is not None and table == _METRICS else 0
+        return self.source.count(table) + left
 
     def _write_fields(self, plan: Plan) -> None:
         """What a newer server said beside; known when all tables were read."""
@@ -145,7 +142,7 @@ class BundleTransfer:
 
     def _watch_latest(self, counts: dict[str, int], stack: ExitStack) -> None:
         latest = next((t for t in self.source.tables if t.name == _LATEST), None)
-        if latest is not None and counts.get(_METRICS):
+        if latest is not None and counts.get(_METRICS) and not self.is_unchanged:
             self._latest = LatestMetrics(latest)
             stack.callback(self._latest.close)
 
@@ -155,19 +152,21 @@ class BundleTransfer:
         Of runs of which no point was read, it is as it was; if something was said of them, it is
         said again, if it still holds: then all points are looked at, as they are stored.
         """
-        owners = self._new_points.owners
-        if self._latest is None or (owners == frozenset() and not self._was_told):
+        points = self._points
+        owners = points.changed.owners if points is not None else None
+        was_told = points is not None and points.was_told
+        if self._latest is None or (owners == frozenset() and not was_told):
             return
         among = None
-        if self._was_told:
-            for batch in self._latest.watch(self.writer.read_table(_METRICS)):
-                if self._remarks is not None:
-                    self._remarks.take_texts(_METRICS, batch)
+        if was_told:
+            rows = self._latest.watch(self.writer.read_table(_METRICS))
+            for _ in self._remarks.watch_texts(_METRICS, rows) if self._remarks else rows:
+                pass
         elif owners is not None:
             among = Among("run_uuid", tuple(sorted(owners, key=str.encode)))
         difference = self._latest.differences(self.source, among)
         if difference is not None:
-            self._leave_out(difference)
+            self._remark(difference)
 
     def _write_tables(self, plan: Plan, counts: dict[str, int]) -> None:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="tables") as pool:
@@ -186,7 +185,8 @@ class BundleTransfer:
         secrets = self.include_secrets or table.kind is Kind.UNKNOWN
         changed = ALL
         if self.earlier is not None and not (secrets and has_secrets(table)):
-            changed = self._whose_changed(table, expected)
+            is_there = self.is_unchanged and table.name in self.earlier.entries
+            changed = NOTHING if is_there else self._whose_changed(table, expected)
         if changed.owners is None:
             read = (
                 self.source.read(table.name) if changed.was_read else self._counted(table, expected)
@@ -222,75 +222,25 @@ class BundleTransfer:
 
         rows = counted()
         if table.name == _METRICS and self._points is not None and not self.full:
-            rows = self._new_points_watched(rows)
+            rows = self._points.watched(rows, self._latest, self._remarks)
         # What does not fit was met while it was read; it was counted before.
         total = self.writer.write_layer(table, rows, owners, lambda: self._count(table.name))
         return TableResult(table.name, new, total - new)
 
-    def _new_points_watched(self, rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Look at the points of runs that have others than before; of all, once they are there."""
-        if self._was_told:
-            return rows
-        if self._latest is not None:
-            rows = self._latest.watch(rows)
-        return rows if self._remarks is None else self._remarks.watch_texts(_METRICS, rows)
-
     def _whose_changed(self, table: Table, expected: int) -> Changed:
-        if self._points is None or table.name != _METRICS or self.full:
+        points = self._points
+        if points is None or table.name != _METRICS or self.full:
             return whose_changed(table, lambda: self._counted(table, expected), self.earlier)
-        if self._new_points.owners is not None and self._remarks is not None:
-            for batch in self._points.read():
+        if points.changed.owners is not None and self._remarks is not None:
+            for batch in points.marks.read():
                 self._remarks.take_keys(_METRICS, batch)
-        return self._new_points
-
-    def _mark_points(self, stack: ExitStack) -> None:
-        """Look at which runs have other points than before, ere any are counted or read.
-
-        Of a server, those of the others are left where they are.
-        """
-        metrics = next((table for table in self.source.tables if table.name == _METRICS), None)
-        self._points = point_marks(self.source) if metrics is not None else None
-        if self._points is None or metrics is None:
-            return
-        stack.callback(self._points.close)
-        if self.earlier is None or self.full or must_read_points(self.earlier):
-            return
-        changed = whose_changed(metrics, lambda: iter(()), self.earlier, points=self._points)
-        self._new_points = changed
-        self._was_told = changed.owners is not None and has_remarks_on_points(self.earlier)
-        remote = remote_source(self.source)
-        if remote is None or changed.owners is None:
-            return
-        same = (
-            run
-            for batch in self._points.read()
-            for run in batch.column("run_uuid").to_pylist()
-            if run not in changed.owners
-        )
-        left = remote.leave_histories(same)
-        if left:
-            self._left_points = self.earlier.entries[_METRICS].rows - rows_of_owners(
-                metrics, self.earlier, changed.owners
-            )
+        return points.changed
 
     def _write_marks(self) -> None:
-        if self._points is None:
-            return
-        points = self._points
-        remote = remote_source(self.source)
-        if remote is not None and remote.incomplete_histories:
-            return  # the next backup reads all points
-        changed = whose_changed(POINT_MARKS, points.read, self.earlier)
-        if changed.owners is None:
-            self.writer.write_table(POINT_MARKS, points.read())
-        elif not changed.owners:
+        if self._points is not None:
+            self._points.write(self.writer)
+        elif self.is_unchanged and self.earlier and POINT_MARKS.name in self.earlier.entries:
             self.writer.keep_table(POINT_MARKS)
-        else:
-            wanted = pa.array(sorted(changed.owners), pa.string())
-            kept = (b.filter(pc.is_in(b["run_uuid"], value_set=wanted)) for b in points.read())
-            rows = sum(batch.num_rows for batch in points.read())
-            some = (batch for batch in kept if batch.num_rows)
-            self.writer.write_layer(POINT_MARKS, some, changed.owners, lambda: rows)
 
     def _check(self, table: Table, rows: int, expected: int) -> None:
         if rows != expected:
@@ -308,6 +258,8 @@ class BundleTransfer:
         batches: Iterator[pa.RecordBatch] = read_ahead(self.source.read(table.name))
         if table.name == _METRICS and self._latest is not None:
             batches = self._latest.watch(batches)
+        if table.name == _METRICS and self._points is not None:
+            batches = self._points.counting(batches)
         if self._remarks is not None:
             batches = self._remarks.watch(table.name, batches)
         for batch in batches:
@@ -332,7 +284,7 @@ class BundleTransfer:
             found = settled.together_with(found)
         work = FilesIntoBundle(self.source, self.writer.files, settled)
         pool = self.pool or Threads(self.workers)
-        if pool.is_elsewhere and self.earlier is None:
+        if pool.is_elsewhere and not self.marks:
             self.writer.may_hold_others = True  # what a process had begun that was killed
         for _, copied in process_files(found, work, unread, pool=pool, size=lambda file: file.size):
             done += copied.size
@@ -344,7 +296,8 @@ class BundleTransfer:
         looks_at_all = self.full or self.reread
         if self.earlier is None or looks_at_all or remote_source(self.source) is None:
             return None
-        return settled_files(self.source, self.earlier, self._points)
+        marks = self._points.marks if self._points is not None else None
+        return settled_files(self.source, self.earlier, marks)
 
     @property
     def not_listed(self) -> int:
@@ -354,6 +307,15 @@ class BundleTransfer:
     def _notes(self) -> tuple[str, ...]:
         note = self._settled.note if self._settled else None
         return self.source.notes if note is None else (*self.source.notes, note)
+
+    @property
+    def says_of_rows(self) -> bool:
+        """Whether something was said that only reading the rows tells."""
+        return self._says_of_rows
+
+    def _remark(self, item: LeftOut) -> None:
+        self._says_of_rows = True
+        self._leave_out(item)
 
     def _leave_out(self, item: LeftOut) -> None:
         self.left_out.add(item)

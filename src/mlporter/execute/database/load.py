@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.prefetch import Ahead
 from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import (
     ConflictError,
@@ -27,7 +28,7 @@ from mlporter.execute.phases import COPYING, FINISHING, READING_BACK, WRITING
 from mlporter.execute.result import FilesResult
 from mlporter.plan.misfits import MAX_REASONS, MisfitFoundError, stop_at_misfit
 from mlporter.plan.policy import how_to_settle, said_of_conflicts
-from mlporter.stores.protocols import Among, elsewhere
+from mlporter.stores.protocols import Among, elsewhere, read_elsewhere
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from mlporter.execute.database.target_files import TargetFiles
     from mlporter.execute.files.tasks import Landed, Put
     from mlporter.plan.deleted_rows import Update
-    from mlporter.progress import Phases
+    from mlporter.progress import OnProgress, Phases
     from mlporter.stores.database.target import DatabaseTarget
     from mlporter.stores.protocols import Source
     from mlporter.workers.task_pool import TaskPool
@@ -61,14 +62,24 @@ class _IntoPlaces:
 
     def here(self, bound: Bound) -> Written:
         source = self._source(bound)
-        return self.files.put(bound, lambda: open_guarded(source, bound.file))
+        written = self.files.put(
+            bound,
+            lambda: open_guarded(source, bound.file),
+            lambda: elsewhere(source, bound.file),
+        )
+        if written.by_storage:
+            read_elsewhere(source, bound.file, written.sha256)
+        return written
 
     def elsewhere(self, bound: Bound) -> Put | None:
         found = elsewhere(self._source(bound), bound.file)
         return None if found is None else self.files.elsewhere(bound, found)
 
     def done(self, bound: Bound, answer: Landed) -> Written | None:
-        return self.files.put_elsewhere(bound, answer)
+        written = self.files.put_elsewhere(bound, answer)
+        if written is not None:
+            read_elsewhere(self._source(bound), bound.file, written.sha256)
+        return written
 
     def _source(self, bound: Bound) -> Source:
         return self.work.whole if bound.is_old else self.work.source
@@ -108,20 +119,25 @@ class Load:
         self.latest = LatestMetrics(tables["latest_metrics"], appended)
         self.back = ReadingBack(self.work, self.target, self.latest)
 
-    def run(self, remember: Callable[[], None]) -> None:
+    def run(self, remember: Callable[[OnProgress], None]) -> None:
         """Check, write, read back, copy files, commit; undo everything if any of it fails.
 
         The artifact root is made first: one that cannot be is found before hours of work.
 
         Args:
-            remember: Notes what is sent; called when all is there, and not yet committed.
+            remember: Notes what is sent. It is called when all is there, and not yet committed; or
+                beside, where all is new, while the target makes the indexes of metrics.
 
         Raises:
             ConflictError, RefusedError: as `check` does.
         """
-        with closing(self.work), closing(self.latest):
+        with (
+            closing(self.work),
+            closing(self.latest),
+            closing(Ahead(remember, self.phases.on_progress)) as remembering,
+        ):
             try:
-                self._run(remember)
+                self._run(remembering)
             except RowRefusedError:
                 # Only now is it worth a look at all rows: to say which.
                 check(self.work, self.work.against_rules())
@@ -136,14 +152,14 @@ class Load:
                 hint="it changed while it was being read; nothing was written: run this again",
             )
 
-    def _run(self, remember: Callable[[], None]) -> None:
+    def _run(self, remembering: Ahead) -> None:
         try:
             check(self.work, self.work.beyond_limits())
             if self.files is not None:
                 self.files.prepare(self.pool)
             self.proof.begin()
             self.phases.begin(WRITING)
-            self._write()
+            self._write(remembering if self.work.fresh else None)
             self._write_latest()
             self._update()
             write_categories(self.target, self.work.merge, fresh=self.work.fresh)
@@ -152,10 +168,11 @@ class Load:
             self.target.finish()
             self.phases.begin(READING_BACK)
             self.back.read()
+            remembering.wait()  # what follows uses what is remembered, too
             self.proof.prove()
             self._copy_files()
             self.phases.begin(FINISHING)
-            remember()
+            remembering.finish()
             self.target.commit()
         except BaseException as error:
             if self.target.rollback() and self.files is not None:
@@ -165,21 +182,25 @@ class Load:
     def _new(self, entity: str) -> tuple[str, ...]:
         return tuple(sorted(self.work.merge.new.get(entity, ())))
 
-    def _write(self) -> None:
+    def _write(self, remembering: Ahead | None) -> None:
         if self.work.fresh:
             self._replace_fresh()
         elif isinstance(self.work.rewrite, Rewrite):
             self.work.rewrite.look()
         self._make_room()
-        planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
-            expected = planned[table.name].copied
-            batches = self.work.rows(table, "writing")
+            expected = self.work.copied(table.name)
+            batches = self.work.later.watch(table.name, self.work.rows(table, "writing"))
             if self.work.stops_at_misfit:
                 batches = stop_at_misfit(table, batches)
             if table.name == "metrics":
                 batches = self.latest.watch(batches)
+                if remembering is not None:
+                    batches = remembering.begin_after(batches)
             rows = self.target.write(table, batches, expected)
+            if rows != expected:
+                self.work.count_again()  # what does not fit was met while it was read
+                expected = self.work.copied(table.name)
             if rows != expected:
                 raise ReadBackError(
                     f"{rows} rows were written and {expected} planned",
@@ -265,7 +286,7 @@ class Load:
         for item in self.changed.left_out if self.changed else ():
             self.left_out.add(item)
         bounds = chain(files.bind(self.work.source.files(report)), self._new_of_old_owners())
-        count = size = there = stored = 0
+        count = size = there = stored = by_storage = bytes_by_storage = 0
         for bound, written in process_files(
             bounds,
             _IntoPlaces(self.work, files),
@@ -280,10 +301,14 @@ class Load:
             size += bound.file.size
             there += not written.created
             stored += written.size if written.created else 0
+            by_storage += written.by_storage
+            bytes_by_storage += written.size if written.by_storage else 0
             self.phases.on_progress("copying artifacts", size, total, "bytes")
         files.settle()
         self.sent.without_files(self.work)
-        self.files_result = FilesResult("copy", count, size, there, count - there, stored)
+        self.files_result = FilesResult(
+            "copy", count, size, there, count - there, stored, by_storage, bytes_by_storage
+        )
 
     def _new_of_old_owners(self) -> Iterator[Bound]:
         for file, root in self.changed.sends if self.changed else ():

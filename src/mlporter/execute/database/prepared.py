@@ -11,6 +11,7 @@ from mlporter.artifacts.prefetch import read_ahead
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.execute.files.unreadable_files import Unreadable
+from mlporter.execute.findings.remarks import Nuls
 from mlporter.execute.result import TableResult
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
@@ -20,7 +21,7 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
 
@@ -93,7 +94,9 @@ class Prepared:
         fresh: Whether the target was found with nothing in it.
         rewrite: New places for artifacts, or None to keep the URIs.
         unreadable: Files that cannot be read, if they were looked at.
+        losses: Tells what the source does not give, of what was read.
         remarks: What else people must know of the rows.
+        later: Looks at rows that were not looked at, as they are written.
     """
 
     source: Source
@@ -107,7 +110,9 @@ class Prepared:
     rewrite: Rewrite | Remap | None
     on_progress: OnProgress
     unreadable: Unreadable = field(default_factory=Unreadable)
+    losses: Callable[[], Iterable[LeftOut]] = tuple
     remarks: tuple[LeftOut, ...] = ()
+    later: Nuls = field(default_factory=Nuls)
     _kept: dict[str, RowSpool] = field(default_factory=dict)
 
     def places_there(self, kind: str, ids: frozenset[str]) -> dict[str, str]:
@@ -196,9 +201,19 @@ class Prepared:
 
     def left_out(self) -> Iterator[LeftOut]:
         """What is left out, as far as that is known before any file is read."""
+        yield from self.losses()
         yield from self.plan.left_out
         yield from self.merge.left_out
         yield from self.remarks
+        yield from self.later.entries()
+
+    def copied(self, table: str) -> int:
+        """How many rows of a table are copied, as far as is known: read, some may not fit."""
+        return next(row.copied for row in self.counted if row.table == table)
+
+    def count_again(self) -> None:
+        """Count rows once more: some were read since that were not looked at before."""
+        self.__dict__.pop("counted", None)
 
     @cached_property
     def counted(self) -> tuple[TableResult, ...]:

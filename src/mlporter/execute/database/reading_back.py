@@ -55,9 +55,8 @@ class ReadingBack:
         Raises:
             ReadBackError: one is not as it was sent.
         """
-        planned = {table.table: table for table in self.work.counted}
         for table in self.work.plan.tables:
-            copied = planned[table.name].copied
+            copied = self.work.copied(table.name)
             if copied or self.work.fresh:
                 self._compare(table, partial(self.work.rows, table, "reading back"), copied)
         if self.latest.count:

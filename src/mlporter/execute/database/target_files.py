@@ -115,8 +115,18 @@ class TargetFiles:
                 root = root_of(*owner)
             yield Bound(file, root)
 
-    def put(self, bound: Bound, opened: Callable[[], AbstractContextManager[BinaryIO]]) -> Written:
+    def put(
+        self,
+        bound: Bound,
+        opened: Callable[[], AbstractContextManager[BinaryIO]],
+        found: Callable[[], Openable | None],
+    ) -> Written:
         """Write one file, and read it back where that costs no network.
+
+        Args:
+            bound: Which.
+            opened: Opens its bytes.
+            found: Where others find them: a storage may copy its own.
 
         Raises:
             RefusedError: another file is already there.
@@ -124,6 +134,9 @@ class TargetFiles:
             ReadBackError: what is there now is not what was written.
         """
         place = self._places.open(bound.root)
+        if isinstance(place, MlflowPlace):
+            file = found()
+            return place.put_from(bound.file.path, opened, file.whole if file else None)
         with opened() as stream:
             return place.put(bound.file.path, stream)
 
@@ -162,7 +175,7 @@ class TargetFiles:
                 self._log.add_file(folder, name, found.st_dev, found.st_ino)
         elif isinstance(place, MlflowPlace):
             place.brought(path, written.size)
-        return Written(written.sha256, written.size, written.created)
+        return Written(written.sha256, written.size, written.created, written.by_storage)
 
     def landed(self, bound: Bound, written: Written) -> None:
         """Note a file that was put, in order; an owner's files are looked at when it is complete.

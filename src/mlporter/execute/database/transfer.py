@@ -19,7 +19,7 @@ from mlporter.execute.database.target_files import TargetFiles
 from mlporter.execute.files.unreadable_files import find_unreadable
 from mlporter.execute.findings.dangling import WithoutDangling
 from mlporter.execute.findings.left_out import LeftOutCollector, left_out_of
-from mlporter.execute.findings.remarks import look_through
+from mlporter.execute.findings.remarks import Nuls, look_through
 from mlporter.execute.phases import LISTING, PLANNING, into_database
 from mlporter.execute.plan_files import check_expected
 from mlporter.execute.result import ActionsResult, FilesResult, Result
@@ -78,8 +78,6 @@ class DatabaseTransfer:
             proof = Proof(work, target, self.memory)
             pool = self.options.pool or Threads(self.options.workers)
             load = Load(work, target, files, sent, changed, proof, pool, self.phases)
-            for item in left_out_of(self.source):
-                load.left_out.add(item)
         except BaseException:
             target.rollback()
             raise
@@ -137,9 +135,13 @@ class DatabaseTransfer:
         return changed
 
     def _remember(
-        self, work: Prepared, there: tuple[Table, ...], changed: ChangedFiles | None
+        self,
+        work: Prepared,
+        there: tuple[Table, ...],
+        changed: ChangedFiles | None,
+        on_progress: OnProgress,
     ) -> None:
-        """Note what is sent, right before it is committed; the note is kept right after.
+        """Note what is sent, before it is committed; the note is kept right after.
 
         So who stops it stops both, but for a moment: then what was sent and not remembered is the
         same on both sides the next time.
@@ -150,7 +152,7 @@ class DatabaseTransfer:
             tables=work.plan.tables,
             there=there,
             merge=work.merge,
-            on_progress=self.on_progress,
+            on_progress=on_progress,
         )
         if changed is not None:
             changed.remember()
@@ -189,7 +191,7 @@ class DatabaseTransfer:
             changed = self._changed_files(work, self._target_files(work))
             check_expected(self.options.expected, self.memory.book)
             left_out = LeftOutCollector()
-            for item in (*left_out_of(self.source), *work.left_out()):
+            for item in work.left_out():
                 left_out.add(item)
             for item in field_losses(work.source, _NO_PLACE):
                 left_out.add(item)
@@ -201,7 +203,7 @@ class DatabaseTransfer:
     def _prepare(self, target: Target, memory: Memory | None = None) -> Prepared:
         options, memory = self.options, memory or self.memory
         memory.count = target.count
-        source, remarks = self._looked_through(target)
+        source, remarks, later = self._looked_through(target)
         if options.copies(source) and not target.is_fresh:
             source = with_existing_files(source, target, self._uri_map, self.place.environment)
         work = prepare(
@@ -214,26 +216,34 @@ class DatabaseTransfer:
             on_progress=self.on_progress,
             memory=memory,
         )
-        work.remarks = remarks
+        work.remarks, work.later = remarks, later
+        work.losses = partial(left_out_of, self.source)
         if options.strict_artifacts and options.copies(self.source):
             work.unreadable = find_unreadable(
                 work.source, workers=options.workers, on_progress=self.on_progress
             )
         return work
 
-    def _looked_through(self, target: Target) -> tuple[Source, tuple[LeftOut, ...]]:
-        """What of the source the target takes, and what there is to be said of its rows.
+    def _looked_through(self, target: Target) -> tuple[Source, tuple[LeftOut, ...], Nuls]:
+        """What of the source the target takes, what there is to be said of its rows, and by whom.
 
-        Beside rows of its own, a target has no place for rows of nobody.
+        Beside rows of its own, a target has no place for rows of nobody. What is said of rows that
+        nobody compares is said when they are written.
         """
         takes_all = target.is_fresh and not target.enforces_caps
         if takes_all and self.source.description.kind == AddressKind.BUNDLE.value:
-            return self.source, ()  # its export reported them
-        seen = self._seen
+            return self.source, (), Nuls()  # its export reported them
+        writes_all = target.is_fresh and not self.options.dry_run
+        seen = self._seen_but_points if writes_all else self._seen
         if seen.dangling and not takes_all:
             source = WithoutDangling(self.source, seen.dangling)
-            return source, (*source.entries(), *seen.others)
-        return self.source, seen.carried() if seen.is_news else ()
+            return source, (*source.entries(), *seen.others), seen.later
+        return self.source, seen.carried() if seen.is_news else (), seen.later
+
+    @cached_property
+    def _seen_but_points(self) -> Seen:
+        """The same of all rows but metric points, which are looked at when they are written."""
+        return look_through(self.source, self.on_progress, points_later=True)
 
     @cached_property
     def _seen(self) -> Seen:

@@ -81,6 +81,7 @@ class TakeIn:
 class Landed:
     """A file that was put: SHA-256 (hex), size, whether it is ours, and its inode where it has one.
 
+    `by_storage` says that an object store copied it itself.
     It is ours too where an earlier attempt at the same task wrote it, of which nobody heard again.
     """
 
@@ -88,6 +89,7 @@ class Landed:
     size: int
     created: bool
     inode: int = 0
+    by_storage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,12 @@ class PutObject:
     is_new: bool
 
     def do(self) -> Landed:
-        """Write it."""
-        place = self.place.opened()
-        put = place.put_new if self.is_new else place.put
-        with self.file.open() as stream:
-            written = put(self.path, stream)
-        return Landed(written.sha256, written.size, written.created)
+        """Write it, or have the storage copy it."""
+        written = self.place.opened().put_from(
+            self.path, self.file.open, self.file.whole, is_new=self.is_new
+        )
+        created = written.created or self.is_new
+        return Landed(written.sha256, written.size, created, by_storage=written.by_storage)
 
 
 Put = PutFile | PutObject

@@ -7,7 +7,7 @@ not every database takes.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,12 @@ import pyarrow.compute as pc
 from mlporter.bundle.checks.references import ReferenceCheck
 from mlporter.errors import LeftOut
 from mlporter.plan.table_plan import plan_transfer
+from mlporter.selection.selected_source import SelectedSource
 from mlporter.stores.addresses.address import AddressKind
+from mlporter.stores.database.connection.values import StrangeValueError
+from mlporter.stores.protocols import points_by_run
 from mlporter.stores.rows.filters import marked
+from mlporter.stores.rows.spool import RowSpool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
 
-__all__ = ["NUL", "Remarks", "Seen", "look_through"]
+__all__ = ["NUL", "Nuls", "Remarks", "Seen", "look_through"]
 
 NUL = "nul"
 """The reason for which an entry names a text with a NUL character."""
@@ -39,18 +43,19 @@ CARRIED = "the rows are copied, and refer to nothing, as they did"
 _MOST = 10_000
 """How many NUL characters are named; of the rest it is said how many they are."""
 
+_METRICS = "metrics"
 
-class Remarks:
-    """Looks at rows as they go by, those of several tables maybe in several threads."""
 
-    def __init__(self, tables: Iterable[Table], counts: Mapping[str, int]) -> None:
-        """Look at these tables, of so many rows."""
+class Nuls:
+    """Finds texts with a NUL character as rows go by, those of several tables maybe in threads."""
+
+    def __init__(self, tables: Iterable[Table] = ()) -> None:
+        """Look at the texts of these tables, and pass others by."""
         self._tables = {table.name: table for table in tables}
         self._texts = {
             table.name: [c.name for c in table.columns if pa.types.is_string(c.type)]
             for table in self._tables.values()
         }
-        self._references = ReferenceCheck(self._tables.values(), counts)
         self._lock = Lock()
         self._nuls: list[LeftOut] = []
         self._more_nuls = 0
@@ -63,34 +68,12 @@ class Remarks:
 
     def take(self, table: str, batch: pa.RecordBatch) -> None:
         """Look at rows of a table."""
-        self._references.take(table, batch)
-        self.take_texts(table, batch)
-
-    def take_texts(self, table: str, batch: pa.RecordBatch) -> None:
-        """Look at the texts of a table only: whose its rows are, `take_keys` was told."""
         for name in self._texts.get(table, ()):
             index = batch.schema.get_field_index(name)
             if index >= 0 and _may_have_nul(batch.column(index)):
-                self._take_nuls(self._tables[table], name, batch)
+                self._take(self._tables[table], name, batch)
 
-    def watch_texts(
-        self, table: str, batches: Iterable[pa.RecordBatch]
-    ) -> Iterator[pa.RecordBatch]:
-        """Pass the rows of a table on; see `take_texts`."""
-        for batch in batches:
-            self.take_texts(table, batch)
-            yield batch
-
-    def take_keys(self, table: str, batch: pa.RecordBatch) -> None:
-        """Look at whose rows of a table are there, where these themselves are not read.
-
-        Each column of the batch that is not one of the table's is passed over.
-        """
-        needed = self.needed(self._tables[table])
-        if set(needed) <= set(batch.schema.names):
-            self._references.take(table, batch.select(list(needed)))
-
-    def _take_nuls(self, table: Table, name: str, batch: pa.RecordBatch) -> None:
+    def _take(self, table: Table, name: str, batch: pa.RecordBatch) -> None:
         secret = table.by_name[name].secret
         for row in marked(pc.match_substring(batch[name], "\0")):
             with self._lock:
@@ -102,6 +85,49 @@ class Remarks:
                 sentence = f"{name} holds a NUL character, copied as it is{what}"
                 detail = f"{sentence}; PostgreSQL takes none"
                 self._nuls.append(LeftOut("value", f"{table.name}/{key}", name, NUL, detail))
+
+    def entries(self) -> Iterator[LeftOut]:
+        """The texts that have one, now that all rows were seen."""
+        yield from sorted(self._nuls, key=lambda item: (item.id, item.path))
+        if self._more_nuls:
+            detail = f"{self._more_nuls} more values hold a NUL character, copied as they are"
+            yield LeftOut("value", "…", "", NUL, detail)
+
+
+class Remarks:
+    """Looks at rows as they go by, those of several tables maybe in several threads."""
+
+    def __init__(self, tables: Iterable[Table], counts: Mapping[str, int]) -> None:
+        """Look at these tables, of so many rows."""
+        self._tables = {table.name: table for table in tables}
+        self._nuls = Nuls(self._tables.values())
+        self._references = ReferenceCheck(self._tables.values(), counts)
+
+    def watch(self, table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass the rows of a table on."""
+        for batch in batches:
+            self.take(table, batch)
+            yield batch
+
+    def take(self, table: str, batch: pa.RecordBatch) -> None:
+        """Look at rows of a table."""
+        self._references.take(table, batch)
+        self._nuls.take(table, batch)
+
+    def watch_texts(
+        self, table: str, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """Pass rows of a table on, looking at their texts: whose they are, `take_keys` was told."""
+        return self._nuls.watch(table, batches)
+
+    def take_keys(self, table: str, batch: pa.RecordBatch) -> None:
+        """Look at whose rows of a table are there, where these themselves are not read.
+
+        Each column of the batch that is not one of the table's is passed over.
+        """
+        needed = self.needed(self._tables[table])
+        if set(needed) <= set(batch.schema.names):
+            self._references.take(table, batch.select(list(needed)))
 
     def needed(self, table: Table) -> tuple[str, ...]:
         """The columns of a table that tell what dangles."""
@@ -119,10 +145,7 @@ class Remarks:
 
     def nuls(self) -> Iterator[LeftOut]:
         """The texts with a NUL character."""
-        yield from sorted(self._nuls, key=lambda item: (item.id, item.path))
-        if self._more_nuls:
-            detail = f"{self._more_nuls} more values hold a NUL character, copied as they are"
-            yield LeftOut("value", "…", "", NUL, detail)
+        yield from self._nuls.entries()
 
     def close(self) -> None:
         """Free the temporary space."""
@@ -137,11 +160,13 @@ class Seen:
         dangling: Values of references that have no row.
         others: What else people must know of.
         is_news: Whether nobody has reported it: an export reports what is in a bundle.
+        later: Looks at the rows that were not looked at, when they are read to be written.
     """
 
     dangling: tuple[Dangling, ...] = ()
     others: tuple[LeftOut, ...] = ()
     is_news: bool = True
+    later: Nuls = field(default_factory=Nuls)
 
     def carried(self) -> tuple[LeftOut, ...]:
         """What people must know of where all of the rows are copied."""
@@ -149,33 +174,74 @@ class Seen:
 
 
 def look_through(
-    source: Source, on_progress: OnProgress, skip: frozenset[str] = frozenset()
+    source: Source,
+    on_progress: OnProgress,
+    skip: frozenset[str] = frozenset(),
+    *,
+    points_later: bool = False,
 ) -> Seen:
     """Read the tables of a source that are copied, for what there is to be said of their rows.
 
     What does not fit its column is then known to the source itself. Of a bundle only the columns
     are read that refer to something. PostgreSQL has seen to all that; and a server's rows are
     asked for once. Tables to `skip` are known not to be worth the time.
+
+    With `points_later` metric points are not read here if the source can tell whose they are: most
+    rows of a registry are read once less then. Only where something dangles they are: what stays
+    behind is counted, and must not be taken for something that does not fit.
     """
     kind = source.description.kind
     if kind in {AddressKind.POSTGRESQL.value, AddressKind.SERVER.value}:
         return Seen()
+    points = _points_of(source) if points_later and _METRICS not in skip else None
     # Rows are counted afterwards: then it is known which do not fit.
     some = {table.name: 1 for table in source.tables}
     tables = plan_transfer(source.tables, some, include_secrets=False).tables
     is_told = kind == AddressKind.BUNDLE.value
     with closing(Remarks(tables, some)) as remarks:
+        later = []
         for table in (table for table in tables if table.name not in skip):
-            columns = remarks.needed(table) if is_told else None
-            batches = source.read(table.name, columns) if columns != () else iter(())
+            needed = remarks.needed(table)
+            batches: Iterable[pa.RecordBatch] = ()
+            if table.name == _METRICS and points is not None and needed in {(), ("run_uuid",)}:
+                batches = points.read()
+                later.append(table)
+            elif not is_told or needed:
+                batches = source.read(table.name, needed if is_told else None)
             step, done = f"looking through {table.name}", 0
             for batch in batches:
-                remarks.take(table.name, batch)
+                (remarks.take_keys if table in later else remarks.take)(table.name, batch)
                 done += batch.num_rows
                 on_progress(step, done, None)
             on_progress(step, done, done)
         others = () if is_told else tuple(remarks.nuls())
-        return Seen(tuple(remarks.dangling()), others, not is_told)
+        seen = Seen(tuple(remarks.dangling()), others, not is_told, Nuls(later))
+    return look_through(source, on_progress, skip) if later and seen.dangling else seen
+
+
+def _points_of(source: Source) -> RowSpool | None:
+    """Whose metric points there are, if the source tells it without giving them.
+
+    None of a part of a source, as it tells of the whole; and if a run's id does not fit its column.
+    """
+    counted = None if _is_part(source) else points_by_run(source)
+    if counted is None:
+        return None
+    spool = RowSpool()
+    try:
+        for _ in spool.watch(counted):
+            pass
+    except StrangeValueError:
+        spool.close()
+        return None
+    return spool
+
+
+def _is_part(source: object) -> bool:
+    """Whether it is a selection, or another view of one."""
+    while source is not None and not isinstance(source, SelectedSource):
+        source = getattr(source, "inner", None)
+    return source is not None
 
 
 def _may_have_nul(array: pa.Array) -> bool:

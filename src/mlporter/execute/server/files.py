@@ -18,6 +18,7 @@ from mlporter.execute.server.planned_files import RENAMED, PlannedFiles
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.plan.policy import Conflict
 from mlporter.plan.three_sides.files import Sent, content_of, mark_of
+from mlporter.stores.protocols import read_elsewhere
 from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
@@ -65,13 +66,21 @@ class Files:
         self._dry = dry
         self._lock = Lock()
         self._files = self._bytes = self._there = self._stored = self._stored_bytes = 0
+        self._by_storage = self._bytes_by_storage = 0
         self.refused = 0
 
     @property
     def result(self) -> FilesResult:
         """What was done so far."""
         return FilesResult(
-            "copy", self._files, self._bytes, self._there, self._stored, self._stored_bytes
+            "copy",
+            self._files,
+            self._bytes,
+            self._there,
+            self._stored,
+            self._stored_bytes,
+            self._by_storage,
+            self._bytes_by_storage,
         )
 
     def plan(self, touched: Collection[tuple[str, str]]) -> list[Conflict]:
@@ -179,7 +188,14 @@ class Files:
                 yield hashing  # type: ignore[misc]
                 digest[0] = hashing.hexdigest
 
-        owner.places.put(owner.root, file.path, size, opened)
+        whole = self._owned.whole(file, content)
+        written = owner.places.put(owner.root, file.path, size, opened, whole)
+        if written is not None and written.by_storage:
+            digest[0] = written.sha256
+            read_elsewhere(self._context.source, file, written.sha256)
+            with self._lock:
+                self._by_storage += 1
+                self._bytes_by_storage += written.size
         if owner.kind != _ORPHAN:
             sent = Sent(mark_of(file), content_of(digest[0]), size)
             self._planned.planner.carried(owner.key, file.path, sent)

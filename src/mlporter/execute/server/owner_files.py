@@ -12,12 +12,14 @@ from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.execute.files.artifact_files import open_guarded
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
+from mlporter.stores.protocols import elsewhere
 from mlporter.stores.rows.spool import SortedLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from mlporter.artifacts.places import WholeObject
     from mlporter.execute.server.shared.context import ServerContext
     from mlporter.stores.protocols import ArtifactFile
     from mlporter.stores.server.target_places import ServerPlaces
@@ -127,6 +129,11 @@ class OwnedFiles:
         if content is not None:
             return _bytes(content)
         return open_guarded(self._context.source, file)
+
+    def whole(self, file: ArtifactFile, content: bytes | None) -> WholeObject | None:
+        """The object that a file is, if it is sent as it is stored."""
+        found = elsewhere(self._context.source, file) if content is None else None
+        return found.whole if found else None
 
     def size(self, file: ArtifactFile) -> int:
         """Its bytes, as they are sent."""

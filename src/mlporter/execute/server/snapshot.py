@@ -17,6 +17,7 @@ from mlporter.plan.ids.mapped_rows import MappedReader
 from mlporter.plan.side_reader import Nothing, experiments_of, models_of
 from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.three_sides.sent.base import remember
+from mlporter.plan.three_sides.sent.digests import digested
 from mlporter.plan.three_sides.sent.sent_files import remember_files
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def recall_snapshot(
         if pair is not None and pair.table.key:
             normalisers = context.normalisers_of(entry)
             sides = Sides(pair, sent, nothing, (normalisers, ()))
-            remember(base, pair.table, sides.of_source(), ())
+            remember(base, pair.table, digested(pair.table, sides.of_source()), ())
     remember_files(base, snapshot, lambda _, owner: owner, _as_sent(context, snapshot))
 
 

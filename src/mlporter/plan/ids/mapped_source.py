@@ -15,7 +15,7 @@ from mlporter.plan.ids.mapped_fields import mapped_fields
 from mlporter.plan.ids.mapped_rows import MappedReader, map_batch
 from mlporter.plan.ids.resorting import resorted_files
 from mlporter.plan.units import OWNED, key_text
-from mlporter.stores.protocols import elsewhere
+from mlporter.stores.protocols import elsewhere, read_elsewhere
 from mlporter.stores.rows.other_places import OTHER, new_places, other_owner, parts_of_owner
 from mlporter.stores.rows.unknown_fields import field_rows, sorted_fields, unknown_fields
 
@@ -163,6 +163,10 @@ class MappedSource(MappedReader):
     def elsewhere(self, file: ArtifactFile) -> Openable | None:
         """Where other processes find them, unless they name ids."""
         return None if self._renames(file) else elsewhere(self._inner, file)
+
+    def read_elsewhere(self, file: ArtifactFile, sha256: str) -> None:
+        """Hear of a file that another process read."""
+        read_elsewhere(self._inner, file, sha256)
 
     def unknown_fields(self) -> Iterator[pa.RecordBatch]:
         """Fields of a newer server, by the target's ids."""

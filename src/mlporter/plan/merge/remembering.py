@@ -7,6 +7,7 @@ or by name.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,9 @@ from mlporter.plan.three_sides.keys import group_columns, group_names, groups_ar
 from mlporter.plan.three_sides.names import lacking
 from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.three_sides.sent.base import fingerprint, forget_emptied, remember
+from mlporter.plan.three_sides.sent.digests import digested
 from mlporter.plan.three_sides.sent.sent_files import remember_files
+from mlporter.plan.three_sides.sent.small_rows import Again, Room
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from mlporter.plan.policy import Policy
     from mlporter.plan.side_reader import Experiment, Reader
     from mlporter.plan.three_sides.sent.base import Base
+    from mlporter.plan.three_sides.sent.digests import Digested
     from mlporter.plan.three_sides.sent.memory import Memory
     from mlporter.progress import OnProgress
     from mlporter.stores.protocols import Source
@@ -71,24 +75,26 @@ def remember_sent(
         merge: What was done, and what the sides do not agree on.
         on_progress: Called with what is being remembered.
     """
-    units: dict[str, Sides] = {}
+    units: dict[str, _Rows] = {}
+    room = Room()
     before = base.noted(_PRINTS)
     prints: dict[str, str] = {}
     for sides in _sides(source, tables, there, merge):
         table = sides.pair.table
-        on_progress(f"remembering {table.name}", 0, None)
+        said = partial(_said, on_progress, f"remembering {table.name}")
         disputed = merge.disputed.get(table.name, ())
-        prints[table.name] = fingerprint(table, sides.of_source())
+        rows = _Rows(table, Again(partial(_digested, sides), room))
+        prints[table.name] = fingerprint(table, said(rows.read()))
         kind = groups_are_of(table)
         if kind is None:
-            units[table.name] = sides
+            units[table.name] = rows
         if not disputed and prints[table.name] == before.get(table.name):
             continue  # all of it is remembered as it is
         if disputed:
             del prints[table.name]
-        remember(base, table, sides.of_source(), disputed)
+        remember(base, table, said(rows.read()), disputed)
         if kind in units:
-            emptied = _emptied(base, sides, units[kind])
+            emptied = _emptied(base, rows, units[kind])
             forget_emptied(base, table.name, emptied, disputed)
     _forget(base, merge)
     base.note(_PRINTS, {} if merge.forgotten else prints)
@@ -99,17 +105,43 @@ def remember_sent(
     base.note("experiment_names", base.noted("experiment_names") | names)
 
 
-def _emptied(base: Base, rows: Sides, owners: Sides) -> list[str]:
+def _said(on_progress: OnProgress, step: str, rows: Iterator[Digested]) -> Iterator[Digested]:
+    """Pass rows on, and say how many they are."""
+    done = 0
+    on_progress(step, done, None)
+    for some in rows:
+        yield some
+        done += some.rows.num_rows
+        on_progress(step, done, None)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of the source as they are compared."""
+
+    table: Table
+    read: Again[Digested]
+
+    def names(self) -> Iterator[str]:
+        """The names of the groups that they are in."""
+        return group_names(self.table, (some.rows for some in self.read()))
+
+
+def _digested(sides: Sides) -> Iterator[Digested]:
+    return digested(sides.pair.table, sides.of_source())
+
+
+def _emptied(base: Base, rows: _Rows, owners: _Rows) -> list[str]:
     """Groups that are remembered, and of which the source has the owner but no row any more."""
-    table = rows.pair.table
+    table = rows.table
     columns = group_columns(table)
     if len(columns) == 1 and pa.types.is_string(table.by_name[columns[0]].type):
-        gone = lacking(base.names(table.name), group_names(table, rows.of_source()))
+        gone = lacking(base.names(table.name), rows.names())
     else:  # sorted otherwise than their names are
-        gone = set(base.names(table.name)) - set(group_names(table, rows.of_source()))
+        gone = set(base.names(table.name)) - set(rows.names())
     if not gone:
         return []
-    there = group_names(owners.pair.table, owners.of_source())
+    there = owners.names()
     return sorted({name for name in there if name in gone})
 
 

@@ -18,7 +18,7 @@ from mlporter.plan.deleted_rows import LIFECYCLE, Update
 from mlporter.plan.three_sides.actions import Action, ActionKind
 from mlporter.plan.three_sides.keys import group_columns, group_name, key_text
 from mlporter.plan.three_sides.sent.base import groups_of
-from mlporter.plan.three_sides.sent.digests import column_digests, key_digests
+from mlporter.plan.three_sides.sent.digests import digested
 from mlporter.plan.three_sides.sides import Outcome, State, decide
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, tables_of
 from mlporter.stores.rows.version_locations import rows_of
@@ -180,11 +180,11 @@ class Vanished:
 
     def _edited_in(self, name: str, sides: Sides, keys: set[str]) -> set[str]:
         table = sides.pair.table
-        names = [group.name for group in groups_of(table, _plain(name, sides), ())]
+        names = [group.name for group in groups_of(table, digested(table, _plain(name, sides)), ())]
         known = self.planner.base.groups(name, names)
         owners = _owners(name, sides)
         found = set()
-        for group in groups_of(table, _plain(name, sides), ()):
+        for group in groups_of(table, digested(table, _plain(name, sides)), ()):
             base, lines = known.get(group.name), group.lines
             is_same = (
                 base is not None
@@ -225,9 +225,8 @@ class Vanished:
         if sides is None:
             return found
         table = sides.pair.table
-        for batch in sides.of_target():
-            lines = np.column_stack([key_digests(batch, table.key), column_digests(table, batch)])
-            for row, line in zip(batch.to_pylist(), lines.tolist(), strict=True):
+        for some in digested(table, sides.of_target()):
+            for row, line in zip(some.rows.to_pylist(), some.lines.tolist(), strict=True):
                 group = self.planner.base.groups(name, [group_name(table, row)])
                 sent = {tuple(old) for one in group.values() for old in one.rows.tolist()}
                 if tuple(line) in sent:

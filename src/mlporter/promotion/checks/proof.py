@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.compare.file_sums import Unreadable, hash_file
 from mlporter.errors import ReadBackError
 from mlporter.plan.ids.id_map import IdMap
 from mlporter.plan.ids.id_strings import names_ids, with_new_ids
-from mlporter.stopping import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlporter.compare.file_sums import SumReaders
     from mlporter.progress import OnProgress
     from mlporter.promotion.checks.facts import VersionFacts
-    from mlporter.stores.protocols import ArtifactFile, Source
+    from mlporter.stores.protocols import Source
 
 __all__ = ["prove_files", "sums_of", "with_target_ids"]
 
@@ -23,7 +24,7 @@ __all__ = ["prove_files", "sums_of", "with_target_ids"]
 def sums_of(  # noqa: PLR0913, PLR0917 -- whose, how, and who hears of it
     source: Source,
     facts: VersionFacts,
-    workers: int,
+    readers: SumReaders,
     on_progress: OnProgress,
     step: str,
     known: Mapping[tuple[str, str, str], str],
@@ -33,7 +34,7 @@ def sums_of(  # noqa: PLR0913, PLR0917 -- whose, how, and who hears of it
     Args:
         source: The registry.
         facts: The version there.
-        workers: Files that are read at a time.
+        readers: Read the files.
         on_progress: Called with how far it is.
         step: What it is called.
         known: Sums that need no reading, by owner kind, owner id and path below the owner's root.
@@ -43,22 +44,17 @@ def sums_of(  # noqa: PLR0913, PLR0917 -- whose, how, and who hears of it
     """
     sums: dict[str, str] = {}
     done = 0
-    with Pool(workers, thread_name_prefix="mlporter-hash") as pool:
-        pending = [
-            (one, had or pool.submit(_sum, source, one.file))
-            for one in facts.files
-            for had in [known.get((one.file.owner_kind, one.file.owner_id, one.file.path))]
-        ]
-        for one, found in pending:
-            sums[one.path] = found if isinstance(found, str) else found.result()
-            done += one.size
-            on_progress(step, done, facts.size, "bytes")
+    pending = [
+        (one, had or readers.ask(source, one.file))
+        for one in facts.files
+        for had in [known.get((one.file.owner_kind, one.file.owner_id, one.file.path))]
+    ]
+    for one, asked in pending:
+        found = asked if isinstance(asked, str) else asked.result()
+        sums[one.path] = hash_file(source, one.file) if isinstance(found, Unreadable) else found
+        done += one.size
+        on_progress(step, done, facts.size, "bytes")
     return sums
-
-
-def _sum(source: Source, file: ArtifactFile) -> str:
-    with source.open_file(file) as stream:
-        return hash_stream(stream)[0]
 
 
 def with_target_ids(

@@ -157,11 +157,21 @@ class Environment:
         variables: Its own ones, by their names without the prefix, and what else is set.
         prefix: What the names of its own ones begin with; "" where it has none.
         own: The names of its own ones.
+        told: Those of them that were not set, but told in another way.
     """
 
     variables: Mapping[str, str] = field(repr=False)
     prefix: str = ""
     own: frozenset[str] = frozenset()
+    told: frozenset[str] = frozenset()
+
+    @property
+    def for_others(self) -> str | None:
+        """The prefix by which another process reaches the same object stores.
+
+        None where it would reach others: what was told only here is not among its variables.
+        """
+        return None if self.told & (S3 | GOOGLE | AZURE) else self.prefix
 
     def get(self, name: str) -> str | None:
         """The value of a variable; None where it is not set, or empty."""
@@ -222,11 +232,12 @@ def environment_of(
         return PROCESS
     given = dict(os.environ if variables is None else variables)
     own = _prefixed(prefix, given) if prefix else {}
-    own |= {} if said is None else said(frozenset(own))
+    told = {} if said is None else said(frozenset(own))
+    own |= told
     _remember_secrets(own)
     hidden = frozenset[str]().union(*(names for names in _TOGETHER if not names.isdisjoint(own)))
     seen = {name: value for name, value in given.items() if name not in hidden}
-    return Environment(seen | own, prefix, frozenset(own))
+    return Environment(seen | own, prefix, frozenset(own), frozenset(told))
 
 
 def _prefixed(prefix: str, given: Mapping[str, str]) -> dict[str, str]:

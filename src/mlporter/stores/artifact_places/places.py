@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from mlporter.artifacts.absent_folders import AbsentFolders
 from mlporter.artifacts.disk.presence import is_there
 from mlporter.artifacts.failures import translated
 from mlporter.artifacts.places import LocalPlace, Place, displayable
@@ -82,7 +84,7 @@ def open_place(  # noqa: PLR0913 -- what an address may need, by keyword
         raise UnreachableError(refusal[0], subject=redact(address), hint=refusal[1])
     repository = _repository(address, tracking_uri, environment)
     is_stored = scheme_of(address) in _STORES
-    return MlflowPlace(address, repository, log, environment.prefix if is_stored else None)
+    return MlflowPlace(address, repository, log, environment.for_others if is_stored else None)
 
 
 def open_local(path: Path, roots: Roots | None, log: WriteLog | None = None) -> LocalPlace:
@@ -238,6 +240,15 @@ class Places:
             elif proxies is not None:
                 proxies.check(address)
 
+        def folder(address: str) -> LocalPlace | None:
+            path = local_path(address, base)
+            with suppress(OutsideError):
+                place = None if path is None else open_local(path, roots() if roots else None)
+                return None if place is None or place.has_private else place
+            return None
+
+        self._uri_map = uri_map
+        self._folders = AbsentFolders(folder)
         self._open = cached
         self._check = check
         self._tracking_uri = tracking_uri
@@ -262,6 +273,10 @@ class Places:
     def open(self, uri: str) -> Place:
         """The place that an artifact URI names; see `open_place`."""
         return self._open(uri)
+
+    def absent(self, uri: str) -> str | None:
+        """What the place of a URI is called if it is a folder that is surely not there."""
+        return self._folders.absent(self._uri_map.apply(uri) if self._uri_map else uri)
 
     def check(self, uri: str) -> None:
         """Refuse what `open` refuses to look at, without looking at anything else.

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.places import LocalPlace
+from mlporter.artifacts.places import LocalPlace, WholeObject
+from mlporter.artifacts.uris.uri_text import scheme_of
 from mlporter.redaction import redact
 from mlporter.stores.addresses.environment import environment_of
 from mlporter.stores.artifact_places.mlflow_place import MlflowPlace
 from mlporter.stores.artifact_places.places import open_place
+from mlporter.stores.artifact_places.s3_copies import object_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,12 @@ class StoredPlace:
 
     address: str
     prefix: str
+
+    def object_at(self, path: str) -> WholeObject | None:
+        """One of its objects, as S3 might copy it itself; None in other stores."""
+        if scheme_of(self.address) != "s3":
+            return None
+        return WholeObject(*object_at(self.address, path), self.prefix)
 
     def opened(self) -> MlflowPlace:
         """It, as this process opens it."""
@@ -70,6 +78,11 @@ class PlacedFile:
     def folder(self) -> str:
         """The folder of this machine that it lies in, or ""."""
         return str(self.place.root) if isinstance(self.place, LocalPlace) else ""
+
+    @property
+    def whole(self) -> WholeObject | None:
+        """The object that it is, in a bucket."""
+        return None if isinstance(self.place, LocalPlace) else self.place.object_at(self.path)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

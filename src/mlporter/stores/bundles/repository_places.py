@@ -48,8 +48,9 @@ def storage_of(place: Address) -> Storage:
     options = _OPTIONS[SCHEMES[place.text.partition("://")[0].lower()][1]](place.environment)
     shown = redact_address(place.text)
     storage = open_remote(place.text, shown, options)
-    if shown == place.text:
-        storage.again = (_storage_again, (place.text, place.environment.prefix, storage.root))
+    prefix = place.environment.for_others
+    if shown == place.text and prefix is not None:
+        storage.again = (_storage_again, (place.text, prefix, storage.root))
     return storage
 
 

@@ -135,7 +135,9 @@ class DatabaseFiles(StoreFiles):
         """Every file, by owner kind, owner id and path; what cannot be found goes to `report`."""
         self._unseen.clear()
         owners = iter(self._strangers()) if keep is only_orphans else self._wanted(keep)
-        yield from scan_owners(owners, self._place, report, self._workers, self._moved)
+        yield from scan_owners(
+            owners, self._place, report, self._workers, self._moved, self._places.absent
+        )
         if self._with_orphans:
             for item in self._unseen.values():
                 report(item)

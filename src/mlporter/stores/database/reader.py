@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
 from mlporter.catalogue import is_newer as is_newer_revision
 from mlporter.catalogue.types import Kind
 from mlporter.stores.database.connection.connection import quoted
@@ -176,13 +178,23 @@ class DatabaseReader:
             self._counts[rows] = int(connection.scalar(f"SELECT count(*) FROM {rows}"))
         return self._counts[rows]
 
+    @property
+    def met_unfit(self) -> bool:
+        """Whether anything that was read did not fit its column."""
+        return self._careful.met_any
+
     def points_by_run(self) -> Iterator[pa.RecordBatch]:
         """How many metric points each run has that has any: the index says it."""
         relation = self._relations.get("metrics")
         rows = relation.rows if relation is not None else quoted("metrics")
         with self.borrowed() as connection:
             # With a condition it is a small part: no file is copied out of the way to read it.
-            yield from connection.read(POINTS, POINTS.columns, ANY_POINTS, counted(rows))
+            total = 0
+            for batch in connection.read(POINTS, POINTS.columns, ANY_POINTS, counted(rows)):
+                total += pc.sum(batch.column(1)).as_py() or 0
+                yield batch
+            if self._still:
+                self._counts[rows] = total  # so that they need not be counted again
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None

@@ -113,6 +113,11 @@ class DatabaseSource:
         """Rows of a table."""
         return self._reader.count(table)
 
+    @property
+    def state(self) -> str | None:
+        """Which state of the database is read; see `TellsState`."""
+        return None if self._reader.met_unfit else self._snapshot.state
+
     def points_by_run(self) -> Iterator[pa.RecordBatch]:
         """How many metric points each run has that has any."""
         return self._reader.points_by_run()

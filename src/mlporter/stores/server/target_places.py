@@ -12,6 +12,7 @@ from mlporter.artifacts.uris.allowed_hosts import PROXY, Hosts
 from mlporter.artifacts.uris.uri_text import UriMap, safe_relative
 from mlporter.errors import OutsideError, RefusedError
 from mlporter.redaction import redact
+from mlporter.stores.artifact_places.mlflow_place import MlflowPlace
 from mlporter.stores.artifact_places.places import Places
 from mlporter.stores.artifact_places.proxies import Proxies
 from mlporter.stores.artifact_places.served_places import ProxyPlace
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from mlporter.artifacts.places import Place
+    from mlporter.artifacts.places import Place, WholeObject, Written
     from mlporter.stores.rest.client import Client
 
 __all__ = ["ServerPlaces"]
@@ -85,8 +86,12 @@ class ServerPlaces:
         path: str,
         size: int,
         open_bytes: Callable[[], AbstractContextManager[BinaryIO]],
-    ) -> None:
+        whole: WholeObject | None = None,
+    ) -> Written | None:
         """Write a file, over one that is there: an upload that was cut may have left a part.
+
+        Returns:
+            What was written; None of what the server took, and said nothing of.
 
         Raises:
             RefusedError: the path is not safe; or the place is not behind the proxy, and has
@@ -97,10 +102,13 @@ class ServerPlaces:
             raise RefusedError("the path of an artifact is not safe", subject=path)
         found = self._proxies.find(self._map.apply(root))
         if found is None:
+            place = self._open(root)
+            if isinstance(place, MlflowPlace):
+                return place.put_from(path, open_bytes, whole)
             with open_bytes() as stream:
-                self._open(root).put(path, stream)
-            return
+                return place.put(path, stream)
         client, proxied = found
         parts = (part for part in (*proxied.split("/"), *path.split("/")) if part)
         where = "/".join((PROXY, *(quoted_path(part) for part in parts)))
         client.upload(where, size, open_bytes)
+        return None

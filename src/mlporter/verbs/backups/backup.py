@@ -7,15 +7,16 @@ import json
 import shutil
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.writer import BundleWriter
-from mlporter.errors import RefusedError
+from mlporter.errors import ExitCode, RefusedError
 from mlporter.execute.bundle.transfer import BundleTransfer
+from mlporter.execute.bundle.unchanged import state_of
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
 from mlporter.execute.options import ArtifactsMode, check_options
@@ -23,7 +24,7 @@ from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, silent
-from mlporter.repository.earlier import earlier_of, last_of
+from mlporter.repository.earlier import earlier_of, has_parts, last_of
 from mlporter.repository.locks import locked
 from mlporter.repository.publishing import Facts, publish
 from mlporter.repository.repository import Repository, check_empty
@@ -36,40 +37,53 @@ from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
 from mlporter.verbs.moving.overlap import check_outside, check_outside_files
-from mlporter.verbs.moving.planned_export import check_planned, open_asked, plan_export
+from mlporter.verbs.moving.planned_export import (
+    check_planned,
+    needs_workers,
+    open_asked,
+    plan_export,
+)
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
+from mlporter.workers.choice import task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    from mlporter.errors import ExitCode
     from mlporter.execute.result import Result
     from mlporter.repository.documents import Snapshot
+    from mlporter.repository.repository import DamagedSnapshot
     from mlporter.selection import Asked, Selection
     from mlporter.stores.addresses.address import Address, Place
     from mlporter.stores.protocols import Source
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["BackupResult", "backup", "run_backup"]
 
 
 @dataclass(frozen=True)
 class BackupResult(Shown):
-    """A backup: what was copied, and the snapshot that now holds it; None after a dry run."""
+    """A backup: what was copied, and the snapshot that now holds it; None after a dry run.
+
+    ``damaged`` are snapshots that were to be built upon and cannot be read.
+    """
 
     result: Result
     snapshot: Snapshot | None
+    damaged: tuple[DamagedSnapshot, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
-        """As that of an export."""
-        return self.result.exit_code
+        """As that of an export; 5 where an earlier snapshot is damaged."""
+        return ExitCode.BUNDLE if self.damaged else self.result.exit_code
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
         made = self.snapshot.model_dump(mode="json") if self.snapshot else None
-        return {**self.result.as_dict(), "snapshot": made}
+        damaged = [asdict(one) for one in self.damaged]
+        told = {**self.result.as_dict(), "snapshot": made, "damaged": damaged}
+        return {**told, "exit_code": int(self.exit_code)}
 
 
 def backup(
@@ -81,6 +95,8 @@ def backup(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     include_secrets: bool = False,
     auth: Place | None = None,
@@ -114,6 +130,9 @@ def backup(
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
         workers: Tables and files that are read, and requests sent, at a time.
+        processes: So many processes of this machine carry files instead of threads.
+        dask: The workers of this Dask scheduler do, such as ``tcp://scheduler:8786``; or
+            ``local:4`` for four workers of this machine.
         retry_time: Seconds after which a server that keeps failing is given up.
         include_secrets: Copy secrets (encrypted as they are) too.
         auth: Address of the database of its users, if they have one of their own.
@@ -147,6 +166,8 @@ def backup(
         "uri_map": tuple(uri_map),
         "allow_root": allow_root,
         "workers": workers,
+        "processes": processes,
+        "dask": dask,
         "retry_time": retry_time,
         "include_secrets": include_secrets,
         "auth": auth,
@@ -175,15 +196,13 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
         MlporterError: as `backup` says.
     """
     given = request.arguments
-    check_plan_file(request.plan_out)
     chosen = as_selection(given["selection"])
+    _check_asked(request, chosen)
     artifacts, workers = given["artifacts"], given["workers"]
     encrypt = tuple(given["encrypt"])
-    check_options(artifacts, workers)
-    check_strict(artifacts, strict_artifacts=given["strict_artifacts"])
-    check_orphans(artifacts, chosen, orphans=given["orphans"])
     place = locate(request.target)
     origin = settled(locate(request.source, given["source_env"]))
+    needed = needs_workers(origin, given) or not request.only_plans
     if origin.kind is AddressKind.BUNDLE:
         check_outside(origin, place, "the repository")
     labels = {"source": str(origin), "repository": str(place)}
@@ -192,11 +211,15 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
         began, started = datetime.now(timezone.utc), monotonic()
         into_bundle(on_progress, copies=artifacts == "copy").begin(OPENING)
         with ExitStack() as stack:
+            pool = stack.enter_context(
+                task_pool(workers, given["processes"], given["dask"], needed=needed)
+            )
             found = _found(place, encrypt)
+            _check_seen(place, pool, found.about.recipients if found is not None else encrypt)
             if found is not None:
                 stack.callback(found.close)
             part = _reads_a_part(origin, found, given, chosen)
-            opened = open_asked(origin, given, part=part, on_progress=on_progress)
+            opened = open_asked(origin, given, part=part, pool=pool, on_progress=on_progress)
             stack.callback(opened.close)
             check_outside_files(opened, origin, place, "the repository")
             opened = select(opened, chosen)
@@ -220,23 +243,48 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
                 kept,
                 artifacts,
                 workers,
+                pool,
                 given["include_secrets"],
                 given["full"],
                 given["reread"],
                 on_progress,
             )
             transfer, snapshot = work.run(which, began, tuple(given["tags"]))
+            damaged = tuple(kept.damaged.values())
         where = kept.storage.name
         following = command_line("verify", [place.typed or where], ())
         result = transfer.result("backup", where, following, monotonic() - started)
-        run.exit_code = result.exit_code
+        made = BackupResult(result, snapshot, damaged)
+        run.exit_code = made.exit_code
         run.rows = dict(snapshot.rows)
         run.values |= {
             "added_bytes": snapshot.added.bytes,
             "file_bytes": snapshot.file_bytes,
             "left_out": snapshot.left_out,
         }
-    return BackupResult(result, snapshot)
+    return made
+
+
+def _check_asked(request: Request, chosen: Selection | None) -> None:
+    """Refuse what does not fit together, before anything is opened."""
+    given = request.arguments
+    check_plan_file(request.plan_out)
+    check_options(given["artifacts"], given["workers"])
+    check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
+    check_orphans(given["artifacts"], chosen, orphans=given["orphans"])
+
+
+def _check_seen(place: Address, pool: TaskPool, recipients: Sequence[str]) -> None:
+    """Refuse workers that do not see the folder of a repository, or that in which it will be made.
+
+    In one that is encrypted they do nothing.
+
+    Raises:
+        RefusedError: they do not.
+    """
+    if place.path is not None and not recipients:
+        path = place.path.absolute()
+        pool.check_sees(str(next(folder for folder in (path, *path.parents) if folder.is_dir())))
 
 
 def _reads_a_part(
@@ -253,7 +301,7 @@ def _reads_a_part(
     reads_most = given["full"] or given["auth"] is not None or given["registry"] is not None
     if reads_most or kept is None or origin.kind is not AddressKind.SQLITE:
         return False
-    return any(snapshot.source == str(origin) for snapshot in kept.newest_first())
+    return any(snapshot.source == str(origin) for snapshot in kept.whole_newest_first())
 
 
 @dataclass(frozen=True)
@@ -264,6 +312,7 @@ class _Work:
     repository: Repository
     artifacts: ArtifactsMode
     workers: int
+    pool: TaskPool
     include_secrets: bool
     full: bool
     reread: bool
@@ -280,6 +329,8 @@ class _Work:
             kept.load_index()
             last = last_of(kept, which)
             earlier = earlier_of(kept, last, stack, reread=self.reread) if last else None
+            state = None if self.full or last is None else last[0].state
+            is_unchanged = state is not None and state == state_of(self.source)
             staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
             stack.callback(shutil.rmtree, staged, ignore_errors=True)
             address = self.source.description.address
@@ -297,10 +348,13 @@ class _Work:
                     full=self.full,
                     reread=self.reread,
                     marks=True,
+                    pool=self.pool,
+                    is_unchanged=is_unchanged and earlier is not None and has_parts(kept, earlier),
                 )
                 manifest = transfer.run()
-            upon = last.name if last else None
-            facts = Facts(which, began, tags, upon, transfer.not_listed)
+            upon = last[0].name if last else None
+            state = None if transfer.says_of_rows else state_of(self.source)
+            facts = Facts(which, began, tags, upon, transfer.not_listed, state)
             return transfer, publish(kept, staged / "bundle", manifest, facts, lock)
 
 

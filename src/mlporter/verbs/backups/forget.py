@@ -8,10 +8,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import (
-    BundleDamagedError,
     ExitCode,
     RefusedError,
-    UnsupportedError,
     UsageError,
 )
 from mlporter.execute.plan_files import check_expected, check_plan_file, write_plan
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlporter.bundle.storage.protocol import Storage
-    from mlporter.repository.documents import Snapshot
     from mlporter.repository.repository import Repository
     from mlporter.stores.addresses.address import Address, Place
 
@@ -223,28 +220,14 @@ def _sorted_out(
     if not names:
         found = repository.snapshots()
         return sort_out(found, retention, datetime.now(timezone.utc)), ()
-    found, unread = _as_far_as_readable(repository)
+    found = tuple(repository.whole_newest_first())[::-1]
+    unread = set(repository.damaged)
     gone = {
         name if name in unread else choose(found, name, repository.storage.name).name
         for name in names
     }
     kept = [Kept(one, () if one.name in gone else ("not named",)) for one in found]
     return kept, tuple(sorted(gone & unread))
-
-
-def _as_far_as_readable(repository: Repository) -> tuple[tuple[Snapshot, ...], set[str]]:
-    """Snapshots, and the names of those whose own document cannot be read."""
-    names = repository.names()
-    read = [_read(repository, name) for name in names]
-    found = tuple(snapshot for snapshot in read if snapshot is not None)
-    return found, set(names) - {snapshot.name for snapshot in found}
-
-
-def _read(repository: Repository, name: str) -> Snapshot | None:
-    try:
-        return repository.snapshot(name)
-    except (BundleDamagedError, UnsupportedError):
-        return None
 
 
 def _check_rest(repository: Repository, known: Sequence[Kept], gone: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlporter.repository.documents import Snapshot
+    from mlporter.repository.repository import DamagedSnapshot, Repository
     from mlporter.stores.addresses.address import Place
     from mlporter.stores.protocols import Source
 
@@ -27,21 +28,23 @@ __all__ = ["Found", "FoundResult", "SnapshotList", "find", "snapshots"]
 
 @dataclass(frozen=True)
 class SnapshotList(Shown):
-    """The snapshots of a repository, the oldest first."""
+    """The snapshots of a repository, the oldest first; ``damaged`` ones cannot be read."""
 
     repository: str
     snapshots: tuple[Snapshot, ...]
+    damaged: tuple[DamagedSnapshot, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
-        """Always 0."""
-        return ExitCode.OK
+        """5 where one is damaged."""
+        return ExitCode.BUNDLE if self.damaged else ExitCode.OK
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
         return {
             "repository": self.repository,
             "snapshots": [found.model_dump(mode="json") for found in self.snapshots],
+            "damaged": [asdict(one) for one in self.damaged],
         }
 
 
@@ -62,21 +65,26 @@ class Found:
 
 @dataclass(frozen=True)
 class FoundResult(Shown):
-    """What `find` found, by snapshot, the oldest first."""
+    """What `find` found, by snapshot, the oldest first; in ``damaged`` ones nobody could look."""
 
     repository: str
     pattern: str
     found: tuple[Found, ...]
+    damaged: tuple[DamagedSnapshot, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
-        """1 where no snapshot holds anything of that name."""
+        """1 where no snapshot holds anything of that name; 5 where one is damaged."""
+        if self.damaged:
+            return ExitCode.BUNDLE
         return ExitCode.OK if self.found else ExitCode.DIFFERENT
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
         found = [asdict(one) for one in self.found]
-        return {"repository": self.repository, "pattern": self.pattern, "found": found}
+        damaged = [asdict(one) for one in self.damaged]
+        told = {"repository": self.repository, "pattern": self.pattern, "found": found}
+        return {**told, "damaged": damaged}
 
 
 def snapshots(repository: Place) -> SnapshotList:
@@ -85,10 +93,18 @@ def snapshots(repository: Place) -> SnapshotList:
     Raises:
         UsageError: the place is no repository.
         UnreachableError: it cannot be read.
-        BundleDamagedError: a document of it is damaged.
+        BundleDamagedError: the document that says that it is one is damaged.
     """
     with closing(open_repository(locate(repository))) as opened:
-        return SnapshotList(opened.storage.name, opened.snapshots())
+        return SnapshotList(opened.storage.name, *_as_far_as_readable(opened))
+
+
+def _as_far_as_readable(
+    repository: Repository,
+) -> tuple[tuple[Snapshot, ...], tuple[DamagedSnapshot, ...]]:
+    """Snapshots, and those that cannot be read; the oldest first."""
+    found = tuple(repository.whole_newest_first())[::-1]
+    return found, tuple(repository.damaged.values())[::-1]
 
 
 def find(repository: Place, pattern: str, *, on_progress: OnProgress = silent) -> FoundResult:
@@ -107,13 +123,13 @@ def find(repository: Place, pattern: str, *, on_progress: OnProgress = silent) -
         raise UsageError("name what to find", hint="a name, a glob such as 'churn*', or an id")
     place = locate(repository)
     with closing(open_repository(place)) as opened:
-        where, all_of_them = opened.storage.name, opened.snapshots()
+        where, (all_of_them, damaged) = opened.storage.name, _as_far_as_readable(opened)
     found: list[Found] = []
     for at, snapshot in enumerate(all_of_them):
         on_progress("looking through snapshots", at, len(all_of_them), "snapshots")
         with closing(SnapshotSource(open_repository(place), snapshot.name)) as source:
             found += _in_snapshot(source, snapshot.name, pattern)
-    return FoundResult(where, pattern, tuple(found))
+    return FoundResult(where, pattern, tuple(found), damaged)
 
 
 def _in_snapshot(source: Source, snapshot: str, pattern: str) -> Iterator[Found]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Request"]
 
 _PLACES = ("auth", "registry", "target_auth")
-_FOLDERS = ("artifact_root", "state")
+_FOLDERS = ("artifact_root", "state", "dask")
 _FILES = ("sign", "require_signature", "receipt", "html", "metrics", "notify")
 _NOT_KEPT = ("dry_run", "plan_out")
 _HIDDEN = "***"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError
+from mlporter.execute.options import reads_runs
 from mlporter.execute.plan_files import check_expected, write_plan
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.progress import OnProgress, silent
@@ -18,11 +19,13 @@ from mlporter.stores.addresses.locating import locate
 from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.stores.server.capabilities import asking_once
 from mlporter.verbs.moving.request import Request
 from mlporter.verbs.promoting.promotion_files import checked_files, write_receipts
 from mlporter.verbs.promoting.promotion_request import asked_of
 from mlporter.verbs.promoting.promotion_result import PromotionResult
 from mlporter.verbs.reports import write_promotion, write_refusal
+from mlporter.workers.choice import task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +75,8 @@ def promote(
     receipt: str | PathLike[str] | None = None,
     html: str | PathLike[str] | None = None,
     workers: int = 4,
+    processes: int | None = None,
+    dask: str | None = None,
     retry_time: float = RETRY_TIME,
     plan_out: str | None = None,
     dry_run: bool = False,
@@ -121,6 +126,8 @@ def promote(
         receipt: The file of the receipt; None for one in the current folder.
         html: Write a report to this file, too, also of a plan, and where a gate is closed.
         workers: Files and requests at a time.
+        processes: So many processes of this machine carry files instead of threads.
+        dask: The workers of this Dask scheduler do; or ``local:4``.
         retry_time: Seconds after which a server that keeps failing is given up.
         plan_out: Write the plan to this file, for `apply`; nothing is written to the target then.
         dry_run: Judge and plan only.
@@ -164,6 +171,8 @@ def promote(
         "receipt": receipt,
         "html": None if html is None else str(html),
         "workers": workers,
+        "processes": processes,
+        "dask": dask,
         "retry_time": retry_time,
         "plan_out": plan_out,
         "dry_run": dry_run,
@@ -171,6 +180,7 @@ def promote(
     return run_promotion(Request("promote", source, target, arguments), on_progress)
 
 
+@asking_once()
 def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     """Plan what `promote` is asked, and carry it out unless a plan is all.
 
@@ -184,7 +194,10 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     asked = asked_of(request, origin, place)
     page = checked_files(request, len(asked))
     try:
-        result = _promoted(request, origin, place, asked, on_progress)
+        needed = reads_runs(origin) or not request.only_plans
+        with task_pool(given["workers"], given["processes"], given["dask"], needed=needed) as pool:
+            asked = [replace(one, pool=pool) for one in asked]
+            result = _promoted(request, origin, place, asked, on_progress)
     except MlporterError as error:
         if page is not None and not isinstance(error, InterruptedByUserError):
             write_refusal(origin, place, asked, error, page)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import UsageError
+from mlporter.execute.options import reads_runs, refuse_idle_workers, refuse_workers
 from mlporter.promotion.asked import Asked
 from mlporter.promotion.checks.gates import Gates, parse_tag
 from mlporter.promotion.checks.model_names import ModelName, check_alias, check_stage
 from mlporter.stores.addresses.address import Address, AddressKind, place_text
 from mlporter.stores.addresses.same_place import is_same_place
+from mlporter.workers.choice import check_workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +31,11 @@ def asked_of(request: Request, origin: Address, place: Address) -> list[Asked]:
     """
     given = request.arguments
     model, root, reference = given["model"], given["artifact_root"], given["reference"]
+    check_workers(given["processes"], given["dask"])
+    if reference and not reads_runs(origin):
+        refuse_idle_workers(given["processes"], given["dask"], "--reference")
+    if place.kind is AddressKind.SERVER and not reads_runs(origin):
+        refuse_workers(given["processes"], given["dask"])
     models = [ModelName.parse(text) for text in ([model] if isinstance(model, str) else model)]
     stage = None if given["stage"] is None else check_stage(given["stage"])
     _check(
@@ -73,6 +80,8 @@ def asked_of(request: Request, origin: Address, place: Address) -> list[Asked]:
             uri_map=tuple(given["uri_map"]),
             allow_root=tuple(map(place_text, given["allow_root"])),
             workers=given["workers"],
+            processes=given["processes"],
+            dask=given["dask"],
             retry_time=given["retry_time"],
             dry_run=request.only_plans,
         )

@@ -24,7 +24,7 @@ from mlporter.stores.opening import hinting_what_is_there, open_bundle, settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.bundle_places import no_signature
 from mlporter.verbs.reports import write_verification
-from mlporter.workers.choice import check_workers, said_of_workers, task_pool
+from mlporter.workers.choice import check_workers, task_pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,7 @@ def verify(
         allow_root: Folders of this machine that files may be read from, though that place keeps
             none there.
         workers: Files that are read, and requests sent, at a time.
-        processes: So many processes of this machine read the bundle's contents instead of threads.
+        processes: So many processes of this machine read it instead of threads.
         dask: The workers of this Dask scheduler do; or ``local:4``.
         retry_time: Seconds after which a server that keeps failing is given up.
         source_env: What the names of the variables of `against` alone begin with.
@@ -137,6 +137,8 @@ def verify(
             uri_map=uri_map,
             allow_root=allow_root,
             workers=workers,
+            processes=processes,
+            dask=dask,
             retry_time=retry_time,
             target_env=source_env,
             include_tables=_foreign(place),
@@ -152,18 +154,20 @@ def verify(
         return result
 
     _check_asked(place, against, require_signature, restore_test=restore_test)
-    _check_workers_fit(place, processes, dask)
+    check_workers(processes, dask)
     mode = mode_of(quick, sample)
     restoring = [_RESTORING] if restore_test else []
     comparing = [_COMPARING] if against is not None else []
     phases = Phases(on_progress, (_CHECKING, *restoring, *comparing))
     phases.begin(_CHECKING)
-    if place.kind is AddressKind.BUNDLE:
-        key = None if require_signature is None else str(require_signature)
-        with task_pool(workers, processes, dask) as pool:
+    key = None if require_signature is None else str(require_signature)
+    with task_pool(workers, processes, dask) as pool:
+        if place.path is not None:
+            pool.check_sees(str(place.path))
+        if place.kind is AddressKind.BUNDLE:
             check = _checked(place, mode, sample, key, pool=pool, on_progress=on_progress)
-    else:
-        place, check = _verify_repository(place, mode, sample, workers, on_progress)
+        else:
+            place, check = _verify_repository(place, mode, sample, pool, on_progress)
     restored = None
     if restore_test and not check.exit_code:
         # It loads much, and most are checked without it.
@@ -189,8 +193,6 @@ def _checked(
     on_progress: OnProgress,
 ) -> VerifyReport:
     """A bundle by itself."""
-    if place.path is not None:
-        pool.check_sees(str(place.path.resolve()))
 
     def progress(done: int, total: int) -> None:
         on_progress("verifying", done, total, "bytes")
@@ -253,24 +255,8 @@ def _check_asked(
         check_mlflow("a restore test", str(place))
 
 
-def _check_workers_fit(place: Address, processes: int | None, dask: str | None) -> None:
-    """Refuse other processes where they cannot be used.
-
-    Raises:
-        UsageError: see `check_workers`; or it is no bundle.
-    """
-    check_workers(processes, dask)
-    option = said_of_workers(processes, dask)
-    if option and place.kind is not AddressKind.BUNDLE:
-        raise UsageError(
-            f"{option} is for bundles: a repository is checked by this process",
-            subject=str(place),
-            hint="leave it out",
-        )
-
-
 def _verify_repository(
-    place: Address, mode: VerifyMode, sample: float | None, workers: int, on_progress: OnProgress
+    place: Address, mode: VerifyMode, sample: float | None, pool: TaskPool, on_progress: OnProgress
 ) -> tuple[Address, VerifyReport]:
     """Check a repository, or one snapshot of it: this one, whatever is the latest by then."""
 
@@ -284,6 +270,6 @@ def _verify_repository(
         place = replace(place, snapshot=only)
     fraction = 1.0 if sample is None else sample
     check = verify_repository(
-        repository, mode, only=only, fraction=fraction, workers=workers, on_progress=progress
+        repository, mode, only=only, fraction=fraction, pool=pool, on_progress=progress
     )
     return place, check

@@ -12,6 +12,7 @@ import pytest
 
 from mlporter.catalogue import BY_NAME
 from mlporter.stores.addresses.address import parse_address
+from mlporter.stores.database.connection.connection import AdbcConnection
 from mlporter.stores.database.engines import sqlite_snapshot
 from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
 from tests.support.databases import tree
@@ -106,6 +107,27 @@ def test_a_large_table_is_read_from_a_copy(database, temporary, monkeypatch) -> 
         assert tags(reader) == ["first"]
         assert write(database, "later") == ""
         assert tags(reader) == ["first"]
+
+
+def test_an_empty_table_is_not_asked_twice(database, monkeypatch) -> None:
+    asked = []
+    really = AdbcConnection.read
+
+    def read(self, table, *rest, **named):
+        asked.append((table.name, rest[2]))
+        return really(self, table, *rest, **named)
+
+    monkeypatch.setattr(AdbcConnection, "read", read)
+    runs = BY_NAME["runs"]
+    made = '(SELECT "key" AS run_uuid FROM experiment_tags) AS runs'
+    with closing(SqliteSnapshot(parse_address(f"sqlite:///{database}"), part=True)) as snapshot:
+        reader = snapshot.connect()
+        assert tags(reader) == ["first"]
+        assert list(reader.read(runs, runs.columns)) == []
+        # Rows that are made of another table's are read from there.
+        (batch,) = reader.read(runs, (runs.by_name["run_uuid"],), "", made)
+        assert batch.column("run_uuid").to_pylist() == ["first"]
+    assert asked == [("experiment_tags", ""), ("runs", made)]
 
 
 def test_what_is_being_read_is_read_to_its_end(database, temporary) -> None:

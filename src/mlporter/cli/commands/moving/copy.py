@@ -25,7 +25,7 @@ __all__ = ["command"]
 
 @click.command("copy", context_settings=CONTEXT, short_help="Copy a registry into another.")
 @source_and("TARGET")
-@transfer_options(merge_options, has_workers=True)
+@transfer_options(merge_options)
 @epoch_option
 @explain_option
 @output_options

@@ -25,7 +25,7 @@ __all__ = ["command"]
 
 @click.command("export", context_settings=CONTEXT, short_help="Export a registry to a bundle.")
 @source_and("BUNDLE")
-@transfer_options(to_bundle=True, has_workers=True)
+@transfer_options(to_bundle=True)
 @click.option("--resume", is_flag=True, help="Continue an export that was interrupted.")
 @click.option("--restart", is_flag=True, help="Start over, and replace what is there.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, and write nothing.")

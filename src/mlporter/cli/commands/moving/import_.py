@@ -27,7 +27,7 @@ __all__ = ["command"]
 @click.command("import", context_settings=CONTEXT, short_help="Import a bundle into a registry.")
 @click.argument("bundle", shell_complete=places)
 @click.argument("target", shell_complete=places)
-@transfer_options(merge_options, from_bundle=True, has_workers=True)
+@transfer_options(merge_options, from_bundle=True)
 @require_signature_option("BUNDLE")
 @epoch_option
 @explain_option

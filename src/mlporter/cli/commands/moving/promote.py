@@ -21,6 +21,7 @@ from mlporter.cli.options import (
     sign_option,
     source_env_option,
     target_env_option,
+    worker_options,
     workers_option,
 )
 
@@ -95,6 +96,7 @@ _STOPPED = "alias and stage have not moved; run the same command again to contin
 @click.option("--undo", metavar="RECEIPT", help="Put aliases and stages back as they were.")
 @click.option("-n", "--dry-run", is_flag=True, help="Check the gates and plan; write nothing.")
 @workers_option
+@worker_options
 @retry_time_option
 @output_options
 def command(

@@ -11,16 +11,23 @@ from mlporter.cli.render.left_out import render_left_out
 from mlporter.cli.render.text import human_bytes, human_count, plural, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
     from mlporter.repository.documents import Snapshot
+    from mlporter.repository.repository import DamagedSnapshot
     from mlporter.verbs.backups.backup import BackupResult
     from mlporter.verbs.backups.forget import ForgetResult
     from mlporter.verbs.backups.snapshots import FoundResult, SnapshotList
 
-__all__ = ["render_backup", "render_forgotten", "render_found", "render_snapshots"]
+__all__ = [
+    "render_backup",
+    "render_forgotten",
+    "render_found",
+    "render_lacking",
+    "render_snapshots",
+]
 
 _COUNTED = (
     ("experiments", "experiment"),
@@ -40,9 +47,15 @@ def render_backup(result: BackupResult) -> Iterator[RenderableType]:
     yield Text(f"  {_contents(snapshot)}")
     whole = human_bytes(snapshot.file_bytes)
     yield Text(f"  {plural(snapshot.files, 'file')}, {whole}; {_new(snapshot)} stored")
-    yield from render_left_out(result.result)
+    yield from render_lacking(result)
     yield Text()
     yield Text(f"In {visible(result.result.target)} after {snapshot.seconds:.1f} s")
+
+
+def render_lacking(result: BackupResult) -> Iterator[RenderableType]:
+    """What could not be backed up, and earlier snapshots that are damaged."""
+    yield from render_left_out(result.result)
+    yield from _damaged(result.damaged)
 
 
 def _new(snapshot: Snapshot) -> str:
@@ -56,10 +69,19 @@ def _contents(snapshot: Snapshot) -> str:
     return ", ".join(found) or "nothing"
 
 
+def _damaged(found: Sequence[DamagedSnapshot]) -> Iterator[RenderableType]:
+    """What there is to do about snapshots that cannot be read."""
+    for one in found:
+        yield Text()
+        yield Text.assemble((f"Snapshot {one.name} is damaged: ", "red"), visible(one.problem))
+        yield Text(f"  {visible(one.hint)}")
+
+
 def render_snapshots(found: SnapshotList) -> Iterator[RenderableType]:
     """A line for each snapshot."""
     if not found.snapshots:
-        yield Text("No snapshots yet.")
+        yield Text("No snapshots yet." if not found.damaged else "No snapshot can be read.")
+        yield from _damaged(found.damaged)
         return
     yield columns(
         (
@@ -87,12 +109,14 @@ def render_snapshots(found: SnapshotList) -> Iterator[RenderableType]:
     )
     yield Text()
     yield Text(f"{plural(len(found.snapshots), 'snapshot')} in {visible(found.repository)}")
+    yield from _damaged(found.damaged)
 
 
 def render_found(result: FoundResult) -> Iterator[RenderableType]:
     """A line for each thing in each snapshot."""
     if not result.found:
         yield Text(f"No snapshot holds {visible(result.pattern)}.")
+        yield from _damaged(result.damaged)
         return
     yield columns(
         (
@@ -108,6 +132,7 @@ def render_found(result: FoundResult) -> Iterator[RenderableType]:
         ),
         whole=1,
     )
+    yield from _damaged(result.damaged)
 
 
 def render_forgotten(result: ForgetResult) -> Iterator[RenderableType]:

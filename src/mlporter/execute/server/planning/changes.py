@@ -23,6 +23,7 @@ from mlporter.plan.three_sides.keys import key_text
 from mlporter.plan.three_sides.row import Sides, is_of_a_registry
 from mlporter.plan.three_sides.rows import NOT_TAKEN, RowPlanner
 from mlporter.plan.three_sides.sent.base import refused_name, remember, remember_refused
+from mlporter.plan.three_sides.sent.digests import digested
 from mlporter.plan.three_sides.vanished import Vanished, check_how_many
 from mlporter.plan.units import Choice, Chosen
 from mlporter.stores.rows.version_locations import rows_of
@@ -133,7 +134,11 @@ class Changes:
     def _is_asked(self, table: str) -> bool:
         """Whether there may be copies of a table's rows: without experiments, only of models."""
         is_of_models = table.startswith(("registered_model", "model_version"))
-        return self.context.has(table) and (is_of_models or bool(self.context.back.experiments))
+        return self._has_had(table) and (is_of_models or bool(self.context.back.experiments))
+
+    def _has_had(self, table: str) -> bool:
+        """Whether there is anything of a table, or was when it was last sent."""
+        return self.context.has(table) or next(self.memory.base.names(table), None) is not None
 
     def _sides(self, name: str) -> Sides | None:
         """A table on both sides; of runs and logged models only those that both have."""
@@ -342,8 +347,9 @@ class Changes:
             if sides is not None:
                 sent = disputed.sent.get(table, set())
                 differ = disputed.disputed.get(table, set()) | sent
-                remember(base, sides.pair.table, sides.of_source(), differ)
-                remember_refused(base, sides.pair.table, sides.of_source(), sent)
+                entry = sides.pair.table
+                remember(base, entry, digested(entry, sides.of_source()), differ)
+                remember_refused(base, entry, digested(entry, sides.of_source()), sent)
         if self.vanished is not None:
             for kind, key in (*self.vanished.forgotten, *self.vanished.doomed):
                 base.forget(kind, [key])

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlporter.plan.three_sides.keys import group_columns, key_array
-from mlporter.plan.three_sides.sent.digests import column_digests, key_digests
 from mlporter.plan.three_sides.sent.small_values import SmallRows
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlporter.catalogue.types import Table
+    from mlporter.plan.three_sides.sent.digests import Digested
     from mlporter.stores.rows.last_sent import Group
 
 __all__ = [
@@ -174,20 +174,20 @@ class NoBase:
 
 
 def groups_of(
-    table: Table, batches: Iterator[pa.RecordBatch], disputed: Collection[int]
+    table: Table, rows: Iterable[Digested], disputed: Collection[int]
 ) -> Iterator[GroupRows]:
     """Rows as they are remembered: groups, with the lines of their rows; and which are disputed.
 
     Args:
         table: Names the key; rows are sorted by it.
-        batches: Its rows, as they are compared.
+        rows: Its rows, as they are compared.
         disputed: Digests of the keys of rows that the sides do not agree on.
     """
     last: GroupRows | None = None
     wanted = np.array(sorted(disputed), np.uint64)
-    for batch in _few_at_once(batches):
-        keys = key_digests(batch, table.key)
-        lines = np.column_stack([keys, column_digests(table, batch)])
+    for some in rows:
+        batch, lines = some.rows, some.lines
+        keys = lines[:, 0]
         doubtful = np.isin(keys, wanted) if len(wanted) else np.zeros(len(keys), np.bool_)
         names = key_array(batch, group_columns(table))
         texts = names if pa.types.is_string(names.type) else names.cast(pa.string())
@@ -207,13 +207,6 @@ def groups_of(
         yield last
 
 
-def _few_at_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in small batches: of each of them, more is held than the rows."""
-    for batch in batches:
-        for start in range(0, batch.num_rows, _AT_ONCE):
-            yield batch.slice(start, _AT_ONCE)
-
-
 def _joined(one: GroupRows, other: GroupRows) -> GroupRows:
     return GroupRows(
         one.name,
@@ -223,15 +216,15 @@ def _joined(one: GroupRows, other: GroupRows) -> GroupRows:
     )
 
 
-def fingerprint(table: Table, batches: Iterator[pa.RecordBatch]) -> str:
+def fingerprint(table: Table, rows: Iterable[Digested]) -> str:
     """One digest of all rows of a table, whatever their order: the columns, too, are in it."""
     total = count = 0
-    for batch in batches:
-        row = key_digests(batch, table.key)
-        for column in column_digests(table, batch).T:
+    for some in rows:
+        row = some.lines[:, 0]
+        for column in some.lines[:, 1:].T:
             row = (row ^ column) * np.uint64(0x100000001B3)
         total += int(row.sum(dtype=np.uint64))
-        count += batch.num_rows
+        count += some.rows.num_rows
     return f"{count} {total % (1 << 64):016x} {','.join(table.schema.names)}"
 
 
@@ -245,14 +238,14 @@ def refused_name(table: str) -> str:
 
 
 def remember_refused(
-    base: Base, table: Table, batches: Iterator[pa.RecordBatch], refused: Collection[int]
+    base: Base, table: Table, rows: Iterable[Digested], refused: Collection[int]
 ) -> None:
     """Remember the rows that a target did not take, and no others.
 
     Args:
         base: Where to.
         table: The columns that are compared, key first.
-        batches: The source's rows in that shape, sorted by the key.
+        rows: The source's rows in that shape, sorted by the key.
         refused: Digests of the keys of these rows.
     """
     name, columns = refused_name(table.name), tuple(table.schema.names)
@@ -260,34 +253,32 @@ def remember_refused(
     if not refused and not before:
         return
     now = set()
-    for group in groups_of(table, batches, refused):
+    for group in groups_of(table, rows, refused):
         if group.doubtful.any():
             base.put(name, columns, group.name, group.lines[group.doubtful].tobytes())
             now.add(group.name)
     base.forget(name, sorted(before - now))
 
 
-def remember(
-    base: Base, table: Table, batches: Iterator[pa.RecordBatch], disputed: Collection[int]
-) -> None:
+def remember(base: Base, table: Table, rows: Iterable[Digested], disputed: Collection[int]) -> None:
     """Remember rows that both sides have; of the disputed ones, keep what was remembered before.
 
     Args:
         base: Where to.
         table: The columns that are compared, key first.
-        batches: The source's rows in that shape, sorted by the key.
+        rows: The source's rows in that shape, sorted by the key.
         disputed: Digests of the keys of rows that the sides do not agree on.
     """
     columns = tuple(table.schema.names)
     doubtful = np.array(sorted(disputed), np.uint64)
     pending: list[GroupRows] = []
-    rows = 0
-    for group in groups_of(table, batches, disputed):
+    count = 0
+    for group in groups_of(table, rows, disputed):
         pending.append(group)
-        rows += len(group.lines)
-        if rows >= _AT_ONCE:
+        count += len(group.lines)
+        if count >= _AT_ONCE:
             _put(base, table, columns, pending, doubtful)
-            pending, rows = [], 0
+            pending, count = [], 0
     _put(base, table, columns, pending, doubtful)
 
 

@@ -7,6 +7,7 @@ tell a changed value from an unchanged one under the same key; nothing is looked
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,18 +17,49 @@ import pyarrow.compute as pc
 from mlporter.compare.rows.digests import number_digests, text_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from mlporter.catalogue.types import Table
 
-__all__ = ["column_digests", "key_digests", "value_digest"]
+__all__ = ["Digested", "column_digests", "digested", "key_digests", "value_digest"]
 
 
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 _ABSENT_STANDS_FOR_NOTHING = np.uint64(1)
 """No value has the digest 0, which says that there is none."""
+
+
+_AT_ONCE = 2_000
+"""Rows that are digested together: more is held of them than they are."""
+
+
+@dataclass(frozen=True)
+class Digested:
+    """Some rows with their digests.
+
+    Attributes:
+        rows: The rows.
+        lines: Of each, the digest of its key and those of its values.
+    """
+
+    rows: pa.RecordBatch
+    lines: NDArray[np.uint64]
+
+    @property
+    def nbytes(self) -> int:
+        """How much it takes."""
+        return int(self.rows.nbytes + self.lines.nbytes)
+
+
+def digested(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[Digested]:
+    """Rows with their digests, a few at a time."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, _AT_ONCE):
+            some = batch.slice(start, _AT_ONCE)
+            keys = key_digests(some, table.key)
+            yield Digested(some, np.column_stack([keys, column_digests(table, some)]))
 
 
 def column_digests(table: Table, batch: pa.RecordBatch) -> NDArray[np.uint64]:

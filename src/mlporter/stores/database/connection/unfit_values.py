@@ -107,6 +107,11 @@ class UnfitValueReader:
             self._strange[asked.table.name] = known
         return known
 
+    @property
+    def met_any(self) -> bool:
+        """Whether anything that was read did not fit."""
+        return bool(self._strange)
+
     def entries(self) -> Iterator[LeftOut]:
         """What did not fit, of all that was read."""
         with self._lock:

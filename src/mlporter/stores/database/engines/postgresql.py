@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import adbc_driver_manager
-import adbc_driver_postgresql.dbapi
+import adbc_driver_postgresql
 import pyarrow as pa
+from adbc_driver_manager import dbapi
 
 from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
 from mlporter.stores.database.connection.connection import AdbcConnection, driver_error, quoted
@@ -111,7 +113,7 @@ def connect(libpq: str, subject: str) -> AdbcConnection:
         UnreachableError: no server there, or no such database.
     """
     try:
-        handle = adbc_driver_postgresql.dbapi.connect(libpq, autocommit=True)
+        handle = _DriverDatabase.connection(libpq)
     except adbc_driver_manager.Error as error:
         raise _connect_error(error, subject) from error
     connection = AdbcConnection(handle, PostgresqlDialect(), subject)
@@ -121,6 +123,61 @@ def connect(libpq: str, subject: str) -> AdbcConnection:
         connection.close()
         raise
     return AdbcConnection(handle, PostgresqlDialect(bytewise=bytewise), subject)
+
+
+class _DriverDatabase:
+    """What the driver knows of a database, for as long as there are connections to it.
+
+    It reads all types of the server first, which takes twenty times as long as to connect. So
+    connections that are open at the same time share it; the last one that is closed closes it.
+    """
+
+    _open: ClassVar[dict[str, _DriverDatabase]] = {}
+    _lock: ClassVar[Lock] = Lock()
+
+    def __init__(self, libpq: str) -> None:
+        self._libpq = libpq
+        self.handle = adbc_driver_postgresql.connect(libpq)
+        self.users = 0
+
+    @classmethod
+    def connection(cls, libpq: str) -> dbapi.Connection:
+        """A connection, with nothing begun.
+
+        Raises:
+            adbc_driver_manager.Error: there is none to be had.
+        """
+        database = cls._of(libpq)
+        try:
+            raw = adbc_driver_manager.AdbcConnection(database.handle)
+            # All that a connection does with its database is to close it.
+            return dbapi.Connection(cast("Any", database), raw, autocommit=True)
+        except BaseException:
+            database.close()
+            raise
+
+    @classmethod
+    def _of(cls, libpq: str) -> _DriverDatabase:
+        with cls._lock:
+            found = cls._open.get(libpq)
+            if found is not None:
+                found.users += 1
+                return found
+        made = cls(libpq)  # not under the lock: it may take long
+        made.users = 1
+        with cls._lock:
+            cls._open[libpq] = made
+        return made
+
+    def close(self) -> None:
+        """One connection less."""
+        with self._lock:
+            self.users -= 1
+            if self.users:
+                return
+            if self._open.get(self._libpq) is self:
+                del self._open[self._libpq]
+        self.handle.close()
 
 
 def _connect_error(error: adbc_driver_manager.Error, subject: str) -> MlporterError:

@@ -17,6 +17,9 @@ __all__ = ["snapshot_of"]
 class _PostgresqlSnapshot:
     """A transaction that holds the snapshot, and others that join it."""
 
+    state = None
+    """Nothing is cheap to ask and tells for sure that nobody has written."""
+
     def __init__(self, address: Address) -> None:
         self._address = address
         self._holder = self._begin()
@@ -42,6 +45,9 @@ class _PostgresqlSnapshot:
 
 class _MysqlSnapshot:
     """One connection in a read transaction, as MySQL's cannot share one; it reads whole tables."""
+
+    state = None
+    """As of PostgreSQL."""
 
     def __init__(self, address: Address) -> None:
         self._connection = mysql.connect(address)

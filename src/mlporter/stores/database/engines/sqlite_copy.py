@@ -20,6 +20,7 @@ __all__ = ["DatabaseCopy"]
 
 _log = logging.getLogger(__name__)
 
+_HEADER_BYTES = 100
 _BLOCK = 64 << 20
 """Bytes that are copied at a time; a signal is heeded in between."""
 
@@ -42,6 +43,24 @@ class DatabaseCopy:
         self._subject = subject
         self._folder: Path | None = None
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+    def state(self) -> str | None:
+        """What is another text after every change of the file, if it lies where it was opened.
+
+        A transaction counts up a number in the header, by which SQLite itself tells whether what
+        it remembers of a file still holds. Another file in its place, or one that was written to
+        past SQLite, has another number of its own (inode), size or time of change.
+        """
+        try:
+            here, there = os.fstat(self._descriptor), self._original.stat()
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            header = os.read(self._descriptor, _HEADER_BYTES)
+        except OSError:
+            return None
+        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            return None
+        place = (here.st_dev, here.st_ino, here.st_size, here.st_mtime_ns, here.st_ctime_ns)
+        return f"{place} {header.hex()}"
 
     def make(self) -> bool:
         """Copy it, or say that there is no room.

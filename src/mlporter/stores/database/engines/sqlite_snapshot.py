@@ -42,6 +42,10 @@ class SqliteSnapshot:
         address: The database.
         part: Only a part will be read.
 
+    Attributes:
+        state: A text that says which state of the database is seen, if anything tells; see
+            `DatabaseCopy.state`. It cannot change before somebody else may write.
+
     Raises:
         UnreachableError: there is no such file, or another process holds a lock on it.
         RefusedError: it is no SQLite database, or cannot be read as one.
@@ -54,8 +58,12 @@ class SqliteSnapshot:
         sqlite.check_file(address.path, str(address))
         waits = sqlite.needs_copy(address.path)
         self._copy = DatabaseCopy(address.path, str(address)) if waits else None
+        before = self._copy.state() if self._copy is not None else None
         try:
             self._reader = _Reader(address.path, str(address), self._copy)
+            # Somebody may have written to the file, or replaced it, while it was being opened.
+            now = self._copy.state() if self._copy is not None else None
+            self.state = now if now == before else None
             if not part:
                 self._reader.get_out_of_the_way()
         except BaseException:
@@ -82,6 +90,7 @@ class _Reader:
     def __init__(self, path: Path, subject: str, copy: DatabaseCopy | None) -> None:
         self.subject = subject
         self._copy = copy
+        self._newest: dict[str, int] = {}
         self._lock = RLock()
         self._connection = _begin(path, subject)
         self._original: AdbcConnection | None = None
@@ -143,6 +152,8 @@ class _Reader:
         """Rows of a table sorted by its key, as the catalogue types them."""
         if self._copy is not None and not where and self._is_large(table):
             self.get_out_of_the_way()
+        if not relation and self._newest.get(table.name) == 0:
+            return  # most tables of most registries are empty
         yield from self._now().read(table, columns, where, relation, as_lying=as_lying)
 
     def read_raw(
@@ -153,11 +164,14 @@ class _Reader:
 
     def _is_large(self, table: Table) -> bool:
         # Ids of rows are counted up: the greatest is found at once, and is about their number.
-        try:
-            newest = self.scalar(f"SELECT max(rowid) FROM {quoted(table.name)}")
-        except UnreachableError:
-            return True  # a table without them
-        return (newest or 0) > _MANY_ROWS
+        if table.name not in self._newest:
+            try:
+                newest = self.scalar(f"SELECT max(rowid) FROM {quoted(table.name)}")
+            except UnreachableError:
+                return True  # a table without them
+            # What is read is one state: none stays none.
+            self._newest[table.name] = 0 if newest is None else newest or 1
+        return self._newest[table.name] > _MANY_ROWS
 
     def ingest(self, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
         """Fail, as the connection is one for reading only."""
