@@ -81,16 +81,12 @@ def add_secret(url):
 
 def through_a_bundle(source, target, tmp_path):
     bundle = str(tmp_path / "bundle")
-    mlporter.export(source, bundle, include_secrets=True)
-    return mlporter.import_(
-        bundle, target, artifact_root=str(tmp_path / "files"), include_secrets=True
-    )
+    mlporter.export(source, bundle, include_secrets=True, artifacts="none")
+    return mlporter.import_(bundle, target, artifacts="none", include_secrets=True)
 
 
 def directly(source, target, tmp_path):
-    return mlporter.copy(
-        source, target, artifact_root=str(tmp_path / "files"), include_secrets=True
-    )
+    return mlporter.copy(source, target, artifacts="none", include_secrets=True)
 
 
 WAYS = [
@@ -162,11 +158,9 @@ def unexpected(result):
 NAMED = {("secrets", ""), ("webhooks", "secret"), ("model_definitions", "secret_id")}
 
 
-def test_secrets_in_a_bundle_are_left_out_and_listed_unless_asked_for(
-    secret_bundle, mlflow_sqlite, tmp_path
-):
+def test_secrets_in_a_bundle_are_left_out_and_listed_unless_asked_for(secret_bundle, mlflow_sqlite):
     url = sqlite_url(mlflow_sqlite)
-    result = mlporter.import_(str(secret_bundle), url, artifact_root=str(tmp_path / "files"))
+    result = mlporter.import_(str(secret_bundle), url, artifacts="none")
     assert result.exit_code == ExitCode.INCOMPLETE
     assert unexpected(result) == NAMED
     assert rows(url, "SELECT count(*) FROM secrets") == [(0,)]
@@ -175,14 +169,9 @@ def test_secrets_in_a_bundle_are_left_out_and_listed_unless_asked_for(
     assert rows(url, left) == []
 
 
-def test_secrets_that_the_export_left_out_are_listed_if_asked_for(
-    rich_bundle, mlflow_sqlite, tmp_path
-):
+def test_secrets_that_the_export_left_out_are_listed_if_asked_for(rich_bundle, mlflow_sqlite):
     result = mlporter.import_(
-        str(rich_bundle),
-        sqlite_url(mlflow_sqlite),
-        artifact_root=str(tmp_path / "files"),
-        include_secrets=True,
+        str(rich_bundle), sqlite_url(mlflow_sqlite), artifacts="none", include_secrets=True
     )
     assert result.exit_code == ExitCode.INCOMPLETE
     assert unexpected(result) == NAMED

@@ -173,11 +173,11 @@ def test_real_old_databases_are_read_as_their_upgrades_and_never_changed(tmp_pat
 
 
 @pytest.mark.parametrize("target_url", ["sqlite", "postgresql"], indirect=True)
-def test_a_target_at_an_older_revision_is_refused(rich_bundle, target_url, tmp_path):
+def test_a_target_at_an_older_revision_is_refused(plain_bundle, target_url, tmp_path):
     execute(target_url, "UPDATE alembic_version SET version_num = '75868b020152'")
     before = row_counts(target_url)
     with pytest.raises(RevisionError) as caught:
-        mlporter.import_(str(rich_bundle), target_url, artifact_root=str(tmp_path / "root"))
+        mlporter.import_(str(plain_bundle), target_url, artifact_root=str(tmp_path / "root"))
     assert caught.value.exit_code == ExitCode.REFUSED
     assert "mlflow db upgrade" in caught.value.hint
     assert row_counts(target_url) == before
@@ -210,12 +210,12 @@ def test_a_second_import_never_doubles_anything(rich_bundle, target_url, tmp_pat
         "INSERT INTO experiment_tags VALUES ('k', 'v', 0)",
     ],
 )
-def test_one_row_is_enough_to_be_in_use(rich_bundle, mlflow_sqlite, tmp_path, row):
+def test_one_row_is_enough_to_be_in_use(plain_bundle, mlflow_sqlite, tmp_path, row):
     """What is there stays, the very row of the new database among it."""
     url = sqlite_url(mlflow_sqlite)
     execute(url, row)
     before = dump(url)
-    result = mlporter.import_(str(rich_bundle), url, artifact_root=str(tmp_path / "root"))
+    result = mlporter.import_(str(plain_bundle), url, artifact_root=str(tmp_path / "root"))
     assert not result.fresh
     after = dump(url)
     for table, lines in before.items():
@@ -224,7 +224,7 @@ def test_one_row_is_enough_to_be_in_use(rich_bundle, mlflow_sqlite, tmp_path, ro
 
 
 def test_a_database_on_which_a_server_was_started_counts_as_empty(
-    rich_bundle, mlflow_postgres_url, tmp_path
+    plain_bundle, mlflow_postgres_url, tmp_path
 ):
     from mlflow import MlflowClient  # noqa: PLC0415 -- seconds
 
@@ -233,17 +233,17 @@ def test_a_database_on_which_a_server_was_started_counts_as_empty(
     # What a running server adds by itself.
     execute(mlflow_postgres_url, "INSERT INTO scheduler_leases VALUES ('lease', 1, 5)")
     result = mlporter.import_(
-        str(rich_bundle), mlflow_postgres_url, artifact_root=str(tmp_path / "root")
+        str(plain_bundle), mlflow_postgres_url, artifact_root=str(tmp_path / "root")
     )
     assert result.exit_code == 0
     names = rows(mlflow_postgres_url, "SELECT count(*) FROM experiments WHERE name = 'Default'")
     assert names == [(1,)]
 
 
-def test_a_used_directory_is_never_exported_over(plain_sqlite, rich_bundle, tmp_path):
+def test_a_used_directory_is_never_exported_over(plain_sqlite, plain_bundle, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
-    for used in (tmp_path / "notes", rich_bundle):
+    for used in (tmp_path / "notes", plain_bundle):
         before = tree(used)
         with pytest.raises(RefusedError):
             mlporter.export(plain_sqlite.tracking_uri, str(used))

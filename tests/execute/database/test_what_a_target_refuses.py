@@ -47,15 +47,16 @@ def names_twice(path):
 
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("engine", ["sqlite", "postgres_url", "mysql_url"])
-def test_it_is_named_by_the_dry_run_and_refused(rich_sqlite, tmp_path, request, fresh, engine):
+def test_it_is_named_by_the_dry_run_and_refused(rich_sqlite, request, fresh, engine):
     target = request.getfixturevalue(f"mlflow_{engine}")
     target = target if engine != "sqlite" else sqlite_url(target)
     if not fresh:
-        mlporter.copy(rich_sqlite.tracking_uri, target, artifact_root=tmp_path / "root",
-                      selection={"only": ["models"]})  # fmt: skip
+        mlporter.copy(
+            rich_sqlite.tracking_uri, target, artifacts="none", selection={"only": ["models"]}
+        )
     table, why = names_twice(rich_sqlite.tracking_uri.removeprefix("sqlite:///"))
     before = dump(target)
-    wanted = {"artifact_root": tmp_path / "root"}
+    wanted = {"artifacts": "none"}
     plan = mlporter.copy(rich_sqlite.tracking_uri, target, dry_run=True, **wanted)
     assert plan.exit_code == 4
     assert any(reason.startswith(table) and why in reason for reason in plan.misfits), plan.misfits
