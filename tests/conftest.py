@@ -41,7 +41,7 @@ from tests.support.quick_disks import (
     let_sqlite_write_nothing_through,
     write_nothing_through,
 )
-from tests.support.quick_tables import make_tables_once
+from tests.support.quick_tables import SHARED, make_tables_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,8 +69,9 @@ settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def scratch_folder(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Iterator[None]:
     """Make templates in a scratch folder: MLflow makes ``mlruns`` wherever it opens a database."""
+    os.environ[SHARED] = str(shared_folder)  # before any process is started
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("scratch"))
     yield
@@ -78,9 +79,9 @@ def scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def clean_mlflow(tmp_path: Path, shared_folder: Path) -> Iterator[None]:
+def clean_mlflow(tmp_path: Path) -> Iterator[None]:
     """Start in ``tmp_path`` with no MLflow or cloud settings, and leave none behind."""
-    make_tables_once(shared_folder)
+    make_tables_once()
     let_sqlite_write_nothing_through()
     _let_collections_pass_by_modules()
     before = Path.cwd()
@@ -259,6 +260,7 @@ def rich_sqlite_workspaces(
 def postgres(shared_folder: Path) -> Iterator[Postgres]:
     """A PostgreSQL server of this worker's own. `Postgres.new_database` makes databases."""
     server = Postgres(shared_folder)
+    server.mlflow_template()
     yield server
     server.close()
 
@@ -404,6 +406,16 @@ def quick_loads(forking_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "sys", SimpleNamespace(executable=forking_python))
 
 
+@pytest.fixture(scope="module")
+def quick_uis(forking_python: str) -> Iterator[None]:
+    """MLflow's UI is started in a process that need not import MLflow first."""
+    from mlporter.browsing import ui_server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ui_server, "sys", SimpleNamespace(executable=forking_python))
+        yield
+
+
 @pytest.fixture(scope="session")
 def rich_bundle(shared_folder: Path, rich_sqlite_template: RichRegistry) -> Path:
     """The rich SQLite registry, exported. Do not touch; copy what is to be damaged."""
@@ -472,12 +484,38 @@ def server(running_server: TargetServer) -> TargetServer:
     return running_server
 
 
+@pytest.fixture(scope="session")
+def other_running_server(
+    mlflow_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TargetServer]:
+    """Another server. Tests want `other_server`."""
+    from tests.support.target_server import target_server
+
+    with target_server(mlflow_sqlite_template, tmp_path_factory.mktemp("other")) as server:
+        yield server
+
+
+@pytest.fixture
+def other_server(other_running_server: TargetServer) -> TargetServer:
+    """An empty server, beside `server`."""
+    other_running_server.reset()
+    return other_running_server
+
+
 @pytest.fixture(scope="module")
 def beginnings(tmp_path_factory: pytest.TempPathFactory) -> Beginnings:
     """What tests of a module begin with: ``beginnings.begin(name, make, *servers)``."""
     from tests.support.target_server import Beginnings
 
     return Beginnings(tmp_path_factory.mktemp("beginnings"))
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks a server again does not wait before, or not long."""
+    from mlporter.stores.rest import retrying
+
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
 
 
 @pytest.fixture

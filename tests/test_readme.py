@@ -6,8 +6,6 @@ output: MLPORTER_UPDATE_README=1 pytest -n 0 tests/test_readme.py
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,9 +30,8 @@ PAGES = [README] + [
 
 
 @pytest.fixture
-def session(request, page, tmp_path, shared_folder) -> Iterator[Session]:
-    with ExitStack() as stack:
-        yield prepared(page.read_text(encoding="utf-8"), tmp_path, shared_folder, request, stack)
+def session(request, page, tmp_path, shared_folder) -> Session:
+    return prepared(page.read_text(encoding="utf-8"), tmp_path, shared_folder, request)
 
 
 def typed(session: Session, text: str) -> str:

@@ -120,22 +120,36 @@ def test_how_it_grows(tmp_path, mlflow_sqlite_template):
         f"file store: time a run, {MANY:,} runs / {FEW:,}", per_run[1], per_run[0], 1.1, "ms"
     )
     ratios.add(f"file store: memory, {MANY:,} runs / {FEW:,}", many[1], few[1], 1.2, "MB")
+    two, _ = exported(tmp_path / str(MANY), MANY, 2)
+    ratios.add(f"file store: {MANY:,} runs, --processes 2 / none", two, many[0], 1.0)
 
 
 def grown(folder: Path, runs: int):
     """Seconds and megabytes of an export of so many runs."""
     # Enough points that what is kept of a table before it is written out is full in both.
     write_store(folder / "mlruns", runs, keys=4, steps=125, params=5, tags=5)
+    return exported(folder, runs)
+
+
+def exported(folder: Path, runs: int, processes: int = 0):
+    """Seconds and megabytes of an export, by so many processes; prints what all of them took."""
     start, before = time.perf_counter(), _used()
     code = (
         "import resource, sys, mlporter\n"
-        "mlporter.export(sys.argv[1], sys.argv[2], artifacts='none')\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "if __name__ == '__main__':\n"
+        "    source, bundle, processes = sys.argv[1:]\n"
+        "    processes = int(processes) or None\n"
+        "    mlporter.export(source, bundle, artifacts='none', processes=processes)\n"
+        "    used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "    print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)\n"
     )
-    command = [sys.executable, "-c", code, str(folder / "mlruns"), str(folder / "bundle")]
+    places = (str(folder / "mlruns"), str(folder / f"bundle{processes}"))
+    command = [sys.executable, "-c", code, *places, str(processes)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    print(f"{runs} runs: {_used() - before:.1f} s of the processor")
-    return time.perf_counter() - start, float(done.stdout)
+    megabytes, here = map(float, done.stdout.split())
+    print(f"{runs} runs, {processes} processes: {_used() - before:.1f} s of the processor", end="")
+    print(f", {here:.1f} s of them in the command's own process")
+    return time.perf_counter() - start, megabytes
 
 
 def _used() -> float:

@@ -69,7 +69,7 @@ def log_a_run_to_look_at(rich: RichRegistry) -> str:
 
 
 @pytest.fixture(scope="module")
-def shown(rich_sqlite_template, tmp_path_factory):
+def shown(rich_sqlite_template, tmp_path_factory, quick_uis):
     folder = tmp_path_factory.mktemp("browsed")
     rich = copy_with_artifacts(rich_sqlite_template, folder / "rich")
     run_id = log_a_run_to_look_at(rich)

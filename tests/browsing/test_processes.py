@@ -16,6 +16,7 @@ import pytest
 import mlporter
 from mlporter.browsing.ui_server import UiServer
 from mlporter.errors import ExitCode
+from tests.support.forkserver import PYTHON
 from tests.support.processes import mlporter_process
 
 ALONE = """
@@ -71,7 +72,10 @@ def test_a_server_ends_with_the_process_that_started_it(temporary):
     assert list(temporary.iterdir()) == []
 
 
-def test_a_file_store_is_shown_until_ctrl_c(mlflow_file_store, tmp_path, monkeypatch):
+def test_a_file_store_is_shown_until_ctrl_c(
+    mlflow_file_store, tmp_path, monkeypatch, forking_python
+):
+    monkeypatch.setenv(PYTHON, forking_python)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))  # for that process only

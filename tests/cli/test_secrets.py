@@ -1,15 +1,19 @@
 """No secret shows anywhere: neither its plain value nor the encrypted one."""
 
 import base64
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.support.databases import execute, rows
+from tests.support.engines import build_once
 from tests.support.mlflow_session import sqlite_url
-from tests.support.rich_models import MODEL_NAME
+from tests.support.plain_registry import from_json, to_json
+from tests.support.rich_registry import copy_with_artifacts
 from tests.support.rich_rest import GATEWAY_SECRET, WEBHOOK_SECRET
 
 
@@ -19,8 +23,35 @@ def spellings(value):
     return {raw, raw.hex().encode(), base64.b64encode(raw), repr(raw)[2:-1].encode()}
 
 
+_HELD = ("webhooks", "webhook_events", "secrets", "model_definitions")
+
+
+@pytest.fixture(scope="session")
+def lean_template(shared_folder, rich_sqlite_template, plain_sqlite_template):
+    """The plain registry, with the secrets of the rich one. Do not touch."""
+
+    def build(folder):
+        plain = copy_with_artifacts(plain_sqlite_template, folder)
+        statements = [f"INSERT INTO {t} SELECT * FROM rich.{t}" for t in _HELD]
+        attach = f"ATTACH '{rich_sqlite_template.database_path}' AS rich"
+        with closing(sqlite3.connect(plain.database_path)) as opened, opened:
+            opened.execute(attach)
+            for statement in statements:
+                opened.execute(statement)
+        (folder / "plain.json").write_text(to_json(plain), encoding="utf-8")
+
+    folder = build_once(shared_folder / "lean", build)
+    return from_json((folder / "plain.json").read_text(encoding="utf-8"))
+
+
 @pytest.fixture
-def secrets(rich_sqlite):
+def lean(lean_template, tmp_path):
+    """A small registry with secrets."""
+    return copy_with_artifacts(lean_template, tmp_path / "lean")
+
+
+@pytest.fixture
+def secrets(lean):
     """Everything that must not be seen, spelt in every way."""
     stored = [
         value
@@ -29,7 +60,7 @@ def secrets(rich_sqlite):
             "SELECT encrypted_value FROM secrets",
             "SELECT wrapped_dek FROM secrets",
         )
-        for (value,) in rows(rich_sqlite.tracking_uri, sql)
+        for (value,) in rows(lean.tracking_uri, sql)
     ]
     assert len(stored) == 3
     return {s for value in (GATEWAY_SECRET, WEBHOOK_SECRET, *stored) for s in spellings(value)}
@@ -39,8 +70,8 @@ MEDDLE = """CREATE TRIGGER meddle AFTER INSERT ON {table}
     BEGIN UPDATE {table} SET {column} = 'other' WHERE {column} IS NOT NULL; END"""
 
 
-def test_no_secret_is_ever_shown(mlporter, rich_sqlite, mlflow_sqlite, tmp_path, secrets):
-    url, log = rich_sqlite.tracking_uri, ("--log-file", "all.log", "-vv", "--json")
+def test_no_secret_is_ever_shown(mlporter, lean, mlflow_sqlite, tmp_path, secrets):
+    url, log = lean.tracking_uri, ("--log-file", "all.log", "-vv", "--json")
     root = ("--artifact-root", "files")
     # What differs is refused, and would be shown if it were no secret.
     meddled = [tmp_path / name for name in ("webhooks.db", "secrets.db")]
@@ -50,13 +81,13 @@ def test_no_secret_is_ever_shown(mlporter, rich_sqlite, mlflow_sqlite, tmp_path,
         path.write_bytes(mlflow_sqlite.read_bytes())
         execute(sqlite_url(path), MEDDLE.format(table=table, column=column))
     commands = [
-        (3, "export", url, "with", "--include-secrets"),
+        (0, "export", url, "with", "--include-secrets"),
         (3, "export", url, "without"),
         (0, "import", "with", "sqlite:///with.db", *root, "--include-secrets"),
         (3, "import", "with", "sqlite:///without.db", *root),
         (70, "import", "with", sqlite_url(meddled[0]), *root, "--include-secrets"),
         (70, "import", "with", sqlite_url(meddled[1]), *root, "--include-secrets"),
-        (3, "copy", url, "sqlite:///copy.db", *root, "--include-secrets"),
+        (0, "copy", url, "sqlite:///copy.db", *root, "--include-secrets"),
         (0, "diff", "with", "sqlite:///without.db"),
         (1, "diff", "with", "sqlite:///without.db", "--strict"),
         (0, "verify", "with", "--against", url),
@@ -161,11 +192,9 @@ def planted_in(url, side):
     return {*spellings(planted), *spellings(hash_), *spellings(words["word"])}
 
 
-def test_no_secret_is_shown_by_any_verb_of_what_differs(
-    mlporter, rich_sqlite, mlflow_sqlite, tmp_path
-):
-    left, right = rich_sqlite.tracking_uri, sqlite_url(tmp_path / "right.db")
-    (tmp_path / "right.db").write_bytes(rich_sqlite.database_path.read_bytes())
+def test_no_secret_is_shown_by_any_verb_of_what_differs(mlporter, lean, mlflow_sqlite, tmp_path):
+    left, right = lean.tracking_uri, sqlite_url(tmp_path / "right.db")
+    (tmp_path / "right.db").write_bytes(lean.database_path.read_bytes())
     planted = planted_in(left, "left") | planted_in(right, "right")
     fresh, root = sqlite_url(mlflow_sqlite), ("--artifacts", "none")
     auth = sqlite_url(tmp_path / "auth.db")
@@ -211,15 +240,15 @@ _SHOWN = ("users", "webhooks", "secrets", "jobs", "others", "model_definitions",
 
 
 def test_no_secret_is_shown_or_kept_by_what_follows_promotes_and_mends(
-    mlporter, rich_sqlite, mlflow_sqlite, tmp_path, monkeypatch
+    mlporter, lean, mlflow_sqlite, tmp_path, monkeypatch
 ):
     """Nor in what is remembered, in plan files and in receipts."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    left, right = rich_sqlite.tracking_uri, sqlite_url(tmp_path / "right.db")
-    (tmp_path / "right.db").write_bytes(rich_sqlite.database_path.read_bytes())
+    left, right = lean.tracking_uri, sqlite_url(tmp_path / "right.db")
+    (tmp_path / "right.db").write_bytes(lean.database_path.read_bytes())
     planted = planted_in(left, "left") | planted_in(right, "right")
     fresh, root = sqlite_url(mlflow_sqlite), ("--artifacts", "none")
-    every, model = ("--include-secrets",), f"models:/{MODEL_NAME}"
+    every, model = ("--include-secrets",), f"models:/{lean.model_name}"
     Path("transfer.yaml").write_text(
         f"kind: sync\nsource: {left}\ntarget: {right}\nartifacts: none\n"
     )

@@ -69,10 +69,3 @@ def carried(troubled: tuple[TargetServer, Troubled], target: TargetServer) -> Ca
     server, registry = troubled
     result = mlporter.copy(server.address, target.address, workers=8)
     return Carried(server, target, registry, result)
-
-
-@pytest.fixture
-def target_of_its_own(mlflow_sqlite_template: Path, tmp_path: Path) -> Iterator[TargetServer]:
-    """An empty server for one test."""
-    with target_server(mlflow_sqlite_template, tmp_path / "to") as server:
-        yield server

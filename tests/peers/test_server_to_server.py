@@ -117,7 +117,7 @@ def test_134_191_197_parents_of_nested_runs(carried):
         assert copy(child).data.tags["mlflow.parentRunId"] == copy(parent).info.run_id
 
 
-def test_134_191_197_no_parent_dangles_after_a_failure(troubled, target_of_its_own, monkeypatch):
+def test_134_191_197_no_parent_dangles_after_a_failure(troubled, other_server, monkeypatch):
     """Other tools left 15 of 19 with dangling parents after one failure."""
     from mlporter.stores.server.writing.writer import Writer  # noqa: PLC0415
 
@@ -134,15 +134,15 @@ def test_134_191_197_no_parent_dangles_after_a_failure(troubled, target_of_its_o
     with monkeypatch.context() as patch:
         patch.setattr(Writer, "create_run", failing)
         with pytest.raises(UnreachableError, match="went away"):
-            mlporter.copy(server.address, target_of_its_own.address, **words)
-    mlporter.copy(server.address, target_of_its_own.address, **words)
+            mlporter.copy(server.address, other_server.address, **words)
+    mlporter.copy(server.address, other_server.address, **words)
     dangling = (
         "SELECT count(*) FROM tags WHERE key = 'mlflow.parentRunId'"
         " AND value NOT IN (SELECT run_uuid FROM runs)"
     )
-    assert target_of_its_own.rows(dangling) == [(0,)]
+    assert other_server.rows(dangling) == [(0,)]
     nested = "SELECT count(*) FROM tags WHERE key = 'mlflow.parentRunId'"
-    assert target_of_its_own.rows(nested) == server.rows(nested) == [(4,)]
+    assert other_server.rows(nested) == server.rows(nested) == [(4,)]
 
 
 def test_traces_arrive_with_their_ids_and_spans(carried):

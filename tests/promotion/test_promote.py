@@ -131,6 +131,8 @@ def test_the_next_one_takes_over_and_an_undo_gives_back(
     assert [bool(one.undone) for one in found.versions] == [False, True]
     receipt = yaml.safe_load((tmp_path / "receipt.yaml").read_text())
     assert found.versions[1].digest == receipt["files"]["digest"]
+    if prod.startswith("postgresql"):
+        return  # What follows is the same in both databases.
     shown = cli("history", "models:/prod-model", "--at", prod, "--json")
     assert json.loads(shown.out)["promotions"][0]["of"] == "plain-model/1"
     # Undone is not promoted: it can be done again, and makes no third version.
@@ -413,8 +415,9 @@ def test_within_one_server(dev, server) -> None:
     assert server.rows("SELECT count(*) FROM runs") == [(1,)]
 
 
-def test_from_a_bundle_and_from_a_server(dev, server, tmp_path) -> None:
-    mlporter.export(dev.tracking_uri, tmp_path / "bundle")
+def test_from_a_bundle_and_from_a_server(dev, server, tmp_path, quick_loads) -> None:
+    one = {"models": ["plain-model"], "versions": ["@candidate"]}
+    mlporter.export(dev.tracking_uri, tmp_path / "bundle", selection=one)
     first = sqlite_url(tmp_path / "first.db")
     files = {"artifact_root": tmp_path / "root"}
     mlporter.promote(CANDIDATE, tmp_path / "bundle", first, **ASKED, **files, load_check=True)

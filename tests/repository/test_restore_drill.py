@@ -13,6 +13,8 @@ from mlporter.errors import ExitCode, UsageError
 from mlporter.promotion.checks import fresh_load
 from tests.support.databases import rows
 
+pytestmark = pytest.mark.usefixtures("quick_uis")
+
 
 @pytest.fixture
 def temporary(monkeypatch, tmp_path):

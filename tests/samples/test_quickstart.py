@@ -5,9 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import logging
-import os
-import subprocess
-import sys
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlporter.quickstart import load_and_predict, train_and_register
+from tests.support.forks import run
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples" / "quickstart"
@@ -137,11 +135,9 @@ def test_the_plot_is_a_png(registry, tmp_path):
 
 
 def test_the_printed_predictions_are_those_of_production(registry, predict):
-    script = [sys.executable, str(SAMPLES / "load_and_predict.py")]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": registry.uri, "DO_NOT_TRACK": "true"}
-    done = subprocess.run(
-        script, cwd=registry.folder, env=environment, capture_output=True, text=True, check=True
-    )
+    script = f"import runpy; runpy.run_path({str(SAMPLES / SCRIPTS[1])!r}, run_name='__main__')"
+    done = run(["-c", script], registry.folder, MLFLOW_TRACKING_URI=registry.uri)
+    assert done.returncode == 0, done.stderr
     printed = done.stdout.splitlines()
     values = predict("models:/rf_regressor/Production")
     assert printed == [f"row {row}: {value:.6f}" for row, value in enumerate(values)]

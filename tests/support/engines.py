@@ -8,7 +8,7 @@ import subprocess
 import warnings
 from contextlib import contextmanager
 from shutil import rmtree
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .mlflow_session import close_databases, environment, mlflow_at, sqlite_url
@@ -17,6 +17,10 @@ from .quick_disks import quick_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+POSTGRESQL = "postgresql-tables.sql"
+"""The statements that make MLflow's tables, in the folder that all workers share."""
 
 
 def create_mlflow_schema(database_uri: str) -> None:
@@ -57,9 +61,6 @@ class Postgres:
     ``postgresql://`` would be psycopg 3); `plain` turns one into what people write.
     """
 
-    programs: ClassVar[Path | None] = None
-    """Where the server's programs are, once one was started."""
-
     def __init__(self, shared: Path) -> None:
         """Start it; what is slow to make is kept in `shared` for other workers."""
         self._shared = shared
@@ -72,7 +73,6 @@ class Postgres:
         self._server: Any = get_server(self.folder, cleanup_mode="stop")
         self._socket_folder = self._server.get_postmaster_info().socket_dir
         self._templates: dict[str, Path] = {}
-        Postgres.programs = self._server.bin_path
         for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
             self._run(f"ALTER SYSTEM SET {setting} = off")
         self._run("ALTER SYSTEM SET max_wal_size = '128MB'")
@@ -105,8 +105,20 @@ class Postgres:
 
     def mlflow_template(self) -> str:
         """The name of a database with MLflow's schema, for `new_database` and `template`."""
-        self.template("mlflow", lambda url, _: create_mlflow_schema(url))
+        self.template("mlflow", self._make_mlflow)
         return "mlflow"
+
+    def _make_mlflow(self, url: str, folder: Path) -> None:
+        """MLflow's tables, and what makes them elsewhere (`quick_tables`)."""
+        create_mlflow_schema(url)
+        close_databases()
+        script = folder / POSTGRESQL
+        # The default experiment is what whoever opens the database makes.
+        what = ("--inserts", "--no-owner", "--exclude-table-data=experiments")
+        self._program("pg_dump", url, *what, "--file", script)
+        lines = script.read_text(encoding="utf-8").splitlines(keepends=True)
+        script.write_text("".join(line for line in lines if not line.startswith("\\")), "utf-8")
+        script.rename(self._shared / POSTGRESQL)
 
     def template(
         self, name: str, fill: Callable[[str, Path], object], base: str = "template0"

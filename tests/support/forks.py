@@ -166,15 +166,18 @@ def commands(folder: Path) -> Path:
 _PROGRAM = """#!{0} -IS
 import array, json, os, socket, struct, sys
 words = {2!r} + sys.argv[1:]
+more = []
 if "mlporter.browsing.server_process" in words:  # It is given more than its streams.
-    os.execv({0!r}, [{0!r}, *words])
+    more = [number for number in json.loads(words[-1]).values() if isinstance(number, int)]
 request = dict(words=words, environment=dict(os.environ), folder=os.getcwd(), own_session=False)
-text = json.dumps(request).encode()
+text = json.dumps(dict(request, more=more)).encode()
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect({1!r})
-    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2] + more))
     connection.sendmsg([struct.pack("!I", len(text))], [rights])
     connection.sendall(text)
+    for number in more:
+        os.close(number)
     code = int(connection.makefile().read().split()[1])
 sys.exit(code if code >= 0 else 128 - code)
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -24,6 +25,7 @@ import sys
 import threading
 import traceback
 import warnings
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +49,16 @@ SLOW = (
     "psycopg2",
     "pyarrow.parquet",
     "pymysql",
+    "sklearn.ensemble",
     "uvicorn.main",
 )
 """Imported beforehand, where there is such a module; and all of mlporter."""
 
+ANSWERS = "tests.support.quick_answers"
+
 LENGTH = struct.Struct("!I")
+MOST = 8
+"""File descriptors that a process is given."""
 
 PYTHON = "MLPORTER_TESTS_PYTHON"
 """The variable that names what forks start as their own Python, if that is to be a fork, too."""
@@ -112,7 +119,7 @@ class Forkserver:
 
 def received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """A request and its streams."""
-    head, rights, *_ = connection.recvmsg(LENGTH.size, socket.CMSG_SPACE(3 * 4))
+    head, rights, *_ = connection.recvmsg(LENGTH.size, socket.CMSG_SPACE(MOST * 4))
     streams = array.array("i", rights[0][2]).tolist()
     (length,) = LENGTH.unpack(head)
     with connection.makefile("rb") as text:
@@ -137,10 +144,7 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.executable = os.environ.get(PYTHON, sys.executable)
-    for place, stream in enumerate(streams):
-        os.dup2(stream, place)
-    for stream in streams:
-        os.close(stream)
+    give(streams, [0, 1, 2, *request.get("more", ())])
     open_streams()
     code = ended(request["words"])
     # As Python does at its end.
@@ -153,6 +157,16 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code & 0xFF)
+
+
+def give(streams: list[int], places: list[int]) -> None:
+    """Have them at these places, of which some may be taken by others of them."""
+    away = [fcntl.fcntl(stream, fcntl.F_DUPFD, 1 + max(*places, *streams)) for stream in streams]
+    for stream in streams:
+        os.close(stream)
+    for stream, place in zip(away, places, strict=True):
+        os.dup2(stream, place, inheritable=True)
+        os.close(stream)
 
 
 def open_streams() -> None:
@@ -214,7 +228,7 @@ def serve(command: list[str], extra_env: Mapping[str, str], **_: object) -> None
     forget("mlflow.server")  # It has read the environment when it was imported.
     sys.argv = command[2:]
     if "mlflow.server.fastapi_app:app" in command:
-        sys.modules["quick_answers"].answer_at_once()
+        sys.modules[ANSWERS].answer_at_once()
     runpy.run_module("uvicorn", run_name="__main__", alter_sys=True)
     raise SystemExit
 
@@ -235,12 +249,24 @@ def forget(package: str) -> None:
         del sys.modules[name]
 
 
+def look_at_tables() -> None:
+    """What every process does that opens a database with MLflow, at the first time."""
+    with contextlib.suppress(ImportError):
+        orm: Any = importlib.import_module("sqlalchemy.orm")
+        orm.configure_mappers()
+        utils: Any = importlib.import_module("mlflow.store.db.utils")
+        utils._get_latest_schema_revision()
+
+
 def main() -> None:
     """Import, and wait for requests."""
-    importlib.import_module("quick_answers")
-    quick_disks = importlib.import_module("quick_disks")
-    del sys.path[0]  # the script's own folder, with modules of the names of others
+    sys.path[0] = str(Path(__file__).parents[2])  # not the script's own folder
+    from tests.support import quick_answers, quick_disks, quick_tables  # noqa: PLC0415
+
+    del sys.path[0]
     import mlporter  # noqa: PLC0415 -- from where it is installed
+
+    assert quick_answers.__name__ == ANSWERS
 
     shown, warnings.showwarning = warnings.showwarning, lambda *_, **__: None
     ours = pkgutil.walk_packages(mlporter.__path__, "mlporter.")
@@ -248,6 +274,8 @@ def main() -> None:
     warnings.showwarning = shown
     quick_disks.write_nothing_through()
     quick_disks.let_sqlite_write_nothing_through()
+    quick_tables.make_tables_once()
+    look_at_tables()
     forget("mlflow.server")
     gc.collect()
     gc.freeze()  # What is here for good need not be looked through by every fork.

@@ -6,11 +6,10 @@ What the blocks name is there: real servers, databases and buckets stand behind 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-import shutil
 import subprocess
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,11 +20,9 @@ from tests.support.forks import commands
 from tests.support.forkserver import PYTHON
 from tests.support.mlflow_session import forget_mlflow_state, mlflow_at, sqlite_url
 from tests.support.old_databases import copy_old
-from tests.support.processes import mlflow_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import ExitStack
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -133,9 +130,7 @@ class Fixtures(Protocol):
         """What pytest's request has."""
 
 
-def prepared(
-    page: str, tmp_path: Path, shared: Path, fixtures: Fixtures, stack: ExitStack
-) -> Session:
+def prepared(page: str, tmp_path: Path, shared: Path, fixtures: Fixtures) -> Session:
     """A terminal in a folder where everything is that the page's blocks name."""
     typed = "\n".join(block.text for block in blocks(page))
     folder = tmp_path / "home"
@@ -151,7 +146,7 @@ def prepared(
     if "s3://bucket" in typed:
         places["s3://bucket"] = fixtures.getfixturevalue("s3").new_bucket()
     for name in sorted(set(re.findall(r"http://(\w+):5000", typed))):
-        places[f"http://{name}:5000"] = stack.enter_context(_server(name, folder, tmp_path))
+        places[f"http://{name}:5000"] = _server(name, folder, fixtures)
     programs = commands(tmp_path / "bin")
     own = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", PYTHON: str(programs / "python")}
     return Session(folder, places, {**os.environ, **own, "COLUMNS": "100"})
@@ -172,15 +167,14 @@ def trained(folder: Path, shared: Path) -> None:
     assert mlporter.import_(str(bundle), address, artifact_root=root).exit_code == 0
 
 
-@contextmanager
-def _server(name: str, home: Path, folder: Path) -> Iterator[str]:
-    """``dev`` serves a copy of the registry, others a new one."""
-    place = folder / name
-    place.mkdir()
+def _server(name: str, home: Path, fixtures: Fixtures) -> str:
+    """``dev`` serves a copy of the registry, ``prod`` a new one."""
+    servers = {"dev": "running_server", "prod": "other_running_server"}
+    server = fixtures.getfixturevalue(servers[name])
+    server.reset()
     if name == "dev":
-        shutil.copy(home / "mlflow.db", place / "mlflow.db")
-    with mlflow_server(sqlite_url(place / "mlflow.db"), place / "files") as address:
-        yield address
+        dataclasses.replace(server, template=home / "mlflow.db").reset()
+    return str(server.address)
 
 
 def _old_database(path: Path, fixtures: Fixtures) -> None:

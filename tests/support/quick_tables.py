@@ -1,21 +1,21 @@
 """MLflow's tables in new databases: made by its migrations once, and copied from then on.
 
-Hundreds of tests copy into a SQLite file that is not there yet, and some into a PostgreSQL database
-that holds nothing. MLflow's migrations would take a second or two each time to come to what is
-always the same.
+Hundreds of tests copy into a file that is not there yet, and MLflow's migrations would take a
+second each time to come to what is always the same. So do those who copy into an empty database of
+PostgreSQL. It holds for the processes that tests start, too (see `forks`).
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .engines import Postgres, build_once
+from .engines import POSTGRESQL, build_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,26 +23,36 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-def make_tables_once(shared: Path) -> None:
-    """From now on, if MLflow is there: keep what it makes in a folder that all workers share."""
+SHARED = "MLPORTER_TESTS_SHARED"
+"""The variable that names the folder that all workers share."""
+
+
+def make_tables_once() -> None:
+    """From now on, in this process, if MLflow is there: keep them, and copy what was kept."""
+    shared = Path(os.environ[SHARED])
     utils: Any = sys.modules.get("mlflow.store.db.utils")
     if utils is None or isinstance(utils._initialize_tables, partial):
         return
-    utils._initialize_tables = partial(_make, utils._initialize_tables, shared / "tables")
+    utils._initialize_tables = partial(_make, utils._initialize_tables, shared)
     # Every store that is opened asks for it, and every script of the migrations is run for it.
     utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)
 
 
-def _make(really: Callable[[Engine], None], folder: Path, engine: Engine) -> None:
-    if engine.dialect.name == "postgresql":
-        _make_in_postgresql(really, folder.with_name("tables-in-postgresql"), engine)
-        return
-    new = engine.url.database or ""
-    path = Path(new)
-    if engine.dialect.name != "sqlite" or not path.is_absolute() or _filled(path):
+def _make(really: Callable[[Engine], None], shared: Path, engine: Engine) -> None:
+    path, script = Path(engine.url.database or ""), shared / POSTGRESQL
+    if engine.dialect.name == "postgresql" and script.exists() and _is_empty(engine):
+        with engine.connect().execution_options(no_parameters=True) as connection:
+            connection.exec_driver_sql(script.read_text(encoding="utf-8"))
+            connection.commit()
+            connection.invalidate()  # The script leaves settings behind.
+    elif engine.dialect.name == "sqlite" and path.is_absolute() and not _filled(path):
+        _copy(build_once(shared / "tables", partial(_make_first, really)), path, engine, really)
+    else:
         really(engine)
-        return
-    made = build_once(folder, partial(_make_first, really)) / "tables.db"
+
+
+def _copy(folder: Path, new: Path, engine: Engine, really: Callable[[Engine], None]) -> None:
+    made = folder / "tables.db"
     try:
         with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(new)) as target:
             source.backup(target)
@@ -50,34 +60,10 @@ def _make(really: Callable[[Engine], None], folder: Path, engine: Engine) -> Non
         really(engine)  # and fail as it does
 
 
-def _make_in_postgresql(really: Callable[[Engine], None], folder: Path, engine: Engine) -> None:
-    """The same for a database of the tests' own server that is empty, and of its owner."""
-    programs, url = Postgres.programs, engine.url
-    if programs is None or url.username != "postgres" or set(url.query) != {"host"}:
-        really(engine)
-        return
+def _is_empty(engine: Engine) -> bool:
     with engine.connect() as connection:
-        if connection.exec_driver_sql(_ANYTHING).first():
-            really(engine)
-            return
-    made = []
-    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-    def build(kept: Path) -> None:
-        really(engine)
-        made.append(kept)
-        words = ["--no-owner", "--no-privileges", "--file", kept / "tables.sql"]
-        subprocess.run([programs / "pg_dump", address, *words], check=True)
-
-    kept = build_once(folder, build)
-    if not made:
-        words = ["--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction"]
-        command = [programs / "psql", address, *words, "--file", kept / "tables.sql"]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            really(engine)  # and fail as it does
-
-
-_ANYTHING = "SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace LIMIT 1"
+        found = connection.exec_driver_sql("SELECT 1 FROM pg_tables WHERE schemaname = 'public'")
+        return found.first() is None
 
 
 def _filled(path: Path) -> bool:

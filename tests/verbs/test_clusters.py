@@ -14,11 +14,13 @@ import pytest
 import mlporter
 from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from mlporter.promotion.promoted_source import PromotedSource
+from mlporter.stores.filestore.runs import run_folders
 from mlporter.workers import dask_cluster
 from tests.repository.registry import SmallRegistry
 from tests.support.contents import contents
 from tests.support.databases import rows, tree
 from tests.support.engines import copy_sqlite
+from tests.support.file_stores import TIME, FolderStore, put
 from tests.support.mlflow_session import sqlite_url
 
 if TYPE_CHECKING:
@@ -226,6 +228,30 @@ def test_a_file_that_no_worker_can_read_is_named_and_the_rest_goes_on(
     assert result.exit_code == ExitCode.INCOMPLETE
     assert [item.path for item in result.left_out.first if not item.expected] == ["a.txt"]
     assert result.files.files == 1
+
+
+def test_runs_of_a_file_store_are_read_by_workers_and_what_they_cannot_read_is_tried_here(
+    cluster, tmp_path, monkeypatch
+):
+    store = FolderStore(tmp_path / "mlruns")
+    experiment = store.experiment("1", "one")
+    for number in range(40):  # more than are read at a time
+        run = store.run(experiment)
+        put(run / "params" / "a", str(number))
+        put(run / "metrics" / "loss", f"{TIME} {number} 1\n")
+    put(run / "metrics" / "broken", "no point\n")
+    place, here, finish = str(store.root), [], run_folders._Reading.finish
+    plain = mlporter.export(place, tmp_path / "plain", artifacts="none")
+    monkeypatch.setattr(
+        run_folders._Reading, "finish", lambda self: here.append(finish(self)) or here[-1]
+    )
+    made = mlporter.export(place, tmp_path / "made", artifacts="none", dask=cluster.address)
+    assert made.left_out == plain.left_out
+    assert [item.path for item in made.left_out.first if not item.expected] == [
+        f"1/{run.name}/metrics/broken"
+    ]
+    assert files_of(tmp_path / "made") == files_of(tmp_path / "plain")
+    assert [len(batch.runs) for batch in here] == [40 % 32]
 
 
 def test_workers_log_in_to_a_bucket_by_their_own_environment(registry, cluster, s3, caplog):

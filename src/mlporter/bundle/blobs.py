@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from mlporter.artifacts.disk.durable import sync_files, sync_folders
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors, make_folder, write_temporary
-from mlporter.bundle.folder.files import CHUNK, open_inside, walk
+from mlporter.bundle.folder.files import CHUNK, hash_stream, open_inside, walk
 from mlporter.bundle.folder.layout import SHA256
 from mlporter.errors import BundleDamagedError
 from mlporter.stopping import check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import Buffer
 
@@ -216,6 +216,11 @@ class BlobStore:
         opened = open_inside(self.path, path, folder_is_real=self._real == path[:2])
         self._real = path[:2]
         return opened
+
+    def hash(self, sha256: str, seen: Callable[[int], None]) -> str:
+        """SHA-256 (hex) of a blob as it is; raises as `open_raw`."""
+        with self.open_raw(sha256) as file:
+            return hash_stream(file, seen)
 
     def iterate(self) -> Iterator[tuple[str, int]]:
         """Every blob's SHA-256 and size, sorted. Memory grows with the fullest folder only.

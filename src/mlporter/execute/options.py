@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mlporter.errors import UsageError
+from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.workers.choice import check_workers, said_of_workers
 
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
 
     from mlporter.plan.policy import Policy
     from mlporter.selection import Selection
-    from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
     from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_workers_fit"]
-__all__ += ["check_options", "refuse_idle_workers", "refuse_workers"]
+__all__ += ["check_options", "reads_runs", "refuse_idle_workers", "refuse_workers"]
 
 WORKERS = 4
 """What `import_` and `copy` do unless told."""
@@ -65,6 +65,8 @@ class TransferOptions:
     """The plan file that is carried out; other actions than its are refused."""
     processes: int | None = None
     dask: str | None = None
+    has_runs: bool = False
+    """Whether there are runs that other processes can read: in folders of a file store."""
     pool: TaskPool | None = field(default=None, compare=False)
     """Who carries files, once they are there."""
 
@@ -90,7 +92,8 @@ class TransferOptions:
                 "users and permissions are copied into a database together with the rest",
                 hint="name the server's database as the target, or leave --target-auth out",
             )
-        refuse_workers(self.processes, self.dask)
+        if not self.has_runs:
+            refuse_workers(self.processes, self.dask)
         if self.artifact_root is not None:
             raise UsageError(
                 "a server decides by itself where it keeps files",
@@ -155,14 +158,27 @@ ArtifactsMode = Literal["copy", "reference", "none"]
 """What to do with artifact files: copy them, keep the URIs and copy nothing, or leave them out."""
 
 
-def check_workers_fit(artifacts: str, processes: int | None, dask: str | None) -> None:
+def reads_runs(*places: Address | None) -> bool:
+    """Whether there are runs that workers can read: in folders of a file store."""
+    return any(place is not None and place.kind is AddressKind.FILESTORE for place in places)
+
+
+def check_workers_fit(
+    artifacts: str, processes: int | None, dask: str | None, *, has_runs: bool
+) -> None:
     """Refuse other processes where they have nothing to do, or cannot be meant.
+
+    Args:
+        artifacts: What becomes of files.
+        processes: What was asked for.
+        dask: Likewise.
+        has_runs: Whether there are runs that they can read.
 
     Raises:
         UsageError: no files are copied; or see `check_workers`.
     """
     check_workers(processes, dask)
-    if artifacts != "copy":
+    if artifacts != "copy" and not has_runs:
         refuse_idle_workers(processes, dask, f"--artifacts {artifacts}")
 
 

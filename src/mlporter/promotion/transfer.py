@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlporter.catalogue.source_tags import OF_VERSIONS
 from mlporter.errors import ConflictError, LeftOut, RefusedError, UnreachableError
 from mlporter.execute.into_target import into_target
-from mlporter.execute.options import TransferOptions
+from mlporter.execute.options import TransferOptions, reads_runs
 from mlporter.plan.policy import Policy
 from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.progress import Phases, without_phases
@@ -169,6 +169,7 @@ class Promotion:
             uri_map=asked.uri_map,
             allow_root=asked.allow_root,
             workers=asked.workers,
+            pool=asked.pool,
             retry_time=asked.retry_time,
             part=True,
             dedupe=True,
@@ -297,6 +298,7 @@ class Promotion:
             allow_root=asked.allow_root,
             processes=asked.processes,
             dask=asked.dask,
+            has_runs=reads_runs(self.origin),
             pool=asked.pool,
         )
 

@@ -10,6 +10,7 @@ from mlporter.bundle.contents.packs import read_members
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import hash_stream
 from mlporter.bundle.folder.layout import PACKS, name_in
+from mlporter.bundle.storage.hashing import hash_object
 from mlporter.errors import MlporterError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LookAtObjects", "object_tasks"]
 
-_PIECE = 8 * 2**20
-"""Bytes of an object in object storage that are fetched at a time."""
 _OBJECTS, _BYTES = 64, 8 << 20
 """What one task names, at most. A pack is a task of its own, as is one that is larger, and each one
 in object storage: most of the time is waiting there."""
@@ -36,42 +35,28 @@ class LookAtObjects:
 
     def look(self, looked: Looked) -> None:
         """Read them."""
-        for path, size in self.objects:
-            self._look(path, size, looked)
+        for path, _ in self.objects:
+            self._look(path, looked)
 
-    def _look(self, path: str, size: int, looked: Looked) -> None:
+    def _look(self, path: str, looked: Looked) -> None:
         try:
-            self._read(path, size, looked)
+            self._read(path, looked)
         except MlporterError as error:
             looked.add(path, "unreadable", str(error))
 
-    def _read(self, path: str, size: int, looked: Looked) -> None:
+    def _read(self, path: str, looked: Looked) -> None:
         """One object: its sum first of all, for where it is wrong, the rest follows from that."""
-        if self._is_fetched_in_pieces(path):
-            found = self._hash_pieces(path, size, looked)
-            self._compare(path, found, looked)
+        if not _is_pack(path):
+            self._compare(path, hash_object(self.storage, path, looked.read), looked)
             return
         with self.storage.open(path) as file, disk_errors(path, "read"):
             found = hash_stream(file, looked.read)
-            if self._compare(path, found, looked) and _is_pack(path):
+            if self._compare(path, found, looked):
                 file.seek(0)
                 for member, content in read_members(file, path):
                     if hashlib.sha256(content).hexdigest() != member.sha256:
                         looked.add(path, "sha256", f"{member.sha256} does not match its name")
                     looked.members.append((path, member.sha256, member.offset))
-
-    def _is_fetched_in_pieces(self, path: str) -> bool:
-        """Whether an object need not be on this machine as a whole: a blob may be large."""
-        storage = self.storage
-        return storage.reads_parts and not storage.is_local and not _is_pack(path)
-
-    def _hash_pieces(self, path: str, size: int, looked: Looked) -> str:
-        digest = hashlib.sha256()
-        for start in range(0, size, _PIECE):
-            piece = self.storage.read_range(path, start, _PIECE)
-            digest.update(piece)
-            looked.read(len(piece))
-        return digest.hexdigest()
 
     @staticmethod
     def _compare(path: str, found: str, looked: Looked) -> bool:

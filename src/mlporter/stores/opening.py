@@ -22,6 +22,7 @@ from mlporter.stores.views.dedupe import Deduplicated
 from mlporter.stores.views.foreign_tables import without_foreign
 from mlporter.stores.views.separate_registry import WithRegistry
 from mlporter.stores.views.without_secrets import WithoutSecrets
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Place
     from mlporter.stores.bundles.bundle_source import BundleSource
     from mlporter.stores.protocols import Source
+    from mlporter.workers.task_pool import TaskPool
 
     class _Opened(Protocol):
         def __call__(self, place: Address, *, orphans: bool) -> Source: ...
@@ -45,6 +47,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     *,
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
+    pool: TaskPool | None = None,
     include_secrets: bool = False,
     retry_time: float = RETRY_TIME,
     part: bool = False,
@@ -63,6 +66,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found; without any,
             those of the place in the config file.
         workers: How many places are listed, and requests sent, at a time.
+        pool: Who reads the runs of a file store, if not so many threads.
         include_secrets: Read secret columns and tables too.
         retry_time: Seconds after which a server that keeps failing is given up.
         part: Only a part will be read, and no other source of the same file beside.
@@ -91,7 +95,14 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
             refuse_repository(place)
         if place.kind is AddressKind.FILESTORE:
             return _open_file_store(
-                place, mapped, workers, allowed, on_progress, orphans=orphans, dedupe=dedupe
+                place,
+                mapped,
+                pool or Threads(workers),
+                workers,
+                allowed,
+                on_progress,
+                orphans=orphans,
+                dedupe=dedupe,
             )
         if place.kind is AddressKind.SERVER:
             return _open_server(place, mapped, workers, allowed, retry_time, on_progress)
@@ -240,9 +251,10 @@ def _open_snapshot(place: Address) -> BundleSource:
     return SnapshotSource(repository, place.snapshot)
 
 
-def _open_file_store(  # noqa: PLR0913 -- as `open_source`
+def _open_file_store(  # noqa: PLR0913, PLR0917 -- as `open_source`
     place: Address,
     uri_map: tuple[str, ...],
+    pool: TaskPool,
     workers: int,
     allowed: tuple[Path, ...],
     on_progress: OnProgress,
@@ -256,6 +268,7 @@ def _open_file_store(  # noqa: PLR0913 -- as `open_source`
         place,
         uri_map=uri_map,
         workers=workers,
+        pool=pool,
         orphans=orphans,
         allowed=allowed,
         on_progress=on_progress,

@@ -178,9 +178,9 @@ def test_everything_that_is_wrong_is_listed(bundle):
 @pytest.mark.parametrize(
     ("module", "mode", "path"),
     [
-        ("parts", "sample", RUNS),
-        ("looked", "full", blob_path(MODEL)),
-        ("files", "quick", "models.yaml"),
+        ("checks.parts", "sample", RUNS),
+        ("blobs", "full", blob_path(MODEL)),
+        ("checks.files", "quick", "models.yaml"),
     ],
 )
 def test_a_failing_disk_is_named_and_the_rest_is_looked_at(
@@ -189,7 +189,7 @@ def test_a_failing_disk_is_named_and_the_rest_is_looked_at(
     def fails(file, seen=None):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(f"mlporter.bundle.checks.{module}.hash_stream", fails)
+    monkeypatch.setattr(f"mlporter.bundle.{module}.hash_stream", fails)
     problems = found(pristine, mode)
     assert (path, "unreadable") in problems
     assert {what for _, what in problems} == {"unreadable"}

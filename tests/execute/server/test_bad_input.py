@@ -19,16 +19,16 @@ def test_names_that_the_server_refuses_are_listed_and_the_rest_arrives(plain_sql
         "INSERT INTO metrics (run_uuid, key, value, timestamp, step, is_nan) "
         f"VALUES {', '.join(rows)}",
     )
-    result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address, artifacts="none")
     assert result.exit_code == 3
     left = {item.path for item in result.left_out.first if item.reason == "refused"}
     assert left == {f"metrics/{key}" for key in bad}
     before = plain_sqlite.client().get_metric_history(run, "metric 0")
     copy = server.copy_of(run).info.run_id
     assert len(server.client().get_metric_history(copy, "metric 0")) == len(before)
-    again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    again = mlporter.copy(plain_sqlite.tracking_uri, server.address, artifacts="none")
     assert (again.exit_code, again.rows) == (3, 0)
-    done = cli("copy", plain_sqlite.tracking_uri, server.address)
+    done = cli("copy", plain_sqlite.tracking_uri, server.address, "--artifacts", "none")
     assert done.code == 3
     assert all(f"metrics/{key}" in done.err for key in bad)
 
@@ -51,6 +51,7 @@ PLACES = {
 """Its address or scheme, what it answers, and what is said of it."""
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("name", PLACES)
 def test_what_is_no_server_is_said_with_its_name_and_exit_code(name, cli, mlflow_sqlite, tmp_path):
     """As a source and as a target, and a second time: there is nothing that stands in the way."""
@@ -65,7 +66,7 @@ def test_what_is_no_server_is_said_with_its_name_and_exit_code(name, cli, mlflow
             ("copy", source, address),
             ("copy", source, address),
         ):
-            done = cli(*words, "--retry-time", "0.5")
+            done = cli(*words, "--retry-time", "0.1")
             told = " ".join(done.err.split())
             assert done.code == 6, done.err
             assert says in told
@@ -85,7 +86,7 @@ def test_a_workspace_that_the_server_has_not(plain_sqlite, server, writes, cli):
 def test_a_deleted_experiment_that_holds_the_name(plain_sqlite, server, writes, cli):
     client, name = server.client(), plain_sqlite.experiment_name
     client.delete_experiment(client.create_experiment(name))
-    done = cli("copy", plain_sqlite.tracking_uri, server.address)
+    done = cli("copy", plain_sqlite.tracking_uri, server.address, "--artifacts", "none")
     told = " ".join(done.err.split())
     assert done.code == 4
     assert name in told

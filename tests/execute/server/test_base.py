@@ -29,7 +29,7 @@ def test_an_earlier_bundle_says_who_changed_what(plain_sqlite, server, tmp_path,
     run, name = plain_sqlite.run_ids[0], plain_sqlite.model_name
     plain_sqlite.client().set_tag(run, "team", "first")
     bundle = tmp_path / "bundle"
-    mlporter.export(plain_sqlite.tracking_uri, bundle)
+    mlporter.export(plain_sqlite.tracking_uri, bundle, artifacts="none")
     mlporter.import_(bundle, server.address)
     forget()
     edit_both(plain_sqlite, server)
@@ -50,9 +50,8 @@ def test_an_earlier_bundle_says_who_changed_what(plain_sqlite, server, tmp_path,
     assert (again.exit_code, again.actions.total("update", "create")) == (3, 0)
 
 
-def test_a_lost_base_is_found_again_by_tags_but_for_what_differs(plain_sqlite, server, forget):
-    run, name = plain_sqlite.run_ids[0], plain_sqlite.model_name
-    sync(plain_sqlite, server)
+def test_a_lost_base_is_found_again_by_tags_but_for_what_differs(copied, server, forget):
+    plain_sqlite, run, name = copied, copied.run_ids[0], copied.model_name
     home = [server.copy_of(run).info.experiment_id]
     runs = len(server.client().search_runs(home))
     forget()
@@ -74,9 +73,8 @@ def test_a_lost_base_is_found_again_by_tags_but_for_what_differs(plain_sqlite, s
     assert ("runs", "tags.mine") in done(second, "keep")
 
 
-def test_rebase_takes_what_differs_as_the_servers(plain_sqlite, server, forget):
-    run, name = plain_sqlite.run_ids[0], plain_sqlite.model_name
-    sync(plain_sqlite, server)
+def test_rebase_takes_what_differs_as_the_servers(copied, server, forget):
+    plain_sqlite, run, name = copied, copied.run_ids[0], copied.model_name
     forget()
     edit_both(plain_sqlite, server)
 
@@ -95,8 +93,8 @@ def test_files_of_an_earlier_bundle_count_as_sent(plain_sqlite, server, tmp_path
     client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
     for path in ("changed.txt", "edited.txt", "both.txt"):
         client.log_text(run, "as sent", path)
-    bundle = tmp_path / "bundle"
-    mlporter.export(plain_sqlite.tracking_uri, bundle)
+    bundle, part = tmp_path / "bundle", {"selection": mlporter.Selection(runs=(run,))}
+    mlporter.export(plain_sqlite.tracking_uri, bundle, **part)
     mlporter.import_(bundle, server.address)
     forget()
     client.set_tag(run, "went", "on")
@@ -106,10 +104,10 @@ def test_files_of_an_earlier_bundle_count_as_sent(plain_sqlite, server, tmp_path
     for path in ("edited.txt", "both.txt"):
         there.log_text(copy, "edited on the server, too", path)
 
-    asked = {"state": bundle, "on_conflict": "update"}
+    asked = {"state": bundle, "on_conflict": "update", **part}
     with pytest.raises(mlporter.ConflictError, match="artifact "):
         mlporter.copy(plain_sqlite.tracking_uri, server.address, **asked)
-    result = mlporter.sync(plain_sqlite.tracking_uri, server.address, state=bundle)
+    result = mlporter.sync(plain_sqlite.tracking_uri, server.address, state=bundle, **part)
 
     assert files_of(result, run) == {
         ("update", "artifacts.changed.txt"),

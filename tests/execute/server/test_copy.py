@@ -101,24 +101,23 @@ def test_users_stay_behind_and_are_named(plain_sqlite, server):
     url = plain_sqlite.tracking_uri
     add_users(url, "admin", "bob")
     for words in ({"dry_run": True}, {}, {"include_secrets": True}):
-        result = mlporter.copy(url, server.address, **words)
+        result = mlporter.copy(url, server.address, artifacts="none", **words)
         named = {(i.id, i.reason) for i in result.left_out.first if not i.expected}
         assert ("users", "unsupported") in named
         assert result.exit_code == 3
-    report = mlporter.diff(url, server.address)
+    report = mlporter.diff(url, server.address, artifacts="none")
     assert report.identical
     assert [said for said in report.ignored if "Users and permissions" in said]
 
 
-def test_models_predict_the_same_by_every_uri(plain_sqlite, server):
+def test_models_predict_the_same_by_every_uri(copied, server):
     """Proxied artifacts (#53); several logged models of one run, each version its own (#177)."""
-    assert mlporter.copy(plain_sqlite.tracking_uri, server.address).exit_code == 0
-    name, client = plain_sqlite.model_name, server.client()
+    name, client = copied.model_name, server.client()
     versions = {int(v.version): v for v in client.search_model_versions(f"name = '{name}'")}
     uris = {f"models:/{name}/{number}": factor for number, factor in PLAIN_FACTORS.items()}
     uris |= {versions[number].source: factor for number, factor in PLAIN_FACTORS.items()}
     uris |= {f"models:/{name}@champion": 2.0, f"models:/{name}/Production": 2.0}
-    run = server.copy_of(plain_sqlite.model_run_id)
+    run = server.copy_of(copied.model_run_id)
     assert {version.run_id for version in versions.values()} == {run.info.run_id}
     with mlflow_at(server.address):
         found = {uri: list(mlflow.pyfunc.load_model(uri).predict(EXAMPLE_INPUT)) for uri in uris}
@@ -132,15 +131,15 @@ def test_models_predict_the_same_by_every_uri(plain_sqlite, server):
         assert ids[number].run_id == run.info.run_id
 
 
-def test_what_is_new_since_then_is_brought_over(plain_sqlite, server):
+def test_what_is_new_since_then_is_brought_over(copied, server):
     """A half-transferred run (#205): one that was running the first time, new points, runs."""
-    client = plain_sqlite.client()
+    plain_sqlite, client = copied, copied.client()
     running = client.create_run(plain_sqlite.experiment_id, run_name="long").info.run_id
     client.log_metric(running, "loss", 1.0, timestamp=1, step=0)
     assert mlporter.copy(plain_sqlite.tracking_uri, server.address).exit_code == 0
     assert server.copy_of(running).info.status == "RUNNING"
 
-    client.log_batch(running, [Metric("loss", 1.0 / n, n, n) for n in range(1, 2500)])
+    client.log_batch(running, [Metric("loss", 1.0 / n, n, n) for n in range(1, 1200)])
     client.log_param(running, "late", "1")
     client.set_tag(running, "mlflow.note.content", "done 🦆")
     client.log_text(running, "the end", "end.txt")
@@ -156,7 +155,7 @@ def test_what_is_new_since_then_is_brought_over(plain_sqlite, server):
     assert result.exit_code == 0
     copy = server.copy_of(running)
     assert seen(copy) == seen(client.get_run(running))
-    assert len(server.client().get_metric_history(copy.info.run_id, "loss")) == 2500
+    assert len(server.client().get_metric_history(copy.info.run_id, "loss")) == 1200
     assert seen(server.copy_of(new)) == seen(client.get_run(new))
     there = server.client()
     assert there.get_model_version(plain_sqlite.model_name, "1").tags["reviewed"] == "yes"
@@ -185,30 +184,32 @@ def test_deleted_runs_and_experiments_and_parents_arrive(plain_sqlite, server):
     gone = client.create_experiment("gone", artifact_location="/nowhere")
     inside = client.create_run(gone).info.run_id
     client.delete_experiment(gone)
-    assert mlporter.copy(plain_sqlite.tracking_uri, server.address).exit_code == 0
+    words = {"artifacts": "none"}
+    assert mlporter.copy(plain_sqlite.tracking_uri, server.address, **words).exit_code == 0
     new = server.copy_of(parent).info
     assert new.lifecycle_stage == "deleted"
     assert server.copy_of(child).data.tags["mlflow.parentRunId"] == new.run_id
     assert server.copy_of(inside).info.lifecycle_stage == "deleted"
     (experiment,) = server.client().search_experiments(ViewType.DELETED_ONLY)
     assert experiment.name == "gone"
-    assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical
-    again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    assert mlporter.diff(plain_sqlite.tracking_uri, server.address, **words).identical
+    again = mlporter.copy(plain_sqlite.tracking_uri, server.address, **words)
     assert (again.exit_code, again.rows) == (0, 0)
 
 
 def test_more_than_a_request_takes_arrives(plain_sqlite, server):
     """More than 100 parameters (A #41), more than 100 tags, more than 1,000 points of a step."""
     client, run = plain_sqlite.client(), plain_sqlite.run_ids[0]
-    for at in range(0, 250, 50):
+    for at in range(0, 150, 50):
         some = range(at, at + 50)
         client.log_batch(run, params=[mlflow.entities.Param(f"p{n}", str(n)) for n in some])
         client.log_batch(run, tags=[mlflow.entities.RunTag(f"t{n}", str(n)) for n in some])
-    for at in range(0, 3000, 1000):
-        client.log_batch(run, [Metric("m", float(n), n, 0) for n in range(at, at + 1000)])
-    assert mlporter.copy(plain_sqlite.tracking_uri, server.address).exit_code == 0
+    for at in (0, 600):
+        client.log_batch(run, [Metric("m", float(n), n, 0) for n in range(at, at + 600)])
+    words = {"artifacts": "none"}
+    assert mlporter.copy(plain_sqlite.tracking_uri, server.address, **words).exit_code == 0
     assert seen(server.copy_of(run)) == seen(client.get_run(run))
-    assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical
+    assert mlporter.diff(plain_sqlite.tracking_uri, server.address, **words).identical
 
 
 def test_a_parameter_that_would_be_cut_is_listed(plain_sqlite, server):
@@ -253,9 +254,8 @@ def test_a_deleted_experiment_that_holds_the_name_is_refused(plain_sqlite, serve
     assert client.get_experiment_by_name("other") is not None
 
 
-def test_an_experiment_that_is_deleted_only_there_is_restored_if_asked_for(plain_sqlite, server):
-    mlporter.copy(plain_sqlite.tracking_uri, server.address)
-    client = server.client()
+def test_an_experiment_that_is_deleted_only_there_is_restored_if_asked_for(copied, server):
+    plain_sqlite, client = copied, server.client()
     there = client.get_experiment_by_name(plain_sqlite.experiment_name).experiment_id
     client.delete_experiment(there)
     planned = mlporter.copy(plain_sqlite.tracking_uri, server.address, undelete=True, dry_run=True)
@@ -346,7 +346,8 @@ def test_one_that_is_denied_is_one_entry_and_the_rest_arrives(plain_sqlite, serv
         return really(self, method, path, body=body, **options)
 
     monkeypatch.setattr(Client, "_json", denying)
-    result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    words = {"artifacts": "none"}
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address, **words)
     assert result.exit_code == 3
     denied = {(i.kind, i.id) for i in result.left_out.first if i.reason == "denied"}
     assert ("runs", plain_sqlite.run_ids[0]) in denied
@@ -355,35 +356,34 @@ def test_one_that_is_denied_is_one_entry_and_the_rest_arrives(plain_sqlite, serv
     monkeypatch.setattr(Client, "_json", really)
     for run in plain_sqlite.run_ids[1:]:
         assert seen(server.copy_of(run)) == seen(plain_sqlite.client().get_run(run))
-    assert mlporter.copy(plain_sqlite.tracking_uri, server.address).exit_code == 0
-    assert mlporter.diff(plain_sqlite.tracking_uri, server.address).identical
+    assert mlporter.copy(plain_sqlite.tracking_uri, server.address, **words).exit_code == 0
+    assert mlporter.diff(plain_sqlite.tracking_uri, server.address, **words).identical
 
 
 def test_an_experiment_that_was_renamed_at_the_source_is_not_copied_anew(
-    plain_sqlite, mlflow_sqlite, server
+    copied, mlflow_sqlite, server
 ):
-    assert mlporter.copy(plain_sqlite.tracking_uri, server.address).exit_code == 0
-    there = server.rows("SELECT count(*) FROM runs")
-    client = plain_sqlite.client()
-    client.rename_experiment(plain_sqlite.experiment_id, "renamed at the source")
+    source, there = copied.tracking_uri, server.rows("SELECT count(*) FROM runs")
+    client, words = copied.client(), {"artifacts": "none"}
+    client.rename_experiment(copied.experiment_id, "renamed at the source")
     with pytest.raises(mlporter.errors.ConflictError):
-        mlporter.copy(plain_sqlite.tracking_uri, server.address)
-    again = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="rename")
+        mlporter.copy(source, server.address, **words)
+    again = mlporter.copy(source, server.address, **words, on_conflict="rename")
     assert (again.exit_code, again.rows) == (0, 0)
     assert server.rows("SELECT count(*) FROM runs") == there
     assert [(r.old, r.new) for r in again.renamed] == [
-        ("renamed at the source", plain_sqlite.experiment_name)
+        ("renamed at the source", copied.experiment_name)
     ]
     # Two exchange their names.
     other_id = client.create_experiment("the other")
     client.create_run(other_id, run_name="of the other")
-    moved = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
+    moved = mlporter.copy(source, server.address, **words, on_conflict="update")
     assert moved.actions.total("move") == 1
     client.rename_experiment(other_id, "aside")
-    client.rename_experiment(plain_sqlite.experiment_id, "the other")
+    client.rename_experiment(copied.experiment_id, "the other")
     client.rename_experiment(other_id, "renamed at the source")
-    mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
-    for experiment in (plain_sqlite.experiment_id, other_id):
+    mlporter.copy(source, server.address, **words, on_conflict="update")
+    for experiment in (copied.experiment_id, other_id):
         name = client.get_experiment(experiment).name
         runs = client.search_runs([experiment])
         home = server.client().get_experiment_by_name(name).experiment_id
@@ -392,12 +392,12 @@ def test_an_experiment_that_was_renamed_at_the_source_is_not_copied_anew(
     # The same number of another source is another experiment.
     other = mlflow.MlflowClient(f"sqlite:///{mlflow_sqlite}")
     while other.create_experiment(f"other {len(other.search_experiments())}") != str(
-        plain_sqlite.experiment_id
+        copied.experiment_id
     ):
         pass
-    other.create_run(plain_sqlite.experiment_id, run_name="of another source")
+    other.create_run(copied.experiment_id, run_name="of another source")
     other_source = f"sqlite:///{mlflow_sqlite}"
-    assert mlporter.copy(other_source, server.address, artifacts="none").exit_code == 0
+    assert mlporter.copy(other_source, server.address, **words).exit_code == 0
     assert server.rows("SELECT count(*) FROM runs") != there
 
 

@@ -47,18 +47,16 @@ def test_a_server_without_the_proxy_keeps_files_where_the_experiment_does(
         assert predictions(address, plain_sqlite.model_name) == EXPECTED
 
 
-def test_from_server_to_server_and_back(plain_sqlite, server, mlflow_sqlite, tmp_path):
+def test_from_server_to_server_and_back(copied, server, other_server):
     """A copy of a copy is known for what it is: nothing is there twice (#178)."""
-    name = plain_sqlite.model_name
-    with mlflow_server(sqlite_url(mlflow_sqlite), tmp_path / "files") as first:
-        assert mlporter.copy(plain_sqlite.tracking_uri, first).exit_code == 0
-        assert mlporter.copy(first, server.address).exit_code == 0
-        assert mlporter.diff(first, server.address).identical
-        assert predictions(server.address, name) == EXPECTED
-        back = mlporter.copy(server.address, first)
-        assert (back.exit_code, back.rows, back.files.stored_files) == (0, 0, 0)
-        straight = mlporter.copy(plain_sqlite.tracking_uri, server.address)
-        assert (straight.exit_code, straight.rows) == (0, 0)
+    first, second = server.address, other_server.address
+    assert mlporter.copy(first, second).exit_code == 0
+    assert mlporter.diff(first, second).identical
+    assert predictions(second, copied.model_name) == EXPECTED
+    back = mlporter.copy(second, first)
+    assert (back.exit_code, back.rows, back.files.stored_files) == (0, 0, 0)
+    straight = mlporter.copy(copied.tracking_uri, second)
+    assert (straight.exit_code, straight.rows) == (0, 0)
 
 
 def test_a_part_of_a_registry(plain_sqlite, server):

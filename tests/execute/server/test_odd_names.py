@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ODD = "multi\u00a0space"
 """A name that only the request which makes a run takes."""
+NO_FILES: dict[str, Any] = {"artifacts": "none"}
 RUN_LIKE = {"metrics": "(run_uuid, key, value, timestamp, step, is_nan)"}
 
 
@@ -49,29 +50,29 @@ def delete(source: PlainRegistry, run: str) -> None:
     execute(source.tracking_uri, query)
 
 
-@pytest.mark.parametrize("key", [ODD, "a//b", "../a", "50%", "a:b", "k" * 251])
-def test_tags_that_only_the_making_of_a_run_takes_are_carried(key, plain_sqlite, server, writes):
+def test_tags_that_only_the_making_of_a_run_takes_are_carried(plain_sqlite, server, writes):
     """Of active runs and of deleted ones; and no run is restored for it later."""
-    runs = plain_sqlite.run_ids[:2]
+    runs, keys = plain_sqlite.run_ids[:2], (ODD, "a//b", "../a", "50%", "a:b", "k" * 251)
     for run in runs:
-        add_tag(plain_sqlite, run, key)
+        for key in keys:
+            add_tag(plain_sqlite, run, key)
     delete(plain_sqlite, runs[1])
-    result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address, **NO_FILES)
     assert (result.exit_code, left(result)) == (0, [])
-    assert all(server.copy_of(run).data.tags[key] == "x" for run in runs)
+    for run in runs:
+        tags = server.copy_of(run).data.tags
+        assert {key: tags.get(key) for key in keys} == dict.fromkeys(keys, "x")
     writes.clear()
-    again = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    again = mlporter.copy(plain_sqlite.tracking_uri, server.address, **NO_FILES)
     assert (again.exit_code, again.rows, writes) == (0, 0, [])
 
 
-def test_what_is_refused_is_counted_in_its_table_and_is_no_file(plain_sqlite, server, cli):
-    run = plain_sqlite.run_ids[0]
-    mlporter.copy(plain_sqlite.tracking_uri, server.address)
+def test_what_is_refused_is_counted_in_its_table_and_is_no_file(copied, server, cli):
+    plain_sqlite, run = copied, copied.run_ids[0]
     add_tag(plain_sqlite, run, ODD)  # the run is there: no request takes it any more
-    plan = mlporter.copy(
-        plain_sqlite.tracking_uri, server.address, dry_run=True, on_conflict="update"
-    )
-    result = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
+    words = {"on_conflict": "update", **NO_FILES}
+    plan = mlporter.copy(plain_sqlite.tracking_uri, server.address, dry_run=True, **words)
+    result = mlporter.copy(plain_sqlite.tracking_uri, server.address, **words)
     for one in (plan, result):
         assert left(one) == [(f"tags/{ODD}", "refused")]
         assert (counts(one, "tags")[0], counts(one, "tags")[2:]) == (0, (0, 1))
@@ -83,9 +84,9 @@ def test_what_is_refused_is_counted_in_its_table_and_is_no_file(plain_sqlite, se
 
 def test_a_deleted_run_to_which_nothing_can_be_added_is_left_alone(plain_sqlite, server, writes):
     """Neither now nor the second time; what can be added still is."""
-    run = plain_sqlite.run_ids[0]
+    run, words = plain_sqlite.run_ids[0], {"on_conflict": "update", **NO_FILES}
     delete(plain_sqlite, run)
-    mlporter.copy(plain_sqlite.tracking_uri, server.address)
+    mlporter.copy(plain_sqlite.tracking_uri, server.address, **NO_FILES)
     add_tag(plain_sqlite, run, ODD)
     add_tag(plain_sqlite, run, "long", "x" * 8001)
     for table, columns, values in (
@@ -101,11 +102,11 @@ def test_a_deleted_run_to_which_nothing_can_be_added_is_left_alone(plain_sqlite,
     listed = [("metrics/a@b", "refused"), ("params/a@b", "refused"), ("params/p", "too-long"),
               ("tags/long", "too-long"), (f"tags/{ODD}", "refused")]  # fmt: skip
     for _ in range(2):
-        result = mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
+        result = mlporter.copy(plain_sqlite.tracking_uri, server.address, **words)
         assert left(result) == listed
         assert [line for line in writes if "experiment" not in line] == []
     add_tag(plain_sqlite, run, "fine")
-    mlporter.copy(plain_sqlite.tracking_uri, server.address, on_conflict="update")
+    mlporter.copy(plain_sqlite.tracking_uri, server.address, **words)
     copy = server.copy_of(run)
     assert (copy.data.tags["fine"], copy.info.lifecycle_stage) == ("x", "deleted")
 
@@ -121,7 +122,7 @@ def test_runs_without_name_or_times_are_no_change_each_time(plain_sqlite, server
         execute(plain_sqlite.tracking_uri, query)
     for expected in (False, True):
         writes.clear()
-        result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+        result = mlporter.copy(plain_sqlite.tracking_uri, server.address, **NO_FILES)
         assert (result.exit_code, left(result)) == (0, [])
         told = {item.id for item in result.left_out.first if item.kind == "run"}
         assert told == {nameless, timeless}
@@ -139,7 +140,7 @@ def test_one_tag_that_is_refused_costs_no_model_and_no_version(plain_sqlite, ser
     for table, row in values.items():
         execute(plain_sqlite.tracking_uri, f"INSERT INTO {table} VALUES ({row})")
     for _ in range(2):
-        result = mlporter.copy(plain_sqlite.tracking_uri, server.address)
+        result = mlporter.copy(plain_sqlite.tracking_uri, server.address, **NO_FILES)
         assert left(result) == [(ODD, "refused")] * 2
         assert counts(result, "registered_model_tags")[3] == 1
         assert counts(result, "model_version_tags")[3] == 1
@@ -209,7 +210,8 @@ def test_tags_that_name_models_are_compared_by_the_name_that_these_have_there(
     add_tag(plain_sqlite, run, "mlflow.linkedPrompts", said)
     for _ in range(2):
         writes.clear()
-        result = mlporter.copy(plain_sqlite.tracking_uri, server.address, rename=[f"{name}=new é"])
+        words = {"rename": [f"{name}=new é"], **NO_FILES}
+        result = mlporter.copy(plain_sqlite.tracking_uri, server.address, **words)
         assert (result.exit_code, left(result)) == (0, [])
     assert writes == []
     found = server.copy_of(run).data.tags["mlflow.linkedPrompts"]
@@ -218,7 +220,8 @@ def test_tags_that_name_models_are_compared_by_the_name_that_these_have_there(
 
 def test_versions_that_others_made_of_a_copy_stay_in_its_list(registered, server, writes):
     source, model_id = registered
-    mlporter.copy(source.tracking_uri, server.address)
+    part = Selection(models=("clf",))
+    mlporter.copy(source.tracking_uri, server.address, selection=part)
     (copy,) = server.rows(
         "SELECT model_id FROM logged_model_tags WHERE tag_key = 'mlporter.source.model_id' "
         f"AND tag_value = '{model_id}'"
@@ -226,11 +229,11 @@ def test_versions_that_others_made_of_a_copy_stay_in_its_list(registered, server
     with mlflow_at(server.address):
         mlflow.register_model(f"models:/{copy[0]}", "theirs")
     writes.clear()
-    assert mlporter.copy(source.tracking_uri, server.address).exit_code == 0
+    assert mlporter.copy(source.tracking_uri, server.address, selection=part).exit_code == 0
     assert writes == []
     with mlflow_at(source.tracking_uri):
         mlflow.register_model(f"models:/{model_id}", "clf")
-    assert mlporter.copy(source.tracking_uri, server.address).exit_code == 0
+    assert mlporter.copy(source.tracking_uri, server.address, selection=part).exit_code == 0
     assert sorted(set(versions_of(server, model_id))) == [("clf", 1), ("clf", 2), ("theirs", 1)]
 
 

@@ -17,12 +17,9 @@ from tests.support.processes import mlporter_process, wait_until_paused
 pytestmark = pytest.mark.timeout(400)
 
 STEPS = (
-    "making experiments",
-    "making runs",
-    "making logged models",
-    "writing metrics",
-    "writing inputs",
-    "copying artifacts",
+    "making runs",  # when there are experiments
+    "writing metrics",  # and logged models
+    "copying artifacts",  # and inputs
     "making versions",
     "reading back",
 )
@@ -118,15 +115,17 @@ def cutting_proxy(address, cut, how="cut"):
         thread.join()
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("how", ["cut", "half", "late"])
 def test_answers_that_are_lost_make_nothing_twice(plain_sqlite, server, once, how, cli):
     """Every first answer to a request that makes something is lost after it was carried out."""
     lost = []
-    most, seconds = (4, "3") if how == "late" else (1000, "60")  # late ones are waited for
+    seconds = "1" if how == "late" else "60"
 
     def cut(method, path):
         first = method not in {"GET", "OPTIONS"} and "search" not in path and path not in lost
-        if first and len(lost) < most:
+        # Late ones are waited for: so it is only some of them.
+        if first and (how != "late" or path.endswith(("runs/create", "/logged-models"))):
             lost.append(path)
             return True
         return False

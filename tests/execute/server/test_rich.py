@@ -8,7 +8,6 @@ import pytest
 import mlporter
 from tests.support.mlflow_session import mlflow_at
 from tests.support.rich_models import EXAMPLE_INPUT, VERSION_FACTORS
-from tests.support.target_server import target_server
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -73,23 +72,20 @@ def test_a_second_import_makes_nothing(carried, rich_sqlite_template, writes):
     assert {table: server.rows(f"SELECT count(*) FROM {table}") for table in tables} == before
 
 
-def test_a_copy_is_copied_whole_from_server_to_server(
-    carried, mlflow_sqlite_template, tmp_path, writes
-):
+def test_a_copy_is_copied_whole_from_server_to_server(carried, other_server, writes):
     """What one server took, another one takes, but for the edge to a model that is deleted."""
     _, server = carried
-    with target_server(mlflow_sqlite_template, tmp_path) as other:
-        result = mlporter.copy(server.address, other.address)
-        left = {(item.kind, item.reason) for item in result.left_out.first if not item.expected}
-        assert left == {("run", "dangling"), ("logged_model", "missing")}
-        report = mlporter.diff(server.address, other.address)
-        found = {table: c.different for table, c in report.tables.items() if c.different}
-        assert found == {"inputs": 1}
+    result = mlporter.copy(server.address, other_server.address)
+    left = {(item.kind, item.reason) for item in result.left_out.first if not item.expected}
+    assert left == {("run", "dangling"), ("logged_model", "missing")}
+    report = mlporter.diff(server.address, other_server.address)
+    found = {table: c.different for table, c in report.tables.items() if c.different}
+    assert found == {"inputs": 1}
 
-        writes.clear()
-        again = mlporter.copy(server.address, other.address)
-        assert (writes, again.rows) == ([], 0)
-        assert sorted(map(str, again.left_out.first)) == sorted(map(str, result.left_out.first))
+    writes.clear()
+    again = mlporter.copy(server.address, other_server.address)
+    assert (writes, again.rows) == ([], 0)
+    assert sorted(map(str, again.left_out.first)) == sorted(map(str, result.left_out.first))
 
 
 def test_models_predict_the_same(carried, rich_sqlite_template):

@@ -19,7 +19,7 @@ from mlporter.artifacts.uris.uri_text import UriMap
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.stores.artifact_places.mlflow_place import MlflowPlace
 from mlporter.stores.artifact_places.places import Places, open_place
-from tests.support.forks import start
+from tests.support.forks import run, start
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ import io, sys, tracemalloc
 from mlporter.stores.artifact_places.places import open_place
 
 class Zeros(io.RawIOBase):
-    left = 96 << 20
+    left = 64 << 20
     def read(self, size=-1):
         size = min(size, self.left)
         self.left -= size
@@ -170,16 +170,17 @@ class Zeros(io.RawIOBase):
 place = open_place(sys.argv[1])
 place.put("small", io.BytesIO(b"1"))
 tracemalloc.start()
-assert place.put("large", Zeros()).size == 96 << 20
+assert place.put("large", Zeros()).size == 64 << 20
 with place.open("large") as stream:
-    assert sum(map(len, iter(lambda: stream.read(1 << 20), b""))) == 96 << 20
+    assert sum(map(len, iter(lambda: stream.read(1 << 20), b""))) == 64 << 20
 print(tracemalloc.get_traced_memory()[1])
 """
 
 
 def test_a_large_file_does_not_pass_through_memory(bucket):
     # The test's S3 keeps its objects in the memory of this process, hence another one.
-    done = subprocess.run([sys.executable, "-c", LARGE, bucket], stdout=subprocess.PIPE, check=True)
+    done = run(["-c", LARGE, bucket])
+    assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 40 << 20
 
 
@@ -269,7 +270,7 @@ except AccessDeniedError as error:
     print("denied:", error.hint)
 """
     # boto3 keeps credentials it has found in the process, hence another one.
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run(["-c", code])
     assert done.stdout.startswith("denied: set the credentials")
 
 

@@ -100,9 +100,23 @@ def test_what_s3_copies_is_not_read_and_is_proved_by_its_hash(sides, copies):
     assert sides.put() == written(DATA, by_storage=True)
     assert copies.read == []
     assert sides.there() == DATA
-    assert sides.put() == written(DATA, by_storage=False, created=False)
     assert sides.places.undo() == []
     assert sides.there() is None
+
+
+def test_what_is_there_is_not_read_where_s3_has_its_hash(sides, copies):
+    same = written(DATA, by_storage=False, created=False)
+    sides.store(DATA)
+    sides.put()
+    assert sides.put() == same
+    assert copies.read == [KEY]
+    sides.store(DATA, ChecksumAlgorithm="SHA256")
+    assert sides.put() == same
+    assert copies.read == [KEY]
+    sides.store(b"something else", ChecksumAlgorithm="SHA256")
+    with pytest.raises(RefusedError, match="another file is already there"):
+        sides.put()
+    assert sides.there() == DATA
 
 
 @pytest.mark.parametrize("is_old", [False, True])

@@ -25,6 +25,8 @@ from tests.support.faulty_server import HTML, LOGIN, Answer, as_json
 if TYPE_CHECKING:
     from tests.support.faulty_server import FaultyServer
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 PATH = "/api/2.0/mlflow/x"
 
 

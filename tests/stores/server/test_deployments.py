@@ -44,7 +44,8 @@ def test_all_workspaces(rich_copy: RichRegistry, tmp_path: Path):
     with mlflow_server(
         rich_copy.tracking_uri, tmp_path / "files", "--enable-workspaces"
     ) as address:
-        report = mlporter.diff(rich_copy.tracking_uri, address, artifacts="none")
+        part = mlporter.Selection(only=("experiments", "models"))
+        report = mlporter.diff(rich_copy.tracking_uri, address, selection=part, artifacts="none")
         inventory = mlporter.inspect(address)
         with pytest.raises(mlporter.MlporterError, match="team-c"):
             mlporter.export(

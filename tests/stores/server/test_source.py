@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -102,8 +103,31 @@ def test_a_difference_is_found(served: Served, tmp_path: Path):
     assert tables == {"metrics", "input_tags", "datasets", "inputs"}
 
 
-def test_export_names_what_is_not_visible(served: Served, tmp_path: Path):
-    result = mlporter.export(served.address, str(tmp_path / "backup"), allow_root=served.folders)
+@dataclass(frozen=True)
+class Exported:
+    """A bundle of the server, how it was made, and what was in the database before."""
+
+    bundle: str
+    result: mlporter.Result
+    before: list[str]
+
+
+@pytest.fixture(scope="module")
+def exported(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    before = content(served)
+    bundle = str(tmp_path_factory.mktemp("exported") / "backup")
+    result = mlporter.export(served.address, bundle, allow_root=served.folders)
+    return Exported(bundle, result, before)
+
+
+def content(served: Served) -> list[str]:
+    """All that is in the server's database."""
+    with closing(sqlite3.connect(served.rich.database_path)) as connection:
+        return list(connection.iterdump())
+
+
+def test_export_names_what_is_not_visible(served: Served, exported: Exported):
+    result = exported.result
     # The rich registry has one model without files, and secrets, in a database too.
     unexpected = [item for item in result.left_out.first if not item.expected]
     assert {(item.kind, item.reason) for item in unexpected} == {
@@ -111,7 +135,7 @@ def test_export_names_what_is_not_visible(served: Served, tmp_path: Path):
         ("logged_model", "missing"),
     }
     assert result.source == served.address
-    with mlporter.open(str(tmp_path / "backup")) as bundle:
+    with mlporter.open(exported.bundle) as bundle:
         left = bundle.read("left_out").read_all().to_pylist()
     hidden = {(row["kind"], row["id"], row["path"]) for row in left if row["reason"] == "hidden"}
     assert ("column", "runs", "deleted_time") in hidden
@@ -120,19 +144,18 @@ def test_export_names_what_is_not_visible(served: Served, tmp_path: Path):
     assert ("model_version", "default/rich_prompt/2", "") in hidden
 
 
-def test_a_bundle_from_a_server_is_the_database(served: Served, tmp_path: Path):
-    mlporter.export(served.address, str(tmp_path / "backup"), allow_root=served.folders)
-    assert lines(mlporter.diff(served.database, str(tmp_path / "backup"))) == []
-    verified = mlporter.verify(
-        str(tmp_path / "backup"), against=served.address, allow_root=served.folders
-    )
+def test_a_bundle_from_a_server_is_the_database(served: Served, exported: Exported):
+    assert lines(mlporter.diff(served.database, exported.bundle)) == []
+    verified = mlporter.verify(exported.bundle, against=served.address, allow_root=served.folders)
     assert verified.exit_code == ExitCode.OK
 
 
-def test_two_exports_of_one_server_are_the_same_rows(served: Served, tmp_path: Path):
-    for name in ("one", "two"):
-        mlporter.export(served.address, str(tmp_path / name), artifacts="none")
-    report = mlporter.diff(str(tmp_path / "one"), str(tmp_path / "two"), strict=True)
+def test_two_exports_of_one_server_are_the_same_rows(
+    served: Served, exported: Exported, tmp_path: Path
+):
+    mlporter.export(served.address, str(tmp_path / "again"), artifacts="none")
+    again = str(tmp_path / "again")
+    report = mlporter.diff(exported.bundle, again, strict=True, artifacts="none")
     assert lines(report) == []
 
 
@@ -152,15 +175,9 @@ def test_a_copy_into_a_database_is_what_mlflow_shows(served: Served, tmp_path: P
         assert child.data.tags["mlflow.parentRunId"] == served.rich.runs.parent_id
 
 
-def test_the_source_is_not_changed(served: Served, tmp_path: Path):
-    def content() -> list[str]:
-        with closing(sqlite3.connect(served.rich.database_path)) as connection:
-            return list(connection.iterdump())
-
-    before = content()
-    mlporter.export(served.address, str(tmp_path / "backup"), allow_root=served.folders)
+def test_the_source_is_not_changed(served: Served, exported: Exported):
     mlporter.inspect(served.address)
-    assert content() == before
+    assert content(served) == exported.before
 
 
 # --- Only what is asked for -----------------------------------------------------------------------

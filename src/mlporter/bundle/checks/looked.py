@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mlporter.bundle.checks.packs import Place, check_pack, check_places
 from mlporter.bundle.folder.atomic import disk_errors
-from mlporter.bundle.folder.files import hash_stream
 from mlporter.bundle.folder.layout import blob_path
 from mlporter.errors import BundleDamagedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from mlporter.bundle.storage.protocol import Storage
 
@@ -33,8 +32,8 @@ class Blobs(Protocol):
     def has(self, sha256: str, size: int) -> bool:
         """Whether there is one of that name and size."""
 
-    def open_raw(self, sha256: str) -> BinaryIO:
-        """One for reading, unchecked."""
+    def hash(self, sha256: str, seen: Callable[[int], None]) -> str:
+        """SHA-256 (hex) of what is stored under that name; `seen` gets the bytes of each piece."""
 
 
 @dataclass
@@ -77,8 +76,8 @@ class LookAtBlobs:
     def _look(self, sha256: str, looked: Looked) -> None:
         path = blob_path(sha256)
         try:
-            with self.blobs.open_raw(sha256) as file, disk_errors(self.where, "read"):
-                found = hash_stream(file, looked.read)
+            with disk_errors(self.where, "read"):
+                found = self.blobs.hash(sha256, looked.read)
         except BundleDamagedError:
             return  # missing or a link: named already
         except UnreachableError as error:

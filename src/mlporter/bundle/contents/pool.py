@@ -15,6 +15,7 @@ from mlporter.bundle.contents.stored_blobs import StoredBlobs, put_spooled, spoo
 from mlporter.bundle.contents.stored_content import StoredContent
 from mlporter.bundle.contents.taking import Taker
 from mlporter.bundle.folder.layout import blob_path, pack_path
+from mlporter.bundle.storage.hashing import hash_object
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
@@ -186,12 +187,14 @@ class ContentPool:
             return None  # `open` says it
         return StoredContent(storage, sha256, size, found.pack, found.offset)
 
-    def open_raw(self, sha256: str) -> BinaryIO:
-        """A content for reading, unchecked. Raises as `open`."""
+    def hash(self, sha256: str, seen: Callable[[int], None]) -> str:
+        """SHA-256 (hex) of a content as it is. Raises as `open`."""
         found = self._find(sha256)
-        if found.pack:
-            return io.BytesIO(self._packed(found))
-        return self._storage.open(blob_path(sha256))
+        if not found.pack:
+            return hash_object(self._storage, blob_path(sha256), seen)
+        content = self._packed(found)
+        seen(len(content))
+        return hashlib.sha256(content).hexdigest()
 
     def _find(self, sha256: str) -> Location:
         check_name(sha256)

@@ -13,6 +13,7 @@ from mlporter.bundle.contents.stored_content import StoredContent
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
 from mlporter.bundle.folder.files import CHUNK
 from mlporter.bundle.folder.layout import blob_path
+from mlporter.bundle.storage.hashing import hash_object
 from mlporter.errors import BundleDamagedError
 from mlporter.stopping import check
 
@@ -120,6 +121,11 @@ class StoredBlobs:
             message = f"blob {sha256} has {found:,} bytes, not {size:,}"
             raise BundleDamagedError(message, subject=self.name)
         return checked_stream(raw, sha256, found, self.name)
+
+    def hash(self, sha256: str, seen: Callable[[int], None]) -> str:
+        """SHA-256 (hex) of a blob as it is; none is kept on this machine for it."""
+        check_name(sha256)
+        return hash_object(self._storage, blob_path(sha256), seen)
 
     def open_raw(self, sha256: str) -> BinaryIO:
         """A blob for reading, unchecked."""

@@ -24,7 +24,11 @@ from mlporter.artifacts.places import FoundFile, Listing, Problem, Written, disp
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.redaction import redact
-from mlporter.stores.artifact_places.s3_copies import OtherwiseNowError, copy_by_store
+from mlporter.stores.artifact_places.s3_copies import (
+    OtherwiseNowError,
+    copy_by_store,
+    stored_sha256,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
     from mlporter.artifacts.disk.write_log import WriteLog
     from mlporter.artifacts.places import WholeObject
+    from mlporter.stores.artifact_places.s3_copies import StoreCopy
 
 __all__ = ["MlflowPlace"]
 
@@ -166,25 +171,36 @@ class MlflowPlace:
             is_new: Whether it is known that there is none; then nothing is listed, nor noted.
         """
         copy = whole and copy_by_store(self.repository, self.prefix, path, whole)
-        if copy and safe_relative(path) and (is_new or path not in self._sizes()):
-            log = None if is_new else self.log
-            if log:
-                log.add_remote(self.address, path)
+        written = None
+        if copy and safe_relative(path):
             try:
-                written = copy.made()
+                written = self._copied(path, copy, is_new=is_new)
             except OtherwiseNowError:
                 is_new = False
                 with self._lock:
                     self._known = None
-                if log:  # Whoever put it there: a rollback must not take it away.
-                    log.forget_remote(self.address, path)
-            else:
-                if written is not None:
-                    if not is_new:
-                        self.brought(path, written.size)
-                    return written
+        if written is not None:
+            return written
         with opened() as stream:
             return self._put(path, stream, looks=not is_new)
+
+    def _copied(self, path: str, copy: StoreCopy, *, is_new: bool) -> Written | None:
+        """What the storage copied, or had; None if it is to be streamed."""
+        if is_new:
+            return copy.made()
+        if path in self._sizes():
+            return copy.there()
+        if self.log:
+            self.log.add_remote(self.address, path)
+        try:
+            written = copy.made()
+        except OtherwiseNowError:
+            if self.log:  # Whoever put it there: a rollback must not take it away.
+                self.log.forget_remote(self.address, path)
+            raise
+        if written is not None:
+            self.brought(path, written.size)
+        return written
 
     def replace(self, path: str, stream: BinaryIO) -> Written:
         """Write a file over another one; see `Changeable.replace`."""
@@ -206,6 +222,8 @@ class MlflowPlace:
 
     def _already(self, path: str, digest: str, size: int) -> Written:
         if self._sizes()[path] == size:
+            if stored_sha256(self.repository, path) == digest:
+                return Written(digest, size, created=False)
             with self.open(path) as there:
                 if hash_stream(there) == (digest, size):
                     return Written(digest, size, created=False)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mlporter.artifacts.places import WholeObject
 
-__all__ = ["OtherwiseNowError", "StoreCopy", "copy_by_store", "object_at"]
+__all__ = ["OtherwiseNowError", "StoreCopy", "copy_by_store", "object_at", "stored_sha256"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +66,18 @@ def object_at(address: str, path: str) -> tuple[str, str]:
     """
     parsed = urlparse(address)
     return parsed.netloc, join(parsed.path.removeprefix("/"), path)
+
+
+def stored_sha256(repository: Any, path: str) -> str:  # noqa: ANN401 -- MLflow's, of any store
+    """The SHA-256 (hex) that S3 took of all bytes of an object and stored with it; "" for none."""
+    if not _speaks_s3(repository):
+        return ""
+    bucket, key = object_at(repository.artifact_uri, path)
+    with suppress(*known_errors()):
+        client, owner = repository._get_s3_client(), repository._bucket_owner_params  # noqa: SLF001
+        found = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", **owner)
+        return _of_all_bytes(found)
+    return ""
 
 
 def copy_by_store(
@@ -145,11 +157,24 @@ class StoreCopy:
                 raise OtherwiseNowError from None
             return None
 
-    def _made(self) -> Written | None:
+    def there(self) -> Written | None:
+        """What is at the path, if it is the same by hashes that are stored; None if it is read."""
+        with suppress(*known_errors()):
+            found = self._client.head_object(**self._there, ChecksumMode="ENABLED")
+            sha256 = _of_all_bytes(found)
+            if sha256 and sha256 == (self._whole.sha256 or _of_all_bytes(self._source())):
+                return Written(sha256, found["ContentLength"], created=False)
+        return None
+
+    def _source(self) -> Mapping[str, Any]:
         whole = self._whole
-        source = self._client.head_object(
+        found: Mapping[str, Any] = self._client.head_object(
             Bucket=whole.bucket, Key=whole.key, ChecksumMode="ENABLED", **self._owner
         )
+        return found
+
+    def _made(self) -> Written | None:
+        whole, source = self._whole, self._source()
         size, stored = source.get("ContentLength", _MOST + 1), _of_all_bytes(source)
         known = whole.sha256 or stored
         if size > _MOST or (stored and stored != known) or "ETag" not in source:

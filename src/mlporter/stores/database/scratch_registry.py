@@ -8,8 +8,10 @@ sorted, in batches, a part of them, without growing in memory.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -55,12 +57,8 @@ class ScratchRegistry:
         self._by_name = {table.name: table for table in tables}
         try:
             path = self.folder / "scratch.db"
-            path.touch()
+            _make(path, revision)
             self._connection = sqlite.open_scratch(path, subject)
-            for table in tables:
-                self._connection.execute(_create(table))
-            self._connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
-            self._connection.execute(f"INSERT INTO alembic_version VALUES ('{revision}')")
             address = Address(AddressKind.SQLITE, subject, path)
             self.reader = DatabaseReader(address, lambda: self._connection)
         except BaseException:
@@ -100,6 +98,27 @@ class ScratchRegistry:
     def _remove(self) -> None:
         with suppress(OSError):
             shutil.rmtree(self.folder)
+
+
+def _make(path: Path, revision: str) -> None:
+    """All tables in one call: every place that is opened has some."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as new:
+        new.executescript(_statements(revision))
+
+
+@cache
+def _statements(revision: str) -> str:
+    return ";\n".join(
+        (
+            "PRAGMA journal_mode = OFF",
+            "PRAGMA synchronous = OFF",
+            "BEGIN",
+            *(_create(table) for table in tables_at(revision)),
+            "CREATE TABLE alembic_version (version_num TEXT)",
+            f"INSERT INTO alembic_version VALUES ('{revision}')",
+            "COMMIT",
+        )
+    )
 
 
 def _create(table: Table) -> str:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
-from mlporter.stopping import Pool
 from mlporter.stores.addresses.file_store_folders import META, RESERVED, TRASH, is_file_store
 from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
@@ -21,22 +17,28 @@ from mlporter.stores.filestore.notes import Notes, Spot
 from mlporter.stores.filestore.registry import read_registry
 from mlporter.stores.filestore.runs.datasets import read_datasets
 from mlporter.stores.filestore.runs.logged_models import read_logged_model
-from mlporter.stores.filestore.runs.run_folders import RUN_TABLES, RunBatch, RunFolder, read_runs
+from mlporter.stores.filestore.runs.run_folders import (
+    RUN_TABLES,
+    RunBatch,
+    RunFolder,
+    SomeRuns,
+    read_runs,
+)
 from mlporter.stores.filestore.runs.run_tables import RunTable
 from mlporter.stores.filestore.trace_files import read_trace
 from mlporter.stores.filestore.tree import Tree
 from mlporter.stores.filestore.values import texts_below
+from mlporter.workers.in_order import answers_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
+    from collections.abc import Iterator, Mapping
 
     from mlporter.progress import OnProgress
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["Reading", "Rows"]
 
 _RUNS_AT_ONCE = 32
-_AHEAD = 3
 
 
 class Reading:
@@ -53,7 +55,7 @@ class Reading:
         revision: Whose tables and columns the rows have: MLflow has no newer file stores.
     """
 
-    def __init__(self, root: str, subject: str, workers: int, on_progress: OnProgress) -> None:
+    def __init__(self, root: str, subject: str, pool: TaskPool, on_progress: OnProgress) -> None:
         self._on_progress = on_progress
         self.notes = Notes()
         self.repeats = 0
@@ -67,8 +69,9 @@ class Reading:
         self._tree = Tree(os.path.realpath(root))
         self._rows = Rows(self.scratch)
         self._datasets: dict[int, dict[str, str]] = {}
-        self._workers = workers
+        self._pool = pool
         try:
+            pool.check_sees(self._tree.root)
             self._read()
         except BaseException:
             self.close()
@@ -155,10 +158,12 @@ class Reading:
     def _read_runs(self, folders: list[RunFolder]) -> None:
         """Read runs in the order of their ids, which are the names of their folders."""
         folders.sort(key=lambda folder: os.fsencode(folder.name))
-        work = partial(read_runs, self._tree, datasets=self._datasets)
         taken: set[str] = set()
         renamed: list[tuple[RunFolder, str]] = []
-        for batch in _ahead(work, self._chunks(folders, taken, renamed), self._workers):
+        chunks = map(self._some, self._chunks(folders, taken, renamed))
+        for batch in answers_in_order(
+            self._pool, read_runs, chunks, failed=lambda batch: batch.has_losses
+        ):
             self._take(batch)
             renamed += batch.renamed
             read = len(self.runs) + len(renamed)
@@ -171,7 +176,13 @@ class Reading:
                 spot.told(f"another run has the id {run}: copied as {id_}", "renamed")
             taken.add(id_)
             named = RunFolder(folder.path, folder.experiment, folder.trashed, id_)
-            self._take(read_runs(self._tree, [named], self._datasets))
+            self._take(read_runs(self._some([named])))
+
+    def _some(self, folders: list[RunFolder]) -> SomeRuns:
+        """Folders of runs, to be read by whichever process."""
+        numbers = {folder.experiment for folder in folders} & self._datasets.keys()
+        datasets = {number: self._datasets[number] for number in numbers}
+        return SomeRuns(self._tree, tuple(folders), datasets)
 
     def _chunks(
         self,
@@ -211,26 +222,6 @@ _OF_RUNS = frozenset({"metrics", "params", "artifacts", "tags"})
 
 def _is_id(name: str) -> bool:
     return len(name) == 32 and all(c in "0123456789abcdef" for c in name)  # noqa: PLR2004
-
-
-def _ahead(
-    work: Callable[[list[RunFolder]], RunBatch], chunks: Iterable[list[RunFolder]], workers: int
-) -> Iterator[RunBatch]:
-    """The results of work on chunks, in their order; some chunks are worked on ahead."""
-    remaining = iter(chunks)
-    waiting: deque[Future[RunBatch]] = deque()
-    with Pool(max(1, workers), thread_name_prefix="mlporter-read") as pool:
-        try:
-            for chunk in islice(remaining, workers + _AHEAD):
-                waiting.append(pool.submit(work, chunk))
-            while waiting:
-                batch = waiting.popleft().result()
-                for chunk in islice(remaining, 1):
-                    waiting.append(pool.submit(work, chunk))
-                yield batch
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 _AT_ONCE = 5_000

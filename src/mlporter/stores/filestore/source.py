@@ -14,6 +14,7 @@ from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.database.artifact_files import DatabaseFiles
 from mlporter.stores.filestore.reading import Reading
 from mlporter.stores.protocols import Among, ArtifactFile, Description, Keep, Report
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mlporter.progress import OnProgress
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Openable, Source
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["FileStoreSource"]
 
@@ -81,13 +83,14 @@ class FileStoreSource:
         *,
         uri_map: tuple[str, ...] = (),
         workers: int = 4,
+        pool: TaskPool | None = None,
         orphans: bool = False,
         allowed: tuple[Path, ...] = (),
         on_progress: OnProgress = silent,
     ) -> None:
         path = _checked(address)
         self._address = address
-        self._reading = Reading(str(path), str(address), workers, on_progress)
+        self._reading = Reading(str(path), str(address), pool or Threads(workers), on_progress)
         self._reader = _Reader(address, self._reading)
         folder = path.absolute()
         self._files = DatabaseFiles(

@@ -19,7 +19,7 @@ from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.bundle.unchanged import state_of
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
-from mlporter.execute.options import ArtifactsMode, check_options, check_workers_fit
+from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.notebooks import Shown
@@ -37,7 +37,12 @@ from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.backups.monitoring import monitored
 from mlporter.verbs.moving.overlap import check_outside, check_outside_files
-from mlporter.verbs.moving.planned_export import check_planned, open_asked, plan_export
+from mlporter.verbs.moving.planned_export import (
+    check_planned,
+    needs_workers,
+    open_asked,
+    plan_export,
+)
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
 from mlporter.workers.choice import task_pool
@@ -197,6 +202,7 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
     encrypt = tuple(given["encrypt"])
     place = locate(request.target)
     origin = settled(locate(request.source, given["source_env"]))
+    needed = needs_workers(origin, given) or not request.only_plans
     if origin.kind is AddressKind.BUNDLE:
         check_outside(origin, place, "the repository")
     labels = {"source": str(origin), "repository": str(place)}
@@ -206,14 +212,14 @@ def run_backup(request: Request, on_progress: OnProgress) -> BackupResult:
         into_bundle(on_progress, copies=artifacts == "copy").begin(OPENING)
         with ExitStack() as stack:
             pool = stack.enter_context(
-                task_pool(workers, given["processes"], given["dask"], needed=not request.only_plans)
+                task_pool(workers, given["processes"], given["dask"], needed=needed)
             )
             found = _found(place, encrypt)
             _check_seen(place, pool, found.about.recipients if found is not None else encrypt)
             if found is not None:
                 stack.callback(found.close)
             part = _reads_a_part(origin, found, given, chosen)
-            opened = open_asked(origin, given, part=part, on_progress=on_progress)
+            opened = open_asked(origin, given, part=part, pool=pool, on_progress=on_progress)
             stack.callback(opened.close)
             check_outside_files(opened, origin, place, "the repository")
             opened = select(opened, chosen)
@@ -264,7 +270,6 @@ def _check_asked(request: Request, chosen: Selection | None) -> None:
     given = request.arguments
     check_plan_file(request.plan_out)
     check_options(given["artifacts"], given["workers"])
-    check_workers_fit(given["artifacts"], given["processes"], given["dask"])
     check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
     check_orphans(given["artifacts"], chosen, orphans=given["orphans"])
 

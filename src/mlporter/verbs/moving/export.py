@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from mlporter.errors import UnsupportedError, UsageError
 from mlporter.execute.bundle.transfer import BundleTransfer
 from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict, refuse_unreadable
-from mlporter.execute.options import ArtifactsMode, check_options, check_workers_fit
+from mlporter.execute.options import ArtifactsMode, check_options
 from mlporter.execute.phases import OPENING, into_bundle
 from mlporter.execute.plan_files import check_plan_file
 from mlporter.progress import OnProgress, silent
@@ -22,7 +23,13 @@ from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
 from mlporter.verbs.moving.bundle_places import check_free, replaced_bundle, written_bundle
 from mlporter.verbs.moving.overlap import check_outside, check_outside_files
-from mlporter.verbs.moving.planned_export import check_planned, mode_of, open_asked, plan_export
+from mlporter.verbs.moving.planned_export import (
+    check_planned,
+    mode_of,
+    needs_workers,
+    open_asked,
+    plan_export,
+)
 from mlporter.verbs.moving.request import Request
 from mlporter.wording import command_line
 from mlporter.workers.choice import task_pool
@@ -148,8 +155,13 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
     into_bundle(on_progress, copies=given["artifacts"] == "copy").begin(OPENING)
     chosen = as_selection(given["selection"])
     part = chosen is not None and not chosen.is_everything
-    opened = open_asked(origin, given, part=part, on_progress=on_progress)
-    try:
+    needed = needs_workers(origin, given) or not request.only_plans
+    with ExitStack() as stack:
+        pool = stack.enter_context(
+            task_pool(given["workers"], given["processes"], given["dask"], needed=needed)
+        )
+        opened = open_asked(origin, given, part=part, pool=pool, on_progress=on_progress)
+        stack.callback(opened.close)
         check_outside_files(opened, origin, place, "the bundle")
         opened = select(opened, chosen)
         if given["strict_artifacts"]:
@@ -163,8 +175,7 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
                 request, opened, origin, place, replaced=replaced, on_progress=on_progress
             )
         check_planned(request, opened, replaced)
-        with (
-            task_pool(given["workers"], given["processes"], given["dask"]) as pool,
+        writer = stack.enter_context(
             written_bundle(
                 place,
                 mode,
@@ -172,22 +183,20 @@ def run_export(request: Request, on_progress: OnProgress) -> Result:
                 workers=given["workers"],
                 key=None if given["sign"] is None else str(given["sign"]),
                 on_progress=on_progress,
-            ) as writer,
-        ):
-            if place.path is not None:
-                pool.check_sees(str(writer.path))
-            work = BundleTransfer(
-                opened,
-                writer,
-                given["artifacts"],
-                given["workers"],
-                given["include_secrets"],
-                on_progress,
-                pool=pool,
             )
-            work.run()
-    finally:
-        opened.close()
+        )
+        if place.path is not None:
+            pool.check_sees(str(writer.path))
+        work = BundleTransfer(
+            opened,
+            writer,
+            given["artifacts"],
+            given["workers"],
+            given["include_secrets"],
+            on_progress,
+            pool=pool,
+        )
+        work.run()
     following = command_line("verify", [place.typed or str(place)], ())
     return work.result("export", str(place), following, monotonic() - started)
 
@@ -200,7 +209,6 @@ def _checked_place(request: Request) -> Address:
     """
     given, place = request.arguments, locate(request.target)
     check_options(given["artifacts"], given["workers"])
-    check_workers_fit(given["artifacts"], given["processes"], given["dask"])
     check_strict(given["artifacts"], strict_artifacts=given["strict_artifacts"])
     selection = as_selection(given["selection"])
     check_orphans(given["artifacts"], selection, orphans=given["orphans"])

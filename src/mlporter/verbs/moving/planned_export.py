@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mlporter.execute.options import check_workers_fit, reads_runs
 from mlporter.execute.plan_files import check_expected, write_plan
 from mlporter.execute.result import ActionsResult
 from mlporter.plan.merge.resolve import resolve_fresh
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from mlporter.stores.addresses.address import Address
     from mlporter.stores.protocols import Source
     from mlporter.verbs.moving.request import Request
+    from mlporter.workers.task_pool import TaskPool
 
-__all__ = ["check_planned", "mode_of", "open_asked", "plan_export"]
+__all__ = ["check_planned", "mode_of", "needs_workers", "open_asked", "plan_export"]
 
 _LARGEST = (1 << 63) - 1
 """A bundle holds any number of an experiment."""
@@ -38,14 +40,37 @@ def mode_of(given: Mapping[str, Any]) -> Mode:
     return "resume" if given["resume"] else "restart" if given["restart"] else "new"
 
 
+def needs_workers(origin: Address, given: Mapping[str, Any]) -> bool:
+    """Whether other processes have something to do before anything is written: runs to be read.
+
+    Args:
+        origin: The source of an `export` or a `backup`.
+        given: What the verb was given.
+
+    Raises:
+        UsageError: they were asked for, and have nothing to do at all.
+    """
+    registry = given["registry"]
+    has_runs = reads_runs(origin, None if registry is None else locate_users(registry, origin))
+    workers = given["processes"], given["dask"]
+    check_workers_fit(given["artifacts"], *workers, has_runs=has_runs)
+    return has_runs
+
+
 def open_asked(
-    origin: Address, given: Mapping[str, Any], *, part: bool, on_progress: OnProgress
+    origin: Address,
+    given: Mapping[str, Any],
+    *,
+    part: bool,
+    pool: TaskPool,
+    on_progress: OnProgress,
 ) -> Source:
     """Open the source of an `export` or a `backup`, as its arguments ask; the caller closes it.
 
     Args:
         origin: Where it is.
         given: What the verb was given.
+        pool: Who reads the runs of a file store.
         part: Only a part will be read; see `open_source`.
         on_progress: Called with how far reading is.
 
@@ -58,6 +83,7 @@ def open_asked(
         uri_map=tuple(given["uri_map"]),
         allow_root=given["allow_root"],
         workers=given["workers"],
+        pool=pool,
         include_secrets=given["include_secrets"],
         retry_time=given["retry_time"],
         part=part,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
-from mlporter.execute.options import TransferOptions, check_options, check_workers_fit
+from mlporter.execute.options import TransferOptions, check_options, check_workers_fit, reads_runs
 from mlporter.execute.phases import OPENING, into_database, into_server
 from mlporter.execute.plan_files import check_plan_file, write_plan
 from mlporter.plan.policy import InStep, Policy
@@ -29,6 +30,7 @@ from mlporter.workers.choice import task_pool
 if TYPE_CHECKING:
     from mlporter.execute.result import Result
     from mlporter.progress import OnProgress, Phases
+    from mlporter.stores.protocols import Source
     from mlporter.verbs.moving.request import Request
 
 __all__ = ["run_transfer"]
@@ -70,6 +72,7 @@ def _options(request: Request, origin: Address, place: Address) -> TransferOptio
     def text(name: str) -> str | None:
         return None if given.get(name) is None else place_text(given[name])
 
+    registry = users("registry", origin)
     return TransferOptions(
         text("artifact_root"),
         given["artifacts"],
@@ -83,7 +86,7 @@ def _options(request: Request, origin: Address, place: Address) -> TransferOptio
         retry_time=given["retry_time"],
         orphans=given.get("orphans", False),
         auth=users("auth", origin),
-        registry=users("registry", origin),
+        registry=registry,
         target_auth=users("target_auth", place),
         include_tables=tuple(given["include_tables"]),
         source_env=given.get("source_env"),
@@ -93,6 +96,7 @@ def _options(request: Request, origin: Address, place: Address) -> TransferOptio
         expected=request.expected,
         processes=given.get("processes"),
         dask=given.get("dask"),
+        has_runs=reads_runs(origin, registry),
     )
 
 
@@ -128,7 +132,7 @@ def _transfer(
 ) -> Result:
     """Copy a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
-    check_workers_fit(options.artifacts, options.processes, options.dask)
+    check_workers_fit(options.artifacts, options.processes, options.dask, has_runs=options.has_runs)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
     check_orphans(options.artifacts, options.selection, orphans=options.orphans)
     _check_target(place)
@@ -141,11 +145,39 @@ def _transfer(
     check_outside(origin, options.artifact_root, "the artifact root")
     started = monotonic()
     _phases(place, options, on_progress).begin(OPENING)
-    opened = open_source(
+    needed = options.has_runs or not options.dry_run
+    with (
+        task_pool(options.workers, options.processes, options.dask, needed=needed) as pool,
+        closing(_opened(origin, replace(options, pool=pool), on_progress)) as opened,
+    ):
+        chosen = select(opened, options.selection)
+        if place.kind is not AddressKind.SERVER:
+            options.check(chosen)
+        with opened_memory(origin, place, options) as memory:
+            memory.whole, memory.lists = opened, request.lists
+            result = into_target(
+                request.verb,
+                chosen,
+                place,
+                replace(options, pool=pool),
+                memory,
+                on_progress=on_progress,
+                started=started,
+            )
+            if request.plan_out is not None:
+                header = request.header(origin, place)
+                write_plan(request.plan_out, header, memory.book, [result])
+        return result
+
+
+def _opened(origin: Address, options: TransferOptions, on_progress: OnProgress) -> Source:
+    """The source."""
+    return open_source(
         origin,
         uri_map=options.uri_map,
         allow_root=options.allow_root,
         workers=options.workers,
+        pool=options.pool,
         include_secrets=options.include_secrets,
         retry_time=options.retry_time,
         part=_reads_a_part(options),
@@ -156,33 +188,6 @@ def _transfer(
         include_tables=options.include_tables,
         on_progress=on_progress,
     )
-    try:
-        chosen = select(opened, options.selection)
-        if place.kind is not AddressKind.SERVER:
-            options.check(chosen)
-        with (
-            task_pool(
-                options.workers, options.processes, options.dask, needed=not options.dry_run
-            ) as pool,
-            opened_memory(origin, place, options) as memory,
-        ):
-            options = replace(options, pool=pool)
-            memory.whole, memory.lists = opened, request.lists
-            result = into_target(
-                request.verb,
-                chosen,
-                place,
-                options,
-                memory,
-                on_progress=on_progress,
-                started=started,
-            )
-            if request.plan_out is not None:
-                header = request.header(origin, place)
-                write_plan(request.plan_out, header, memory.book, [result])
-        return result
-    finally:
-        opened.close()
 
 
 def _phases(place: Address, options: TransferOptions, on_progress: OnProgress) -> Phases:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlporter.errors import ExitCode, InterruptedByUserError, MlporterError
+from mlporter.execute.options import reads_runs
 from mlporter.execute.plan_files import check_expected, write_plan
 from mlporter.plan.three_sides.actions import ActionBook
 from mlporter.progress import OnProgress, silent
@@ -191,9 +192,8 @@ def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     asked = asked_of(request, origin, place)
     page = checked_files(request, len(asked))
     try:
-        with task_pool(
-            given["workers"], given["processes"], given["dask"], needed=not request.only_plans
-        ) as pool:
+        needed = reads_runs(origin) or not request.only_plans
+        with task_pool(given["workers"], given["processes"], given["dask"], needed=needed) as pool:
             asked = [replace(one, pool=pool) for one in asked]
             result = _promoted(request, origin, place, asked, on_progress)
     except MlporterError as error:

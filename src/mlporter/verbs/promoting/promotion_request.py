@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import UsageError
-from mlporter.execute.options import refuse_idle_workers, refuse_workers
+from mlporter.execute.options import reads_runs, refuse_idle_workers, refuse_workers
 from mlporter.promotion.asked import Asked
 from mlporter.promotion.checks.gates import Gates, parse_tag
 from mlporter.promotion.checks.model_names import ModelName, check_alias, check_stage
@@ -32,9 +32,9 @@ def asked_of(request: Request, origin: Address, place: Address) -> list[Asked]:
     given = request.arguments
     model, root, reference = given["model"], given["artifact_root"], given["reference"]
     check_workers(given["processes"], given["dask"])
-    if reference:
+    if reference and not reads_runs(origin):
         refuse_idle_workers(given["processes"], given["dask"], "--reference")
-    if place.kind is AddressKind.SERVER:
+    if place.kind is AddressKind.SERVER and not reads_runs(origin):
         refuse_workers(given["processes"], given["dask"])
     models = [ModelName.parse(text) for text in ([model] if isinstance(model, str) else model)]
     stage = None if given["stage"] is None else check_stage(given["stage"])

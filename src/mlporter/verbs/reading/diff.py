@@ -166,7 +166,7 @@ def diff_places(
     phases_of_diff(on_progress, artifacts).begin(OPENING)
     with ExitStack() as stack:
         pool = stack.enter_context(task_pool(workers, processes, dask))
-        options = replace(options, pool=pool)
+        options, opened = replace(options, pool=pool), partial(opened, pool=pool)
         models = None if registry is None else locate_users(registry, one_place)
         users = None if auth is None else locate_users(auth, one_place)
         theirs = None if target_auth is None else locate_users(target_auth, other_place)

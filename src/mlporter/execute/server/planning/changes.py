@@ -134,7 +134,11 @@ class Changes:
     def _is_asked(self, table: str) -> bool:
         """Whether there may be copies of a table's rows: without experiments, only of models."""
         is_of_models = table.startswith(("registered_model", "model_version"))
-        return self.context.has(table) and (is_of_models or bool(self.context.back.experiments))
+        return self._has_had(table) and (is_of_models or bool(self.context.back.experiments))
+
+    def _has_had(self, table: str) -> bool:
+        """Whether there is anything of a table, or was when it was last sent."""
+        return self.context.has(table) or next(self.memory.base.names(table), None) is not None
 
     def _sides(self, name: str) -> Sides | None:
         """A table on both sides; of runs and logged models only those that both have."""

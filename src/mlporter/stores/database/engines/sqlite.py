@@ -13,6 +13,7 @@ import adbc_driver_sqlite.dbapi
 import pyarrow as pa
 
 from mlporter.artifacts.disk.presence import is_there
+from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
 from mlporter.errors import (
     AccessDeniedError,
@@ -112,8 +113,15 @@ class SqliteDialect:
 
 
 def _batch_rows(table: Table) -> int:
-    """As many rows as fit into `_BATCH_BYTES` if all of their texts are as long as they may be."""
-    longest = sum(c.cap or _LONG_TEXT for c in table.columns if not pa.types.is_primitive(c.type))
+    """As many rows as fit into `_BATCH_BYTES` if all of their texts are as long as they may be.
+
+    Where a table does not say how long its texts are, as one of a scratch registry, or one that
+    another tool made, they are as long as MLflow's may be.
+    """
+    known = BY_NAME.get(table.name)
+    caps = {c.name: c.cap for c in known.columns} if known is not None else {}
+    texts = (c for c in table.columns if not pa.types.is_primitive(c.type))
+    longest = sum(c.cap or caps.get(c.name) or _LONG_TEXT for c in texts)
     return max(_LEAST_ROWS, min(_MOST_ROWS, _BATCH_BYTES // max(longest, 1)))
 
 

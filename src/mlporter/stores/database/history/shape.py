@@ -8,6 +8,7 @@ as long as it is neither older than the rows nor newer than the catalogue. With 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue import HEAD_REVISION, OLDEST_SHAPE, REVISIONS, TABLES, release_of
@@ -93,6 +94,7 @@ def has_dimensions(revision: str) -> bool:
     return POSITIONS[_DIMENSIONS_CAME] <= position < POSITIONS[ANALYTICS]
 
 
+@cache
 def tables_at(revision: str) -> tuple[Table, ...]:
     """The catalogue's tables as a revision has them, without `RETIRED_COLUMNS`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -122,7 +123,7 @@ def as_catalogue(
         newer: Tables that are MLflow's own, though the catalogue does not know them.
         keys: Foreign keys, from which it is told what the rows of those refer to.
     """
-    known = tuple(_known(table, actual[table.name]) for table in TABLES if table.name in actual)
+    known = tuple(_known(t.name, actual[t.name]) for t in TABLES if t.name in actual)
     others = set(actual) - set(BY_NAME) - BOOKKEEPING_TABLES
     # Read in their own way; another program's table may be called so, too.
     others -= AUTH_TABLES if has_users(actual) else set()
@@ -149,7 +150,9 @@ def _with_references(tables: tuple[Table, ...], keys: Iterable[ForeignKey]) -> I
         yield replace(table, references=table.references + more) if more else table
 
 
-def _known(table: Table, columns: tuple[ActualColumn, ...]) -> Table:
+@lru_cache(1024)  # Every place that is opened has the same few hundred.
+def _known(name: str, columns: tuple[ActualColumn, ...]) -> Table:
+    table = BY_NAME[name]
     here = table.only(frozenset(c.name for c in columns))
     extra = tuple(_column(c) for c in columns if c.name not in table.by_name)
     declared = {c.name: c for c in columns}

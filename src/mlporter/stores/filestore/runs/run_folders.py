@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from mlporter.catalogue import BY_NAME
+from mlporter.stopping import check
 from mlporter.stores.addresses.file_store_folders import META
 from mlporter.stores.filestore.notes import Notes, Spot
 from mlporter.stores.filestore.runs.metrics import MetricTexts
@@ -18,12 +19,10 @@ from mlporter.stores.filestore.values import Meta, read_meta, texts_below
 from mlporter.stores.views.dedupe import repeats_previous_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mlporter.errors import LeftOut
     from mlporter.stores.filestore.tree import Tree
 
-__all__ = ["RUN_TABLES", "RunBatch", "RunFolder", "read_runs"]
+__all__ = ["RUN_TABLES", "RunBatch", "RunFolder", "SomeRuns", "read_runs"]
 
 RUN_TABLES = ("runs", "params", "tags", "metrics")
 """Tables whose rows come from run folders, each sorted by run."""
@@ -85,18 +84,53 @@ class RunBatch:
     repeats: int = 0
     left_out: tuple[LeftOut, ...] = ()
 
+    @property
+    def has_losses(self) -> bool:
+        """Whether anything could not be read: another process may not be allowed to."""
+        return any(not item.expected for item in self.left_out)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Rows go to another process as Arrow's IPC format has them."""
+        packed = {name: _packed(some) for name, some in self.batches.items() if some}
+        return {**self.__dict__, "batches": packed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.batches = {name: _unpacked(data) for name, data in state["batches"].items()}
+
+
+def _packed(batches: list[pa.RecordBatch]) -> bytes:
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_stream(buffer, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return cast("bytes", buffer.getvalue().to_pybytes())
+
+
+def _unpacked(data: bytes) -> list[pa.RecordBatch]:
+    with pa.ipc.open_stream(data) as reader:
+        return list(reader)
+
 
 def made_id(*of: str) -> str:
     """An id for something that has none, of 36 characters."""
     return str(uuid.uuid5(_NAMESPACE, "\0".join(of)))
 
 
-def read_runs(
-    tree: Tree, folders: Iterable[RunFolder], datasets: Mapping[int, Datasets]
-) -> RunBatch:
+@dataclass(frozen=True, slots=True)
+class SomeRuns:
+    """Folders of runs to be read, by whichever process; and the datasets of their experiments."""
+
+    tree: Tree
+    folders: tuple[RunFolder, ...]
+    datasets: Mapping[int, Datasets]
+
+
+def read_runs(some: SomeRuns) -> RunBatch:
     """Read the runs in some folders."""
-    work = _Reading(tree, datasets)
-    for folder in folders:
+    work = _Reading(some.tree, some.datasets)
+    for folder in some.folders:
+        check()
         work.run(folder)
     return work.finish()
 
