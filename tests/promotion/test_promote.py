@@ -14,6 +14,7 @@ import yaml
 from mlflow import MlflowClient
 
 import mlporter
+from mlporter.stores.rest.client import Client
 from tests.support.databases import row_counts
 from tests.support.mlflow_session import mlflow_at, sqlite_url
 
@@ -406,13 +407,23 @@ def test_within_one_registry_under_another_name(dev, cli) -> None:
         mlporter.promote(CANDIDATE, dev.tracking_uri, dev.tracking_uri)
 
 
-def test_within_one_server(dev, server) -> None:
+def test_within_one_server(dev, server, monkeypatch) -> None:
     mlporter.promote(CANDIDATE, dev.tracking_uri, server.address)
+    asked, really = [], Client._answer
+
+    def recording(self: Client, method: str, path: str, **options: Any) -> Any:
+        asked.append((method, path))
+        return really(self, method, path, **options)
+
+    monkeypatch.setattr(Client, "_answer", recording)
     done = mlporter.promote("models:/plain-model/1", server.address, server.address, **ASKED)
     assert done.exit_code == 0
     assert pointers(server.address) == ({"champion": 1}, {"1": "Production"})
     assert predictions(server.address, "models:/prod-model@champion") == [3.0, 6.0]
     assert server.rows("SELECT count(*) FROM runs") == [(1,)]
+    # What it can do is asked for once, however often it is opened.
+    offers = [path for method, path in asked if method == "OPTIONS"]
+    assert len(offers) == len(set(offers)) > 0
 
 
 def test_from_a_bundle_and_from_a_server(dev, server, tmp_path, quick_loads) -> None:

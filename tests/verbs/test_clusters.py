@@ -16,6 +16,7 @@ from mlporter.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from mlporter.promotion.promoted_source import PromotedSource
 from mlporter.stores.filestore.runs import run_folders
 from mlporter.workers import dask_cluster
+from mlporter.workers.in_order import answers_in_order
 from tests.repository.registry import SmallRegistry
 from tests.support.contents import contents
 from tests.support.databases import rows, tree
@@ -318,10 +319,24 @@ def test_of_a_worker_that_is_killed_while_it_is_asked_nothing_is_wanted(
     with Client(cluster.address, set_as_default=False) as client:
         answers = dask_cluster.asked(client, "cluster", the_first_dies, str(tmp_path / "first"))
         monkeypatch.setattr(dask_cluster, "_ATTEMPTS", 1)
-        with pytest.raises(UnreachableError, match="before they answer"):
+        with pytest.raises(UnreachableError, match="stays until it has answered"):
             dask_cluster.asked(client, "cluster", dies)
     assert set(answers.values()) == {"alive"}
     assert len(answers) == 1
+
+
+def test_what_a_cluster_without_workers_was_given_is_done_here(monkeypatch):
+    from distributed import Client, LocalCluster  # noqa: PLC0415 -- as above
+
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", 0.2)
+    monkeypatch.setattr(dask_cluster, "_LOOKS", 0.1)
+    with (
+        LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
+        Client(empty, set_as_default=False) as client,
+    ):
+        pool = dask_cluster.DaskWorkers(client, "cluster", is_here=True)
+        answers = answers_in_order(pool, str, range(5), failed=str.isalpha)
+        assert list(answers) == ["0", "1", "2", "3", "4"]
 
 
 def the_first_dies(marker: str) -> str:

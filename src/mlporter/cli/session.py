@@ -104,6 +104,7 @@ class Session:
         Raises:
             UsageError: the log file cannot be written.
         """
+        light_arrow()
         self._settings = settings
         self._stderr = error_console(settings.width)
         self.output = JsonOutput() if settings.as_json else self._console_output()
@@ -134,7 +135,7 @@ class Session:
     @contextmanager
     def working(self) -> Iterator[OnProgress]:
         """Say how far the work inside is, to whom options name; and log its steps."""
-        light_arrow()
+        _without_pandas()
         started, listeners = monotonic(), list(self._listeners())
         try:
             yield told_to_all(*listeners) if listeners else silent
@@ -192,15 +193,15 @@ _HEAP = (("MALLOC_MMAP_THRESHOLD_", -3, 256 << 10), ("MALLOC_ARENA_MAX", -8, 2))
 
 
 def light_arrow() -> None:
-    """Make pyarrow, before it is used, take little memory, and find neither pandas nor polars.
+    """Make pyarrow take little memory, and the database drivers find no polars.
 
+    To be called before anything imports pyarrow: it looks once which allocator is wanted.
     Its own allocator keeps what threads have once used: with the system's, verbs took 13 to 59
     MB less and as long (docs/performance.md). What the user has set stays. Source:
     https://arrow.apache.org/docs/cpp/memory.html (overriding the default memory pool).
     """
     os.environ.setdefault(_POOL, "system")
     _give_back()
-    _without_pandas()
     if _NO_POLARS not in sys.meta_path:
         sys.meta_path.insert(0, _NO_POLARS)
 

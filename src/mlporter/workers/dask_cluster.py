@@ -35,6 +35,8 @@ _PATIENCE = 30
 _ATTEMPTS = 3
 _WIDTH_HOLDS = 5
 """Seconds for which workers are not counted anew."""
+_LOOKS, _LOOKS_AGAIN = 5, 0.1
+"""Seconds after which it is looked whether there are workers at all, and then again."""
 _LOST = (OSError, asyncio.TimeoutError)
 """How it shows that whoever was asked is gone."""
 _GONE = "the Dask scheduler is gone, and with it what its workers were at"
@@ -136,13 +138,14 @@ def asked(
     """
     with _reached(shown):
         for _ in range(_ATTEMPTS):
-            client.wait_for_workers(1, timeout=_PATIENCE)
+            with suppress(asyncio.TimeoutError):
+                client.wait_for_workers(1, timeout=_PATIENCE)
             answers: dict[str, Any] = client.run(question, *about, on_error="return")
             there = {w: a for w, a in answers.items() if not isinstance(a, _LOST)}
             if there:
                 return there
     raise UnreachableError(
-        "all workers of the Dask cluster go away before they answer",
+        "no worker of the Dask cluster stays until it has answered",
         subject=shown,
         hint="look into what they log: too little memory, say",
     )
@@ -180,15 +183,19 @@ class DaskWorkers:
         """Threads of all workers that are there now, or were some seconds ago."""
         width, then = self._counted
         if monotonic() - then > _WIDTH_HOLDS:
-            with _reached(self._shown):
-                width = max(1, sum(map(int, self._client.nthreads().values())))
+            width = max(1, self._threads())
             self._counted = width, monotonic()
         return width
+
+    def _threads(self) -> int:
+        """Threads of all workers that are there now."""
+        with _reached(self._shown):
+            return sum(map(int, self._client.nthreads().values()))
 
     @contextmanager
     def started(self, *, waits: bool) -> Iterator[Executor]:
         """What takes tasks; see `TaskPool.started`."""
-        given = _ClusterExecutor(self._client, self._shown)
+        given = _ClusterExecutor(self._client, self._shown, self._threads)
         try:
             yield given
         finally:
@@ -230,10 +237,12 @@ def _unpacked(task: Callable[[X], A], data: bytes) -> A:
 class _ClusterExecutor:
     """Tasks that a cluster was given in one go."""
 
-    def __init__(self, client: Client, shown: str) -> None:
+    def __init__(self, client: Client, shown: str, threads: Callable[[], int]) -> None:
         self._client = client
         self._shown = shown
+        self._threads = threads
         self._open: set[Future] = set()
+        self._empty_since: float | None = None
 
     def submit(self, task: Callable[[X], A], data: X, /) -> _Task[A]:
         try:
@@ -250,6 +259,10 @@ class _ClusterExecutor:
         from distributed.client import FutureCancelledError
 
         try:
+            while not _is_over(future, _LOOKS if self._empty_since is None else _LOOKS_AGAIN):
+                if self._are_all_gone():
+                    self._client.cancel([future], force=True)
+                    raise WorkerLostError("the cluster has no workers any more")
             return future.result()
         except KilledWorker as error:
             raise WorkerLostError("several workers were killed while they worked on it") from error
@@ -259,16 +272,33 @@ class _ClusterExecutor:
             self._open.discard(future)
             future.release()
 
+    def _are_all_gone(self) -> bool:
+        """Whether there was no worker for so long that none is waited for any more."""
+        if self._threads():
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = monotonic()
+        return self._empty_since is not None and monotonic() - self._empty_since >= _PATIENCE
+
     def end(self, *, waits: bool) -> None:
         """Forget what was not asked for; with `waits`, when no worker is at it any more."""
-        from distributed import wait
-
         left, self._open = self._open, set()
+        until = monotonic() + _PATIENCE
         if left and waits and self._client.status == "running":
-            with suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):
-                wait(left, timeout=_PATIENCE)
+            with suppress(OSError):
+                for future in left:
+                    _is_over(future, max(0, until - monotonic()))
         if left and self._client.status == "running":
             self._client.cancel(list(left), force=True)
+
+
+def _is_over(future: Future, seconds: float) -> bool:
+    """Whether a task is over, whatever became of it, when it was waited for so long."""
+    from distributed.client import FutureCancelledError
+
+    with suppress(asyncio.TimeoutError, FutureCancelledError):
+        future.exception(timeout=seconds)
+    return bool(future.done())
 
 
 @dataclass(frozen=True)

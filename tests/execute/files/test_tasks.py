@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> PicklingPool:
     made = PicklingPool()
 
     @contextmanager
-    def task_pool(*_: Any) -> Any:
+    def task_pool(*_: Any, **__: Any) -> Any:
         yield made
 
     for module in (
@@ -114,6 +115,27 @@ def test_what_a_bucket_holds_already_is_copied_by_s3_without_being_read(
     expected = {"a/small.txt": b"small", "a/large.bin": b"l" * 300_000}
     for root in roots.values():
         assert stored_below(s3, root) == expected
+
+
+def test_a_version_is_promoted_from_bucket_to_bucket_by_the_sums_of_s3(
+    plain_sqlite, s3, mlflow_sqlite_template, tmp_path
+):
+    stored = fresh(mlflow_sqlite_template, tmp_path / "stored.db")
+    mlporter.copy(plain_sqlite.tracking_uri, stored, artifact_root=f"{s3.new_bucket()}/from")
+    with watched_copies() as copies:
+        result = mlporter.promote(
+            "models:/plain-model/1",
+            stored,
+            fresh(mlflow_sqlite_template, tmp_path / "target.db"),
+            artifact_root=f"{s3.new_bucket()}/to",
+        )
+    (version,) = result.versions
+    assert (result.exit_code, version.status) == (0, "promoted")
+    files = result.transfers[0].files
+    assert files.by_storage == files.files > 0
+    # Whether they can be read is looked at first of all: once, and nothing is read to be hashed.
+    read = Counter(key for key in copies.read if key.startswith("from/"))
+    assert {n for key, n in read.items() if not key.endswith("/MLmodel")} == {1}
 
 
 def stored_below(s3: S3, root: str) -> dict[str, bytes]:

@@ -45,6 +45,13 @@ def test_a_part_is_read_while_more_is_appended() -> None:
         assert scratch.reader.count("params") == 1
 
 
+def test_rows_come_in_batches_as_large_as_from_mlflows_own_tables() -> None:
+    with closing(ScratchRegistry("a store")) as scratch:
+        scratch.append_rows("metrics", [{**_POINT, "run_uuid": "a", "step": n} for n in range(99)])
+
+        assert [batch.num_rows for batch in scratch.reader.read("metrics")] == [99]
+
+
 def test_nothing_of_it_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     scratch = ScratchRegistry("a store")

@@ -62,11 +62,14 @@ class _IntoPlaces:
 
     def here(self, bound: Bound) -> Written:
         source = self._source(bound)
-        return self.files.put(
+        written = self.files.put(
             bound,
             lambda: open_guarded(source, bound.file),
             lambda: elsewhere(source, bound.file),
         )
+        if written.by_storage:
+            read_elsewhere(source, bound.file, written.sha256)
+        return written
 
     def elsewhere(self, bound: Bound) -> Put | None:
         found = elsewhere(self._source(bound), bound.file)

@@ -18,6 +18,7 @@ from mlporter.execute.server.planned_files import RENAMED, PlannedFiles
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.plan.policy import Conflict
 from mlporter.plan.three_sides.files import Sent, content_of, mark_of
+from mlporter.stores.protocols import read_elsewhere
 from mlporter.stores.rest.answers import REFUSED, reason_of
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ class Files:
         written = owner.places.put(owner.root, file.path, size, opened, whole)
         if written is not None and written.by_storage:
             digest[0] = written.sha256
+            read_elsewhere(self._context.source, file, written.sha256)
             with self._lock:
                 self._by_storage += 1
                 self._bytes_by_storage += written.size

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RowSpool", "SortedLookup"]
 
-_IN_MEMORY = 32 << 20
+_IN_MEMORY = 2 << 20
 """Bytes from which on rows go to a file."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -13,11 +15,12 @@ from mlporter.stores.rest.answers import ApiError, MissingEndpointError
 from mlporter.stores.rest.hints import prefix_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from mlporter.stores.addresses.address import Address
     from mlporter.stores.rest.client import Client
 
-__all__ = ["FAMILIES", "UNREAD", "Capabilities", "find_capabilities"]
+__all__ = ["FAMILIES", "UNREAD", "Capabilities", "asking_once", "capabilities_of"]
 
 UNREAD: dict[str, tuple[str, str, str]] = {}
 """Objects of newer servers that this release does not read: since when there are any, an endpoint
@@ -92,7 +95,51 @@ class Capabilities:
         return replace(self, workspaces=_workspaces(client, self.has))
 
 
-def find_capabilities(client: Client) -> Capabilities:
+_KNOWN: ContextVar[list[tuple[Address, Capabilities]] | None] = ContextVar("known", default=None)
+
+
+@contextmanager
+def asking_once() -> Iterator[None]:
+    """Within it, a server that is opened again is only asked for what may have changed.
+
+    A promotion opens its target five times, and would ask some hundred questions.
+    """
+    token = _KNOWN.set([])
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+
+
+def capabilities_of(
+    client: Client, address: Address, can: Capabilities | None = None
+) -> Capabilities:
+    """What a server is and can do.
+
+    Args:
+        client: Asks it.
+        address: Where it is, and by which variables it is reached.
+        can: What it said before, if that is known.
+
+    Raises:
+        UnreachableError: no way to it, or it is no MLflow server.
+        AccessDeniedError: it does not know us.
+    """
+    known = _KNOWN.get()
+    before = [
+        found
+        for place, found in known or ()
+        if place == address and place.environment == address.environment
+    ]
+    if can is not None or before:
+        return (can or before[0]).renewed(client)
+    found = _ask(client)
+    if known is not None:
+        known.append((address, found))
+    return found
+
+
+def _ask(client: Client) -> Capabilities:
     """Ask a server what it is.
 
     Raises:

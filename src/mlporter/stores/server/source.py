@@ -15,7 +15,7 @@ from mlporter.stores.rows.unknown_fields import said_of
 from mlporter.stores.server.artifact_files import server_files
 from mlporter.stores.server.capabilities import (
     Capabilities,
-    find_capabilities,
+    capabilities_of,
     refuse_others,
 )
 from mlporter.stores.server.reading.fetching import Fetcher
@@ -79,7 +79,7 @@ class ServerSource:
             answers=answers,
         )
         try:
-            self.can = can.renewed(self._client) if can else find_capabilities(self._client)
+            self.can = capabilities_of(self._client, address, can)
             refuse_others(self._client, self.can)
             self._revision = revision_for(_release(self._client, self.can))
             self._scratch = ScratchRegistry(self._client.subject, self._revision)

@@ -19,6 +19,7 @@ from mlporter.stores.addresses.locating import locate
 from mlporter.stores.addresses.same_place import is_same_place
 from mlporter.stores.opening import settled
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.stores.server.capabilities import asking_once
 from mlporter.verbs.moving.request import Request
 from mlporter.verbs.promoting.promotion_files import checked_files, write_receipts
 from mlporter.verbs.promoting.promotion_request import asked_of
@@ -179,6 +180,7 @@ def promote(
     return run_promotion(Request("promote", source, target, arguments), on_progress)
 
 
+@asking_once()
 def run_promotion(request: Request, on_progress: OnProgress) -> PromotionResult:
     """Plan what `promote` is asked, and carry it out unless a plan is all.
 

@@ -15,6 +15,7 @@ from mlporter.promotion.target.target_model import read_target
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.opening import open_source
 from mlporter.stores.rest.retrying import RETRY_TIME
+from mlporter.stores.server.capabilities import asking_once
 from mlporter.verbs.promoting.promotion_result import PromotionResult
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["undo_promotion"]
 
 
+@asking_once()
 def undo_promotion(
     receipt: str | PathLike[str],
     *,

@@ -39,7 +39,7 @@ __all__ += ["check_file", "needs_copy", "open_scratch", "why_unreadable"]
 _BATCH_BYTES = 16 << 20
 _LONG_TEXT = 1 << 20
 """Bytes that a text without a limit (a span, say) is taken to have."""
-_LEAST_ROWS, _MOST_ROWS = 16, 65_536
+_LEAST_ROWS, _MOST_ROWS = 16, 16_384
 _WAL_FORMAT = 2
 _HEADER = b"SQLite format 3\x00"
 _BUSY_MILLISECONDS = 60_000
