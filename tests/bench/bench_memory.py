@@ -2,7 +2,8 @@
 
     pytest -m bench -n 0 -s tests/bench/bench_memory.py
 
-MLPORTER_BENCH_MEMORY_RUNS says how many runs of 500 points both have: "1000,40000" unless told.
+MLPORTER_BENCH_MEMORY_RUNS says how many runs both have: "1000,40000" unless told. Runs of 500
+points without files; and, for every verb (``-k every_verb``), of ten points and a file each.
 And peak memory and time of a copy, and of a sync that finds nothing changed, where there are very
 many runs with little each: MLPORTER_BENCH_MANY_RUNS says how many, "50000,1000000" unless told.
 tests/verbs/test_memory.py holds memory bounded with less, at every run of the tests.
@@ -16,7 +17,7 @@ import time
 import pytest
 
 from tests.bench import ratios
-from tests.bench.workload import LITTLE, fill
+from tests.bench.workload import LITTLE, TEN_POINTS, fill, write_files
 from tests.support.engines import copy_sqlite
 from tests.support.memory import peak_memory
 from tests.support.mlflow_session import sqlite_url
@@ -36,6 +37,16 @@ def test_peak_memory(mlflow_sqlite_template, postgres, tmp_path):
         runs = f"{SIZES[1]:,} / {SIZES[0]:,} runs"
         ratios.add(f"memory: {verb}, {runs}", megabytes, small[verb], 1.2, "MB")
         ratios.add(f"memory: {verb}, {SIZES[1]:,} runs / 500 MB", megabytes, MOST, 1.0, "MB")
+
+
+def test_every_verb(mlflow_sqlite_template, tmp_path, monkeypatch):
+    small, large = (
+        peaks_with_files(runs, mlflow_sqlite_template, tmp_path / str(runs), monkeypatch)
+        for runs in SIZES
+    )
+    for verb, megabytes in large.items():
+        line = f"memory: {verb}, {SIZES[1]:,} / {SIZES[0]:,} runs of ten points and a file"
+        ratios.add(line, megabytes, small[verb], 1.2, "MB")
 
 
 def test_very_many_runs(mlflow_sqlite_template, tmp_path):
@@ -84,3 +95,35 @@ def peaks(runs, template, postgres, folder):
     for url in (server, second):
         postgres.drop(url)
     return found
+
+
+def peaks_with_files(runs, template, folder, monkeypatch):
+    """The most that each verb takes, in MB, of runs with few points and a file each."""
+    names = ("source", "imported", "copied", "synced")
+    databases = {name: folder / f"{name}.db" for name in names}
+    for path in databases.values():
+        copy_sqlite(template, path)
+    source, imported, copied, synced = map(sqlite_url, databases.values())
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    fill(source, runs, TEN_POINTS, folder / "files")
+    write_files(folder / "files", runs, runs)
+    bundle, repository = str(folder / "bundle"), str(folder / "repository")
+
+    def root(name):
+        return {"artifact-root": folder / "roots" / name}
+
+    return {
+        "export": peak_memory("export", source, bundle),
+        "verify": peak_memory("verify", bundle),
+        "import": peak_memory("import", bundle, imported, **root("imported")),
+        "copy": peak_memory("copy", source, copied, **root("copied")),
+        "diff": peak_memory("diff", source, copied),
+        "sync": peak_memory("sync", source, synced, **root("synced")),
+        "sync, nothing changed": peak_memory("sync", source, synced, **root("synced")),
+        "backup": peak_memory("backup", source, repository),
+        "backup, nothing changed": peak_memory("backup", source, repository),
+        "find": peak_memory("find", repository, "bench*"),
+        "inspect": peak_memory("inspect", source),
+        "show": peak_memory("show", source, "runs"),
+        "unpack": peak_memory("unpack", bundle, str(folder / "unpacked")),
+    }

@@ -102,14 +102,15 @@ def test_a_later_format_is_refused(repository):
 
 
 def test_a_snapshot_forgotten_while_it_is_read_is_missed_by_name(repository):
-    with closing(open_source(f"{repository}/@first")) as source:
+    first = f"{repository}/@first"
+    with closing(open_source(first)) as source, closing(open_source(first)) as another:
         files = list(source.files(lambda _: None))
         mlporter.forget(repository, keep_last=1, prune_unused=True, grace=0.001)
         gone = next(file for file in files if file.path == "big.bin")
         with pytest.raises(UnreachableError, match="was forgotten"):
             source.open_file(gone)
         with pytest.raises(UnreachableError, match="was forgotten"):
-            list(source.files(lambda _: None))
+            list(another.files(lambda _: None))
 
 
 def test_a_full_disk_leaves_no_snapshot(registry, tmp_path, monkeypatch):

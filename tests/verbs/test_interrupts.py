@@ -64,7 +64,7 @@ def stop(process, number, gate=None):
 
 
 def test_an_interrupted_export_is_never_taken_for_a_bundle_and_can_be_resumed(
-    in_s3, gate, mlflow_sqlite, tmp_path
+    in_s3, uninterrupted, gate, mlflow_sqlite, tmp_path
 ):
     bundle = tmp_path / "bundle"
     last = in_s3.run_ids[-1]
@@ -84,7 +84,7 @@ def test_an_interrupted_export_is_never_taken_for_a_bundle_and_can_be_resumed(
         )
     result = mlporter.export(in_s3.tracking_uri, str(bundle), resume=True)
     assert result.exit_code == 0
-    assert_like_an_uninterrupted_one(bundle, in_s3, tmp_path)
+    assert_like_an_uninterrupted_one(bundle, uninterrupted)
 
 
 def besides_packs(bundle):
@@ -96,18 +96,28 @@ def besides_packs(bundle):
     }
 
 
-def assert_like_an_uninterrupted_one(bundle, registry, tmp_path):
-    mlporter.export(registry.tracking_uri, str(tmp_path / "uninterrupted"))
-    one, other = (besides_packs(at) for at in (bundle, tmp_path / "uninterrupted"))
+@pytest.fixture(scope="module")
+def uninterrupted(in_s3, s3_server, tmp_path_factory):
+    """What an export of it makes that nobody interrupts."""
+    bundle = tmp_path_factory.mktemp("uninterrupted") / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_server.environment.items():
+            patch.setenv(name, value)
+        mlporter.export(in_s3.tracking_uri, str(bundle))
+    return bundle
+
+
+def assert_like_an_uninterrupted_one(bundle, uninterrupted):
+    one, other = (besides_packs(at) for at in (bundle, uninterrupted))
     assert set(one) == set(other)
-    assert contents(bundle) == contents(tmp_path / "uninterrupted")
+    assert contents(bundle) == contents(uninterrupted)
     # The manifest holds times and an id of its own, and the sums the manifest's.
     unlike = {name for name in one if one[name] != other[name]}
     assert unlike <= {"manifest.yaml", "SHA256SUMS"}
     assert mlporter.verify(str(bundle)).exit_code == 0
 
 
-def test_an_export_that_was_killed_can_be_resumed(in_s3, gate, tmp_path):
+def test_an_export_that_was_killed_can_be_resumed(in_s3, uninterrupted, gate, tmp_path):
     """No way to clean up: neither signal handler nor ``finally`` ran."""
     bundle = tmp_path / "bundle"
     closed = gate(f"{in_s3.run_ids[-1]}/artifacts/report.txt HTTP")
@@ -117,16 +127,15 @@ def test_an_export_that_was_killed_can_be_resumed(in_s3, gate, tmp_path):
     process.communicate()
     closed.open()
     assert mlporter.export(in_s3.tracking_uri, str(bundle), resume=True).exit_code == 0
-    assert_like_an_uninterrupted_one(bundle, in_s3, tmp_path)
+    assert_like_an_uninterrupted_one(bundle, uninterrupted)
 
 
 def test_an_interrupted_import_takes_its_files_back(
-    plain_sqlite, gate, s3, mlflow_sqlite, tmp_path
+    plain_bundle, plain_sqlite_template, gate, s3, mlflow_sqlite
 ):
-    bundle, bucket, target = tmp_path / "bundle", s3.new_bucket(), sqlite_url(mlflow_sqlite)
-    mlporter.export(plain_sqlite.tracking_uri, str(bundle))
+    bundle, bucket, target = plain_bundle, s3.new_bucket(), sqlite_url(mlflow_sqlite)
     before, listed = row_counts(target), tree(mlflow_sqlite.parent)
-    closed = gate(f"PUT {bucket.removeprefix('s3:/')}/root/1/{max(plain_sqlite.run_ids)}")
+    closed = gate(f"PUT {bucket.removeprefix('s3:/')}/root/1/{max(plain_sqlite_template.run_ids)}")
     process = mlporter_process("import", bundle, target, "--artifact-root", f"{bucket}/root")
     closed.wait()
     client = s3.client()
@@ -142,17 +151,15 @@ def test_an_interrupted_import_takes_its_files_back(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_import_interrupted_while_postgresql_is_busy_leaves_nothing(
-    plain_sqlite, mlflow_postgres_url, tmp_path, *, number, code
+    plain_bundle, mlflow_postgres_url, tmp_path, *, number, code
 ):
-    bundle = tmp_path / "bundle"
-    mlporter.export(plain_sqlite.tracking_uri, str(bundle))
     execute(mlflow_postgres_url, HANG)
     before = row_counts(mlflow_postgres_url)
     with closing(psycopg2.connect(Postgres.plain(mlflow_postgres_url))) as other:
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(1)")
         process = mlporter_process(
-            "import", bundle, mlflow_postgres_url, "--artifact-root", tmp_path / "root"
+            "import", plain_bundle, mlflow_postgres_url, "--artifact-root", tmp_path / "root"
         )
         wait_until_somebody_waits(mlflow_postgres_url, process)
         # The lock is still held: it is the signal that ends the waiting.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlporter.stores.rows.filters import marked, row_name
+from mlporter.stores.rows.filters import marked, row_name, with_nul
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -161,7 +161,7 @@ def _too_large(table: Table, name: str, bits: int, batch: pa.RecordBatch) -> Ite
 def _with_nul(
     table: Table, column: Column, values: pa.Array, batch: pa.RecordBatch
 ) -> Iterator[str]:
-    for row in marked(pc.match_substring(values, "\0")):
+    for row in with_nul(values):
         yield (
             f"{row_name(table, batch, row)}: {column.name} has a NUL character, which the "
             "target does not accept"

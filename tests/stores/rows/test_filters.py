@@ -14,7 +14,7 @@ from mlporter.catalogue import BY_NAME
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.opening import open_source
 from mlporter.stores.protocols import Among
-from mlporter.stores.rows.filters import is_among
+from mlporter.stores.rows.filters import is_among, with_nul
 from tests.support.databases import execute
 from tests.support.mlflow_session import sqlite_url
 
@@ -137,3 +137,11 @@ def test_values_that_engines_may_read_otherwise_are_not_sent():
         assert where_clauses(BY_NAME["runs"], Among("run_uuid", (value,))) == [""]
     quote = where_clauses(BY_NAME["runs"], Among("run_uuid", ("it's; --",)))
     assert quote == ["""WHERE "run_uuid" = 'it''s; --'"""]
+
+
+@pytest.mark.parametrize("start", range(4))
+def test_texts_with_a_nul_character_are_found_in_any_part_of_an_array(start):
+    texts = pa.array(["a\0", None, "", "b", "\0"])
+    assert with_nul(texts.slice(start)) == [n - start for n in (0, 4) if n >= start]
+    assert with_nul(texts.slice(start, 4 - start)) == ([] if start else [0])
+    assert with_nul(texts.slice(start, 0)) == with_nul(pa.nulls(2, pa.string())) == []

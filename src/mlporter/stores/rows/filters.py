@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     Rows = Callable[[], Iterator[pa.RecordBatch]]
     """Reads the rows of a table that are to be written, as often as it is called."""
 
-__all__ = ["columns_with", "is_among", "marked", "row_name", "rows_among"]
+__all__ = ["columns_with", "is_among", "marked", "row_name", "rows_among", "with_nul"]
 
 
 def columns_with(
@@ -69,3 +70,18 @@ def row_name(table: Table, batch: pa.RecordBatch, row: int) -> str:
     """A row's table and key, short enough for one line."""
     parts = [str(batch.column(key)[row].as_py()) for key in table.order]
     return f"{table.name} {'/'.join(part[:60] for part in parts)!r}"
+
+
+def with_nul(texts: pa.Array) -> list[int]:
+    """The positions of texts that have a NUL character."""
+    return marked(pc.match_substring(texts, "\0")) if _may_have_nul(texts) else []
+
+
+def _may_have_nul(array: pa.Array) -> bool:
+    """Whether there is a zero byte in any text: far quicker than to look at each of them."""
+    data = array.buffers()[2] if len(array) else None
+    if data is None or array.null_count == len(array):
+        return False
+    ends = np.frombuffer(array.buffers()[1], np.int32)[array.offset :]
+    chars = np.frombuffer(data, np.uint8)[ends[0] : ends[len(array)]]
+    return bool(np.count_nonzero(chars) < len(chars))
