@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from mlporter.artifacts.places import Changeable, Written
     from mlporter.execute.database.prepared import Prepared
@@ -84,15 +85,15 @@ class SentFiles:
         """Remember of new owners that had no files that they had none."""
         self.flush()
         for kind in _GOES_ON:
-            new = work.new_keys(FILE_OWNERS[kind].table) - self.failed
-            for some in _chunks(sorted(new)):
-                for key in sorted(set(some) - owners_sent(self.base, kind, some)):
+            for some in _chunks(work.new_owners(kind)):
+                for key in sorted(set(some) - self.failed - owners_sent(self.base, kind, some)):
                     keep_sent(self.base, (kind, key), {}, {})
 
 
-def _chunks(keys: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(keys), _AT_ONCE):
-        yield keys[start : start + _AT_ONCE]
+def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(keys)
+    while some := list(islice(left, _AT_ONCE)):
+        yield some
 
 
 @dataclass

@@ -15,10 +15,10 @@ from mlporter.execute.findings.remarks import Nuls
 from mlporter.execute.result import TableResult
 from mlporter.plan.ids.mapped_source import MappedSource
 from mlporter.plan.misfits import MAX_REASONS, Demands, misfits
-from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.units import Choice
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.spool import RowSpool
+from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -119,11 +119,12 @@ class Prepared:
         """Where the target has the files of some owners that it has already."""
         return {} if self.fresh else Places(self.target, self.merge).of(kind, ids)
 
-    def new_keys(self, table: str) -> set[str]:
-        """The target's keys of what is new of a kind."""
+    def new_owners(self, kind: str) -> Iterator[str]:
+        """The target's ids of new owners of files of a kind; none of them is held."""
+        owners = FILE_OWNERS[kind]
         if self.fresh:
-            return set(unit_keys(self.source, table))
-        return set(self.merge.new.get(table, ()))
+            return (key for (key,) in rows_of(self.source, owners.table, (owners.key,)))
+        return iter(self.merge.new.get(owners.table, ()))
 
     def rows(self, table: Table, step: str) -> Iterator[pa.RecordBatch]:
         """The rows of a table that are copied, as they will be written."""
