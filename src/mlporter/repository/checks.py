@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from mlporter.bundle.checks.findings import VerifyReport
-from mlporter.bundle.checks.looked import look
+from mlporter.bundle.checks.looked import look, who_reads
 from mlporter.bundle.checks.parts import look_at_all
 from mlporter.bundle.folder.layout import blob_path, name_in, pack_path
 from mlporter.errors import BundleDamagedError, MlporterError
@@ -17,7 +17,6 @@ from mlporter.repository.objects import object_tasks
 from mlporter.repository.rows import SnapshotTable
 from mlporter.repository.used import Used
 from mlporter.workers.in_order import answers_in_order
-from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,8 +70,7 @@ def verify_repository(  # noqa: PLR0913 -- all but two go by name
         if mode == "quick":
             return report
         read = (lambda: True) if mode == "full" else (lambda: chosen.random() < fraction)
-        if pool is None or repository.storage.elsewhere() is None:
-            pool = Threads(workers)
+        pool = who_reads(repository.storage, pool, workers)
         if only is not None and mode == "full":
             check.rows(pool)
         check.contents(read, pool)

@@ -14,6 +14,7 @@ import pytest
 from mlporter.artifacts.listing import ArtifactFile
 from mlporter.bundle.checks.verify import verify_bundle
 from mlporter.bundle.folder.layout import MANIFEST, SUMS, blob_path
+from mlporter.bundle.storage.local import LocalStorage
 from mlporter.bundle.tables import parts as parts_module
 from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue import BY_NAME
@@ -40,6 +41,18 @@ def test_a_sound_bundle_has_no_problems(pristine, mode):
     before = snapshot(pristine)
     assert found(pristine, mode) == set()
     assert snapshot(pristine) == before
+
+
+def test_what_no_other_process_can_open_is_read_here(pristine):
+    class Alone(LocalStorage):
+        def elsewhere(self):
+            return None
+
+    class Others:
+        is_elsewhere = True
+        width = 1
+
+    assert verify_bundle(Alone(pristine), pool=Others()).problems == []
 
 
 def test_what_was_looked_at_is_counted(pristine):

@@ -10,14 +10,16 @@ from mlporter.bundle.checks.packs import Place, check_pack, check_places
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.layout import blob_path
 from mlporter.errors import BundleDamagedError, UnreachableError
+from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from mlporter.bundle.storage.protocol import Storage
+    from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["Blobs", "LookAtBlobs", "LookAtPack", "LookAtPlaces", "Looked", "look", "pack_tasks"]
-__all__ += ["blob_tasks"]
+__all__ += ["blob_tasks", "who_reads"]
 
 _MEMBERS = 20_000
 """Contents of a pack that one task names; no writer puts so many into one."""
@@ -122,6 +124,11 @@ def look(task: Task) -> Looked:
     looked = Looked()
     task.look(looked)
     return looked
+
+
+def who_reads(storage: Storage, pool: TaskPool | None, workers: int) -> TaskPool:
+    """Who looks at what is in a storage: this process, where no other one can open it."""
+    return Threads(workers) if pool is None or storage.elsewhere() is None else pool
 
 
 def blob_tasks(blobs: Blobs, where: str, named: Iterable[tuple[str, int]]) -> Iterator[LookAtBlobs]:

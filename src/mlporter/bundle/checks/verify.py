@@ -11,6 +11,7 @@ from mlporter.bundle.blobs import BlobStore
 from mlporter.bundle.checks.artifacts import ArtifactCheck
 from mlporter.bundle.checks.files import check_names, check_sizes, check_summaries, check_sums
 from mlporter.bundle.checks.findings import Finding, Progress, VerifyMode, VerifyReport
+from mlporter.bundle.checks.looked import who_reads
 from mlporter.bundle.checks.tables import check_tables
 from mlporter.bundle.contents.stored_blobs import StoredBlobs
 from mlporter.bundle.documents.manifest import parse_manifest, sums_of
@@ -19,7 +20,6 @@ from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.storage.bundle_place import check_there
 from mlporter.bundle.storage.local import LocalStorage
 from mlporter.errors import BundleDamagedError, UsageError
-from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,8 @@ def verify_bundle(  # noqa: PLR0913 - all but two go by name
         return report
     report.bundle_id = manifest.bundle_id
     own = blobs or _own_blobs(storage)
-    artifacts = ArtifactCheck(report, manifest, own, storage, pool or Threads(workers))
+    readers = who_reads(storage, pool, workers)
+    artifacts = ArtifactCheck(report, manifest, own, storage, readers)
     try:
         sums = sums_of(manifest, data)
         saw_pack = artifacts.saw_pack if manifest.has_packs else None

@@ -20,6 +20,7 @@ from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mlporter.bundle.contents.index import ContentIndex, Location, Row
     from mlporter.bundle.contents.taking import Taken
@@ -42,6 +43,10 @@ class ContentPool:
 
     What is added is durable, and in the index, some time before the end of `sync`. Every method
     may be called from several threads at once.
+
+    Attributes:
+        scratch: The folder in which other processes of this disk write what is not whole yet: it
+            is removed afterwards, with what is left of one that was killed.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class ContentPool:
         self._begun: set[str] = set()
         self._fetching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._windows: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self.scratch: Path | None = None
         self.new_contents = 0
         self.new_bytes = 0
 
@@ -94,7 +100,7 @@ class ContentPool:
         """What takes contents for `took` in other processes; None if they cannot write here."""
         if self._storage.elsewhere() is None:
             return None
-        return Taker(StoredBlobs(self._storage, is_shared=True))
+        return Taker(StoredBlobs(self._storage, is_shared=True, scratch=self.scratch))
 
     def took(self, taken: Taken) -> Stored:
         """Keep what another process took: large contents are there already."""

@@ -57,9 +57,18 @@ def put_spooled(storage: Storage, file: AtomicFile) -> None:
 class StoredBlobs:
     """Blobs, ``blobs/ab/abcdef…``, in a storage. Safe for several threads."""
 
-    def __init__(self, storage: Storage, *, is_shared: bool = False) -> None:
-        """Use those below ``blobs/``; in a place that others fill too, look what is there."""
+    def __init__(
+        self, storage: Storage, *, is_shared: bool = False, scratch: Path | None = None
+    ) -> None:
+        """Use those below ``blobs/``.
+
+        Args:
+            storage: Of this place.
+            is_shared: Others fill it too: look what is there.
+            scratch: A folder for what is not whole yet, if not the storage's own.
+        """
         self._storage = storage
+        self._scratch = scratch
         self._is_shared = is_shared
         self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -67,7 +76,7 @@ class StoredBlobs:
 
     def __reduce__(self) -> tuple[Callable[..., StoredBlobs], tuple[Storage | None]]:
         """In another process it knows nothing yet of what is there."""
-        kind = partial(StoredBlobs, is_shared=self._is_shared)
+        kind = partial(StoredBlobs, is_shared=self._is_shared, scratch=self._scratch)
         return kind, (self._storage.elsewhere(),)
 
     def elsewhere(self, sha256: str, size: int) -> StoredContent | None:
@@ -86,7 +95,7 @@ class StoredBlobs:
         Raises:
             UnreachableError: the place is full or fails. What reading `stream` raises is passed on.
         """
-        with spooled(self._storage.scratch(), stream, head) as file:
+        with spooled(self._scratch or self._storage.scratch(), stream, head) as file:
             sha256, size = file.sha256, file.size
             with self._lock:
                 is_new = sha256 not in self._sizes

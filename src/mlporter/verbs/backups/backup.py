@@ -333,6 +333,7 @@ class _Work:
             is_unchanged = state is not None and state == state_of(self.source)
             staged = Path(tempfile.mkdtemp(prefix="backup-", dir=storage.scratch()))
             stack.callback(shutil.rmtree, staged, ignore_errors=True)
+            kept.contents.scratch = staged.absolute() if storage.is_local else None
             address = self.source.description.address
             with BundleWriter.create(
                 staged / "bundle", source=address, blobs=kept.contents, earlier=earlier
