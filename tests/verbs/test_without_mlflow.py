@@ -80,6 +80,8 @@ def told(  # noqa: PLR0917 -- fixtures
     mlflow_file_store: Path,
 ) -> dict[str, list[Told]]:
     """What came of all of them, which one process does: it takes a while to start."""
+    from tests.support.rich_registry import copy_with_artifacts  # noqa: PLC0415 -- and MLflow
+
     for name in ("imported", "copied", "of files", "synced"):
         copy_sqlite(mlflow_sqlite_template, folder / f"{name}.db")
     lines = {
@@ -92,7 +94,8 @@ def told(  # noqa: PLR0917 -- fixtures
             ("import", rich_bundle, at(folder, "new"), "--artifact-root", folder / "new files")
         ],
         "away": [away(folder, rich_sqlite_template)],
-        "writing": writing(folder, plain_sqlite_template),
+        # A promotion keeps its receipt with the files, to which the target refers here.
+        "writing": writing(folder, copy_with_artifacts(plain_sqlite_template, folder / "source")),
     }
     found = iter(without_mlflow(*(line for each in lines.values() for line in each)))
     return {name: [next(found) for _ in each] for name, each in lines.items()}
