@@ -29,6 +29,7 @@ from tests.support.engines import (
     create_mlflow_sqlite,
     running_s3,
 )
+from tests.support.forks import share_forkserver
 from tests.support.mariadb import BINARY, MariaDb, missing
 from tests.support.mlflow_session import (
     LEFTOVER_PREFIXES,
@@ -66,6 +67,18 @@ settings.register_profile(
     derandomize=not os.environ.get("MLPORTER_SEARCH"),
 )
 settings.load_profile("busy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have one fork server for all workers, if there are any."""
+    if config.getoption("numprocesses", None) and not config.getoption("collectonly"):
+        share_forkserver()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, since a test often waits: for a server, or a process."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else 3
 
 
 @pytest.fixture(scope="session", autouse=True)

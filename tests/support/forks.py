@@ -145,7 +145,7 @@ def run(
 def _ask(request: dict[str, Any], streams: Sequence[int]) -> socket.socket:
     text = json.dumps(request).encode()
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(str(_forkserver().socket))
+    connection.connect(str(_socket()))
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))
     connection.sendmsg([struct.pack("!I", len(text))], [rights])
     connection.sendall(text)
@@ -158,7 +158,7 @@ def commands(folder: Path) -> Path:
     words = {"mlporter": ["-m", "mlporter"], "mlflow": ["-m", "mlflow"], "python": []}
     for name, first in words.items():
         program = folder / name
-        program.write_text(_PROGRAM.format(sys.executable, str(_forkserver().socket), first))
+        program.write_text(_PROGRAM.format(sys.executable, str(_socket()), first))
         program.chmod(0o755)
     return folder
 
@@ -203,6 +203,16 @@ class _Forkserver:
         atexit.register(self._process.communicate)
 
 
+_SHARED = "MLPORTER_TESTS_FORKSERVER"
+"""The variable that says where the one that all workers of pytest-xdist share is asked."""
+
+
+def share_forkserver() -> None:
+    """Start one for the workers that this process will start: each would import for seconds."""
+    os.environ[_SHARED] = str(_Forkserver().socket)
+
+
 @functools.cache
-def _forkserver() -> _Forkserver:
-    return _Forkserver()
+def _socket() -> Path:
+    shared = os.environ.get(_SHARED)
+    return Path(shared) if shared else _Forkserver().socket

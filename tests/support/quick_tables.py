@@ -29,16 +29,19 @@ SHARED = "MLPORTER_TESTS_SHARED"
 
 def make_tables_once() -> None:
     """From now on, in this process, if MLflow is there: keep them, and copy what was kept."""
-    shared = Path(os.environ[SHARED])
     utils: Any = sys.modules.get("mlflow.store.db.utils")
     if utils is None or isinstance(utils._initialize_tables, partial):
         return
-    utils._initialize_tables = partial(_make, utils._initialize_tables, shared)
+    utils._initialize_tables = partial(_make, utils._initialize_tables)
     # Every store that is opened asks for it, and every script of the migrations is run for it.
     utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)
 
 
-def _make(really: Callable[[Engine], None], shared: Path, engine: Engine) -> None:
+def _make(really: Callable[[Engine], None], engine: Engine) -> None:
+    if SHARED not in os.environ:  # a process that was given hardly any
+        really(engine)
+        return
+    shared = Path(os.environ[SHARED])
     path, script = Path(engine.url.database or ""), shared / POSTGRESQL
     if engine.dialect.name == "postgresql" and script.exists() and _is_empty(engine):
         with engine.connect().execution_options(no_parameters=True) as connection:
@@ -61,6 +64,9 @@ def _copy(folder: Path, new: Path, engine: Engine, really: Callable[[Engine], No
 
 
 def _is_empty(engine: Engine) -> bool:
+    """Whether it is, and the address names no other schema than the usual one."""
+    if "options" in engine.url.query:
+        return False
     with engine.connect() as connection:
         found = connection.exec_driver_sql("SELECT 1 FROM pg_tables WHERE schemaname = 'public'")
         return found.first() is None

@@ -72,10 +72,10 @@ def sides(mlflow_sqlite_template, tmp_path_factory):
         yield made
 
 
-def _fill(side):
+def _fill(side, name="e", number=1):
     """A run, written into the database behind the server, and its file into the bucket."""
     client = MlflowClient(side.database, side.database)
-    experiment = client.create_experiment("e", f"s3://{side.s3.bucket}/root/1")
+    experiment = client.create_experiment(name, f"s3://{side.s3.bucket}/root/{number}")
     run_ = client.create_run(experiment, run_name="r")
     client.log_param(run_.info.run_id, "p", "1")
     client.set_terminated(run_.info.run_id)
@@ -106,15 +106,17 @@ def seen():
 
 def test_from_server_to_server_with_a_bucket_each(variables, cli):
     source, target = variables
+    _fill(source, "not there yet", 2)
+    part = ("--experiment", "not there yet")
     before, stored = seen(), set(target.s3.stored())
-    done = cli("copy", source.address, target.address, *WORDS, "--experiment", "e", "-vv")
+    done = cli("copy", source.address, target.address, *WORDS, *part, "-vv")
     assert done.code == 0, done.err
     assert seen() == before
     (key,) = set(target.s3.stored()) - stored
     assert key.endswith("/a.txt")
     assert not any(secret in done.out + done.err for s in variables for secret in s.secrets)
 
-    same = cli("diff", source.address, target.address, *WORDS, "--experiment", "e")
+    same = cli("diff", source.address, target.address, *WORDS, *part)
     assert same.code == 0, same.out + same.err
 
 
@@ -145,7 +147,7 @@ def test_the_config_file_gives_each_side_its_log_in(variables, cli, tmp_path, mo
 def test_from_database_to_database_with_a_bucket_each(variables, cli, mlflow_sqlite):
     source, target = variables
     root = f"s3://{target.s3.bucket}/from-database"
-    words = (source.database, sqlite_url(mlflow_sqlite), *WORDS)
+    words = (source.database, sqlite_url(mlflow_sqlite), *WORDS, "--experiment", "e")
     done = cli("copy", *words, "--artifact-root", root, "--json")
     assert done.code == 0, done.err
     assert done.json["files"]["files"] == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -79,6 +78,8 @@ def with_nul(texts: pa.Array) -> list[int]:
 
 def _may_have_nul(array: pa.Array) -> bool:
     """Whether there is a zero byte in any text: far quicker than to look at each of them."""
+    import numpy as np  # noqa: PLC0415 -- reading a bundle needs none
+
     data = array.buffers()[2] if len(array) else None
     if data is None or array.null_count == len(array):
         return False

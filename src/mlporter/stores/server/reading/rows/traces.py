@@ -17,7 +17,8 @@ from mlporter.stores.server.reading.answer_fields import OLD_TRACE
 from mlporter.stores.server.reading.rows import Json, Rows, new_rows, pairs
 from mlporter.stores.server.reading.unknown_fields import keep_unknown, row_of
 
-__all__ = ["SPANS_LOCATION", "aggregate", "is_in_database", "issue", "old_trace", "span", "trace"]
+__all__ = ["SPANS_LOCATION", "aggregate", "is_in_database", "issue", "old_trace", "span", "span_id"]
+__all__ += ["trace"]
 
 SPANS_LOCATION = "mlflow.trace.spansLocation"
 _IN_DATABASE = "TRACKING_STORE"
@@ -168,9 +169,9 @@ def span(content: Json, trace_id: str, experiment_id: int) -> dict[str, Any]:
     parent = content.get("parent_span_id")
     return {
         "trace_id": trace_id,
-        "span_id": _hexadecimal(content["span_id"]),
+        "span_id": span_id(content["span_id"]),
         "experiment_id": experiment_id,
-        "parent_span_id": _hexadecimal(parent) if parent else None,
+        "parent_span_id": span_id(parent) if parent else None,
         "name": content.get("name"),
         "type": _attribute(attributes, "mlflow.spanType"),
         "status": content["status"]["code"].removeprefix("STATUS_CODE_"),
@@ -199,11 +200,17 @@ def _whole(value: object) -> int | None:
     return None if value is None else int(str(value))
 
 
-def _hexadecimal(id_: str) -> str:
-    """A span's id as MLflow writes it in columns; in contents it is Base64, mostly."""
-    if id_.startswith("0x"):
+def span_id(id_: str) -> str:
+    """A span's id as MLflow writes it in columns; in contents it is Base64, mostly.
+
+    One in 4,096 begins with ``0x`` in Base64, too, and is told by its length.
+
+    >>> span_id("0xrH8rjrfGA="), span_id("0xd31ac7f2b8eb7c60")
+    ('d31ac7f2b8eb7c60', 'd31ac7f2b8eb7c60')
+    """
+    digits, packed = 16, 12
+    if id_.startswith("0x") and len(id_) != packed:
         return id_[2:]
-    digits = 16
     return id_ if len(id_) == digits else base64.b64decode(id_).hex()
 
 
