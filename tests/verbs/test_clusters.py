@@ -268,6 +268,7 @@ def test_what_workers_are_not_allowed_is_done_here(registry, bundle, cluster, tm
 
     made = tmp_path / "made"
     with Client(cluster.address, set_as_default=False) as client:
+        client.wait_for_workers(2)  # another test may just have killed one
         limits = client.run(may_write, 0)
         try:
             result = mlporter.export(registry.url, str(made), dask=cluster.address)
