@@ -488,9 +488,13 @@ def running_server(
     mlflow_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TargetServer]:
     """The server. Tests want `server`."""
+    yield from _running(mlflow_sqlite_template, tmp_path_factory.mktemp("target"))
+
+
+def _running(template: Path, folder: Path) -> Iterator[TargetServer]:
     from tests.support.target_server import target_server
 
-    with target_server(mlflow_sqlite_template, tmp_path_factory.mktemp("target")) as server:
+    with target_server(template, folder) as server:
         yield server
 
 
@@ -506,10 +510,7 @@ def other_running_server(
     mlflow_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TargetServer]:
     """Another server. Tests want `other_server`."""
-    from tests.support.target_server import target_server
-
-    with target_server(mlflow_sqlite_template, tmp_path_factory.mktemp("other")) as server:
-        yield server
+    yield from _running(mlflow_sqlite_template, tmp_path_factory.mktemp("other"))
 
 
 @pytest.fixture

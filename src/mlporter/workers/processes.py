@@ -49,25 +49,25 @@ class Processes:
         """What takes tasks; see `TaskPool.started`."""
         kind = ThreadPoolExecutor if waits else Pool
         idle, self._idle = self._idle, []
-        crew = _Crew(idle)
+        running = _Running(idle)
         try:
             with kind(self.width, "mlporter-process") as pool:
-                yield _ProcessExecutor(pool, crew)
+                yield _ProcessExecutor(pool, running)
         except BaseException:
-            crew.end()  # somebody may still be at work
+            running.end()  # somebody may still be at work
             raise
-        self._idle += crew.all
+        self._idle += running.all
 
     def close(self) -> None:
         """End them."""
         idle, self._idle = self._idle, []
-        _Crew(idle).end()
+        _Running(idle).end()
 
     def check_sees(self, folder: str) -> None:
         """They see what this process sees."""
 
 
-class _Crew:
+class _Running:
     """Processes, each of which works for one thread."""
 
     def __init__(self, idle: list[_Process]) -> None:
@@ -105,12 +105,12 @@ class _Crew:
 class _ProcessExecutor:
     """Tasks for threads that have a process each."""
 
-    def __init__(self, pool: ThreadPoolExecutor, crew: _Crew) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, running: _Running) -> None:
         self._pool = pool
-        self._crew = crew
+        self._running = running
 
     def submit(self, task: Callable[[X], A], data: X, /) -> PendingTask[A]:
-        return self._pool.submit(self._crew.do, task, data)
+        return self._pool.submit(self._running.do, task, data)
 
 
 class _Process:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlporter.bundle.tables.read_parts import read_part
+from mlporter.bundle.tables.small_rows import Again, Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,8 +31,8 @@ class SmallParts:
     def __init__(self, files: PartFiles) -> None:
         """Read parts of `files`."""
         self._files = files
-        self._kept: dict[tuple[str, str], list[pa.RecordBatch]] = {}
-        self._room = _ROOM
+        self._small: dict[tuple[str, str], Again[pa.RecordBatch]] = {}
+        self._room = Room(_ROOM, _ROOM)
 
     def read(
         self, table: Table, parts: Iterable[PartEntry], columns: tuple[str, ...] | None = None
@@ -40,24 +42,7 @@ class SmallParts:
             if part.bytes > _SMALL:
                 yield from read_part(self._files, table, part, columns)
                 continue
-            for batch in self._whole(table, part):
+            read = partial(read_part, self._files, table, part)
+            whole = self._small.setdefault((table.name, part.sha256), Again(read, self._room))
+            for batch in whole():
                 yield batch if columns is None else batch.select(list(columns))
-
-    def _whole(self, table: Table, part: PartEntry) -> Iterator[pa.RecordBatch]:
-        """All columns; kept if there is room, as a small file may hold very many rows."""
-        key = (table.name, part.sha256)
-        if key in self._kept:
-            yield from self._kept[key]
-            return
-        held: list[pa.RecordBatch] = []
-        size = 0
-        for batch in read_part(self._files, table, part):
-            size += batch.nbytes
-            if size <= self._room:
-                held.append(batch)
-            else:
-                held.clear()
-            yield batch
-        if size <= self._room:
-            self._kept[key] = held
-            self._room -= size

@@ -6,7 +6,7 @@ not every database takes.
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -194,7 +194,10 @@ def look_through(
     some = {table.name: 1 for table in source.tables}
     tables = plan_transfer(source.tables, some, include_secrets=False).tables
     is_told = kind == AddressKind.BUNDLE.value
-    with closing(Remarks(tables, some)) as remarks:
+    with ExitStack() as stack:
+        remarks = stack.enter_context(closing(Remarks(tables, some)))
+        if points is not None:
+            stack.callback(points.close)
         later = []
         for table in (table for table in tables if table.name not in skip):
             needed = remarks.needed(table)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlporter.bundle.tables.small_rows import Again, Room
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.types import Kind
 from mlporter.plan.ids.id_map import IdMap
@@ -29,7 +30,6 @@ from mlporter.plan.three_sides.row import Sides
 from mlporter.plan.three_sides.sent.base import fingerprint, forget_emptied, remember
 from mlporter.plan.three_sides.sent.digests import digested
 from mlporter.plan.three_sides.sent.sent_files import remember_files
-from mlporter.plan.three_sides.sent.small_rows import Again, Room
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of

@@ -18,9 +18,10 @@ _ALL = 8 * 2**20
 class Room:
     """How much more may be kept."""
 
-    def __init__(self, size: int = _ALL) -> None:
-        """Have room for so many bytes."""
+    def __init__(self, size: int = _ALL, each: int = _EACH) -> None:
+        """Have room for so many bytes, and for so many of each stream."""
         self.left = size
+        self.each = each
 
 
 class Rows(Protocol):
@@ -44,10 +45,10 @@ class Again(Generic[_Rows]):
         is_few: Whether they are kept, or may be: False once they were found to be too many.
     """
 
-    def __init__(self, read: Callable[[], Iterator[_Rows]], room: Room | None = None) -> None:
+    def __init__(self, read: Callable[[], Iterator[_Rows]], room: Room) -> None:
         """Take what reads all of them; what is kept takes from the room."""
         self._read = read
-        self._room = room or Room()
+        self._room = room
         self._kept: list[_Rows] | None = None
         self.is_few = True
 
@@ -61,9 +62,9 @@ class Again(Generic[_Rows]):
         size = 0
         for batch in self._read():
             size += batch.nbytes
-            some = [*some, batch] if size <= _EACH else []
+            some = [*some, batch] if size <= self._room.each else []
             yield batch
-        self.is_few = size <= min(_EACH, self._room.left)
+        self.is_few = size <= min(self._room.each, self._room.left)
         if self.is_few and self._kept is None:
             self._room.left -= size
             self._kept = some

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mlporter.plan.three_sides.sent import small_rows
-from mlporter.plan.three_sides.sent.small_rows import Again, Room
+from mlporter.bundle.tables.small_rows import Again, Room
 
 BATCH = pa.RecordBatch.from_pydict({"number": list(range(1_000))})
 
@@ -23,24 +22,22 @@ def asked():
 
 
 def test_few_rows_are_read_once(asked):
-    again = Again(asked)
+    again = Again(asked, Room())
     for _ in range(3):
         assert [batch.num_rows for batch in again()] == [1_000, 1_000]
     assert len(asked.times) == 1
 
 
 def test_what_was_not_taken_to_its_end_is_not_kept(asked):
-    again = Again(asked)
+    again = Again(asked, Room())
     next(again())
     assert len(list(again())) == 2
     assert len(asked.times) == 2
 
 
-@pytest.mark.parametrize("limit", ["_EACH", "room"])
-def test_many_rows_are_read_from_where_they_are(asked, limit, monkeypatch):
-    room = Room(BATCH.nbytes if limit == "room" else 10 * BATCH.nbytes)
-    if limit == "_EACH":
-        monkeypatch.setattr(small_rows, "_EACH", BATCH.nbytes)
+@pytest.mark.parametrize("sizes", [(10, 1), (1, 10)], ids=["of each", "of all"])
+def test_many_rows_are_read_from_where_they_are(asked, sizes):
+    room = Room(*(size * BATCH.nbytes for size in sizes))
     again = Again(asked, room)
     for _ in range(2):
         assert len(list(again())) == 2
