@@ -6,6 +6,8 @@ import logging
 import os
 import resource
 import signal
+import socket
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -358,6 +360,20 @@ def test_an_address_at_which_nobody_answers_is_told(registry, tmp_path, monkeypa
     monkeypatch.setattr(dask_cluster, "_PATIENCE", 0.1)
     with pytest.raises(UnreachableError, match="no Dask scheduler answers"):
         mlporter.export(registry.url, str(tmp_path / "made"), dask="tcp://127.0.0.1:1")
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_speaks_otherwise_is_no_scheduler(registry, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(UnreachableError, match="no Dask scheduler answers"):
+            mlporter.export(registry.url, str(tmp_path / "made"), dask=address)
     assert not (tmp_path / "made").exists()
 
 

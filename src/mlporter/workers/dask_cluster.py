@@ -78,9 +78,13 @@ def connected(address: str, local: int = 0) -> Iterator[DaskWorkers]:
         ):
             yield DaskWorkers(client, shown, is_here=True)
         return
+    client = Client.__new__(Client)
     try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError, asyncio.TimeoutError) as error:
+        Client.__init__(client, address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, MemoryError, asyncio.TimeoutError) as error:
+        # What speaks otherwise, such as Dask's own dashboard, seems to announce exabytes. Nothing
+        # was begun that its end could wait for, which it would for a minute.
+        client.status = "newly-created"
         raise UnreachableError(
             "no Dask scheduler answers there",
             subject=shown,
