@@ -14,6 +14,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ from tests.support.engines import (
     create_mlflow_sqlite,
     running_s3,
 )
-from tests.support.forks import share_forkserver
+from tests.support.forks import fork_workers, share_forkserver
 from tests.support.mariadb import BINARY, MariaDb, missing
 from tests.support.mlflow_session import (
     LEFTOVER_PREFIXES,
@@ -74,9 +76,26 @@ settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have one fork server for all workers, if there are any."""
+    """Have one fork server for all workers, if there are any, which are forks themselves."""
     if config.getoption("numprocesses", None) and not config.getoption("collectonly"):
         share_forkserver()
+        config.option.tx = fork_workers(config.option.tx)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Where all tests are run, have each worker import others first: pytest keeps what it made.
+
+    Rewriting the asserts of all of them takes eight seconds of a processor, and the workers start
+    at the same time, so that none would find what another has done. (Whatever cannot be imported
+    is tried once more, and then it is said what is wrong with it.)
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if not worker or session.config.args_source.name != "TESTPATHS":
+        return
+    root, step = session.config.rootpath, int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    for path in sorted((root / "tests").rglob("test_*.py"))[int(worker) :: step]:
+        with suppress(Exception):
+            import_module(".".join(path.relative_to(root).with_suffix("").parts))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -499,10 +518,13 @@ def _running(template: Path, folder: Path) -> Iterator[TargetServer]:
 
 
 @pytest.fixture
-def server(running_server: TargetServer) -> TargetServer:
-    """An empty server."""
+def server(running_server: TargetServer) -> Iterator[TargetServer]:
+    """An empty server. A test that opens it again does not ask anew what it can do."""
+    from mlporter.stores.server.capabilities import asking_once
+
     running_server.reset()
-    return running_server
+    with asking_once():
+        yield running_server
 
 
 @pytest.fixture(scope="session")

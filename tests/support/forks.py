@@ -212,6 +212,16 @@ def share_forkserver() -> None:
     os.environ[_SHARED] = str(_Forkserver().socket)
 
 
+def fork_workers(specifications: Sequence[str]) -> list[str]:
+    """How pytest-xdist starts its workers, as forks of it.
+
+    Args:
+        specifications: What execnet is told of each of them.
+    """
+    python = commands(_socket().with_name("bin")) / "python"
+    return [f"popen//python={python}" if words == "popen" else words for words in specifications]
+
+
 @functools.cache
 def _socket() -> Path:
     shared = os.environ.get(_SHARED)

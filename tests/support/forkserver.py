@@ -204,9 +204,9 @@ def ended(words: list[str]) -> int:
 
 def run(words: list[str]) -> None:
     """What ``python *words`` does."""
-    while words[0] == "-W":
-        warnings.simplefilter(words[1])  # type: ignore[arg-type]
-        words = words[2:]
+    while words[0] in {"-W", "-u"}:
+        if words.pop(0) == "-W":
+            warnings.simplefilter(words.pop(0))  # type: ignore[arg-type]
     kind, what, *rest = words
     sys.argv = [kind, *rest]
     sys.path.insert(0, os.getcwd() if kind == "-m" else "")  # noqa: PTH109 -- as Python does
