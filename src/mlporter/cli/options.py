@@ -10,7 +10,7 @@ import click
 
 from mlporter.cli import completion
 from mlporter.cli.session import Session, Settings
-from mlporter.workers.choice import MOST_PROCESSES
+from mlporter.workers.choice import MOST_JOBS, MOST_PROCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ __all__ = [
     "has_both_sides",
     "html_option",
     "include_secrets_option",
+    "jobs_option",
     "map_uri_option",
     "output_options",
     "plan_out_option",
@@ -256,24 +257,16 @@ def artifact_root_option(command: AnyCommand) -> AnyCommand:
     )(command)
 
 
-def strict_artifacts_option(command: AnyCommand) -> AnyCommand:
-    """Add ``--strict-artifacts``."""
-    return click.option(
-        "--strict-artifacts",
-        is_flag=True,
-        help="Refuse to start if files are missing or unreadable, and name them.",
-    )(command)
-
-
-def include_secrets_option(command: AnyCommand) -> AnyCommand:
-    """Add ``--include-secrets``."""
-    return click.option(
-        "--include-secrets",
-        is_flag=True,
-        help="Copy secrets too, encrypted as they are, instead of leaving them out.",
-    )(command)
-
-
+strict_artifacts_option = click.option(
+    "--strict-artifacts",
+    is_flag=True,
+    help="Refuse to start if files are missing or unreadable, and name them.",
+)
+include_secrets_option = click.option(
+    "--include-secrets",
+    is_flag=True,
+    help="Copy secrets too, encrypted as they are, instead of leaving them out.",
+)
 html_option = click.option(
     "--html", metavar="FILE", help="Write a report to this file, to open in a browser."
 )
@@ -349,6 +342,16 @@ def workers_option(command: AnyCommand) -> AnyCommand:
         default=4,
         show_default=True,
         help="How many files, or requests to a server, at a time.",
+    )(command)
+
+
+def jobs_option(command: AnyCommand) -> AnyCommand:
+    """Add ``--jobs N``."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, MOST_JOBS),
+        metavar="N",
+        help="Read large tables of PostgreSQL by N connections.  [default: by the processors]",
     )(command)
 
 

@@ -17,6 +17,7 @@ from mlporter.cli.options import (
     auth_option,
     has_both_sides,
     include_secrets_option,
+    jobs_option,
     map_uri_option,
     plan_out_option,
     registry_option,
@@ -72,6 +73,7 @@ def transfer_options(
             on_target,
             selection_options,
             workers_option,
+            *(() if from_bundle else (jobs_option,)),
             worker_options,
             retry_time_option,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from mlporter.errors import UsageError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.rest.retrying import RETRY_TIME
-from mlporter.workers.choice import check_workers, said_of_workers
+from mlporter.workers.choice import MOST_JOBS, check_workers, said_of_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlporter.workers.task_pool import TaskPool
 
 __all__ = ["WORKERS", "ArtifactsMode", "Expected", "TransferOptions", "check_workers_fit"]
-__all__ += ["check_options", "reads_runs", "refuse_idle_workers", "refuse_workers"]
+__all__ += ["check_jobs", "check_options", "reads_runs", "refuse_idle_workers", "refuse_workers"]
 
 WORKERS = 4
 """What `import_` and `copy` do unless told."""
@@ -63,6 +63,7 @@ class TransferOptions:
     state: str | None = None
     expected: Expected | None = None
     """The plan file that is carried out; other actions than its are refused."""
+    jobs: int | None = None
     processes: int | None = None
     dask: str | None = None
     has_runs: bool = False
@@ -141,6 +142,7 @@ class TransferOptions:
         yield "rename-prefix", self.policy.rename_prefix
         yield "to-workspace", self.policy.to_workspace or ""
         yield "workers", "" if self.workers == WORKERS else str(self.workers)
+        yield "jobs", "" if self.jobs is None else str(self.jobs)
         yield "processes", "" if self.processes is None else str(self.processes)
         yield "dask", self.dask or ""
         yield "retry-time", "" if self.retry_time == RETRY_TIME else str(self.retry_time)
@@ -161,6 +163,28 @@ ArtifactsMode = Literal["copy", "reference", "none"]
 def reads_runs(*places: Address | None) -> bool:
     """Whether there are runs that workers can read: in folders of a file store."""
     return any(place is not None and place.kind is AddressKind.FILESTORE for place in places)
+
+
+def check_jobs(jobs: int | None, *places: Address | None) -> None:
+    """Refuse a number of connections where none of the places can be read by several.
+
+    Args:
+        jobs: What was asked for; None is nothing.
+        places: Those that are read.
+
+    Raises:
+        UsageError: it is no such number, or there is no PostgreSQL among them.
+    """
+    if jobs is None:
+        return
+    if not 1 <= jobs <= MOST_JOBS:
+        raise UsageError(f"jobs is from 1 to {MOST_JOBS}, not {jobs}")
+    if not any(place is not None and place.kind is AddressKind.POSTGRESQL for place in places):
+        raise UsageError(
+            "--jobs is about reading PostgreSQL, where connections can share a snapshot, and "
+            "nothing is read from one",
+            hint="leave it out",
+        )
 
 
 def check_workers_fit(

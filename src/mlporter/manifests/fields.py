@@ -36,6 +36,7 @@ __all__ = [
     "Html",
     "IncludeSecrets",
     "IncludeTables",
+    "Jobs",
     "Kinds",
     "OnConflictWord",
     "Orphans",
@@ -193,6 +194,16 @@ AllowRoot = Annotated[
 Workers = Annotated[
     int,
     Field(ge=1, le=64, description="How many files, or requests to a server, at a time."),
+    BeforeValidator(_as_number, json_schema_input_type=Annotated[int, Field(ge=1, le=64)]),
+]
+Jobs = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=64,
+        description="Read large tables of PostgreSQL by this many connections; default: by the "
+        "processors.",
+    ),
     BeforeValidator(_as_number, json_schema_input_type=Annotated[int, Field(ge=1, le=64)]),
 ]
 Processes = Annotated[

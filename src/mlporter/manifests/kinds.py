@@ -57,6 +57,7 @@ class Export(Manifest):
     resume: f.Flag = Field(default=False, description="Continue an export that was interrupted.")
     restart: f.Flag = Field(default=False, description="Start over, and replace what is there.")
     workers: f.Workers = 4
+    jobs: f.Jobs | None = None
     processes: f.Processes | None = None
     dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
@@ -123,6 +124,7 @@ class Copy(Manifest):
     source_env: f.SourceEnv | None = None
     target_env: f.TargetEnv | None = None
     workers: f.Workers = 4
+    jobs: f.Jobs | None = None
     processes: f.Processes | None = None
     dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
@@ -171,6 +173,7 @@ class Sync(Manifest):
     source_env: f.SourceEnv | None = None
     target_env: f.TargetEnv | None = None
     workers: f.Workers = 4
+    jobs: f.Jobs | None = None
     processes: f.Processes | None = None
     dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
@@ -206,9 +209,7 @@ class Promote(Manifest):
         default=False, description="Gate: it has a model signature."
     )
     flavor: f.Texts = Field(default=(), description="Gate: it has one of these flavors.")
-    no_pickle: f.Flag = Field(
-        default=False, description="Gate: no file that Python would unpickle."
-    )
+    no_pickle: f.Flag = Field(default=False, description="Gate: no file that Python unpickles.")
     max_size: f.Size | None = Field(
         default=None, description="Gate: not larger than this, such as `500MB`."
     )
@@ -268,6 +269,7 @@ class Diff(Manifest):
     )
     html: f.Html | None = None
     workers: f.Workers = 4
+    jobs: f.Jobs | None = None
     processes: f.Processes | None = None
     dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
@@ -302,6 +304,7 @@ class Verify(Manifest):
     )
     html: f.Html | None = None
     workers: f.Workers = 4
+    jobs: f.Jobs | None = None
     processes: f.Processes | None = None
     dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0
@@ -347,6 +350,7 @@ class Backup(Manifest):
     auth: f.Auth | None = None
     source_env: f.SourceEnv | None = None
     workers: f.Workers = 4
+    jobs: f.Jobs | None = None
     processes: f.Processes | None = None
     dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0

@@ -22,6 +22,7 @@ from mlporter.stores.views.dedupe import Deduplicated
 from mlporter.stores.views.foreign_tables import without_foreign
 from mlporter.stores.views.separate_registry import WithRegistry
 from mlporter.stores.views.without_secrets import WithoutSecrets
+from mlporter.workers.choice import usual_jobs
 from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     *,
     uri_map: tuple[str, ...] = (),
     workers: int = 4,
+    jobs: int | None = 1,
     pool: TaskPool | None = None,
     include_secrets: bool = False,
     retry_time: float = RETRY_TIME,
@@ -66,6 +68,7 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
         uri_map: ``FROM=TO`` pairs that say where artifact URIs are really found; without any,
             those of the place in the config file.
         workers: How many places are listed, and requests sent, at a time.
+        jobs: So many connections read a large table of PostgreSQL; None is by the processors.
         pool: Who reads the runs of a file store, if not so many threads.
         include_secrets: Read secret columns and tables too.
         retry_time: Seconds after which a server that keeps failing is given up.
@@ -106,7 +109,10 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
             )
         if place.kind is AddressKind.SERVER:
             return _open_server(place, mapped, workers, allowed, retry_time, on_progress)
-        return _open_database(place, mapped, workers, allowed, orphans=orphans, part=part)
+        several = usual_jobs() if jobs is None else jobs
+        return _open_database(
+            place, mapped, workers, allowed, orphans=orphans, part=part, jobs=several
+        )
 
     place = settled(parse_address(address) if isinstance(address, str) else address)
     registry = None if registry is None else settled(registry)
@@ -284,12 +290,19 @@ def _open_database(  # noqa: PLR0913 -- as `open_source`
     *,
     orphans: bool,
     part: bool,
+    jobs: int,
 ) -> Source:
     # Drivers are loaded for databases only: bundles can be read on a machine without them.
     from mlporter.stores.database.source import DatabaseSource  # noqa: PLC0415
 
     return DatabaseSource(
-        place, uri_map=uri_map, workers=workers, orphans=orphans, part=part, allowed=allowed
+        place,
+        uri_map=uri_map,
+        workers=workers,
+        orphans=orphans,
+        part=part,
+        allowed=allowed,
+        jobs=jobs,
     )
 
 

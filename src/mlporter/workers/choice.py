@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
 
     from mlporter.workers.task_pool import TaskPool
 
-__all__ = ["MOST_PROCESSES", "check_workers", "local_workers", "said_of_workers", "task_pool"]
+__all__ = ["MOST_JOBS", "MOST_PROCESSES", "check_workers", "local_workers", "said_of_workers"]
+__all__ += ["task_pool", "usual_jobs"]
 
 MOST_PROCESSES = 256
+MOST_JOBS = 64
+_USUAL_JOBS = 4
 _LOCAL = "local:"
 
 
@@ -86,3 +90,15 @@ def task_pool(
             yield pool_of_processes
     else:
         yield Threads(workers)
+
+
+def usual_jobs(processors: int | None = None) -> int:
+    """How many connections read a large table, unless somebody says it.
+
+    One keeps two processors busy: that of the server, and what decodes and writes the rows.
+
+    Args:
+        processors: Of this machine; None are those that there are.
+    """
+    found = (os.cpu_count() or 1) if processors is None else processors
+    return max(1, min(_USUAL_JOBS, found // 2))

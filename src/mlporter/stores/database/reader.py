@@ -13,6 +13,7 @@ from mlporter.catalogue.types import Kind
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
+from mlporter.stores.database.engines.postgresql_sections import LargeTables
 from mlporter.stores.database.history.losses import losses
 from mlporter.stores.database.history.relations import Relation, as_newer
 from mlporter.stores.database.history.shape import check_whole, is_old, shape_for
@@ -71,6 +72,7 @@ class DatabaseReader:
         exactly: str = "",
         still: bool = False,
         upgraded: bool = False,
+        jobs: int = 1,
     ) -> None:
         """Look what is there.
 
@@ -81,6 +83,7 @@ class DatabaseReader:
             exactly: A revision that is read as it is, though it is older.
             still: Whether all connections see one snapshot, so that rows are counted once.
             upgraded: Read it as if it had been upgraded, though the installed MLflow makes it so.
+            jobs: So many connections read a large table of PostgreSQL, into one snapshot.
 
         Raises:
             RefusedError: it is no schema of MLflow's; RevisionError: of none that is read here.
@@ -88,6 +91,7 @@ class DatabaseReader:
         self.address = address
         self._connect = connections
         self._careful = UnfitValueReader()
+        self._large = LargeTables(jobs, self.borrowed, self._careful)
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()
@@ -219,9 +223,8 @@ class DatabaseReader:
     ) -> Iterator[pa.RecordBatch]:
         relation = self._relations.get(entry.name)
         if relation is None:
-            with self.borrowed() as connection:
-                asked = self._asked(entry.name, columns, where)
-                yield from self._careful.read(connection, asked)
+            asked = self._asked(entry.name, columns, where)
+            yield from self._large.read(asked, lambda: self.count(entry.name))
         elif relation.sql:
             with self.borrowed() as connection:
                 asked = self._asked(entry.name, relation.asked(columns), where)
@@ -235,6 +238,11 @@ class DatabaseReader:
             return Asked(entry, columns, where)
         there = frozenset(c.name for c in entry.columns if not relation.is_computed(c.name))
         return Asked(entry.only(there), columns, where, relation.sql)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people of how tables were read."""
+        return self._large.notes
 
     def losses(self) -> Iterator[LeftOut]:
         """What could not be copied as it is stored.
@@ -272,6 +280,7 @@ class DatabaseReader:
 
     def close(self) -> None:
         """Close every connection."""
+        self._large.close()
         with self._lock:
             for connection in {id(c): c for c in self._all}.values():
                 connection.close()

@@ -49,6 +49,7 @@ class DatabaseSource:
         upgraded: bool = False,
         part: bool = False,
         allowed: tuple[Path, ...] = (),
+        jobs: int = 1,
     ) -> None:
         """Begin a snapshot.
 
@@ -62,6 +63,7 @@ class DatabaseSource:
             upgraded: Read an old database so, even where the installed MLflow is as old.
             part: Only a part will be read; see `SqliteSnapshot`.
             allowed: Folders of this machine that rows may name, besides its own.
+            jobs: So many connections read a large table, if it is PostgreSQL.
         """
         self._snapshot = snapshot_of(address, part=part)
         try:
@@ -72,6 +74,7 @@ class DatabaseSource:
                 exactly=exactly,
                 upgraded=upgraded,
                 still=True,
+                jobs=jobs if address.kind is AddressKind.POSTGRESQL else 1,
             )
         except BaseException:
             self._snapshot.close()
@@ -131,7 +134,7 @@ class DatabaseSource:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of how it was read."""
-        return _with_note(self.description, self._files.notes)
+        return _with_note(self.description, (*self._reader.notes, *self._files.notes))
 
     def losses(self) -> Iterator[LeftOut]:
         """What of an older schema's values the newest schema has no room for."""

@@ -53,6 +53,7 @@ def export(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    jobs: int | None = None,
     processes: int | None = None,
     dask: str | None = None,
     retry_time: float = RETRY_TIME,
@@ -85,6 +86,7 @@ def export(
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
         workers: Tables and files that are read, and requests sent, at a time.
+        jobs: So many connections read a large table of PostgreSQL; None is by the processors.
         processes: So many processes of this machine carry files instead of threads.
         dask: The workers of this Dask scheduler do, such as ``tcp://scheduler:8786``; or
             ``local:4`` for four that are started on this machine.
@@ -120,6 +122,7 @@ def export(
         "uri_map": uri_map,
         "allow_root": allow_root,
         "workers": workers,
+        "jobs": jobs,
         "processes": processes,
         "dask": dask,
         "retry_time": retry_time,

@@ -146,6 +146,7 @@ def copy(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    jobs: int | None = None,
     processes: int | None = None,
     dask: str | None = None,
     retry_time: float = RETRY_TIME,
@@ -179,8 +180,9 @@ def copy(
     files may be read from, though it keeps none there. `orphans` copies local files too that no
     row points to: they go to the folder ``orphans`` of the artifact root. `auth` is the address of
     the source's database of users, if they have one of their own. `source_env` is what the names
-    of the source's own variables begin with, such as ``DEV_``. Other arguments and errors are
-    those of `import_`.
+    of the source's own variables begin with, such as ``DEV_``. `jobs` is how many
+    connections read a large table of PostgreSQL; None is by the processors. Other arguments and
+    errors are those of `import_`.
     """
     arguments = {
         "artifact_root": artifact_root,
@@ -188,6 +190,7 @@ def copy(
         "uri_map": uri_map,
         "allow_root": allow_root,
         "workers": workers,
+        "jobs": jobs,
         "processes": processes,
         "dask": dask,
         "retry_time": retry_time,

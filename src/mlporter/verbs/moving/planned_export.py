@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlporter.execute.options import check_workers_fit, reads_runs
+from mlporter.execute.options import check_jobs, check_workers_fit, reads_runs
 from mlporter.execute.plan_files import check_expected, write_plan
 from mlporter.execute.result import ActionsResult
 from mlporter.plan.merge.resolve import resolve_fresh
@@ -48,10 +48,13 @@ def needs_workers(origin: Address, given: Mapping[str, Any]) -> bool:
         given: What the verb was given.
 
     Raises:
-        UsageError: they were asked for, and have nothing to do at all.
+        UsageError: they were asked for, and have nothing to do at all; or there are no tables to
+            be read by several connections.
     """
     registry = given["registry"]
-    has_runs = reads_runs(origin, None if registry is None else locate_users(registry, origin))
+    models = None if registry is None else locate_users(registry, origin)
+    check_jobs(given["jobs"], origin, models)
+    has_runs = reads_runs(origin, models)
     workers = given["processes"], given["dask"]
     check_workers_fit(given["artifacts"], *workers, has_runs=has_runs)
     return has_runs
@@ -83,6 +86,7 @@ def open_asked(
         uri_map=tuple(given["uri_map"]),
         allow_root=given["allow_root"],
         workers=given["workers"],
+        jobs=given["jobs"],
         pool=pool,
         include_secrets=given["include_secrets"],
         retry_time=given["retry_time"],

@@ -12,7 +12,13 @@ from mlporter.execute.files.orphans import check_orphans
 from mlporter.execute.files.unreadable_files import check_strict
 from mlporter.execute.into_target import into_target
 from mlporter.execute.memory import opened_memory
-from mlporter.execute.options import TransferOptions, check_options, check_workers_fit, reads_runs
+from mlporter.execute.options import (
+    TransferOptions,
+    check_jobs,
+    check_options,
+    check_workers_fit,
+    reads_runs,
+)
 from mlporter.execute.phases import OPENING, into_database, into_server
 from mlporter.execute.plan_files import check_plan_file, write_plan
 from mlporter.plan.policy import InStep, Policy
@@ -94,6 +100,7 @@ def _options(request: Request, origin: Address, place: Address) -> TransferOptio
         allow_root=tuple(map(place_text, given.get("allow_root", ()))),
         state=text("state"),
         expected=request.expected,
+        jobs=given.get("jobs"),
         processes=given.get("processes"),
         dask=given.get("dask"),
         has_runs=reads_runs(origin, registry),
@@ -132,6 +139,7 @@ def _transfer(
 ) -> Result:
     """Copy a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
+    check_jobs(options.jobs, origin, options.registry)
     check_workers_fit(options.artifacts, options.processes, options.dask, has_runs=options.has_runs)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
     check_orphans(options.artifacts, options.selection, orphans=options.orphans)
@@ -177,6 +185,7 @@ def _opened(origin: Address, options: TransferOptions, on_progress: OnProgress) 
         uri_map=options.uri_map,
         allow_root=options.allow_root,
         workers=options.workers,
+        jobs=options.jobs,
         pool=options.pool,
         include_secrets=options.include_secrets,
         retry_time=options.retry_time,

@@ -12,6 +12,7 @@ from mlporter.catalogue.types import Kind
 from mlporter.compare.diff import OPENING, diff_sources, phases_of_diff
 from mlporter.compare.scope import CompareOptions
 from mlporter.errors import UsageError
+from mlporter.execute.options import check_jobs
 from mlporter.plan.matching.aligned import aligned
 from mlporter.plan.matching.counterparts import WithoutSourceTags, has_source_tags
 from mlporter.progress import OnProgress, silent
@@ -54,6 +55,7 @@ def diff(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    jobs: int | None = None,
     processes: int | None = None,
     dask: str | None = None,
     retry_time: float = RETRY_TIME,
@@ -81,6 +83,7 @@ def diff(
         allow_root: Folders of this machine that files may be read from, though the registry keeps
             none there.
         workers: Files that are read, and requests sent, at a time.
+        jobs: So many connections read a large table of PostgreSQL; None is by the processors.
         processes: So many processes of this machine read files instead of threads.
         dask: The workers of this Dask scheduler do; or ``local:4``.
         retry_time: Seconds after which a server that keeps failing is given up.
@@ -107,6 +110,7 @@ def diff(
         uri_map=uri_map,
         allow_root=allow_root,
         workers=workers,
+        jobs=jobs,
         processes=processes,
         dask=dask,
         retry_time=retry_time,
@@ -135,6 +139,7 @@ def diff_places(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    jobs: int | None = None,
     processes: int | None = None,
     dask: str | None = None,
     retry_time: float = RETRY_TIME,
@@ -152,6 +157,8 @@ def diff_places(
     one_place, other_place = settled(locate(a, source_env)), settled(locate(b, target_env))
     selection = as_selection(selection)
     check_workers(processes, dask)
+    models = None if registry is None else locate_users(registry, one_place)
+    check_jobs(jobs, one_place, other_place, models)
     options = CompareOptions(strict=strict, artifacts=artifacts, limit=limit, workers=workers)
     dedupe = not strict and not all(_may_repeat(address) for address in (one_place, other_place))
     opened = partial(
@@ -159,6 +166,7 @@ def diff_places(
         uri_map=tuple(uri_map),
         allow_root=allow_root,
         workers=workers,
+        jobs=jobs,
         retry_time=retry_time,
         dedupe=dedupe,
         on_progress=on_progress,
@@ -167,7 +175,6 @@ def diff_places(
     with ExitStack() as stack:
         pool = stack.enter_context(task_pool(workers, processes, dask))
         options, opened = replace(options, pool=pool), partial(opened, pool=pool)
-        models = None if registry is None else locate_users(registry, one_place)
         users = None if auth is None else locate_users(auth, one_place)
         theirs = None if target_auth is None else locate_users(target_auth, other_place)
         left = stack.enter_context(closing(opened(one_place, auth=users, registry=models)))

@@ -11,6 +11,7 @@ from mlporter.bundle.folder.layout import SIGNATURE
 from mlporter.bundle.signing import check_manifest
 from mlporter.catalogue.types import Kind
 from mlporter.errors import ExitCode, RefusedError, UsageError
+from mlporter.execute.options import check_jobs
 from mlporter.notebooks import Shown
 from mlporter.progress import OnProgress, Phases, silent, without_phases
 from mlporter.reports.report_file import check_report_file
@@ -82,6 +83,7 @@ def verify(
     uri_map: Sequence[str] = (),
     allow_root: Sequence[Place] = (),
     workers: int = 4,
+    jobs: int | None = None,
     processes: int | None = None,
     dask: str | None = None,
     retry_time: float = RETRY_TIME,
@@ -104,6 +106,7 @@ def verify(
         allow_root: Folders of this machine that files may be read from, though that place keeps
             none there.
         workers: Files that are read, and requests sent, at a time.
+        jobs: So many connections read a large table of PostgreSQL; None is by the processors.
         processes: So many processes of this machine read it instead of threads.
         dask: The workers of this Dask scheduler do; or ``local:4``.
         retry_time: Seconds after which a server that keeps failing is given up.
@@ -122,8 +125,7 @@ def verify(
     """
     page = check_report_file(html)
     place = settled(locate(bundle))
-    if against is not None:
-        locate(against, source_env)
+    check_jobs(jobs, None if against is None else locate(against, source_env))
     besides: list[Beside] = []
 
     def compare() -> DiffReport:
@@ -137,6 +139,7 @@ def verify(
             uri_map=uri_map,
             allow_root=allow_root,
             workers=workers,
+            jobs=jobs,
             processes=processes,
             dask=dask,
             retry_time=retry_time,

@@ -93,6 +93,7 @@ def test_options_reach_the_function(mlporter, fake):
         "allow_root": ("/srv/one", "/srv/two"),
         "include_tables": (),
         "dask": None,
+        "jobs": None,
         "processes": None,
         "source_env": None,
         "workers": 9,

@@ -16,6 +16,7 @@ from mlporter.cli.options import (
     epoch_option,
     explain_option,
     html_option,
+    jobs_option,
     map_uri_option,
     output_options,
     registry_of_a_option,
@@ -66,6 +67,7 @@ __all__ = ["command"]
 @selection_options
 @html_option
 @workers_option
+@jobs_option
 @worker_options
 @retry_time_option
 @epoch_option
@@ -90,6 +92,7 @@ def command(
     target_env: str | None,
     selection: Selection | None,
     workers: int,
+    jobs: int | None,
     processes: int | None,
     dask: str | None,
     retry_time: float,
@@ -118,6 +121,7 @@ def command(
             target_env=target_env,
             selection=selection,
             workers=workers,
+            jobs=jobs,
             processes=processes,
             dask=dask,
             retry_time=retry_time,

@@ -14,6 +14,7 @@ from mlporter.cli.options import (
     epoch_option,
     explain_option,
     html_option,
+    jobs_option,
     map_uri_option,
     output_options,
     require_signature_option,
@@ -75,6 +76,7 @@ def _as_share(
 @require_signature_option("The bundle")
 @html_option
 @workers_option
+@jobs_option
 @worker_options
 @retry_time_option
 @epoch_option
@@ -91,6 +93,7 @@ def command(
     uri_map: tuple[str, ...],
     allow_root: tuple[str, ...],
     workers: int,
+    jobs: int | None,
     processes: int | None,
     dask: str | None,
     retry_time: float,
@@ -117,6 +120,7 @@ def command(
             uri_map=uri_map,
             allow_root=allow_root,
             workers=workers,
+            jobs=jobs,
             processes=processes,
             dask=dask,
             retry_time=retry_time,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlporter.catalogue.types import Table
     from mlporter.stores.protocols import Among
 
-__all__ = ["literal", "literal_of", "where_clauses", "where_key"]
+__all__ = ["literal", "literal_of", "where_clauses", "where_in", "where_key"]
 
 _CHUNK = 500
 """Values of a statement where several are read one after the other."""
@@ -35,14 +35,15 @@ def where_clauses(table: Table, among: Among) -> list[str]:
         return [""]
     if table.key and table.key[0] == among.column:
         chunks = [values[at : at + _CHUNK] for at in range(0, len(values), _CHUNK)]
-        return [_where(among.column, chunk) for chunk in chunks]
+        return [where_in(among.column, chunk) for chunk in chunks]
     if len(values) > _MOST_VALUES:
         return [""]
-    where = _where(among.column, values)
+    where = where_in(among.column, values)
     return [where if len(where) <= _MOST_CHARACTERS else ""]
 
 
-def _where(column: str, values: Sequence[str | int]) -> str:
+def where_in(column: str, values: Sequence[str | int]) -> str:
+    """The ``WHERE`` of rows whose column has one of some values."""
     if len(values) == 1:
         return f"WHERE {quoted(column)} = {literal(values[0])}"
     return f"WHERE {quoted(column)} IN ({', '.join(map(literal, values))})"

@@ -46,6 +46,14 @@ class Asked:
     where: str = ""
     relation: str = ""
 
+    def read_whole(self, connection: Connection) -> Iterator[pa.RecordBatch]:
+        """The rows by key.
+
+        Raises:
+            StrangeValueError: a value does not fit; those before its batch were given.
+        """
+        return connection.read(self.table, self.columns, self.where, self.relation)
+
     @property
     def schema(self) -> pa.Schema:
         """The schema of what is wanted."""
@@ -78,14 +86,20 @@ class UnfitValueReader:
         self._strange: dict[str, int | None] = {}
         self._named: dict[tuple[str, str], _Named] = {}
 
-    def read(self, connection: Connection, asked: Asked) -> Iterator[pa.RecordBatch]:
-        """Rows by key; those left out that are none without a value that does not fit."""
+    def read(
+        self, connection: Connection, asked: Asked, whole: Iterator[pa.RecordBatch] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows by key; those left out that are none without a value that does not fit.
+
+        Args:
+            connection: What they are read by.
+            asked: Which.
+            whole: The same rows, where another way leads to them as long as all values fit.
+        """
         given = 0
         if asked.table.name not in self._strange:
             try:
-                for batch in connection.read(
-                    asked.table, asked.columns, asked.where, asked.relation
-                ):
+                for batch in whole or asked.read_whole(connection):
                     given += batch.num_rows
                     yield batch
             except StrangeValueError:
