@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.listing import files_of
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.catalogue.file_owners import FILE_OWNERS
@@ -22,8 +23,9 @@ from mlporter.execute.files.artifact_files import SourceFileError, open_guarded
 from mlporter.plan.policy import Conflict
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.three_sides.file_plan import FileChange, FilePlanner, OwnerSides
-from mlporter.plan.three_sides.files import FILES, Sent, content_of, mark_of
-from mlporter.plan.three_sides.sent.sent_files import Owner, group_of, keep_sent, owners_sent
+from mlporter.plan.three_sides.files import FILES, Sent, SentRows, content_of, mark_of
+from mlporter.plan.three_sides.sent import sent_files
+from mlporter.plan.three_sides.sent.sent_files import Owner, group_of, owners_sent
 from mlporter.plan.three_sides.sides import ABSENT
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
@@ -63,7 +65,7 @@ class SentFiles:
     base: Base
     failed: set[str] = field(default_factory=set)
     _owner: Owner | None = None
-    _files: dict[str, Sent] = field(default_factory=dict)
+    _files: SentRows = field(default_factory=SentRows)
 
     def note(self, file: ArtifactFile, written: Written) -> None:
         """A file that is there now."""
@@ -72,14 +74,14 @@ class SentFiles:
             self.flush()
             self._owner = owner
         content = content_of(written.sha256)
-        self._files[file.path] = Sent(mark_of(file), content, written.size)
+        self._files.add(file.path, Sent(mark_of(file), content, written.size))
 
     def flush(self) -> None:
         """No more files of the last owner come."""
         owner = self._owner
         if owner is not None and owner[0] in FILE_OWNERS and owner[1] not in self.failed:
-            keep_sent(self.base, owner, self._files, {})
-        self._owner, self._files = None, {}
+            sent_files.keep_rows(self.base, owner, self._files, {})
+        self._owner, self._files = None, SentRows()
 
     def without_files(self, work: Prepared) -> None:
         """Remember of new owners that had no files that they had none."""
@@ -87,7 +89,7 @@ class SentFiles:
         for kind in _GOES_ON:
             for some in _chunks(work.new_owners(kind)):
                 for key in sorted(set(some) - self.failed - owners_sent(self.base, kind, some)):
-                    keep_sent(self.base, (kind, key), {}, {})
+                    sent_files.keep_sent(self.base, (kind, key), (), {})
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
@@ -162,12 +164,16 @@ class ChangedFiles:
                 return False
             return (kind, self._called(kind, owner)) in places
 
-        mine: dict[Owner, dict[str, ArtifactFile]] = {owner: {} for owner in places}
-        for file in self.source.files(report, keep):
-            mine[file.owner_kind, file.owner_id][file.path] = file
-        for owner, found in mine.items():
+        without = dict(places)
+        found = self.source.files(report, keep)
+        for owner, files in groupby(found, lambda file: (file.owner_kind, file.owner_id)):
+            mine = {file.path: file for file in files}
+            root = without.pop(owner)
             if owner[1] not in unread:
-                self._of_owner(owner, places[owner], found)
+                self._of_owner(owner, root, mine)
+        for owner, root in without.items():
+            if owner[1] not in unread:
+                self._of_owner(owner, root, {})
         self.left_out += self.planner.left_out
         self.work.merge.conflicts += [Conflict(*one) for one in self.planner.conflicts]
 
@@ -289,7 +295,7 @@ class ChangedFiles:
     def _of_owner(self, owner: Owner, root: str, mine: dict[str, ArtifactFile]) -> None:
         try:
             place = self.files.open(root)
-            theirs = {file.path: file.size for file in place.list().files}
+            theirs = {file.path: file.size for file in files_of(place.list())}
         except MlporterError as error:
             self.left_out.append(LeftOut(*owner, "", "unreachable", str(error)))
             return

@@ -11,23 +11,22 @@ from base64 import b64decode
 from collections import OrderedDict
 from contextlib import suppress
 from functools import lru_cache
-from posixpath import join
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 from mlporter.artifacts.failures import codes_of, known_errors, text_of
 from mlporter.artifacts.places import Written
 from mlporter.errors import ReadBackError
 from mlporter.stores.addresses.environment import S3, environment_of
+from mlporter.stores.artifact_places.s3_objects import object_at, speaks_s3
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlporter.artifacts.places import WholeObject
 
-__all__ = ["OtherwiseNowError", "StoreCopy", "copy_by_store", "object_at", "stored_sha256"]
+__all__ = ["OtherwiseNowError", "StoreCopy", "copy_by_store", "stored_sha256"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,19 +57,9 @@ class OtherwiseNowError(Exception):
     """The source's object has changed since it was looked at, or something has the new name."""
 
 
-def object_at(address: str, path: str) -> tuple[str, str]:
-    """Bucket and key of a file below an ``s3:`` address, as MLflow reads it.
-
-    >>> object_at("s3://bucket/root/", "a/b?.txt")
-    ('bucket', 'root/a/b?.txt')
-    """
-    parsed = urlparse(address)
-    return parsed.netloc, join(parsed.path.removeprefix("/"), path)
-
-
 def stored_sha256(repository: Any, path: str) -> str:  # noqa: ANN401 -- MLflow's, of any store
     """The SHA-256 (hex) that S3 took of all bytes of an object and stored with it; "" for none."""
-    if not _speaks_s3(repository):
+    if not speaks_s3(repository):
         return ""
     bucket, key = object_at(repository.artifact_uri, path)
     with suppress(*known_errors()):
@@ -94,23 +83,13 @@ def copy_by_store(
         path: Below that place.
         whole: What is copied.
     """
-    if not _speaks_s3(repository) or prefix is None or not _is_one_account(prefix, whole.prefix):
+    if not speaks_s3(repository) or prefix is None or not _is_one_account(prefix, whole.prefix):
         return None
     try:
         copy = StoreCopy(repository, whole, path)
     except known_errors():
         return None  # An upload says what is wrong.
     return copy if copy.is_as_an_upload and _willing.may_be_asked(copy.pair) else None
-
-
-def _speaks_s3(repository: Any) -> bool:  # noqa: ANN401 -- as above
-    if urlparse(repository.artifact_uri).scheme != "s3":
-        return False
-    from mlflow.store.artifact.s3_artifact_repo import (  # noqa: PLC0415 -- it is there by now
-        S3ArtifactRepository,
-    )
-
-    return isinstance(repository, S3ArtifactRepository)
 
 
 @lru_cache(_SIDES)
