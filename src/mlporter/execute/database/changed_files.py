@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
 from mlporter.artifacts.listing import files_of
+from mlporter.artifacts.places import Written
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, MlporterError
+from mlporter.execute.database.target_files import Bound
 from mlporter.execute.files.artifact_files import SourceFileError, open_guarded
 from mlporter.plan.policy import Conflict
 from mlporter.plan.side_reader import unit_keys
@@ -27,13 +29,13 @@ from mlporter.plan.three_sides.files import FILES, Sent, SentRows, content_of, m
 from mlporter.plan.three_sides.sent import sent_files
 from mlporter.plan.three_sides.sent.sent_files import Owner, group_of, owners_sent
 from mlporter.plan.three_sides.sides import ABSENT
-from mlporter.stores.protocols import Among
+from mlporter.stores.protocols import Among, elsewhere
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlporter.artifacts.places import Changeable, Written
+    from mlporter.artifacts.places import Changeable
     from mlporter.execute.database.prepared import Prepared
     from mlporter.execute.database.target_files import TargetFiles
     from mlporter.plan.policy import Policy
@@ -325,36 +327,59 @@ class ChangedFiles:
         lacking = {owner for owner, path in sends if not self.planner.has(owner, path)}
         self.planner.remember(lacking | {change.owner for change in self.replaces})
 
-    def replace(self, report: Callable[[LeftOut], None]) -> int:
-        """Let files take the place of others, if these are still what they were; how many did."""
-        done, failed = 0, list[FileChange]()
+    def replace(self, report: Callable[[LeftOut], None]) -> list[Written]:
+        """Let files take the place of others, if these are still what they were: those that did."""
+        done: list[Written] = []
+        failed: list[FileChange] = []
         for one in self.replaces:
             try:
-                why = self._replace(one)
+                written, why = self._replace(one)
             except _FAILURES as error:
-                why = str(error)
+                written, why = None, str(error)
             if why:
                 failed.append(one)
                 report(LeftOut("artifact", one.owner[1], one.path, "conflict", why))
                 continue
-            done += one.file is not None
+            done += filter(None, [written])
             file = one.file
             sent = None if file is None else Sent(mark_of(file), one.content, file.size)
             self.planner.carried(one.owner, one.path, sent)
         self.replaces = failed
         return done
 
-    def _replace(self, one: FileChange) -> str:
+    def _replace(self, one: FileChange) -> tuple[Written | None, str]:
+        """What took the place of a file, and why it is not as was planned, or ""."""
         place: Changeable = self.files.open(self._roots[one.owner])
-        if one.there > _OTHER_SIZE and content_of(_hash(place, one.path)) != one.there:
-            return "it was edited at the target while this was running"
+        written = self._replaced_by_storage(one)
+        if written is None and one.there > _OTHER_SIZE:
+            sha256 = _hash(place, one.path)
+            if one.file is not None and content_of(sha256) == one.content:
+                written = Written(sha256, one.file.size, created=False)
+            elif content_of(sha256) != one.there:
+                return None, "it was edited at the target while this was running"
         if one.file is None:
-            return "it could not be removed" if place.remove([one.path]) else ""
-        with open_guarded(self.source, one.file) as stream:
-            written = place.replace(one.path, stream)
+            return None, "it could not be removed" if place.remove([one.path]) else ""
+        if written is None:
+            with open_guarded(self.source, one.file) as stream:
+                written = place.replace(one.path, stream)
         if content_of(written.sha256) != one.content:
-            return "it changed while it was being read; the next run sees what is there now"
-        return ""
+            return (
+                written,
+                "it changed while it was being read; the next run sees what is there now",
+            )
+        return written, ""
+
+    def _replaced_by_storage(self, one: FileChange) -> Written | None:
+        """What the storage copied itself, if the target's is what was planned with; else None."""
+        file = one.file
+        if file is None or one.there <= _OTHER_SIZE:
+            return None
+        return self.files.replace_by_storage(
+            Bound(file, self._roots[one.owner]),
+            partial(open_guarded, self.source, file),
+            lambda: elsewhere(self.source, file),
+            lambda sha256: content_of(sha256) == one.there,
+        )
 
 
 def _unreadable(owner: Owner, path: str, error: Exception) -> LeftOut:

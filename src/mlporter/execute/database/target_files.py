@@ -143,6 +143,31 @@ class TargetFiles:
         with opened() as stream:
             return place.put(bound.file.path, stream)
 
+    def replace_by_storage(
+        self,
+        bound: Bound,
+        opened: Callable[[], AbstractContextManager[BinaryIO]],
+        found: Callable[[], Openable | None],
+        is_expected: Callable[[str], bool],
+    ) -> Written | None:
+        """Have a storage copy a file over another one; see `MlflowPlace.replace_by_storage`.
+
+        Args:
+            bound: Which.
+            opened: Opens its bytes.
+            found: Where others find them.
+            is_expected: Whether what is there may be replaced, by its SHA-256 (hex).
+
+        Returns:
+            What was written; None if nothing was, and the other file is as it was.
+        """
+        place = self._places.open(bound.root)
+        if not isinstance(place, MlflowPlace):
+            return None
+        file = found()
+        whole = file.whole if file else None
+        return place.replace_by_storage(bound.file.path, opened, whole, is_expected)
+
     def elsewhere(self, bound: Bound, file: Openable) -> Put | None:
         """What another process has to do to put a file; None if only this one can.
 

@@ -37,6 +37,7 @@ from mlporter.errors import RefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.artifact_places.s3_copies import (
     OtherwiseNowError,
+    UnprovenError,
     copy_by_store,
     stored_sha256,
 )
@@ -228,6 +229,47 @@ class MlflowPlace:
             if self.log:  # Whoever put it there: a rollback must not take it away.
                 self.log.forget_remote(self.address, path)
             raise
+        if written is not None:
+            self.brought(path, written.size)
+        return written
+
+    def replace_by_storage(
+        self,
+        path: str,
+        opened: Callable[[], AbstractContextManager[BinaryIO]],
+        whole: WholeObject | None,
+        is_expected: Callable[[str], bool],
+    ) -> Written | None:
+        """Have the storage copy a file over another one, if that is still what it was.
+
+        Args:
+            path: Below this place.
+            opened: Opens its bytes: it is streamed after all where nothing proves the copy.
+            whole: The object that it is, if it is one.
+            is_expected: Whether what is there may be replaced, by its SHA-256 (hex).
+
+        Returns:
+            What was written; None if nothing was: it is to be looked at again, and streamed.
+
+        Raises:
+            OSError: one of them cannot be read.
+            UnreachableError: it cannot be written.
+        """
+        copy = whole and copy_by_store(self.repository, self.prefix, path, whole)
+        if not copy or not safe_relative(path):
+            return None
+
+        def read() -> str:
+            with self.open(path) as stream:
+                return hash_stream(stream)[0]
+
+        try:
+            written = copy.made_over(is_expected, read)
+        except OtherwiseNowError:
+            return None
+        except UnprovenError:
+            with opened() as stream:
+                return self.replace(path, stream)
         if written is not None:
             self.brought(path, written.size)
         return written
