@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlporter.artifacts.disk import durable, write_log
+from mlporter.artifacts.disk import durable, sorting, write_log
 from mlporter.artifacts.disk.copying import copy_and_hash, hash_stream
 from mlporter.artifacts.disk.write_log import WriteLog
+from mlporter.artifacts.listing import FoundFile
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from tests.support.denied import denied
+from tests.support.listed import listed
 from tests.support.memory import traced_peak
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX file systems")
@@ -29,11 +31,11 @@ def write(root, **files):
 
 
 def names(place):
-    return [file.path for file in place.list().files]
+    return [file.path for file in listed(place).files]
 
 
 def problems(place):
-    return {problem.path: problem.reason for problem in place.list().problems}
+    return {problem.path: problem.reason for problem in listed(place).problems}
 
 
 def tree(root):
@@ -60,8 +62,30 @@ def test_files_are_listed_by_the_bytes_of_their_path(tmp_path):
     (tmp_path / "empty").mkdir()
     place = LocalPlace(tmp_path)
     assert names(place) == ["a.txt", "a/x", "b", "\uff5e", "\U0001f600"]
-    assert [file.size for file in place.list().files] == [0, 2, 1, 1, 0]
-    assert not place.list().problems
+    assert [file.size for file in listed(place).files] == [0, 2, 1, 1, 0]
+    assert not listed(place).problems
+
+
+@pytest.mark.parametrize("few", [2, 10_000])
+def test_folders_and_files_of_similar_names_are_in_one_order(tmp_path, monkeypatch, few):
+    monkeypatch.setattr(sorting, "_FEW", few)
+    paths = ["a-b/x", "a.b", "a/b/c", "a/b-c", "a/b.d", "a0", "ab/x", "a b", "\uff5e/x", "é", "Z"]
+    paths += ["\U0001f600", "A/\U0001f600/x", "A/\uff5e"]
+    write(tmp_path, **dict.fromkeys(paths, b""))
+    (tmp_path / "linked").symlink_to(tmp_path / "a", target_is_directory=True)
+    paths += ["linked/b/c", "linked/b-c", "linked/b.d"]
+    assert names(LocalPlace(tmp_path)) == sorted(paths, key=str.encode)
+
+
+@posix
+def test_a_file_that_becomes_a_folder_meanwhile_is_told(tmp_path):
+    write(tmp_path, a=b"1", b=b"1", c=b"1")
+    found = LocalPlace(tmp_path).list()
+    assert isinstance(next(found), FoundFile)
+    (tmp_path / "b").unlink()
+    write(tmp_path, b__x=b"1")
+    (tmp_path / "c").unlink()
+    assert [(item.path, item.reason) for item in found] == [("b", "unreadable"), ("c", "missing")]
 
 
 def test_an_absent_directory_has_no_files(tmp_path):
@@ -74,11 +98,11 @@ def test_an_absent_directory_has_no_files(tmp_path):
 def test_the_stamp_changes_with_the_file(tmp_path):
     write(tmp_path, a=b"1")
     place = LocalPlace(tmp_path)
-    [before] = place.list().files
+    [before] = listed(place).files
     os.utime(tmp_path / "a", ns=(1, 1))
-    assert place.list().files[0].stamp != before.stamp
+    assert listed(place).files[0].stamp != before.stamp
     os.utime(tmp_path / "a", ns=(1, int(before.stamp.partition("-")[2])))
-    assert place.list().files == (before,)
+    assert listed(place).files == [before]
 
 
 def test_open_reads_the_file(tmp_path):
@@ -188,7 +212,7 @@ def test_unfinished_uploads_are_told_but_expected(tmp_path):
     write(tmp_path, **{".artifact.uploading.x1": b"1", ".mlporter-0": b"2", "a": b"3"})
     place = LocalPlace(tmp_path)
     assert names(place) == ["a"]
-    assert [problem.expected for problem in place.list().problems] == [True, True]
+    assert [problem.expected for problem in listed(place).problems] == [True, True]
 
 
 # --- put ------------------------------------------------------------------------------------------

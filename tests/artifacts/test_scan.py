@@ -1,12 +1,16 @@
 import threading
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 
+from mlporter.artifacts import scan as scan_module
+from mlporter.artifacts.disk import sorting
 from mlporter.artifacts.places import LocalPlace
 from mlporter.artifacts.scan import Owner, scan_owners
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.errors import AccessDeniedError, UnreachableError
+from tests.support.memory import traced_peak
 
 
 def open_local(uri):
@@ -151,3 +155,46 @@ def test_what_mlflow_writes_when_it_loads_a_model_is_no_artifact(tmp_path):
     assert [(item.path, item.reason, item.expected) for item in left_out] == [
         (f"model/{mark}", "transient", True)
     ]
+
+
+def test_many_files_are_sorted_on_disk_and_none_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(sorting, "_FEW", 50)
+    monkeypatch.setattr(scan_module, "_AT_FIRST", 50)
+    peaks = []
+    for count in (200, 1_000):
+        names = [f"{number * 7919 % 1_000_003:07d}" for number in range(count)]
+        owner = run_with(tmp_path, f"r{count}", *names)
+        paths = []
+        peaks.append(traced_peak(lambda owner=owner, paths=paths: paths.append(last(owner))))
+        assert [path for _, _, path in scan([owner])[0]] == sorted(names)
+        assert paths == [max(names)] * 3
+    assert peaks[1] - peaks[0] < 800 * 60  # A list of them takes 250 bytes each.
+
+
+def last(owner):
+    path = ""
+    for file in scan_owners([owner], open_local, pytest.fail, workers=1):
+        path = file.path
+    return path
+
+
+def test_an_owner_whose_listing_ends_early_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(scan_module, "_AT_FIRST", 2)
+
+    class Failing(LocalPlace):
+        def list(self):
+            yield from islice(super().list(), 3)
+            raise UnreachableError("it went away")
+
+    owner = run_with(tmp_path, "r", "a", "b", "c", "d")
+    files, [left_out] = scan([owner], lambda uri: Failing(local_path(uri)))
+    assert [path for _, _, path in files] == ["a", "b", "c"]
+    assert (left_out.id, left_out.path, left_out.reason) == ("r", "", "unreachable")
+
+
+def test_marks_are_told_from_files_of_the_same_name_wherever_models_lie(tmp_path):
+    mark = "registered_model_meta"
+    paths = ["MLmodel", mark, f"a/{mark}", "a/b/MLmodel", f"a/b/{mark}", f"a/b/c/{mark}"]
+    files, left_out = scan([run_with(tmp_path, "r", *paths)])
+    assert [path for _, _, path in files] == sorted({*paths} - {mark, f"a/b/{mark}"})
+    assert {item.path for item in left_out} == {mark, f"a/b/{mark}"}

@@ -67,6 +67,9 @@ def watched_copies() -> Iterator[Copies]:
         there = self.backend.get_object(self.bucket_name, self.parse_key_name())
         if self.headers.get("If-None-Match") == "*" and there is not None:
             raise exceptions.PreconditionFailed("If-None-Match")
+        seen = self.headers.get("If-Match")
+        if seen is not None and (there is None or seen.strip('"') != there.etag.strip('"')):
+            raise exceptions.PreconditionFailed("If-Match")
         if copies.is_old:
             self.headers = Headers(list(self.headers.items()))
             self.headers.remove("x-amz-checksum-algorithm")

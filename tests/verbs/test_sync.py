@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from mlporter.errors import (
     StateInUseError,
     UsageError,
 )
+from tests.support.copying_s3 import watched_copies
 from tests.support.databases import dump, execute, rows
 from tests.support.engines import copy_sqlite
 from tests.support.mlflow_session import sqlite_url
@@ -222,6 +224,34 @@ def test_files_in_s3_follow_too(two, s3):
     (two.here / "more.txt").unlink()
     assert two.sync(delete=True).exit_code is ExitCode.OK
     assert mlporter.diff(two.source, two.target).identical
+
+
+def test_a_storage_copies_what_changed_itself_and_nothing_that_was_edited(two, s3):
+    bucket, root = s3.new_bucket(), s3.new_bucket()
+    two.root = f"{root}/root"
+    place = f"{bucket}/{RUN}/artifacts"
+    execute(two.source, f"UPDATE experiments SET artifact_location = '{bucket}'")
+    execute(two.source, f"UPDATE runs SET status = 'RUNNING', artifact_uri = '{place}'")
+
+    def put(content, bucket=bucket, key=f"{RUN}/artifacts/notes.txt"):
+        client.put_object(Bucket=bucket.removeprefix("s3://"), Key=key, Body=content)
+
+    with closing(s3.client()) as client, watched_copies() as copies:
+        put(b"first")
+        two.sync()
+        put(b"second")
+        done = two.sync()
+        assert (done.files.files, done.files.by_storage, done.files.bytes_by_storage) == (1, 1, 6)
+        assert mlporter.diff(two.source, two.target).identical
+        (there,) = client.list_objects_v2(Bucket=root.removeprefix("s3://"))["Contents"]
+        put(b"third")
+        copies.before = lambda: put(b"theirs", root, there["Key"])
+        edited = two.sync()
+        body = client.get_object(Bucket=root.removeprefix("s3://"), Key=there["Key"])["Body"]
+        assert body.read() == b"theirs"
+    assert [(item.path, item.reason) for item in edited.left_out.first] == [
+        ("notes.txt", "conflict")
+    ]
 
 
 def test_files_of_a_run_that_the_target_keeps_elsewhere_are_not_written(two):

@@ -1,17 +1,30 @@
-"""What lies in a place: files, and what could not be listed. And how a local folder is walked."""
+"""What lies in a place, one after another in order. And how a local folder is walked."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from mlporter.artifacts.disk.presence import displayable
+from mlporter.artifacts.disk.sorting import in_order
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import LeftOut
 
-__all__ = ["TEMPORARY", "ArtifactFile", "FoundFile", "Listing", "Problem", "Report", "list_folder"]
+__all__ = [
+    "TEMPORARY",
+    "ArtifactFile",
+    "Folder",
+    "Found",
+    "FoundFile",
+    "Problem",
+    "Report",
+    "files_of",
+    "list_folder",
+    "order_of",
+    "walk",
+]
 
 TEMPORARY = ".mlporter-"
 """How the names of our unfinished files begin."""
@@ -42,98 +55,143 @@ class Problem:
     expected: bool = False
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The files of a place, sorted by their path's UTF-8 bytes, and what could not be listed."""
-
-    files: tuple[FoundFile, ...] = ()
-    problems: tuple[Problem, ...] = ()
+Found = FoundFile | Problem
+"""What a listing consists of: files by their path's UTF-8 bytes; problems anywhere between them."""
 
 
-def list_folder(base: str, may_read: Callable[[str], bool]) -> Listing:
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder on the way of a listing: its path below the root, and where it really is.
+
+    `above` are the real paths that led to it.
+    """
+
+    path: str
+    real: str = ""
+    above: tuple[str, ...] = ()
+
+
+def files_of(found: Iterable[Found]) -> Iterator[FoundFile]:
+    """The files of a listing, without its problems."""
+    return (item for item in found if isinstance(item, FoundFile))
+
+
+def order_of(name: str, *, is_folder: bool) -> bytes:
+    """By what the entries of a folder are sorted, so that all files below are sorted by path.
+
+    >>> sorted([order_of("a", is_folder=True), order_of("a.b", is_folder=False)])
+    [b'a.b', b'a/']
+    """
+    return name.encode("utf-8", "surrogatepass") + (b"/" if is_folder else b"")
+
+
+def walk(start: Folder, inside: Callable[[Folder], Iterator[Found | Folder]]) -> Iterator[Found]:
+    """All that is below a folder, with one folder at a time listed.
+
+    Args:
+        start: Where to begin.
+        inside: What is in a folder, sorted by `order_of` each entry.
+    """
+    entered = [inside(start)]
+    while entered:
+        item = next(entered[-1], None)
+        if item is None:
+            entered.pop()
+        elif isinstance(item, Folder):
+            entered.append(inside(item))
+        else:
+            yield item
+
+
+def list_folder(base: str, may_read: Callable[[str], bool]) -> Iterator[Found]:
     """All files below a local folder.
 
     Args:
         base: Its real path.
         may_read: Whether what has a real path may be read: where links lead, say.
     """
-    walk = _Walk(may_read)
-    walk.folder("", base, ())
-    walk.files.sort(key=lambda file: file.path.encode())
-    return Listing(tuple(walk.files), tuple(walk.problems))
+    return walk(Folder("", base), _LocalFolders(may_read).inside)
 
 
-@dataclass
-class _Walk:
-    """One listing of a local directory."""
+class _LocalFolders:
+    """Folders of this machine, as `walk` enters them."""
 
-    may_read: Callable[[str], bool]
-    files: list[FoundFile] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    def __init__(self, may_read: Callable[[str], bool]) -> None:
+        self._may_read = may_read
 
-    def folder(self, path: str, real: str, above: tuple[str, ...]) -> None:
-        """List a folder and those below it. `above` are the real paths that led here."""
-        pending = [(path, real, above)]
-        while pending:
-            path, real, above = pending.pop()
-            for entry in self._entries(path, real):
-                name = f"{path}/{entry.name}" if path else entry.name
-                below = self._entry(name, entry, (*above, real))
-                if below:
-                    pending.append((name, below, (*above, real)))
-
-    def _entries(self, path: str, real: str) -> list[os.DirEntry[str]]:
+    def inside(self, folder: Folder) -> Iterator[Found | Folder]:
+        """What is in a folder. Its names are all known before the first of them is looked at."""
         try:
-            with os.scandir(real) as entries:
-                return list(entries)
+            for order, _ in in_order(_names_in(folder.real)):
+                yield self._entry(folder, order)
         except OSError as error:
-            self._problem(path, "unreadable", f"cannot be listed: {error.strerror or error}")
-            return []
+            detail = f"cannot be listed: {error.strerror or error}"
+            yield _problem(folder.path, "unreadable", detail)
 
-    def _entry(self, name: str, entry: os.DirEntry[str], above: tuple[str, ...]) -> str | None:
-        """Note a file or a problem; the real path of a folder to go into."""
-        if entry.name.startswith((TEMPORARY, _MLFLOW_TEMPORARY)):
-            self._problem(name, "transient", "an unfinished upload", expected=True)
-            return None
-        if not safe_relative(name):
-            self._problem(name, "unsafe-path", _why_unsafe(name))
-            return None
+    def _entry(self, folder: Folder, order: bytes) -> Found | Folder:
+        name = order.rstrip(b"/").decode("utf-8", "surrogatepass")
+        path = f"{folder.path}/{name}" if folder.path else name
+        if name.startswith((TEMPORARY, _MLFLOW_TEMPORARY)):
+            return _problem(path, "transient", "an unfinished upload", expected=True)
+        if not safe_relative(path):
+            return _problem(path, "unsafe-path", _why_unsafe(path))
         try:
-            real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-            if not self.may_read(real):
-                self._problem(name, "unsafe-path", _why_not(entry, real))
-                return None
-            found = entry.stat()
-            if stat.S_ISDIR(found.st_mode):
-                return self._subfolder(name, real, above)
-            self._file(name, real, found)
+            return self._looked_at(folder, path, name, is_folder=order.endswith(b"/"))
         except FileNotFoundError:
-            self._problem(name, "missing", "a broken link, or removed while it was being listed")
+            detail = "a broken link, or removed while it was being listed"
+            return _problem(path, "missing", detail)
         except OSError as error:
-            self._problem(name, "unreadable", f"cannot be read: {error.strerror or error}")
-        return None
+            return _problem(path, "unreadable", f"cannot be read: {error.strerror or error}")
 
-    def _subfolder(self, name: str, real: str, above: tuple[str, ...]) -> str | None:
+    def _looked_at(
+        self, folder: Folder, path: str, name: str, *, is_folder: bool
+    ) -> Found | Folder:
+        """A file, or a folder to go into."""
+        real = os.path.join(folder.real, name)  # noqa: PTH118 -- a text
+        found = os.lstat(real)
+        if is_link := stat.S_ISLNK(found.st_mode):
+            real = os.path.realpath(real)
+        if not self._may_read(real):
+            return _problem(path, "unsafe-path", _why_not(real, is_link=is_link))
+        if is_link:
+            found = os.stat(real)  # noqa: PTH116 -- a text
+        if stat.S_ISDIR(found.st_mode) != is_folder:
+            return _problem(path, "unreadable", "was replaced while it was being listed")
+        if not is_folder:
+            return _file(path, real, found)
+        above = (*folder.above, folder.real)
         if real in above:
-            self._problem(name, "unsafe-path", "a link to a folder that contains it")
-            return None
-        return real
-
-    def _file(self, name: str, real: str, found: os.stat_result) -> None:
-        if not stat.S_ISREG(found.st_mode):
-            self._problem(name, "unreadable", "neither a file nor a folder")
-        elif found.st_mode & _FOR_ALL != _FOR_ALL and not os.access(real, os.R_OK):
-            self._problem(name, "unreadable", "permission denied")
-        else:
-            stamp = f"{found.st_size}-{found.st_mtime_ns}"
-            self.files.append(FoundFile(name, found.st_size, stamp))
-
-    def _problem(self, path: str, reason: str, detail: str, *, expected: bool = False) -> None:
-        self.problems.append(Problem(displayable(path), reason, detail, expected))
+            return _problem(path, "unsafe-path", "a link to a folder that contains it")
+        return Folder(path, real, above)
 
 
-def _why_not(entry: os.DirEntry[str], real: str) -> str:
-    if entry.is_symlink():
+def _names_in(real: str) -> Iterator[tuple[bytes, int]]:
+    with os.scandir(real) as entries:
+        for entry in entries:
+            yield order_of(entry.name, is_folder=_is_folder(entry)), 0
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # Why it cannot be looked at is said when it is.
+
+
+def _file(path: str, real: str, found: os.stat_result) -> Found:
+    if not stat.S_ISREG(found.st_mode):
+        return _problem(path, "unreadable", "neither a file nor a folder")
+    if found.st_mode & _FOR_ALL != _FOR_ALL and not os.access(real, os.R_OK):
+        return _problem(path, "unreadable", "permission denied")
+    return FoundFile(path, found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
+
+
+def _problem(path: str, reason: str, detail: str, *, expected: bool = False) -> Problem:
+    return Problem(displayable(path), reason, detail, expected)
+
+
+def _why_not(real: str, *, is_link: bool) -> str:
+    if is_link:
         place = displayable(real)
         return f"a link that leads out of the artifact root, to {place} (--allow-root follows it)"
     return "the system's or a user's own file, not an artifact (--allow-root includes it)"

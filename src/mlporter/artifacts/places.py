@@ -17,24 +17,22 @@ from mlporter.artifacts.disk.durable import sync_folder
 from mlporter.artifacts.disk.new_file import write_new
 from mlporter.artifacts.disk.portable_names import check_windows_names
 from mlporter.artifacts.disk.presence import displayable, is_folder, is_there, open_real
-from mlporter.artifacts.listing import TEMPORARY, FoundFile, Listing, Problem, list_folder
+from mlporter.artifacts.listing import TEMPORARY, list_folder
 from mlporter.artifacts.uris.allowed_folders import Roots, is_below
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from mlporter.artifacts.disk.write_log import WriteLog
+    from mlporter.artifacts.listing import Found
 
 __all__ = [
     "Changeable",
-    "FoundFile",
-    "Listing",
     "LocalPlace",
     "Place",
-    "Problem",
     "WholeObject",
     "Written",
     "displayable",
@@ -91,8 +89,10 @@ class Place(Protocol):
             UnreachableError: nobody can say.
         """
 
-    def list(self) -> Listing:
-        """All files below it. An absent place has none.
+    def list(self) -> Iterator[Found]:
+        """All files below it, by their path's UTF-8 bytes, as they are found.
+
+        What could not be listed comes between them. An absent place has none.
 
         Raises:
             UnreachableError: nothing can be listed at all (AccessDeniedError if not allowed).
@@ -181,9 +181,9 @@ class LocalPlace:
         """Whether the directory is there; see `Place.exists`."""
         return is_folder(self.root)
 
-    def list(self) -> Listing:
+    def list(self) -> Iterator[Found]:
         """All files below the directory; see `Place.list`."""
-        return list_folder(self.base, self._may_read) if is_there(self.root) else Listing()
+        return list_folder(self.base, self._may_read) if is_there(self.root) else iter(())
 
     def open(self, path: str) -> BinaryIO:
         """A file's bytes; see `Place.open`."""

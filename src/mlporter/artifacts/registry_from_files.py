@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlporter.artifacts.places import FoundFile
+    from mlporter.artifacts.listing import FoundFile
 
 __all__ = ["Experiment", "LoggedModel", "Run", "Tree", "Version", "tree_of"]
 

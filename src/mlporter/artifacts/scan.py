@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Protocol
 
 from mlporter.artifacts.disk.presence import is_there
-from mlporter.artifacts.listing import ArtifactFile, Report
-from mlporter.artifacts.places import Listing, LocalPlace, Place, Problem
+from mlporter.artifacts.listing import ArtifactFile, Found, FoundFile, Problem, Report
+from mlporter.artifacts.places import LocalPlace, Place
 from mlporter.artifacts.prefetch import prefetched
 from mlporter.errors import LeftOut, OutsideError, UnreachableError
 from mlporter.redaction import redact
@@ -22,6 +23,8 @@ Absent = Callable[[str], str | None]
 """What the place of an artifact URI is called that is surely not there; None if it may be."""
 
 _EXPERIMENTS = 4096
+_AT_FIRST = 1_000
+"""Files of an owner that are listed ahead; the others as they are asked for."""
 _MODEL = "MLmodel"
 _LOAD_MARK = "registered_model_meta"
 
@@ -72,8 +75,10 @@ def scan_owners(  # noqa: PLR0913, PLR0917 -- where to look, and where else
 ) -> Iterator[ArtifactFile]:
     """The files of each owner: owners in the order given, each one's files sorted by path.
 
-    Owners are listed concurrently, `workers` at a time, with a bounded look-ahead. `report` is
-    only called from the iterating thread. `ArtifactFile.token` is the owner's URI, or what
+    Owners are listed concurrently, `workers` at a time, with a bounded look-ahead: of an owner
+    with many files not all are known when the first ones come, and no list of them is held.
+    `report` is only called from the iterating thread, between the files of the owner that it is
+    about, or before or after them. `ArtifactFile.token` is the owner's URI, or what
     `elsewhere` gave for it, so that ``open_place(file.token).open(file.path)`` are its bytes.
 
     Reported: ``unreachable`` (the root cannot be looked at), ``outside`` (it is nobody's artifact
@@ -81,13 +86,14 @@ def scan_owners(  # noqa: PLR0913, PLR0917 -- where to look, and where else
     ``unreadable``, ``unsafe-path`` and unfinished uploads (``transient``, expected).
     """
     looker = _Looker(open_place, elsewhere, absent)
-    for owner, (place, listing) in prefetched(owners, looker.look, workers):
-        for problem in listing.problems:
-            report(_left_out(owner, problem))
-        for file in listing.files:
-            yield ArtifactFile(
-                owner.kind, owner.id, file.path, file.size, token=place, stamp=file.stamp
-            )
+    for owner, (place, found) in prefetched(owners, looker.look, workers):
+        for item in found:
+            if isinstance(item, Problem):
+                report(_left_out(owner, item))
+            else:
+                yield ArtifactFile(
+                    owner.kind, owner.id, item.path, item.size, token=place, stamp=item.stamp
+                )
 
 
 def find_outside(
@@ -122,7 +128,7 @@ def _left_out(owner: Owner, problem: Problem) -> LeftOut:
     return LeftOut(kind, owner.id, problem.path, problem.reason, problem.detail, problem.expected)
 
 
-_Looked = tuple[str, Listing]
+_Looked = tuple[str, Iterator[Found]]
 """The place that an owner's files were found in, and the files."""
 
 
@@ -136,22 +142,20 @@ class _Looker:
         self._is_here = lru_cache(_EXPERIMENTS)(self._experiment_is_here)
 
     def look(self, owner: Owner) -> _Looked:
-        """The owner's files and problems; never raises for what is merely not there."""
+        """The owner's files and problems, the first of them; never raises for what is not there."""
         try:
-            return self._listed(owner)
-        except OutsideError as error:
-            return owner.uri or "", _problem("outside", _said(error))
-        except UnreachableError as error:
-            return owner.uri or "", _problem("unreachable", _said(error))
-        except OSError as error:
-            return owner.uri or "", _problem("unreadable", str(error))
+            place, found = self._listed(owner)
+            first = list(islice(found, _AT_FIRST))
+        except (UnreachableError, OSError) as error:
+            return owner.uri or "", iter((_failure(error),))
+        return place, chain(first, _rest(found)) if len(first) == _AT_FIRST else iter(first)
 
     def _listed(self, owner: Owner) -> _Looked:
         home = self._elsewhere.home(owner) if self._elsewhere else None
         if home is not None and not self._is_absent(place := self._open_place(home)):
-            return home, self._complete(owner, _without_load_marks(place.list()))
+            return home, _complete(owner, _without_load_marks(place.list()))
         if not owner.uri:
-            return "", self._complete(owner, Listing())
+            return "", _complete(owner, ())
         absent = self._absent(owner.uri)
         if absent is not None:
             return self._lacking(owner, absent)
@@ -163,7 +167,7 @@ class _Looker:
             return self._instead(owner, error)
         if self._is_absent(place):
             return self._lacking(owner, place.uri)
-        return owner.uri, self._complete(owner, _without_load_marks(place.list()))
+        return owner.uri, _complete(owner, _without_load_marks(place.list()))
 
     def _lacking(self, owner: Owner, place: str) -> _Looked:
         """The files of an owner whose place is not there."""
@@ -179,19 +183,12 @@ class _Looker:
         known = self._elsewhere
         found = known.find(owner) if known else None
         if found is not None:
-            listing = _without_load_marks(self._open_place(found).list())
-            return found, self._complete(owner, listing)
+            files = _without_load_marks(self._open_place(found).list())
+            return found, _complete(owner, files)
         is_outside = isinstance(problem, OutsideError)
         if problem is not None and (is_outside or not (known and known.is_home(owner))):
             raise problem
-        return owner.uri or "", self._complete(owner, Listing())
-
-    def _complete(self, owner: Owner, listing: Listing) -> Listing:
-        unexplained = not listing.files and all(p.expected for p in listing.problems)
-        if owner.expects_files and unexplained:
-            detail = "it has no files" if owner.uri else "it has no artifact location"
-            return Listing((), (*listing.problems, Problem("", "missing", detail)))
-        return listing
+        return owner.uri or "", _complete(owner, ())
 
     @staticmethod
     def _is_absent(place: Place) -> bool:
@@ -229,26 +226,55 @@ def _not_here(owner: Owner, place: str) -> UnreachableError:
     )
 
 
-def _without_load_marks(listing: Listing) -> Listing:
+def _complete(owner: Owner, found: Iterable[Found]) -> Iterator[Found]:
+    """The same, and that files are missing where none came, and nothing that explains it."""
+    is_explained = not owner.expects_files
+    for item in found:
+        is_explained = is_explained or isinstance(item, FoundFile) or not item.expected
+        yield item
+    if not is_explained:
+        detail = "it has no files" if owner.uri else "it has no artifact location"
+        yield Problem("", "missing", detail)
+
+
+def _rest(found: Iterator[Found]) -> Iterator[Found]:
+    """The same, and why it ends where it does."""
+    try:
+        yield from found
+    except (UnreachableError, OSError) as error:
+        yield _failure(error)
+
+
+def _failure(error: UnreachableError | OSError) -> Problem:
+    if isinstance(error, OSError):
+        return Problem("", "unreadable", str(error))
+    reason = "outside" if isinstance(error, OutsideError) else "unreachable"
+    return Problem("", reason, _said(error))
+
+
+def _without_load_marks(found: Iterable[Found]) -> Iterator[Found]:
     """Leave out what MLflow writes beside a model whenever it loads it from a local folder.
 
     The file says by which name and version the model was last loaded, and is no artifact that
-    anybody logged (`ModelsArtifactRepository._add_registered_model_meta_file`).
+    anybody logged (`ModelsArtifactRepository._add_registered_model_meta_file`). It comes after
+    the `MLmodel` of its folder.
     """
-    folders = {file.path[: -len(_MODEL)] for file in listing.files if _is_named(file.path, _MODEL)}
-    marks = {f"{folder}{_LOAD_MARK}" for folder in folders}
-    found = [file.path for file in listing.files if file.path in marks]
-    if not found:
-        return listing
-    detail = "MLflow creates it when it loads the model"
-    problems = tuple(Problem(path, "transient", detail, expected=True) for path in found)
-    files = tuple(file for file in listing.files if file.path not in marks)
-    return Listing(files, listing.problems + problems)
+    models: list[str] = []  # Folders that have one, of which files may still come.
+    for item in found:
+        if isinstance(item, FoundFile):
+            while models and not item.path.startswith(models[-1]):
+                models.pop()
+            folder, name = _parts(item.path)
+            if name == _MODEL:
+                models.append(folder)
+            elif name == _LOAD_MARK and models and models[-1] == folder:
+                detail = "MLflow creates it when it loads the model"
+                yield Problem(item.path, "transient", detail, expected=True)
+                continue
+        yield item
 
 
-def _is_named(path: str, name: str) -> bool:
-    return path == name or path.endswith(f"/{name}")
-
-
-def _problem(reason: str, detail: str) -> Listing:
-    return Listing((), (Problem("", reason, detail),))
+def _parts(path: str) -> tuple[str, str]:
+    """Folder, with its slash, and name."""
+    at = path.rfind("/") + 1
+    return path[:at], path[at:]

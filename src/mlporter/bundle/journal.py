@@ -7,9 +7,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.layout import JOURNAL, SHA256
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.documents.left_out_log import batches_of
 from mlporter.bundle.documents.manifest_entries import table_entry
 from mlporter.bundle.tables.layers import LayeredTables, replaced_batches
 from mlporter.bundle.tables.parts import PartWriter
 from mlporter.bundle.tables.read_parts import PartsInFolder
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import FILE_STAMPS, REPLACED
 from mlporter.errors import MlporterError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.tables.layers import LayeredTables
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.bundle.upon_earlier import Earlier
 from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS
 from mlporter.errors import BundleDamagedError, UnsupportedError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.tables.read_parts import read_part
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import ARTIFACTS
 
 if TYPE_CHECKING:

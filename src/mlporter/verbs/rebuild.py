@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mlporter.artifacts.disk.presence import is_folder
+from mlporter.artifacts.listing import FoundFile
 from mlporter.artifacts.registry_from_files import tree_of
 from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.artifacts.uris.layout import (
@@ -40,7 +41,7 @@ from mlporter.verbs.moving.import_ import copy
 from mlporter.wording import command_line, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlporter.artifacts.places import Place as Folder
     from mlporter.artifacts.registry_from_files import Experiment, LoggedModel, Run, Tree
@@ -104,11 +105,8 @@ def rebuild(
     )
     phases = Phases(on_progress, (_FINDING, _COPYING))
     phases.begin(_FINDING)
-    listing = place.list()
-    lost = [
-        LeftOut("artifact", root, p.path, p.reason, p.detail, p.expected) for p in listing.problems
-    ]
-    tree = tree_of(listing.files, lambda path: _described(place, path, lost))
+    lost: list[LeftOut] = []
+    tree = tree_of(_files_in(place, root, lost), lambda path: _described(place, path, lost))
     _check_found(tree, root)
     lost += [
         LeftOut(
@@ -170,6 +168,17 @@ def _check_found(tree: Tree, root: str) -> None:
         if inside
         else "name the artifact root: <experiment id>/<run id>/artifacts lies directly below it",
     )
+
+
+def _files_in(place: Folder, root: str, lost: list[LeftOut]) -> Iterator[FoundFile]:
+    """All files of a place; what cannot be listed is noted."""
+    for item in place.list():
+        if isinstance(item, FoundFile):
+            yield item
+        else:
+            lost.append(
+                LeftOut("artifact", root, item.path, item.reason, item.detail, item.expected)
+            )
 
 
 def _described(place: Folder, path: str, lost: list[LeftOut]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
 from mlporter.stores.artifact_places.mlflow_place import MlflowPlace
 from mlporter.stores.artifact_places.places import Places, open_place
 from tests.support.forks import run, start
+from tests.support.listed import listed
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def read(place, path):
 
 
 def names(place):
-    return [file.path for file in place.list().files]
+    return [file.path for file in listed(place).files]
 
 
 # --- S3 -------------------------------------------------------------------------------------------
@@ -67,16 +68,16 @@ def test_files_in_a_bucket(bucket, keys):
     assert isinstance(place, MlflowPlace)
     assert place.exists()
     assert not open_place(f"{bucket}/nothing").exists()
-    listing = place.list()
+    listing = listed(place)
     assert [(f.path, f.size) for f in listing.files] == [("a", 1), ("b/c/d", 0), (odd, 2)]
-    assert listing.problems == ()
+    assert listing.problems == []
     assert read(place, odd) == b"22"
     assert names(open_place(bucket)) == ["x/a", "x/b/c/d", f"x/{odd}", "xy"]
 
 
 def test_keys_that_are_no_paths_are_reported(bucket, keys):
     keys.put(**{"x/a//b": b"1", "x/c/../d": b"1", "x/ok": b"1"})
-    listing = open_place(f"{bucket}/x").list()
+    listing = listed(open_place(f"{bucket}/x"))
     assert [file.path for file in listing.files] == ["ok"]
     assert {problem.reason for problem in listing.problems} == {"unsafe-path"}
     assert len(listing.problems) == 2

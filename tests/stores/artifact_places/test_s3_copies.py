@@ -75,6 +75,17 @@ class Sides:
         found = found or self.found
         return self.place.put_from(ODD, found.open, found.whole, **more)
 
+    def store_there(self, content: bytes, **more: Any) -> None:
+        self.store(content, self.target, f"to/{ODD}", **more)
+
+    def replace(self, old: bytes, whole: WholeObject | None = None) -> Written | None:
+        """Replace the target's object, if it has that content."""
+        sha256, found = hashlib.sha256(old).hexdigest(), self.found
+        replaced: Written | None = self.place.replace_by_storage(
+            ODD, found.open, whole or found.whole, lambda there: there == sha256
+        )
+        return replaced
+
     def there(self) -> bytes | None:
         """What S3 itself says of the target's object."""
         bucket, key = self.target.removeprefix("s3://"), f"to/{ODD}"
@@ -167,6 +178,59 @@ def test_what_somebody_puts_there_meanwhile_stays(sides, copies, is_new):
         sides.put(is_new=is_new)
     assert sides.places.undo() == []
     assert sides.there() == b"somebody's"
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_another_object_is_replaced_if_it_is_still_what_it_was(sides, copies, is_known):
+    sides.store(DATA)
+    sides.store_there(b"old", **({"ChecksumAlgorithm": "SHA256"} if is_known else {}))
+    assert sides.replace(b"other") is None
+    assert sides.there() == b"old"
+    assert copies.asked == []
+    copies.read.clear()
+    assert sides.replace(b"old") == written(DATA, by_storage=True)
+    assert copies.read == ([] if is_known else [f"to/{ODD}"])
+    assert sides.there() == DATA
+
+
+def test_what_somebody_edits_meanwhile_is_not_replaced(sides, copies):
+    sides.store(DATA)
+    sides.store_there(b"old")
+    copies.before = lambda: sides.store_there(b"somebody's")
+    assert sides.replace(b"old") is None
+    assert len(copies.asked) == 1
+    assert sides.there() == b"somebody's"
+
+
+def test_nothing_is_replaced_by_what_changed_since_it_was_looked_at(sides, copies):
+    sides.store(DATA)
+    sides.store_there(b"old")
+    copies.before = lambda: sides.store(b"another")
+    assert sides.replace(b"old") is None
+    assert sides.there() == b"old"
+
+
+def test_what_a_store_of_no_hashes_replaced_is_written_over(sides, copies):
+    sides.store(DATA)
+    sides.store_there(b"old")
+    copies.is_old = True
+    assert sides.replace(b"old") == written(DATA, by_storage=False)
+    assert sides.there() == DATA
+    assert sides.replace(DATA) is None
+    assert len(copies.asked) == 1
+
+
+def test_what_a_name_promises_is_known_before_anything_is_replaced(sides, copies):
+    sides.store(b"damaged")
+    sides.store_there(b"old")
+    bucket, sha256 = sides.source.removeprefix("s3://"), hashlib.sha256(DATA).hexdigest()
+    whole = WholeObject(bucket, KEY, "", sha256)
+    assert sides.replace(b"old", whole) is None
+    sides.store(b"damaged", ChecksumAlgorithm="SHA256")
+    assert sides.replace(b"old", whole) is None
+    assert copies.asked == []
+    sides.store(DATA, ChecksumAlgorithm="SHA256")
+    assert sides.replace(b"old", whole) == written(DATA, by_storage=True)
 
 
 def test_what_an_earlier_attempt_at_a_task_had_copied_is_ours(sides, copies):

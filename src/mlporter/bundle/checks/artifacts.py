@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.checks.looked import (
     LookAtPack,
     LookAtPlaces,
@@ -26,7 +27,7 @@ from mlporter.bundle.folder.layout import (
     pack_path,
     what_is_wrong,
 )
-from mlporter.bundle.tables.scratch import Scratch
+from mlporter.bundle.tables.rows import few_at_a_time
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS
 from mlporter.workers.in_order import answers_in_order
 
@@ -107,6 +108,10 @@ class ArtifactCheck:
 
     def take(self, path: str, batch: pa.RecordBatch) -> None:
         """Take rows of ``artifacts``, from the part at `path`."""
+        for few in few_at_a_time(batch):
+            self._take(path, few)
+
+    def _take(self, path: str, batch: pa.RecordBatch) -> None:
         named = []
         columns = ("owner_kind", "owner_id", "path", "size", "sha256")
         rows = zip(*(batch[name].to_pylist() for name in columns), strict=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.tables.rows import distinct
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.checks.parts import LookAtPart, OrderOfParts, look_at_all, look_at_part
 from mlporter.bundle.checks.references import DANGLING, REFERENCE, ReferenceCheck
 from mlporter.bundle.folder.layout import MANIFEST, table_folder
 from mlporter.bundle.folder.layout import TABLES as PARTS
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue import TABLES, USER_TABLES
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, LEFT_OUT
 from mlporter.catalogue.types import Kind

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.contents.packs import HEADER, LARGEST_OFFSET, SMALL
 from mlporter.bundle.folder.layout import SHA256
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import CONTENTS
 from mlporter.errors import BundleDamagedError
 

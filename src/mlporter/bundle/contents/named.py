@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlporter.bundle.tables.scratch import Scratch
+from mlporter.artifacts.disk.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

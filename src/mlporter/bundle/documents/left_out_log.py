@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.documents.manifest_entries import FirstLeftOut, LeftOutTotals
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue.tables.own import LEFT_OUT
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from mlporter.bundle.documents.manifest_entries import SummaryEntry, SummaryPath
 from mlporter.bundle.documents.plain_yaml import emit_items
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
 from mlporter.bundle.folder.layout import EXPERIMENTS, MODELS
+from mlporter.bundle.tables.rows import few_at_a_time
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
@@ -217,7 +219,10 @@ def _digests(
             owner, digest = _owner(version, locations.get(version))
             by_owner[owner].append((version, digest))
     columns = ("owner_kind", "owner_id", "path", "sha256")
-    for batch in reader.batches("artifacts", *columns):
+    if not by_owner:
+        return {}
+    batches = reader.batches("artifacts", *columns)
+    for batch in chain.from_iterable(map(few_at_a_time, batches)):
         values = zip(*(batch[name].to_pylist() for name in columns), strict=True)
         for kind, owner_id, path, sha256 in values:
             for _, digest in by_owner.get((kind, owner_id), ()):

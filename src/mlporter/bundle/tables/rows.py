@@ -9,9 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "joined", "row_sizes"]
+__all__ += ["few_at_a_time"]
+
+_FEW = 1_000
+
+
+def few_at_a_time(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in short ones, where Python has to see each value: half a kilobyte a row."""
+    return (batch.slice(start, _FEW) for start in range(0, batch.num_rows, _FEW))
 
 
 def row_sizes(batch: pa.RecordBatch) -> pa.Array:

@@ -9,29 +9,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.listing import files_of
+from mlporter.artifacts.places import Written
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, MlporterError
+from mlporter.execute.database.target_files import Bound
 from mlporter.execute.files.artifact_files import SourceFileError, open_guarded
 from mlporter.plan.policy import Conflict
 from mlporter.plan.side_reader import unit_keys
 from mlporter.plan.three_sides.file_plan import FileChange, FilePlanner, OwnerSides
-from mlporter.plan.three_sides.files import FILES, Sent, content_of, mark_of
-from mlporter.plan.three_sides.sent.sent_files import Owner, group_of, keep_sent, owners_sent
+from mlporter.plan.three_sides.files import FILES, Sent, SentRows, content_of, mark_of
+from mlporter.plan.three_sides.sent import sent_files
+from mlporter.plan.three_sides.sent.sent_files import Owner, group_of, owners_sent
 from mlporter.plan.three_sides.sides import ABSENT
-from mlporter.stores.protocols import Among
+from mlporter.stores.protocols import Among, elsewhere
 from mlporter.stores.rows.version_locations import locations_of, rows_of, version_owner_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlporter.artifacts.places import Changeable, Written
+    from mlporter.artifacts.places import Changeable
     from mlporter.execute.database.prepared import Prepared
     from mlporter.execute.database.target_files import TargetFiles
     from mlporter.plan.policy import Policy
@@ -63,7 +67,7 @@ class SentFiles:
     base: Base
     failed: set[str] = field(default_factory=set)
     _owner: Owner | None = None
-    _files: dict[str, Sent] = field(default_factory=dict)
+    _files: SentRows = field(default_factory=SentRows)
 
     def note(self, file: ArtifactFile, written: Written) -> None:
         """A file that is there now."""
@@ -72,14 +76,14 @@ class SentFiles:
             self.flush()
             self._owner = owner
         content = content_of(written.sha256)
-        self._files[file.path] = Sent(mark_of(file), content, written.size)
+        self._files.add(file.path, Sent(mark_of(file), content, written.size))
 
     def flush(self) -> None:
         """No more files of the last owner come."""
         owner = self._owner
         if owner is not None and owner[0] in FILE_OWNERS and owner[1] not in self.failed:
-            keep_sent(self.base, owner, self._files, {})
-        self._owner, self._files = None, {}
+            sent_files.keep_rows(self.base, owner, self._files, {})
+        self._owner, self._files = None, SentRows()
 
     def without_files(self, work: Prepared) -> None:
         """Remember of new owners that had no files that they had none."""
@@ -87,7 +91,7 @@ class SentFiles:
         for kind in _GOES_ON:
             for some in _chunks(work.new_owners(kind)):
                 for key in sorted(set(some) - self.failed - owners_sent(self.base, kind, some)):
-                    keep_sent(self.base, (kind, key), {}, {})
+                    sent_files.keep_sent(self.base, (kind, key), (), {})
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
@@ -162,12 +166,16 @@ class ChangedFiles:
                 return False
             return (kind, self._called(kind, owner)) in places
 
-        mine: dict[Owner, dict[str, ArtifactFile]] = {owner: {} for owner in places}
-        for file in self.source.files(report, keep):
-            mine[file.owner_kind, file.owner_id][file.path] = file
-        for owner, found in mine.items():
+        without = dict(places)
+        found = self.source.files(report, keep)
+        for owner, files in groupby(found, lambda file: (file.owner_kind, file.owner_id)):
+            mine = {file.path: file for file in files}
+            root = without.pop(owner)
             if owner[1] not in unread:
-                self._of_owner(owner, places[owner], found)
+                self._of_owner(owner, root, mine)
+        for owner, root in without.items():
+            if owner[1] not in unread:
+                self._of_owner(owner, root, {})
         self.left_out += self.planner.left_out
         self.work.merge.conflicts += [Conflict(*one) for one in self.planner.conflicts]
 
@@ -289,7 +297,7 @@ class ChangedFiles:
     def _of_owner(self, owner: Owner, root: str, mine: dict[str, ArtifactFile]) -> None:
         try:
             place = self.files.open(root)
-            theirs = {file.path: file.size for file in place.list().files}
+            theirs = {file.path: file.size for file in files_of(place.list())}
         except MlporterError as error:
             self.left_out.append(LeftOut(*owner, "", "unreachable", str(error)))
             return
@@ -319,36 +327,59 @@ class ChangedFiles:
         lacking = {owner for owner, path in sends if not self.planner.has(owner, path)}
         self.planner.remember(lacking | {change.owner for change in self.replaces})
 
-    def replace(self, report: Callable[[LeftOut], None]) -> int:
-        """Let files take the place of others, if these are still what they were; how many did."""
-        done, failed = 0, list[FileChange]()
+    def replace(self, report: Callable[[LeftOut], None]) -> list[Written]:
+        """Let files take the place of others, if these are still what they were: those that did."""
+        done: list[Written] = []
+        failed: list[FileChange] = []
         for one in self.replaces:
             try:
-                why = self._replace(one)
+                written, why = self._replace(one)
             except _FAILURES as error:
-                why = str(error)
+                written, why = None, str(error)
             if why:
                 failed.append(one)
                 report(LeftOut("artifact", one.owner[1], one.path, "conflict", why))
                 continue
-            done += one.file is not None
+            done += filter(None, [written])
             file = one.file
             sent = None if file is None else Sent(mark_of(file), one.content, file.size)
             self.planner.carried(one.owner, one.path, sent)
         self.replaces = failed
         return done
 
-    def _replace(self, one: FileChange) -> str:
+    def _replace(self, one: FileChange) -> tuple[Written | None, str]:
+        """What took the place of a file, and why it is not as was planned, or ""."""
         place: Changeable = self.files.open(self._roots[one.owner])
-        if one.there > _OTHER_SIZE and content_of(_hash(place, one.path)) != one.there:
-            return "it was edited at the target while this was running"
+        written = self._replaced_by_storage(one)
+        if written is None and one.there > _OTHER_SIZE:
+            sha256 = _hash(place, one.path)
+            if one.file is not None and content_of(sha256) == one.content:
+                written = Written(sha256, one.file.size, created=False)
+            elif content_of(sha256) != one.there:
+                return None, "it was edited at the target while this was running"
         if one.file is None:
-            return "it could not be removed" if place.remove([one.path]) else ""
-        with open_guarded(self.source, one.file) as stream:
-            written = place.replace(one.path, stream)
+            return None, "it could not be removed" if place.remove([one.path]) else ""
+        if written is None:
+            with open_guarded(self.source, one.file) as stream:
+                written = place.replace(one.path, stream)
         if content_of(written.sha256) != one.content:
-            return "it changed while it was being read; the next run sees what is there now"
-        return ""
+            return (
+                written,
+                "it changed while it was being read; the next run sees what is there now",
+            )
+        return written, ""
+
+    def _replaced_by_storage(self, one: FileChange) -> Written | None:
+        """What the storage copied itself, if the target's is what was planned with; else None."""
+        file = one.file
+        if file is None or one.there <= _OTHER_SIZE:
+            return None
+        return self.files.replace_by_storage(
+            Bound(file, self._roots[one.owner]),
+            partial(open_guarded, self.source, file),
+            lambda: elsewhere(self.source, file),
+            lambda sha256: content_of(sha256) == one.there,
+        )
 
 
 def _unreadable(owner: Owner, path: str, error: Exception) -> LeftOut:

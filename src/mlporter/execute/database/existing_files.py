@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.copying import hash_stream
+from mlporter.artifacts.listing import files_of
 from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.artifacts.uris.ownership import FileOwner, Where, find_file_owners
 from mlporter.artifacts.uris.uri_text import UriMap, uri_below
@@ -205,7 +206,7 @@ def _holds(places: Places, uri: str, source: Source, files: list[ArtifactFile]) 
     """Whether a place has these files; one that cannot be looked at is taken to have none."""
     try:
         place = places.open(uri)
-        sizes = {file.path: file.size for file in place.list().files}
+        sizes = {file.path: file.size for file in files_of(place.list())}
         if any(sizes.get(file.path) != file.size for file in files):
             return False
         return all(_is_same(place, source, file) for file in files)

@@ -325,8 +325,13 @@ class Load:
         if self.changed is None or self.files_result is None or not self.changed.replaces:
             return
         done, result = self.changed.replace(self.left_out.add), self.files_result
+        stored = [written.size for written in done if written.by_storage]
         self.files_result = replace(
-            result, files=result.files + done, stored_files=result.stored_files + done
+            result,
+            files=result.files + len(done),
+            stored_files=result.stored_files + len(done),
+            by_storage=result.by_storage + len(stored),
+            bytes_by_storage=result.bytes_by_storage + sum(stored),
         )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from mlporter.artifacts.disk.sorting import SortedNumbers
 from mlporter.artifacts.disk.write_log import NotRemoved, WriteLog
+from mlporter.artifacts.listing import files_of
 from mlporter.artifacts.places import LocalPlace, Written
 from mlporter.artifacts.uris.allowed_hosts import Hosts
 from mlporter.artifacts.uris.uri_text import UriMap
@@ -58,8 +61,8 @@ class TargetFiles:
     ) -> None:
         self._rewrite = rewrite
         self._log = WriteLog()
-        self._root = ""
-        self._sizes: dict[str, int] = {}
+        self._root, self._is_local = "", True
+        self._put = SortedNumbers()
         # A relative root was made absolute with the current folder, not with the database's.
         parsed = UriMap.parse(uri_map)
         # Of hosts, only those that the user named: a row of the target may name any other.
@@ -140,6 +143,31 @@ class TargetFiles:
         with opened() as stream:
             return place.put(bound.file.path, stream)
 
+    def replace_by_storage(
+        self,
+        bound: Bound,
+        opened: Callable[[], AbstractContextManager[BinaryIO]],
+        found: Callable[[], Openable | None],
+        is_expected: Callable[[str], bool],
+    ) -> Written | None:
+        """Have a storage copy a file over another one; see `MlflowPlace.replace_by_storage`.
+
+        Args:
+            bound: Which.
+            opened: Opens its bytes.
+            found: Where others find them.
+            is_expected: Whether what is there may be replaced, by its SHA-256 (hex).
+
+        Returns:
+            What was written; None if nothing was, and the other file is as it was.
+        """
+        place = self._places.open(bound.root)
+        if not isinstance(place, MlflowPlace):
+            return None
+        file = found()
+        whole = file.whole if file else None
+        return place.replace_by_storage(bound.file.path, opened, whole, is_expected)
+
     def elsewhere(self, bound: Bound, file: Openable) -> Put | None:
         """What another process has to do to put a file; None if only this one can.
 
@@ -186,23 +214,29 @@ class TargetFiles:
         if bound.root != self._root:
             self.check_listed()
             self._root = bound.root
-        self._sizes[bound.file.path] = written.size
+            self._is_local = isinstance(self._places.open(bound.root), LocalPlace)
+        if not self._is_local:
+            self._put[bound.file.path.encode()] = written.size
 
     def check_listed(self) -> None:
         """Look whether a remote store lists what was put there; see `landed`."""
-        sizes, self._sizes = self._sizes, {}
-        if not sizes:
+        if self._is_local:
             return
+        put, self._put = self._put, SortedNumbers()
         place = self._places.open(self._root)
-        if isinstance(place, LocalPlace):
-            return
-        listed = {file.path: file.size for file in place.list().files}
-        for path, size in sizes.items():
-            if listed.get(path) != size:
-                raise ReadBackError(
-                    f"was written with {size} bytes, and is listed with {listed.get(path)}",
-                    subject=f"{place.uri}/{path}",
-                )
+        listed = files_of(place.list())
+        there = next(listed, None)
+        with closing(put):
+            for path, size in put.items():
+                while there is not None and there.path.encode() < path:
+                    there = next(listed, None)
+                is_it = there is not None and there.path.encode() == path
+                found = there.size if there is not None and is_it else None
+                if found != size:
+                    raise ReadBackError(
+                        f"was written with {size} bytes, and is listed with {found}",
+                        subject=f"{place.uri}/{path.decode()}",
+                    )
 
     def settle(self) -> None:
         """Make everything that was put survive a crash: the rows that name it are committed next.

@@ -331,4 +331,4 @@ class FilePlanner:
         for owner, files in self._agreed.items():
             # Of what it is not known which side changed, nobody knows it the next time either.
             if owner not in self._unknown:
-                keep_sent(self.base, owner, files, self._older.get(owner, {}))
+                keep_sent(self.base, owner, files.items(), self._older.get(owner, {}))

@@ -6,6 +6,7 @@ mark that changes if the source's file does, where the source can tell without r
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mlporter.plan.three_sides.sides import Digest, Wish
     from mlporter.stores.rows.last_sent import Group
 
-__all__ = ["COLUMNS", "FILES", "FileSides", "Sent", "content_of", "mark_of", "pack", "unpack"]
+__all__ = ["COLUMNS", "FILES", "FileSides", "Sent", "SentRows", "content_of", "mark_of", "unpack"]
 
 FILES = "artifacts"
 """What files are remembered under: a group for each owner, a row for each file."""
@@ -54,11 +55,24 @@ def mark_of(file: ArtifactFile) -> int:
     return max(_number(f"{file.size} {file.stamp}"), 1) if file.stamp else 0
 
 
-def pack(files: Mapping[str, Sent], older: Mapping[int, Sent]) -> bytes:
-    """Rows of a group: files by path, and older rows by the digest of theirs."""
-    rows = {_number(path): sent for path, sent in files.items()}
-    lines = [(key, s.mark, s.content, s.size) for key, s in sorted((dict(older) | rows).items())]
-    return np.array(lines, np.uint64).tobytes()
+class SentRows:
+    """What is remembered of files of an owner: 32 bytes each."""
+
+    def __init__(self) -> None:
+        """Of none."""
+        self._rows = array("Q")
+
+    def add(self, path: str, sent: Sent) -> None:
+        """Remember a file, by its path."""
+        self._rows.extend((_number(path), sent.mark, sent.content, sent.size))
+
+    def packed(self, older: Mapping[int, Sent]) -> bytes:
+        """Rows of a group, and older ones of other files, by the digest of their path."""
+        rows = np.array(self._rows, np.uint64).reshape(-1, 4)
+        lines = [(key, sent.mark, sent.content, sent.size) for key, sent in older.items()]
+        others = np.array(lines, np.uint64).reshape(-1, 4)
+        every = np.concatenate([rows, others[~np.isin(others[:, 0], rows[:, 0])]])
+        return every[np.argsort(every[:, 0])].tobytes()
 
 
 def unpack(group: Group) -> dict[int, Sent]:

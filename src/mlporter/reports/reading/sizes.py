@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mlporter.bundle.tables.scratch import Scratch
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.tables.own import OWNER_TABLES
 from mlporter.reports.limits import LINES

@@ -14,20 +14,38 @@ import posixpath
 import tempfile
 import threading
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from mlporter.artifacts.disk.copying import Tapped, copy_and_hash, hash_stream
+from mlporter.artifacts.disk.sorting import SortedNumbers
 from mlporter.artifacts.failures import reading_one_file, translated
-from mlporter.artifacts.places import FoundFile, Listing, Problem, Written, displayable
+from mlporter.artifacts.listing import (
+    Folder,
+    Found,
+    FoundFile,
+    Problem,
+    files_of,
+    order_of,
+    walk,
+)
+from mlporter.artifacts.places import Written, displayable
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.artifact_places.s3_copies import (
     OtherwiseNowError,
+    UnprovenError,
     copy_by_store,
     stored_sha256,
+)
+from mlporter.stores.artifact_places.s3_objects import (
+    UNSAFE,
+    lists_s3,
+    objects_below,
+    objects_in_order,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +61,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MlflowPlace"]
 
-_MISPLACED = "its name is not safe to use as a path, or the store lists it in another folder"
 _FIRST_USE = threading.Lock()
 _used: set[str] = set()
 
@@ -60,7 +77,7 @@ class MlflowPlace:
     log: WriteLog | None = None
     prefix: str | None = None
     """Of the variables by which another process reaches it; None where none does."""
-    _known: dict[str, int] | None = field(default=None, init=False)
+    _known: SortedNumbers | None = field(default=None, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     @property
@@ -70,26 +87,40 @@ class MlflowPlace:
 
     def exists(self) -> bool:
         """Whether there is anything below it."""
+        if lists_s3(self.repository):
+            return any(True for _ in self.list())
         return bool(self._children(""))
 
-    def list(self) -> Listing:
-        """All files below it; see `Place.list`."""
-        files: dict[str, FoundFile] = {}
-        problems: dict[str, Problem] = {}
-        pending = [""]
-        while pending:
-            folder = pending.pop()
-            for info in self._children(folder):
-                name = info.path
-                if not _is_child(name, folder):
-                    shown = displayable(name)
-                    problems[name] = Problem(shown, "unsafe-path", _MISPLACED)
-                elif info.is_dir:
-                    pending.append(name)
-                else:
-                    files[name] = FoundFile(name, int(info.file_size or 0))
-        ordered = sorted(files.values(), key=lambda file: file.path.encode())
-        return Listing(tuple(ordered), tuple(problems.values()))
+    def list(self) -> Iterator[Found]:
+        """All files below it; see `Place.list`.
+
+        S3 lists 1,000 at a time; of other stores MLflow lists a folder at a time.
+        """
+        if lists_s3(self.repository):
+            return objects_in_order(self.address, self._asked(objects_below(self.repository)))
+        return walk(Folder(""), self._inside)
+
+    def _asked(self, found: Iterator[Found]) -> Iterator[Found]:
+        """The same, and what drivers raise as ours."""
+        while True:
+            with translated(self.address), _one_at_first(self.address):
+                item = next(found, None)
+            if item is None:
+                return
+            yield item
+
+    def _inside(self, folder: Folder) -> Iterator[Found | Folder]:
+        last = b""
+        for order, info in sorted(map(_ordered, self._children(folder.path)), key=itemgetter(0)):
+            if not _is_child(info.path, folder.path):
+                yield Problem(displayable(info.path), "unsafe-path", UNSAFE)
+            elif order == last:
+                continue  # listed twice
+            elif info.is_dir:
+                yield Folder(info.path)
+            else:
+                yield FoundFile(info.path, int(info.file_size or 0))
+            last = order
 
     def _children(self, folder: str) -> Sequence[FileInfo]:
         with translated(self.address), _one_at_first(self.address):
@@ -130,7 +161,7 @@ class MlflowPlace:
         with tempfile.TemporaryDirectory(prefix="mlporter-") as temporary:
             local = Path(temporary, name)
             digest, size = _spool(stream, local)
-            if looks and path in self._sizes():
+            if looks and self._size(path) is not None:
                 return self._already(path, digest, size)
             if self.log:
                 self.log.add_remote(self.address, path)
@@ -144,7 +175,7 @@ class MlflowPlace:
         """Note that another process is about to write a file; whether there is none yet."""
         if not safe_relative(path):
             raise RefusedError("the path of an artifact is not safe", subject=path)
-        is_new = path not in self._sizes()
+        is_new = self._size(path) is None
         if is_new and self.log:
             self.log.add_remote(self.address, path)
         return is_new
@@ -152,7 +183,7 @@ class MlflowPlace:
     def brought(self, path: str, size: int) -> None:
         """Note that another process has written a file."""
         with self._lock:
-            self._sizes()[path] = size
+            self._sizes()[path.encode()] = size
 
     def put_from(
         self,
@@ -188,7 +219,7 @@ class MlflowPlace:
         """What the storage copied, or had; None if it is to be streamed."""
         if is_new:
             return copy.made()
-        if path in self._sizes():
+        if self._size(path) is not None:
             return copy.there()
         if self.log:
             self.log.add_remote(self.address, path)
@@ -198,6 +229,47 @@ class MlflowPlace:
             if self.log:  # Whoever put it there: a rollback must not take it away.
                 self.log.forget_remote(self.address, path)
             raise
+        if written is not None:
+            self.brought(path, written.size)
+        return written
+
+    def replace_by_storage(
+        self,
+        path: str,
+        opened: Callable[[], AbstractContextManager[BinaryIO]],
+        whole: WholeObject | None,
+        is_expected: Callable[[str], bool],
+    ) -> Written | None:
+        """Have the storage copy a file over another one, if that is still what it was.
+
+        Args:
+            path: Below this place.
+            opened: Opens its bytes: it is streamed after all where nothing proves the copy.
+            whole: The object that it is, if it is one.
+            is_expected: Whether what is there may be replaced, by its SHA-256 (hex).
+
+        Returns:
+            What was written; None if nothing was: it is to be looked at again, and streamed.
+
+        Raises:
+            OSError: one of them cannot be read.
+            UnreachableError: it cannot be written.
+        """
+        copy = whole and copy_by_store(self.repository, self.prefix, path, whole)
+        if not copy or not safe_relative(path):
+            return None
+
+        def read() -> str:
+            with self.open(path) as stream:
+                return hash_stream(stream)[0]
+
+        try:
+            written = copy.made_over(is_expected, read)
+        except OtherwiseNowError:
+            return None
+        except UnprovenError:
+            with opened() as stream:
+                return self.replace(path, stream)
         if written is not None:
             self.brought(path, written.size)
         return written
@@ -214,14 +286,22 @@ class MlflowPlace:
             self._known = None
         return Written(digest, size, created=True)
 
-    def _sizes(self) -> dict[str, int]:
+    def _size(self, path: str) -> int | None:
+        """The bytes of a file that lies here; None if there is none."""
         with self._lock:
-            if self._known is None:
-                self._known = {file.path: file.size for file in self.list().files}
-            return self._known
+            return self._sizes().get(path.encode())
+
+    def _sizes(self) -> SortedNumbers:
+        """The bytes of all files that lie here; listed once."""
+        if self._known is None:
+            known = SortedNumbers()
+            for file in files_of(self.list()):
+                known[file.path.encode()] = file.size
+            self._known = known
+        return self._known
 
     def _already(self, path: str, digest: str, size: int) -> Written:
-        if self._sizes()[path] == size:
+        if self._size(path) == size:
             if stored_sha256(self.repository, path) == digest:
                 return Written(digest, size, created=False)
             with self.open(path) as there:
@@ -238,14 +318,14 @@ class MlflowPlace:
 
         if type(self.repository).delete_artifacts is ArtifactRepository.delete_artifacts:
             return paths
-        folders = {
-            str(folder) for file in self.list().files for folder in PurePosixPath(file.path).parents
-        }
+        wanted = frozenset(paths)
+        above = (PurePosixPath(file.path).parents for file in files_of(self.list()))
+        folders = {name for parents in above for name in map(str, parents) if name in wanted}
         for path in paths:
             if path not in folders:
                 with translated(self.address):
                     self.repository.delete_artifacts(self._remote(path))
-        there = {file.path for file in self.list().files}
+        there = {file.path for file in files_of(self.list()) if file.path in wanted}
         return [path for path in paths if path in there]
 
 
@@ -262,6 +342,10 @@ def _spool(stream: BinaryIO, local: Path) -> tuple[str, int]:
             subject=os.fspath(local.parent),
             hint="set TMPDIR to a folder with room for the largest artifact",
         ) from error
+
+
+def _ordered(info: FileInfo) -> tuple[bytes, FileInfo]:
+    return order_of(info.path, is_folder=info.is_dir), info
 
 
 def _is_child(name: str, folder: str) -> bool:

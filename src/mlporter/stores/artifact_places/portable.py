@@ -13,7 +13,7 @@ from mlporter.redaction import redact
 from mlporter.stores.addresses.environment import environment_of
 from mlporter.stores.artifact_places.mlflow_place import MlflowPlace
 from mlporter.stores.artifact_places.places import open_place
-from mlporter.stores.artifact_places.s3_copies import object_at
+from mlporter.stores.artifact_places.s3_objects import object_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

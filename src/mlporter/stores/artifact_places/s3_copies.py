@@ -11,23 +11,22 @@ from base64 import b64decode
 from collections import OrderedDict
 from contextlib import suppress
 from functools import lru_cache
-from posixpath import join
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 from mlporter.artifacts.failures import codes_of, known_errors, text_of
 from mlporter.artifacts.places import Written
 from mlporter.errors import ReadBackError
 from mlporter.stores.addresses.environment import S3, environment_of
+from mlporter.stores.artifact_places.s3_objects import object_at, speaks_s3
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlporter.artifacts.places import WholeObject
 
-__all__ = ["OtherwiseNowError", "StoreCopy", "copy_by_store", "object_at", "stored_sha256"]
+__all__ = ["OtherwiseNowError", "StoreCopy", "UnprovenError", "copy_by_store", "stored_sha256"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,23 +53,17 @@ _CONDITIONS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflic
 _ABSENT = frozenset({"NoSuchKey", "404"})
 
 
+class UnprovenError(Exception):
+    """Another object was replaced by a copy that nothing proves: it is to be written over."""
+
+
 class OtherwiseNowError(Exception):
     """The source's object has changed since it was looked at, or something has the new name."""
 
 
-def object_at(address: str, path: str) -> tuple[str, str]:
-    """Bucket and key of a file below an ``s3:`` address, as MLflow reads it.
-
-    >>> object_at("s3://bucket/root/", "a/b?.txt")
-    ('bucket', 'root/a/b?.txt')
-    """
-    parsed = urlparse(address)
-    return parsed.netloc, join(parsed.path.removeprefix("/"), path)
-
-
 def stored_sha256(repository: Any, path: str) -> str:  # noqa: ANN401 -- MLflow's, of any store
     """The SHA-256 (hex) that S3 took of all bytes of an object and stored with it; "" for none."""
-    if not _speaks_s3(repository):
+    if not speaks_s3(repository):
         return ""
     bucket, key = object_at(repository.artifact_uri, path)
     with suppress(*known_errors()):
@@ -94,23 +87,13 @@ def copy_by_store(
         path: Below that place.
         whole: What is copied.
     """
-    if not _speaks_s3(repository) or prefix is None or not _is_one_account(prefix, whole.prefix):
+    if not speaks_s3(repository) or prefix is None or not _is_one_account(prefix, whole.prefix):
         return None
     try:
         copy = StoreCopy(repository, whole, path)
     except known_errors():
         return None  # An upload says what is wrong.
     return copy if copy.is_as_an_upload and _willing.may_be_asked(copy.pair) else None
-
-
-def _speaks_s3(repository: Any) -> bool:  # noqa: ANN401 -- as above
-    if urlparse(repository.artifact_uri).scheme != "s3":
-        return False
-    from mlflow.store.artifact.s3_artifact_repo import (  # noqa: PLC0415 -- it is there by now
-        S3ArtifactRepository,
-    )
-
-    return isinstance(repository, S3ArtifactRepository)
 
 
 @lru_cache(_SIDES)
@@ -147,8 +130,36 @@ class StoreCopy:
             OtherwiseNowError: the object changed meanwhile, or something is there: look again.
             ReadBackError: something else was copied than is there, and could not be removed.
         """
+        return self._tried(lambda: self._made({"IfNoneMatch": "*"}))
+
+    def made_over(
+        self, is_expected: Callable[[str], bool], read: Callable[[], str]
+    ) -> Written | None:
+        """Make it in place of what is there; None if it is to be streamed, or looked at again.
+
+        Args:
+            is_expected: Whether what is there may be replaced, by its SHA-256 (hex).
+            read: The SHA-256 of what is there, where the store has none.
+
+        Raises:
+            OtherwiseNowError: one of both changed meanwhile; what is there was left alone.
+            UnprovenError: it was replaced, and the store says nothing that proves by what.
+            OSError: what is there cannot be read.
+        """
+        return self._tried(lambda: self._made_over(is_expected, read))
+
+    def _made_over(
+        self, is_expected: Callable[[str], bool], read: Callable[[], str]
+    ) -> Written | None:
+        found = self._client.head_object(**self._there, ChecksumMode="ENABLED")
+        # What is read now is what the ETag is of, or the copy is refused.
+        if "ETag" not in found or not is_expected(_of_all_bytes(found) or read()):
+            return None
+        return self._made({"IfMatch": found["ETag"]})
+
+    def _tried(self, make: Callable[[], Written | None]) -> Written | None:
         try:
-            return self._made()
+            return make()
         except known_errors() as error:
             codes = codes_of(error)
             if not codes & _ABSENT:
@@ -173,29 +184,38 @@ class StoreCopy:
         )
         return found
 
-    def _made(self) -> Written | None:
+    def _made(self, condition: Mapping[str, str]) -> Written | None:
+        """Make it; `condition` says what must be at the path, or must not."""
         whole, source = self._whole, self._source()
         size, stored = source.get("ContentLength", _MOST + 1), _of_all_bytes(source)
         known = whole.sha256 or stored
         if size > _MOST or (stored and stored != known) or "ETag" not in source:
             return None
-        sha256 = self._copied(source)
+        if "IfMatch" in condition and stored != known:
+            return (
+                None  # What is replaced cannot be had back: what a name promises is known before.
+            )
+        sha256 = self._copied(source, condition)
         if sha256 and sha256 == (known or sha256):
             _willing.did(self.pair)
             return Written(sha256, size, created=True, by_storage=True)
+        why = "another SHA-256" if sha256 else "no SHA-256"
+        _willing.failed(self.pair, f"it says {why} of what it copied", for_good=not sha256)
+        if "IfMatch" in condition:
+            raise UnprovenError
         self._take_back(is_other=bool(sha256))
         return None
 
-    def _copied(self, source: Mapping[str, Any]) -> str:
+    def _copied(self, source: Mapping[str, Any], condition: Mapping[str, str]) -> str:
         """The SHA-256 of all bytes that the store says of the copy; "" for none."""
-        said = self._copy(source["ETag"])
+        said = self._copy(source["ETag"], condition)
         of_parts = "" if _of_all_bytes(source) else source.get("ChecksumSHA256", "")
         if of_parts and of_parts.partition("-")[0] == said.get("ChecksumSHA256", ""):
             return ""  # It went along as it was, whatever it is called now.
         return _of_all_bytes(said)
 
-    def _copy(self, etag: str) -> Mapping[str, Any]:
-        """Have it copied as it was looked at, to where nothing is; what the store says of it."""
+    def _copy(self, etag: str, condition: Mapping[str, str]) -> Mapping[str, Any]:
+        """Have it copied as it was looked at; what the store says of it."""
         owner = self._owner.get("ExpectedBucketOwner")
         answer = self._client.copy_object(
             **self._there,
@@ -203,7 +223,7 @@ class StoreCopy:
             **({"ExpectedSourceBucketOwner": owner} if owner else {}),
             CopySource={"Bucket": self._whole.bucket, "Key": self._whole.key},
             CopySourceIfMatch=etag,
-            IfNoneMatch="*",
+            **condition,
             ChecksumAlgorithm="SHA256",
             TaggingDirective="REPLACE",  # Tags are rules of the other bucket; an upload has none.
         )
@@ -216,8 +236,6 @@ class StoreCopy:
 
     def _take_back(self, *, is_other: bool) -> None:
         """Remove a copy that nothing proves: it is streamed instead."""
-        why = "another SHA-256" if is_other else "no SHA-256"
-        _willing.failed(self.pair, f"it says {why} of what it copied", for_good=not is_other)
         with suppress(*known_errors()):
             self._client.delete_object(**self._there)
             return

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.places import FoundFile, Listing, Problem
+from mlporter.artifacts.listing import Folder, Found, FoundFile, Problem, order_of, walk
 from mlporter.artifacts.uris.allowed_hosts import PROXY
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
@@ -54,22 +54,18 @@ class ServedPlace(ABC):
         """Whether there is anything below it."""
         return any(True for _ in self._children(""))
 
-    def list(self) -> Listing:
-        """All files below it; see `Place.list`."""
-        files: list[FoundFile] = []
-        problems: list[Problem] = []
-        pending = [""]
-        while pending:
-            folder = pending.pop()
-            for path, found in self._children(folder):
-                if not safe_relative(path) or posixpath.dirname(path) != folder:
-                    problems.append(Problem(path, "unsafe-path", _UNSAFE))
-                elif found.get("is_dir"):
-                    pending.append(path)
-                else:
-                    files.append(FoundFile(path, int(str(found.get("file_size") or 0))))
-        ordered = sorted(files, key=lambda file: file.path.encode())
-        return Listing(tuple(ordered), tuple(problems))
+    def list(self) -> Iterator[Found]:
+        """All files below it; see `Place.list`. The server lists one folder at a time."""
+        return walk(Folder(""), self._inside)
+
+    def _inside(self, folder: Folder) -> Iterator[Found | Folder]:
+        for path, found in sorted(self._children(folder.path), key=_order):
+            if not safe_relative(path) or posixpath.dirname(path) != folder.path:
+                yield Problem(path, "unsafe-path", _UNSAFE)
+            elif found.get("is_dir"):
+                yield Folder(path)
+            else:
+                yield FoundFile(path, int(str(found.get("file_size") or 0)))
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
@@ -97,6 +93,10 @@ class ServedPlace(ABC):
                 return []
             raise
         return found
+
+
+def _order(child: tuple[str, Mapping[str, object]]) -> bytes:
+    return order_of(child[0], is_folder=bool(child[1].get("is_dir")))
 
 
 class ProxyPlace(ServedPlace):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -14,6 +15,7 @@ from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.storage.local import LocalStorage
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.read_parts import PartsInFolder
+from mlporter.bundle.tables.rows import few_at_a_time
 from mlporter.catalogue import BY_NAME, TABLES, USER_TABLES
 from mlporter.catalogue.found import found_note, in_order
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, UNKNOWN_FIELDS
@@ -154,7 +156,7 @@ class BundleSource:
         Raises:
             BundleDamagedError: the table ``artifacts`` is damaged, or holds what no writer writes.
         """
-        for batch in self.read(ARTIFACTS.name):
+        for batch in chain.from_iterable(map(few_at_a_time, self.read(ARTIFACTS.name))):
             for row in batch.to_pylist():
                 if wrong := what_is_wrong(
                     row["owner_kind"], row["path"], row["size"], row["sha256"]

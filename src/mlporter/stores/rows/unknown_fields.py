@@ -10,8 +10,8 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.documents.left_out_log import batches_of
-from mlporter.bundle.tables.scratch import Scratch
 from mlporter.catalogue import source_tags
 from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.errors import LeftOut

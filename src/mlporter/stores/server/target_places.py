@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
+from mlporter.artifacts.listing import files_of
 from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.artifacts.uris.allowed_hosts import PROXY, Hosts
 from mlporter.artifacts.uris.uri_text import UriMap, safe_relative
@@ -69,7 +70,7 @@ class ServerPlaces:
 
     def sizes(self, root: str) -> Mapping[str, int]:
         """The files at a place, and their bytes."""
-        return {file.path: file.size for file in self._open(root).list().files}
+        return {file.path: file.size for file in files_of(self._open(root).list())}
 
     def open(self, root: str, path: str) -> AbstractContextManager[BinaryIO]:
         """The bytes of a file that is there."""

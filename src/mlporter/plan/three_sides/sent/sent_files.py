@@ -6,16 +6,17 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.file_owners import FILE_OWNERS
-from mlporter.plan.three_sides.files import COLUMNS, FILES, Sent, content_of, pack, unpack
+from mlporter.plan.three_sides.files import COLUMNS, FILES, Sent, SentRows, content_of, unpack
 from mlporter.stores.rows.version_locations import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from mlporter.plan.three_sides.sent.base import Base
     from mlporter.stores.protocols import ArtifactFile, Source
 
-__all__ = ["Owner", "files_sent", "group_of", "keep_sent", "owners_sent", "remember_files"]
+__all__ = ["Owner", "files_sent", "group_of", "keep_rows", "keep_sent", "owners_sent"]
+__all__ += ["remember_files"]
 
 Owner = tuple[str, str]
 """The kind of an owner, and its id."""
@@ -38,16 +39,26 @@ def owners_sent(base: Base, kind: str, ids: Iterable[str]) -> set[str]:
     return {names[name] for name in base.groups(FILES, list(names))}
 
 
-def keep_sent(base: Base, owner: Owner, files: dict[str, Sent], older: dict[int, Sent]) -> None:
+def keep_sent(
+    base: Base, owner: Owner, files: Iterable[tuple[str, Sent]], older: Mapping[int, Sent]
+) -> None:
     """Remember the files of an owner.
 
     Args:
         base: Where to.
         owner: Whose they are.
-        files: What both sides have now, by path.
+        files: What both sides have now, with the path of each.
         older: What stays remembered of others.
     """
-    base.put(FILES, COLUMNS, group_of(owner), pack(files, older))
+    rows = SentRows()
+    for path, sent in files:
+        rows.add(path, sent)
+    keep_rows(base, owner, rows, older)
+
+
+def keep_rows(base: Base, owner: Owner, rows: SentRows, older: Mapping[int, Sent]) -> None:
+    """The same of files that were put together one by one."""
+    base.put(FILES, COLUMNS, group_of(owner), rows.packed(older))
 
 
 def remember_files(
@@ -73,13 +84,12 @@ def remember_files(
         for (id_,) in rows_of(snapshot, owners.table, (owners.key,)):
             name = called(kind, id_)
             if name is not None:
-                keep_sent(base, (kind, name), {}, {})
+                keep_sent(base, (kind, name), (), {})
     found = snapshot.files(lambda _: None, lambda kind, _: kind in FILE_OWNERS)
     for (kind, id_), files in groupby(found, lambda file: (file.owner_kind, file.owner_id)):
         name = called(kind, id_)
         if name is not None:
-            sent = dict(_sent(file, content) for file in files)
-            keep_sent(base, (kind, name), sent, {})
+            keep_sent(base, (kind, name), (_sent(file, content) for file in files), {})
 
 
 def _sent(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlporter.bundle.tables.scratch import Scratch
+from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.errors import UnreachableError
 
 
