@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+
+import pytest
 
 from mlporter.compare.rows.written_rows import same_rows
+from mlporter.errors import BundleDamagedError
 from tests.compare.memory_source import METRICS, MIXED, TAGS, batches
 
 ROWS = [{"run_uuid": f"r{i}", "key": "k", "value": f"v{i}"} for i in range(9)]
@@ -27,6 +31,21 @@ def test_names_the_first_difference():
     )
     assert check(TAGS, ROWS, ROWS[:-1]).sigil == "+"
     assert check(TAGS, ROWS[1:], ROWS).sigil == "-"
+
+
+def test_what_was_sent_is_sorted_even_if_the_same_is_there():
+    mixed = [list(batches(TAGS, ROWS[::-1], sort=False)) for _ in range(2)]
+    with pytest.raises(BundleDamagedError, match="not sorted"):
+        same_rows(TAGS, *map(iter, mixed))
+
+
+def test_rows_that_repeat_are_counted_from_where_there_is_a_difference():
+    point = {"run_uuid": "r", "key": "k", "step": 0, "value": 1.0, "is_nan": False}
+    later = {**point, "step": 1}
+    alike = replace(METRICS, repeats=True)
+    assert check(alike, [point] * 7, [point] * 7) is None
+    assert check(alike, [*[point] * 7, later], [*[point] * 6, later]).sigil == "+"
+    assert check(alike, [*[point] * 6, later], [*[point] * 7, later]).sigil == "-"
 
 
 def test_stops_reading_at_the_first_difference():

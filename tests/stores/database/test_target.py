@@ -6,6 +6,7 @@ import math
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -78,7 +79,8 @@ def test_rows_that_do_not_lie_as_they_were_sent_are_read_back_by_key(
 
     def backwards(self, table, columns):
         asked.append(table)
-        return iter(reversed(list(self.read(table, columns))))
+        rows = pa.Table.from_batches(self.read(table, columns))
+        return reversed(rows.to_batches(max_chunksize=1000))
 
     monkeypatch.setattr(DatabaseTarget, "read_lying", backwards)
     result = mlporter.copy(many_metrics, mlflow_postgres_url, artifacts="none")

@@ -55,7 +55,7 @@ def first_change(column: pa.Array, previous: pa.Array) -> int:
     if not len(previous):
         previous = column.slice(0, 1)
     whole = pa.concat_arrays([previous, column])
-    _, same = _compare(whole.slice(0, len(whole) - 1), whole.slice(1))
+    same = _same(whole.slice(0, len(whole) - 1), whole.slice(1))
     found: int = pc.index(same, value=False).as_py()
     return len(column) if found < 0 else found
 
@@ -85,18 +85,14 @@ class OrderCheck:
         if not self._key or not batch.num_rows:
             return None
         columns = [batch.column(name) for name in self._key]
-        carried = bool(self.last)
-        if carried:
-            pairs = zip(self.last, columns, strict=True)
-            columns = [pa.concat_arrays([last, column]) for last, column in pairs]
-        self.first = self.first or [_alone(column, 0) for column in columns]
-        self.last = [_alone(column, -1) for column in columns]
-        size = len(columns[0])
-        before = [column.slice(0, size - 1) for column in columns]
-        after = [column.slice(1) for column in columns]
-        ascends = _ascends(before, after, equal=self._repeats)
-        found: int = pc.index(ascends, value=False).as_py()
-        return None if found < 0 else found + (0 if carried else 1)
+        firsts = [_alone(column, 0) for column in columns]
+        before, self.last = self.last, [_alone(column, -1) for column in columns]
+        self.first = self.first or firsts
+        if before and _first_wrong(before, firsts, equal=self._repeats) is not None:
+            return 0
+        rest = [column.slice(1) for column in columns]
+        found = _first_wrong(columns, rest, equal=self._repeats)
+        return None if found is None else found + 1
 
 
 _FEW = 500
@@ -136,29 +132,50 @@ def _alone(column: pa.Array, at: int) -> pa.Array:
     return pa.array([column[at].as_py()], column.type)
 
 
-def _ascends(before: list[pa.Array], after: list[pa.Array], *, equal: bool) -> pa.Array:
-    compared = [_compare(a, b) for a, b in zip(before, after, strict=True)]
-    return reduce(
-        lambda rest, pair: pc.or_(pair[0], pc.and_(pair[1], rest)),
-        reversed(compared),
-        pa.repeat(pa.scalar(value=equal), len(before[0])),
-    )
+def _first_wrong(here: list[pa.Array], following: list[pa.Array], *, equal: bool) -> int | None:
+    """The first row that is not below the one that follows it, nor the same if that is allowed.
+
+    Most rows are told apart by the first columns; others are not looked at then.
+    """
+    rows = len(following[0])
+    undecided = pa.repeat(pa.scalar(value=True), rows)
+    wrong: list[int] = []
+    for a, b in zip((column.slice(0, rows) for column in here), following, strict=True):
+        same = _same(a, b)
+        decided = pc.and_not(undecided, same)
+        found = pc.index(_below(a.filter(decided), b.filter(decided)), value=False).as_py()
+        if found >= 0:
+            wrong.append(pc.indices_nonzero(decided)[found].as_py())
+        undecided = pc.and_(undecided, same)
+        if not undecided.true_count:
+            break
+    if undecided.true_count and not equal:
+        wrong.append(pc.indices_nonzero(undecided)[0].as_py())
+    return min(wrong, default=None)
 
 
-def _compare(a: pa.Array, b: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Whether each of `a` is below, and the same as, its counterpart in `b`."""
+def _same(a: pa.Array, b: pa.Array) -> pa.Array:
+    """Whether each of `a` is the same as its counterpart in `b`."""
+    same = pc.equal(a, b)
+    if pa.types.is_floating(a.type):
+        same = pc.or_(same, pc.and_(pc.is_nan(a), pc.is_nan(b)))
+    if a.null_count or b.null_count:
+        nulls = pc.and_(a.is_null(), b.is_null())
+        same = pc.or_(pc.fill_null(same, fill_value=False), nulls)
+    return same
+
+
+def _below(a: pa.Array, b: pa.Array) -> pa.Array:
+    """Whether each of `a` is below its counterpart in `b`."""
     if pa.types.is_boolean(a.type):
         a, b = a.cast(pa.int8()), b.cast(pa.int8())
-    below, same = pc.less(a, b), pc.equal(a, b)
+    below = pc.less(a, b)
     if pa.types.is_floating(a.type):
-        nan_a, nan_b = pc.is_nan(a), pc.is_nan(b)
-        below = pc.or_(below, pc.and_not(nan_b, nan_a))
-        same = pc.or_(same, pc.and_(nan_a, nan_b))
+        below = pc.or_(below, pc.and_not(pc.is_nan(b), pc.is_nan(a)))
     if a.null_count or b.null_count:
-        null_a, null_b = a.is_null(), b.is_null()
-        below = pc.or_(pc.fill_null(below, fill_value=False), pc.and_not(null_b, null_a))
-        same = pc.or_(pc.fill_null(same, fill_value=False), pc.and_(null_a, null_b))
-    return below, same
+        nulls = pc.and_not(b.is_null(), a.is_null())
+        below = pc.or_(pc.fill_null(below, fill_value=False), nulls)
+    return below
 
 
 def _lengths(column: pa.Array) -> pa.Array | None:

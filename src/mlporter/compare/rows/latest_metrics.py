@@ -112,9 +112,11 @@ def last_of_each_group(
         pending: The row that the batches before ended with.
         batch: The next rows, sorted by run, key, step, timestamp and value.
     """
-    rows = batch if pending is None else joined([pending, batch])
-    if not rows.num_rows:
-        return rows, None
-    here, following = rows.slice(0, rows.num_rows - 1), rows.slice(1)
+    if not batch.num_rows:
+        return batch, pending
+    here, following = batch.slice(0, batch.num_rows - 1), batch.slice(1)
     ends = [pc.not_equal(here[name], following[name]) for name in _GROUP]
-    return here.filter(pc.or_(*ends)), rows.slice(rows.num_rows - 1)
+    latest = here.filter(pc.or_(*ends))
+    if pending is not None and any(pending[name][0] != batch[name][0] for name in _GROUP):
+        latest = joined([pending, latest])
+    return latest, batch.slice(batch.num_rows - 1)
