@@ -120,21 +120,6 @@ def test_a_footer_that_claims_gigabytes_is_refused(tmp_path):
         read(tmp_path, entry(path, 1))
 
 
-def test_text_that_is_not_utf8_is_refused(tmp_path):
-    path = tmp_path / part_path("notes", 0)
-    path.parent.mkdir(parents=True)
-    pq.write_table(
-        pa.Table.from_pylist([{"id": 1, "text": "REPLACEME"}], TABLE.schema),
-        path,
-        store_schema=False,
-        compression="none",
-        write_statistics=False,
-    )
-    path.write_bytes(path.read_bytes().replace(b"REPLACEME", b"REPLACE\xff\xfe"))
-    with pytest.raises(BundleDamagedError, match="cannot be decoded: "):
-        read(tmp_path, entry(path, 1))
-
-
 def test_a_row_group_of_too_many_rows_is_refused(tmp_path):
     rows = pa.table({"id": pa.array(range(140_000)), "text": pa.nulls(140_000, pa.string())})
     part = put(tmp_path, rows.cast(TABLE.schema), row_group_size=140_000)
@@ -163,6 +148,43 @@ def test_a_small_file_cannot_fill_the_memory(tmp_path):
         read_all()
     assert 0 < sum(rows for rows, _ in seen) <= 2**30 // 2**19
     assert max(allocated for _, allocated in seen) < 100 * 2**20
+
+
+def test_texts_that_are_all_different_take_little_more_than_themselves(tmp_path):
+    size = 65_536
+    texts = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(size)]
+    table = pa.table([pa.array(range(size)), pa.array(texts)], schema=TABLE.schema)
+    part = put(tmp_path, table, row_group_size=size)
+    pool = pa.proxy_memory_pool(pa.default_memory_pool())
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    try:
+        rows = sum(b.num_rows for b in read_part(PartsInFolder(tmp_path), TABLE, part))
+    finally:
+        pa.set_memory_pool(before)
+    assert rows == size
+    # As a dictionary they took 19 MB.
+    assert pool.max_memory() < 2.5 * table.nbytes, pool.max_memory()
+
+
+@pytest.mark.parametrize("longest", [1, 100, 10_000])
+def test_texts_are_the_same_however_long_those_beside_them_are(tmp_path, longest):
+    texts = ["a" * longest, "b", None, "", "b"] * 10
+    part = put(tmp_path, [{"id": i, "text": text} for i, text in enumerate(texts)])
+    found = [text for batch in read(tmp_path, part) for text in batch["text"].to_pylist()]
+    assert found == texts
+
+
+@pytest.mark.parametrize("texts", [["REPLACEME"], ["REPLACEME", "other"]])
+def test_text_that_is_not_utf8_is_refused(tmp_path, texts):
+    path = tmp_path / part_path("notes", 0)
+    path.parent.mkdir(parents=True)
+    rows = [{"id": i, "text": text} for i, text in enumerate(texts)]
+    table = pa.Table.from_pylist(rows, TABLE.schema)
+    pq.write_table(table, path, store_schema=False, compression="none", write_statistics=False)
+    path.write_bytes(path.read_bytes().replace(b"REPLACEME", b"REPLACE\xff\xfe"))
+    with pytest.raises(BundleDamagedError, match="cannot be decoded: "):
+        read(tmp_path, entry(path, len(texts)))
 
 
 @given(st.data())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import pyarrow as pa
@@ -27,6 +28,8 @@ BATCH_ROWS = 16_384
 """The most rows of a batch."""
 _BATCH_BYTES = 16 * 2**20
 """Raw bytes after which a batch is cut; a single row may have more."""
+_BUFFER = 64 * 2**10
+"""Bytes of a column that are read from the file at a time: else it would be all of a row group."""
 _METADATA_LIMIT = 64 * 2**20
 _METADATA_ITEMS = 1_000_000
 
@@ -96,14 +99,14 @@ def decode_part(
     """The rows of a part whose bytes are known to be right. Raises as `read_part`."""
     rows = 0
     try:
-        plain = _open_parquet(file)
-        _check_metadata(where, table, part, plain)
-        # Texts are read as dictionaries and decoded by us, in steps: a dictionary page of one long
-        # text, named by each row, would otherwise be a small file that fills the memory.
-        texts = [field.name for field in table.schema if _is_bytes(field.type)]
-        parquet = _open_parquet(file, metadata=plain.metadata, read_dictionary=texts)
-        for group in range(parquet.num_row_groups):
-            for batch in _read_group(parquet, group, table, columns, _too_large(where, part)):
+        metadata = _open_parquet(file).metadata
+        _check_metadata(where, table, part, metadata)
+        names = list(columns) if columns is not None else table.schema.names
+        schema = pa.schema([table.schema.field(name) for name in names])
+        for group in range(metadata.num_row_groups):
+            coded = _coded_texts(file, metadata, group, schema)
+            parquet = _open_parquet(file, metadata=metadata, read_dictionary=coded)
+            for batch in _read_group(parquet, group, schema, _too_large(where, part)):
                 rows += batch.num_rows
                 yield batch
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -118,18 +121,18 @@ def _open_parquet(file: BinaryIO, **options: object) -> pq.ParquetFile:
         file,
         memory_map=False,
         pre_buffer=False,
+        buffer_size=_BUFFER,
         thrift_string_size_limit=_METADATA_LIMIT,
         thrift_container_size_limit=_METADATA_ITEMS,
         **options,
     )
 
 
-def _check_metadata(where: str, table: Table, part: PartEntry, parquet: pq.ParquetFile) -> None:
-    metadata = parquet.metadata
+def _check_metadata(where: str, table: Table, part: PartEntry, metadata: pq.FileMetaData) -> None:
     if metadata.num_rows != part.rows:
         message = f"claims {metadata.num_rows:,} rows, not {part.rows:,}"
         raise _damaged(where, part, message)
-    found, expected = _fields(parquet.schema_arrow), _fields(table.schema)
+    found, expected = _fields(metadata.schema.to_arrow_schema()), _fields(table.schema)
     if found != expected:
         wrong = sorted(set(map(str, found)) ^ set(map(str, expected)))
         what = ", ".join(wrong[:6]) or "their order"
@@ -143,17 +146,47 @@ def _check_metadata(where: str, table: Table, part: PartEntry, parquet: pq.Parqu
             raise _damaged(where, part, f"row group {index} is larger than the format allows")
 
 
+def _coded_texts(
+    file: BinaryIO, metadata: pq.FileMetaData, group: int, schema: pa.Schema
+) -> list[str]:
+    """Texts of a row group that are to be read as dictionaries, and decoded by us, in steps.
+
+    A dictionary of one long text, named by each row, would otherwise be a small file that fills
+    the memory. Where all texts of a dictionary are short it cannot be, and ids that are all
+    different take three times as much memory as a dictionary as they do themselves.
+    """
+    coded = [field.name for field in schema if _is_bytes(field.type)]
+    parquet = _open_parquet(file, metadata=metadata, read_dictionary=coded)
+    room = _BATCH_BYTES
+    for name in tuple(coded):
+        (first,) = islice(parquet.iter_batches(1, [group], [name], use_threads=False), 1)
+        size = BATCH_ROWS * _longest(first.column(0).dictionary)
+        if size <= room:
+            room -= size
+            coded.remove(name)
+    return coded
+
+
+def _longest(dictionary: pa.Array) -> int:
+    """The most bytes that a text of a column has by its dictionary, of which this is the start.
+
+    The first row of a column brings all of its dictionary, of which Parquet allows one. A single
+    text may be that row's own, and a dictionary may follow: then nothing is known.
+    """
+    if len(dictionary) < 2:  # noqa: PLR2004 -- as the docstring says
+        return MAX_GROUP_BYTES
+    longest: int = pc.max(pc.binary_length(dictionary)).as_py()
+    return longest
+
+
 def _read_group(
     parquet: pq.ParquetFile,
     group: int,
-    table: Table,
-    columns: tuple[str, ...] | None,
+    schema: pa.Schema,
     too_large: Callable[[], BundleDamagedError],
 ) -> Iterator[pa.RecordBatch]:
-    names = list(columns) if columns is not None else table.schema.names
-    schema = pa.schema([table.schema.field(name) for name in names])
     raw = at_most = 0
-    for batch in parquet.iter_batches(BATCH_ROWS, [group], names, use_threads=False):
+    for batch in parquet.iter_batches(BATCH_ROWS, [group], schema.names, use_threads=False):
         at_most += _most_bytes(batch)
         if at_most <= _BATCH_BYTES:  # as almost always; and then it need not be known exactly
             yield _decode(batch, schema)
@@ -168,8 +201,12 @@ def _read_group(
 
 def _most_bytes(batch: pa.RecordBatch) -> int:
     """Raw bytes that the batch has at most: as if each text were all texts of its dictionary."""
-    texts = [c.dictionary.nbytes for c in batch.columns if pa.types.is_dictionary(c.type)]
-    return int((sum(texts) + 8 * batch.num_columns) * batch.num_rows)
+    rows = batch.num_rows
+    sizes = [
+        c.dictionary.nbytes * rows if pa.types.is_dictionary(c.type) else c.nbytes
+        for c in batch.columns
+    ]
+    return int(sum(sizes) + 8 * batch.num_columns * rows)
 
 
 def _steps(sizes: pa.Array) -> Iterator[tuple[int, int]]:
@@ -192,6 +229,7 @@ def _decode(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 def _plain(column: pa.Array) -> pa.Array:
     """A column without its dictionary, and with texts that are UTF-8."""
     if not pa.types.is_dictionary(column.type):
+        column.validate(full=True)
         return column
     column.dictionary.validate(full=True)
     return column.dictionary_decode()
