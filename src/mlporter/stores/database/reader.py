@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -91,7 +91,8 @@ class DatabaseReader:
         self.address = address
         self._connect = connections
         self._careful = UnfitValueReader()
-        self._large = LargeTables(jobs, self.borrowed, self._careful)
+        self._opening = RLock()
+        self._large = LargeTables(jobs, self.borrowed, self._opening, self._careful)
         self._free: list[Connection] = []
         self._all: list[Connection] = []
         self._lock = Lock()
@@ -152,12 +153,13 @@ class DatabaseReader:
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:
         """A connection into the snapshot, for one thing at a time."""
-        with self._lock:
-            connection = self._free.pop() if self._free else None
-        if connection is None:
-            connection = self._connect()
+        with self._opening:
             with self._lock:
-                self._all.append(connection)
+                connection = self._free.pop() if self._free else None
+            if connection is None:
+                connection = self._connect()
+                with self._lock:
+                    self._all.append(connection)
         try:
             yield connection
         finally:

@@ -66,12 +66,12 @@ def test_bundles_are_the_same_whatever_the_number_of_connections(rich_postgres, 
 def test_all_connections_read_one_state(filled):
     before = rows(filled, "SELECT run_uuid, key, step, value FROM metrics ORDER BY 1, 2, 3")
     with closing(open_source(filled, jobs=3)) as source:
+        execute(filled, "UPDATE metrics SET value = value + 1")  # other connections come later
         batches = source.read("metrics")
         first = next(batches)
         assert connected(filled) >= 4  # one holds the snapshot
         execute(
             filled,
-            "UPDATE metrics SET value = value + 1",
             "DELETE FROM metrics WHERE step = 3",
             "INSERT INTO metrics SELECT 'new', value, timestamp, run_uuid, step, is_nan"
             " FROM metrics",
@@ -108,21 +108,43 @@ def test_any_name_of_an_owner(filled):
     assert {row["run_uuid"] for row in found} > set(names)
 
 
-@pytest.mark.parametrize(("limit", "had"), [(2, 1), (3, 2), (4, 3)])
-def test_a_server_that_takes_fewer_connections(filled, postgres, limit, had):
-    role = f"limited{limit}"
+@pytest.fixture
+def limited(filled):
+    """The same for a role that may have six connections."""
     execute(
         filled,
-        f"CREATE ROLE {role} LOGIN CONNECTION LIMIT {limit}",
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        "CREATE ROLE limited LOGIN CONNECTION LIMIT 6",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO limited",
     )
-    try:
-        found, _, (note,) = read(filled.replace("postgres:@", f"{role}@"), jobs=4)
-    finally:
-        execute(filled, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
-    assert note.startswith(f"metrics was read by {had} of 4 connections: ")
-    assert "too many connections" in note
+    yield filled.replace("postgres:@", "limited@")
+    execute(filled, "DROP OWNED BY limited", "DROP ROLE limited")
+
+
+@pytest.mark.parametrize(("jobs", "is_enough"), [(2, True), (3, False), (9, False)])
+def test_a_server_that_takes_fewer_connections(limited, filled, jobs, is_enough):
+    """One holds the snapshot, `jobs` read, and three are for other tables."""
+    found, _, notes = read(limited, jobs)
     assert found == read(filled, jobs=1)[0]
+    said = f"large tables are read by one connection, not by {jobs}: "
+    assert [note.startswith(said) and "too many connections" in note for note in notes] == (
+        [] if is_enough else [True]
+    )
+
+
+def test_every_verb_hands_the_number_on(limited, tmp_path, caplog):
+    """Each asks for more than there are, and does its work all the same."""
+    bundle, target = str(tmp_path / "bundle"), sqlite_url(tmp_path / "new.db")
+    without = {"artifacts": "none", "jobs": 9}
+    steps = (
+        lambda: mlporter.export(limited, bundle, **without),
+        lambda: mlporter.copy(limited, target, **without),  # as `sync`
+        lambda: mlporter.backup(limited, str(tmp_path / "repository"), **without),
+        lambda: mlporter.verify(bundle, against=limited, jobs=9),  # as `diff`
+    )
+    for step in steps:
+        caplog.clear()
+        assert step().exit_code == 0
+        assert caplog.text.count("tables are read by one connection, not by 9") == 1
 
 
 def test_a_connection_that_breaks_in_the_middle(filled, tmp_path):

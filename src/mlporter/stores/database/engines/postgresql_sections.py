@@ -37,6 +37,9 @@ _log = logging.getLogger(__name__)
 _LARGE = 200_000
 """Rows from which on a table is worth several connections."""
 
+_SPARE = 3
+"""Connections that stay free for tables that are read at the same time."""
+
 _SETTINGS = {
     # As long as nobody analyzed a table, the server takes a section for most of it.
     "enable_seqscan": "off",
@@ -70,20 +73,23 @@ class LargeTables:
     Args:
         jobs: The most connections for one table.
         borrowed: Lends a connection into the snapshot, a new one if need be.
+        alone: Lets nobody else open a connection meanwhile: all that there may be are tried for.
         careful: Reads value by value where some do not fit.
 
     Attributes:
-        notes: Sentences for people, where there were fewer connections.
+        notes: Sentences for people, where there was one connection instead.
     """
 
     def __init__(
         self,
         jobs: int,
         borrowed: Callable[[], AbstractContextManager[Connection]],
+        alone: AbstractContextManager[object],
         careful: UnfitValueReader,
     ) -> None:
         self._jobs = jobs
         self._borrowed = borrowed
+        self._alone = alone
         self._careful = careful
         self._open: set[SideBySide[Asked]] = set()
         self.notes: tuple[str, ...] = ()
@@ -101,7 +107,7 @@ class LargeTables:
             first = stack.enter_context(self._borrowed())
             size = _indexed_bytes(first, asked.table) if rows >= _LARGE else 0
             owners = _owners(first, asked.table, stack) if size else None
-            others = self._more(asked.table.name, stack) if owners else []
+            others = self._more(stack) if owners else []
             if owners is None or not others:
                 yield from self._careful.read(first, asked)
                 return
@@ -126,19 +132,24 @@ class LargeTables:
             made.close()
             self._open.discard(made)
 
-    def _more(self, table: str, stack: ExitStack) -> list[Connection]:
-        """As many connections beside the first as can be had."""
-        more: list[Connection] = []
+    def _more(self, stack: ExitStack) -> list[Connection]:
+        """As many connections beside the first as were asked for; none if they are not to be had.
+
+        Some for other tables must be, too: what this one takes is in nobody's way.
+        """
         try:
-            while len(more) < self._jobs - 1:
-                more.append(stack.enter_context(self._borrowed()))
+            with self._alone, ExitStack() as taken, ExitStack() as spare:
+                more = [taken.enter_context(self._borrowed()) for _ in range(self._jobs - 1)]
+                for _ in range(_SPARE if more else 0):
+                    spare.enter_context(self._borrowed())
+                stack.push(taken.pop_all())
+                return more
         except MlporterError as error:
-            had = len(more) + 1
-            _log.warning("%s is read by %d of %d connections: %s", table, had, self._jobs, error)
-            self.notes += (
-                f"{table} was read by {had} of {self._jobs} connections: {error.message}",
-            )
-        return more
+            said = f"large tables are read by one connection, not by {self._jobs}: {error.message}"
+            _log.warning("%s", said)
+            self.notes = (said,)
+            self._jobs = 1
+            return []
 
     def close(self) -> None:
         """End what is read, so that connections can be closed."""
