@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 
 from mlporter.errors import MlporterError, RowRefusedError, UnreachableError
 from mlporter.redaction import redact
+from mlporter.stores.database.connection.feed import Feed
 from mlporter.stores.database.connection.interrupts import interruptible
+from mlporter.stores.database.connection.ties import settled
 from mlporter.stores.database.connection.values import StrangeValueError
 from mlporter.wording import plural
 
@@ -57,6 +59,11 @@ class Dialect(Protocol):
 
 class AdbcDialect(Dialect, Protocol):
     """What an engine says differently, and how its ADBC driver wants to be used."""
+
+    def unsettled(
+        self, table: Table, columns: tuple[Column, ...], relation: str
+    ) -> tuple[str, ...]:
+        """The last columns of a table's order, by which `select` leaves it to us to sort."""
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:
         """Take out what `select` put in only to steer the driver."""
@@ -206,8 +213,11 @@ class AdbcConnection:
         """Rows of a table sorted by its key (see `Dialect.select`), as the catalogue types them."""
         schema = pa.schema([pa.field(c.name, c.type, c.nullable) for c in columns])
         select = self.dialect.select(table, columns, where, relation, as_lying=as_lying)
-        for rows in self._batches(table, select):
-            yield conform(rows, schema, table.name, self.subject)
+        batches = (
+            conform(rows, schema, table.name, self.subject) for rows in self._batches(table, select)
+        )
+        rest = () if as_lying else self.dialect.unsettled(table, columns, relation)
+        yield from settled(batches, table.order, rest)
 
     def read_raw(
         self, table: Table, columns: tuple[Column, ...], where: str, relation: str
@@ -248,7 +258,7 @@ class AdbcConnection:
         Raises:
             UnreachableError: the database refused a row; its own words are in the message.
         """
-        feed = _Feed(batches)
+        feed = Feed(batches)
         reader = pa.RecordBatchReader.from_batches(schema, feed)
         with self._handle.cursor() as cursor:
 
@@ -290,42 +300,6 @@ def _text_or_bytes(value: bytes | None) -> str | bytes | None:
         return value if value is None else value.decode()
     except UnicodeDecodeError:
         return value
-
-
-_AT_ONCE = 4096
-"""Rows that are handed to a driver together. PostgreSQL's makes them all ready, and then waits
-until the server has taken them: so the server works on some while the next are made ready."""
-
-
-class _Feed:
-    """Batches on their way through a C stream, which would turn their errors into plain text."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = (
-            batch.slice(start, _AT_ONCE)
-            for batch in batches
-            for start in range(0, batch.num_rows, _AT_ONCE)
-        )
-        self.rows = 0
-        self.error: BaseException | None = None
-        self.stopped = False
-
-    def __iter__(self) -> _Feed:
-        return self
-
-    def __next__(self) -> pa.RecordBatch:
-        if self.stopped:
-            self.error = KeyboardInterrupt()
-            raise self.error
-        try:
-            batch = next(self._batches)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            self.error = error
-            raise
-        self.rows += batch.num_rows
-        return batch
 
 
 def conform(

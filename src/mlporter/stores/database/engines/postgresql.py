@@ -12,9 +12,12 @@ from adbc_driver_manager import dbapi
 
 from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
 from mlporter.stores.database.connection.connection import AdbcConnection, driver_error, quoted
+from mlporter.stores.database.connection.ties import unsettled
 from mlporter.stores.database.connection.values import raw_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlporter.catalogue.types import Column, Table
     from mlporter.stores.database.connection.connection import Connection
     from mlporter.stores.database.connection.values import Raw
@@ -44,7 +47,7 @@ class PostgresqlDialect:
     name = "postgresql"
 
     def __init__(self, *, bytewise: bool = False) -> None:
-        self._collate = "" if bytewise else ' COLLATE "C"'
+        self._bytewise = bytewise
 
     def select(
         self,
@@ -56,15 +59,33 @@ class PostgresqlDialect:
         as_lying: bool = False,
     ) -> str:
         """All rows by key; text by its bytes, whatever the database's own collation."""
+        rest = self.unsettled(table, columns, relation)
+        order = () if as_lying else [key for key in table.order if key not in rest]
+        return self._select(table, columns, where, relation, order)
+
+    def _select(
+        self,
+        table: Table,
+        columns: tuple[Column, ...],
+        where: str,
+        relation: str,
+        order: Sequence[str],
+    ) -> str:
         names = ", ".join(_name(c) for c in columns)
         rows = f"SELECT {names} FROM {relation or quoted(table.name)} {where}"
-        if as_lying:
+        if not order:
             return rows
-        return f"{rows} ORDER BY {', '.join(self._order(table, key) for key in table.order)}"
+        return f"{rows} ORDER BY {', '.join(self._order(table, key) for key in order)}"
 
     def _order(self, table: Table, key: str) -> str:
-        text = pa.types.is_string(table.by_name[key].type)
-        return quoted(key) + (self._collate if text else "")
+        text = pa.types.is_string(table.by_name[key].type) and not self._bytewise
+        return quoted(key) + (' COLLATE "C"' if text else "")
+
+    def unsettled(
+        self, table: Table, columns: tuple[Column, ...], relation: str
+    ) -> tuple[str, ...]:
+        """What an index does not sort by, where an index sorts text by its bytes."""
+        return unsettled(table, columns, relation) if self._bytewise else ()
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:  # noqa: ARG002
         """Nothing was put in."""
@@ -73,8 +94,8 @@ class PostgresqlDialect:
     def select_raw(
         self, table: Table, columns: tuple[Column, ...], where: str, relation: str
     ) -> str:
-        """As `select`: the driver takes texts of any bytes."""
-        return self.select(table, columns, where, relation)
+        """As `select`, sorted to the last column: the driver takes texts of any bytes."""
+        return self._select(table, columns, where, relation, table.order)
 
     def raw(
         self,

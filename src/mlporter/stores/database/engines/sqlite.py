@@ -23,6 +23,7 @@ from mlporter.errors import (
 )
 from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.database.connection.connection import AdbcConnection, driver_error, quoted
+from mlporter.stores.database.connection.ties import unsettled
 from mlporter.stores.database.connection.values import Blob
 
 if TYPE_CHECKING:
@@ -77,12 +78,19 @@ class SqliteDialect:
         """
         examples = ", ".join(f"{_example(c.type)} AS {quoted(c.name)}" for c in columns)
         names = ", ".join(_name(c) for c in columns)
-        order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in table.order)
+        sorts = [name for name in table.order if name not in unsettled(table, columns, relation)]
+        order = ", ".join(f"{quoted(name)}{_nulls(table)}" for name in sorts)
         if as_lying and table.kind is not Kind.UNKNOWN:  # another program's may have no numbers
             order = "rowid"
         rows = f"{relation or quoted(table.name)} {where}"
         inner = f"SELECT {names} FROM {rows} ORDER BY {order} LIMIT -1"
         return f"SELECT {examples} UNION ALL SELECT * FROM ({inner})"
+
+    def unsettled(
+        self, table: Table, columns: tuple[Column, ...], relation: str
+    ) -> tuple[str, ...]:
+        """What an index does not sort by: SQLite would sort anew."""
+        return unsettled(table, columns, relation)
 
     def strip(self, batch: pa.RecordBatch, *, first: bool) -> pa.RecordBatch:
         """Drop the made-up first row."""
