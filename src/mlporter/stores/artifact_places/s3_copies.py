@@ -190,7 +190,6 @@ class StoreCopy:
         Raises:
             OtherwiseNowError: one of both changed meanwhile; what is there was left alone.
             UnprovenError: it was replaced, and the store says nothing that proves by what.
-            OSError: what is there cannot be read.
         """
         return self._tried(lambda: self._made_over(is_expected, read))
 
