@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import mlporter
-from mlporter.bundle.folder.layout import MANIFEST, OWNER, SUMS
+from mlporter.bundle.contents.stored_blobs import StoredBlobs
+from mlporter.bundle.contents.taking import Taken, Taker
+from mlporter.bundle.folder.layout import MANIFEST, OWNER, SUMS, blob_path
 from mlporter.bundle.storage.publishing import StagedBundle
 from mlporter.errors import (
     BundleDamagedError,
@@ -20,9 +24,14 @@ from mlporter.errors import (
     UnsupportedError,
     UsageError,
 )
+from mlporter.execute.files.tasks import TakeIn
 from mlporter.stores.addresses.locating import locate
+from mlporter.stores.artifact_places import s3_copies
+from mlporter.stores.artifact_places.places import open_place
+from mlporter.stores.artifact_places.portable import PlacedFile, place_elsewhere
 from mlporter.stores.bundles.repository_places import storage_of
 from tests.repository.registry import SmallRegistry
+from tests.support.copying_s3 import watched_copies
 from tests.support.databases import dump
 from tests.support.mlflow_session import sqlite_url
 
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
     from tests.support.engines import S3
 
 _LARGE = b"b" * 300_000
+_SHA256 = hashlib.sha256(_LARGE).hexdigest()
 
 
 @pytest.fixture
@@ -58,8 +68,8 @@ class Bucket:
         body: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
         return body
 
-    def put(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.name, Key=key, Body=data)
+    def put(self, key: str, data: bytes, **more: Any) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=data, **more)
 
     def remove(self, key: str) -> None:
         self.client.delete_object(Bucket=self.name, Key=key)
@@ -109,6 +119,88 @@ def test_a_bundle_in_a_bucket_is_the_one_of_a_directory(registry, bucket, tmp_pa
     as_it_was = sqlite_url(tmp_path / "rows.db")
     mlporter.copy(stored, as_it_was, artifacts="reference")
     assert dump(as_it_was) == dump(registry.url)
+
+
+@pytest.fixture
+def in_a_bucket(registry, s3):
+    """The registry's files in a bucket: "big" with a SHA-256, "same" and "plain" without."""
+    made, other = Bucket(s3), b"other" * 100_000
+    registry.sql("UPDATE experiments SET artifact_location = ?", made.address)
+    registry.sql("UPDATE runs SET artifact_uri = ? || run_uuid || '/artifacts'", f"{made.address}/")
+    for number in range(3):
+        below = f"{number:032x}/artifacts/"
+        hashed = {"ChecksumAlgorithm": "SHA256"}
+        made.put(f"{below}a.txt", b"a%d" % number, **hashed)
+        made.put(f"{below}big", _LARGE, **hashed)
+        made.put(f"{below}plain", other)
+    yield made
+    made.client.close()
+
+
+def same_parts(one, other):
+    """Whether two bundles' objects are the same, but for what tells one from the other."""
+    for own in (MANIFEST, SUMS):
+        assert one.pop(own)
+        assert other.pop(own)
+    assert one == other
+
+
+def test_s3_copies_large_files_to_their_name(registry, in_a_bucket, bucket, monkeypatch):
+    monkeypatch.setattr(s3_copies, "_willing", type(s3_copies._willing)())
+    with watched_copies() as copies:
+        done = mlporter.export(registry.url, f"{bucket.address}/bundle").files
+        assert done.bytes_by_storage == done.by_storage * len(_LARGE) > 0
+        assert set(copies.asked) == {f"bundle/{blob_path(_SHA256)}"}
+        read = {key.rpartition("/")[2] for key in copies.read if "/artifacts/" in key}
+        assert read == {"a.txt", "plain"}
+    assert mlporter.verify(f"{bucket.address}/bundle").check.problems == []
+    monkeypatch.setattr(s3_copies, "speaks_s3", lambda _: False)
+    mlporter.export(registry.url, f"{bucket.address}/streamed")
+    same_parts(bucket.objects("bundle/"), bucket.objects("streamed/"))
+
+
+def test_a_snapshot_has_s3_copy_what_the_repository_lacks(
+    registry, in_a_bucket, bucket, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(s3_copies, "_willing", type(s3_copies._willing)())
+    place = f"{bucket.address}/backups"
+    with watched_copies() as copies:
+        mlporter.backup(registry.url, place)
+        assert set(copies.asked) == {f"backups/{blob_path(_SHA256)}"}
+        assert not any(key.endswith("/big") for key in copies.read)
+        copies.asked.clear()
+        mlporter.backup(registry.url, place, full=True)
+        assert copies.asked == []
+    assert mlporter.verify(place).check.problems == []
+    restored = SmallRegistry(tmp_path / "restored.db", tmp_path / "root" / "1")
+    mlporter.import_(f"{place}@latest", restored.url, artifact_root=str(tmp_path / "root"))
+    assert {path.rpartition("/")[2] for path in restored.files()} == {"a.txt", "big", "plain"}
+
+
+def test_a_worker_has_s3_copy_too(in_a_bucket, bucket):
+    place = place_elsewhere(open_place(f"{in_a_bucket.address}/{0:032x}/artifacts"))
+    assert place is not None
+    found = PlacedFile(place, "big")
+    storage = storage_of(locate(f"{bucket.address}/bundle"))
+    sent = pickle.dumps(TakeIn(found, Taker(StoredBlobs(storage)), found.whole))
+    task = pickle.loads(sent)  # noqa: S301 -- our own
+    with watched_copies() as copies:
+        assert task.do() == Taken(_SHA256, len(_LARGE), None, is_new=True, by_storage=True)
+        assert task.do() == Taken(_SHA256, len(_LARGE), None, is_new=False)
+        assert (len(copies.asked), copies.read) == (1, [])
+    assert bucket.objects("bundle/") == {blob_path(_SHA256): _LARGE}
+
+
+def test_a_copy_that_its_name_does_not_prove_is_written_again(
+    registry, in_a_bucket, bucket, monkeypatch
+):
+    monkeypatch.setattr(s3_copies, "_willing", type(s3_copies._willing)())
+    with watched_copies() as copies:
+        key = f"{0:032x}/artifacts/big"
+        copies.before = lambda: in_a_bucket.put(key, b"x" * len(_LARGE), ChecksumAlgorithm="SHA256")
+        mlporter.export(registry.url, f"{bucket.address}/bundle")
+    assert mlporter.verify(f"{bucket.address}/bundle").check.problems == []
+    assert in_a_bucket.read(key)[:1] == b"x"
 
 
 def test_a_used_place_is_refused_and_left_alone(registry, bucket):

@@ -11,6 +11,7 @@ from mlporter.artifacts.disk.presence import displayable
 from mlporter.artifacts.disk.sorting import in_order
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import LeftOut
+from mlporter.stopping import check
 
 __all__ = [
     "TEMPORARY",
@@ -168,6 +169,7 @@ class _LocalFolders:
 def _names_in(real: str) -> Iterator[tuple[bytes, int]]:
     with os.scandir(real) as entries:
         for entry in entries:
+            check()
             yield order_of(entry.name, is_folder=_is_folder(entry)), 0
 
 

@@ -114,6 +114,9 @@ class BlobStore:
                 is_new = self._wait(file.sha256, waiting)
         return Stored(file.sha256, file.size, is_new)
 
+    def whole(self, sha256: str) -> None:
+        """No object store's: see `Blobs.whole`."""
+
     def note(self, sha256: str, size: int) -> None:
         """Nothing to do: what is there is looked for."""
 

@@ -104,7 +104,7 @@ class ContentPool:
 
     def took(self, taken: Taken) -> Stored:
         """Keep what another process took: large contents are there already."""
-        sha256, size, content, _ = taken
+        sha256, size, content = taken.sha256, taken.size, taken.content
         if content is not None:
             return self._add_small(sha256, content)
         with self._lock:

@@ -20,6 +20,7 @@ from mlporter.stopping import check
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlporter.artifacts.places import WholeObject
     from mlporter.bundle.storage.protocol import Storage
 
 __all__ = ["StoredBlobs", "put_spooled", "spooled"]
@@ -105,6 +106,10 @@ class StoredBlobs:
             if is_new:
                 put_spooled(self._storage, file)
         return Stored(sha256, size, is_new)
+
+    def whole(self, sha256: str) -> WholeObject | None:
+        """One as an object of a bucket; see `Blobs.whole`."""
+        return self._storage.whole(blob_path(sha256), sha256)
 
     def note(self, sha256: str, size: int) -> None:
         """Know one that another process may have brought."""

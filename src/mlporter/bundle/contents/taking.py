@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 from mlporter.bundle.contents.packs import SMALL, small_head
 
 if TYPE_CHECKING:
+    from mlporter.artifacts.places import WholeObject
     from mlporter.bundle.blobs import Stored
 
 __all__ = ["Blobs", "Taken", "Taker"]
@@ -23,6 +24,12 @@ class Blobs(Protocol):
     def add(self, stream: BinaryIO, head: bytes = b"") -> Stored:
         """Take one, hashing on the way; it begins with `head`, which was read before."""
 
+    def whole(self, sha256: str) -> WholeObject | None:
+        """One as an object that a store might copy to there itself; None where none would.
+
+        All lie in one bucket, whatever they are called.
+        """
+
     def note(self, sha256: str, size: int) -> None:
         """Know one that is there: another process may have brought it."""
 
@@ -33,13 +40,15 @@ class Blobs(Protocol):
 class Taken(NamedTuple):
     """A content that was read: SHA-256 (hex), bytes, and all of it if it is small.
 
-    A large one lies alone already; `is_new` if it did not before, as far as is known.
+    A large one lies alone already; `is_new` if it did not before, as far as is known. `by_storage`
+    says that an object store copied it there itself.
     """
 
     sha256: str
     size: int
     content: bytes | None = None
     is_new: bool = True
+    by_storage: bool = False
 
 
 @dataclass(frozen=True)

@@ -109,10 +109,10 @@ class BundleContents:
 
     def took(self, taken: Taken) -> Stored:
         """Keep what was taken."""
-        sha256, size, content, is_new = taken
+        sha256, size, content = taken.sha256, taken.size, taken.content
         if content is None:
             self._blobs.note(sha256, size)
-            return Stored(sha256, size, is_new)
+            return Stored(sha256, size, taken.is_new)
         if self.has(sha256, size):
             return Stored(sha256, size, is_new=False)
         with self._lock:

@@ -22,7 +22,7 @@ from mlporter.catalogue.tables.own import POINT_MARKS, UNKNOWN_FIELDS
 from mlporter.catalogue.types import Kind
 from mlporter.compare.rows.latest_metrics import LatestMetrics
 from mlporter.errors import LeftOut, ReadBackError
-from mlporter.execute.bundle.files_into_bundle import FilesIntoBundle
+from mlporter.execute.bundle.files_into_bundle import ByStorage, FilesIntoBundle
 from mlporter.execute.bundle.known_points import KnownPoints, known_points
 from mlporter.execute.bundle.reuse import ALL, NOTHING, Changed, whose_changed
 from mlporter.execute.bundle.settled_files import settled_files
@@ -88,6 +88,7 @@ class BundleTransfer:
     _remarks: Remarks | None = None
     _settled: SettledFiles | None = None
     _stopped: Event = field(default_factory=Event)
+    _by_storage: ByStorage = field(default_factory=ByStorage)
 
     def run(self) -> Manifest:
         """Tables, then files, then everything that makes it a bundle."""
@@ -282,7 +283,7 @@ class BundleTransfer:
         found = self.source.files(self._leave_out, keep)
         if settled is not None:
             found = settled.together_with(found)
-        work = FilesIntoBundle(self.source, self.writer.files, settled)
+        work = FilesIntoBundle(self.source, self.writer.files, settled, self._by_storage)
         pool = self.pool or Threads(self.workers)
         if pool.is_elsewhere and not self.marks:
             self.writer.may_hold_others = True  # what a process had begun that was killed
@@ -354,6 +355,8 @@ class BundleTransfer:
                 totals.bytes,
                 stored_files=totals.blobs,
                 stored_bytes=totals.blob_bytes,
+                by_storage=self._by_storage.files,
+                bytes_by_storage=self._by_storage.bytes,
             ),
             left_out=self.left_out.summary(),
             notes=self._notes(),

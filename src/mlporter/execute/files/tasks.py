@@ -17,10 +17,12 @@ from mlporter.artifacts.disk.new_file import write_new
 from mlporter.artifacts.listing import TEMPORARY
 from mlporter.artifacts.places import is_same
 from mlporter.errors import MlporterError, RefusedError
+from mlporter.stores.artifact_places.s3_blobs import take_by_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from mlporter.artifacts.places import WholeObject
     from mlporter.bundle.contents.taking import Taken, Taker
     from mlporter.stores.artifact_places.portable import StoredPlace
     from mlporter.stores.protocols import Openable
@@ -66,13 +68,17 @@ class CouldNot:
 
 @dataclass(frozen=True, slots=True)
 class TakeIn:
-    """Read a file into a bundle."""
+    """Read a file into a bundle, unless it is an object that the storage copies there."""
 
     file: Openable
     taker: Taker
+    whole: WholeObject | None = None
 
     def do(self) -> Taken:
-        """Read it."""
+        """Have it copied, or read it."""
+        taken = None if self.whole is None else take_by_storage(self.whole, self.taker)
+        if taken is not None:
+            return taken
         with self.file.open() as stream:
             return self.taker.take(stream)
 

@@ -252,7 +252,7 @@ class MlflowPlace:
             What was written; None if nothing was: it is to be looked at again, and streamed.
 
         Raises:
-            OSError: one of them cannot be read.
+            OSError: it cannot be read.
             UnreachableError: it cannot be written.
         """
         copy = whole and copy_by_store(self.repository, self.prefix, path, whole)

@@ -51,6 +51,7 @@ _ALONG = frozenset(
 """Settings of uploads that mean the same for a copy."""
 _CONDITIONS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 _ABSENT = frozenset({"NoSuchKey", "404"})
+_NOTHING_THERE = {"IfNoneMatch": "*"}
 
 
 class UnprovenError(Exception):
@@ -78,6 +79,8 @@ def copy_by_store(
     prefix: str | None,
     path: str,
     whole: WholeObject,
+    *,
+    is_artifact: bool = True,
 ) -> StoreCopy | None:
     """An object that a store can be asked to copy to a path; None where it is to be streamed.
 
@@ -86,11 +89,13 @@ def copy_by_store(
         prefix: Of the variables by which that is reached: both sides must be one account's.
         path: Below that place.
         whole: What is copied.
+        is_artifact: Whether it becomes a file of MLflow's, with MLflow's settings of uploads.
     """
     if not speaks_s3(repository) or prefix is None or not _is_one_account(prefix, whole.prefix):
         return None
     try:
-        copy = StoreCopy(repository, whole, path)
+        extra = repository.get_s3_file_upload_extra_args() if is_artifact else None
+        copy = StoreCopy(repository, whole, path, extra or {})
     except known_errors():
         return None  # An upload says what is wrong.
     return copy if copy.is_as_an_upload and _willing.may_be_asked(copy.pair) else None
@@ -108,12 +113,18 @@ def _is_one_account(prefix: str, other: str) -> bool:
 class StoreCopy:
     """One object on its way from bucket to bucket."""
 
-    def __init__(self, repository: Any, whole: WholeObject, path: str) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        repository: Any,  # noqa: ANN401 -- as above
+        whole: WholeObject,
+        path: str,
+        extra: Mapping[str, Any],
+    ) -> None:
         """Use `copy_by_store`."""
         bucket, key = object_at(repository.artifact_uri, path)
         self._client = repository._get_s3_client()  # noqa: SLF001 -- MLflow has no other way in
         self._owner = repository._bucket_owner_params  # noqa: SLF001 -- likewise
-        self._extra = repository.get_s3_file_upload_extra_args() or {}
+        self._extra = extra
         self._whole = whole
         self._there = {"Bucket": bucket, "Key": key, **self._owner}
         self.pair = (self._client.meta.endpoint_url, whole.bucket, bucket)
@@ -130,7 +141,42 @@ class StoreCopy:
             OtherwiseNowError: the object changed meanwhile, or something is there: look again.
             ReadBackError: something else was copied than is there, and could not be removed.
         """
-        return self._tried(lambda: self._made({"IfNoneMatch": "*"}))
+        return self._tried(lambda: self._made(self._source(), _NOTHING_THERE))
+
+    def made_under_its_name(
+        self, key_of: Callable[[str], str], has: Callable[[str, int], bool]
+    ) -> Written | None:
+        """Make it where the SHA-256 that is stored with it says; None if it is to be streamed.
+
+        Args:
+            key_of: The key for a SHA-256 (hex).
+            has: Whether there is such a content already, of so many bytes; then nothing is made.
+
+        Raises:
+            OtherwiseNowError: as `made`.
+            ReadBackError: as `made`.
+        """
+        return self._tried(lambda: self._made_under_its_name(key_of, has))
+
+    def _made_under_its_name(
+        self, key_of: Callable[[str], str], has: Callable[[str, int], bool]
+    ) -> Written | None:
+        source = self._source()
+        sha256 = _of_all_bytes(source)
+        if not sha256:
+            _willing.failed(self.pair, "no SHA-256 of all of it is stored")
+            return None
+        there = Written(sha256, source["ContentLength"], created=False)
+        if has(sha256, there.size):
+            _willing.did(self.pair)
+            return there
+        self._there["Key"] = key_of(sha256)
+        try:
+            return self._made(source, _NOTHING_THERE)
+        except known_errors() as error:
+            if codes_of(error) & _CONDITIONS and has(sha256, there.size):
+                return there  # Another thread or worker was quicker.
+            raise
 
     def made_over(
         self, is_expected: Callable[[str], bool], read: Callable[[], str]
@@ -144,7 +190,6 @@ class StoreCopy:
         Raises:
             OtherwiseNowError: one of both changed meanwhile; what is there was left alone.
             UnprovenError: it was replaced, and the store says nothing that proves by what.
-            OSError: what is there cannot be read.
         """
         return self._tried(lambda: self._made_over(is_expected, read))
 
@@ -155,7 +200,7 @@ class StoreCopy:
         # What is read now is what the ETag is of, or the copy is refused.
         if "ETag" not in found or not is_expected(_of_all_bytes(found) or read()):
             return None
-        return self._made({"IfMatch": found["ETag"]})
+        return self._made(self._source(), {"IfMatch": found["ETag"]})
 
     def _tried(self, make: Callable[[], Written | None]) -> Written | None:
         try:
@@ -184,9 +229,9 @@ class StoreCopy:
         )
         return found
 
-    def _made(self, condition: Mapping[str, str]) -> Written | None:
-        """Make it; `condition` says what must be at the path, or must not."""
-        whole, source = self._whole, self._source()
+    def _made(self, source: Mapping[str, Any], condition: Mapping[str, str]) -> Written | None:
+        """Make it as it was looked at; `condition` says what must be at the path, or must not."""
+        whole = self._whole
         size, stored = source.get("ContentLength", _MOST + 1), _of_all_bytes(source)
         known = whole.sha256 or stored
         if size > _MOST or (stored and stored != known) or "ETag" not in source:

@@ -13,6 +13,7 @@ from mlporter.artifacts.listing import FoundFile, Problem, files_of
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import UnreachableError
 from mlporter.redaction import redact
+from mlporter.stopping import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,6 +71,7 @@ def objects_below(repository: Any) -> Iterator[Found]:  # noqa: ANN401 -- as abo
     pages = repository._get_s3_client().get_paginator("list_objects_v2")  # noqa: SLF001 -- MLflow has no other way in
     owner = repository._bucket_owner_params  # noqa: SLF001 -- likewise
     for page in pages.paginate(Bucket=bucket, Prefix=prefix, **owner):
+        check()
         for found in page.get("Contents", ()):
             path, size = found["Key"].removeprefix(prefix), int(found["Size"])
             if size == 0 and (not path or path.endswith("/")):
