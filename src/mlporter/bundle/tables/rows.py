@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "joined", "row_sizes"]
+__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "joined", "python_rows"]
+__all__ += ["row_sizes", "slices"]
 
 
 def row_sizes(batch: pa.RecordBatch) -> pa.Array:
@@ -25,6 +26,22 @@ def row_sizes(batch: pa.RecordBatch) -> pa.Array:
     fixed = 4 * len(lengths) + 8 * (batch.num_columns - len(lengths))
     sizes = pa.repeat(pa.scalar(fixed, pa.int64()), batch.num_rows)
     return reduce(pc.add, lengths, sizes)
+
+
+def slices(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
+    """A batch in pieces of at most so many rows, which share its memory."""
+    for start in range(0, batch.num_rows, most):
+        yield batch.slice(start, most)
+
+
+_PYTHON_ROWS = 1_000
+"""Rows that are Python's own values at a time: they take several times as much memory so."""
+
+
+def python_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, row by row."""
+    for some in slices(batch, _PYTHON_ROWS):
+        yield from zip(*(some.column(name).to_pylist() for name in names), strict=True)
 
 
 def first_reaching(sums: pa.Array, limit: int) -> int:

@@ -14,6 +14,7 @@ import adbc_driver_manager
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlporter.bundle.tables.rows import slices
 from mlporter.errors import MlporterError, RowRefusedError, UnreachableError
 from mlporter.redaction import redact
 from mlporter.stores.database.connection.interrupts import interruptible
@@ -301,11 +302,7 @@ class _Feed:
     """Batches on their way through a C stream, which would turn their errors into plain text."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = (
-            batch.slice(start, _AT_ONCE)
-            for batch in batches
-            for start in range(0, batch.num_rows, _AT_ONCE)
-        )
+        self._batches = (some for batch in batches for some in slices(batch, _AT_ONCE))
         self.rows = 0
         self.error: BaseException | None = None
         self.stopped = False
