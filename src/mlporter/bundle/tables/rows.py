@@ -38,10 +38,12 @@ _PYTHON_ROWS = 1_000
 """Rows that are Python's own values at a time: they take several times as much memory so."""
 
 
-def python_rows(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The values of some columns, row by row."""
+def python_rows(
+    batch: pa.RecordBatch, columns: Sequence[str] | Sequence[int]
+) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, by their names or places, row by row."""
     for some in slices(batch, _PYTHON_ROWS):
-        yield from zip(*(some.column(name).to_pylist() for name in names), strict=True)
+        yield from zip(*(some.column(at).to_pylist() for at in columns), strict=True)
 
 
 def first_reaching(sums: pa.Array, limit: int) -> int:

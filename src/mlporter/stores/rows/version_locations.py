@@ -62,9 +62,12 @@ def rows_of(
     asked = (table, present) if among is None else (table, present, among)
     for batch in source.read(*asked):
         if len(present) == len(columns):
-            yield from python_rows(batch, columns)
+            yield from python_rows(batch, range(len(present)))
         else:
-            rows = (dict(zip(present, row, strict=True)) for row in python_rows(batch, present))
+            rows = (
+                dict(zip(present, row, strict=True))
+                for row in python_rows(batch, range(len(present)))
+            )
             yield from (tuple(map(row.get, columns)) for row in rows)
 
 
