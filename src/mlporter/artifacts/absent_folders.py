@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
+from bisect import bisect_left
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,10 +27,20 @@ _MOST = 200_000
 
 
 class _Seen(NamedTuple):
-    """A folder: what it is called, and the names in it."""
+    """A folder: what it is called, and the hashes of the names in it, sorted.
+
+    Names themselves take ten times as much memory. Of two with the same hash, the one that is not
+    there is taken for one that may be.
+    """
 
     shown: str
-    names: frozenset[str]
+    hashes: array[int]
+
+    def may_have(self, name: str) -> bool:
+        """Whether the name may be there. Some file systems take any case of it for the same."""
+        wanted = hash(name.casefold())
+        at = bisect_left(self.hashes, wanted)
+        return at < len(self.hashes) and self.hashes[at] == wanted
 
 
 class AbsentFolders:
@@ -59,8 +71,7 @@ class AbsentFolders:
             if above not in self._seen:
                 self._seen[above] = self._look(above)
             seen = self._seen[above]
-        # There are file systems that take names for the same whatever their case.
-        if seen is None or name.casefold() in seen.names:
+        if seen is None or seen.may_have(name):
             return None
         return f"{seen.shown}/{name}/{last}"
 
@@ -68,16 +79,16 @@ class AbsentFolders:
         place = self._open(address)
         if place is None:
             return None
-        names: list[str] = []
+        hashes = array("q")
         try:
             with os.scandir(place.root) as entries:
                 for entry in entries:
-                    names.append(entry.name.casefold())
-                    if len(names) > self._room:
+                    hashes.append(hash(entry.name.casefold()))
+                    if len(hashes) > self._room:
                         return None
         except (FileNotFoundError, NotADirectoryError):
-            names.clear()
+            del hashes[:]
         except OSError:
             return None
-        self._room -= len(names)
-        return _Seen(place.uri, frozenset(names))
+        self._room -= len(hashes)
+        return _Seen(place.uri, array("q", sorted(hashes)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.tables.layers import LayeredTables
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.bundle.upon_earlier import Earlier
 from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS
 from mlporter.errors import BundleDamagedError, UnsupportedError
@@ -91,8 +92,7 @@ class _KnownFiles:
             (FILE_STAMPS, "INSERT INTO stamps VALUES (?, ?, ?, ?)"),
         ):
             for batch in tables.read(table):
-                columns = (column.to_pylist() for column in batch.columns)
-                self._scratch.run_many(statement, zip(*columns, strict=True))
+                self._scratch.run_many(statement, python_rows(batch, table.schema.names))
 
     def known(self, file: ArtifactFile) -> str | None:
         if not file.stamp:

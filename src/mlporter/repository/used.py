@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.tables.read_parts import read_part
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.tables.own import ARTIFACTS
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Used:
                 if name == ARTIFACTS.name:
                     columns = ("sha256", "size")
                     for batch in read_part(repository.parts, ARTIFACTS, part, columns):
-                        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                        rows = python_rows(batch, columns)
                         self._scratch.run_many("INSERT OR IGNORE INTO contents VALUES (?, ?)", rows)
                 self._scratch.run("INSERT INTO parts VALUES (?, ?)", part.sha256, part.bytes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 
 from mlporter.bundle.checks.verify import verify_bundle
 from mlporter.bundle.contents import packs as packs_module
-from mlporter.bundle.contents.packs import HEADER, PackBuilder
+from mlporter.bundle.contents.packs import HEADER, Member, Members, PackBuilder
 from mlporter.bundle.folder.layout import MANIFEST
 from mlporter.bundle.writer import BundleWriter
 from mlporter.catalogue.tables.own import CONTENTS
@@ -393,3 +394,12 @@ def test_contents_are_read_from_many_threads(tmp_path, small_packs):
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(read, source.files(print))) == [files[key] for key in sorted(files)]
     source.close()
+
+
+def test_members_are_plain_data_and_small():
+    some = [Member(hashlib.sha256(b"%d" % n).hexdigest(), 512 * n, n) for n in range(1_000)]
+    members = Members(iter(some))
+    again = pickle.loads(pickle.dumps(members))  # noqa: S301 -- written a moment ago
+    assert list(members) == list(members) == list(again) == some
+    assert len(members) == len(some)
+    assert len(pickle.dumps(members)) < 50 * len(some)

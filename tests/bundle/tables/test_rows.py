@@ -12,8 +12,11 @@ from mlporter.bundle.tables.rows import (
     distinct,
     first_change,
     joined,
+    python_rows,
     row_sizes,
+    slices,
 )
+from tests.support.memory import traced_peak
 
 FLOATS = st.sampled_from([-math.inf, -1.0, 0.0, 1.5, math.inf, math.nan])
 TEXTS = st.sampled_from(["", "A", "a", "ab", "é", "\uffff", "\U00010000"])
@@ -87,3 +90,20 @@ def test_batches_are_joined_as_they_are():
     assert whole.schema == first.schema
     assert whole.to_pydict() == {"a": [1, None, 3], "b": ["x", "y", "z"]}
     assert joined([first.slice(1)]).num_rows == 1
+
+
+def test_few_rows_are_python_values_at_a_time():
+    numbers = range(16_384)
+    texts = pa.array([f"{number:032d}" for number in numbers])
+    found = pa.record_batch({"text": texts, "number": pa.array(numbers), "other": texts})
+    rows = list(python_rows(found, ("number", "text")))
+    assert rows == list(zip(numbers, texts.to_pylist(), strict=True))
+    # All at once, they take 2 MB.
+    assert traced_peak(lambda: sum(1 for _ in python_rows(found, ("number", "text")))) < 500_000
+
+
+def test_slices_are_all_rows():
+    found = pa.record_batch({"number": pa.array(range(10))})
+    assert [some.num_rows for some in slices(found, 4)] == [4, 4, 2]
+    assert pa.Table.from_batches(slices(found, 4))["number"].to_pylist() == list(range(10))
+    assert not list(slices(found.slice(0, 0), 4))

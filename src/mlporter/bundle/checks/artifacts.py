@@ -27,7 +27,7 @@ from mlporter.bundle.folder.layout import (
     pack_path,
     what_is_wrong,
 )
-from mlporter.bundle.tables.rows import few_at_a_time
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS
 from mlporter.workers.in_order import answers_in_order
 
@@ -108,14 +108,9 @@ class ArtifactCheck:
 
     def take(self, path: str, batch: pa.RecordBatch) -> None:
         """Take rows of ``artifacts``, from the part at `path`."""
-        for few in few_at_a_time(batch):
-            self._take(path, few)
-
-    def _take(self, path: str, batch: pa.RecordBatch) -> None:
         named = []
         columns = ("owner_kind", "owner_id", "path", "size", "sha256")
-        rows = zip(*(batch[name].to_pylist() for name in columns), strict=True)
-        for owner_kind, owner_id, name, size, sha256 in rows:
+        for owner_kind, owner_id, name, size, sha256 in python_rows(batch, columns):
             wrong = what_is_wrong(owner_kind, name, size, sha256)
             if wrong:
                 kind = "content" if is_safe_path(name) else "unsafe-path"
@@ -202,16 +197,16 @@ class ArtifactCheck:
                 "(SELECT sha256, max(size) AS size"
                 " FROM (SELECT * FROM blobs UNION SELECT * FROM alone) GROUP BY sha256)"
             )
-        places = "SELECT pack, start, sha256, size FROM places WHERE pack <> ''"
+        places = "SELECT pack, sha256, start, size FROM places WHERE pack <> ''"
         if choice is None:
             self._expect(blobs)
             self._expect("packs")
         else:
-            every = f"SELECT '' AS pack, 0 AS start, sha256, size FROM {blobs} UNION ALL {places}"  # noqa: S608
+            every = f"SELECT '' AS pack, sha256, 0 AS start, size FROM {blobs} UNION ALL {places}"  # noqa: S608
             rows = self._scratch.rows(f"SELECT * FROM ({every}) ORDER BY sha256")  # noqa: S608
             picked = (row for row, yes in zip(rows, choice, strict=False) if yes)
             self._scratch.run(
-                "CREATE TABLE chosen (pack TEXT, start INTEGER, sha256 TEXT, size INTEGER)"
+                "CREATE TABLE chosen (pack TEXT, sha256 TEXT, start INTEGER, size INTEGER)"
             )
             self._scratch.run_many("INSERT INTO chosen VALUES (?, ?, ?, ?)", picked)
             self._expect("chosen")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Protocol
 
-from mlporter.bundle.checks.packs import Place, check_pack, check_places
+from mlporter.bundle.checks.packs import check_pack, check_places
+from mlporter.bundle.contents.packs import Member, Members
 from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.layout import blob_path
 from mlporter.errors import BundleDamagedError, UnreachableError
@@ -96,11 +97,11 @@ class LookAtPack:
 
     storage: Storage
     pack: str
-    places: Iterable[Place]
+    members: Iterable[Member]
 
     def look(self, looked: Looked) -> None:
         """Read all of it."""
-        check_pack(self.storage, self.pack, self.places, looked)
+        check_pack(self.storage, self.pack, self.members, looked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class LookAtPlaces(LookAtPack):
 
     def look(self, looked: Looked) -> None:
         """Read those that are named."""
-        check_places(self.storage, self.pack, self.places, looked)
+        check_places(self.storage, self.pack, self.members, looked)
 
 
 class Task(Protocol):
@@ -146,15 +147,20 @@ def blob_tasks(blobs: Blobs, where: str, named: Iterable[tuple[str, int]]) -> It
 
 
 def pack_tasks(
-    kind: type[LookAtPack], storage: Storage, places: Iterable[Place], looked: Looked
+    kind: type[LookAtPack],
+    storage: Storage,
+    places: Iterable[tuple[str, str, int, int]],
+    looked: Looked,
 ) -> Iterator[LookAtPack]:
-    """Packs that are named, one at a time; `places` are sorted.
+    """Packs that are named, one at a time.
+
+    `places` are sorted: SHA-256 of the pack and of the content, offset in it, and bytes.
 
     Of one that is said to hold far more than any does, no list is made: it is looked at here.
     """
     for pack, of_pack in groupby(places, lambda place: place[0]):
-        rows = iter(of_pack)
-        some = tuple(islice(rows, _MEMBERS))
+        rows = (Member(*place[1:]) for place in of_pack)
+        some = Members(islice(rows, _MEMBERS))
         more = next(rows, None)
         if more is None:
             yield kind(storage, pack, some)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from itertools import chain, islice, zip_longest
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol, cast
 
 from mlporter.bundle.contents.packs import (
     END,
     PACK_MEMBERS,
     Member,
+    Members,
     holds,
     read_members,
     windows,
@@ -29,13 +30,12 @@ if TYPE_CHECKING:
 
     from mlporter.bundle.storage.protocol import Storage
 
-__all__ = ["Place", "check_pack", "check_places"]
-
-Place = tuple[str, int, str, int]
-"""SHA-256 of the pack, offset in it, SHA-256 of the content, bytes."""
+__all__ = ["check_pack", "check_places"]
 
 _QUICK = PACK_MEMBERS + 1
 """What writers make has fewer contents."""
+_WINDOW = 256 * 2**10
+"""Bytes of a pack that are in memory at a time, and those before them."""
 
 
 class Report(Protocol):
@@ -50,18 +50,17 @@ class Report(Protocol):
         """Say that so many bytes were read."""
 
 
-def check_pack(storage: Storage, pack: str, places: Iterable[Place], report: Report) -> None:
-    """Read every byte of a pack; `places` are what it is said to hold, sorted."""
-    rest = (Member(sha256, start, size) for _, start, sha256, size in places)
-    named = list(islice(rest, _QUICK))
+def check_pack(storage: Storage, pack: str, named: Iterable[Member], report: Report) -> None:
+    """Read every byte of a pack; `named` is what it is said to hold, sorted by where that is."""
+    usual = named if isinstance(named, Members) and len(named) < _QUICK else None
     with _Problems(report, pack_path(pack)), storage.open(pack_path(pack)) as file:
-        if len(named) < _QUICK and _is_as_it_should_be(pack, storage.name, file, named, report):
+        if usual is not None and _is_as_it_should_be(pack, storage.name, file, usual, report):
             return
-        _check_pack(pack, storage.name, file, chain(named, rest), report)
+        _check_pack(pack, storage.name, file, named, report)
 
 
 def _is_as_it_should_be(
-    pack: str, where: str, file: BinaryIO, named: list[Member], report: Report
+    pack: str, where: str, file: BinaryIO, named: Members, report: Report
 ) -> bool:
     """Whether a pack is what its name and `contents` say; if not, it is read again to say why."""
     with disk_errors(where, "read"):
@@ -74,11 +73,11 @@ def _is_as_it_should_be(
     return False
 
 
-def _bytes_as_named(pack: str, file: BinaryIO, named: list[Member]) -> int | None:
+def _bytes_as_named(pack: str, file: BinaryIO, named: Members) -> int | None:
     """The bytes of a pack that holds what is named, and nothing else; None of any other one."""
     digest = hashlib.sha256()
     at = 0
-    for size, some in windows(named, CHUNK):
+    for size, some in windows(named, _WINDOW):
         check()
         data = _read(file, size)
         if not holds(data, some, at):
@@ -99,7 +98,7 @@ def _read(file: BinaryIO, size: int) -> bytes:
 
 
 def _check_pack(
-    pack: str, where: str, raw: BinaryIO, named: Iterator[Member], report: Report
+    pack: str, where: str, raw: BinaryIO, named: Iterable[Member], report: Report
 ) -> None:
     """All of a pack: its sum first of all, for where it is wrong, the rest follows from that."""
     path = pack_path(pack)
@@ -131,15 +130,15 @@ def _members(file: BinaryIO, path: str, problems: list[str]) -> Iterator[Member]
         yield member
 
 
-def check_places(storage: Storage, pack: str, places: Iterable[Place], report: Report) -> None:
-    """Read some contents of a pack where they are said to be; `places` are sorted."""
+def check_places(storage: Storage, pack: str, named: Iterable[Member], report: Report) -> None:
+    """Read some contents of a pack where they are said to be, sorted by that."""
     path = pack_path(pack)
     with (
         _Problems(report, path),
         storage.open(path) as file,
         disk_errors(f"{storage.name}/{path}", "read"),
     ):
-        for _, start, sha256, size in places:
+        for sha256, start, size in named:
             check()
             file.seek(start)
             content = file.read(size)

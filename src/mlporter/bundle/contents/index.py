@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.contents.packs import HEADER, LARGEST_OFFSET, SMALL
 from mlporter.bundle.folder.layout import SHA256
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.tables.own import CONTENTS
 from mlporter.errors import BundleDamagedError
 
@@ -48,7 +49,7 @@ class Location(NamedTuple):
 
 def contents_rows(batch: pa.RecordBatch) -> Iterator[Row]:
     """The rows of a batch of the table ``contents``."""
-    yield from zip(*(batch[name].to_pylist() for name in CONTENTS.schema.names), strict=True)
+    yield from python_rows(batch, CONTENTS.schema.names)
 
 
 def row_of(pack: str, member: Member) -> Row:

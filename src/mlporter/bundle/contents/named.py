@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.artifacts.disk.scratch import Scratch
+from mlporter.bundle.tables.rows import python_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ class NamedContents:
     def noting(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pass rows of ``artifacts`` on, and remember which contents they name."""
         for batch in batches:
-            named = zip(batch["sha256"].to_pylist(), batch["size"].to_pylist(), strict=True)
+            named = python_rows(batch, ("sha256", "size"))
             self._scratch.run_many("INSERT OR IGNORE INTO named VALUES (?, ?)", named)
             yield batch
 

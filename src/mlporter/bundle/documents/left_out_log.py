@@ -21,7 +21,7 @@ __all__ = ["LeftOutLog", "batches_of"]
 
 _FIRST = 20
 _LONGEST = 300
-_BATCH = 10_000
+_BATCH = 2_000
 _AT_ONCE = 1_000
 
 

@@ -10,7 +10,6 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -19,7 +18,7 @@ from mlporter.bundle.documents.manifest_entries import SummaryEntry, SummaryPath
 from mlporter.bundle.documents.plain_yaml import emit_items
 from mlporter.bundle.folder.atomic import AtomicFile, disk_errors
 from mlporter.bundle.folder.layout import EXPERIMENTS, MODELS
-from mlporter.bundle.tables.rows import few_at_a_time
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.redaction import hide_passwords
 
 if TYPE_CHECKING:
@@ -222,9 +221,8 @@ def _digests(
     if not by_owner:
         return {}
     batches = reader.batches("artifacts", *columns)
-    for batch in chain.from_iterable(map(few_at_a_time, batches)):
-        values = zip(*(batch[name].to_pylist() for name in columns), strict=True)
-        for kind, owner_id, path, sha256 in values:
+    for batch in batches:
+        for kind, owner_id, path, sha256 in python_rows(batch, columns):
             for _, digest in by_owner.get((kind, owner_id), ()):
                 if path.startswith(digest.prefix):
                     digest.hash.update(f"{sha256}  {path[len(digest.prefix) :]}\n".encode())

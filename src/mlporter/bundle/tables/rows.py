@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,15 +11,8 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "joined", "row_sizes"]
-__all__ += ["few_at_a_time"]
-
-_FEW = 1_000
-
-
-def few_at_a_time(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch in short ones, where Python has to see each value: half a kilobyte a row."""
-    return (batch.slice(start, _FEW) for start in range(0, batch.num_rows, _FEW))
+__all__ = ["OrderCheck", "distinct", "first_change", "first_reaching", "joined", "python_rows"]
+__all__ += ["row_sizes", "slices"]
 
 
 def row_sizes(batch: pa.RecordBatch) -> pa.Array:
@@ -33,6 +26,24 @@ def row_sizes(batch: pa.RecordBatch) -> pa.Array:
     fixed = 4 * len(lengths) + 8 * (batch.num_columns - len(lengths))
     sizes = pa.repeat(pa.scalar(fixed, pa.int64()), batch.num_rows)
     return reduce(pc.add, lengths, sizes)
+
+
+def slices(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
+    """A batch in pieces of at most so many rows, which share its memory."""
+    for start in range(0, batch.num_rows, most):
+        yield batch.slice(start, most)
+
+
+_PYTHON_ROWS = 1_000
+"""Rows that are Python's own values at a time: they take several times as much memory so."""
+
+
+def python_rows(
+    batch: pa.RecordBatch, columns: Sequence[str] | Sequence[int]
+) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, by their names or places, row by row."""
+    for some in slices(batch, _PYTHON_ROWS):
+        yield from zip(*(some.column(at).to_pylist() for at in columns), strict=True)
 
 
 def first_reaching(sums: pa.Array, limit: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -15,7 +14,7 @@ from mlporter.bundle.folder.state import check_finished
 from mlporter.bundle.storage.local import LocalStorage
 from mlporter.bundle.tables.layers import LayeredTables
 from mlporter.bundle.tables.read_parts import PartsInFolder
-from mlporter.bundle.tables.rows import few_at_a_time
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue import BY_NAME, TABLES, USER_TABLES
 from mlporter.catalogue.found import found_note, in_order
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, UNKNOWN_FIELDS
@@ -156,16 +155,13 @@ class BundleSource:
         Raises:
             BundleDamagedError: the table ``artifacts`` is damaged, or holds what no writer writes.
         """
-        for batch in chain.from_iterable(map(few_at_a_time, self.read(ARTIFACTS.name))):
-            for row in batch.to_pylist():
-                if wrong := what_is_wrong(
-                    row["owner_kind"], row["path"], row["size"], row["sha256"]
-                ):
-                    whose = f"{row['owner_kind'][:60]} {row['owner_id'][:200]}"
-                    message = f"{row['path'][:200]!r} of {whose} {wrong}"
+        for batch in self.read(ARTIFACTS.name):
+            for kind, owner, path, size, sha256 in python_rows(batch, ARTIFACTS.schema.names):
+                if wrong := what_is_wrong(kind, path, size, sha256):
+                    message = f"{path[:200]!r} of {kind[:60]} {owner[:200]} {wrong}"
                     raise BundleDamagedError(message, subject=self.where)
-                if keep is None or keep(row["owner_kind"], row["owner_id"]):
-                    yield ArtifactFile(**row, token=row["sha256"], stamp=row["sha256"])
+                if keep is None or keep(kind, owner):
+                    yield ArtifactFile(kind, owner, path, size, sha256, token=sha256, stamp=sha256)
 
     def open_file(self, file: ArtifactFile) -> BinaryIO:
         """The bytes of a file, checked as they are read. Safe to call from several threads.

@@ -11,6 +11,7 @@ from mlporter.artifacts.uris.ownership import (
     VersionRow,
     locate_versions,
 )
+from mlporter.bundle.tables.rows import python_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,9 +61,14 @@ def rows_of(
         return
     asked = (table, present) if among is None else (table, present, among)
     for batch in source.read(*asked):
-        values = {name: batch.column(i).to_pylist() for i, name in enumerate(present)}
-        absent = [None] * batch.num_rows
-        yield from zip(*(values.get(name, absent) for name in columns), strict=True)
+        if len(present) == len(columns):
+            yield from python_rows(batch, range(len(present)))
+        else:
+            rows = (
+                dict(zip(present, row, strict=True))
+                for row in python_rows(batch, range(len(present)))
+            )
+            yield from (tuple(map(row.get, columns)) for row in rows)
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlporter.bundle.tables.rows import slices
 from mlporter.compare.rows.digests import number_digests, text_digests
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class Digested:
 def digested(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[Digested]:
     """Rows with their digests, a few at a time."""
     for batch in batches:
-        for start in range(0, batch.num_rows, _AT_ONCE):
-            some = batch.slice(start, _AT_ONCE)
+        for some in slices(batch, _AT_ONCE):
             keys = key_digests(some, table.key)
             yield Digested(some, np.column_stack([keys, column_digests(table, some)]))
 

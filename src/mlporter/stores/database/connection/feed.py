@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.tables.rows import slices
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,11 +22,7 @@ class Feed:
     """Batches on their way through a C stream, which would turn their errors into plain text."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = (
-            batch.slice(start, _AT_ONCE)
-            for batch in batches
-            for start in range(0, batch.num_rows, _AT_ONCE)
-        )
+        self._batches = (some for batch in batches for some in slices(batch, _AT_ONCE))
         self.rows = 0
         self.error: BaseException | None = None
         self.stopped = False
