@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from compileall import compile_dir
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -76,10 +77,15 @@ settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have one fork server for all workers, if there are any, which are forks themselves."""
+    """Have one fork server for all workers, if there are any, which are forks themselves.
+
+    While it imports MLflow, what it and they import of ours is compiled here.
+    """
     if config.getoption("numprocesses", None) and not config.getoption("collectonly"):
         share_forkserver()
         config.option.tx = fork_workers(config.option.tx)
+        for folder in ("src", "tests/support"):
+            compile_dir(config.rootpath / folder, quiet=2)
 
 
 def pytest_collection(session: pytest.Session) -> None:
