@@ -140,6 +140,8 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     if request["own_session"]:
         os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Shells have what they start in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -151,7 +151,7 @@ def test_the_files_of_one_run_are_never_held(mlflow_sqlite_template, tmp_path, m
     monkeypatch.setattr(scan, "_AT_FIRST", 100)
     monkeypatch.setattr(left_out_log, "_BATCH", 100)
     monkeypatch.setattr(write_log, "_IN_MEMORY", 1 << 13)
-    monkeypatch.setattr(rows_of_parts, "_FEW", 100)
+    monkeypatch.setattr(rows_of_parts, "_PYTHON_ROWS", 100)
     found = {verb: [] for verb in ("export", "verify", "diff", "copy")}
     for files in (300, 1_500):
         root = tmp_path / f"{files} files"

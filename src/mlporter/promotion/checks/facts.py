@@ -106,7 +106,7 @@ class VersionFacts:
 
     @property
     def pickles(self) -> tuple[str, ...]:
-        """Files that Python would unpickle."""
+        """Files that Python unpickles."""
         return tuple(one.path for one in self.files if one.path.lower().endswith(_PICKLES))
 
     def __str__(self) -> str:

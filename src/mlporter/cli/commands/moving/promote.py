@@ -76,7 +76,7 @@ _STOPPED = "alias and stage have not moved; run the same command again to contin
 @click.option("--require-finished", is_flag=True, help="Gate: its run is FINISHED.")
 @click.option("--require-model-signature", is_flag=True, help="Gate: it has a model signature.")
 @click.option("--flavor", multiple=True, help="Gate: it has this flavor, or another. Repeatable.")
-@click.option("--no-pickle", is_flag=True, help="Gate: no file that Python would unpickle.")
+@click.option("--no-pickle", is_flag=True, help="Gate: no file that Python unpickles.")
 @click.option("--max-size", metavar="SIZE", help="Gate: no larger than this, such as 500MB.")
 @click.option("--load-check", is_flag=True, help="Load it in TARGET, and compare predictions.")
 @sign_option("the model in TARGET")
