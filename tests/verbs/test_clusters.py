@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +19,7 @@ from mlporter.promotion.promoted_source import PromotedSource
 from mlporter.stores.filestore.runs import run_folders
 from mlporter.workers import dask_cluster
 from mlporter.workers.in_order import answers_in_order
+from mlporter.workers.task_pool import WorkerLostError
 from tests.repository.registry import SmallRegistry
 from tests.support.contents import contents
 from tests.support.databases import rows, tree
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _RUNS, _FILES = 4, 8
 _LARGE = 300_000
+_START = 120
+"""Seconds in which a busy machine starts a worker."""
 
 
 class Cluster:
@@ -57,8 +60,13 @@ class Cluster:
 
     def kill_one(self) -> None:
         """Kill the process of a worker; a new one comes."""
-        nanny = next(nanny for nanny in self._cluster.workers.values() if nanny.pid)
-        os.kill(nanny.pid, signal.SIGKILL)
+        # One that is killed before it was there is never started again.
+        self._cluster.wait_for_workers(1, timeout=_START)
+        there = self._cluster.scheduler.workers
+        os.kill(
+            next(one.pid for one in self._cluster.workers.values() if one.worker_address in there),
+            signal.SIGKILL,
+        )
 
     def close(self) -> None:
         self._cluster.close()
@@ -312,6 +320,44 @@ def test_a_folder_that_only_this_machine_has_is_refused(cluster):
         with pytest.raises(RefusedError, match="do not see it") as refused:
             pool.check_sees("/proc/self")
     assert "local:N" in (refused.value.hint or "")
+
+
+def test_an_answer_that_is_lost_with_the_last_worker_is_not_waited_for(monkeypatch):
+    from distributed import Client, LocalCluster  # noqa: PLC0415 -- as above
+
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", 0.5)
+    monkeypatch.setattr(dask_cluster, "_LOOKS", 0.1)
+    options = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, **options) as made,
+        Client(made, set_as_default=False) as client,
+    ):
+        monkeypatch.setattr(made.workers[0], "instantiate", stay_away)
+        pool = dask_cluster.DaskWorkers(client, "cluster", is_here=True)
+        with pool.started(waits=False) as executor:
+            process = executor.submit(process_of, "").result()
+            last = executor.submit(process_of, "")
+            last.future.exception()  # It is done.
+            os.kill(process, signal.SIGSTOP)  # So that its answer stays where it is.
+            really = executor._threads
+
+            def kill_and_count() -> int:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+                return really()
+
+            monkeypatch.setattr(executor, "_threads", kill_and_count)
+            with pytest.raises(WorkerLostError):
+                last.result()
+
+
+async def stay_away() -> None:
+    """Start no other worker."""
+
+
+def process_of(_: str) -> int:
+    """The process that a task is done by."""
+    return os.getpid()
 
 
 def test_of_a_worker_that_is_killed_while_it_is_asked_nothing_is_wanted(

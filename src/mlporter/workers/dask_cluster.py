@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import socket
+from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -262,19 +263,28 @@ class _ClusterExecutor:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
+        # A worker may also be lost when its answer is there, and not here yet.
+        coming = asyncio.run_coroutine_threadsafe(
+            self._client.gather(future, asynchronous=True), self._client.loop.asyncio_loop
+        )
         try:
-            while not _is_over(future, _LOOKS if self._empty_since is None else _LOOKS_AGAIN):
+            while not wait([coming], self._looks_after()).done:
                 if self._are_all_gone():
                     self._client.cancel([future], force=True)
                     raise WorkerLostError("the cluster has no workers any more")
-            return future.result()
+            return coming.result()
         except KilledWorker as error:
             raise WorkerLostError("several workers were killed while they worked on it") from error
         except FutureCancelledError as error:
             raise _gone(self._shown) from error
         finally:
+            coming.cancel()
             self._open.discard(future)
             future.release()
+
+    def _looks_after(self) -> float:
+        """Seconds after which it is looked whether there are workers."""
+        return _LOOKS if self._empty_since is None else _LOOKS_AGAIN
 
     def _are_all_gone(self) -> bool:
         """Whether there was no worker for so long that none is waited for any more."""
