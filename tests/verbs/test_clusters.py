@@ -60,13 +60,15 @@ class Cluster:
 
     def kill_one(self) -> None:
         """Kill the process of a worker; a new one comes."""
-        # One that is killed before it was there is never started again.
-        self._cluster.wait_for_workers(1, timeout=_START)
+        while not (processes := self._processes()):
+            self._cluster.wait_for_workers(1, timeout=_START)
+        os.kill(processes[0], signal.SIGKILL)
+
+    def _processes(self) -> list[int]:
+        """Those of workers that are there: what is killed before is never started again."""
         there = self._cluster.scheduler.workers
-        os.kill(
-            next(one.pid for one in self._cluster.workers.values() if one.worker_address in there),
-            signal.SIGKILL,
-        )
+        workers = list(self._cluster.workers.values())
+        return [one.pid for one in workers if one.pid and one.worker_address in there]
 
     def close(self) -> None:
         self._cluster.close()
