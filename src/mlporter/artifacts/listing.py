@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ __all__ = [
     "Report",
     "files_of",
     "list_folder",
+    "listed_inside",
     "order_of",
     "walk",
 ]
@@ -102,6 +104,34 @@ def walk(start: Folder, inside: Callable[[Folder], Iterator[Found | Folder]]) ->
             entered.append(inside(item))
         else:
             yield item
+
+
+def listed_inside(
+    folder: Folder, children: Iterable[tuple[str, bool, int]], unsafe: str
+) -> Iterator[Found | Folder]:
+    """What a store says is in a folder, as `walk` wants it; what it says twice, once.
+
+    Stores normalise ``a//b`` and ``a/../b``; then a listing names something that is not below.
+
+    Args:
+        folder: Which.
+        children: Of each in it, in any order: path below the root, whether it is a folder, bytes.
+        unsafe: What is said of one that is not below, or has no name for a file.
+    """
+    last = b""
+    for order, path, is_folder, size in sorted(
+        (order_of(path, is_folder=is_folder), path, is_folder, size)
+        for path, is_folder, size in children
+    ):
+        if order == last:
+            continue
+        last = order
+        if not safe_relative(path) or posixpath.dirname(path) != folder.path:
+            yield _problem(path, "unsafe-path", unsafe)
+        elif is_folder:
+            yield Folder(path)
+        else:
+            yield FoundFile(path, size)
 
 
 def list_folder(base: str, may_read: Callable[[str], bool]) -> Iterator[Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.selection.models import Models
 from mlporter.selection.not_found import Missing, is_named, nearest
 from mlporter.selection.row_keys import joined
@@ -174,7 +175,7 @@ class Roots:
         (identity,) = self._shape.identity(table)
         columns = (identity, "experiment_id", *further)
         for batch in self._source.read(table, columns, self._in(experiments)):
-            rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            rows = python_rows(batch)
             yield {
                 id_
                 for id_, experiment, *rest in rows
@@ -291,7 +292,7 @@ class Roots:
         among = Among("key", (_SOURCE_RUN,))
         found: set[str] = set()
         for batch in self._source.read("trace_request_metadata", columns, among):
-            pairs = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            pairs = python_rows(batch)
             found.update(trace for trace, run in pairs if run in runs)
         return found
 

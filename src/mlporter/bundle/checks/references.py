@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from mlporter.artifacts.disk.scratch import Scratch
-from mlporter.bundle.tables.rows import distinct
+from mlporter.bundle.tables.rows import distinct, python_rows
 from mlporter.catalogue.types import Kind
 from mlporter.errors import LeftOut
 
@@ -180,7 +180,7 @@ class _Followed:
 
 
 def _tuples(rows: pa.Table) -> Iterator[tuple[object, ...]]:
-    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
+    return python_rows(rows)
 
 
 def _create(scratch: Scratch, name: str, width: int) -> str:

@@ -9,6 +9,7 @@ from mlporter.bundle.checks.parts import LookAtPart, OrderOfParts, look_at_all, 
 from mlporter.bundle.checks.references import DANGLING, REFERENCE, ReferenceCheck
 from mlporter.bundle.folder.layout import MANIFEST, table_folder
 from mlporter.bundle.folder.layout import TABLES as PARTS
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue import TABLES, USER_TABLES
 from mlporter.catalogue.tables.own import ARTIFACTS, CONTENTS, LEFT_OUT
 from mlporter.catalogue.types import Kind
@@ -80,7 +81,7 @@ class _References(ReferenceCheck):
 
     def take_left_out(self, batch: pa.RecordBatch) -> None:
         """Take what the export reported."""
-        rows = zip(*(batch[name].to_pylist() for name in _NAMES), strict=True)
+        rows = python_rows(batch, _NAMES)
         named = ((id_, path) for kind, id_, path, why in rows if (kind, why) == _DANGLES)
         self._told.run_many("INSERT OR IGNORE INTO told VALUES (?, ?)", named)
 

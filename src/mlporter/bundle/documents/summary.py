@@ -220,8 +220,7 @@ def _digests(
     columns = ("owner_kind", "owner_id", "path", "sha256")
     if not by_owner:
         return {}
-    batches = reader.batches("artifacts", *columns)
-    for batch in batches:
+    for batch in reader.batches("artifacts", *columns):
         for kind, owner_id, path, sha256 in python_rows(batch, columns):
             for _, digest in by_owner.get((kind, owner_id), ()):
                 if path.startswith(digest.prefix):

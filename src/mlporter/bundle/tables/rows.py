@@ -39,11 +39,12 @@ _PYTHON_ROWS = 1_000
 
 
 def python_rows(
-    batch: pa.RecordBatch, columns: Sequence[str] | Sequence[int]
+    batch: pa.RecordBatch, columns: Sequence[str] | Sequence[int] | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """The values of some columns, by their names or places, row by row."""
+    """The values of all columns, or of some by their names or places, row by row."""
+    places = range(batch.num_columns) if columns is None else columns
     for some in slices(batch, _PYTHON_ROWS):
-        yield from zip(*(some.column(at).to_pylist() for at in columns), strict=True)
+        yield from zip(*(some.column(at).to_pylist() for at in places), strict=True)
 
 
 def first_reaching(sums: pa.Array, limit: int) -> int:

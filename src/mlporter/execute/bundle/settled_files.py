@@ -15,6 +15,7 @@ from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 from mlporter.bundle.tables.layers import owner_columns
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.catalogue.tables.own import ARTIFACTS, FILE_STAMPS, LEFT_OUT, POINT_MARKS
 from mlporter.execute.bundle.changes import changed_owners
@@ -216,7 +217,7 @@ def _drop_lacking(found: dict[str, set[str]], earlier: Earlier, expected: set[st
 def _rows(earlier: Earlier, table: Table) -> Iterator[tuple[Any, ...]]:
     if table.name in earlier.entries:
         for batch in earlier.tables.read(table):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from python_rows(batch)
 
 
 def _order(file: ArtifactFile) -> tuple[bytes, ...]:

@@ -18,6 +18,7 @@ from mlporter.artifacts.listing import files_of
 from mlporter.artifacts.places import Written
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.errors import LeftOut, MlporterError
 from mlporter.execute.database.target_files import Bound
@@ -244,7 +245,7 @@ class ChangedFiles:
                 among = Among("request_id", tuple(keys))
                 columns = ("request_id", "key", "value")
                 for batch in self.work.target.read("trace_tags", columns, among):
-                    rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                    rows = python_rows(batch)
                     found |= {(kind, id_): uri for id_, key, uri in rows if key == tag and uri}
         return found
 

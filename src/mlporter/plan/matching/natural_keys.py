@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue import source_tags
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.version_locations import rows_of
@@ -225,4 +226,4 @@ def tagged(reader: Reader, table: str, column: str, key: str) -> Iterator[tuple[
     name = source_tags.TAG_TABLES[table]
     among = Among(name, (key,))
     for batch in reader.read(table, (column, name.replace("key", "value")), among):
-        yield from zip(*(values.to_pylist() for values in batch.columns), strict=True)
+        yield from python_rows(batch)

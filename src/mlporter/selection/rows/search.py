@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.compare.rows.latest_metrics import last_of_each_group
 from mlporter.stores.protocols import Among
 
@@ -126,4 +127,4 @@ def _with_dataset(source: Source, clause: Clause) -> set[str]:
 
 def _pairs(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     for batch in batches:
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        yield from python_rows(batch)

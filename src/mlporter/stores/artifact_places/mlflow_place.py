@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import posixpath
 import tempfile
 import threading
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urlsplit
@@ -25,13 +23,11 @@ from mlporter.artifacts.failures import reading_one_file, translated
 from mlporter.artifacts.listing import (
     Folder,
     Found,
-    FoundFile,
-    Problem,
     files_of,
-    order_of,
+    listed_inside,
     walk,
 )
-from mlporter.artifacts.places import Written, displayable
+from mlporter.artifacts.places import Written
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import RefusedError, UnreachableError
 from mlporter.redaction import redact
@@ -110,17 +106,11 @@ class MlflowPlace:
             yield item
 
     def _inside(self, folder: Folder) -> Iterator[Found | Folder]:
-        last = b""
-        for order, info in sorted(map(_ordered, self._children(folder.path)), key=itemgetter(0)):
-            if not _is_child(info.path, folder.path):
-                yield Problem(displayable(info.path), "unsafe-path", UNSAFE)
-            elif order == last:
-                continue  # listed twice
-            elif info.is_dir:
-                yield Folder(info.path)
-            else:
-                yield FoundFile(info.path, int(info.file_size or 0))
-            last = order
+        children = (
+            (info.path, info.is_dir, int(info.file_size or 0))
+            for info in self._children(folder.path)
+        )
+        return listed_inside(folder, children, UNSAFE)
 
     def _children(self, folder: str) -> Sequence[FileInfo]:
         with translated(self.address), _one_at_first(self.address):
@@ -342,15 +332,6 @@ def _spool(stream: BinaryIO, local: Path) -> tuple[str, int]:
             subject=os.fspath(local.parent),
             hint="set TMPDIR to a folder with room for the largest artifact",
         ) from error
-
-
-def _ordered(info: FileInfo) -> tuple[bytes, FileInfo]:
-    return order_of(info.path, is_folder=info.is_dir), info
-
-
-def _is_child(name: str, folder: str) -> bool:
-    """Stores normalise `a//b` and `a/../b`; then a listing names something that is not below."""
-    return safe_relative(name) and posixpath.dirname(name) == folder
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from mlporter.artifacts.scan import Owner, find_outside, scan_owners
 from mlporter.artifacts.uris.allowed_folders import Roots
 from mlporter.artifacts.uris.ownership import Where
 from mlporter.artifacts.uris.uri_text import local_path
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.stores.artifact_places.portable import PlacedFile, place_elsewhere
 from mlporter.stores.protocols import Among
 from mlporter.stores.rows.other_places import OTHER, other_places
@@ -160,7 +161,7 @@ class StoreFiles:
         """Trace ids with the value of a tag."""
         among = Among("key", (key,))
         for batch in self._reader.read("trace_tags", ("request_id", "value"), among):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from python_rows(batch)
 
 
 _RUN = ("run_uuid", "artifact_uri", "experiment_id")

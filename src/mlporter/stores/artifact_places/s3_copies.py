@@ -236,10 +236,9 @@ class StoreCopy:
         known = whole.sha256 or stored
         if size > _MOST or (stored and stored != known) or "ETag" not in source:
             return None
+        # What is replaced cannot be had back: what a name promises must be known before.
         if "IfMatch" in condition and stored != known:
-            return (
-                None  # What is replaced cannot be had back: what a name promises is known before.
-            )
+            return None
         sha256 = self._copied(source, condition)
         if sha256 and sha256 == (known or sha256):
             _willing.did(self.pair)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlporter.artifacts.listing import Folder, Found, FoundFile, Problem, order_of, walk
+from mlporter.artifacts.listing import Folder, Found, listed_inside, walk
 from mlporter.artifacts.uris.allowed_hosts import PROXY
 from mlporter.artifacts.uris.uri_text import safe_relative
 from mlporter.errors import AccessDeniedError, RefusedError, UnreachableError
@@ -59,13 +59,7 @@ class ServedPlace(ABC):
         return walk(Folder(""), self._inside)
 
     def _inside(self, folder: Folder) -> Iterator[Found | Folder]:
-        for path, found in sorted(self._children(folder.path), key=_order):
-            if not safe_relative(path) or posixpath.dirname(path) != folder.path:
-                yield Problem(path, "unsafe-path", _UNSAFE)
-            elif found.get("is_dir"):
-                yield Folder(path)
-            else:
-                yield FoundFile(path, int(str(found.get("file_size") or 0)))
+        return listed_inside(folder, map(_child, self._children(folder.path)), _UNSAFE)
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
@@ -95,8 +89,11 @@ class ServedPlace(ABC):
         return found
 
 
-def _order(child: tuple[str, Mapping[str, object]]) -> bytes:
-    return order_of(child[0], is_folder=bool(child[1].get("is_dir")))
+def _child(said: tuple[str, Mapping[str, object]]) -> tuple[str, bool, int]:
+    """Path, whether it is a folder, and bytes, from what the server says of one."""
+    path, found = said
+    is_folder = bool(found.get("is_dir"))
+    return path, is_folder, 0 if is_folder else int(str(found.get("file_size") or 0))
 
 
 class ProxyPlace(ServedPlace):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -137,4 +138,4 @@ class SortedLookup:
 
 def _rows(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     for batch in batches:
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        yield from python_rows(batch)

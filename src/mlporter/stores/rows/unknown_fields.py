@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.documents.left_out_log import batches_of
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue import source_tags
 from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.errors import LeftOut
@@ -71,7 +72,7 @@ def unknown_fields(source: object) -> Iterator[pa.RecordBatch]:
 def field_rows(source: object) -> Iterator[FieldRow]:
     """The same, row by row."""
     for batch in unknown_fields(source):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        yield from python_rows(batch)
 
 
 def is_of_a_mark(field: str) -> bool:
@@ -138,7 +139,7 @@ class FieldRows:
 
 def row_keys(batch: pa.RecordBatch) -> Iterator[list[object]]:
     """The rows of a batch of key columns, as keys are written in `UNKNOWN_FIELDS`."""
-    for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+    for values in python_rows(batch):
         yield list(values)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.execute.server.genai.assessments import sending
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.stores.protocols import Among
@@ -114,7 +115,7 @@ def _overridden_there(context: ServerContext, rows: pa.RecordBatch) -> set[str]:
     return {
         id_
         for batch in context.there.read("assessments", ("assessment_id", "valid"), among)
-        for id_, valid in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        for id_, valid in python_rows(batch)
         if valid is False
     }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue import source_tags
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def odd_tags(source: Reader) -> dict[str, dict[str, str]]:
         if not odd:
             continue
         rows = batch.filter(pc.is_in(batch.column(1), value_set=pa.array(odd, pa.string())))
-        for run, key, value in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        for run, key, value in python_rows(rows):
             if len(value or "") <= LONGEST_TAG:
                 found.setdefault(run, {})[key] = value or ""
     return found

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue import source_tags
 from mlporter.errors import AccessDeniedError
 from mlporter.execute.server.shared.allowed_names import odd_tags
@@ -217,6 +218,6 @@ def _with_params(
     params: dict[str, list[tuple[str, str]]] = defaultdict(list)
     among = Among("model_id", tuple(sorted(row[0] for row in rows)))
     for batch in context.source.read("logged_model_params", _PARAM, among):
-        for model, key, value in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+        for model, key, value in python_rows(batch):
             params[model].append((key, value))
     yield from ((row, params[row[0]]) for row in rows)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.file_owners import FILE_OWNERS
 from mlporter.plan.three_sides.sent.digests import key_digests
 from mlporter.stores.protocols import remote_source
@@ -127,7 +128,7 @@ def looks_of(reader: Reader) -> dict[str, int]:
     status, at_work = FILE_OWNERS["run"].status, FILE_OWNERS["run"].at_work
     sums: dict[str, list[int]] = {}
     for batch in reader.read("runs", ("run_uuid", status)):
-        pairs = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        pairs = python_rows(batch)
         sums |= {run: [0] * len(_TABLES) for run, state in pairs if state not in at_work}
     for at, table in enumerate(_TABLES):
         for run, digest in _row_digests(reader, table).items():

@@ -6,6 +6,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.source_tags import OF_VERSIONS
 from mlporter.execute.server.shared.worker_pool import WorkerPool
 from mlporter.stores.protocols import Among
@@ -50,7 +51,7 @@ def _before(context: ServerContext, models: dict[str, str]) -> dict[str, str]:
     return {
         copies[model]: value or ""
         for batch in context.server.read(_TABLE, _COLUMNS, among)
-        for model, key, value in zip(*(c.to_pylist() for c in batch.columns), strict=True)
+        for model, key, value in python_rows(batch)
         if key == OF_VERSIONS
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.types import Column, Table
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_in
@@ -68,7 +69,7 @@ def sections(table: Table, counts: Iterable[pa.RecordBatch], each: int) -> Itera
     owners: list[str] = []
     held = 0
     for batch in counts:
-        for owner, rows in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        for owner, rows in python_rows(batch):
             if owners and (held + rows > each or len(owners) == _MOST_OWNERS):
                 yield where_in(table.key[0], owners)
                 owners, held = [], 0

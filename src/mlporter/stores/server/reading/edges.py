@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.reading import calls
 from mlporter.stores.server.reading.rows import merged, new_rows
@@ -83,7 +84,7 @@ class Edges:
 
     def _runs(self) -> Iterator[tuple[str, int]]:
         for batch in self._scratch.reader.read("runs", ("run_uuid", "experiment_id")):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from python_rows(batch)
 
 
 def _linked(found: Json, run: str) -> Rows:

@@ -9,6 +9,7 @@ from math import ceil
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
 from mlporter.errors import AccessDeniedError
 from mlporter.stores.protocols import Among
@@ -315,9 +316,8 @@ class Fetcher:
     def _scorers(self, experiments: Sequence[int]) -> None:
         self._whole("gateway")
         self._gather.settle()
-        endpoints: dict[str, str] = {}
-        for batch in self._scratch.reader.read("endpoints", ("name", "endpoint_id")):
-            endpoints.update(zip(*(c.to_pylist() for c in batch.columns), strict=True))
+        found = self._scratch.reader.read("endpoints", ("name", "endpoint_id"))
+        endpoints: dict[str, str] = dict(chain.from_iterable(map(python_rows, found)))
         fetch = partial(calls.scorers, endpoints=endpoints)
         self._each_experiment("scorers", fetch, experiments)
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.errors import AccessDeniedError
 from mlporter.stores.rest.answers import ApiError, MissingEndpointError
@@ -90,7 +91,7 @@ class Histories:
         keys: dict[int, dict[str, list[str]]] = {}
         new: set[str] = set()
         for batch in self._scratch.reader.read("latest_metrics", ("run_uuid", "key"), asked):
-            for run, key in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+            for run, key in python_rows(batch):
                 if run in homes and run not in self._done and run not in self._left:
                     new.add(run)
                     keys.setdefault(id(homes[run]), {}).setdefault(key, []).append(run)
@@ -103,7 +104,7 @@ class Histories:
     def _homes(self, among: Among | None) -> dict[str, Client]:
         homes: dict[str, Client] = {}
         for batch in self._scratch.reader.read("runs", ("run_uuid", "experiment_id"), among):
-            for run, experiment in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+            for run, experiment in python_rows(batch):
                 homes[run] = self._client_of(experiment)
         return homes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.tables.own import UNKNOWN_FIELDS
 from mlporter.stores.protocols import Among
 from mlporter.stores.server.reading.answer_fields import SPANS_FILE
@@ -54,13 +55,13 @@ class Spans:
         asked = None if among is None else Among("request_id", among.values)
         stored = set()
         for batch in self._scratch.reader.read("trace_tags", ("request_id", "key", "value"), asked):
-            for trace, key, value in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+            for trace, key, value in python_rows(batch):
                 if key == SPANS_LOCATION and value == "TRACKING_STORE":
                     stored.add(trace)
         for batch in self._scratch.reader.read(
             "trace_info", ("request_id", "experiment_id"), asked
         ):
-            for trace, experiment in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+            for trace, experiment in python_rows(batch):
                 if trace in stored:
                     yield trace, experiment
 
