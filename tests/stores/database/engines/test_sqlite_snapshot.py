@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import closing
 import pytest
 
 from mlporter.catalogue import BY_NAME
+from mlporter.errors import UnreachableError
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.connection.connection import AdbcConnection
 from mlporter.stores.database.engines import sqlite_snapshot
@@ -154,6 +156,19 @@ def test_without_room_for_a_copy_others_wait(database, temporary, monkeypatch, c
         assert tags(snapshot.connect()) == ["first"]
         assert write(database, "later") == LOCKED
     assert "no room" in caplog.text
+
+
+def test_a_copy_that_cannot_be_written_is_told_with_its_place(database, temporary) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (database.stat().st_size // 2, hard))
+    try:
+        with pytest.raises(UnreachableError, match=f"copied to {temporary}") as caught:
+            SqliteSnapshot(parse_address(f"sqlite:///{database}"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "TMPDIR" in (caught.value.hint or "")
+    assert not list(temporary.iterdir())
+    assert write(database, "later") == ""
 
 
 def test_a_write_ahead_log_needs_no_copy(database, temporary) -> None:

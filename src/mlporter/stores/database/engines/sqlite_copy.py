@@ -66,7 +66,7 @@ class DatabaseCopy:
         """Copy it, or say that there is no room.
 
         Raises:
-            UnreachableError: it cannot be read.
+            UnreachableError: it cannot be read, or the copy not be written.
         """
         size, free = os.fstat(self._descriptor).st_size, shutil.disk_usage(_place()).free
         if size >= free:
@@ -82,7 +82,11 @@ class DatabaseCopy:
             if shutil.disk_usage(_place()).free < size:
                 self._say_no_room()
                 return False
-            raise UnreachableError(str(error.strerror), subject=self._subject) from error
+            raise UnreachableError(
+                f"cannot be copied to {_place()}, to be read there: {error.strerror}",
+                subject=self._subject,
+                hint="set TMPDIR to a folder that takes files of its size",
+            ) from error
         except BaseException:
             self._forget()
             raise
