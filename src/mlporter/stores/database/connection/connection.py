@@ -89,6 +89,10 @@ def driver_error(error: adbc_driver_manager.Error, subject: str) -> MlporterErro
     """The error of a driver as one of ours, without credentials."""
     lines = [line.strip() for line in redact(str(error)).splitlines() if line.strip()]
     message = lines[0] if lines else type(error).__name__
+    if "ERROR:" not in message:
+        # PostgreSQL's own words come behind a statement of many lines.
+        said = (line.partition("ERROR:")[2].strip() for line in lines)
+        message = next(filter(None, said), message)
     for noise in ("IO: ", "INTERNAL: ", "INVALID_DATA: ", "INVALID_ARGUMENT: ", "[libpq] "):
         message = message.removeprefix(noise)
     hint = "see the database's own log"
